@@ -1,0 +1,84 @@
+# What a person types here. Everything else is `labelwise --help`.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+# Errors only. Modules are compiled when first used: compiling all of them at once would take half a minute more.
+INSTALL := -m pip -qq --disable-pip-version-check install --no-compile
+LABEL_STUDIO := label-studio==1.23.2
+SECONDS_SINCE = $$(( $$(date +%s) - begun ))
+
+.PHONY: help setup demo test lint bench up down lock clean python environment label-studio
+
+help:
+	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
+	@echo "make demo    set up, then three rounds on real text with real servers"
+	@echo "make test    set up, then all tests; some of them with make test ARGS='-k pull'"
+	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"
+	@echo "make lint    style and types        make bench   figures"
+	@echo "make lock    new lock files         make clean   remove what setup made; data and labels stay"
+
+# Both installs at once: one downloads while the other unpacks.
+setup: python
+	@$(MAKE) -j2 --no-print-directory environment label-studio
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "Labelwise needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) -V 2>&1)." \
+	"To mend it: make $(firstword $(MAKECMDGOALS)) PYTHON=python3.11"; exit 1; }
+
+# Each environment keeps a copy of what it was made from: while the two are equal there is nothing to do.
+environment: python
+	@cat requirements.lock pyproject.toml | cmp -s - .venv/installed && $(BIN)/python -c '' && exit 0; \
+	echo "setup: installing the project into .venv (about 3 minutes with an empty pip cache)"; \
+	begun=$$(date +%s); rm -f .venv/installed; \
+	{ $(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv; } && \
+	$(BIN)/python $(INSTALL) -r requirements.lock && \
+	$(BIN)/python $(INSTALL) --no-deps -e . && \
+	cat requirements.lock pyproject.toml > .venv/installed && \
+	echo "setup: .venv is ready after $(SECONDS_SINCE) s"
+
+label-studio: python
+	@cmp -s infra/label-studio.lock .venv-label-studio/installed && .venv-label-studio/bin/python -c '' && exit 0; \
+	echo "setup: installing Label Studio into .venv-label-studio (1 to 2 minutes with an empty pip cache)"; \
+	begun=$$(date +%s); rm -f .venv-label-studio/installed; \
+	{ .venv-label-studio/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv-label-studio; } && \
+	.venv-label-studio/bin/python $(INSTALL) -r infra/label-studio.lock && \
+	cp infra/label-studio.lock .venv-label-studio/installed && \
+	echo "setup: .venv-label-studio is ready after $(SECONDS_SINCE) s"
+
+demo: setup
+	@$(BIN)/labelwise demo $(ARGS)
+
+test: setup
+	@echo "test: running pytest $(ARGS) (the first test that needs the servers waits up to a minute for them)"; \
+	begun=$$(date +%s); $(BIN)/pytest $(ARGS); result=$$?; echo "test: took $(SECONDS_SINCE) s"; exit $$result
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy flows tasks
+
+bench: setup
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+up down: setup
+	@$(BIN)/labelwise $@
+
+# Resolved in throw-away environments. Local versions (+cpu) are cut off: other machines do not have them.
+lock: python
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	echo "lock: resolving pyproject.toml into requirements.lock, then Label Studio (5 minutes or so)"; \
+	$(PYTHON) -m venv "$$scratch/project"; "$$scratch/project/bin/python" $(INSTALL) ".[dev]"; \
+	$(PYTHON) -m venv "$$scratch/labels"; "$$scratch/labels/bin/python" $(INSTALL) "$(LABEL_STUDIO)"; \
+	for each in project labels; do \
+	  "$$scratch/$$each/bin/python" -m pip --disable-pip-version-check freeze > "$$scratch/$$each.all"; \
+	  grep -v '^labelwise ' "$$scratch/$$each.all" | sed 's/+[A-Za-z0-9.]*$$//' > "$$scratch/$$each.lock"; \
+	  if grep -n '[@/]' "$$scratch/$$each.lock"; then echo "lock: an address got into the lock file; nothing changed"; exit 1; fi; \
+	done; \
+	mv "$$scratch/project.lock" requirements.lock; mv "$$scratch/labels.lock" infra/label-studio.lock; \
+	echo "lock: done; see git diff, then make setup"
+
+clean:
+	@if [ -x $(BIN)/labelwise ]; then $(BIN)/labelwise down || true; fi
+	rm -rf .venv .venv-label-studio .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@if [ -d .labelwise ]; then echo "kept: .labelwise, the servers' data with the labels people gave"; fi

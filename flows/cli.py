@@ -1,0 +1,212 @@
+"""The `labelwise` command. Heavy libraries are imported where they are needed: `--help` must not take seconds."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.errors import LabelwiseError, ServiceDown
+
+app = typer.Typer(
+    help="Spends people's labelling time where it teaches a model most, and proves what it saved.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Folder = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace; default: here.")]
+HERE = Path()
+
+
+def main() -> None:
+    """Run a command; an error that a user can cause is one line and a non-zero exit, never a traceback."""
+    try:
+        app()
+    except LabelwiseError as error:
+        _end(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _end("stopped; run the same command again to go on", 130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _end(f"cannot write{where}: {error.strerror}. To mend it: make room or mend the rights, then run it again", 6)
+
+
+def _end(line: str, code: int) -> None:
+    print(f"labelwise: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+# Servers
+
+
+@app.command()
+def up() -> None:
+    """Start Label Studio, MLflow and Prefect on this machine, and wait until they answer."""
+    from tasks.services import local
+    from tasks.services.addresses import home
+
+    where = local.up(_tell)
+    print(f"Label Studio  {where.label_studio_url}")
+    print(f"MLflow        {where.mlflow_tracking_uri}")
+    print(f"Prefect       {where.prefect_api_url.removesuffix('/api')}")
+    print(f"The sign-in for Label Studio is in {home() / 'secrets.env'}")
+
+
+@app.command()
+def down() -> None:
+    """Stop the servers that `up` started."""
+    from tasks.services import local
+
+    local.down()
+
+
+@app.command()
+def ps() -> None:
+    """Say which servers run, where, and where their logs are. Exits 1 when one is not running."""
+    from tasks.services import local
+
+    states = local.ps()
+    for state in states:
+        print(f"{state.name:<13} {state.state:<9} {state.url or '-':<28} pid {state.pid or '-':<8} {state.log}")
+    if any(state.state != "running" for state in states):
+        raise typer.Exit(1)
+
+
+@app.command()
+def env() -> None:
+    """Print the four addresses as lines for a shell: eval "$(labelwise env)"."""
+    import shlex
+
+    from tasks.services.addresses import addresses
+
+    for name, value in addresses().as_environment().items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+# Workspaces
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    pool: Annotated[
+        str, typer.Option(help="What to label: CSV, TSV, JSONL, Parquet; file, folder, glob, s3://, hf://")
+    ],
+    gold: Annotated[str, typer.Option(help="Labelled rows to measure with; never trained on.")],
+    labels: Annotated[str, typer.Option(help="The classes, separated by commas; default: those of the gold set.")] = "",
+    text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
+    label_column: Annotated[str, typer.Option(help="The gold set's label column.")] = "label",
+    id_column: Annotated[str, typer.Option(help="Your own key, if there is one.")] = "",
+    name: Annotated[str, typer.Option(help="The project's name on the three screens; default: the folder's.")] = "",
+    remote: Annotated[str, typer.Option(help="Where DVC keeps the data; default: FOLDER.remote.")] = "",
+) -> None:
+    """Make a workspace: a git + DVC repository for one labelling project."""
+    from tasks import init as stage
+    from tasks.settings import Columns
+
+    classes = [part.strip() for part in labels.split(",") if part.strip()] or None
+    columns = Columns(text=text_column, label=label_column, id=id_column or None)
+    made = stage.run(folder, pool, gold, classes, name, remote or None, columns)
+    print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: labelwise run --workspace {folder}")
+
+
+@app.command()
+def run(
+    workspace: Folder = HERE,
+    rounds: Annotated[
+        int | None, typer.Option(min=0, help="Stop after so many; default: when the pool is empty.")
+    ] = None,
+    max_wait: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to wait for reviewers; 0: do what can be done.")
+    ] = None,
+) -> None:
+    """Play rounds: choose, ask, wait, learn, measure, and again."""
+    prepare(workspace)
+    from flows.loop import loop
+
+    print(loop(str(workspace.resolve()), rounds, max_wait))
+
+
+@app.command()
+def status(
+    workspace: Folder = HERE, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Say where the workspace stands."""
+    from tasks import status as stage
+    from tasks.workspace import Workspace
+
+    seen = stage.status(Workspace.open(workspace))
+    print(seen.json() if as_json else "\n".join(stage.lines(seen)))
+
+
+@app.command()
+def serve(
+    workspace: Folder = HERE,
+    cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",
+) -> None:
+    """Run the loop on a schedule, through a Prefect deployment, until stopped."""
+    prepare(workspace)
+    from flows.serve import serve as start
+
+    start(workspace.resolve(), cron)
+
+
+@app.command()
+def review(
+    answers: Annotated[Path, typer.Option(help="A file with the text and label columns of the workspace.")],
+    workspace: Folder = HERE,
+    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong answers.")] = 0.0,
+    users: Annotated[int, typer.Option(min=1, max=50, help="How many reviewers share the batch.")] = 1,
+    rate: Annotated[float, typer.Option(min=0, help="Answers a minute; 0: as fast as it goes.")] = 0.0,
+    follow: Annotated[bool, typer.Option(help="Wait for further batches until stopped.")] = False,
+    seed: Annotated[int, typer.Option(help="Which answers are wrong.")] = 0,
+) -> None:
+    """Stand in for people: sign in to Label Studio and answer the open batch from a file."""
+    from tasks import review as stage
+    from tasks.workspace import Workspace
+
+    stage.run(Workspace.open(workspace), answers, stage.Manner(noise, users, rate, follow, seed), _tell)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the demo's workspace is, or will be.")] = Path("demo"),
+) -> None:
+    """The whole loop on BBC News: servers, three rounds of 25, a stand-in for the reviewers."""
+    from flows.demo import demo as play
+
+    play(folder, _tell)
+
+
+def prepare(workspace: Path) -> None:
+    """What must be so before prefect is imported: its address in the environment, its terminal quiet."""
+    import httpx
+
+    from tasks.services.addresses import addresses
+    from tasks.workspace import Workspace
+
+    Workspace.open(workspace).settings  # noqa: B018  (a bad params.yaml is said before any server is asked)
+    where = addresses()
+    os.environ.update(where.as_environment())
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # our own lines say it in brief
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    try:
+        httpx.get(f"{where.prefect_api_url}/health", timeout=10).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServiceDown(
+            f"Prefect does not answer at {where.prefect_api_url}",
+            got=str(error) or type(error).__name__,
+            fix="`labelwise up`, or set PREFECT_API_URL",
+        ) from None
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

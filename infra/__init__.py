@@ -1,0 +1,1 @@
+"""Where the loop runs: the Procfile, the compose file, the interface templates."""

@@ -1,0 +1,122 @@
+"""Stage `embed`: one vector an item, computed once and kept as float16 shards beside the pool's."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from tasks import stage
+from tasks.errors import WorkspaceError
+from tasks.learners.encoder import Encoder
+from tasks.settings import Embed
+from tasks.workspace import Workspace, atomic, write_json
+
+PIECE = 4096  # texts sorted and encoded together: bounds memory, long enough to pack well
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of the pool, in its order, left on disk until asked for.
+
+    ids: (n,) of the items; shards: the memory-mapped float16 arrays, (n_i, d) each.
+    """
+
+    ids: pd.Index
+    shards: list[NDArray[np.float16]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def gather(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """The vectors at these rows, (k, d)."""
+        starts = np.cumsum([0] + [len(shard) for shard in self.shards])
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        result = np.empty((len(rows), self.shards[0].shape[1]), dtype=np.float32)
+        for number, vectors in enumerate(self.shards):
+            mine = owner == number
+            result[mine] = vectors[np.asarray(rows)[mine] - starts[number]]
+        return result
+
+    def of(self, ids: pd.Series) -> NDArray[np.float32]:
+        """The vectors of these items, (k, d). WorkspaceError when one is not in the pool."""
+        rows = self.ids.get_indexer(pd.Index(ids))
+        if (rows < 0).any():
+            strangers = ids[rows < 0]
+            raise WorkspaceError(f"{len(strangers)} labelled items are not in the pool", got=str(strangers.iloc[0]))
+        return self.gather(np.asarray(rows))
+
+    def blocks(self, size: int = 65_536) -> Iterator[NDArray[np.float32]]:
+        """All vectors in order, in blocks of at most `size` rows."""
+        for shard in self.shards:
+            for start in range(0, len(shard), size):
+                yield np.asarray(shard[start : start + size], dtype=np.float32)
+
+
+def pool_vectors(workspace: Workspace) -> Vectors:
+    """The vectors that this stage wrote."""
+    shards = pool_shards(workspace)
+    ids = pd.Index(np.concatenate([pq.read_table(path, columns=["id"])["id"].to_numpy() for path in shards]))
+    return Vectors(ids, [np.load(_vectors_of(workspace, path), mmap_mode="r") for path in shards])
+
+
+def gold_vectors(workspace: Workspace) -> NDArray[np.float32]:
+    """(g, d), in the order of gold.parquet."""
+    vectors: NDArray[np.float16] = np.load(_vectors_of(workspace, workspace.gold))
+    return vectors.astype(np.float32)
+
+
+def pool_shards(workspace: Workspace) -> list[Path]:
+    """The pool's files, oldest first."""
+    return sorted(workspace.pool.glob("shard-*.parquet"))
+
+
+def run(workspace: Workspace) -> str:
+    """Encode the shards that have no vectors yet, or whose text or encoder has changed. Returns a line for people."""
+    settings = workspace.settings.embed
+    tables = [workspace.gold, *pool_shards(workspace)]
+    stale = [table for table in tables if not _fresh(workspace, table, settings)]
+    rows = sum(pq.read_metadata(table).num_rows for table in stale)
+    if not stale:
+        return "every item has its vector"
+    encoder = Encoder(settings.encoder, settings.max_tokens)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(f"embed {rows:,} texts", total=rows)
+        for table in stale:
+            texts = pq.read_table(table, columns=["text"])["text"].to_pylist()
+            pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
+            vectors = [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
+            with atomic(_vectors_of(workspace, table)) as scratch, scratch.open("wb") as file:
+                np.save(file, np.concatenate(vectors))
+            write_json(_vectors_of(workspace, table).with_suffix(".json"), _fingerprint(table, settings))
+    return f"{rows:,} texts encoded by {settings.encoder}"
+
+
+def _vectors_of(workspace: Workspace, table: Path) -> Path:
+    return workspace.vectors / f"{table.stem}.npy"
+
+
+def _fingerprint(table: Path, settings: Embed) -> dict[str, object]:
+    """What the vectors of a table follow from."""
+    with table.open("rb") as file:
+        return {"table": hashlib.file_digest(file, "sha256").hexdigest(), **settings.model_dump()}
+
+
+def _fresh(workspace: Workspace, table: Path, settings: Embed) -> bool:
+    vectors = _vectors_of(workspace, table)
+    try:
+        known = json.loads(vectors.with_suffix(".json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return vectors.exists() and known == _fingerprint(table, settings)
+
+
+if __name__ == "__main__":
+    stage.main(run)

@@ -1,0 +1,90 @@
+"""Make a workspace: a git + DVC repository with params.yaml, dvc.yaml and an empty label ledger."""
+
+import secrets
+import shutil
+from pathlib import Path
+
+import infra
+from tasks import settings, sources
+from tasks.errors import InputError
+from tasks.labels import ledger
+from tasks.records import LABELS
+from tasks.services import dvc
+from tasks.workspace import Workspace
+
+IGNORED = ".labelwise/\n"
+
+
+def run(
+    root: Path,
+    pool: str,
+    gold: str,
+    classes: list[str] | None,
+    name: str,
+    remote: str | None,
+    columns: settings.Columns,
+) -> Workspace:
+    """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at before it is made.
+
+    classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None for a folder beside root.
+    """
+    root = root.resolve()
+    if root.exists() and any(root.iterdir()):
+        raise InputError(
+            f"{root} is not empty", expected="a new folder", fix="choose another, or run the loop that is there"
+        )
+    changes = {
+        "project.name": name or _title(root),
+        "project.id": secrets.token_hex(4),
+        "classes": classes or classes_of(gold, columns),
+        "pull.pool": located(pool),
+        "pull.gold": located(gold),
+        **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
+    }
+    next(iter(sources.chunks(pool, [columns.text] + ([columns.id] if columns.id else []))))
+    made = not root.exists()
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        _fill(root, changes, remote or f"{root}.remote")
+    except BaseException:
+        shutil.rmtree(root)
+        if not made:
+            root.mkdir()
+        raise
+    return Workspace.open(root)
+
+
+def _fill(root: Path, changes: dict[str, object], remote: str) -> None:
+    for file in ("params.yaml", "dvc.yaml"):
+        shutil.copyfile(_template(file), root / file)
+    settings.change(root / "params.yaml", changes)
+    settings.read(root / "params.yaml")
+    (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
+    versions = dvc.create(root, remote)
+    ledger.append(root / "data" / "labels", 0, LABELS.frame())
+    versions.add(["data/labels"])
+    versions.save("labelwise init")
+
+
+def located(source: str) -> str:
+    """A source that means the same from any folder: local paths made absolute."""
+    return source if "://" in source else str(Path(source).expanduser().absolute())
+
+
+def classes_of(gold: str, columns: settings.Columns) -> list[str]:
+    """The labels that occur in the gold set, sorted."""
+    found: set[str] = set()
+    for chunk in sources.chunks(gold, [columns.label]):
+        found |= {str(label) for label in chunk[columns.label].dropna() if str(label).strip()}
+    return sorted(found)
+
+
+def _title(root: Path) -> str:
+    return root.name[:36] or "labelwise"
+
+
+def _template(file: str) -> Path:
+    """The file at the top level of a checkout, or its copy in an installed package."""
+    packaged = Path(infra.__file__).parent
+    installed = packaged / "workspace" / file
+    return installed if installed.exists() else packaged.parent / file

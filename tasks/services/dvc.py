@@ -1,0 +1,169 @@
+"""git and DVC: every version of data, labels, model and metrics.
+
+DVC runs in this process (a command of its own costs 1.2-2 s each time); git is its command line.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import chdir, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import ServiceError, WorkspaceError
+
+# What the loop writes, and so what it commits. params.yaml is the user's; it is committed with each round all the same.
+OWNED = ["data", "metrics", "dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config"]
+TRACKED = ["data/pool", "data/gold", "data/labels", "data/quarantine"]
+
+
+class Versions:
+    """The versions of one workspace."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # git
+
+    def git(self, *words: str) -> str:
+        """What a git command prints. ServiceError with the end of its complaint when it fails."""
+        done = subprocess.run(
+            ["git", "-C", str(self.root), *words], capture_output=True, text=True, env=_environment(), check=False
+        )
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise ServiceError(f"git {words[0]} failed in {self.root}", got=said[-1] if said else "no word")
+        return done.stdout.strip()
+
+    @property
+    def head(self) -> str:
+        """The commit that is checked out, '' before the first."""
+        return self.git("rev-parse", "HEAD") if self.git("rev-list", "-n", "1", "--all") else ""
+
+    def tagged(self, tag: str) -> bool:
+        """Whether the tag exists."""
+        return bool(self.git("tag", "--list", tag))
+
+    def message(self, revision: str) -> str:
+        """The message of a commit."""
+        return self.git("log", "-1", "--format=%B", revision)
+
+    def save(self, message: str, tag: str = "") -> None:
+        """Commit what the loop owns, and tag it. Nothing to commit is no error: a repeated save changes nothing."""
+        paths = [path for path in [*OWNED, "params.yaml"] if (self.root / path).exists()]
+        self.git("add", "--all", "--", *paths)
+        if self.git("diff", "--cached", "--name-only", "--", *paths):
+            self.git(*self._identity(), "commit", "--quiet", "--message", message, "--", *paths)
+        if tag and not self.tagged(tag):
+            self.git("tag", tag)
+
+    def _identity(self) -> list[str]:
+        """A name for commits on a machine where git has none."""
+        known = subprocess.run(
+            ["git", "-C", str(self.root), "config", "user.email"], capture_output=True, check=False
+        ).stdout.strip()
+        return [] if known else ["-c", "user.name=Labelwise", "-c", "user.email=labelwise@localhost"]
+
+    def refuse_strange_changes(self) -> None:
+        """WorkspaceError when files that the loop owns were changed by somebody else since the last commit."""
+        paths = [path for path in OWNED if (self.root / path).exists()]
+        changed = [line[3:] for line in self.git("status", "--porcelain", "--", *paths).splitlines()]
+        with _dvc(self.root):
+            changed += [str(name) for name in self.repo.status(targets=self._tracked())]
+        if changed:
+            raise WorkspaceError(
+                f"{self.root} has uncommitted changes in files that the loop owns",
+                got=", ".join(changed[:5]),
+                fix="`git checkout -- . && dvc checkout` to drop them, or commit them",
+            )
+
+    # DVC
+
+    @cached_property
+    def repo(self) -> Any:
+        """DVC's own object for this workspace."""
+        from dvc.repo import Repo
+
+        logging.getLogger("dvc").propagate = False  # prefect's root handler would print each line again
+        return Repo(str(self.root))
+
+    def add(self, paths: Iterable[str] = TRACKED) -> None:
+        """Keep the present content of these folders under version."""
+        present = [path for path in paths if (self.root / path).exists()]
+        with _dvc(self.root):
+            self.repo.add(present)
+
+    def changed(self, stage: str) -> bool:
+        """Whether a stage of dvc.yaml must run again: a dependency, a parameter or an output is not as in dvc.lock."""
+        with _dvc(self.root):
+            return bool(self.repo.status(targets=[stage]))
+
+    def record(self, stage: str) -> None:
+        """Write into dvc.lock that the stage ran on what lies there now."""
+        with _dvc(self.root):
+            self.repo.commit(target=stage, force=True)
+
+    def push(self) -> None:
+        """Send what the present commit names to the DVC remote."""
+        with _dvc(self.root):
+            self.repo.push()
+
+    def hashes(self) -> dict[str, str]:
+        """DVC's hash of each folder it tracks, by name: pool, gold, labels."""
+        from ruamel.yaml import YAML
+
+        found = {}
+        for path in self._tracked():
+            content = YAML(typ="safe").load((self.root / f"{path}").read_text(encoding="utf-8"))
+            found[Path(path).stem] = str(content["outs"][0]["md5"])
+        return found
+
+    def _tracked(self) -> list[str]:
+        return [f"{path}.dvc" for path in TRACKED if (self.root / f"{path}.dvc").exists()]
+
+
+def create(root: Path, remote: str) -> Versions:
+    """Make `root` a git and DVC repository whose data goes to `remote`, which is made on the first push."""
+    from dvc.repo import Repo
+
+    versions = Versions(root)
+    versions.git("init", "--quiet", "--initial-branch", "main")
+    with _dvc(root):
+        repo = Repo.init(str(root))
+        with repo.config.edit() as config:
+            config["core"] = {"remote": "storage", "analytics": False, "check_update": False, "autostage": False}
+            config["remote"] = {"storage": {"url": remote}}
+        repo.close()
+    return versions
+
+
+@contextmanager
+def _dvc(root: Path) -> Iterator[None]:
+    """What DVC wants: to stand in the repository, or it does not find stages; without its own progress bars, for the
+    loop has one; and its errors as ours."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+
+    log = logging.getLogger("dvc")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with chdir(root):
+            yield
+    except LockError:
+        fix = "wait for the `dvc` command that runs in this workspace"
+        raise WorkspaceError("DVC's lock is held", fix=fix) from None
+    except DvcException as error:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise ServiceError("DVC failed", got=f"{error}{cause}"[:300]) from error
+    finally:
+        log.setLevel(level)
+
+
+def _environment() -> dict[str, str]:
+    """git finds the programs of this environment, asks nobody for a password, and speaks English."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return os.environ | {"PATH": path, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}

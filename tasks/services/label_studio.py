@@ -1,0 +1,215 @@
+"""Label Studio: one project a workspace, one task an item and round, looked for before it is made.
+
+Label Studio refuses no duplicates and has no key of ours, so a task carries item id and round in its data and every
+import is preceded by a look and followed by a count.
+"""
+
+import json
+import string
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+
+import infra
+from tasks.errors import ServiceDown, ServiceError
+from tasks.services.addresses import addresses
+
+TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
+FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
+PAGE = 1000
+IDS_A_REQUEST = 200  # keeps the address of an export short
+HOTKEYS = string.digits[1:] + string.ascii_lowercase
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a round is: tasks that exist, and those with an answer or a skip."""
+
+    total: int
+    answered: int
+
+
+class LabelStudioProject:
+    """The project of one workspace, found by its title, which ends in the workspace's id."""
+
+    def __init__(self, name: str, workspace_id: str) -> None:
+        self.title = f"{name} · {workspace_id}"[:50]
+        where = addresses()
+        self.url = where.label_studio_url.rstrip("/")
+        with connected(self.url):
+            from label_studio_sdk import LabelStudio
+
+            self.client = LabelStudio(base_url=self.url, api_key=where.label_studio_api_key, timeout=TIMEOUT_S)
+
+    @cached_property
+    def found(self) -> int | None:
+        """The number of the project, None when there is none yet."""
+        with connected(self.url):
+            projects: Any = self.client.projects.list(title=self.title)  # the server matches parts of titles too
+            return next((project.id for project in projects if project.title == self.title), None)
+
+    @property
+    def number(self) -> int:
+        """The number of the project. ServiceError when it has been deleted under us."""
+        if self.found is None:
+            raise ServiceError(
+                f"Label Studio at {self.url} has no project {self.title!r} (deleted, or another server?)",
+                fix="point LABEL_STUDIO_URL at the server that has it, or begin anew with another project.id in params.yaml",
+            )
+        return self.found
+
+    def create(self, classes: list[str], prediction_shown: bool) -> None:
+        """Make the project."""
+        with connected(self.url):
+            made = self.client.projects.create(
+                title=self.title,
+                label_config=interface(classes),
+                show_collab_predictions=prediction_shown,
+                sampling="Sequential sampling",  # first the item we want to know first
+            )
+        self.found = made.id
+
+    def update(self, **settings: Any) -> None:
+        """Change settings of the project: description, label_config, model_version..."""
+        with connected(self.url):
+            self.client.projects.update(self.number, **settings)
+
+    # Tasks
+
+    def tasks(self, round_number: int) -> pd.DataFrame:
+        """The tasks of a round: columns `task_id`, `id`, `answers` (annotations and skips)."""
+        include = "id,data,total_annotations,cancelled_annotations"
+        rows = [
+            (task.id, task.data["item"], (task.total_annotations or 0) + (task.cancelled_annotations or 0))
+            for task in self._list(_of_round(round_number), PAGE, include)
+        ]
+        return pd.DataFrame(rows, columns=["task_id", "id", "answers"])
+
+    def count(self, round_number: int) -> int:
+        """How many tasks a round has."""
+        return self._total(_of_round(round_number))
+
+    def progress(self, round_number: int) -> Progress:
+        """How far the reviewers are. Two cheap requests, whatever the size of the project."""
+        this_round = _of_round(round_number)
+        total = self._total(this_round)
+        untouched = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
+        return Progress(total, total - self._total([*this_round, *untouched]))
+
+    def add(self, tasks: list[Any]) -> None:
+        """Import tasks, all in one request."""
+        with connected(self.url):
+            self.client.projects.import_tasks(self.number, request=tasks)
+
+    def remove(self, task_ids: Iterable[int]) -> None:
+        """Delete tasks."""
+        with connected(self.url):
+            for task_id in task_ids:
+                self.client.tasks.delete(str(task_id))
+
+    def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
+        """These tasks with their annotations, as exported; those without any are left out, deleted ones too."""
+        exported: list[dict[str, Any]] = []
+        for start in range(0, len(task_ids), IDS_A_REQUEST):
+            wanted = [str(task_id) for task_id in task_ids[start : start + IDS_A_REQUEST]]
+            with connected(self.url):
+                chunks = self.client.projects.exports.download_sync(self.number, export_type="JSON", ids=wanted)
+                exported += json.loads(b"".join(chunks))
+        return exported
+
+    # Tabs of the data manager
+
+    def tab(self, round_number: int) -> str:
+        """The address of the round's tab, which is made when it is not there."""
+        title = f"Round {round_number}"
+        with connected(self.url):
+            views = self.client.views.list(project=self.number)
+            found = next((view.id for view in views if (view.data or {}).get("title") == title), None)
+            if found is None:
+                shown = {"title": title, "filters": {"conjunction": "and", "items": _of_round(round_number)}}
+                found = self.client.views.create(project=self.number, data=shown).id
+        return f"{self.url}/projects/{self.number}/data?tab={found}"
+
+    def _total(self, filters: list[dict[str, Any]]) -> int:
+        with connected(self.url):
+            response: Any = self._page(filters, 1, "id").response
+            return int(response.total)
+
+    def _list(self, filters: list[dict[str, Any]], page: int, include: str) -> Iterator[Any]:
+        with connected(self.url):
+            yield from self._page(filters, page, include)
+
+    def _page(self, filters: list[dict[str, Any]], size: int, include: str) -> Any:
+        query = json.dumps({"filters": {"conjunction": "and", "items": filters}})
+        return self.client.tasks.list(
+            project=self.number, page_size=size, fields="task_only", include=include, query=query
+        )
+
+
+def interface(classes: list[str]) -> str:
+    """The labelling interface for these classes, with a hotkey for each of the first 35."""
+    template = Path(infra.__file__).parent / "label_studio" / "choice.xml"
+    root = ET.parse(template).getroot()  # noqa: S314  (our own file)
+    choices = root.find(f".//Choices[@name='{FROM}']")
+    assert choices is not None
+    for position, name in enumerate(classes):
+        choice = ET.SubElement(choices, "Choice", {"value": name})
+        if position < len(HOTKEYS):
+            choice.set("hotkey", HOTKEYS[position])
+    return ET.tostring(root, encoding="unicode")
+
+
+def choice(label: str) -> list[dict[str, Any]]:
+    """An answer in Label Studio's format."""
+    return [{"from_name": FROM, "to_name": TO, "type": "choices", "value": {"choices": [label]}}]
+
+
+def chosen(result: list[dict[str, Any]]) -> str | None:
+    """The label in an answer; None when it holds none, or more than one."""
+    labels = [label for part in result if part.get("from_name") == FROM for label in part["value"].get("choices", [])]
+    return labels[0] if len(labels) == 1 else None
+
+
+def _of_round(number: int) -> list[dict[str, Any]]:
+    return [_equal("data.round", number)]
+
+
+def _equal(field: str, value: int) -> dict[str, Any]:
+    return {"filter": f"filter:tasks:{field}", "operator": "equal", "type": "Number", "value": value}
+
+
+@contextmanager
+def connected(url: str) -> Iterator[None]:
+    """The SDK's and the wire's errors as ours."""
+    from label_studio_sdk.core.api_error import ApiError
+
+    try:
+        yield
+    except ApiError as error:
+        raise _refusal(url, error.status_code or 0, str(error.body)) from None
+    except httpx.HTTPStatusError as error:
+        raise _refusal(url, error.response.status_code, error.response.text) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServiceDown(
+            f"Label Studio does not answer at {url}",
+            got=str(error) or type(error).__name__,
+            fix="`labelwise up`, or set LABEL_STUDIO_URL",
+        ) from None
+
+
+def _refusal(url: str, status: int, body: str) -> ServiceError:
+    if status in (401, 403):
+        return ServiceError(
+            f"Label Studio at {url} refuses our token ({status})",
+            fix="set LABEL_STUDIO_API_KEY to a personal access token from Account & Settings there",
+        )
+    if status == 404:
+        return ServiceError(f"Label Studio at {url} no longer has what we asked for (404)", got=body[:160])
+    return ServiceError(f"Label Studio at {url} answered {status}", got=body[:160])

@@ -1,0 +1,180 @@
+"""MLflow: one run a round, found by its tags before it is made; a registered version a model; the alias `champion`."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tasks.errors import ServiceDown, ServiceError
+from tasks.services.addresses import addresses
+
+# Before mlflow is imported. Its own retries would keep people waiting for minutes when the server is down.
+for name, value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}.items():
+    os.environ.setdefault(name, value)
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class RoundRun:
+    """Everything that MLflow is told about a round.
+
+    params: settings; metrics: figures; tags: what it followed from; inputs: dataset name -> (folder, DVC hash).
+    """
+
+    number: int
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    inputs: dict[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The registered version that passed the gate last, and the metrics of its run."""
+
+    version: str
+    run_id: str
+    metrics: dict[str, float]
+
+
+class Tracking:
+    """The runs of one workspace: experiment and registered model both bear `name`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.uri = addresses().mlflow_tracking_uri
+        self._answering()
+        import mlflow
+
+        mlflow.set_tracking_uri(self.uri)
+        self.client = mlflow.MlflowClient(self.uri)
+
+    def _answering(self) -> None:
+        """ServiceDown in a second, not after the client's retries, when nobody listens."""
+        if not self.uri.startswith("http"):
+            return
+        try:
+            httpx.get(f"{self.uri}/health", timeout=10).raise_for_status()
+        except httpx.HTTPError as error:
+            raise ServiceDown(
+                f"MLflow does not answer at {self.uri}",
+                got=str(error) or type(error).__name__,
+                fix="`labelwise up`, or set MLFLOW_TRACKING_URI",
+            ) from None
+
+    @property
+    def experiment_url(self) -> str:
+        """Where people look at the runs."""
+        return f"{self.uri}/#/experiments/{self._experiment()}"
+
+    def record(self, run: RoundRun, model: Path) -> tuple[str, str]:
+        """Log the round and register the model folder; what an interrupted call did is found. (run id, version)."""
+        import mlflow
+
+        with _mlflow_errors():
+            mlflow.set_experiment(self.name)
+            found = self.find(run.number)
+            with mlflow.start_run(run_id=found, run_name=f"round-{run.number:04d}", tags=run.tags) as active:
+                run_id = str(active.info.run_id)
+                self._log(run_id, run)
+                version = self._version(run_id) or self._register(run_id, model)
+            return run_id, version
+
+    def attach(self, run_id: str, files: list[Path]) -> None:
+        """Keep files with a run; one of the same name is replaced."""
+        with _mlflow_errors():
+            for file in files:
+                self.client.log_artifact(run_id, str(file))
+
+    def find(self, number: int) -> str | None:
+        """The id of the run of a round, whether it ended or was cut off."""
+        wanted = f"tags.`labelwise.round` = '{number}'"
+        runs = self.client.search_runs([self._experiment()], wanted, max_results=1)
+        return str(runs[0].info.run_id) if runs else None
+
+    def champion(self) -> Champion | None:
+        """The version under the alias, None before the first."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            version = self.client.get_model_version_by_alias(self.name, CHAMPION)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise ServiceError("MLflow failed", got=str(error)[:200]) from error
+        with _mlflow_errors():
+            metrics = self.client.get_run(str(version.run_id)).data.metrics
+        return Champion(str(version.version), str(version.run_id), metrics)
+
+    def crown(self, version: str) -> None:
+        """Move the alias `champion` to this version."""
+        with _mlflow_errors():
+            self.client.set_registered_model_alias(self.name, CHAMPION, version)
+
+    def note(self, version: str, **facts: str) -> None:
+        """Tags on a registered version: why it was promoted or not."""
+        with _mlflow_errors():
+            for key, value in facts.items():
+                self.client.set_model_version_tag(self.name, version, key, value)
+
+    def _experiment(self) -> str:
+        with _mlflow_errors():
+            experiment = self.client.get_experiment_by_name(self.name)
+            if experiment is None:
+                return str(self.client.create_experiment(self.name))
+            return str(experiment.experiment_id)
+
+    def _log(self, run_id: str, run: RoundRun) -> None:
+        import mlflow
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.data.sources import LocalArtifactDatasetSource
+        from mlflow.entities import Metric, Param
+        from mlflow.utils.time import get_current_time_millis
+
+        now = get_current_time_millis()
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, now, run.number) for key, value in run.metrics.items()],
+            params=[Param(key, value) for key, value in run.params.items()],
+        )
+        for name, (path, digest) in run.inputs.items():
+            mlflow.log_input(MetaDataset(LocalArtifactDatasetSource(path), name=name, digest=digest[:36]), context=name)
+
+    def _version(self, run_id: str) -> str | None:
+        found = self.client.search_model_versions(f"run_id = '{run_id}'")
+        return str(found[0].version) if found else None
+
+    def _register(self, run_id: str, model: Path) -> str:
+        import mlflow
+
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            loader_module="tasks.learners.serving",
+            data_path=str(model),
+            pip_requirements=["labelwise"],
+        )
+        if not self.client.search_registered_models(f"name = '{self.name}'"):
+            self.client.create_registered_model(self.name)
+        made = self.client.create_model_version(self.name, logged.model_uri, run_id, model_id=logged.model_id)
+        return str(made.version)
+
+
+@contextmanager
+def _mlflow_errors() -> Iterator[None]:
+    """MLflow's errors as one of ours."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise ServiceError("MLflow failed", got=str(error)[:200]) from error

@@ -1,0 +1,182 @@
+"""params.yaml, typed: a class a section, unknown keys refused, each message naming the path to the bad key.
+
+Secrets are not settings: they come from the environment (see services/addresses.py) and never enter this file.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from tasks.errors import SettingsError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml. Strict: '25' is no number, and a key that nobody reads is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Project(Section):
+    name: str = Field(min_length=1, max_length=40)
+    id: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.-]+$")
+
+
+class Columns(Section):
+    text: str = "text"
+    label: str = "label"
+    id: str | None = None
+
+
+class Pull(Section):
+    pool: str
+    gold: str
+    columns: Columns = Columns()
+    max_chars: PositiveInt = 20_000
+    max_refused: Share = 0.2
+
+
+class Embed(Section):
+    encoder: str = Field(default="all-MiniLM-L6-v2", min_length=1)
+    max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
+
+
+class Train(Section):
+    learner: str = "frozen"
+    regularisation: Annotated[float, Field(gt=0)] = 10.0
+
+
+class Evaluate(Section):
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
+
+
+class Select(Section):
+    strategy: str = "margin"
+    cold_start: str = "medoids"
+    batch: PositiveInt = 25
+
+
+class Push(Section):
+    show_prediction: bool = True
+
+
+class Wait(Section):
+    quorum: Annotated[float, Field(gt=0, le=1)] = 1.0
+    deadline_hours: Annotated[float, Field(gt=0)] | None = None
+    poll_seconds: list[Annotated[float, Field(gt=0)]] = Field(default=[1, 30], min_length=2, max_length=2)
+
+    @model_validator(mode="after")
+    def first_is_shorter(self) -> "Wait":
+        if self.poll_seconds[0] > self.poll_seconds[1]:
+            raise ValueError("poll_seconds must rise: [first, longest]")
+        return self
+
+
+class Promote(Section):
+    tolerance: Share = 0.0
+
+
+class Settings(Section):
+    """All of params.yaml."""
+
+    FILE: ClassVar[str] = "params.yaml"
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    project: Project
+    classes: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(min_length=2)]
+    pull: Pull
+    embed: Embed = Embed()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    select: Select = Select()
+    push: Push = Push()
+    wait: Wait = Wait()
+    promote: Promote = Promote()
+
+    @model_validator(mode="after")
+    def classes_differ(self) -> "Settings":
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            raise ValueError(f"classes must differ; {', '.join(twice)} stands there more than once")
+        return self
+
+
+def read(path: Path) -> Settings:
+    """The settings in `path`. SettingsError names the path to the first bad key, what was expected and what came."""
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path} is missing", fix="restore it with `git checkout params.yaml`") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path.name} is no YAML: {str(error).splitlines()[-1].strip()}") from None
+    return parse(content, path.name)
+
+
+def parse(content: Any, name: str = Settings.FILE) -> Settings:
+    """Settings from parsed YAML."""
+    if not isinstance(content, dict):
+        raise SettingsError(name, expected="sections such as `pull:`", got=type(content).__name__)
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise explained(error, name) from None
+
+
+def change(path: Path, changes: dict[str, Any]) -> None:
+    """Set keys of the YAML file at `path`, given by dotted path, and keep its comments and order."""
+    yaml = YAML()
+    yaml.width = 120
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    for dotted, value in changes.items():
+        *sections, key = dotted.split(".")
+        section = content
+        for part in sections:
+            section = section[part]
+        section[key] = value
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+
+
+def explained(error: ValidationError, name: str) -> SettingsError:
+    """The first complaint of pydantic as one line: the key, what was expected, what came, did you mean."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        return SettingsError(
+            f"{name}: unknown key `{key}`", expected="one of " + ", ".join(known), fix=hint + "remove it"
+        )
+    if first["type"] == "missing":
+        return SettingsError(f"{name}: `{key}` is missing", fix="add it, or start from `labelwise init`")
+    got = repr(first["input"])
+    if first["type"] == "value_error":
+        return SettingsError(f"{name}: {key or 'settings'}: {first['ctx']['error']}")
+    return SettingsError(f"{name}: `{key}`", expected=first["msg"], got=got[:80])
+
+
+def one_of(key: str, value: str, known: dict[str, Any]) -> Any:
+    """The entry `value` of the table `known`; SettingsError with the nearest name when it is not there."""
+    if value in known:
+        return known[value]
+    near = difflib.get_close_matches(value, known, n=1)
+    raise SettingsError(
+        f"params.yaml: `{key}`",
+        expected="one of " + ", ".join(known),
+        got=repr(value),
+        fix=f"did you mean `{near[0]}`?" if near else "",
+    )
+
+
+def _keys(path: tuple[str | int, ...]) -> list[str]:
+    """The keys that the section at `path` may have."""
+    model: Any = Settings
+    for part in path:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

@@ -1,0 +1,151 @@
+"""Stage `snapshot`: make what happened durable. The labels of a batch go into the ledger before any training starts;
+model, metrics and the next batch follow, under a tag of their own."""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.labels import ledger
+from tasks.records import LABELS
+from tasks.services.dvc import Versions
+from tasks.services.expectations import check_labels
+from tasks.services.label_studio import LabelStudioProject, chosen
+from tasks.workspace import Workspace, write_parquet
+
+
+def tag(number: int) -> str:
+    """The git tag of a round that is complete: trained, measured, and its next batch chosen."""
+    return f"round-{number:04d}"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a look at Label Studio brought: rows (LABELS) for the ledger; answers that cannot count, with `reason`."""
+
+    rows: pd.DataFrame
+    refused: pd.DataFrame
+
+    def __str__(self) -> str:
+        counts = self.rows.status.value_counts()
+        parts = [f"{counts.get('labelled', 0)} labels"]
+        parts += [f"{counts[word]} {word}" for word in ("skipped", "unanswered") if word in counts]
+        if len(self.refused):
+            parts.append(f"{len(self.refused)} refused")
+        return ", ".join(parts)
+
+
+def collect(exported: list[dict[str, Any]], asked: pd.DataFrame, known: set[int]) -> pd.DataFrame:
+    """Rows (LABELS) for the annotations that the ledger does not know yet.
+
+    exported: tasks with annotations, as Label Studio exports them. asked: columns id, round, why, propensity, task_id,
+    a row for every task that may bring an answer. known: annotation ids that are in the ledger already.
+    """
+    of_task = {row["task_id"]: row for row in asked.to_dict("records") if pd.notna(row["task_id"])}
+    return _frame(
+        [
+            _row(annotation, of_task[task["id"]])
+            for task in exported
+            for annotation in task["annotations"]
+            if annotation["id"] not in known
+        ]
+    )
+
+
+def sift(rows: pd.DataFrame, classes: list[str], asked_ids: Iterable[str]) -> Collected:
+    """The rows that pass the ledger's suite, and those that do not with the first rule that each breaks."""
+    refusals = check_labels(rows, classes, set(asked_ids)).refusals if len(rows) else {}
+    bad = rows.index.isin(list(refusals))
+    return Collected(
+        rows[~bad].reset_index(drop=True),
+        rows[bad].assign(reason=[refusals[position].reason for position in rows.index[bad]]),
+    )
+
+
+def unanswered(asked: pd.DataFrame, collected: pd.DataFrame) -> pd.DataFrame:
+    """A row (LABELS) for each task asked in this round that nobody has answered, so that every ask leaves a trace."""
+    silent = asked[~asked.id.isin(collected.id)]
+    return _frame([_blank(row) | {"status": "unanswered"} for row in silent.to_dict("records")])
+
+
+def run_labels(workspace: Workspace, versions: Versions, project: LabelStudioProject) -> str:
+    """Bring all new answers into the ledger as the next shard; commit and push it. Returns a line for people."""
+    number = ledger.current_round(workspace.labels) + 1
+    collected = look(workspace, project)
+    ledger.append(workspace.labels, number, collected.rows)
+    _set_aside(workspace, number, collected)
+    return save_labels(workspace, versions, str(collected))
+
+
+def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
+    """All that Label Studio has for this round's batch and for tasks of earlier rounds that came to nothing yet."""
+    rows = ledger.read(workspace.labels)
+    number = ledger.current_round(workspace.labels) + 1
+    batch = pd.read_parquet(workspace.batch)
+    tasks = project.tasks(number)
+    asked = batch.merge(tasks, on="id", how="left").assign(round=number)
+    columns = ["id", "round", "why", "propensity", "task_id"]
+    awaited = pd.concat([asked[columns], ledger.awaited(rows)[columns]], ignore_index=True)
+    exported = project.answered(awaited.task_id.dropna().astype(int).tolist())
+    known = set(rows.annotation_id.dropna().astype(int))
+    collected = sift(collect(exported, awaited, known), workspace.settings.classes, awaited.id)
+    silent = unanswered(asked, collected.rows)
+    if silent.empty:
+        return collected
+    return Collected(pd.concat([collected.rows, silent], ignore_index=True), collected.refused)
+
+
+def save_labels(workspace: Workspace, versions: Versions, what: str) -> str:
+    """Commit the ledger and send it to the DVC remote: from here on no label can be lost with this machine."""
+    number = ledger.current_round(workspace.labels)
+    versions.add()
+    versions.save(f"round {number}: {what}")
+    versions.push()
+    return what
+
+
+def run_round(workspace: Workspace, versions: Versions, accuracy: str, run_id: str) -> str:
+    """Commit and tag a round that is complete, and send it to the DVC remote. Returns a line for people."""
+    number = ledger.current_round(workspace.labels)
+    asks = len(pd.read_parquet(workspace.batch))
+    message = f"round {number}: {accuracy}, asks {asks}"
+    versions.save(f"{message}\n\nMLflow-Run: {run_id}" if run_id else message)
+    versions.push()
+    versions.save(message, tag(number))
+    return message
+
+
+def _row(annotation: dict[str, Any], asked: dict[Hashable, Any]) -> dict[str, Any]:
+    """A ledger row for an annotation, whether it can count or not."""
+    skipped = annotation["was_cancelled"]
+    who = annotation["completed_by"]
+    return _blank(asked) | {
+        "label": None if skipped else chosen(annotation["result"]),
+        "status": "skipped" if skipped else "labelled",
+        "annotator": str(who["id"] if isinstance(who, dict) else who),
+        "annotation_id": annotation["id"],
+        "lead_time_s": annotation["lead_time"],
+        "created_at": annotation["created_at"],
+    }
+
+
+def _blank(asked: dict[Hashable, Any]) -> dict[str, Any]:
+    """A ledger row that says only what was asked."""
+    nothing = {"label": None, "annotator": None, "annotation_id": None, "lead_time_s": np.nan, "created_at": None}
+    return {key: asked[key] for key in ("id", "round", "why", "propensity", "task_id")} | nothing | {"origin": "asked"}
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return LABELS.conform(pd.DataFrame(rows, columns=list(LABELS.columns)))
+
+
+def _set_aside(workspace: Workspace, number: int, collected: Collected) -> None:
+    """Keep, with a reason, the answers that do not count and the items skipped too often."""
+    rows = ledger.read(workspace.labels)
+    newly = rows[rows.id.isin(ledger.skipped_too_often(rows)) & rows.id.isin(collected.rows.id)]
+    skipped = newly.drop_duplicates("id", keep="last").assign(reason="skipped twice by reviewers")
+    kept = pd.concat([skipped, collected.refused])
+    if len(kept):
+        write_parquet(workspace.quarantine / f"labels-{number:04d}.parquet", kept)

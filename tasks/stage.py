@@ -1,0 +1,26 @@
+"""A stage by itself, as `dvc repro` and people run it: `python -m tasks.pull` in a workspace."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import LabelwiseError
+from tasks.workspace import Workspace
+
+
+def main(run: Callable[[Workspace], Any]) -> None:
+    """Run a stage in the workspace that is the current directory, and print what it says of itself.
+
+    Its `summary()` goes to stdout (or the result as text, when it is not None), its `warnings` to stderr. An error a
+    user can meet is one line on stderr and the error's exit code.
+    """
+    try:
+        result = run(Workspace.open(Path.cwd()))
+    except LabelwiseError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    for warning in getattr(result, "warnings", ()):
+        print(f"warning: {warning}", file=sys.stderr)
+    if result is not None:
+        print(result.summary() if hasattr(result, "summary") else result)

@@ -1,0 +1,127 @@
+"""Where a workspace stands: what is asked, answered, labelled and measured, and where to look."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from tasks import push, snapshot
+from tasks.errors import LabelwiseError
+from tasks.labels import ledger
+from tasks.promote import experiment, gold_metrics
+from tasks.services.addresses import addresses
+from tasks.services.dvc import Versions
+from tasks.services.mlflow import Tracking
+from tasks.workspace import Workspace, running
+
+
+@dataclass(frozen=True)
+class Status:
+    """round: batches learned from. state: new, running, interrupted, waiting, answered or finished. asked and answered:
+    of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model.
+    champion: registered version. commit: of the workspace. urls: the three screens."""
+
+    round: int
+    state: str
+    asked: int | None
+    answered: int | None
+    labels: int
+    gold: dict[str, float | None]
+    champion: str | None
+    commit: str
+    urls: dict[str, str]
+    problems: list[str]
+
+    def json(self) -> str:
+        """The same for a program."""
+        return json.dumps(asdict(self), indent=2)
+
+
+def status(workspace: Workspace) -> Status:
+    """Look at everything; a server that does not answer leaves its part None and a line in `problems`."""
+    versions = Versions(workspace.root)
+    number = ledger.current_round(workspace.labels)
+    learned = versions.tagged(snapshot.tag(number))
+    problems: list[str] = []
+    asked, answered, urls = _outside(workspace, number, learned, problems)
+    measured = gold_metrics(workspace)
+    return Status(
+        round=number,
+        state=_state(workspace, number, learned, asked, answered),
+        asked=asked,
+        answered=answered,
+        labels=len(ledger.effective(ledger.read(workspace.labels))),
+        gold={
+            "accuracy": measured.get("accuracy"),
+            "low": measured.get("accuracy_low"),
+            "high": measured.get("accuracy_high"),
+            "macro_f1": measured.get("macro_f1"),
+        },
+        champion=_champion(workspace, problems),
+        commit=versions.head,
+        urls=urls,
+        problems=problems,
+    )
+
+
+def _state(workspace: Workspace, number: int, learned: bool, asked: int | None, answered: int | None) -> str:
+    if running(workspace):
+        return "running"
+    if not learned:
+        return "new" if number == 0 and not workspace.batch.exists() else "interrupted"
+    if pd.read_parquet(workspace.batch).empty:
+        return "finished"
+    return "answered" if asked and asked == answered else "waiting"
+
+
+def _outside(
+    workspace: Workspace, number: int, learned: bool, problems: list[str]
+) -> tuple[int | None, int | None, dict[str, str]]:
+    """Tasks asked and answered, and the addresses of the screens."""
+    urls: dict[str, str] = {}
+    asked = answered = None
+    try:
+        where = addresses()
+        urls = {
+            "label_studio": where.label_studio_url,
+            "mlflow": where.mlflow_tracking_uri,
+            "prefect": where.prefect_api_url.removesuffix("/api"),
+        }
+        project = push.open_project(workspace.settings)
+        if learned and project.found is not None:
+            seen = project.progress(number + 1)
+            asked, answered = seen.total, seen.answered
+            urls["label_studio"] = project.tab(number + 1) if seen.total else f"{project.url}/projects/{project.number}"
+    except LabelwiseError as error:
+        problems.append(str(error))
+    return asked, answered, urls
+
+
+def _champion(workspace: Workspace, problems: list[str]) -> str | None:
+    name = experiment(workspace.settings)
+    try:
+        champion = Tracking(name).champion()
+    except LabelwiseError as error:
+        problems.append(str(error))
+        return None
+    return f"models:/{name}/{champion.version}" if champion else None
+
+
+def lines(seen: Status) -> list[str]:
+    """The same for people."""
+    gold: Any = seen.gold
+    accuracy = "no model yet"
+    if gold["accuracy"] is not None:
+        accuracy = f"{gold['accuracy']:.3f} (95 % interval {gold['low']:.3f} to {gold['high']:.3f})"
+    batch = "none" if not seen.asked else f"{seen.answered} of {seen.asked} answered"
+    return [
+        f"round      {seen.round} ({seen.state})",
+        f"labels     {seen.labels}",
+        f"accuracy   {accuracy}",
+        f"open batch {batch}",
+        f"champion   {seen.champion or 'none'}",
+        f"commit     {seen.commit[:12]}",
+        *(f"{name:<13}{url}" for name, url in seen.urls.items()),
+        *(f"problem    {line}" for line in seen.problems),
+    ]

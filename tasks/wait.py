@@ -1,0 +1,61 @@
+"""Stage `wait`: look, cheaply, until the reviewers have answered enough of the batch, or until time is up."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tasks.services.label_studio import LabelStudioProject, Progress
+from tasks.settings import Wait
+
+SLOWER = 1.5  # each look without news is followed by a pause this much longer
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the last look found. `complete`: the loop may go on."""
+
+    total: int
+    answered: int
+    complete: bool
+
+    def __str__(self) -> str:
+        left = self.total - self.answered
+        return f"{self.answered} of {self.total} answered" + (f", waiting for {left}" if left else "")
+
+
+def complete(progress: Progress, settings: Wait, asked_at: datetime, now: datetime) -> bool:
+    """Whether the loop may go on: the quorum is reached, or the deadline has passed and somebody has answered."""
+    if progress.total == 0:
+        return False
+    if progress.answered >= settings.quorum * progress.total:
+        return True
+    late = settings.deadline_hours is not None and now >= asked_at + timedelta(hours=settings.deadline_hours)
+    return late and progress.answered > 0
+
+
+def wait(
+    project: LabelStudioProject,
+    round_number: int,
+    settings: Wait,
+    asked_at: datetime,
+    max_wait: float | None,
+    tell: Callable[[Progress], None],
+) -> Answers:
+    """Look until the batch is complete, or for `max_wait` seconds (None: for ever; 0: one look).
+
+    `tell` is called after each look. asked_at: when the batch was committed, with its time zone.
+    """
+    pause, longest = settings.poll_seconds
+    first_pause = pause
+    end = None if max_wait is None else time.monotonic() + max_wait
+    before = -1
+    while True:
+        progress = project.progress(round_number)
+        tell(progress)
+        done = complete(progress, settings, asked_at, datetime.now(asked_at.tzinfo))
+        if done or (end is not None and time.monotonic() >= end):
+            return Answers(progress.total, progress.answered, done)
+        pause = first_pause if progress.answered != before else min(longest, pause * SLOWER)
+        before = progress.answered
+        time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))

@@ -1,0 +1,181 @@
+"""A workspace: where its files are, how they are written, and who may change them now."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from tasks import settings
+from tasks.errors import WorkspaceBusy, WorkspaceError
+from tasks.records import Table
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one labelling project: a git + DVC repository with params.yaml."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path | str) -> "Workspace":
+        """The workspace at `root`; WorkspaceError when it is none."""
+        root = Path(root).resolve()
+        if not (root / "params.yaml").is_file():
+            raise WorkspaceError(
+                f"{root} is no workspace (it has no params.yaml)",
+                fix="`labelwise init DIR --pool SRC --gold SRC`, or point --workspace at one",
+            )
+        for folder, tool in ((".git", "git"), (".dvc", "DVC")):
+            if not (root / folder).exists():
+                raise WorkspaceError(f"{root} is not a {tool} repository", fix="make workspaces with `labelwise init`")
+        return cls(root)
+
+    @cached_property
+    def settings(self) -> settings.Settings:
+        """params.yaml as it was when first asked for."""
+        return settings.read(self.root / "params.yaml")
+
+    # Data: versioned by DVC
+    @property
+    def pool(self) -> Path:
+        return self.root / "data" / "pool"
+
+    @property
+    def gold(self) -> Path:
+        return self.root / "data" / "gold" / "gold.parquet"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "data" / "labels"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "data" / "quarantine"
+
+    @property
+    def vectors(self) -> Path:
+        return self.root / "data" / "vectors"
+
+    @property
+    def scores(self) -> Path:
+        return self.root / "data" / "scores.parquet"
+
+    @property
+    def batch(self) -> Path:
+        return self.root / "data" / "batch.parquet"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    # Figures: versioned by git, or by DVC where they are long
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics"
+
+    # Scraps of this machine: in no version
+    @property
+    def scraps(self) -> Path:
+        return self.root / ".labelwise"
+
+
+def write_parquet(path: Path, rows: pd.DataFrame, table: Table | None = None) -> None:
+    """Write `rows` so that a reader sees the old file or the new one, never half of it."""
+    content = table.conform(rows) if table else rows
+    with atomic(path) as scratch:
+        content.to_parquet(scratch, index=False)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, atomically, keys in the order given."""
+    with atomic(path) as scratch:
+        scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, rows: pd.DataFrame) -> None:
+    """Write CSV, atomically; floats keep six digits, so that a diff shows what moved."""
+    with atomic(path) as scratch:
+        rows.to_csv(scratch, index=False, float_format="%.6f", lineterminator="\n")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A scratch path (file or folder) beside `path` that takes its place, flushed to disk, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield scratch
+        for file in [scratch] if scratch.is_file() else scratch.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        if path.is_dir():
+            shutil.rmtree(path)
+        scratch.replace(path)
+    finally:
+        if scratch.is_dir():
+            shutil.rmtree(scratch)
+        scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(workspace: Workspace) -> Iterator[bool]:
+    """Hold the workspace for one loop; yields whether the last holder left its work unfinished (it died, or failed).
+
+    WorkspaceBusy says who holds it. The kernel frees the lock of a dead process; what it was doing is in `loop.json`.
+    """
+    workspace.scraps.mkdir(exist_ok=True)
+    note = workspace.scraps / "loop.json"
+    lock = FileLock(workspace.scraps / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = _read_note(note)
+        raise WorkspaceBusy(
+            f"another loop is at work in {workspace.root}",
+            got=f"process {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}",
+            fix="let it end; this run had nothing to do",
+        ) from None
+    try:
+        before = _read_note(note)
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "finished": False}
+        write_json(note, holder)
+        yield not before.get("finished", True)
+        write_json(note, holder | {"finished": True})
+    finally:
+        lock.release()
+
+
+def running(workspace: Workspace) -> bool:
+    """Whether a loop holds the workspace now."""
+    path = workspace.scraps / "lock"
+    if not path.exists():
+        return False
+    lock = FileLock(path, timeout=0)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,29 @@
+"""What several tests share: the real servers, started once for the whole run."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.services import local
+from tasks.services.addresses import Addresses
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """Label Studio, MLflow and Prefect, real ones, in a home of their own, and the four variables that lead there.
+
+    LABELWISE_TEST_HOME names a home to use instead, so that a second run skips the minute of the first start; servers
+    that already run there are left running.
+    """
+    home = os.environ.get("LABELWISE_TEST_HOME") or str(tmp_path_factory.mktemp("home"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABELWISE_HOME", home)
+        found = all(server.state == "running" for server in local.ps())
+        addresses = local.up(print)
+        for name, value in addresses.as_environment().items():
+            patch.setenv(name, value)
+        yield addresses
+        patch.setenv("LABELWISE_HOME", home)
+        if not found:
+            local.down()

@@ -1,0 +1,349 @@
+"""The local servers. Where the real ones would cost a minute, real processes that answer like them stand in."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks.errors import InputError, ServiceDown, ServiceError
+from tasks.services import local
+from tasks.services.addresses import NAMES, Addresses, addresses, home
+
+# A server that answers 200 everywhere. It has a child, as MLflow has, that would outlive it.
+STAND_IN = """
+import http.server, os, subprocess, sys
+if sys.argv[2:] == ["child"]:
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+print("environment:", sorted(os.environ), flush=True)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+LINE = '{name}: exec >>"$LABELWISE_HOME/logs/{name}.log" 2>&1; exec {program} "${variable}" {more}'
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A home of the test's own, in which nothing is left running."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "home"))
+    yield
+    monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "home"))
+    local.down()
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Procfile of three servers that start in a moment."""
+    script = tmp_path / "stand_in.py"
+    script.write_text(STAND_IN)
+    python = f"'{sys.executable}' '{script}'"
+    lines = [
+        LINE.format(
+            name="label-studio", program='"$LABEL_STUDIO_BIN"', variable="LABELWISE_LABEL_STUDIO_PORT", more=""
+        ),
+        LINE.format(name="mlflow", program=python, variable="LABELWISE_MLFLOW_PORT", more="child"),
+        LINE.format(name="prefect", program=python, variable="LABELWISE_PREFECT_PORT", more=""),
+    ]
+    monkeypatch.setattr(local, "PROCFILE", tmp_path / "Procfile")
+    local.PROCFILE.write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "label-studio", f'exec {python} "$@"'))
+
+
+def program(path: Path, body: str) -> str:
+    """A shell script that can stand for Label Studio's command."""
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def until(holds: Callable[[], object], what: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+
+
+def states() -> dict[str, str]:
+    return {server.name: server.state for server in local.ps()}
+
+
+def pids() -> dict[str, int | None]:
+    return {server.name: server.pid for server in local.ps()}
+
+
+def members() -> list[psutil.Process]:
+    """Every process that belongs to this test's servers."""
+    return local._ours(home(), local._read(home()))
+
+
+def quiet(_: str) -> None:
+    """For those who do not want to know."""
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_up_says_where_and_down_leaves_nothing() -> None:
+    said: list[str] = []
+    found = local.up(said.append)
+
+    assert set(states().values()) == {"running"}
+    assert found == addresses()
+    assert found.prefect_api_url.endswith("/api")
+    assert "first start: Label Studio makes its database, which takes up to a minute" in said
+    assert sum("ready at http://127.0.0.1:" in line for line in said) == 3
+    everyone = members()
+    assert len(everyone) >= 7  # honcho, its three watchers, the servers
+
+    assert local.down() is True
+    assert [process for process in everyone if local._lives(process)] == []
+    assert set(states().values()) == {"stopped"}
+    assert {server.note for server in local.ps()} == {""}
+    assert local.down() is False
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_up_again_changes_nothing() -> None:
+    first = local.up(quiet)
+    before = pids()
+    said: list[str] = []
+
+    assert local.up(said.append) == first
+    assert said == ["Label Studio, MLflow and Prefect already run"]
+    assert pids() == before
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_two_at_once_share_one_start() -> None:
+    found: list[Addresses] = []
+    both = [threading.Thread(target=lambda: found.append(local.up(quiet))) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert sum("honcho" in " ".join(process.cmdline()) and process.ppid() == os.getpid() for process in members()) == 1
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_taken_port_is_left_alone_and_the_new_one_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        usual = (local.Server("label-studio", "Label Studio", taken, "/health"), *local.SERVERS[1:])
+        monkeypatch.setattr(local, "SERVERS", usual)
+        said: list[str] = []
+        first = local.up(said.append)
+    given = first.label_studio_url.rpartition(":")[2]
+
+    assert int(given) != taken
+    assert f"Label Studio: port {taken} is taken; it gets {given}" in said
+    local.down()
+    assert local.up(quiet).label_studio_url == first.label_studio_url  # though its usual one is free by now
+
+
+def test_a_listener_on_all_interfaces_counts_as_taken() -> None:
+    with socket.socket() as holder:
+        holder.bind(("", 0))
+        holder.listen()
+        assert not local._is_free(holder.getsockname()[1])
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_secrets_are_made_once_and_shown_nowhere() -> None:
+    local.up(quiet)
+    email, password = local.sign_in()
+    token = addresses().label_studio_api_key
+    content = (home() / "secrets.env").read_text()
+
+    assert [(home() / name).stat().st_mode & 0o777 for name in ("secrets.env", "servers.json")] == [0o600, 0o600]
+    assert home().stat().st_mode & 0o777 == 0o700
+    assert email == "owner@labelwise.local"
+    assert len(token) == 40
+    assert len(password) >= 20
+    shown = " ".join(word for process in psutil.process_iter(["cmdline"]) for word in process.info["cmdline"] or [])
+    shown += "".join(path.read_text() for path in (home() / "logs").iterdir())
+    assert token not in shown
+    assert password not in shown
+
+    local.down()
+    local.up(quiet)
+    assert (home() / "secrets.env").read_text() == content
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_servers_see_nothing_of_the_users_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOST", "CI", "DJANGO_DB", "PORT", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "theirs")
+    local.up(quiet)
+    seen = next(line for line in local.log_tail("prefect") if line.startswith("environment:"))
+
+    assert "MLFLOW_DISABLE_TELEMETRY" in seen
+    for name in ("HOST", "CI", "DJANGO_DB", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "AWS_SECRET_ACCESS_KEY"):
+        assert f"'{name}'" not in seen
+
+
+def test_a_server_that_dies_while_starting_says_so_with_the_end_of_its_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On the real Procfile: the two others are the real ones, and go with it."""
+    body = "echo 'migrating'; echo 'no such table: core_settings' >&2; exit 3"
+    monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "label-studio", body))
+    said: list[str] = []
+
+    with pytest.raises(ServiceError) as caught:
+        local.up(said.append)
+
+    line = str(caught.value)
+    assert "Label Studio ended by itself with code 3 while it was starting" in line
+    assert "its log ends: migrating | no such table: core_settings" in line
+    assert str(home() / "logs" / "label-studio.log") in line
+    assert "  no such table: core_settings" in said
+    notes = {server.name: server.note for server in local.ps()}
+    assert notes["label-studio"] == "ended by itself with code 3"
+    assert notes["mlflow"] == "stopped because Label Studio ended"
+    assert members() == []
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_server_killed_later_is_reported_and_the_next_up_repairs() -> None:
+    local.up(quiet)
+    everyone = members()
+    os.kill(pids()["mlflow"] or 0, signal.SIGKILL)
+    until(lambda: set(states().values()) == {"stopped"}, "honcho stops the others")
+
+    notes = {server.name: server.note for server in local.ps()}
+    assert notes["mlflow"] == "was killed by signal 9"
+    assert notes["prefect"] == "stopped because MLflow ended"
+    with pytest.raises(
+        ServiceDown, match=r"no local server runs for .* \(MLflow was killed by signal 9; its log ends:"
+    ):
+        addresses()
+
+    said: list[str] = []
+    local.up(said.append)
+    assert "MLflow was killed by signal 9" in said[0]
+    assert set(states().values()) == {"running"}
+    assert [process for process in everyone if local._lives(process)] == []  # its child too
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_servers_that_outlive_their_runner_are_found(command: str) -> None:
+    local.up(quiet)
+    everyone = members()
+    runner = local._read(home())[local.RUNNER].pid
+    os.kill(runner, signal.SIGKILL)
+    (home() / "servers.json").unlink()  # and nothing is written about them either
+
+    if command == "up":
+        local.up(quiet)
+        assert set(states().values()) == {"running"}
+    else:
+        assert local.down() is True
+    assert [process for process in everyone if local._lives(process)] == []
+
+
+def test_a_reused_pid_is_never_killed() -> None:
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    try:
+        (home() / "logs").mkdir(parents=True)
+        entry = {"port": 1, "pid": bystander.pid, "created": time.time() - 3600}
+        content = dict.fromkeys((local.RUNNER, "label-studio", "mlflow", "prefect"), entry)
+        (home() / "servers.json").write_text(json.dumps(content))
+
+        assert set(states().values()) == {"stopped"}
+        assert local.running() == {}
+        assert local.down() is False
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is left running: on a slow machine, a second `up` waits on."""
+    monkeypatch.setattr(local, "READY_SECONDS", 1.5)
+    monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "slow", "echo migrating; exec sleep 300"))
+
+    with pytest.raises(ServiceDown, match=r"Label Studio does not answer at http://.*/health after .* s; its log ends: migrating"):
+        local.up(quiet)
+
+    assert states() == {"label-studio": "starting", "mlflow": "running", "prefect": "running"}
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_stranger_on_the_port_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Label Studio moves aside when somebody was quicker; what answers on its port must not get its token."""
+    monkeypatch.setattr(local, "READY_SECONDS", 1.5)
+    moved = f"exec '{sys.executable}' '{tmp_path / 'stand_in.py'}' 0"
+    monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "moved", moved))
+    monkeypatch.setattr(local, "_healthy", lambda port, path: True)
+
+    with pytest.raises(ServiceDown, match="Label Studio does not answer"):
+        local.up(quiet)
+
+
+def test_label_studio_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_BIN", str(tmp_path / "nowhere"))
+    with pytest.raises(ServiceError, match=r"Label Studio is not installed: .*nowhere.*correct LABEL_STUDIO_BIN"):
+        local.up(quiet)
+
+    monkeypatch.delenv("LABEL_STUDIO_BIN")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    with pytest.raises(ServiceError, match="make setup"):
+        local.up(quiet)
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_lost_secrets_are_not_replaced_under_a_living_database() -> None:
+    (home() / "label-studio").mkdir(parents=True)
+    (home() / "label-studio" / "label_studio.sqlite3").touch()
+
+    with pytest.raises(ServiceError, match=r"secrets.env is gone.*restore the file"):
+        local.up(quiet)
+
+
+def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "file" / "home"))
+
+    with pytest.raises(ServiceError, match=r"cannot write .*: Not a directory"):
+        local.up(quiet)
+
+
+def test_logs_are_appended_and_set_aside_when_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    log = tmp_path / "some.log"
+    log.write_text("old words\n")
+    assert local._tail(log) == ["old words"]
+    local._open_log(log)
+    with log.open("a") as file:
+        file.write("new words\n")
+    assert "old words" in log.read_text()
+    assert local._tail(log) == ["new words"]  # what came before would only lead astray
+
+    monkeypatch.setattr(local, "BIGGEST_LOG", 10)
+    local._open_log(log)
+    assert "old words" not in log.read_text()
+    assert "old words" in (tmp_path / "some.log.1").read_text()
+
+
+def test_no_such_server() -> None:
+    assert local.log_tail("mlflow") == []
+    with pytest.raises(InputError, match="no such server: redis: expected one of label-studio, mlflow, prefect"):
+        local.log_tail("redis")
