@@ -23,7 +23,7 @@ setup: python
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	echo "Labelwise needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) -V 2>&1)." \
+	echo "Labelwise needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) -V 2>&1 | head -n 1)." \
 	"To mend it: make $(firstword $(MAKECMDGOALS)) PYTHON=python3.11"; exit 1; }
 
 # Each environment keeps a copy of what it was made from: while the two are equal there is nothing to do.

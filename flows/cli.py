@@ -162,14 +162,14 @@ def review(
     noise: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong answers.")] = 0.0,
     users: Annotated[int, typer.Option(min=1, max=50, help="How many reviewers share the batch.")] = 1,
     rate: Annotated[float, typer.Option(min=0, help="Answers a minute; 0: as fast as it goes.")] = 0.0,
-    follow: Annotated[bool, typer.Option(help="Wait for further batches until stopped.")] = False,
+    batches: Annotated[int, typer.Option(min=1, help="Answer so many, waiting for each after the first.")] = 1,
     seed: Annotated[int, typer.Option(help="Which answers are wrong.")] = 0,
 ) -> None:
     """Stand in for people: sign in to Label Studio and answer the open batch from a file."""
     from tasks import review as stage
     from tasks.workspace import Workspace
 
-    stage.run(Workspace.open(workspace), answers, stage.Manner(noise, users, rate, follow, seed), _tell)
+    stage.run(Workspace.open(workspace), answers, stage.Manner(noise, users, rate, batches, seed), _tell)
 
 
 @app.command()

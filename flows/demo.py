@@ -8,6 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from flows.cli import prepare
 from tasks import init, report
@@ -40,7 +43,7 @@ def demo(folder: Path, tell: Callable[[str], None]) -> None:
     tell(f"demo: 3 of 3: {rounds} rounds; the first encodes 2,000 articles (about a minute on two cores)")
     from flows.loop import loop
 
-    with reviewers(folder, source / "answers.csv"):
+    with reviewers(folder, source / "answers.csv", rounds):
         loop(str(folder.resolve()), rounds)
     finale(workspace)
 
@@ -71,10 +74,10 @@ def bbc_news() -> pd.DataFrame:
 
 
 @contextmanager
-def reviewers(folder: Path, answers: Path) -> Iterator[None]:
+def reviewers(folder: Path, answers: Path, batches: int) -> Iterator[None]:
     """Two reviewers in a process of their own, one answer in twenty wrong, for as long as the block runs."""
     command = ["-m", "flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
-    options = ["--noise", str(NOISE), "--users", "2", "--follow"]
+    options = ["--noise", str(NOISE), "--users", "2", "--batches", str(batches)]
     process = subprocess.Popen([sys.executable, *command, *options])
     try:
         yield
@@ -85,8 +88,10 @@ def reviewers(folder: Path, answers: Path) -> Iterator[None]:
 
 def finale(workspace: Workspace) -> None:
     """What came of it, and where to look."""
-    print()
-    print(report.table(report.curve(workspace), report.seconds_by_stage(workspace)))
-    print()
+    cells = report.table(report.curve(workspace), report.seconds_by_stage(workspace))
+    shown = Table(*cells.columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in cells.to_numpy().tolist():
+        shown.add_row(*row)
+    Console(width=160, highlight=False).print(shown)
     print("\n".join(where.lines(where.status(workspace))))
     print(f"\nThe sign-in for Label Studio is in {home() / 'secrets.env'}; `labelwise down` stops the servers.")

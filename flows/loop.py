@@ -1,4 +1,4 @@
-"""The loop: learn from the labels that are in, choose the next batch, bring it to the reviewers, wait, keep what they say.
+"""The loop: learn from the labels there are, choose a batch, bring it to the reviewers, wait, keep what they say.
 
 It keeps no state of its own: what has been done is what git, DVC, Label Studio and MLflow say. A stage whose inputs are
 unchanged is skipped, a push finds what is there, a wait looks again; so to resume is to run again.
@@ -15,7 +15,7 @@ from tasks.workspace import Workspace, claimed
 
 @flow(name="loop", flow_run_name="loop {workspace}", validate_parameters=False)
 def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None = None) -> str:
-    """Play rounds: `rounds` of them (None: until the pool is empty), waiting `max_wait` seconds for each (None: for ever).
+    """Play `rounds` rounds (None: till the pool is empty), waiting `max_wait` seconds for each (None: for ever).
 
     `max_wait=0` does all that can be done now and ends well: what a schedule calls. Returns why it ended.
     """

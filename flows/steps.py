@@ -115,15 +115,14 @@ class Steps:
         """The figures of all rounds, for Prefect's and MLflow's pages."""
 
         def do() -> str:
-            table = report.run(self.workspace, report.spent(self.workspace))
+            line = report.run(self.workspace)
             with TemporaryDirectory() as scratch:
                 drawn = report.pictures(self.workspace, Path(scratch))
                 if drawn:
                     Tracking(promote.experiment(self.workspace.settings)).attach(self.run_id, drawn)
                     picture = report.as_link(drawn[0])
                     self._artifact(create_image_artifact, "learning-curve", image_url=picture)
-            self._artifact(create_markdown_artifact, "rounds", markdown=table)
-            return f"{len(drawn)} pictures"
+            return line
 
         self._step("report", do, outside=True)
 
@@ -132,14 +131,19 @@ class Steps:
 
         def do() -> str:
             accuracy = evaluate.spoken(promote.gold_metrics(self.workspace))
+            report.keep_spent(self.workspace)
             return snapshot.run_round(self.workspace, self.versions, accuracy, self.run_id)
 
         self._step("snapshot", do)
         report.reset_spent(self.workspace)
+        table = report.table(report.curve(self.workspace), report.seconds_by_stage(self.workspace))
+        self._artifact(create_markdown_artifact, "rounds", markdown=report.markdown(table))
 
     def push(self) -> None:
         """The batch, to the reviewers."""
-        line = self._step("push", lambda: push.run(self.workspace), outside=True)
+        line = self._step(
+            "push", lambda: push.run(self.workspace, report.news(report.curve(self.workspace))), outside=True
+        )
         self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], link_text="the open batch")
 
     def wait(self, max_wait: float | None) -> wait.Answers:
@@ -185,7 +189,7 @@ class Steps:
 
         def body() -> Result:
             result = do()
-            get_run_logger().info(str(result))
+            get_run_logger().info(line(result))
             return result
 
         run = task(
@@ -200,7 +204,7 @@ class Steps:
         result: Result = run()
         seconds = time.perf_counter() - started
         report.spend(self.workspace, stage, seconds)
-        self.say(stage, str(result), seconds)
+        self.say(stage, line(result), seconds)
         return result
 
     def say(self, stage: str, what: str, seconds: float | None = None, markup: bool = False) -> None:
@@ -224,6 +228,11 @@ class Steps:
             update_progress_artifact(made, progress=percent)
 
         return move
+
+
+def line(result: Any) -> str:
+    """What a stage says of itself."""
+    return result.summary() if isinstance(result, pull.Pulled) else str(result)
 
 
 def _no_answer(_task: Any, _run: Any, state: Any) -> bool:

@@ -24,7 +24,7 @@ def run(
     remote: str | None,
     columns: settings.Columns,
 ) -> Workspace:
-    """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at before it is made.
+    """Make a workspace at `root`, which must be new or empty. What can be wrong is looked at before it is made.
 
     classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None for a folder beside root.
     """
@@ -41,7 +41,8 @@ def run(
         "pull.gold": located(gold),
         **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
     }
-    next(iter(sources.chunks(pool, [columns.text] + ([columns.id] if columns.id else []))))
+    if next(sources.chunks(pool, [columns.text] + ([columns.id] if columns.id else [])), None) is None:
+        raise InputError(f"{pool} holds no row", expected="at least one text to label")
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:

@@ -64,8 +64,8 @@ def open_project(settings: Settings) -> LabelStudioProject:
     return LabelStudioProject(settings.project.name, settings.project.id)
 
 
-def run(workspace: Workspace) -> str:
-    """Bring data/batch.parquet to Label Studio. Returns a line for people."""
+def run(workspace: Workspace, news: str = "") -> str:
+    """Bring data/batch.parquet to Label Studio; `news` is what the reviewers are told. Returns a line for people."""
     settings = workspace.settings
     number = ledger.current_round(workspace.labels) + 1
     batch = pd.read_parquet(workspace.batch)
@@ -76,5 +76,5 @@ def run(workspace: Workspace) -> str:
     pushed = push(project, wanted, number)
     if pushed:
         version = f"round-{number - 1:04d}" if any("predictions" in task for task in wanted) else ""
-        project.update(label_config=interface(settings.classes), model_version=version)
+        project.update(label_config=interface(settings.classes), model_version=version, description=news)
     return f"{pushed} tasks new, {len(wanted)} in round {number}: {project.tab(number)}"

@@ -43,19 +43,23 @@ def with_round(rounds: pd.DataFrame, number: int, labels: int, metrics: dict[str
     return pd.DataFrame([*before, row], columns=CURVE)
 
 
-def table(rounds: pd.DataFrame, seconds: pd.DataFrame) -> str:
-    """The rounds as a Markdown table: round, labels, accuracy with its interval, seconds by stage."""
-    stages = [stage for stage in seconds.columns if stage != "round"]
-    merged = rounds.merge(seconds, on="round", how="left")
-    lines = [
-        f"| round | labels | accuracy (95 % interval) | macro F1 | {' | '.join(f'{stage} s' for stage in stages)} |",
-        "|" + "--:|" * (4 + len(stages)),
-    ]
-    for row in merged.to_dict("records"):
-        times = ["" if pd.isna(row[stage]) else f"{row[stage]:.1f}" for stage in stages]
-        f1 = "" if pd.isna(row["macro_f1"]) else f"{row['macro_f1']:.3f}"
-        lines.append(f"| {row['round']} | {row['labels']} | {figure(row)} | {f1} | {' | '.join(times)} |")
-    return "\n".join(lines)
+def table(rounds: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
+    """The rounds for people, all cells text: round, labels, accuracy with its interval, then seconds by stage."""
+    shown = pd.DataFrame(
+        {
+            "round": rounds["round"].astype(str),
+            "labels": rounds["labels"].astype(str),
+            "accuracy (95 %)": [figure(row) for row in rounds.to_dict("records")],
+        }
+    )
+    times = rounds[["round"]].merge(seconds, on="round", how="left").drop(columns="round")
+    return shown.join(times.map(lambda s: "" if pd.isna(s) else f"{s:.1f}").add_suffix(" s"))
+
+
+def markdown(cells: pd.DataFrame) -> str:
+    """A table of text as Markdown."""
+    rows: list[list[str]] = [list(cells.columns), ["--:"] * cells.shape[1], *cells.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def figure(row: Mapping[Any, Any]) -> str:
@@ -85,23 +89,20 @@ def news(rounds: pd.DataFrame) -> str:
     return f"Round {int(last['round'])}: {moved}. {now}"
 
 
-def run(workspace: Workspace, seconds: dict[str, float]) -> str:
-    """Add this round to metrics/curve.csv and metrics/seconds.csv. Returns the Markdown table."""
+def run(workspace: Workspace) -> str:
+    """Add this round to metrics/curve.csv. Returns a line for people."""
     number = ledger.current_round(workspace.labels)
     labels = len(ledger.effective(ledger.read(workspace.labels)))
     asks = len(pd.read_parquet(workspace.batch))
     rounds = with_round(curve(workspace), number, labels, gold_metrics(workspace), asks)
     write_csv(workspace.metrics / "curve.csv", rounds)
-    times = seconds_by_stage(workspace)
-    times = pd.concat([times[times["round"] < number], pd.DataFrame([{"round": number, **seconds}])])
-    write_csv(workspace.metrics / "seconds.csv", times)
-    return table(rounds, times)
+    return news(rounds)
 
 
 def seconds_by_stage(workspace: Workspace) -> pd.DataFrame:
     """A row a round, a column a stage, from metrics/seconds.csv."""
     path = workspace.metrics / "seconds.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame({"round": []})
+    return pd.read_csv(path) if path.exists() else pd.DataFrame({"round": pd.Series(dtype="int64")})
 
 
 # Pictures
@@ -114,7 +115,9 @@ def pictures(workspace: Workspace, folder: Path) -> list[Path]:
         return []
     drawn = {
         "learning_curve.png": learning_curve(rounds),
-        "confusion.png": confusion(pd.read_csv(workspace.metrics / "predictions.csv", dtype=str)),
+        "confusion.png": confusion(
+            pd.read_csv(workspace.metrics / "predictions.csv", dtype=str, keep_default_na=False)
+        ),
         "calibration.png": calibration(pd.read_csv(workspace.metrics / "calibration.csv")),
     }
     for name, picture in drawn.items():
@@ -186,6 +189,14 @@ def spend(workspace: Workspace, stage: str, seconds: float) -> None:
     times[stage] = round(times.get(stage, 0.0) + seconds, 3)
     with atomic(workspace.scraps / "seconds.json") as scratch:
         scratch.write_text(json.dumps(times), encoding="utf-8")
+
+
+def keep_spent(workspace: Workspace) -> None:
+    """Write this round's row of metrics/seconds.csv."""
+    number = ledger.current_round(workspace.labels)
+    times = seconds_by_stage(workspace)
+    row = pd.DataFrame([{"round": number, **spent(workspace)}])
+    write_csv(workspace.metrics / "seconds.csv", pd.concat([times[times["round"] < number], row]))
 
 
 def reset_spent(workspace: Workspace) -> None:

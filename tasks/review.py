@@ -17,16 +17,17 @@ from tasks.settings import Columns
 from tasks.workspace import Workspace
 
 LEAD_TIME_S = (4.0, 20.0)  # what a person takes for a short text
+LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How they answer. noise: share of wrong answers; rate: answers a minute, 0 for no pause."""
+    """How they answer. noise: share of wrong answers; rate: answers a minute, 0: no pause; batches: how many."""
 
     noise: float = 0.0
     users: int = 1
     rate: float = 0.0
-    follow: bool = False
+    batches: int = 1
     seed: int = 0
 
 
@@ -42,27 +43,26 @@ def read_answers(path: Path, columns: Columns) -> dict[str, str]:
 
 def given(item: str, truth: str, classes: list[str], manner: Manner) -> str:
     """The answer to an item: mostly the truth. The same seed errs on the same items, in whatever order they come."""
-    chance = random.Random(f"{manner.seed} {item}")
+    chance = random.Random(f"{manner.seed} {item}")  # noqa: S311
     wrong = [name for name in classes if name != truth]
     return chance.choice(wrong) if wrong and chance.random() < manner.noise else truth
 
 
 def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
-    """Answer what is open; with `follow`, go on with each further batch until stopped."""
+    """Answer the open batch, then wait for the next, `batches` times in all."""
     settings = workspace.settings
     answers = read_answers(path, settings.pull.columns)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
-    pause, longest = settings.wait.poll_seconds
-    while True:
+    left = manner.batches
+    while left:
         done = _batch(workspace, answers, reviewers, manner)
         if done:
+            left -= 1
             tell(f"reviewers: {done} answers given")
-        if not manner.follow:
-            if not done:
-                raise InputError("no task is open in this workspace", fix="`labelwise run --max-wait 0` asks a batch")
-            return
-        pause = settings.wait.poll_seconds[0] if done else min(longest, pause * 1.5)
-        time.sleep(pause)
+        elif manner.batches == 1:
+            raise InputError("no task is open in this workspace", fix="`labelwise run --max-wait 0` asks a batch")
+        else:
+            time.sleep(LOOK_S)
 
 
 def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Reviewer], manner: Manner) -> int:
@@ -74,7 +74,7 @@ def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Review
     open_tasks = tasks[(tasks.answers == 0) & tasks.id.isin(answers)]
     for position, task in enumerate(open_tasks.to_dict("records")):
         label = given(task["id"], answers[task["id"]], workspace.settings.classes, manner)
-        lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)
+        lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
         reviewers[position % len(reviewers)].answer(task["task_id"], choice(label), round(lead_time, 1))
         if manner.rate:
             time.sleep(60 / manner.rate)

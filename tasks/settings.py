@@ -19,7 +19,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A section of params.yaml. Strict: '25' is no number, and a key that nobody reads is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Project(Section):
@@ -67,8 +67,8 @@ class Push(Section):
 
 class Wait(Section):
     quorum: Annotated[float, Field(gt=0, le=1)] = 1.0
-    deadline_hours: Annotated[float, Field(gt=0)] | None = None
-    poll_seconds: list[Annotated[float, Field(gt=0)]] = Field(default=[1, 30], min_length=2, max_length=2)
+    deadline_hours: Annotated[float, Field(gt=0, le=87_600)] | None = None  # ten years: dates end somewhere
+    poll_seconds: list[Annotated[float, Field(gt=0, le=86_400)]] = Field(default=[1, 30], min_length=2, max_length=2)
 
     @model_validator(mode="after")
     def first_is_shorter(self) -> "Wait":
@@ -112,7 +112,7 @@ def read(path: Path) -> Settings:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"{path} is missing", fix="restore it with `git checkout params.yaml`") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, KeyError) as error:  # ruamel gives all three
         raise SettingsError(f"{path.name} is no YAML: {str(error).splitlines()[-1].strip()}") from None
     return parse(content, path.name)
 

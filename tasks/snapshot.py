@@ -66,7 +66,7 @@ def sift(rows: pd.DataFrame, classes: list[str], asked_ids: Iterable[str]) -> Co
 
 def unanswered(asked: pd.DataFrame, collected: pd.DataFrame) -> pd.DataFrame:
     """A row (LABELS) for each task asked in this round that nobody has answered, so that every ask leaves a trace."""
-    silent = asked[~asked.id.isin(collected.id)]
+    silent = asked[~asked.task_id.isin(collected.task_id.dropna())]
     return _frame([_blank(row) | {"status": "unanswered"} for row in silent.to_dict("records")])
 
 

@@ -28,7 +28,7 @@ def complete(progress: Progress, settings: Wait, asked_at: datetime, now: dateti
     """Whether the loop may go on: the quorum is reached, or the deadline has passed and somebody has answered."""
     if progress.total == 0:
         return False
-    if progress.answered >= settings.quorum * progress.total:
+    if progress.answered / progress.total >= settings.quorum:  # a product would round: 0.55 * 100 > 55
         return True
     late = settings.deadline_hours is not None and now >= asked_at + timedelta(hours=settings.deadline_hours)
     return late and progress.answered > 0

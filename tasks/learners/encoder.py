@@ -22,13 +22,16 @@ class Encoder:
     """A frozen encoder. `name` is the packaged model, a Hugging Face name or a folder."""
 
     def __init__(self, name: str, max_tokens: int) -> None:
+        from safetensors import SafetensorError
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # it would count the tensors of a file
         path = _path(name)
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
             self.model: Any = AutoModel.from_pretrained(path, use_safetensors=True).eval()  # never unpickled
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise InputError(
                 f"encoder {name!r} cannot be loaded",
                 expected=f"{PACKAGED} (packaged), a Hugging Face name (needs a network) or a folder with safetensors",
@@ -41,6 +44,8 @@ class Encoder:
         """(n,) texts -> (n, d) vectors of unit length. `progress` is told how many more texts are done."""
         import torch
 
+        if not texts:
+            return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
         tokens = self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"]
         vectors = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
         for rows in steps([len(ids) for ids in tokens]):

@@ -70,7 +70,7 @@ class Versions:
     def refuse_strange_changes(self) -> None:
         """WorkspaceError when files that the loop owns were changed by somebody else since the last commit."""
         paths = [path for path in OWNED if (self.root / path).exists()]
-        changed = [line[3:] for line in self.git("status", "--porcelain", "--", *paths).splitlines()]
+        changed = [line.split(maxsplit=1)[1] for line in self.git("status", "--porcelain", "--", *paths).splitlines()]
         with _dvc(self.root):
             changed += [str(name) for name in self.repo.status(targets=self._tracked())]
         if changed:

@@ -9,7 +9,6 @@ that has nothing to check pays nothing.
 """
 
 import os
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -259,11 +258,6 @@ def check_labels(rows: pd.DataFrame, classes: Sequence[str], asked_ids: Collecti
     return CheckedLabels(refusals(suite, frame), verdict(suite, frame).page)
 
 
-def counted(found: Collection[Refusal]) -> dict[str, int]:
-    """How many rows break each rule, most frequent first."""
-    return dict(Counter(refusal.rule for refusal in found).most_common())
-
-
 def _validate(name: str, rules: list[Rule], frame: pd.DataFrame, result_format: dict[str, Any]) -> Any:
     """The outcome of all rules on `frame`. No sample values, whatever the format: they would end in the pages."""
     import great_expectations as gx
@@ -282,8 +276,8 @@ def _in_order(outcome: Any, rules: list[Rule]) -> list[Any]:
     """The results in the order of the rules; a rule that could not be evaluated is a fault of ours."""
     results = sorted(outcome.results, key=lambda result: int(result.expectation_config.meta["place"]))
     for rule, result in zip(rules, results, strict=True):
-        if result.exception_info.get("raised_exception"):
-            raise RuntimeError(f"{rule.kind} on {rule.options}: {result.exception_info.get('exception_message')}")
+        if not result.success and not result.result:
+            raise RuntimeError(f"{rule.kind} on {rule.options} could not be evaluated: {result.exception_info}")
     return results
 
 

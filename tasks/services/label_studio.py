@@ -44,15 +44,16 @@ class LabelStudioProject:
         where = addresses()
         self.url = where.label_studio_url.rstrip("/")
         with connected(self.url):
-            from label_studio_sdk import LabelStudio
+            from label_studio_sdk import LabelStudio as Client
 
-            self.client = LabelStudio(base_url=self.url, api_key=where.label_studio_api_key, timeout=TIMEOUT_S)
+            make: Any = Client  # its constructor is untyped
+            self.client = make(base_url=self.url, api_key=where.label_studio_api_key, timeout=TIMEOUT_S)
 
     @cached_property
     def found(self) -> int | None:
         """The number of the project, None when there is none yet."""
         with connected(self.url):
-            projects: Any = self.client.projects.list(title=self.title)  # the server matches parts of titles too
+            projects: Any = self.client.projects.list(title=self.title)  # it matches parts too
             return next((project.id for project in projects if project.title == self.title), None)
 
     @property
@@ -61,7 +62,7 @@ class LabelStudioProject:
         if self.found is None:
             raise ServiceError(
                 f"Label Studio at {self.url} has no project {self.title!r} (deleted, or another server?)",
-                fix="point LABEL_STUDIO_URL at the server that has it, or begin anew with another project.id in params.yaml",
+                fix="point LABEL_STUDIO_URL at the server that has it, or set a new project.id in params.yaml",
             )
         return self.found
 

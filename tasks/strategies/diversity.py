@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import pairwise_distances_argmin
 
-from tasks.strategies.base import Candidates, Choice
+from tasks.strategies.base import Candidates, Choice, Indices
 
 MOST_CLUSTERED = 50_000  # more candidates than this are sampled: the shape of the pool shows in fewer
 
@@ -16,6 +16,8 @@ def medoids(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """
     n = len(candidates)
     sample = np.arange(n) if n <= MOST_CLUSTERED else np.sort(rng.choice(n, MOST_CLUSTERED, replace=False))
+    if k >= len(sample):
+        return _fill(sample, n, k, rng)
     vectors = candidates.gather(sample)
     if len(np.unique(vectors[: k * 4], axis=0)) == 1 and len(np.unique(vectors, axis=0)) < k:
         return _fill(np.array([], dtype=np.int64), n, k, rng)
@@ -27,7 +29,7 @@ def medoids(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     return _fill(sample[by_size[first_seen]], n, k, rng)
 
 
-def _fill(chosen: np.ndarray, n: int, k: int, rng: np.random.Generator) -> Choice:
+def _fill(chosen: Indices, n: int, k: int, rng: np.random.Generator) -> Choice:
     """`chosen`, made up to k by chance: two centres may share their nearest item."""
     others = np.setdiff1d(np.arange(n), chosen)
     indices = np.concatenate([chosen, rng.choice(others, k - len(chosen), replace=False)]).astype(np.int64)

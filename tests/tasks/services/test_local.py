@@ -281,7 +281,9 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(local, "READY_SECONDS", 1.5)
     monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "slow", "echo migrating; exec sleep 300"))
 
-    with pytest.raises(ServiceDown, match=r"Label Studio does not answer at http://.*/health after .* s; its log ends: migrating"):
+    with pytest.raises(
+        ServiceDown, match=r"Label Studio does not answer at http://.*/health after .* s; its log ends: migrating"
+    ):
         local.up(quiet)
 
     assert states() == {"label-studio": "starting", "mlflow": "running", "prefect": "running"}

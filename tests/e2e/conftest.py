@@ -1,0 +1,115 @@
+"""A small labelling project on the real servers, and how to play it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows.demo import bbc_news
+from tasks import init, review, settings
+from tasks.labels import ledger
+from tasks.services.addresses import Addresses
+from tasks.settings import Columns
+from tasks.workspace import Workspace
+
+CLASSES = ["business", "politics", "sport"]
+BATCH = 12
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Headlines: short, so that encoding them takes a second."""
+
+    pool: Path
+    gold: Path
+    answers: Path
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    folder = tmp_path_factory.mktemp("source")
+    news = bbc_news()
+    news["label"] = news.label.replace({"sports": "sport"})
+    news = news[news.label.isin(CLASSES)].assign(text=news.text.str.split().str[:12].str.join(" "))
+    rows = news.drop_duplicates("text").sample(400, random_state=0)
+    made = Source(folder / "pool.csv", folder / "gold.csv", folder / "answers.csv")
+    rows[:300][["text"]].to_csv(made.pool, index=False)
+    rows[:300].to_csv(made.answers, index=False)
+    rows[300:].to_csv(made.gold, index=False)
+    return made
+
+
+Make = Callable[..., Workspace]
+
+
+@pytest.fixture
+def make(servers: Addresses, source: Source, tmp_path: Path) -> Make:
+    """Make a workspace; keyword arguments `select__batch=5` change params.yaml before the first commit."""
+
+    def new(name: str = "news", **changes: object) -> Workspace:
+        root = tmp_path / name
+        init.run(root, str(source.pool), str(source.gold), CLASSES, name, None, Columns())
+        dotted = {key.replace("__", "."): value for key, value in changes.items()}
+        settings.change(root / "params.yaml", {"select.batch": BATCH, "wait.poll_seconds": [0.2, 1], **dotted})
+        return Workspace.open(root)
+
+    return new
+
+
+def play(workspace: Workspace, rounds: int | None = None, max_wait: float = 0) -> str:
+    """The loop in this process; imported late, when Prefect's address is in the environment."""
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    from flows.loop import loop
+
+    return loop(str(workspace.root), rounds, max_wait)
+
+
+def answer(workspace: Workspace, source: Source, **manner: float) -> None:
+    """Reviewers answer the open batch."""
+    review.run(Workspace.open(workspace.root), source.answers, review.Manner(**manner), print)  # type: ignore[arg-type]
+
+
+def play_rounds(workspace: Workspace, source: Source, count: int) -> None:
+    """Ask, answer and learn `count` times; the next batch is with the reviewers then."""
+    play(workspace)
+    for _ in range(count):
+        answer(workspace, source)
+        play(workspace)
+
+
+def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`labelwise ...` as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=300,
+        check=False,
+    )
+
+
+def tool(workspace: Path, *words: str) -> str:
+    """What git, dvc or another program of this environment prints in a workspace."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        words, cwd=workspace, capture_output=True, text=True, env=os.environ | {"PATH": path}, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def rows(workspace: Workspace) -> pd.DataFrame:
+    """The ledger."""
+    return ledger.read(workspace.labels)

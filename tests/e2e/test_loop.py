@@ -1,0 +1,249 @@
+"""Three rounds on the real servers, and what each system says of them."""
+
+import json
+from pathlib import Path
+
+import httpx
+import mlflow
+import pandas as pd
+import pytest
+
+from tasks import promote, push, snapshot, status
+from tasks.errors import ServiceError, WorkspaceBusy, WorkspaceError
+from tasks.labels import ledger
+from tasks.services.addresses import Addresses
+from tasks.services.mlflow import Tracking
+from tasks.workspace import Workspace, claimed
+from tests.e2e.conftest import BATCH, CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool
+
+
+def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source, servers: Addresses) -> None:
+    workspace = make()
+    play_rounds(workspace, source, 3)
+
+    # the ledger
+    ledger_rows = rows(workspace)
+    truth = pd.read_csv(source.answers).set_index("text").label
+    texts = push.read_texts(workspace, ledger_rows.id)
+    assert len(ledger_rows) == ledger_rows.id.nunique() == 3 * BATCH
+    assert ledger_rows.label.tolist() == [truth[texts[item]] for item in ledger_rows.id]
+    assert ledger_rows.groupby("round").why.first().tolist() == ["diverse", "uncertain", "uncertain"]
+
+    # git and DVC
+    subjects = tool(workspace.root, "git", "log", "--format=%s", "--reverse").splitlines()
+    assert [line.split(":")[0] for line in subjects[1:]] == [f"round {n}" for n in (0, 1, 1, 2, 2, 3, 3)]
+    assert tool(workspace.root, "git", "tag").split() == [snapshot.tag(n) for n in range(4)]
+    assert tool(workspace.root, "git", "status", "--porcelain") == ""
+    assert "up to date" in tool(workspace.root, "dvc", "status")
+    assert "up to date" in tool(workspace.root, "dvc", "status", "--cloud") or "in sync" in tool(
+        workspace.root, "dvc", "status", "--cloud"
+    )
+    assert "accuracy" in tool(workspace.root, "dvc", "metrics", "show")
+    assert "accuracy" in tool(workspace.root, "dvc", "metrics", "diff", "round-0001", "round-0003")
+    assert "index.html" in tool(workspace.root, "dvc", "plots", "show")
+
+    # MLflow
+    settings = workspace.settings
+    client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
+    experiment = client.get_experiment_by_name(promote.experiment(settings))
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags["labelwise.round"] for run in runs) == ["1", "2", "3"]
+    last = next(run for run in runs if run.data.tags["labelwise.round"] == "3")
+    gold = json.loads((workspace.metrics / "gold.json").read_text())
+    assert last.data.metrics["accuracy"] == gold["accuracy"]
+    assert last.data.params["select.strategy"] == "margin"
+    assert last.data.tags["dvc.labels"] in (workspace.root / "data" / "labels.dvc").read_text()
+    assert f"MLflow-Run: {last.info.run_id}" in tool(workspace.root, "git", "log", "-1", "--format=%B", "round-0003")
+    assert tool(
+        workspace.root, "git", "log", "-1", "--format=%s", last.data.tags["mlflow.source.git.commit"]
+    ).startswith("round 3: 12 labels")
+    assert {entry.dataset.name for entry in last.inputs.dataset_inputs} == {"pool", "gold", "labels"}
+    assert {file.path for file in client.list_artifacts(last.info.run_id)} >= {"learning_curve.png", "confusion.png"}
+
+    # the registered model answers text, and was not pickled
+    champion = Tracking(promote.experiment(settings)).champion()
+    assert champion is not None
+    loaded = mlflow.pyfunc.load_model(f"models:/{promote.experiment(settings)}@champion")
+    answers = loaded.predict(pd.DataFrame({"text": ["the striker scored a late goal to win the cup match"]}))
+    assert answers.label.tolist() == ["sport"]
+
+    # Label Studio: the next batch, in a tab of its own, with what the model thinks
+    project = push.open_project(settings)
+    open_batch = project.tasks(4)
+    assert sorted(open_batch.id) == sorted(pd.read_parquet(workspace.batch).id)
+    described = project.client.projects.get(project.number).description
+    assert f"Round 3: your last {BATCH} labels took it from" in described
+
+    # and status says the same
+    seen = json.loads(status.status(workspace).json())
+    assert seen["round"] == 3 and seen["state"] == "waiting"
+    assert (seen["asked"], seen["answered"], seen["labels"]) == (BATCH, 0, 3 * BATCH)
+    assert seen["gold"]["accuracy"] == gold["accuracy"]
+    assert seen["champion"].endswith(f"/{champion.version}")
+    assert seen["commit"] == tool(workspace.root, "git", "rev-parse", "HEAD")
+
+    # Prefect: each task bears its stage's name
+    names = {
+        run["name"].split(" ")[0]
+        for run in httpx.post(f"{servers.prefect_api_url}/task_runs/filter", json={"limit": 200}).json()
+    }
+    assert names >= {
+        "pull",
+        "embed",
+        "train",
+        "evaluate",
+        "score",
+        "select",
+        "push",
+        "wait",
+        "snapshot",
+        "promote",
+        "report",
+    }
+    keys = {a["key"] for a in httpx.post(f"{servers.prefect_api_url}/artifacts/latest/filter", json={}).json()}
+    assert keys >= {f"{name}-{settings.project.id}" for name in ("rounds", "learning-curve", "open-batch", "answers")}
+
+
+def test_the_same_seed_gives_the_same_batches_and_metrics(make: Make, source: Source) -> None:
+    first, second = make("first"), make("second")
+    for workspace in (first, second):
+        play_rounds(workspace, source, 1)
+    assert pd.read_parquet(first.batch).equals(pd.read_parquet(second.batch))
+    assert rows(first)[["id", "label", "why"]].equals(rows(second)[["id", "label", "why"]])
+    assert (first.metrics / "gold.json").read_text() == (second.metrics / "gold.json").read_text()
+    assert (first.model / "head.safetensors").read_bytes() == (second.model / "head.safetensors").read_bytes()
+
+
+def test_a_finished_round_can_be_rebuilt_from_a_clone(make: Make, source: Source, tmp_path: Path) -> None:
+    workspace = make()
+    play_rounds(workspace, source, 3)
+    clone = tmp_path / "clone"
+    tool(tmp_path, "git", "clone", "--quiet", str(workspace.root), str(clone))
+    tool(clone, "git", "checkout", "--quiet", "round-0002")
+    tool(clone, "dvc", "pull")
+    before = {name: (clone / name).read_bytes() for name in ("metrics/gold.json", "data/batch.parquet")}
+    weights = (clone / "model" / "head.safetensors").read_bytes()
+    for name in before:
+        (clone / name).unlink()
+    tool(clone, "dvc", "repro", "--force")
+    assert {name: (clone / name).read_bytes() for name in before} == before
+    assert (clone / "model" / "head.safetensors").read_bytes() == weights
+
+
+def test_pushing_twice_changes_nothing_and_a_cut_push_is_completed(make: Make) -> None:
+    workspace = make()
+    play(workspace)
+    project = push.open_project(workspace.settings)
+    first = project.tasks(1)
+    push.run(workspace)
+    assert project.tasks(1).equals(first)
+    project.remove(first.task_id[:5].tolist())
+    push.run(workspace)
+    assert sorted(project.tasks(1).id) == sorted(first.id)
+
+
+def test_skipped_and_late_answers(make: Make, source: Source) -> None:
+    workspace = make(wait__quorum=0.5)
+    play(workspace)
+    project = push.open_project(workspace.settings)
+    tasks = project.tasks(1).sort_values("task_id").reset_index(drop=True)
+    truth = pd.read_csv(source.answers).set_index("text").label
+    texts = push.read_texts(workspace, tasks.id)
+
+    def label(position: int) -> None:
+        from tasks.services.label_studio import choice
+
+        row = tasks.loc[position]
+        project.client.annotations.create(id=int(row.task_id), result=choice(truth[texts[row.id]]))
+
+    project.client.annotations.create(id=int(tasks.task_id[0]), result=[], was_cancelled=True)
+    for position in range(1, 7):
+        label(position)
+    play(workspace)
+    status_of = rows(workspace).set_index("id").status
+    assert status_of[tasks.id[0]] == "skipped"
+    assert status_of[tasks.id[1:6]].tolist() == ["labelled"] * 5
+    assert status_of[tasks.id[7:]].tolist() == ["unanswered"] * (BATCH - 7)
+    assert not set(tasks.id[7:]) & set(pd.read_parquet(workspace.batch).id)  # they are still open at the reviewers
+    label(8)  # late
+    answer(workspace, source)
+    play(workspace)
+    late = rows(workspace).query("id == @tasks.id[8]")
+    assert late[["status", "round"]].to_numpy().tolist() == [["unanswered", 1], ["labelled", 1]]
+    assert tasks.id[8] in set(ledger.effective(rows(workspace)).id)
+
+
+def test_a_label_that_the_interface_lacks_goes_to_quarantine(make: Make, source: Source) -> None:
+    from tasks.services.label_studio import choice
+
+    workspace = make(select__batch=3)
+    play(workspace)
+    project = push.open_project(workspace.settings)
+    strange = project.tasks(1).iloc[0]
+    project.client.annotations.create(id=int(strange.task_id), result=choice("weather"))
+    answer(workspace, source)
+    play(workspace)
+    kept = pd.read_parquet(workspace.quarantine / "labels-0001.parquet")
+    assert kept.id.tolist() == [strange.id]
+    assert "weather" in kept.reason[0] or "label" in kept.reason[0]
+    assert rows(workspace).set_index("id").status[strange.id] == "unanswered"
+
+
+def test_the_pool_runs_out_and_the_loop_ends_well(make: Make, source: Source) -> None:
+    workspace = make(select__batch=200)
+    play_rounds(workspace, source, 1)
+    assert len(pd.read_parquet(workspace.batch)) < 200
+    answer(workspace, source)
+    assert play(workspace) == "the pool is empty: nothing is left to ask"
+    assert status.status(workspace).state == "finished"
+    assert play(workspace) == "the pool is empty: nothing is left to ask"
+
+
+def test_new_items_are_pulled_and_asked(make: Make, source: Source, tmp_path: Path) -> None:
+    growing = tmp_path / "growing.csv"
+    everything = pd.read_csv(source.pool)
+    everything[:5].to_csv(growing, index=False)
+    workspace = make(pull__pool=str(growing), select__batch=5)
+    play(workspace)
+    answer(workspace, source)
+    everything.to_csv(growing, index=False)
+    play(workspace)
+    assert len(list(workspace.pool.glob("*.parquet"))) == 2
+    assert len(pd.read_parquet(workspace.batch)) == 5
+    assert tool(workspace.root, "git", "status", "--porcelain") == ""
+
+
+def test_max_wait_0_does_what_can_be_done_and_says_what_it_waits_for(make: Make) -> None:
+    workspace = make()
+    done = command("run", "--workspace", str(workspace.root), "--max-wait", "0")
+    assert done.returncode == 0, done.stderr
+    assert f"0 of {BATCH} answered, waiting for {BATCH}" in done.stdout
+
+
+def test_a_second_loop_is_told_who_holds_the_workspace(make: Make) -> None:
+    workspace = make()
+    with claimed(workspace), pytest.raises(WorkspaceBusy, match="another loop"):
+        play(workspace)
+
+
+def test_changes_by_others_stop_the_loop(make: Make, source: Source) -> None:
+    workspace = make()
+    play_rounds(workspace, source, 1)
+    shard = workspace.labels / "round-0001.parquet"
+    changed = pd.read_parquet(shard)
+    changed.loc[0, "label"] = CLASSES[0] if changed.label[0] != CLASSES[0] else CLASSES[1]
+    shard.unlink()
+    changed.to_parquet(shard)
+    with pytest.raises(WorkspaceError, match="uncommitted changes"):
+        play(workspace)
+
+
+def test_a_project_deleted_under_us(make: Make, source: Source) -> None:
+    workspace = make()
+    play_rounds(workspace, source, 1)
+    project = push.open_project(workspace.settings)
+    project.client.projects.delete(project.number)
+    with pytest.raises(ServiceError, match="has no project"):
+        play(workspace)
+    assert Workspace.open(workspace.root).batch.exists()

@@ -1,0 +1,518 @@
+"""The stage `pull` in a plain folder with params.yaml: what it keeps, what it refuses, that nothing is half-written."""
+
+import json
+import random
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from tasks import pull, sources
+from tasks.errors import InputError, LabelwiseError, WorkspaceError
+from tasks.records import GOLD, POOL, content_id, folded
+from tasks.workspace import Workspace
+
+SHARED = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+Rows = list[tuple[Any, ...]]
+
+
+def fill(path: Path, rows: Rows, columns: tuple[str, ...]) -> None:
+    """The rows as JSON lines, in the place of what was there."""
+    lines = [json.dumps(dict(zip(columns, row, strict=True))) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+class Place:
+    """A workspace and its two sources."""
+
+    def __init__(self, root: Path, **pull_settings: Any) -> None:
+        self.root, self.pool, self.gold = root, root / "in" / "pool.jsonl", root / "in" / "gold.jsonl"
+        self.pool.parent.mkdir(parents=True)
+        self.params = {"pool": str(self.pool), "gold": str(self.gold), "columns": {"id": "key"}, **pull_settings}
+        self.classes = ["pos", "neg"]
+        self.set()
+        self.fill(pool=[("1", "one"), ("2", "two")], gold=[("g1", "good", "pos"), ("g2", "bad", "neg")])
+
+    def set(self, **changes: Any) -> None:
+        self.params |= changes
+        content = {"project": {"name": "t", "id": "t"}, "classes": self.classes, "pull": self.params}
+        with (self.root / "params.yaml").open("w", encoding="utf-8") as file:
+            YAML().dump(content, file)
+
+    def fill(self, pool: Rows | None = None, gold: Rows | None = None) -> None:
+        if pool is not None:
+            fill(self.pool, pool, ("key", "text", "label")[: len(pool[0])] if pool else ())
+        if gold is not None:
+            fill(self.gold, gold, ("key", "text", "label"))
+
+    def pull(self) -> pull.Pulled:
+        return pull.run(self.workspace)
+
+    def refusal(self) -> str:
+        """The one line with which a pull is refused. What was there is as it was."""
+        before = self.files()
+        with pytest.raises(InputError) as caught:
+            self.pull()
+        assert self.files() == before
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root)  # anew: settings are read once for each
+
+    def files(self) -> dict[str, bytes]:
+        data = self.root / "data"
+        return {str(path.relative_to(data)): path.read_bytes() for path in sorted(data.rglob("*")) if path.is_file()}
+
+    def pooled(self) -> list[str]:
+        """The texts of the pool, in order."""
+        return [text for shard in sorted((self.root / "data" / "pool").iterdir()) for text in read(shard)["text"]]
+
+    def golden(self) -> dict[str, str]:
+        rows = read(self.root / "data" / "gold" / "gold.parquet")
+        return dict(zip(rows["text"], rows["label"], strict=True))
+
+    def quarantine(self) -> list[tuple[str, str | None, str]]:
+        """File, text and reason of each row in quarantine."""
+        files = sorted((self.root / "data" / "quarantine").glob("*"))
+        rows = [(file.name, row.text, row.reason) for file in files for row in read(file).itertuples()]
+        return [(name, None if pd.isna(text) else str(text), str(reason)) for name, text, reason in rows]
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "workspace")
+
+
+class TestTheFirstPull:
+    def test_tables_are_laid_out_as_records_says(self, place: Place) -> None:
+        pulled = place.pull()
+        assert pulled.summary() == "pool 2 items (2 new, 0 repeated), gold 2 (2 new)"
+        shard = read(place.root / "data" / "pool" / "shard-0001.parquet")
+        assert list(shard.columns) == list(POOL.columns)
+        assert shard.to_dict("list") == {
+            "id": [content_id("one"), content_id("two")],
+            "text": ["one", "two"],
+            "source_id": ["1", "2"],
+        }
+        gold = read(place.root / "data" / "gold" / "gold.parquet")
+        assert list(gold.columns) == list(GOLD.columns)
+        assert gold["label"].tolist() == ["pos", "neg"]
+        assert sorted(place.files()) == ["gold/gold.parquet", "pool/shard-0001.parquet"]
+
+    def test_data_docs_are_built(self, place: Place) -> None:
+        pulled = place.pull()
+        assert pulled.docs == place.root / ".labelwise" / "data_docs" / "index.html"
+        assert pulled.docs.is_file()
+
+    def test_the_label_of_a_pool_row_is_never_asked_for(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[list[str]] = []
+        original = sources.chunks
+        monkeypatch.setattr(
+            sources, "chunks", lambda source, columns: (asked.append(columns), original(source, columns))[1]
+        )
+        place.fill(pool=[("1", "one", "SECRET"), ("2", "two", "SECRET")])
+        place.pull()
+        assert asked == [["text", "key", "label"], ["text", "key"]]
+        assert not any(b"SECRET" in content for content in place.files().values())
+
+    def test_without_ids_of_the_users_own(self, place: Place) -> None:
+        place.set(columns={})
+        place.pull()
+        assert read(place.root / "data" / "pool" / "shard-0001.parquet")["source_id"].isna().all()
+
+    def test_other_column_names(self, place: Place) -> None:
+        fill(place.pool, [("one",)], ("body",))
+        fill(place.gold, [("good", "pos"), ("bad", "neg")], ("body", "mood"))
+        place.set(columns={"text": "body", "label": "mood"})
+        place.pull()
+        assert place.pooled() == ["one"]
+
+    def test_a_class_without_a_gold_row_is_a_warning(self, place: Place) -> None:
+        place.classes.append("mixed")
+        place.set()
+        (warning,) = place.pull().warnings
+        assert warning.startswith("class 'mixed' has no gold row")
+        assert place.pull().warnings == [warning]  # remembered
+
+
+class TestPullingAgain:
+    def test_nothing_new_writes_nothing(self, place: Place) -> None:
+        place.pull()
+        before = place.files()
+        place.pool.touch()
+        again = place.pull()
+        assert (again.new_pool, again.new_gold, again.pool_rows, again.gold_rows, again.repeated) == (0, 0, 2, 2, 0)
+        assert place.files() == before
+
+    def test_only_what_is_new_in_a_new_shard(self, place: Place) -> None:
+        place.pull()
+        before = place.files()
+        place.fill(pool=[("3", "three"), ("1", "one"), ("4", "four"), ("3", "three")])
+        pulled = place.pull()
+        assert (pulled.new_pool, pulled.repeated, pulled.pool_rows) == (2, 1, 4)
+        assert read(place.root / "data" / "pool" / "shard-0002.parquet")["text"].tolist() == ["three", "four"]
+        assert place.files()["pool/shard-0001.parquet"] == before["pool/shard-0001.parquet"]
+
+    def test_gold_is_appended(self, place: Place) -> None:
+        place.pull()
+        place.fill(gold=[("g3", "fine", "pos")])
+        assert (place.pull().new_gold, place.golden()) == (1, {"good": "pos", "bad": "neg", "fine": "pos"})
+
+    def test_unchanged_sources_are_not_read(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        place.fill(pool=[("1", "one"), ("1", "one"), ("2", "two"), ("3", "three"), ("4", ""), ("5", "five")])
+        first = place.pull()
+        assert first.refused == {"text is blank": 1}
+        monkeypatch.setattr("tasks.sources.File.open", None)
+        again = place.pull()
+        assert (again.new_pool, again.new_gold) == (0, 0)
+        assert (again.repeated, again.refused, again.docs) == (first.repeated, first.refused, first.docs)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda place: place.set(max_chars=100),
+            lambda place: (place.classes.append("mixed"), place.set()),
+            lambda place: (place.root / "data" / "pool" / "shard-0001.parquet").unlink(),
+            lambda place: (place.root / "data" / "gold" / "gold.parquet").unlink(),
+            lambda place: (place.root / ".labelwise" / "pull.json").unlink(),
+            lambda place: (place.root / ".labelwise" / "pull.json").write_text("[]"),
+            lambda place: (place.root / ".labelwise" / "pull.json").write_text("{"),
+        ],
+    )
+    def test_they_are_read_when_anything_else_changed(self, place: Place, change: Callable[[Place], Any]) -> None:
+        place.pull()
+        before = place.files()
+        change(place)
+        read_anew: list[str] = []
+        original = sources.File.open
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sources.File, "open", lambda file: (read_anew.append(file.name), original(file))[1])
+            place.pull()
+        assert len(read_anew) == 2
+        assert place.files() == before
+
+    @SHARED
+    @given(data=st.data())
+    def test_in_parts_or_at_once_or_twice(self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+        """However rows are spread over files, and however often they are pulled: each text once, the bad ones once."""
+        cells = st.text("aB \u00e9", max_size=3)
+        texts = data.draw(st.lists(cells, min_size=1, max_size=12))
+        cut = data.draw(st.integers(0, len(texts)))
+        place = Place(tmp_path_factory.mktemp("any") / "workspace", columns={}, max_refused=1.0)
+        place.fill(gold=[("", "a", "pos"), ("", "b", "neg")])
+        good = {text for text in texts if text.strip() and folded(text) not in ("a", "b")}
+        for part in (texts[:cut], texts[cut:], texts, texts[::-1]):
+            place.fill(pool=[(None, text) for text in ["always here", *part]])
+            place.pull()
+        assert sorted(place.pooled()) == sorted({"always here", *good})
+        assert sorted(text or "" for _, text, _ in place.quarantine()) == sorted(set(texts) - good)
+
+    def test_shards_in_any_order(self, place: Place) -> None:
+        for number in range(3):
+            place.fill(pool=[(str(number), f"text {number}")])
+            place.pull()
+        folder = place.root / "data" / "pool"
+        (folder / "shard-0001.parquet").rename(folder / "swap")
+        (folder / "shard-0003.parquet").rename(folder / "shard-0001.parquet")
+        (folder / "swap").rename(folder / "shard-0003.parquet")
+        place.fill(pool=[(str(number), f"text {number}") for number in range(4)])
+        assert place.pull().new_pool == 1
+
+
+class TestQuarantine:
+    def test_pool_rows_with_their_reasons(self, place: Place) -> None:
+        place.set(max_chars=10, max_refused=0.9)
+        place.fill(pool=[("1", "one"), ("2", " "), ("3", None), ("4", "x" * 11), ("5", "\ud800"), ("6", "GOOD ")])
+        pulled = place.pull()
+        assert place.pooled() == ["one"]
+        assert place.quarantine() == [
+            ("pool-shard-0001.parquet", " ", "text is blank"),
+            ("pool-shard-0001.parquet", None, "text is missing"),
+            ("pool-shard-0001.parquet", "x" * 11, "text has 11 characters, at most 10 allowed"),
+            ("pool-shard-0001.parquet", "\\ud800", "row is not UTF-8"),
+            ("pool-shard-0001.parquet", "GOOD ", "also in the gold set"),
+        ]
+        assert pulled.refused["text has more than 10 characters"] == 1
+        assert sum(pulled.refused.values()) == 5
+        assert "refused 5: 1 x text is blank, 1 x text is missing" in pulled.summary()
+
+    def test_the_same_rows_only_once(self, place: Place) -> None:
+        rows: Rows = [("1", "one"), ("2", ""), ("3", "")]
+        place.set(max_refused=0.9)
+        place.fill(pool=rows)
+        place.pull()
+        assert len(place.quarantine()) == 2  # blank both, but two rows of the source
+        before = place.files()
+        place.pool.touch()
+        assert place.pull().refused == {"text is blank": 2}
+        assert place.files() == before
+        place.fill(pool=[*rows, ("4", ""), ("5", "five")])
+        place.pull()
+        assert [name for name, _, _ in place.quarantine()] == ["pool-shard-0001.parquet"] * 2 + [
+            "pool-shard-0002.parquet"
+        ]
+        assert read(place.root / "data" / "pool" / "shard-0002.parquet")["text"].tolist() == ["five"]
+
+    def test_a_mended_row_is_taken(self, place: Place) -> None:
+        place.set(max_refused=0.9)
+        place.fill(pool=[("1", "one"), ("2", "")])
+        place.pull()
+        place.fill(pool=[("1", "one"), ("2", "two")])
+        assert place.pull().new_pool == 1
+
+    def test_five_million_characters(self, place: Place) -> None:
+        place.fill(pool=[("1", "x" * 5_242_880), *((str(number), f"text {number}") for number in range(2, 9))])
+        assert place.pull().new_pool == 7
+        ((_, text, reason),) = place.quarantine()
+        assert (len(text or ""), reason) == (5_242_880, "text has 5242880 characters, at most 20000 allowed")
+
+    def test_gold_rows_with_their_reasons(self, place: Place) -> None:
+        place.set(max_refused=0.9)
+        place.fill(
+            gold=[("1", "good", "pos"), ("2", "", "pos"), ("3", "x", None), ("4", "so", "pos"), ("5", "SO ", "neg")]
+        )
+        place.pull()
+        assert place.golden() == {"good": "pos"}
+        assert place.quarantine() == [
+            ("gold-0001.parquet", "", "text is blank"),
+            ("gold-0001.parquet", "x", "label is missing"),
+            ("gold-0001.parquet", "so", "the same text has several labels: 'neg' and 'pos'"),
+            ("gold-0001.parquet", "SO ", "the same text has several labels: 'neg' and 'pos'"),
+        ]
+        assert read(place.root / "data" / "quarantine" / "gold-0001.parquet")["label"].tolist()[2:] == ["pos", "neg"]
+
+    def test_a_gold_row_that_the_pool_has(self, place: Place) -> None:
+        place.pull()
+        place.fill(gold=[("g1", "good", "pos"), ("g2", "bad", "neg"), ("g3", "ONE", "pos")])
+        pulled = place.pull()
+        assert (pulled.new_gold, pulled.refused) == (0, {"already in the pool": 1})
+        assert place.quarantine() == [("gold-0001.parquet", "ONE", "already in the pool")]
+
+    def test_a_gold_label_that_changes(self, place: Place) -> None:
+        """The row pulled earlier stays: silently changing what models were measured on would falsify the curve."""
+        place.set(max_refused=0.9)
+        place.pull()
+        place.fill(gold=[("g1", "good", "neg"), ("g2", "bad", "neg")])
+        assert place.pull().refused == {"the same text has several labels": 1}
+        assert place.golden() == {"good": "pos", "bad": "neg"}
+
+    def test_texts_in_both_do_not_count_as_refused(self, place: Place) -> None:
+        place.set(max_refused=0.0)
+        place.fill(pool=[("1", "one"), ("2", "Good"), ("3", "bad"), ("4", " BAD")])
+        assert place.pull().refused == {"also in the gold set": 3}
+
+
+class TestBadInput:
+    def test_too_many_refused(self, place: Place) -> None:
+        place.fill(pool=[("1", "one"), ("2", ""), ("3", None), ("4", "four")])
+        line = place.refusal()
+        assert f"pool: {place.pool}: more than 20% of the rows are refused: expected usable rows" in line
+        assert "got 1 x text is blank, 1 x text is missing among 4 rows" in line
+        assert "data_docs/index.html" in line
+
+    def test_too_many_refused_in_gold(self, place: Place) -> None:
+        place.fill(gold=[("1", "good", "pos"), ("2", "x", "")])
+        assert (
+            "more than 20% of the rows are refused: expected usable rows, got 1 x label is missing" in place.refusal()
+        )
+
+    def test_nothing_left(self, place: Place) -> None:
+        place.fill(pool=[("1", "Good"), ("2", "bad")])
+        assert "no row is left: expected usable rows, got 2 x also in the gold set among 2 rows" in place.refusal()
+
+    @pytest.mark.parametrize("name", ["pool", "gold"])
+    def test_no_rows(self, place: Place, name: str) -> None:
+        path = place.root / "in" / f"{name}.csv"
+        path.write_text("key,text,label\n")
+        place.set(**{name: str(path)})
+        assert f"{name}: {path} has no rows. To mend it: check pull.{name}" in place.refusal()
+
+    @pytest.mark.parametrize("name", ["pool", "gold"])
+    def test_no_source(self, place: Place, name: str) -> None:
+        place.set(**{name: ""})
+        assert "no source is given" in place.refusal()
+
+    def test_labels_outside_the_classes(self, place: Place) -> None:
+        place.fill(gold=[("1", "good", "pos"), ("2", "x", "Pos"), ("3", "y", "Pos"), ("4", "z", "neutral")])
+        assert place.refusal() == (
+            "gold: 3 rows have labels outside the classes: expected one of pos, neg, got 'Pos' (2), 'neutral' (1). "
+            "To mend it: correct the labels, or `classes` in params.yaml"
+        )
+
+    def test_a_class_taken_away(self, place: Place) -> None:
+        place.pull()
+        place.classes[1] = "negative"
+        place.set()
+        place.fill(gold=[("1", "good", "pos")])
+        assert (
+            "gold.parquet holds labels outside the classes: expected one of pos, negative, got 'neg'" in place.refusal()
+        )
+
+    @pytest.mark.parametrize("name", ["pool", "gold"])
+    def test_an_id_with_two_texts(self, place: Place, name: str) -> None:
+        rest = ("pos",) if name == "gold" else ()
+        place.fill(**{name: [("7", "seven", *rest), ("8", "eight", *rest), ("7", "Sieben", *rest)]})
+        line = f"{name}: the id '7': expected one text for an id, got different texts. To mend it: give the changed row"
+        assert line in place.refusal()
+        place.fill(
+            **{name: [("7", "seven", *rest), ("8", "eight", *rest), ("7", "seven", *rest), (" ", "nine", *rest)]}
+        )
+        place.pull()
+        place.fill(**{name: [("", "ten", *rest), ("7", "Sieben", *rest)]})
+        assert line in place.refusal()
+
+    def test_the_last_pool_stays_when_gold_is_bad(self, place: Place) -> None:
+        place.pull()
+        place.fill(pool=[("3", "three")], gold=[("1", "good", "sour")])
+        place.refusal()
+
+    def test_a_broken_shard(self, place: Place) -> None:
+        place.pull()
+        shard = place.root / "data" / "pool" / "shard-0001.parquet"
+        shard.write_bytes(shard.read_bytes()[:-30])
+        with pytest.raises(WorkspaceError, match=r"shard-0001\.parquet is broken: .*dvc checkout"):
+            place.pull()
+
+
+# Dies when it has put as many files in place as its argument says. In one process, as great_expectations loads slowly.
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from tasks import pull
+    from tasks.services import expectations
+    from tasks.workspace import Workspace, atomic
+    expectations._batches()
+    for place in sys.argv[1:]:
+        if not (child := os.fork()):
+            left = int(Path(place).name)
+            def deadly(path):
+                global left
+                left -= "data/" in str(path)
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return atomic(path)
+            pull.atomic = deadly
+            pull.run(Workspace(Path(place)))
+            os._exit(7)
+        print(os.waitpid(child, 0)[1])
+"""
+
+# A disk that is full after 64 KB of any one file.
+FULL = """
+    import resource, sys
+    from pathlib import Path
+    from tasks import pull
+    from tasks.workspace import Workspace
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+    try:
+        pull.run(Workspace(Path(sys.argv[1])))
+    except OSError as error:
+        sys.exit(f"OSError {error.errno}")
+"""
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+class TestInterrupted:
+    def test_killed_between_any_two_files(self, tmp_path: Path) -> None:
+        places = [Place(tmp_path / str(number), max_refused=0.9) for number in range(4)]
+        for place in places:
+            place.fill(pool=[("1", "one"), ("2", ""), ("3", "good")], gold=[("g1", "good", "pos"), ("g2", "", "pos")])
+        done = python(KILLED, *(str(place.root) for place in places))
+        assert done.stdout.split() == ["9"] * 4, done.stderr  # killed, all of them
+        assert [len(place.files()) for place in places] == [0, 1, 2, 3]
+        for place in places:
+            place.pull()
+            assert place.pooled() == ["one"]
+            assert place.golden() == {"good": "pos"}
+            assert sorted(text or "" for _, text, _ in place.quarantine()) == ["", "", "good"]
+            assert not list((place.root / ".labelwise").glob("pull/*"))
+
+    def test_what_a_killed_pull_left_is_cleared(self, place: Place) -> None:
+        place.pull()
+        part = place.root / "data" / "pool" / ".shard-0002.parquet.123.part"
+        part.write_bytes(b"half")
+        place.fill(pool=[("3", "three")])
+        place.pull()
+        assert not part.exists()
+
+    def test_a_full_disk(self, place: Place) -> None:
+        place.pull()
+        before = place.files()
+        draw = random.Random(0)
+        place.fill(pool=[(f"k{n}", "".join(draw.choices("abcdefghijklmnop", k=1000))) for n in range(1000)])
+        done = python(FULL, str(place.root))
+        assert "OSError 27" in done.stderr  # file too large: the limit's way of saying that the disk is full
+        assert place.files() == before
+        assert place.pull().new_pool == 1000
+
+
+class TestCompactSets:
+    @settings(max_examples=100, deadline=None)
+    @given(batches=st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5), max_size=9), max_size=5))
+    def test_ids_are_a_set(self, batches: list[list[int]]) -> None:
+        ids, model = pull.Ids(np.array([3, 1, 3], dtype=np.uint64)), {1, 3}
+        for batch in batches:
+            new = [each not in model and each not in batch[:at] for at, each in enumerate(batch)]
+            assert ids.add(np.array(batch, dtype=np.uint64)).tolist() == new
+            model |= set(batch)
+            assert ids.has(np.arange(8, dtype=np.uint64)).tolist() == [each in model for each in range(8)]
+
+    @settings(max_examples=100, deadline=None)
+    @given(batches=st.lists(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(0, 2))), max_size=5))
+    def test_owners_are_a_dictionary(self, batches: list[list[tuple[str | None, int]]]) -> None:
+        owners, model = pull.Owners(), dict[str, int]()
+        for batch in batches:
+            clash = None
+            for name, content in batch:
+                if name is not None and model.setdefault(name, content) != content and clash is None:
+                    clash = name
+            found = owners.add(
+                [name for name, _ in batch], np.array([content for _, content in batch], dtype=np.uint64)
+            )
+            assert found == clash
+
+
+class TestByItself:
+    def test_in_a_workspace(self, place: Place) -> None:
+        for folder in (".git", ".dvc"):
+            (place.root / folder).mkdir()
+        command = [sys.executable, "-m", "tasks.pull"]
+        done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, timeout=120)
+        assert (done.stdout, done.returncode) == ("pool 2 items (2 new, 0 repeated), gold 2 (2 new)\n", 0)
+        assert done.stderr == ""
+
+    def test_an_error_is_one_line(self, tmp_path: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "tasks.pull"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert (done.stdout, done.returncode) == ("", LabelwiseError.exit_code + 2)
+        assert done.stderr.count("\n") == 1
+        assert "is no workspace" in done.stderr
+
+
+def test_row_groups_follow_the_chunks(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.sources.CHUNK_CHARS", 100)
+    place.fill(pool=[(str(number), f"text {number:4} " * 5) for number in range(50)])
+    assert place.pull().new_pool == 50
+    assert pq.ParquetFile(place.root / "data" / "pool" / "shard-0001.parquet").num_row_groups > 10
+    assert len(place.pooled()) == 50

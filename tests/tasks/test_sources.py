@@ -1,0 +1,407 @@
+"""Sources: real files of every kind, a real S3 endpoint on loopback, and what a bad one says."""
+
+import csv
+import gzip
+import json
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import InputError, LabelwiseError, ServiceError
+from tasks.sources import chunks, fingerprint
+
+TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=12)
+SHARED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HOSTILE = [
+    "NA",
+    "null",
+    "NaN",
+    "",
+    "  ",
+    "007",
+    'a "b" c',
+    "one\ntwo\r\nthree",
+    "x,y\tz",
+    "=1+1",
+    "ÄÖ 猫 🐈",
+    "\ufeffbom",
+]
+
+
+def read(source: Path | str, *columns: str, rows: int = 50_000) -> list[dict[str, Any]]:
+    """All rows of a source."""
+    return [row for chunk in chunks(str(source), columns or ["text"], rows) for row in chunk.to_dict("records")]
+
+
+def texts(source: Path | str) -> list[str | None]:
+    return [row["text"] for row in read(source)]
+
+
+def refusal(source: Path | str, *columns: str) -> str:
+    """The one line with which a source is refused."""
+    with pytest.raises(InputError) as caught:
+        read(source, *(columns or ["text"]))
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def write_rows(path: Path, rows: list[str]) -> Path:
+    """The texts as a file of the kind that the name says."""
+    if path.suffix in (".csv", ".tsv"):
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, delimiter="," if path.suffix == ".csv" else "\t", quoting=csv.QUOTE_ALL)
+            table.writerows([("id", "text"), *((str(number), text) for number, text in enumerate(rows))])
+    elif path.suffix == ".jsonl":
+        lines = [json.dumps({"id": number, "text": text}) for number, text in enumerate(rows)]
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    else:
+        pq.write_table(pa.table({"id": list(range(len(rows))), "text": rows}), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+class TestEveryKind:
+    def test_hostile_texts_come_as_they_are(self, tmp_path: Path, kind: str) -> None:
+        assert texts(write_rows(tmp_path / f"a.{kind}", HOSTILE)) == HOSTILE
+
+    @SHARED
+    @given(rows=TEXTS)
+    def test_round_trip(self, tmp_path: Path, kind: str, rows: list[str]) -> None:
+        rows = [text.replace("\0", "") for text in rows]  # a NUL near the start makes a file binary data
+        assert texts(write_rows(tmp_path / f"a.{kind}", rows)) == rows
+
+    def test_only_the_asked_columns_in_the_asked_order_as_text(self, tmp_path: Path, kind: str) -> None:
+        path = write_rows(tmp_path / f"a.{kind}", ["x", "y"])
+        assert read(path, "text", "id") == [{"text": "x", "id": "0"}, {"text": "y", "id": "1"}]
+
+    def test_chunks_are_bounded_by_rows(self, tmp_path: Path, kind: str) -> None:
+        path = write_rows(tmp_path / f"a.{kind}", [f"row {number}" for number in range(25)])
+        assert [len(chunk) for chunk in chunks(str(path), ["text"], rows=10)] == [10, 10, 5]
+
+    def test_a_huge_cell_ends_a_chunk(self, tmp_path: Path, kind: str) -> None:
+        long = "word " * 1_048_576  # 5 MB
+        path = write_rows(tmp_path / f"a.{kind}", [long] * 5)
+        sizes = [len(chunk) for chunk in chunks(str(path), ["text"])]
+        assert sum(sizes) == 5
+        assert max(sizes) == 4
+        assert texts(path) == [long] * 5
+
+    def test_an_empty_file(self, tmp_path: Path, kind: str) -> None:
+        assert refusal(write(tmp_path / f"a.{kind}", "")).startswith(f"{tmp_path}/a.{kind} is empty: expected rows of")
+
+    def test_a_missing_file(self, tmp_path: Path, kind: str) -> None:
+        assert f"a.{kind} is not there. To mend it: check pull.pool" in refusal(tmp_path / f"a.{kind}")
+
+    def test_no_such_column(self, tmp_path: Path, kind: str) -> None:
+        path = write_rows(tmp_path / f"a.{kind}", ["x"])
+        assert refusal(path, "Texts") == (
+            f"{path} has no column 'Texts': expected one of id, text. "
+            "To mend it: set pull.columns in params.yaml; did you mean 'text'?"
+        )
+
+    def test_an_image_under_this_name(self, tmp_path: Path, kind: str) -> None:
+        line = refusal(write(tmp_path / f"a.{kind}", b"\x89PNG\r\n\x1a\n" + bytes(100)))
+        assert f"is not what its name says: expected {kind}, got a PNG image" in line
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_gzip(tmp_path: Path, kind: str) -> None:
+    plain = write_rows(tmp_path / f"a.{kind}", HOSTILE)
+    packed = write(tmp_path / "b" / f"a.{kind}.gz", gzip.compress(plain.read_bytes()))
+    assert texts(packed) == HOSTILE
+    assert "is no whole gzip file" in refusal(write(packed, packed.read_bytes()[:-20]))
+    assert "is no whole gzip file" in refusal(write(packed, plain.read_bytes()))
+
+
+class TestPlaces:
+    def test_a_folder_is_its_data_files_sorted(self, tmp_path: Path) -> None:
+        for name in ("b", "a", "c"):
+            write_rows(tmp_path / f"{name}.csv", [name])
+        for name in ("README.md", ".hidden.csv", "_SUCCESS", "below/d.csv"):
+            write(tmp_path / name, "id,text\n1,no\n")
+        (tmp_path / "d.csv").symlink_to(tmp_path / "a.csv")
+        assert texts(tmp_path) == ["a", "b", "c", "a"]
+        assert texts(f"{tmp_path}/") == ["a", "b", "c", "a"]
+        assert texts(f"{tmp_path}/[bc].csv") == ["b", "c"]
+        assert texts(f"{tmp_path}/**/d.csv") == ["no", "a"]
+
+    def test_a_name_with_glob_characters(self, tmp_path: Path) -> None:
+        assert texts(write_rows(tmp_path / "a[1].csv", ["x"])) == ["x"]
+
+    def test_a_link_to_a_folder(self, tmp_path: Path) -> None:
+        write_rows(write(tmp_path / "real" / "a.csv", ""), ["x"])
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        assert texts(tmp_path / "link") == ["x"]
+
+    def test_memory(self) -> None:
+        with fsspec.open("memory://sources/a.csv", "w") as file:
+            file.write("text\nx\n")
+        assert texts("memory://sources/a.csv") == texts("memory://sources") == texts("memory://sources/*.csv") == ["x"]
+
+    def test_several_kinds(self, tmp_path: Path) -> None:
+        write_rows(tmp_path / "a.csv", ["x"])
+        write_rows(tmp_path / "a.jsonl", ["x"])
+        line = refusal(tmp_path)
+        assert "holds several kinds: expected files of one kind, got csv, jsonl" in line
+        assert f"{tmp_path}/*.csv" in line
+
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        assert f"no file matches {tmp_path}/*.csv" in refusal(f"{tmp_path}/*.csv")
+        assert "holds no data: expected files ending in .csv, .tsv, .jsonl" in refusal(tmp_path)
+        assert "no source is given. To mend it: set pull.pool" in refusal("")
+
+    def test_unknown_kinds(self, tmp_path: Path) -> None:
+        assert "a.xlsx is of no known kind: expected a name ending in .csv" in refusal(write(tmp_path / "a.xlsx", "x"))
+        assert "is of no known kind" in refusal(write(tmp_path / "a.parquet.gz", "x"))
+
+    def test_unknown_protocol(self) -> None:
+        assert "expected a path or an address that fsspec knows" in refusal("nowhere://a/b.csv")
+
+    def test_a_package_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+        for protocol in ("s3", "s3a"):  # forget that it was there
+            monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, protocol, raising=False)
+        assert refusal("s3://bucket/a.csv").endswith("To mend it: pip install labelwise[s3]")
+
+    def test_not_allowed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_rows(tmp_path / "a.csv", ["x"])
+
+        def forbidden(*_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied")  # root may read everything, so chmod proves nothing here
+
+        monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.open", forbidden)
+        assert "may not be read" in refusal(path)
+
+
+class TestSeparated:
+    def test_a_byte_order_mark_and_windows_lines(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.csv", b"\xef\xbb\xbftext,id\r\nx,1\r\n\r\ny,2\r\n")
+        assert texts(path) == ["x", "y"]
+
+    def test_bytes_that_are_no_utf8_are_handed_on(self, tmp_path: Path) -> None:
+        assert texts(write(tmp_path / "a.csv", b"text\ncaf\xe9\nfine\n")) == ["caf\udce9", "fine"]
+
+    @pytest.mark.parametrize("row", ["hello, world,1", "only", '"open,1'])
+    def test_a_row_that_cannot_be_taken_apart(self, tmp_path: Path, row: str) -> None:
+        path = write(tmp_path / "a.csv", f"text,id\nfine,0\n{row}\nfine,2\n")
+        assert f"{path} line" in refusal(path)
+
+    def test_the_line_is_named(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.csv", 'text,id\n"two\nlines",0\nhello, world,1\n')
+        assert f"{path} line 4: expected 2 fields as in the header, got 3. To mend it: put quotes" in refusal(path)
+        path = write(tmp_path / "a.csv", 'text,id\n"he said \\"hi\\"",0\n')
+        assert f"{path} line 2 cannot be taken apart" in refusal(path)
+
+    def test_semicolons(self, tmp_path: Path) -> None:
+        assert "separate the columns by commas" in refusal(write(tmp_path / "a.csv", "id;text\n1;x\n"))
+
+    def test_a_column_twice(self, tmp_path: Path) -> None:
+        assert "has several columns 'text'" in refusal(write(tmp_path / "a.csv", "text,text\n1,x\n"))
+
+    @pytest.mark.parametrize(
+        ("content", "looks"),
+        [
+            (b"PAR1" + bytes(50), "a Parquet file"),
+            ("id,text\n1,x\n".encode("utf-16"), "UTF-16 text"),
+            (b"PK\x03\x04" + bytes(50), "a zip file or an Excel workbook"),
+            (b"\n <!DOCTYPE html><html>", "an HTML page"),
+            (b"a,b\0\0\0", "binary data"),
+        ],
+    )
+    def test_it_is_something_else(self, tmp_path: Path, content: bytes, looks: str) -> None:
+        assert f"is not what its name says: expected csv, got {looks}" in refusal(write(tmp_path / "a.csv", content))
+
+    def test_no_rows_is_for_the_caller_to_judge(self, tmp_path: Path) -> None:
+        assert texts(write(tmp_path / "a.csv", "id,text\n")) == []
+
+
+class TestJsonLines:
+    def test_values_as_they_are_written(self, tmp_path: Path) -> None:
+        lines = ['{"text": 1.50}', '{"text": true}', '{"text": null}', "", '{"other": 1}', '{"text": "\\ud800"}']
+        assert texts(write(tmp_path / "a.jsonl", "\n".join(lines))) == ["1.50", "true", None, None, "\ud800"]
+
+    @pytest.mark.parametrize("line", ['{"text": "x"', '["x"]', "text", '"x"', "[" * 100_000])
+    def test_a_broken_line_is_named(self, tmp_path: Path, line: str) -> None:
+        path = write(tmp_path / "a.jsonl", f'{{"text": "x"}}\n\n{line}\n')
+        assert f"{path} line 3 is broken: expected one JSON object a line, got" in refusal(path)
+
+    def test_no_text(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", '{"text": "x"}\n{"text": ["x"]}\n')
+        assert f"{path} line 2: 'text': expected a text, got a list" in refusal(path)
+
+    def test_a_csv_under_this_name(self, tmp_path: Path) -> None:
+        assert "line 1 is broken" in refusal(write(tmp_path / "a.jsonl", "id,text\n1,x\n"))
+
+
+class TestParquet:
+    def test_types(self, tmp_path: Path) -> None:
+        for values, expected in [
+            (pa.array(["x", None]).dictionary_encode(), ["x", None]),
+            (pa.array([1, None]), ["1", None]),
+            (pa.array([b"x", b"\xff"]), ["x", "\udcff"]),
+            (pa.array(["x", None], pa.large_string()), ["x", None]),
+            (pa.array(["x", None], pa.string_view()), ["x", None]),
+            (pa.array([None, None]), [None, None]),
+        ]:
+            pq.write_table(pa.table({"text": values}), tmp_path / "a.parquet")
+            assert texts(tmp_path / "a.parquet") == expected
+
+    def test_lists_are_no_texts(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"text": [["x"]]}), tmp_path / "a.parquet")
+        assert "column 'text': expected texts, got list" in refusal(tmp_path / "a.parquet")
+
+    def test_a_csv_under_this_name(self, tmp_path: Path) -> None:
+        line = refusal(write(tmp_path / "a.parquet", "id,text\n1,x\n"))
+        assert "is not what its name says: expected parquet, got text" in line
+
+    def test_broken(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"text": [f"text {number}" for number in range(1000)]}), path)
+        whole = path.read_bytes()
+        assert "is a broken Parquet file" in refusal(write(path, whole[:-50]))
+        assert "is a broken Parquet file" in refusal(write(path, whole[:4] + bytes(300) + whole[304:]))
+
+
+class TestFingerprint:
+    def test_changes_with_the_files(self, tmp_path: Path) -> None:
+        path = write_rows(tmp_path / "a.csv", ["x"])
+        before = fingerprint(str(tmp_path))
+        assert before
+        assert fingerprint(str(tmp_path)) == before
+        write_rows(path, ["y"])
+        changed = fingerprint(str(tmp_path))
+        assert changed != before
+        write_rows(tmp_path / "b.csv", ["y"])
+        assert fingerprint(str(tmp_path)) != changed
+
+    def test_none_without_stamps(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_rows(tmp_path / "a.csv", ["x"])
+        monkeypatch.setattr("tasks.sources.STAMPS", ())
+        assert fingerprint(str(path)) is None
+        assert fingerprint("hf://owner/dataset") is None
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Any]:
+    """A real S3 endpoint on loopback, and an empty bucket `data` in it."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fs = fsspec.filesystem("s3", skip_instance_cache=True)
+        fs.mkdir("data")
+        yield fs
+    server.stop()
+
+
+class TestS3:
+    def test_file_folder_and_glob(self, bucket: Any, tmp_path: Path) -> None:
+        for name in ("b", "a"):
+            bucket.put(str(write_rows(tmp_path / f"{name}.parquet", [name])), f"data/texts/{name}.parquet")
+        assert texts("s3://data/texts/a.parquet") == ["a"]
+        assert texts("s3://data/texts") == texts("s3://data/texts/") == texts("s3://data/texts/*.parquet") == ["a", "b"]
+        first = fingerprint("s3://data/texts")
+        assert first == fingerprint("s3://data/texts")
+        bucket.put(str(write_rows(tmp_path / "c.parquet", ["c"])), "data/texts/c.parquet")
+        assert texts("s3://data/texts") == ["a", "b", "c"]
+        assert fingerprint("s3://data/texts") != first
+
+    @pytest.mark.usefixtures("bucket")
+    def test_what_is_not_there(self) -> None:
+        assert "s3://data/none.csv is not there" in refusal("s3://data/none.csv")
+        assert "s3://none/none.csv is not there" in refusal("s3://none/none.csv")
+        assert "no file matches s3://data/none/*.csv" in refusal("s3://data/none/*.csv")
+
+    def test_a_bad_file_is_named_by_its_address(self, bucket: Any) -> None:
+        bucket.pipe("data/bad.csv", b"\x89PNG")
+        assert refusal("s3://data/bad.csv").startswith("s3://data/bad.csv is not what its name says")
+
+    @pytest.mark.usefixtures("bucket")
+    def test_the_server_is_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        fsspec.filesystem("s3").clear_instance_cache()
+        try:
+            with pytest.raises(ServiceError, match=r"s3://data/a\.csv cannot be read: got EndpointConnectionError"):
+                read("s3://data/a.csv")
+        finally:
+            fsspec.filesystem("s3").clear_instance_cache()
+
+
+class FakeDataset:
+    """What `datasets.load_dataset(streaming=True)` gives, as far as sources use it."""
+
+    def __init__(self, rows: list[dict[str, Any]], names: list[str] | None) -> None:
+        self.rows = rows
+        self.column_names = list(rows[0])
+        self.features = {"text": object(), "label": types.SimpleNamespace(names=names) if names else object()}
+
+    def select_columns(self, columns: list[str]) -> list[dict[str, Any]]:
+        return [{column: row[column] for column in columns} for row in self.rows]
+
+
+class TestHub:
+    def test_streamed_with_class_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[Any] = []
+        rows = [{"text": "x", "label": 1}, {"text": None, "label": -1}]
+
+        def load_dataset(*names: Any, **options: Any) -> FakeDataset:
+            asked.append((names, options))
+            return FakeDataset(rows, ["neg", "pos"])
+
+        monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
+        assert read("hf://o/d/c:test", "text", "label") == [
+            {"text": "x", "label": "pos"},
+            {"text": None, "label": None},
+        ]
+        assert asked == [(("o/d", "c"), {"split": "test", "streaming": True})]
+        assert "hf://o/d has no column 'body'" in refusal("hf://o/d", "body")
+
+    def test_numbers_stay_numbers_without_class_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        dataset = FakeDataset([{"text": "x", "label": 7}], None)
+        module = types.SimpleNamespace(load_dataset=lambda *_, **__: dataset)
+        monkeypatch.setitem(sys.modules, "datasets", module)
+        assert read("hf://o/d", "label") == [{"label": "7"}]
+
+    def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "datasets", None)
+        assert refusal("hf://o/d").endswith("To mend it: pip install labelwise[hub]")
+
+    def test_the_hub_says_no(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def load_dataset(*_: Any, **__: Any) -> None:
+            raise ConnectionError("no way\nout")
+
+        monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
+        with pytest.raises(LabelwiseError, match="hf://o/d cannot be read: got ConnectionError: no way out"):
+            read("hf://o/d")
+
+    @pytest.mark.parametrize("address", ["hf://", "hf://owner", "hf://a/b/c/d", "hf://a//b"])
+    def test_a_bad_address(self, address: str) -> None:
+        assert "expected hf://owner/dataset" in refusal(address)
+
+
+def test_a_chunk_is_a_frame_of_objects(tmp_path: Path) -> None:
+    (chunk,) = chunks(str(write_rows(tmp_path / "a.csv", ["x"])), ["text", "text"])
+    assert list(chunk.columns) == ["text"]
+    pd.testing.assert_frame_equal(chunk, pd.DataFrame({"text": ["x"]}, dtype=object))
