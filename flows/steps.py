@@ -63,6 +63,7 @@ class Steps:
         Tracking(promote.experiment(settings))
         if unfinished:
             self.say("check", "the last run did not end; going on from where it was")
+            snapshot.recover(self.workspace, self.versions)
         else:
             self.versions.refuse_strange_changes()
 

@@ -12,7 +12,8 @@ from tasks.records import LABELS
 from tasks.services import dvc
 from tasks.workspace import Workspace
 
-IGNORED = ".labelwise/\n"
+SCRATCH = ".*.part\n"  # what a killed write leaves behind, see workspace.atomic
+IGNORED = ".labelwise/\n" + SCRATCH
 
 
 def run(
@@ -62,6 +63,7 @@ def _fill(root: Path, changes: dict[str, object], remote: str) -> None:
     settings.read(root / "params.yaml")
     (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
     versions = dvc.create(root, remote)
+    (root / ".dvcignore").write_text(SCRATCH, encoding="utf-8")
     ledger.append(root / "data" / "labels", 0, LABELS.frame())
     versions.add(["data/labels"])
     versions.save("labelwise init")

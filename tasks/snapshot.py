@@ -28,14 +28,6 @@ class Collected:
     rows: pd.DataFrame
     refused: pd.DataFrame
 
-    def __str__(self) -> str:
-        counts = self.rows.status.value_counts()
-        parts = [f"{counts.get('labelled', 0)} labels"]
-        parts += [f"{counts[word]} {word}" for word in ("skipped", "unanswered") if word in counts]
-        if len(self.refused):
-            parts.append(f"{len(self.refused)} refused")
-        return ", ".join(parts)
-
 
 def collect(exported: list[dict[str, Any]], asked: pd.DataFrame, known: set[int]) -> pd.DataFrame:
     """Rows (LABELS) for the annotations that the ledger does not know yet.
@@ -74,9 +66,9 @@ def run_labels(workspace: Workspace, versions: Versions, project: LabelStudioPro
     """Bring all new answers into the ledger as the next shard; commit and push it. Returns a line for people."""
     number = ledger.current_round(workspace.labels) + 1
     collected = look(workspace, project)
-    ledger.append(workspace.labels, number, collected.rows)
     _set_aside(workspace, number, collected)
-    return save_labels(workspace, versions, str(collected))
+    ledger.append(workspace.labels, number, collected.rows)
+    return save_labels(workspace, versions)
 
 
 def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
@@ -97,13 +89,23 @@ def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
     return Collected(pd.concat([collected.rows, silent], ignore_index=True), collected.refused)
 
 
-def save_labels(workspace: Workspace, versions: Versions, what: str) -> str:
+def save_labels(workspace: Workspace, versions: Versions) -> str:
     """Commit the ledger and send it to the DVC remote: from here on no label can be lost with this machine."""
     number = ledger.current_round(workspace.labels)
+    counts = pd.read_parquet(ledger.shard(workspace.labels, number)).status.value_counts()
+    parts = [f"{counts.get('labelled', 0)} labels"]
+    parts += [f"{counts[word]} {word}" for word in ("skipped", "unanswered") if word in counts]
     versions.add()
-    versions.save(f"round {number}: {what}")
+    versions.save(f"round {number}: {', '.join(parts)}")
     versions.push()
-    return what
+    return ", ".join(parts)
+
+
+def recover(workspace: Workspace, versions: Versions) -> None:
+    """Finish what a loop that died had begun to save. All else it had begun is found by the stages themselves."""
+    if versions.uncommitted("data/labels"):
+        save_labels(workspace, versions)
+    versions.push()
 
 
 def run_round(workspace: Workspace, versions: Versions, accuracy: str, run_id: str) -> str:
@@ -143,7 +145,7 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _set_aside(workspace: Workspace, number: int, collected: Collected) -> None:
     """Keep, with a reason, the answers that do not count and the items skipped too often."""
-    rows = ledger.read(workspace.labels)
+    rows = pd.concat([ledger.read(workspace.labels), collected.rows], ignore_index=True)
     newly = rows[rows.id.isin(ledger.skipped_too_often(rows)) & rows.id.isin(collected.rows.id)]
     skipped = newly.drop_duplicates("id", keep="last").assign(reason="skipped twice by reviewers")
     kept = pd.concat([skipped, collected.refused])

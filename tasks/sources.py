@@ -70,17 +70,23 @@ class File:
     @property
     def kind(self) -> str | None:
         """csv, tsv, jsonl or parquet, by its name alone; None when the name does not say."""
-        path = self.path.lower()
-        if "://" in path:
-            path = urlsplit(path).path  # an address of the web may end in ?version=2
-        stem, packed = path.removesuffix(".gz"), path.endswith(".gz")
+        stem = self._bare.removesuffix(".gz")
         kind = next((kind for ending, kind in KINDS.items() if stem.endswith(ending)), None)
-        return None if packed and kind == "parquet" else kind
+        return None if self._packed and kind == "parquet" else kind
 
     def open(self) -> IO[bytes]:
         """Its bytes, unpacked when it is a .gz."""
-        packed = urlsplit(self.path).path.lower().endswith(".gz")
-        return cast(IO[bytes], self.fs.open(self.path, "rb", compression="gzip" if packed else None))
+        return cast(IO[bytes], self.fs.open(self.path, "rb", compression="gzip" if self._packed else None))
+
+    @property
+    def _packed(self) -> bool:
+        return self._bare.endswith(".gz")
+
+    @property
+    def _bare(self) -> str:
+        """The path in lower case, without the ?version=2 of a web address."""
+        path = self.path.lower()
+        return urlsplit(path).path if "://" in path else path
 
 
 def chunks(source: str, columns: Sequence[str], rows: int = 50_000) -> Iterator[pd.DataFrame]:
@@ -159,7 +165,9 @@ def _paths(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
     """The paths of the files: `path` itself, those in the folder (not below it, not hidden), or what the glob finds."""
     try:
         about = fs.info(path)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+            raise error.__cause__ from None  # a web server that is down: fsspec calls that 'not found' too
         return _globbed(fs, path, source)
     if about["type"] != "directory":
         return [path]
@@ -217,8 +225,8 @@ def _batched(records: Iterable[Record], columns: list[str], rows: int) -> Iterat
 
 def _records(file: File, columns: list[str], rows: int) -> Iterator[Record]:
     """The asked cells of each row of `file`. InputError when it is empty or not what its name says."""
-    with file.open() as handle:
-        _look(handle, file)
+    with file.open() as raw, io.BufferedReader(cast(io.RawIOBase, raw)) as handle:
+        _look(handle.peek(HEAD)[:HEAD], file)
         if file.kind == "parquet":
             yield from _parquet(handle, file.name, columns, rows)
         elif file.kind == "jsonl":
@@ -227,10 +235,8 @@ def _records(file: File, columns: list[str], rows: int) -> Iterator[Record]:
             yield from _separated(handle, file.name, columns, SEPARATORS[str(file.kind)])
 
 
-def _look(handle: IO[bytes], file: File) -> None:
-    """Refuse an empty file, and one whose first bytes say that it is of another kind; then go back to its start."""
-    head = handle.read(HEAD)
-    handle.seek(0)
+def _look(head: bytes, file: File) -> None:
+    """Refuse an empty file, and one whose first bytes say that it is of another kind."""
     if not head.strip():
         raise InputError(f"{file.name} is empty", expected=f"rows of {file.kind}")
     is_parquet = head.startswith(b"PAR1")

@@ -96,6 +96,11 @@ class Versions:
         with _dvc(self.root):
             self.repo.add(present)
 
+    def uncommitted(self, path: str) -> bool:
+        """Whether a folder that DVC tracks holds something else than the last commit."""
+        with _dvc(self.root):
+            return bool(self.repo.status(targets=[f"{path}.dvc"]) or self.git("status", "--porcelain", f"{path}.dvc"))
+
     def changed(self, stage: str) -> bool:
         """Whether a stage of dvc.yaml must run again: a dependency, a parameter or an output is not as in dvc.lock."""
         with _dvc(self.root):

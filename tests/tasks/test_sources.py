@@ -144,6 +144,7 @@ class TestPlaces:
 
     def test_a_name_with_glob_characters(self, tmp_path: Path) -> None:
         assert texts(write_rows(tmp_path / "a[1].csv", ["x"])) == ["x"]
+        assert texts(write(tmp_path / "a#1?.csv.gz", gzip.compress(b"text\nx\n"))) == ["x"]
 
     def test_a_link_to_a_folder(self, tmp_path: Path) -> None:
         write_rows(write(tmp_path / "real" / "a.csv", ""), ["x"])

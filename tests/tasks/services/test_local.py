@@ -295,7 +295,7 @@ def test_a_stranger_on_the_port_is_not_taken_for_ours(monkeypatch: pytest.Monkey
     monkeypatch.setattr(local, "READY_SECONDS", 1.5)
     moved = f"exec '{sys.executable}' '{tmp_path / 'stand_in.py'}' 0"
     monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "moved", moved))
-    monkeypatch.setattr(local, "_healthy", lambda port, path: True)
+    monkeypatch.setattr(local, "_healthy", lambda *_: True)
 
     with pytest.raises(ServiceDown, match="Label Studio does not answer"):
         local.up(quiet)

@@ -1,0 +1,119 @@
+"""The packaged encoder against one text at a time, and how texts are put together for it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.errors import InputError
+from tasks.learners.encoder import PACKAGED, TOKENS_A_STEP, Encoder, _path, steps
+
+TEXTS = [
+    "Shares rose.",
+    "",
+    "the " * 300,
+    "Ä猫🐈 ?! \n\n \t two\r\nlines",
+    "A goal in the last minute took the visitors through to the final of the cup.",
+    "Shares rose.",
+    "x",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(PACKAGED, max_tokens=64)
+
+
+def one_by_one(encoder: Encoder, text: str) -> np.ndarray:
+    """The vector of a text by itself: mean of its tokens' states, scaled to length 1."""
+    tokens = encoder.tokenizer([text], truncation=True, max_length=encoder.max_tokens, return_tensors="pt")
+    with torch.inference_mode():
+        states = encoder.model(**tokens).last_hidden_state[0]
+    mean = states.mean(dim=0).numpy()
+    return mean / np.linalg.norm(mean)
+
+
+def test_a_text_has_the_same_vector_alone_and_among_others(encoder: Encoder) -> None:
+    vectors = encoder.encode(TEXTS)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, [one_by_one(encoder, text) for text in TEXTS], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_the_order_of_the_texts_is_kept_over_several_steps(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = encoder.encode(TEXTS)
+    monkeypatch.setattr("tasks.learners.encoder.TOKENS_A_STEP", 40)
+    done: list[int] = []
+    np.testing.assert_allclose(encoder.encode(TEXTS[::-1], done.append)[::-1], expected, atol=1e-5)
+    assert len(done) > 2
+    assert sum(done) == len(TEXTS)
+
+
+def test_like_meanings_are_near_each_other(encoder: Encoder) -> None:
+    a, b, c = encoder.encode(["The striker scored twice.", "Two goals in the match.", "Interest rates are rising."])
+    assert a @ b > a @ c + 0.2
+
+
+def test_a_text_is_cut_at_max_tokens(encoder: Encoder) -> None:
+    long = "goal " * 100
+    same, other = encoder.encode([long + "one end", long + "another end, and a longer one"])
+    np.testing.assert_allclose(same, other, atol=1e-5)
+    assert Encoder(PACKAGED, max_tokens=8192).max_tokens == 512  # no more than the model can take
+
+
+def test_no_texts(encoder: Encoder) -> None:
+    assert encoder.encode([]).shape == (0, 384)
+
+
+# What cannot be loaded. Names of the hub are left out: asking it takes a network, or a minute of waiting for one.
+
+
+def without_weights(folder: Path) -> Path:
+    """A copy of the packaged encoder, all but its weights."""
+    shutil.copytree(_path(PACKAGED), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    return folder
+
+
+def broken_weights(folder: Path) -> Path:
+    (without_weights(folder) / "model.safetensors").write_bytes(b"no tensors")
+    return folder
+
+
+def pickled_weights(folder: Path) -> Path:
+    """Weights as PyTorch pickles them. Reading them would run what they hold."""
+    torch.save({}, without_weights(folder) / "pytorch_model.bin")
+    return folder
+
+
+def empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("make", [empty, without_weights, broken_weights, pickled_weights, Path])
+def test_an_encoder_that_cannot_be_loaded_is_one_line(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    name = str(make(tmp_path / "encoder"))
+    with pytest.raises(InputError, match=r"cannot be loaded.*set embed\.encoder in params\.yaml$") as caught:
+        Encoder(name, max_tokens=64)
+    assert repr(name) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+# Steps
+
+
+@given(lengths=st.lists(st.integers(0, 9000) | st.integers(1, 130), max_size=60))
+def test_steps_hold_every_row_once_and_keep_to_the_budget(lengths: list[int]) -> None:
+    groups = [rows.tolist() for rows in steps(lengths)]
+    assert sorted(row for rows in groups for row in rows) == list(range(len(lengths)))
+    for rows in groups:
+        assert len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= TOKENS_A_STEP
+    ordered = [lengths[row] for rows in groups for row in rows]
+    assert ordered == sorted(lengths, reverse=True)  # like lengths together, so that little is padding

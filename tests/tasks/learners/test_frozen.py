@@ -1,0 +1,115 @@
+"""The head against scikit-learn, and what a model is on disk: tensors and JSON, bit for bit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from sklearn.linear_model import LogisticRegression
+
+from tasks import learners
+from tasks.errors import InputError, SettingsError
+from tasks.learners import frozen, untrained
+from tasks.settings import Train
+
+CLASSES = ["business", "entertainment", "politics", "sport", "tech"]
+
+
+def clusters(seen: list[int], n: int = 60, spread: float = 0.3) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Unit vectors around one direction a class, and the position of each one's class."""
+    rng = np.random.default_rng(0)
+    labels = np.asarray(seen)[np.arange(n) % len(seen)]
+    vectors = np.eye(8)[labels] + rng.normal(0, spread, (n, 8))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
+
+
+def fitted(seen: list[int], spread: float = 0.3) -> tuple[frozen.Head, NDArray[np.float32], NDArray[np.int64]]:
+    vectors, labels = clusters(seen, spread=spread)
+    return frozen.fit(vectors, labels, CLASSES, Train(), seed=0), vectors, labels
+
+
+@pytest.mark.parametrize("seen", [[0, 1, 2, 3, 4], [4, 1], [2]])
+def test_classes_that_lie_apart_are_learned(seen: list[int]) -> None:
+    head, _, _ = fitted(seen, spread=0.1)
+    vectors, labels = clusters(seen, n=200, spread=0.1)
+    assert (head.probabilities(vectors).argmax(axis=1) == labels).all()
+
+
+@pytest.mark.parametrize("seen", [[0, 1], [1, 4], [0, 2, 3], [0, 1, 2, 3, 4]])
+def test_probabilities_are_those_of_scikit_learn(seen: list[int]) -> None:
+    head, vectors, labels = fitted(seen)
+    reference = LogisticRegression(C=Train().regularisation, max_iter=2000).fit(vectors, labels)
+    p = head.probabilities(vectors)
+    np.testing.assert_allclose(p[:, seen], reference.predict_proba(vectors), atol=1e-5)
+    assert p.dtype == np.float32
+
+
+@pytest.mark.parametrize("seen", [[3], [1, 4], [0, 2, 3]])
+def test_a_class_that_nobody_has_given_has_probability_zero(seen: list[int]) -> None:
+    head, vectors, _ = fitted(seen)
+    p = head.probabilities(vectors)
+    unseen = np.setdiff1d(np.arange(len(CLASSES)), seen)
+    assert p.shape == (60, len(CLASSES))
+    assert (p[:, unseen] == 0).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
+
+
+def test_regularisation_makes_the_model_less_sure() -> None:
+    vectors, labels = clusters([0, 1, 2])
+    sure = [
+        frozen.fit(vectors, labels, CLASSES, Train(regularisation=c), 0).probabilities(vectors).max(axis=1).mean()
+        for c in (0.01, 1.0, 100.0)
+    ]
+    assert sure == sorted(sure)
+    assert sure[-1] - sure[0] > 0.3
+
+
+@pytest.mark.parametrize("seen", [[3], [1, 4], [0, 1, 2, 3, 4]])
+def test_the_same_seed_gives_the_same_bytes_and_they_are_read_back_as_they_were(
+    tmp_path: Path, seen: list[int]
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        head, vectors, _ = fitted(seen)
+        head.save(tmp_path / name)
+    files = {file.name: file.read_bytes() for file in (tmp_path / "first").iterdir()}
+    assert files == {file.name: file.read_bytes() for file in (tmp_path / "second").iterdir()}
+
+    again = learners.load(tmp_path / "first")
+
+    assert again.classes == CLASSES
+    assert again.trained
+    assert (again.probabilities(vectors) == head.probabilities(vectors)).all()
+
+
+def test_a_model_is_tensors_and_json_only(tmp_path: Path) -> None:
+    fitted([0, 2])[0].save(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "head.safetensors"]
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["classes"] == CLASSES
+    assert load_file(tmp_path / "head.safetensors")["seen"].tolist() == [0, 2]
+
+
+def test_the_model_of_round_0_has_no_opinion(tmp_path: Path) -> None:
+    untrained.Untrained(CLASSES).save(tmp_path)
+    model = learners.load(tmp_path)
+    assert model.classes == CLASSES
+    assert not model.trained
+    p = model.probabilities(np.zeros((3, 8), dtype=np.float32))
+    assert p.shape == (3, len(CLASSES))
+    assert np.isnan(p).all()
+
+
+@pytest.mark.parametrize("config", [None, "", "{}"])
+def test_a_folder_without_a_model(tmp_path: Path, config: str | None) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(InputError, match="holds no model"):
+        learners.load(tmp_path)
+
+
+def test_a_model_of_a_learner_that_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"learner": "froze"}')
+    with pytest.raises(SettingsError, match="did you mean `frozen`"):
+        learners.load(tmp_path)

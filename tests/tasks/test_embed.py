@@ -1,0 +1,124 @@
+"""Stage `embed`: each text is encoded once, by the real encoder, and found again by row and by id."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tasks import embed
+from tasks.embed import Vectors, gold_vectors, pool_vectors
+from tasks.errors import WorkspaceError
+from tasks.learners.encoder import PACKAGED, Encoder
+from tasks.records import GOLD, POOL, content_id
+from tasks.workspace import Workspace, write_parquet
+
+POOL_TEXTS = [["Shares rose.", "", "Ä猫"], ["A goal in the last minute."]]
+GOLD_TEXTS = ["Interest rates are rising.", "The cup final."]
+
+
+def configured(root: Path, **settings: Any) -> Workspace:
+    """The workspace at `root`, its settings read anew."""
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
+    (root / "params.yaml").write_text(json.dumps(content | {"embed": {"max_tokens": 16} | settings}))
+    return Workspace(root)
+
+
+def add_shard(workspace: Workspace, number: int, texts: list[str]) -> None:
+    rows = pd.DataFrame({"id": [content_id(text) for text in texts], "text": texts, "source_id": None})
+    write_parquet(workspace.pool / f"shard-{number:04d}.parquet", rows, POOL)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Two shards and a gold set, not embedded yet."""
+    made = configured(tmp_path)
+    for number, texts in enumerate(POOL_TEXTS):
+        add_shard(made, number, texts)
+    gold = pd.DataFrame({"id": [content_id(text) for text in GOLD_TEXTS], "text": GOLD_TEXTS, "source_id": None})
+    write_parquet(made.gold, gold.assign(label="x"), GOLD)
+    return made
+
+
+def stamps(workspace: Workspace) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in workspace.vectors.iterdir()}
+
+
+def test_the_vectors_are_the_encoders_in_the_order_of_the_tables(workspace: Workspace) -> None:
+    assert embed.run(workspace).startswith("6 texts encoded")
+
+    texts = sum(POOL_TEXTS, [])
+    encoder = Encoder(PACKAGED, max_tokens=16)
+    pool = pool_vectors(workspace)
+    assert pool.ids.tolist() == [content_id(text) for text in texts]
+    np.testing.assert_allclose(pool.gather(np.arange(4)), encoder.encode(texts), atol=1e-3)  # float16 on disk
+    np.testing.assert_allclose(gold_vectors(workspace), encoder.encode(GOLD_TEXTS), atol=1e-3)
+
+
+def test_only_what_is_new_or_changed_is_encoded(workspace: Workspace) -> None:
+    embed.run(workspace)
+    first = stamps(workspace)
+
+    assert embed.run(workspace) == "every item has its vector"
+    assert stamps(workspace) == first
+
+    add_shard(workspace, 2, ["new", "newer"])
+    assert embed.run(workspace).startswith("2 texts")
+    assert first.items() <= stamps(workspace).items()
+    assert len(pool_vectors(workspace)) == 6
+
+    (workspace.vectors / "gold.json").write_text("{")  # cut off
+    (workspace.vectors / "shard-0001.npy").unlink()
+    assert embed.run(workspace).startswith("3 texts")
+
+
+def test_another_setting_encodes_everything_anew(workspace: Workspace) -> None:
+    embed.run(workspace)
+    before = pool_vectors(workspace).gather(np.arange(4))
+    changed = configured(workspace.root, max_tokens=8)
+    assert embed.run(changed).startswith("6 texts")
+    assert embed.run(changed) == "every item has its vector"
+    assert not np.array_equal(pool_vectors(changed).gather(np.array([3])), before[3:])  # cut shorter
+
+
+def test_a_long_shard_is_encoded_in_pieces(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    embed.run(workspace)
+    whole = pool_vectors(workspace).gather(np.arange(4))
+    monkeypatch.setattr(embed, "PIECE", 2)
+    (workspace.vectors / "shard-0000.json").unlink()
+    assert embed.run(workspace).startswith("3 texts")
+    np.testing.assert_allclose(pool_vectors(workspace).gather(np.arange(4)), whole, atol=1e-3)
+
+
+# Vectors
+
+
+SHARDS = st.lists(st.integers(1, 5), min_size=1, max_size=5).flatmap(
+    lambda sizes: st.tuples(*[arrays(np.float16, (size, 3), elements=st.integers(-9, 9)) for size in sizes])
+)
+
+
+@given(shards=SHARDS, data=st.data())
+def test_gather_over_several_shards_is_that_of_one_array(shards: tuple[Any, ...], data: st.DataObject) -> None:
+    whole = np.concatenate(shards)
+    vectors = Vectors(pd.Index([f"i{n}" for n in range(len(whole))]), list(shards))
+    rows = np.array(data.draw(st.lists(st.integers(0, len(whole) - 1))), dtype=np.int64)
+
+    found = vectors.gather(rows)
+
+    assert found.dtype == np.float32
+    assert np.array_equal(found, whole[rows])
+    assert np.array_equal(vectors.of(pd.Series([f"i{row}" for row in rows], dtype="string")), found)
+    assert np.array_equal(np.concatenate(list(vectors.blocks(2))), whole)
+    assert max(len(block) for block in vectors.blocks(2)) <= 2
+
+
+def test_an_item_that_is_not_in_the_pool_is_named() -> None:
+    vectors = Vectors(pd.Index(["a"]), [np.zeros((1, 3), dtype=np.float16)])
+    with pytest.raises(WorkspaceError, match="1 labelled items are not in the pool: got stranger"):
+        vectors.of(pd.Series(["a", "stranger"]))

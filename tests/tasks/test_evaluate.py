@@ -1,0 +1,151 @@
+"""Stage `evaluate`: our figures against scikit-learn's and against their definitions; the intervals against the truth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, f1_score
+
+from tasks import evaluate
+from tasks.evaluate import calibration_error, interval, macro_f1, reliability, spoken
+from tasks.learners import Model, untrained
+from tasks.learners.frozen import Head
+from tasks.workspace import Workspace
+
+CLASSES = ["NA", "b", "c", "d"]
+PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30)
+SURE = st.floats(0, 1) | st.sampled_from([0.0, 0.1, 0.3, 0.7, 0.9999999, 1.0])
+
+
+def gold_set(actual: list[int]) -> pd.DataFrame:
+    labels = pd.array([CLASSES[at] for at in actual], dtype="string")
+    return pd.DataFrame({"id": [f"g{n}" for n in range(len(actual))], "label": labels})
+
+
+def saying(predicted: list[int], confidence: float = 0.7) -> NDArray[np.float32]:
+    """Probabilities whose best guess is as given."""
+    p = np.full((len(predicted), len(CLASSES)), (1 - confidence) / 3, dtype=np.float32)
+    p[np.arange(len(predicted)), predicted] = confidence
+    return p
+
+
+@given(pairs=PAIRS)
+@settings(deadline=None)
+def test_accuracy_and_macro_f1_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    actual, predicted = map(list, zip(*pairs, strict=True))
+    result = evaluate.evaluate(gold_set(actual), saying(predicted), CLASSES, resamples=2, seed=0)
+    assert result.metrics["accuracy"] == pytest.approx(accuracy_score(actual, predicted))
+    assert result.metrics["macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"))
+    f1 = f1_score(actual, predicted, average=None, labels=range(4), zero_division=0)
+    assert result.per_class.f1.tolist() == pytest.approx(f1.tolist())
+    assert result.per_class["items"].sum() == result.calibration["items"].sum() == len(pairs)
+
+
+@given(answers=st.lists(st.tuples(st.booleans(), SURE), min_size=1, max_size=40))
+def test_the_calibration_error_is_as_defined(answers: list[tuple[bool, float]]) -> None:
+    bins: dict[int, list[tuple[bool, float]]] = {}
+    for right, sure in answers:
+        bins.setdefault(min(int(sure * 10), 9), []).append((right, sure))
+    expected = 0.0
+    for inside in bins.values():
+        accuracy = sum(right for right, _ in inside) / len(inside)
+        expected += len(inside) / len(answers) * abs(accuracy - sum(sure for _, sure in inside) / len(inside))
+
+    correct, confidence = map(np.array, zip(*answers, strict=True))
+
+    assert calibration_error(correct, confidence) == pytest.approx(expected, abs=1e-9)
+    table = reliability(correct, confidence)
+    assert table["items"].tolist() == [len(bins[number]) for number in sorted(bins)]
+    assert table.correct.tolist() == pytest.approx([np.mean([r for r, _ in bins[n]]) for n in sorted(bins)])
+
+
+def test_the_interval_covers_the_truth_in_about_95_cases_of_100() -> None:
+    rng = np.random.default_rng(0)
+    truth, cases, covered = 0.8, 200, 0
+    for _ in range(cases):
+        right = rng.random(150) < truth
+        low, high = interval(lambda rows, right=right: float(right[rows].mean()), np.arange(150), 200, seed=1)
+        covered += low <= truth <= high
+    assert 0.90 <= covered / cases <= 0.99
+
+
+@given(pairs=PAIRS)
+@settings(deadline=None, max_examples=30)
+def test_each_interval_holds_its_ends_in_order_and_the_same_seed_gives_the_same(pairs: list[tuple[int, int]]) -> None:
+    actual, predicted = map(list, zip(*pairs, strict=True))
+    results = [evaluate.evaluate(gold_set(actual), saying(predicted), CLASSES, 100, seed=3) for _ in range(2)]
+    metrics = results[0].metrics
+    for name in ("accuracy", "macro_f1", "calibration_error"):
+        assert 0 <= metrics[f"{name}_low"] <= metrics[f"{name}_high"] <= 1
+    assert metrics == results[1].metrics
+
+
+def test_more_gold_makes_the_interval_narrower() -> None:
+    widths = []
+    for n in (20, 80, 320):
+        result = evaluate.evaluate(gold_set([0] * n), saying([0, 0, 0, 1] * (n // 4)), CLASSES, 500, seed=0)
+        widths.append(result.metrics["accuracy_high"] - result.metrics["accuracy_low"])
+    assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
+
+
+def test_one_gold_item_proves_nothing() -> None:
+    metrics = evaluate.evaluate(gold_set([2]), saying([2]), CLASSES, 100, seed=0).metrics
+    assert (metrics["accuracy"], metrics["accuracy_low"], metrics["accuracy_high"]) == (1, 0, 1)
+    assert (metrics["macro_f1"], metrics["macro_f1_low"], metrics["macro_f1_high"]) == (1, 0, 1)
+
+
+def test_a_class_that_does_not_occur_does_not_count() -> None:
+    assert macro_f1(np.array([0, 0, 1]), np.array([0, 0, 1]), c=50) == 1.0
+
+
+# The stage
+
+
+def workspace_with(root: Path, model: Model) -> Workspace:
+    """A gold set of which the last of four items points the wrong way."""
+    made = Workspace(root)
+    content: dict[str, Any] = {"project": {"name": "n", "id": "i"}, "pull": {"pool": "p", "gold": "g"}}
+    (root / "params.yaml").write_text(json.dumps(content | {"classes": CLASSES, "evaluate": {"resamples": 100}}))
+    made.gold.parent.mkdir(parents=True)
+    gold_set([0, 1, 2, 3]).to_parquet(made.gold)
+    made.vectors.mkdir()
+    np.save(made.vectors / "gold.npy", np.eye(4, dtype=np.float16)[[0, 1, 2, 0]])
+    made.model.mkdir()
+    model.save(made.model)
+    return made
+
+
+def test_the_stage_writes_what_it_says(tmp_path: Path) -> None:
+    head = Head(CLASSES, np.arange(4), 20 * np.eye(4, dtype=np.float32), np.zeros(4, dtype=np.float32))
+    workspace = workspace_with(tmp_path, head)
+
+    line = evaluate.run(workspace)
+
+    metrics = json.loads((workspace.metrics / "gold.json").read_text())
+    assert metrics["accuracy"] == 0.75
+    assert metrics["items"] == 4
+    assert line == spoken(metrics)
+    assert line.startswith("accuracy 0.750 (95 % interval ")
+    predictions = pd.read_csv(workspace.metrics / "predictions.csv", keep_default_na=False)
+    assert predictions.actual.tolist() == CLASSES
+    assert predictions.predicted.tolist() == ["NA", "b", "c", "NA"]
+
+
+def test_round_0_has_the_same_tables_empty(tmp_path: Path) -> None:
+    workspace = workspace_with(tmp_path, untrained.Untrained(CLASSES))
+    assert evaluate.run(workspace) == "no model yet"
+    assert json.loads((workspace.metrics / "gold.json").read_text()) == {"items": 4}
+    head = Head(CLASSES, np.arange(4), np.eye(4, dtype=np.float32), np.zeros(4, dtype=np.float32))
+    (tmp_path / "later").mkdir()
+    later = workspace_with(tmp_path / "later", head)
+    evaluate.run(later)
+    for name in ("predictions.csv", "per_class.csv", "calibration.csv"):
+        empty, full = pd.read_csv(workspace.metrics / name), pd.read_csv(later.metrics / name)
+        assert empty.empty
+        assert empty.columns.tolist() == full.columns.tolist()

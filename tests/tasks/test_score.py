@@ -1,0 +1,57 @@
+"""Stage `score`: a row an item, in the pool's order, its probabilities unharmed by the disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tasks.embed import Vectors
+from tasks.learners import Model, untrained
+from tasks.learners.frozen import Head
+from tasks.records import SCORES
+from tasks.score import probabilities, score
+from tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
+from tasks.workspace import write_parquet
+
+CLASSES = ["a, b", "long name of a class", "c"]
+RNG = np.random.default_rng(0)
+SHARDS = [RNG.normal(size=(n, 4)).astype(np.float16) for n in (5, 1, 7)]
+VECTORS = Vectors(pd.Index([f"i{n}" for n in range(13)]), SHARDS)
+HEAD = Head(CLASSES, np.arange(3), RNG.normal(size=(3, 4)).astype(np.float32), np.zeros(3, dtype=np.float32))
+
+
+def columns(model: Model) -> list[str]:
+    return [*SCORES.columns, *(f"p{n}" for n in range(len(model.classes)))]
+
+
+def test_each_row_is_what_the_model_says_of_that_item() -> None:
+    scores = score(VECTORS, HEAD)
+    assert scores.columns.tolist() == columns(HEAD)
+    assert scores.id.tolist() == VECTORS.ids.tolist()
+    for row in range(len(VECTORS)):
+        p = HEAD.probabilities(VECTORS.gather(np.array([row])))
+        np.testing.assert_allclose(probabilities(scores)[[row]], p, atol=1e-6)
+        assert scores.prediction[row] == CLASSES[p.argmax()]
+    p = probabilities(scores)
+    np.testing.assert_array_equal(scores.confidence, p.max(axis=1))
+    for name, measure in (("least_confidence", least_confidence_of), ("margin", margin_of), ("entropy", entropy_of)):
+        np.testing.assert_array_equal(scores[name], measure(p))
+
+
+def test_the_probabilities_are_bit_for_bit_the_same_after_the_disk(tmp_path: Path) -> None:
+    scores = score(VECTORS, HEAD)
+    write_parquet(tmp_path / "scores.parquet", scores)
+    again = pd.read_parquet(tmp_path / "scores.parquet")
+    assert probabilities(again).dtype == np.float32
+    assert probabilities(again).tobytes() == probabilities(scores).tobytes()
+    pd.testing.assert_frame_equal(again, scores)
+
+
+def test_before_the_first_model_nothing_is_known_of_any_item(tmp_path: Path) -> None:
+    model = untrained.Untrained(CLASSES)
+    write_parquet(tmp_path / "scores.parquet", score(VECTORS, model))
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    assert scores.columns.tolist() == columns(model)
+    assert scores.id.tolist() == VECTORS.ids.tolist()
+    assert scores.drop(columns="id").isna().all(axis=None)
+    assert probabilities(scores).shape == (13, 3)

@@ -1,0 +1,126 @@
+"""Stage `select`: the batch holds what may be asked, as much of it as was wanted, the same for the same seed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tasks import select as stage
+from tasks.embed import Vectors
+from tasks.errors import SettingsError
+from tasks.labels import ledger
+from tasks.learners import untrained
+from tasks.learners.frozen import Head
+from tasks.records import BATCH, LABELS, POOL
+from tasks.score import score
+from tasks.select import select
+from tasks.settings import Select
+from tasks.workspace import Workspace, write_parquet
+
+N = 30
+CLASSES = ["x", "y", "z"]
+IDS = [f"i{n:02d}" for n in range(N)]
+RNG = np.random.default_rng(0)
+VECTORS = Vectors(pd.Index(IDS), [RNG.normal(size=(n, 4)).astype(np.float16) for n in (20, 10)])
+HEAD = Head(CLASSES, np.arange(3), RNG.normal(size=(3, 4)).astype(np.float32), np.zeros(3, dtype=np.float32))
+SCORES = score(VECTORS, HEAD)
+NO_MODEL = score(VECTORS, untrained.Untrained(CLASSES))
+NOBODY = pd.Index([])
+
+
+def chosen(scores: pd.DataFrame, closed: pd.Index = NOBODY, seed: int = 0, **settings: Any) -> pd.DataFrame:
+    return select(scores, VECTORS, closed, Select(**settings), np.random.default_rng(seed))
+
+
+def assert_conforms(batch: pd.DataFrame) -> None:
+    assert batch.dtypes.astype(str).to_dict() == BATCH.columns
+    assert batch["rank"].tolist() == list(range(1, len(batch) + 1))
+    assert batch.id.is_unique
+
+
+@given(
+    closed=st.sets(st.sampled_from(IDS)),
+    batch=st.integers(1, 40),
+    strategy=st.sampled_from(["margin", "entropy", "least_confidence", "random"]),
+    model=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@hypothesis_settings(deadline=None, max_examples=60)
+def test_what_is_closed_is_never_asked_and_the_batch_is_as_long_as_it_can_be(
+    closed: set[str], batch: int, strategy: str, model: bool, seed: int
+) -> None:
+    scores = SCORES if model else NO_MODEL
+    settings = {"batch": batch, "strategy": strategy}
+    asked = chosen(scores, pd.Index(sorted(closed), dtype="string"), seed, **settings)
+    assert_conforms(asked)
+    assert not set(asked.id) & closed
+    assert len(asked) == min(batch, N - len(closed))
+    pd.testing.assert_frame_equal(asked, chosen(scores, pd.Index(list(closed), dtype="string"), seed, **settings))
+
+
+def test_the_least_sure_of_the_open_items_are_asked_first() -> None:
+    closed = pd.Index(SCORES.sort_values("margin").id[-5:])
+    batch = chosen(SCORES, closed, strategy="margin", batch=6)
+    left = SCORES[~SCORES.id.isin(closed)].sort_values("margin", ascending=False)
+    assert batch.id.tolist() == left.id[:6].tolist()
+    asked = SCORES.set_index("id").loc[batch.id]
+    assert batch.prediction.tolist() == asked.prediction.tolist()
+    assert batch.confidence.tolist() == asked.confidence.tolist()
+    assert batch.score.to_numpy() == pytest.approx(asked.margin.to_numpy(), abs=1e-6)
+    assert set(batch.why) == {"uncertain"}
+
+
+def test_without_a_model_the_cold_start_chooses() -> None:
+    batch = chosen(NO_MODEL, batch=5, strategy="margin", cold_start="medoids")
+    assert set(batch.why) == {"diverse"}
+    assert batch.prediction.isna().all()
+    by_chance = chosen(NO_MODEL, batch=5, strategy="margin", cold_start="random")
+    assert by_chance.propensity.tolist() == [5 / N] * 5
+
+
+def test_the_cold_start_sees_the_vectors_of_the_open_items_only() -> None:
+    of = np.arange(N) % 3
+    vectors = Vectors(pd.Index(IDS), [np.eye(3, 4, dtype=np.float16)[of]])
+    closed = pd.Index([name for name, cluster in zip(IDS, of, strict=True) if cluster == 1])
+    batch = select(NO_MODEL, vectors, closed, Select(batch=2), np.random.default_rng(0))
+    assert sorted(of[[IDS.index(each) for each in batch.id]]) == [0, 2]
+
+
+def test_an_empty_pool_gives_an_empty_batch() -> None:
+    batch = chosen(SCORES, pd.Index(IDS))
+    assert batch.empty
+    assert_conforms(batch)
+
+
+@pytest.mark.parametrize("key", ["strategy", "cold_start"])
+def test_an_unknown_name_is_said_whether_it_is_needed_or_not(key: str) -> None:
+    for scores in (SCORES, NO_MODEL):
+        with pytest.raises(SettingsError, match=rf"`select\.{key}`.*did you mean `random`"):
+            chosen(scores, **{key: "randon"})
+
+
+def test_the_stage_asks_other_items_each_round_and_never_one_that_is_labelled(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content | {"select": {"batch": 11, "strategy": "random"}}))
+    write_parquet(workspace.pool / "shard-0000.parquet", pd.DataFrame({"id": IDS, "text": IDS, "source_id": None}), POOL)
+    workspace.vectors.mkdir()
+    np.save(workspace.vectors / "shard-0000.npy", np.concatenate(VECTORS.shards))
+    write_parquet(workspace.scores, SCORES)
+    ledger.append(workspace.labels, 0, LABELS.frame())
+    asked: list[str] = []
+    for number, expected in enumerate([11, 11, 8, 0]):
+        line = stage.run(workspace)
+        batch = pd.read_parquet(workspace.batch)
+        assert len(batch) == expected
+        asked += batch.id.tolist()
+        rows = pd.DataFrame({"id": batch.id, "label": "x", "status": "labelled", "round": number + 1})
+        ledger.append(workspace.labels, number + 1, LABELS.conform(rows.reindex(columns=list(LABELS.columns))))
+    assert line == "nothing is left to ask"
+    assert sorted(asked) == IDS

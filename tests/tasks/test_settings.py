@@ -1,0 +1,232 @@
+"""params.yaml: what is accepted, and the one line with which everything else is refused."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from tasks.errors import SettingsError
+from tasks.settings import Settings, change, one_of, parse, read
+
+TEMPLATE = Path(__file__).parents[2] / "params.yaml"
+GONE = object()
+ON_FILES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def template() -> dict[str, Any]:
+    """The shipped file as `labelwise init` completes it."""
+    content = YAML(typ="safe").load(TEMPLATE.read_text(encoding="utf-8"))
+    content["classes"] = ["no", "yes"]
+    content["pull"] |= {"pool": "pool.csv", "gold": "gold.csv"}
+    return content
+
+
+VALID = template()
+
+
+def with_value(dotted: str, value: Any) -> dict[str, Any]:
+    """The valid content with one key changed, or taken away."""
+    content = copy.deepcopy(VALID)
+    *sections, key = dotted.split(".")
+    section = content
+    for part in sections:
+        section = section[part]
+    section[key] = value
+    if value is GONE:
+        del section[key]
+    return content
+
+
+def refusal(content: Any) -> str:
+    """The one line with which content is refused."""
+    with pytest.raises(SettingsError) as caught:
+        parse(content)
+    line = str(caught.value)
+    assert len(line.splitlines()) == 1
+    assert caught.value.exit_code == 2
+    return line
+
+
+def test_the_template_is_valid_once_classes_and_sources_are_set() -> None:
+    made = parse(VALID)
+    assert made.classes == ["no", "yes"]
+    assert set(VALID) == set(Settings.model_fields)  # every section is shown to the user
+    for name, section in VALID.items():
+        if isinstance(section, dict):
+            assert set(section) == set(type(getattr(made, name)).model_fields)
+
+
+def test_the_template_shows_the_defaults() -> None:
+    bare = {key: VALID[key] for key in ("project", "classes", "pull")}
+    assert parse(bare) == parse(VALID)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("selct", "select"), ("select.bacth", "batch"), ("pull.columns.txt", "text"), ("sed", "seed")]
+)
+def test_an_unknown_key_is_named_and_the_likely_one_offered(key: str, meant: str) -> None:
+    line = refusal(with_value(key, 1))
+    assert f"unknown key `{key}`" in line
+    assert f"did you mean `{meant}`?" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("select.batch", "25"),
+        ("select.batch", True),
+        ("select.batch", 25.0),
+        ("seed", "0"),
+        ("push.show_prediction", 1),
+        ("push.show_prediction", "yes"),
+        ("promote.tolerance", False),
+        ("classes", "no, yes"),
+        ("pull.pool", None),
+        ("pull.columns.text", 3),
+        ("embed", 5),
+        ("embed", None),
+        ("embed", ["encoder"]),
+        ("wait.deadline_hours", "soon"),
+    ],
+)
+def test_a_wrong_type_is_named_with_what_came(key: str, value: Any) -> None:
+    line = refusal(with_value(key, value))
+    assert f"`{key}`" in line
+    assert repr(value) in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("select.batch", 0),
+        ("embed.max_tokens", 4),
+        ("embed.encoder", ""),
+        ("train.regularisation", 0.0),
+        ("train.regularisation", float("inf")),
+        ("evaluate.resamples", 10),
+        ("wait.quorum", 0.0),
+        ("wait.quorum", 1.5),
+        ("wait.quorum", float("nan")),
+        ("wait.deadline_hours", 1e300),
+        ("wait.poll_seconds", [1]),
+        ("promote.tolerance", -0.1),
+        ("pull.max_refused", 2),
+        ("project.name", "n" * 41),
+        ("project.id", "a b"),
+        ("classes", ["only"]),
+    ],
+)
+def test_a_value_out_of_range_is_named(key: str, value: Any) -> None:
+    assert f"`{key}`" in refusal(with_value(key, value))
+
+
+def test_an_item_of_a_list_is_named_by_its_position() -> None:
+    assert "`classes.1`" in refusal(with_value("classes", ["no", 1]))
+    assert "`wait.poll_seconds.1`" in refusal(with_value("wait.poll_seconds", [1, float("inf")]))
+
+
+@pytest.mark.parametrize("key", ["pull", "project", "classes", "pull.gold", "project.id"])
+def test_what_is_missing_is_named(key: str) -> None:
+    assert f"`{key}` is missing" in refusal(with_value(key, GONE))
+
+
+def test_rules_over_several_values() -> None:
+    assert "maybe stands there more than once" in refusal(with_value("classes", ["maybe", "no", "maybe"]))
+    assert "wait: poll_seconds must rise" in refusal(with_value("wait.poll_seconds", [3, 1]))
+
+
+@pytest.mark.parametrize("content", [None, [], ["pull"], "pull", 3])
+def test_content_that_is_no_mapping(content: Any) -> None:
+    assert f"got {type(content).__name__}" in refusal(content)
+
+
+@pytest.mark.parametrize("written", ["select: [1\n", "a: 1\na: 2\n", "\tseed: 1", "seed: 2024-13-45", "\xff"])
+def test_a_file_that_is_no_yaml(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(written.encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"^params\.yaml is no YAML: .") as caught:
+        read(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is missing"):
+        read(tmp_path / "params.yaml")
+
+
+def test_change_keeps_every_comment_and_the_order(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+
+    change(path, {"classes": ["no", "yes"], "pull.pool": "p.csv", "pull.gold": "g.csv", "pull.columns.id": "key"})
+
+    def comments(text: str) -> list[str]:
+        return [line.partition("#")[2] for line in text.splitlines() if "#" in line]
+
+    written = path.read_text(encoding="utf-8")
+    assert comments(written) == comments(TEMPLATE.read_text(encoding="utf-8"))
+    assert list(YAML(typ="safe").load(written)) == list(VALID)
+    assert read(path).pull.columns.id == "key"
+    assert read(path).seed == VALID["seed"]
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85"), min_size=1)  # ruamel loses NEL
+
+
+@given(names=st.lists(NAMES, min_size=2, max_size=5, unique=True))
+@example(names=["yes", "no"])
+@example(names=["null", "~", "1", "1.0", "true", "2024-01-01", "- a", "a: b", "# c", " ", "\n", "'", '"', "{", "*a"])
+@settings(ON_FILES, max_examples=25)
+def test_any_class_name_survives_the_file(tmp_path: Path, names: list[str]) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    change(path, {"classes": names})
+    assert read(path).classes == names
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates() | st.binary()
+KEYS = st.text(max_size=8) | st.integers() | st.none() | st.sampled_from(list(VALID))
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=10
+)
+PLACES = [*VALID, *(f"{name}.{key}" for name in VALID if isinstance(VALID[name], dict) for key in VALID[name])]
+
+
+@given(content=ANYTHING | st.builds(with_value, st.sampled_from(PLACES), ANYTHING))
+@settings(deadline=None)
+def test_any_content_gives_settings_or_one_line(content: Any) -> None:
+    try:
+        assert isinstance(parse(content), Settings)
+    except SettingsError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+SCRAPS = ["!!int ", "!!float ", "!!timestamp ", "!!set ", "&a ", "*a", "<<: ", "1e400", "[", "}", "? ", "| ", "\t", "\x7f"]
+
+
+@given(
+    at=st.integers(0, len(TEMPLATE.read_text(encoding="utf-8"))),
+    scrap=st.sampled_from(SCRAPS) | st.text(max_size=3),
+    cut=st.integers(0, 12),
+)
+@ON_FILES
+def test_any_damage_to_the_file_gives_settings_or_one_line(tmp_path: Path, at: int, scrap: str, cut: int) -> None:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(text[:at] + scrap + text[at + cut :], encoding="utf-8")
+    try:
+        assert isinstance(read(path), Settings)
+    except SettingsError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+def test_one_of_offers_the_nearest_name() -> None:
+    assert one_of("select.strategy", "margin", {"margin": 1}) == 1
+    with pytest.raises(SettingsError, match=r"`select\.strategy`.*got 'margn'.*did you mean `margin`\?"):
+        one_of("select.strategy", "margn", {"margin": 1, "entropy": 2})

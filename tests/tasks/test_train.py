@@ -1,0 +1,92 @@
+"""Stage `train`: from the ledger and the vectors to a model folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from tasks import learners, train
+from tasks.errors import SettingsError, WorkspaceError
+from tasks.labels import ledger
+from tasks.records import LABELS, POOL
+from tasks.settings import parse
+from tasks.workspace import Workspace, write_parquet
+
+CONTENT: dict[str, Any] = {
+    "project": {"name": "n", "id": "i"},
+    "classes": ["no", "yes", "never given"],
+    "pull": {"pool": "p", "gold": "g"},
+}
+VECTORS = np.eye(4, 8, dtype=np.float16)[np.arange(20) % 2]  # even items point one way, odd ones another
+IDS = [f"i{n:02d}" for n in range(20)]
+
+
+def answers(labels: dict[int, str], first: int = 0) -> pd.DataFrame:
+    """Ledger rows for these items; their annotation ids count from `first`."""
+    rows = [
+        {"id": IDS[n], "label": label, "annotation_id": first + at, "created_at": "2026-01-01"}
+        for at, (n, label) in enumerate(labels.items())
+    ]
+    return LABELS.conform(pd.DataFrame(rows, columns=list(LABELS.columns)).assign(status="labelled", round=1))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A pool with vectors, no label yet."""
+    made = Workspace(tmp_path)
+    (tmp_path / "params.yaml").write_text(json.dumps(CONTENT))
+    pool = pd.DataFrame({"id": IDS, "text": IDS, "source_id": None})
+    write_parquet(made.pool / "shard-0000.parquet", pool, POOL)
+    made.vectors.mkdir()
+    np.save(made.vectors / "shard-0000.npy", VECTORS)
+    ledger.append(made.labels, 0, LABELS.frame())
+    return made
+
+
+def predicted(workspace: Workspace) -> NDArray[np.int64]:
+    return learners.load(workspace.model).probabilities(VECTORS.astype(np.float32)).argmax(axis=1)
+
+
+def test_without_labels_the_model_is_untrained(workspace: Workspace) -> None:
+    assert train.run(workspace) == "0 labels in 0 of 3 classes"
+    assert not learners.load(workspace.model).trained
+
+
+def test_the_model_learns_the_labels_that_count_and_replaces_the_last(workspace: Workspace) -> None:
+    train.run(workspace)
+    ledger.append(workspace.labels, 1, answers({2: "yes", 3: "no", 5: "no"}))  # the wrong way round
+    train.run(workspace)
+    assert (predicted(workspace) == 1 - np.arange(20) % 2).all()
+
+    ledger.append(workspace.labels, 2, answers({5: "yes", 3: "yes", 2: "no"}, first=10))  # corrected
+    assert train.run(workspace) == "3 labels in 2 of 3 classes"
+    assert (predicted(workspace) == np.arange(20) % 2).all()
+    assert sorted(file.name for file in workspace.model.iterdir()) == ["config.json", "head.safetensors"]
+
+
+def test_the_order_of_answers_changes_no_byte(workspace: Workspace) -> None:
+    given = {0: "no", 1: "yes", 2: "no", 3: "yes", 4: "yes"}
+    models = []
+    for order in (given, dict(reversed(given.items()))):
+        (workspace.labels / "round-0001.parquet").unlink(missing_ok=True)
+        ledger.append(workspace.labels, 1, answers(order))
+        train.run(workspace)
+        models.append({file.name: file.read_bytes() for file in workspace.model.iterdir()})
+    assert models[0] == models[1]
+
+
+def test_a_label_that_is_no_class_any_more(workspace: Workspace) -> None:
+    ledger.append(workspace.labels, 1, answers({0: "no", 1: "gone"}))
+    with pytest.raises(WorkspaceError, match=r"the label 'gone'.*put it back into `classes`"):
+        train.run(workspace)
+    assert not workspace.model.exists()
+
+
+def test_an_unknown_learner_is_said_even_when_there_is_nothing_to_learn() -> None:
+    settings = parse(CONTENT | {"train": {"learner": "frozn"}})
+    with pytest.raises(SettingsError, match=r"`train\.learner`.*did you mean `frozen`"):
+        train.train(np.empty((0, 8), dtype=np.float32), pd.Series(dtype="string"), settings)

@@ -1,0 +1,186 @@
+"""Files are replaced whole or not at all; one loop at a time; what a dead one left undone is known."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import WorkspaceBusy, WorkspaceError
+from tasks.workspace import Workspace, atomic, claimed, running, write_json
+
+HOLDER = """
+import sys
+from pathlib import Path
+from tasks.workspace import Workspace, claimed
+with claimed(Workspace(Path(sys.argv[1]))) as unfinished:
+    print(unfinished, flush=True)
+    sys.stdin.readline()
+"""
+DISK_FULL = """
+import resource, sys
+from pathlib import Path
+import pandas as pd
+from tasks.workspace import write_csv, write_json, write_parquet
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+rows = pd.DataFrame({"number": range(50_000)})
+for write, content in ((write_json, list(range(50_000))), (write_csv, rows), (write_parquet, rows)):
+    try:
+        write(Path(sys.argv[1]), content)
+    except OSError as error:
+        print(write.__name__, error.errno)
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@contextmanager
+def holder(workspace: Workspace) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the workspace; it has said so."""
+    command = [sys.executable, "-c", HOLDER, str(workspace.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() in ("True\n", "False\n")
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+# Files
+
+
+def test_a_file_takes_its_place_when_all_is_well(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.json"
+    for content in ({"a": 1}, {"b": 2}):
+        write_json(path, content)
+        assert json.loads(path.read_text(encoding="utf-8")) == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(KeyError), atomic(path) as scratch:
+        scratch.write_text("new")
+        assert path.read_text() == "old"
+        raise KeyError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    for name in ("old", "new"):
+        with atomic(path) as scratch:
+            (scratch / "deep").mkdir(parents=True)
+            (scratch / "deep" / name).touch()
+    assert [file.name for file in path.glob("*/*")] == ["new"]
+
+
+def test_a_block_that_fails_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(KeyError), atomic(path) as scratch:
+        scratch.mkdir()
+        (scratch / "new").touch()
+        raise KeyError
+    assert [file.name for file in tmp_path.rglob("*")] == ["model", "old"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    command = [sys.executable, "-c", DISK_FULL, str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    assert said[::2] == ["write_json", "write_csv", "write_parquet"]  # each was refused
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# Who may change them
+
+
+def test_a_second_loop_is_told_who_holds_the_workspace(workspace: Workspace) -> None:
+    with holder(workspace) as other:
+        with pytest.raises(WorkspaceBusy, match=f"process {other.pid} on ") as caught, claimed(workspace):
+            pytest.fail("two loops in one workspace")
+        assert caught.value.exit_code == 4
+        assert running(workspace)
+
+
+def test_a_killed_loop_frees_the_workspace_and_is_known_to_be_unfinished(workspace: Workspace) -> None:
+    with holder(workspace) as other:
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    assert not running(workspace)
+    with claimed(workspace) as unfinished:
+        assert unfinished
+    with claimed(workspace) as unfinished:
+        assert not unfinished
+
+
+def test_a_loop_that_failed_is_known_to_be_unfinished(workspace: Workspace) -> None:
+    with pytest.raises(KeyError), claimed(workspace) as unfinished:
+        assert not unfinished  # nobody was here before
+        raise KeyError
+    with claimed(workspace) as unfinished:
+        assert unfinished
+
+
+def test_a_loop_that_ended_in_another_process_is_finished(workspace: Workspace) -> None:
+    with holder(workspace) as other:
+        other.communicate("\n")
+        assert other.returncode == 0
+    with claimed(workspace) as unfinished:
+        assert not unfinished
+
+
+def test_a_note_cut_off_while_it_was_written_is_no_obstacle(workspace: Workspace) -> None:
+    workspace.scraps.mkdir()
+    (workspace.scraps / "loop.json").write_text('{"pid": 1, "fin')
+    with claimed(workspace) as unfinished:
+        assert not unfinished
+
+
+def test_running_says_whether_and_does_not_hold(workspace: Workspace) -> None:
+    assert not running(workspace)
+    with claimed(workspace):
+        assert running(workspace)
+    assert not running(workspace)
+    with claimed(workspace):
+        pass
+
+
+# Opening
+
+
+@pytest.mark.parametrize(
+    ("there", "complaint"), [([], "no params.yaml"), (["params.yaml"], "git"), (["params.yaml", ".git"], "DVC")]
+)
+def test_a_folder_that_is_no_workspace(tmp_path: Path, there: list[str], complaint: str) -> None:
+    for name in there:
+        (tmp_path / name).touch()
+    with pytest.raises(WorkspaceError, match=complaint):
+        Workspace.open(tmp_path)
+
+
+def test_a_workspace_is_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("params.yaml", ".git", ".dvc"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path.parent)
+    opened = Workspace.open(tmp_path.name)
+    monkeypatch.chdir(os.sep)
+    assert opened.root == tmp_path.resolve()
+    assert (opened.root / "params.yaml").exists()
