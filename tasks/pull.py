@@ -224,7 +224,7 @@ def new_gold(
             in_pool[at] = IN_POOL
     rest = [at for at in fine if at not in odd and at not in in_pool]
     _one_text_an_id("gold", rows["source_id"].iloc[rest].tolist(), _from_hex(ids[at] for at in rest), _owners(stored))
-    once = list({ids[at]: at for at in reversed(rest)}.values())[::-1]
+    once = sorted({ids[at]: at for at in reversed(rest)}.values())  # the first of equal ones
     new = [at for at in once if ids[at] not in known]
     return Sorted(
         new=_laid_out(rows.iloc[new], _from_hex(ids[at] for at in new), GOLD),

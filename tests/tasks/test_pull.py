@@ -182,10 +182,12 @@ class TestPullingAgain:
         assert read(place.root / "data" / "pool" / "shard-0002.parquet")["text"].tolist() == ["three", "four"]
         assert place.files()["pool/shard-0001.parquet"] == before["pool/shard-0001.parquet"]
 
-    def test_gold_is_appended(self, place: Place) -> None:
+    def test_gold_is_appended_in_its_order(self, place: Place) -> None:
         place.pull()
-        place.fill(gold=[("g3", "fine", "pos")])
-        assert (place.pull().new_gold, place.golden()) == (1, {"good": "pos", "bad": "neg", "fine": "pos"})
+        place.fill(gold=[("g3", "fine", "pos"), ("g2", "bad", "neg"), ("g4", "poor", "neg"), ("g3", "fine", "pos")])
+        pulled = place.pull()
+        assert (pulled.new_gold, pulled.repeated) == (2, 1)
+        assert list(place.golden().items()) == [("good", "pos"), ("bad", "neg"), ("fine", "pos"), ("poor", "neg")]
 
     def test_unchanged_sources_are_not_read(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         place.fill(pool=[("1", "one"), ("1", "one"), ("2", "two"), ("3", "three"), ("4", ""), ("5", "five")])
