@@ -72,6 +72,8 @@ def ps() -> None:
     states = local.ps()
     for state in states:
         print(f"{state.name:<13} {state.state:<9} {state.url or '-':<28} pid {state.pid or '-':<8} {state.log}")
+        if state.note:
+            print("\n".join([f"    {state.note}; the end of its log:", *local.log_tail(state.name, 5)]))
     if any(state.state != "running" for state in states):
         raise typer.Exit(1)
 

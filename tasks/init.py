@@ -30,9 +30,9 @@ def run(
     classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None for a folder beside root.
     """
     root = root.resolve()
-    if root.exists() and any(root.iterdir()):
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(
-            f"{root} is not empty", expected="a new folder", fix="choose another, or run the loop that is there"
+            f"{root} is no empty folder", expected="a new folder", fix="choose another, or run the loop that is there"
         )
     changes = {
         "project.name": name or _title(root),

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import ServiceError, WorkspaceError
+from tasks.errors import LabelwiseError, ServiceError, WorkspaceError
 
 # What the loop writes, and so what it commits. params.yaml is the user's; it is committed with each round all the same.
 OWNED = ["data", "metrics", "dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config"]
@@ -112,9 +112,18 @@ class Versions:
             self.repo.commit(target=stage, force=True)
 
     def push(self) -> None:
-        """Send what the present commit names to the DVC remote."""
-        with _dvc(self.root):
-            self.repo.push()
+        """Send what the present commit names to the DVC remote. ServiceError when that does not take it."""
+        try:
+            with _dvc(self.root):
+                self.repo.push()
+        except LabelwiseError:
+            raise
+        except Exception as error:  # each kind of store raises its own
+            raise ServiceError(
+                "the DVC remote cannot be written",
+                got=f"{type(error).__name__}: {error}"[:300],
+                fix="check the address in .dvc/config and your credentials, then run it again",
+            ) from error
 
     def hashes(self) -> dict[str, str]:
         """DVC's hash of each folder it tracks, by name: pool, gold, labels."""

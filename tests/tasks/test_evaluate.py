@@ -36,7 +36,7 @@ def saying(predicted: list[int], confidence: float = 0.7) -> NDArray[np.float32]
 
 
 @given(pairs=PAIRS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_accuracy_and_macro_f1_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     actual, predicted = map(list, zip(*pairs, strict=True))
     result = evaluate.evaluate(gold_set(actual), saying(predicted), CLASSES, resamples=2, seed=0)

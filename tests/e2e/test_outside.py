@@ -1,0 +1,114 @@
+"""What the loop says and does when a server is down, refuses or is somebody else's; and the schedule."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tasks import push, status
+from tasks.services.addresses import Addresses
+from tests.e2e.conftest import BATCH, Make, Source, command, play_rounds, tool
+
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The single line that a failed command says; no traceback, no second line."""
+    said = [line for line in done.stderr.splitlines() if line and not line.startswith("round ")]
+    assert done.returncode not in (0, 1), done
+    assert len(said) == 1 and said[0].startswith("labelwise: "), done.stderr
+    return said[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"LABEL_STUDIO_URL": NOBODY}, "Label Studio does not answer at"),
+        ({"LABEL_STUDIO_API_KEY": "0" * 40}, "refuses our token"),
+        ({"MLFLOW_TRACKING_URI": NOBODY}, "MLflow does not answer at"),
+        ({"PREFECT_API_URL": f"{NOBODY}/api"}, "Prefect does not answer at"),
+    ],
+)
+def test_a_server_that_is_down_or_refuses(make: Make, changed: dict[str, str], expected: str) -> None:
+    workspace = make()
+    done = command("run", "--workspace", str(workspace.root), "--max-wait", "0", **changed)
+    assert expected in one_line(done)
+    assert tool(workspace.root, "git", "status", "--porcelain") in ("", "M params.yaml", " M params.yaml")
+    assert not workspace.batch.exists()
+
+
+def test_status_goes_without_servers(make: Make) -> None:
+    workspace = make()
+    environment = {"LABEL_STUDIO_URL": NOBODY, "MLFLOW_TRACKING_URI": NOBODY}
+    done = command("status", "--workspace", str(workspace.root), "--json", **environment)
+    assert done.returncode == 0
+    assert '"state": "new"' in done.stdout
+
+
+def test_a_personal_access_token_will_do(
+    make: Make, servers: Addresses, monkeypatch: pytest.MonkeyPatch, source: Source
+) -> None:
+    """Hosted Label Studio gives these, not the old kind."""
+    made = httpx.post(
+        f"{servers.label_studio_url}/api/token/",
+        headers={"Authorization": f"Token {servers.label_studio_api_key}"},
+    )
+    assert made.is_success, made.text
+    workspace = make()
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", made.json()["token"])
+    assert command("run", "--workspace", str(workspace.root), "--max-wait", "0").returncode == 0
+    assert push.open_project(workspace.settings).count(1) == BATCH
+
+
+def test_no_secret_is_kept_in_the_workspace_or_in_mlflow(make: Make, source: Source, servers: Addresses) -> None:
+    workspace = make()
+    play_rounds(workspace, source, 1)
+    secret = servers.label_studio_api_key.encode()
+    kept = [path for path in workspace.root.rglob("*") if path.is_file()]
+    assert kept and not [path for path in kept if secret in path.read_bytes()]
+    runs = httpx.post(
+        f"{servers.mlflow_tracking_uri}/api/2.0/mlflow/runs/search", json={"experiment_ids": ["1", "2", "3"]}
+    ).content
+    assert secret not in runs
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Look until it is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.5)
+
+
+def test_the_schedule_runs_the_loop(make: Make) -> None:
+    workspace = make()
+    words = [sys.executable, "-m", "flows.cli", "serve", "--workspace", str(workspace.root), "--cron", "* * * * *"]
+    serving = subprocess.Popen(words, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        until(lambda: status.status(workspace).asked == BATCH, 180)
+    finally:
+        serving.send_signal(signal.SIGINT)
+        said, _ = serving.communicate(timeout=60)
+    assert re.search("Traceback", said) is None, said
+
+
+def test_two_loops_at_once_do_no_harm(make: Make) -> None:
+    workspace = make()
+    words = [sys.executable, "-m", "flows.cli", "run", "--workspace", str(workspace.root), "--max-wait", "0"]
+    both = [subprocess.Popen(words, env=os.environ, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert {process.returncode for process in both} <= {0, 4}, said  # 4: busy
+    assert 0 in {process.returncode for process in both}
+    assert push.open_project(workspace.settings).count(1) == BATCH
+    assert tool(workspace.root, "git", "tag").split() == ["round-0000"]
+
+
+def test_a_bad_schedule_is_one_line(make: Make) -> None:
+    done = command("serve", "--workspace", str(make().root), "--cron", "every day")
+    assert "--cron" in one_line(done)

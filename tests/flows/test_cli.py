@@ -1,0 +1,286 @@
+"""The command line: what a user can get wrong is one line and a non-zero exit, and leaves nothing behind."""
+
+import errno
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from flows import cli
+from tasks import init as init_stage
+from tasks.services.addresses import NAMES
+from tasks.services.dvc import Versions
+from tasks.settings import Columns
+from tasks.workspace import Workspace
+
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
+HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
+COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "serve", "review", "demo"]
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Labelwise = Callable[..., Said]
+
+
+@pytest.fixture
+def labelwise(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Labelwise:
+    """The command as a shell would call it, on a machine where no server runs."""
+    monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "home"))
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["labelwise", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A folder with a pool and a gold set that are fine, and with others that are not."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    for name, content in {
+        "pool.csv": b"text,key\none,1\ntwo,2\n",
+        "gold.csv": b"text,label\nthree,no\nfour,yes\nfive,no\n",
+        "one_class.csv": b"text,label\nthree,no\nfour,no\n",
+        "header.csv": b"text,label\n",
+        "empty.csv": b"",
+        "picture.csv": PNG,
+        "pool.xlsx": b"text\none\n",
+    }.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A new workspace. Tests leave it as they found it."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "pool.csv").write_text("text\none\ntwo\n")
+    (folder / "gold.csv").write_text("text,label\nthree,no\nfour,yes\n")
+    pool, gold = str(folder / "pool.csv"), str(folder / "gold.csv")
+    return init_stage.run(folder / "workspace", pool, gold, None, "", None, Columns())
+
+
+def assert_one_line(said: Said, code: int, *parts: str) -> None:
+    assert said.code == code
+    assert said.out == ""
+    assert said.err.startswith("labelwise: ")
+    assert len(said.err.splitlines()) == 1
+    for part in parts:
+        assert part in said.err
+
+
+# Help
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
+    code = "import sys; from flows.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    *text, modules = shown.splitlines()
+    listed = {line.strip("│ ").split(" ")[0] for line in text}
+    assert set(COMMANDS) <= listed
+    assert HEAVY.isdisjoint(modules.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_does(labelwise: Labelwise, command: str) -> None:
+    said = labelwise(command, "--help")
+    assert said.code == 0
+    assert f"labelwise {command}" in said.out
+
+
+@pytest.mark.parametrize(
+    "words", [["runn"], ["run", "--rounds", "-1"], ["run", "--rounds", "x"], ["init"], ["init", "a", "--pool", "b"]]
+)
+def test_a_command_that_is_none_is_refused(labelwise: Labelwise, words: list[str]) -> None:
+    said = labelwise(*words)
+    assert said.code == 2
+    assert "Usage" in said.err
+    assert "Traceback" not in said.err
+
+
+# init
+
+
+def test_init_makes_a_workspace(labelwise: Labelwise, sources: Path, tmp_path: Path) -> None:
+    root = tmp_path / "new" / "news"
+    said = labelwise("init", root, "--pool", sources / "pool.csv", "--gold", sources / "gold.csv", "--id-column", "key")
+    assert said.code == 0
+    assert said.err == ""
+    workspace = Workspace.open(root)
+    assert workspace.settings.classes == ["no", "yes"]
+    assert workspace.settings.project.name == "news"
+    assert workspace.settings.pull.columns.id == "key"
+    versions = Versions(workspace.root)
+    assert versions.git("status", "--porcelain") == ""
+    versions.refuse_strange_changes()
+
+
+def test_what_a_killed_write_leaves_is_in_no_version(made: Workspace) -> None:
+    versions = Versions(made.root)
+    before = versions.hashes()
+    left = [made.labels / ".round-0001.parquet.17.part", made.metrics / ".gold.json.17.part"]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("cut off")
+    versions.refuse_strange_changes()
+    versions.add()
+    assert versions.hashes() == before
+    assert versions.git("status", "--porcelain") == ""
+    for path in left:
+        path.unlink()
+
+
+BAD_SOURCES = {
+    "a pool that is not there": (["missing.csv", "gold.csv"], "missing.csv"),
+    "a gold set that is not there": (["pool.csv", "missing.csv"], "missing.csv"),
+    "an empty pool": (["empty.csv", "gold.csv"], "empty.csv"),
+    "an empty gold set": (["pool.csv", "empty.csv"], "empty.csv"),
+    "a pool without a row": (["header.csv", "gold.csv"], "header.csv"),
+    "a gold set without a row": (["pool.csv", "header.csv"], "`classes`"),
+    "a gold set without labels": (["pool.csv", "pool.csv"], "'label'"),
+    "a picture for a pool": (["picture.csv", "gold.csv"], "picture.csv"),
+    "a picture for a gold set": (["pool.csv", "picture.csv"], "picture.csv"),
+    "an ending nobody reads": (["pool.xlsx", "gold.csv"], "pool.xlsx"),
+    "a single class": (["pool.csv", "one_class.csv"], "`classes`"),
+}
+BAD_OPTIONS = {
+    "no such text column": (["--text-column", "body"], "'body'"),
+    "no such label column": (["--label-column", "topic"], "'topic'"),
+    "no such id column": (["--id-column", "number"], "'number'"),
+    "one class named": (["--labels", "no"], "`classes`"),
+    "a class named twice": (["--labels", "no,yes,no"], "no stands there more than once"),
+    "a name that is too long": (["--name", "n" * 41], "`project.name`"),
+    "a remote of no known kind": (["--remote", "gopher://x"], "gopher"),
+}
+BAD = {
+    **{name: (*files, [], part) for name, (files, part) in BAD_SOURCES.items()},
+    **{name: ("pool.csv", "gold.csv", options, part) for name, (options, part) in BAD_OPTIONS.items()},
+}
+
+
+@pytest.mark.parametrize(("pool", "gold", "options", "part"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize("there", [False, True], ids=["new folder", "empty folder"])
+def test_init_refuses_in_one_line_and_leaves_nothing_behind(
+    labelwise: Labelwise, sources: Path, tmp_path: Path, pool: str, gold: str, options: list[str], part: str, there: bool
+) -> None:
+    root = tmp_path / "workspace"
+    if there:
+        root.mkdir()
+    said = labelwise("init", root, "--pool", sources / pool, "--gold", sources / gold, *options)
+    assert_one_line(said, said.code, part)
+    assert said.code in (2, 5)
+    assert root.exists() == there
+    assert not there or not any(root.iterdir())
+    assert not (tmp_path / "workspace.remote").exists()
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_init_touches_nothing_that_is_there(labelwise: Labelwise, sources: Path, tmp_path: Path, what: str) -> None:
+    root = tmp_path / "mine"
+    mine = root / "notes.txt" if what == "folder" else root
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    said = labelwise("init", root, "--pool", sources / "pool.csv", "--gold", sources / "gold.csv")
+    assert_one_line(said, 2, "mine", "new folder")
+    assert mine.read_text() == "mine"
+    assert [path for path in tmp_path.rglob("*") if path.name in (".git", "params.yaml")] == []
+
+
+# Workspaces
+
+
+IN_A_WORKSPACE = [["run"], ["status"], ["serve"], ["review", "--answers", "answers.csv"]]
+
+
+@pytest.mark.parametrize("words", IN_A_WORKSPACE, ids=lambda words: words[0])
+def test_a_folder_that_is_no_workspace(labelwise: Labelwise, tmp_path: Path, words: list[str]) -> None:
+    assert_one_line(labelwise(*words, "-w", tmp_path), 3, "no params.yaml")
+    assert_one_line(labelwise(*words, "-w", tmp_path / "missing"), 3, "no params.yaml")
+    (tmp_path / "params.yaml").touch()
+    assert_one_line(labelwise(*words, "-w", tmp_path), 3, "not a git repository")
+
+
+@pytest.mark.parametrize("words", IN_A_WORKSPACE, ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("broken", "part"), [("sede: 1\n", "did you mean `seed`?"), ("seed: x\n", "`seed`"), ("seed: [\n", "is no YAML")]
+)
+def test_settings_that_are_wrong_are_said_first(
+    labelwise: Labelwise, made: Workspace, words: list[str], broken: str, part: str
+) -> None:
+    params = made.root / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("seed: 0", broken))
+    try:
+        assert_one_line(labelwise(*words, "-w", made.root), 2, "params.yaml", part)
+    finally:
+        params.write_text(before)
+
+
+@pytest.mark.parametrize("words", [["run"], ["serve"], ["review", "--answers", "answers.csv"], ["env"]])
+def test_without_servers_the_way_to_start_them_is_said(
+    labelwise: Labelwise, made: Workspace, words: list[str]
+) -> None:
+    (made.root.parent / "answers.csv").write_text("text,label\none,no\n")
+    here = [] if words == ["env"] else ["-w", made.root]
+    words = [str(made.root.parent / word) if word == "answers.csv" else word for word in words]
+    assert_one_line(labelwise(*words, *here), 5, "no local server runs", "`labelwise up`")
+
+
+def test_status_without_servers_says_what_is_known_here(labelwise: Labelwise, made: Workspace) -> None:
+    said = labelwise("status", "-w", made.root)
+    assert said.code == 0
+    assert said.out.startswith("round      0 (new)\nlabels     0\n")
+    assert "problem    no local server runs" in said.out
+
+    seen = json.loads(labelwise("status", "-w", made.root, "--json").out)
+    assert (seen["round"], seen["state"], seen["asked"], seen["gold"]["accuracy"]) == (0, "new", None, None)
+    assert seen["commit"] == Versions(made.root).head
+
+
+# What the machine refuses
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_disk_that_refuses_is_one_line(
+    labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full() -> None:
+        raise OSError(number, "refused", "data/labels")
+
+    monkeypatch.setattr(cli, "app", full)
+    assert_one_line(labelwise(), 6, "data/labels", "refused")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong() -> None:
+        raise FileNotFoundError(errno.ENOENT, "no such file", "x")
+
+    monkeypatch.setattr(cli, "app", wrong)
+    with pytest.raises(FileNotFoundError):
+        labelwise()
+
+
+def test_ctrl_c_is_one_line(labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", stopped)
+    assert_one_line(labelwise(), 130, "run the same command again")

@@ -1,0 +1,265 @@
+"""Versions with real git and real DVC, in repositories that are thrown away."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import ServiceError, WorkspaceError
+from tasks.services import dvc
+from tasks.services.dvc import Versions
+
+PIPELINE = """\
+stages:
+  double:
+    cmd: "false"  # is never run by the loop itself
+    deps:
+      - data/labels
+    params:
+      - seed
+    outs:
+      - out.txt
+"""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one version: a ledger of one shard, and a stage that has run on it."""
+    root = tmp_path_factory.mktemp("template") / "workspace"
+    shard = root / "data" / "labels" / "round-0000.parquet"
+    shard.parent.mkdir(parents=True)
+    shard.write_text("first")
+    (root / "params.yaml").write_text("seed: 0\n")
+    (root / "dvc.yaml").write_text(PIPELINE)
+    versions = dvc.create(root, str(root.parent / "remote"))
+    (root / "out.txt").write_text("out")
+    versions.add()
+    versions.record("double")
+    versions.save("begun")
+    return root
+
+
+@pytest.fixture
+def versions(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Versions:
+    """A copy of its own for a test that stands somewhere else."""
+    root = Path(shutil.copytree(template, tmp_path / "workspace"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    return Versions(root)
+
+
+def shard(versions: Versions, number: int = 0) -> Path:
+    return versions.root / "data" / "labels" / f"round-{number:04d}.parquet"
+
+
+def commits(versions: Versions) -> list[str]:
+    return versions.git("log", "--format=%s").splitlines()
+
+
+# Saving
+
+
+def test_what_is_saved_twice_is_one_version(versions: Versions) -> None:
+    shard(versions, 1).write_text("second")
+    for _ in range(2):
+        versions.add()
+        versions.save("round 1: 1 labels")
+    assert commits(versions) == ["round 1: 1 labels", "begun"]
+    assert versions.git("status", "--porcelain") == ""
+    assert versions.message("HEAD") == "round 1: 1 labels"
+
+
+def test_the_labels_themselves_are_with_dvc_and_not_with_git(versions: Versions) -> None:
+    kept = versions.git("ls-files").splitlines()
+    assert "data/labels.dvc" in kept
+    assert not any(name.endswith(".parquet") for name in kept)
+
+
+def test_a_tag_marks_a_version_and_is_never_moved(versions: Versions) -> None:
+    assert not versions.tagged("round-0000")
+    versions.save("nothing new", "round-0000")
+    marked = versions.git("rev-parse", "round-0000")
+    assert marked == versions.head
+    assert versions.tagged("round-0000")
+
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+    versions.save("another", "round-0000")
+    assert versions.head != marked
+    assert versions.git("rev-parse", "round-0000") == marked
+
+
+def test_settings_are_committed_and_what_the_user_has_staged_is_not(versions: Versions) -> None:
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+    (versions.root / "notes.txt").write_text("mine")
+    versions.git("add", "notes.txt")
+    versions.save("round 1")
+    assert versions.git("show", "--name-only", "--format=", "HEAD") == "params.yaml"
+    assert versions.git("diff", "--cached", "--name-only") == "notes.txt"
+
+
+def test_before_the_first_version_there_is_no_head(tmp_path: Path) -> None:
+    versions = dvc.create(tmp_path, "remote")
+    assert versions.head == ""
+    assert not versions.tagged("round-0000")
+
+
+@pytest.mark.parametrize(("name", "author"), [(None, "Labelwise"), ("Ada", "Ada")])
+def test_a_version_can_be_saved_where_git_knows_nobody(
+    versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, author: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for variable in [variable for variable in os.environ if variable.startswith(("GIT_AUTHOR", "GIT_COMMITTER"))]:
+        monkeypatch.delenv(variable)
+    monkeypatch.delenv("EMAIL", raising=False)
+    if name:
+        (home / ".gitconfig").write_text(f"[user]\n  name = {name}\n  email = {name}@example.org\n")
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+
+    versions.save("round 1")
+
+    assert versions.git("log", "-1", "--format=%an") == author
+
+
+def test_what_is_pushed_comes_back_in_a_clone(versions: Versions, tmp_path: Path) -> None:
+    from dvc.repo import Repo
+
+    shard(versions, 1).write_text("second")
+    versions.add()
+    versions.save("round 1")
+    versions.push()
+    versions.push()
+
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(versions.root), str(clone)], check=True)
+    with Repo(str(clone)) as repo:
+        repo.pull()
+    read = {file.name: file.read_text() for file in (clone / "data" / "labels").iterdir()}
+    assert read == {"round-0000.parquet": "first", "round-0001.parquet": "second"}
+
+
+# Changes by others
+
+
+def test_a_workspace_as_the_loop_left_it_is_fine(versions: Versions) -> None:
+    versions.refuse_strange_changes()
+    (versions.root / "params.yaml").write_text("seed: 5\n")  # the user's to change
+    (versions.root / "notes.txt").write_text("mine")
+    versions.refuse_strange_changes()
+
+
+def edit_a_label(versions: Versions) -> None:
+    shard(versions).write_text("edited")
+
+
+def add_a_label(versions: Versions) -> None:
+    shard(versions, 1).write_text("slipped in")
+
+
+def edit_the_map(versions: Versions) -> None:
+    (versions.root / "dvc.yaml").write_text(PIPELINE.replace("seed", "sead"))
+
+
+def edit_the_lock(versions: Versions) -> None:
+    (versions.root / "dvc.lock").write_text("schema: '2.0'\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (edit_a_label, "data/labels.dvc"),
+        (add_a_label, "data/labels.dvc"),
+        (edit_the_map, "dvc.yaml"),
+        (edit_the_lock, "dvc.lock"),
+    ],
+)
+def test_a_change_by_somebody_else_is_refused_by_name(versions: Versions, change: Callable[[Versions], None], names: str) -> None:
+    change(versions)
+    with pytest.raises(WorkspaceError, match=rf"uncommitted changes.*got {names}\. To mend it: .*dvc checkout") as caught:
+        versions.refuse_strange_changes()
+    assert len(str(caught.value).splitlines()) == 1
+
+    versions.git("checkout", "--", ".")
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--force", "--quiet"], cwd=versions.root, check=True)
+    versions.refuse_strange_changes()  # the mending that the line proposes mends it
+
+
+def test_labels_that_were_written_and_not_committed_are_seen(versions: Versions) -> None:
+    assert not versions.uncommitted("data/labels")
+    add_a_label(versions)
+    assert versions.uncommitted("data/labels")
+    versions.add()
+    assert versions.uncommitted("data/labels")  # with DVC, but not with git yet
+    versions.save("round 1")
+    assert not versions.uncommitted("data/labels")
+
+
+# Stages
+
+
+def test_a_stage_must_run_again_when_anything_it_follows_from_has_changed(versions: Versions) -> None:
+    here = Path.cwd()
+    out = versions.root / "out.txt"
+    assert not versions.changed("double")
+    shard(versions).write_text("edited")
+    assert versions.changed("double")
+
+    out.write_text("another out")
+    versions.record("double")
+    assert not versions.changed("double")
+    assert not Versions(versions.root).changed("double")  # nor for another process
+
+    shard(versions).write_text("first")
+    assert versions.changed("double")
+    shard(versions).write_text("edited")
+    assert not versions.changed("double")
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+    assert versions.changed("double")
+    (versions.root / "params.yaml").write_text("seed: 0\n")
+    out.unlink()
+    assert versions.changed("double")
+    assert Path.cwd() == here
+
+
+def test_a_hash_follows_from_the_content_alone(versions: Versions) -> None:
+    before = versions.hashes()
+    assert set(before) == {"labels"}
+    add_a_label(versions)
+    versions.add()
+    assert versions.hashes() != before
+    shard(versions, 1).unlink()
+    versions.add()
+    assert versions.hashes() == before
+
+
+# Complaints
+
+
+def test_what_git_refuses_is_one_line(versions: Versions) -> None:
+    with pytest.raises(ServiceError, match="^git checkout failed in .*no-such-version") as caught:
+        versions.git("checkout", "no-such-version")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("url", ["{root}/params.yaml/x", "s3://bucket", "gs://bucket"])
+def test_a_remote_that_does_not_take_it_is_one_line(
+    versions: Versions, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")  # nobody listens there
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    config = versions.root / ".dvc" / "config"
+    lines = config.read_text().splitlines()
+    config.write_text("\n".join("url = " + url.format(root=versions.root) if "url" in line else line for line in lines))
+    with pytest.raises(ServiceError, match="^the DVC remote cannot be written: got .*credentials") as caught:
+        versions.push()
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,0 +1,158 @@
+"""Stage `push`: a batch is with the reviewers once, whatever happened before or happens meanwhile."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.push import push, read_texts, tasks
+from tasks.records import BATCH, POOL
+from tasks.services.label_studio import chosen
+from tasks.workspace import Workspace, write_parquet
+
+TEXTS = {"a": "first", "b": "second", "c": "third"}
+
+
+def batch(predictions: list[str | None]) -> pd.DataFrame:
+    """Items c, b, a; a is to be asked first."""
+    rows = {"id": list("cba"), "rank": [3, 2, 1], "prediction": predictions, "confidence": [0.5, 0.6, 0.7]}
+    return BATCH.conform(pd.DataFrame(rows).reindex(columns=list(BATCH.columns)))
+
+
+WANTED = tasks(batch(["x"] * 3), TEXTS, 2, prediction_shown=True)
+
+
+class Project:
+    """Label Studio's tasks in memory. It refuses no duplicates; nor does the real one."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.imports: list[list[str]] = []
+        self.meanwhile: list[str] = []  # items of an earlier import of ours that goes through just before the next
+        self.cut_off = False  # the import goes through, but we never hear of it
+
+    def put(self, item: str, answers: int = 0, number: int = 2) -> int:
+        self.rows.append({"task_id": len(self.rows) + 1, "id": item, "answers": answers, "round": number})
+        return len(self.rows)
+
+    def tasks(self, round_number: int) -> pd.DataFrame:
+        found = [row for row in self.rows if row["round"] == round_number]
+        return pd.DataFrame(found, columns=["task_id", "id", "answers"])
+
+    def count(self, round_number: int) -> int:
+        return len(self.tasks(round_number))
+
+    def add(self, wanted: list[dict[str, Any]]) -> None:
+        self.imports.append([task["data"]["item"] for task in wanted])
+        for item in self.meanwhile + self.imports[-1]:
+            self.put(item)
+        if self.cut_off:
+            raise ConnectionError
+
+    def remove(self, task_ids: list[int]) -> None:
+        self.rows = [row for row in self.rows if row["task_id"] not in task_ids]
+
+
+def pushed(project: Any) -> int:
+    return push(project, WANTED, 2)
+
+
+# The format
+
+
+def test_tasks_are_in_order_of_rank_and_carry_item_and_round() -> None:
+    assert [task["data"] for task in WANTED] == [
+        {"text": TEXTS[item], "item": item, "round": 2} for item in ("a", "b", "c")
+    ]
+
+
+def test_a_prediction_says_which_model_made_it() -> None:
+    made = tasks(batch([None, "y", "x"]), TEXTS, 2, prediction_shown=True)
+    assert "predictions" not in made[2]
+    (prediction,) = made[1]["predictions"]
+    assert prediction["model_version"] == "round-0001"
+    assert prediction["score"] == 0.6
+    assert chosen(prediction["result"]) == "y"
+
+
+def test_no_prediction_is_shown_when_it_is_turned_off() -> None:
+    assert not any("predictions" in task for task in tasks(batch(["x"] * 3), TEXTS, 2, prediction_shown=False))
+
+
+def test_texts_are_found_over_all_shards(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for number, ids in enumerate((["a", "b"], ["c", "d"])):
+        rows = pd.DataFrame({"id": ids, "text": [f"text of {each}" for each in ids], "source_id": None})
+        write_parquet(workspace.pool / f"shard-{number:04d}.parquet", rows, POOL)
+    wanted = pd.Series(["d", "a"], dtype="string")
+    assert read_texts(workspace, wanted) == {"a": "text of a", "d": "text of d"}
+
+
+# Once
+
+
+def test_nothing_is_imported_twice() -> None:
+    project = Project()
+    assert pushed(project) == 3
+    assert pushed(project) == 0
+    assert project.imports == [["a", "b", "c"]]
+
+
+def test_an_interrupted_push_is_completed() -> None:
+    project = Project()
+    project.put("b", answers=1)
+    assert pushed(project) == 2
+    assert project.imports == [["a", "c"]]
+
+
+def test_an_import_that_went_through_unheard_is_not_repeated() -> None:
+    project = Project()
+    project.cut_off = True
+    with pytest.raises(ConnectionError):
+        pushed(project)
+    assert pushed(project) == 0
+    assert len(project.imports) == 1
+
+
+def test_doubles_that_arrive_while_we_import_are_removed() -> None:
+    project = Project()
+    project.meanwhile = ["a", "b"]
+    assert pushed(project) == 3
+    assert sorted(project.tasks(2).id) == ["a", "b", "c"]
+    assert sorted(project.tasks(2).task_id) == [1, 2, 5]  # the older stay
+
+
+def test_of_doubles_the_answered_one_is_kept() -> None:
+    project = Project()
+    for item in "abc":
+        project.put(item)
+    answered = project.put("b", answers=1)
+    project.put("b")
+    assert pushed(project) == 0
+    assert project.tasks(2).set_index("id").task_id.to_dict() == {"a": 1, "b": answered, "c": 3}
+
+
+def test_the_same_item_in_another_round_is_another_task() -> None:
+    project = Project()
+    earlier = [project.put("a", number=1), project.put("a", number=1)]
+    assert pushed(project) == 3
+    assert project.tasks(1).task_id.tolist() == earlier
+
+
+@given(there=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=10))
+def test_from_any_beginning_the_batch_is_there_and_no_answer_is_lost(there: list[tuple[str, int]]) -> None:
+    project = Project()
+    for item, answers in there:
+        project.put(item, answers)
+
+    pushed(project)
+
+    after = project.tasks(2)
+    assert sorted(after.answers[after.answers > 0]) == sorted(answers for _, answers in there if answers)
+    for item in "abc":
+        kept = after[after.id == item]
+        assert (kept.answers == 0).sum() == (0 if (kept.answers > 0).any() else 1)
+    assert pushed(project) == 0

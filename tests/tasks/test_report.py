@@ -1,0 +1,198 @@
+"""Stage `report`: the curve counts every round once, the words fit the figures, the pictures bear any class name."""
+
+import base64
+import json
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from tasks import report
+from tasks.labels import ledger
+from tasks.records import BATCH, LABELS
+from tasks.report import CURVE, curve, markdown, news, pictures, seconds_by_stage, table, with_round
+from tasks.workspace import Workspace, write_json, write_parquet
+
+NO_ROUNDS = pd.DataFrame(columns=CURVE)
+HOSTILE = [
+    "$x_",
+    "$a$b$ \\frac{1}",
+    "<script>alert(1)</script>",
+    "long " * 60,
+    "NA",
+    "null",
+    "_hidden",
+    "% {} \\",
+    "a\nb",
+    "Ä",
+    ",",
+    '"',
+]
+
+
+def measured(accuracy: float) -> dict[str, float]:
+    return {
+        "accuracy": accuracy,
+        "accuracy_low": accuracy - 0.05,
+        "accuracy_high": accuracy + 0.05,
+        "macro_f1": accuracy - 0.01,
+        "calibration_error": 0.1,
+    }
+
+
+def rounds(count: int) -> pd.DataFrame:
+    """Round 0 without a model, then `count` rounds of 25 labels."""
+    made = with_round(NO_ROUNDS, 0, 0, {"items": 40}, 25)
+    for number in range(1, count + 1):
+        made = with_round(made, number, 25 * number, measured(0.7 + number / 10), 25)
+    return made
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """One round is over: two labels, one item asked next."""
+    made = Workspace(tmp_path)
+    ledger.append(made.labels, 0, LABELS.frame())
+    given = pd.DataFrame({"id": ["a", "b"], "label": "x", "status": "labelled", "round": 1})
+    ledger.append(made.labels, 1, LABELS.conform(given.reindex(columns=list(LABELS.columns))))
+    asked = pd.DataFrame({"id": ["c"], "rank": [1]})
+    write_parquet(made.batch, asked.reindex(columns=list(BATCH.columns)), BATCH)
+    write_json(made.metrics / "gold.json", measured(0.8))
+    return made
+
+
+# The curve
+
+
+def test_a_round_played_again_counts_once_and_what_came_after_it_is_void() -> None:
+    again = with_round(rounds(3), 2, 49, measured(0.85), 20)
+    assert again["round"].tolist() == [0, 1, 2]
+    assert again.labels.tolist() == [0, 25, 49]
+    assert again.columns.tolist() == CURVE
+
+
+def test_the_stage_adds_this_round_to_the_file_once(workspace: Workspace) -> None:
+    for _ in range(2):
+        assert report.run(workspace).startswith("Round 1: With 2 labels")
+    kept = curve(workspace)
+    assert kept[["round", "labels", "accuracy", "asks"]].to_numpy().tolist() == [[1, 2, 0.8, 1]]
+
+
+# Words
+
+
+def test_news_before_the_first_model() -> None:
+    for nothing in (NO_ROUNDS, rounds(0)):
+        assert news(nothing).startswith("Your answers train a model.")
+
+
+def test_news_of_the_first_model() -> None:
+    assert news(rounds(1)) == (
+        "Round 1: With 25 labels the model is right in 80.0% of the gold set "
+        "(95 % interval 75.0% to 85.0%). That is the first model: thank you."
+    )
+
+
+def test_news_of_a_later_model_tells_what_the_last_labels_did() -> None:
+    said = news(rounds(2))
+    assert said.startswith("Round 2: your last 25 labels took it from 80.0% to 90.0%. With 50 labels")
+    assert "first model" not in said
+
+
+def test_news_are_the_same_after_the_disk(tmp_path: Path) -> None:
+    rounds(2).to_csv(tmp_path / "curve.csv", index=False)
+    assert news(pd.read_csv(tmp_path / "curve.csv")) == news(rounds(2))
+
+
+# Tables
+
+
+def test_the_table_shows_seconds_of_the_rounds_that_have_them() -> None:
+    seconds = pd.DataFrame({"round": [1], "embed": [12.34], "train": [None]})
+    cells = table(rounds(2), seconds)
+    assert cells.columns.tolist() == ["round", "labels", "accuracy (95 %)", "embed s", "train s"]
+    assert cells.to_numpy().tolist() == [
+        ["0", "0", "no model yet", "", ""],
+        ["1", "25", "0.800 (0.750-0.850)", "12.3", ""],
+        ["2", "50", "0.900 (0.850-0.950)", "", ""],
+    ]
+    assert markdown(cells).splitlines()[:3] == [
+        "| round | labels | accuracy (95 %) | embed s | train s |",
+        "| --: | --: | --: | --: | --: |",
+        "| 0 | 0 | no model yet |  |  |",
+    ]
+
+
+def test_tables_without_any_round_or_seconds(workspace: Workspace) -> None:
+    nothing = seconds_by_stage(workspace)
+    assert len(markdown(table(curve(workspace), nothing)).splitlines()) == 2
+    assert table(rounds(1), nothing).shape == (2, 3)
+
+
+# Seconds
+
+
+def test_seconds_outlive_an_interruption_and_are_kept_by_round(workspace: Workspace) -> None:
+    report.spend(workspace, "embed", 1.5)
+    report.spend(Workspace(workspace.root), "embed", 2.0)  # another process went on
+    report.spend(workspace, "wait", 3.0)
+    for _ in range(2):
+        report.keep_spent(workspace)
+    assert seconds_by_stage(workspace).to_dict("records") == [{"round": 1, "embed": 3.5, "wait": 3.0}]
+    report.reset_spent(workspace)
+    report.reset_spent(workspace)
+    assert report.spent(workspace) == {}
+
+    ledger.append(workspace.labels, 2, LABELS.frame())
+    report.spend(workspace, "train", 1.0)
+    report.keep_spent(workspace)
+    assert seconds_by_stage(workspace)["round"].tolist() == [1, 2]
+    assert seconds_by_stage(workspace).train.dropna().tolist() == [1.0]
+
+
+# Pictures
+
+
+def test_pictures_bear_any_class_name(workspace: Workspace, tmp_path: Path) -> None:
+    report.run(workspace)
+    answers = pd.DataFrame({"id": HOSTILE, "actual": HOSTILE, "predicted": HOSTILE[1:] + HOSTILE[:1]})
+    answers.to_csv(workspace.metrics / "predictions.csv", index=False)
+    bins = pd.DataFrame({"confidence": [0.55, 0.95], "correct": [0.5, 1.0], "items": [2, 10]})
+    bins.to_csv(workspace.metrics / "calibration.csv", index=False)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+
+    drawn = pictures(workspace, folder)
+
+    assert [path.name for path in drawn] == ["learning_curve.png", "confusion.png", "calibration.png"]
+    for path in drawn:
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert base64.b64decode(report.as_link(path).removeprefix("data:image/png;base64,")) == path.read_bytes()
+    assert plt.get_fignums() == []  # nothing is left open
+
+
+def test_no_class_is_missing_from_the_confusion(tmp_path: Path) -> None:
+    answers = pd.DataFrame({"actual": ["NA", "x", "x", "x"], "predicted": ["x", "x", "x", "never right"]})
+    picture = report.confusion(answers)
+    axes = picture.axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["NA", "never right", "x"]
+    shares = axes.images[0].get_array()
+    assert shares is not None
+    assert shares.tolist() == [[0, 0, 1], [0, 0, 0], [0, pytest.approx(1 / 3), pytest.approx(2 / 3)]]
+    plt.close(picture)
+
+
+def test_a_dollar_is_shown_as_a_dollar(tmp_path: Path) -> None:
+    picture = report.confusion(pd.DataFrame({"actual": ["$x_$", "$"], "predicted": ["$", "$x_$"]}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture.savefig(tmp_path / "picture.png")
+    plt.close(picture)
+
+
+def test_before_the_first_model_there_is_nothing_to_draw(workspace: Workspace, tmp_path: Path) -> None:
+    (workspace.metrics / "gold.json").write_text(json.dumps({"items": 4}))
+    report.run(workspace)
+    assert pictures(workspace, tmp_path) == []

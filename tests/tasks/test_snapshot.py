@@ -1,0 +1,208 @@
+"""Stage `snapshot`: from Label Studio's export to rows of the ledger, each answer once, each with what it was asked as."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks.labels import ledger
+from tasks.records import BATCH, LABELS
+from tasks.services.label_studio import choice
+from tasks.snapshot import collect, look, sift, unanswered
+from tasks.workspace import Workspace, write_parquet
+
+CLASSES = ["no", "yes"]
+ASKED = pd.DataFrame(
+    {
+        "id": ["a", "b", "old", "gone"],
+        "round": [3, 3, 1, 3],
+        "why": ["uncertain", "uncertain", "random", "uncertain"],
+        "propensity": [None, None, 0.25, None],
+        "task_id": pd.array([11, 12, 5, None], dtype="Int64"),
+    }
+)
+
+
+def answer(number: int, result: list[dict[str, Any]] | str, skipped: bool = False, who: Any = 7) -> dict[str, Any]:
+    """An annotation as Label Studio exports it."""
+    return {
+        "id": number,
+        "completed_by": who,
+        "result": choice(result) if isinstance(result, str) else result,
+        "was_cancelled": skipped,
+        "lead_time": 4.5,
+        "created_at": f"2026-01-01T00:00:{number:02d}Z",
+    }
+
+
+def task(number: int, *annotations: dict[str, Any]) -> dict[str, Any]:
+    return {"id": number, "annotations": list(annotations)}
+
+
+def only(rows: pd.DataFrame) -> dict[str, Any]:
+    (row,) = rows.to_dict("records")
+    return row
+
+
+def test_an_answer_becomes_a_row_with_what_it_was_asked_as() -> None:
+    row = only(collect([task(11, answer(1, "yes", who={"id": 7, "email": "a@b.c"}))], ASKED, known=set()))
+    assert row | {"propensity": None} == {
+        "id": "a",
+        "label": "yes",
+        "status": "labelled",
+        "annotator": "7",
+        "round": 3,
+        "origin": "asked",
+        "why": "uncertain",
+        "propensity": None,
+        "task_id": 11,
+        "annotation_id": 1,
+        "lead_time_s": 4.5,
+        "created_at": "2026-01-01T00:00:01Z",
+    }
+
+
+def test_a_late_answer_keeps_the_round_in_which_it_was_asked() -> None:
+    row = only(collect([task(5, answer(1, "no"))], ASKED, known=set()))
+    assert (row["id"], row["round"], row["why"], row["propensity"]) == ("old", 1, "random", 0.25)
+
+
+def test_a_skip_is_kept_without_the_answer_it_may_hold() -> None:
+    row = only(collect([task(11, answer(1, "yes", skipped=True))], ASKED, known=set()))
+    assert (row["status"], row["annotation_id"]) == ("skipped", 1)
+    assert pd.isna(row["label"])
+
+
+def test_two_reviewers_of_one_task_are_two_rows_and_a_known_answer_is_none() -> None:
+    exported = [task(11, answer(1, "yes"), answer(2, "no")), task(12, answer(3, "no"))]
+    assert collect(exported, ASKED, known=set()).annotation_id.tolist() == [1, 2, 3]
+    assert collect(exported, ASKED, known={1, 3}).annotation_id.tolist() == [2]
+    nothing = collect(exported, ASKED, known={1, 2, 3})
+    assert nothing.empty
+    assert nothing.dtypes.astype(str).to_dict() == LABELS.columns
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "maybe",
+        [],
+        choice("no") + choice("yes"),
+        [{"from_name": "label", "value": {"choices": ["no", "yes"]}}],
+        [{"from_name": "another control", "value": {"choices": ["no"]}}],
+    ],
+    ids=["not offered", "nothing", "two parts", "two labels", "another control"],
+)
+def test_an_answer_that_cannot_count_is_set_aside_with_a_reason(result: Any) -> None:
+    exported = [task(11, answer(1, result), answer(2, "yes")), task(12, answer(3, [], skipped=True))]
+    sifted = sift(collect(exported, ASKED, known=set()), CLASSES, ASKED.id)
+    assert sifted.rows.annotation_id.tolist() == [2, 3]
+    refused = only(sifted.refused)
+    assert refused["annotation_id"] == 1
+    assert "label" in refused["reason"]
+
+
+def test_an_answer_to_what_was_never_asked_is_set_aside() -> None:
+    sifted = sift(collect([task(11, answer(1, "yes"))], ASKED, known=set()), CLASSES, asked_ids=["b"])
+    assert sifted.rows.empty
+    assert only(sifted.refused)["reason"] == "id was never asked"
+
+
+def test_every_task_that_nobody_answered_leaves_a_trace() -> None:
+    this_round = ASKED[ASKED["round"] == 3]
+    silent = unanswered(this_round, collect([task(11, answer(1, "yes"))], ASKED, known=set()))
+    assert silent.id.tolist() == ["b", "gone"]
+    assert set(silent.status) == {"unanswered"}
+    assert silent.task_id.isna().tolist() == [False, True]
+    assert silent.dtypes.astype(str).to_dict() == LABELS.columns
+    everything = collect([task(11, answer(1, "no")), task(12, answer(2, "no"))], ASKED, known=set())
+    assert unanswered(this_round[:2], everything).empty
+
+
+def test_a_late_answer_to_an_earlier_task_does_not_hide_that_the_present_one_is_open() -> None:
+    twice = ASKED.assign(id=["a", "b", "a", "gone"])  # `a` was asked as task 5 before, and again as task 11
+    rows = collect([task(5, answer(1, [], skipped=True))], twice, known=set())
+    assert unanswered(twice[twice["round"] == 3], rows).task_id.dropna().tolist() == [11, 12]
+
+
+# A look at everything
+
+
+class Project:
+    """Label Studio's answers to a look: the tasks of a round, and tasks with what was said."""
+
+    def __init__(self, tasks: dict[int, str], exported: list[dict[str, Any]]) -> None:
+        self._tasks = tasks
+        self._exported = exported
+
+    def tasks(self, round_number: int) -> pd.DataFrame:
+        rows = [(number, item, 0) for number, item in self._tasks.items()]
+        return pd.DataFrame(rows, columns=["task_id", "id", "answers"])
+
+    def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
+        return [each for each in self._exported if each["id"] in task_ids]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Round 1 is over; its task 1 was answered, 2 skipped, 3 not. Round 2 asks d, e and f."""
+    made = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    before = pd.DataFrame(
+        {
+            "id": ["a", "b", "c"],
+            "label": ["yes", None, None],
+            "status": ["labelled", "skipped", "unanswered"],
+            "round": 1,
+            "why": "diverse",
+            "task_id": [1, 2, 3],
+            "annotation_id": pd.array([1, 2, None], dtype="Int64"),
+            "created_at": "2026-01-01",
+        }
+    )
+    ledger.append(made.labels, 0, LABELS.frame())
+    ledger.append(made.labels, 1, LABELS.conform(before.reindex(columns=list(LABELS.columns))))
+    batch = pd.DataFrame({"id": ["d", "e", "f"], "rank": [1, 2, 3], "why": "uncertain"})
+    write_parquet(made.batch, batch.reindex(columns=list(BATCH.columns)), BATCH)
+    return made
+
+
+def test_a_look_brings_new_late_and_missing_answers(workspace: Workspace) -> None:
+    exported = [
+        task(1, answer(1, "yes"), answer(8, "no")),  # answered before: no longer looked at
+        task(2, answer(2, [], skipped=True), answer(4, "no")),  # skipped then, answered late
+        task(3, answer(5, "yes")),
+        task(6, answer(6, "no"), answer(7, "never offered")),
+    ]
+    seen = look(workspace, Project({6: "d", 7: "e"}, exported))  # type: ignore[arg-type]  # f: its task was deleted
+
+    rows = seen.rows[["id", "label", "status", "round", "task_id"]].astype(object)
+    assert rows.where(rows.notna(), None).to_numpy().tolist() == [
+        ["b", "no", "labelled", 1, 2],
+        ["c", "yes", "labelled", 1, 3],
+        ["d", "no", "labelled", 2, 6],
+        ["e", None, "unanswered", 2, 7],
+        ["f", None, "unanswered", 2, None],
+    ]
+    assert seen.refused.annotation_id.tolist() == [7]
+
+    ledger.append(workspace.labels, 2, seen.rows)
+    history = ledger.read(workspace.labels)
+    assert sorted(ledger.closed(history)) == ["a", "b", "c", "d", "e"]  # f goes back to the pool
+    assert ledger.awaited(history).task_id.tolist() == [7]
+
+
+def test_a_look_when_every_task_of_the_round_is_gone(workspace: Workspace) -> None:
+    seen = look(workspace, Project({}, []))  # type: ignore[arg-type]
+    assert seen.rows.status.tolist() == ["unanswered"] * 3
+    assert seen.rows.task_id.isna().all()
+
+
+def test_a_look_when_nothing_was_left_to_ask(workspace: Workspace) -> None:
+    write_parquet(workspace.batch, BATCH.frame(), BATCH)
+    assert look(workspace, Project({}, [])).rows.empty  # type: ignore[arg-type]
+    late = look(workspace, Project({}, [task(3, answer(5, "yes"))]))  # type: ignore[arg-type]
+    assert late.rows.id.tolist() == ["c"]

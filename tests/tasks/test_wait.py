@@ -1,0 +1,111 @@
+"""Stage `wait`: when a batch is complete, and when the looking ends."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.services.label_studio import Progress
+from tasks.settings import Wait
+from tasks.wait import Answers, complete, wait
+
+ASKED = datetime(2026, 1, 1, 12, tzinfo=UTC)
+QUICK: dict[str, Any] = {"poll_seconds": [0.0001, 0.001]}
+
+
+@pytest.mark.parametrize(
+    ("total", "answered", "quorum", "deadline", "hours", "expected"),
+    [
+        (10, 10, 1.0, None, 0, True),
+        (10, 9, 1.0, None, 9999, False),
+        (10, 8, 0.8, None, 0, True),
+        (10, 7, 0.8, None, 0, False),
+        (1, 0, 0.01, None, 0, False),
+        (10, 1, 1.0, 24.0, 23.9, False),
+        (10, 1, 1.0, 24.0, 24, True),
+        (10, 0, 1.0, 24.0, 999, False),  # nobody came: there is nothing to learn from
+        (10, 10, 1.0, 24.0, 0, True),
+        (0, 0, 1.0, 24.0, 999, False),  # every task was deleted
+    ],
+)
+def test_when_the_loop_may_go_on(
+    total: int, answered: int, quorum: float, deadline: float | None, hours: float, expected: bool
+) -> None:
+    settings = Wait(quorum=quorum, deadline_hours=deadline)
+    assert complete(Progress(total, answered), settings, ASKED, ASKED + timedelta(hours=hours)) is expected
+
+
+def test_the_deadline_is_the_same_moment_in_every_time_zone() -> None:
+    settings = Wait(deadline_hours=1)
+    there = (ASKED + timedelta(minutes=59)).astimezone(timezone(timedelta(hours=9)))
+    assert not complete(Progress(2, 1), settings, ASKED, there)
+    assert complete(Progress(2, 1), settings, ASKED, there + timedelta(minutes=1))
+
+
+@given(percent=st.integers(1, 100), total=st.integers(1, 400))
+def test_a_quorum_in_percent_is_met_by_exactly_that_share(percent: int, total: int) -> None:
+    settings = Wait(quorum=percent / 100)
+    needed = next(n for n in range(total + 1) if 100 * n >= percent * total)
+    assert complete(Progress(total, needed), settings, ASKED, ASKED)
+    assert not complete(Progress(total, needed - 1), settings, ASKED, ASKED)
+
+
+class Project:
+    """A batch of 4, answered as told, look by look; after the last it stays as it is."""
+
+    def __init__(self, *answered: int) -> None:
+        self._answered: Iterator[int] = iter(answered)
+        self._last = 0
+
+    def progress(self, round_number: int) -> Progress:
+        self._last = next(self._answered, self._last)
+        return Progress(4, self._last)
+
+
+def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[Answers, list[int]]:
+    """What waiting came to, and what each look saw."""
+    seen: list[int] = []
+    answers = wait(
+        project,  # type: ignore[arg-type]
+        1,
+        Wait(**QUICK | settings),
+        ASKED,
+        max_wait,
+        lambda progress: seen.append(progress.answered),
+    )
+    return answers, seen
+
+
+def test_without_patience_there_is_one_look() -> None:
+    answers, seen = looks(Project(1, 4), max_wait=0)
+    assert answers == Answers(total=4, answered=1, complete=False)
+    assert seen == [1]
+    assert str(answers) == "1 of 4 answered, waiting for 3"
+
+
+def test_one_look_is_enough_for_a_batch_that_is_complete() -> None:
+    answers, seen = looks(Project(4), max_wait=0)
+    assert answers.complete
+    assert str(answers) == "4 of 4 answered"
+    assert seen == [4]
+
+
+def test_waiting_ends_with_the_look_that_finds_the_batch_complete() -> None:
+    answers, seen = looks(Project(0, 0, 1, 1, 3, 4, 4), max_wait=None)
+    assert answers.complete
+    assert seen == [0, 0, 1, 1, 3, 4]
+
+
+def test_waiting_ends_with_patience() -> None:
+    answers, seen = looks(Project(1), max_wait=0.01)
+    assert answers == Answers(total=4, answered=1, complete=False)
+    assert len(seen) > 1
+
+
+def test_waiting_ends_with_the_deadline_that_is_past() -> None:
+    answers, seen = looks(Project(0, 0, 1), max_wait=None, deadline_hours=1.0)
+    assert answers == Answers(total=4, answered=1, complete=True)
+    assert seen == [0, 0, 1]
