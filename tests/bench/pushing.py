@@ -8,7 +8,7 @@ import pandas as pd
 
 from tests.bench.figures import Estimate, Ratio, snippets, table, verdict
 
-TASKS, PAIRS, WORDS, SEED = 1000, 6, 12, 0
+TASKS, PAIRS, WORDS, SEED = 1000, 10, 12, 0
 GOAL = 1.3
 
 

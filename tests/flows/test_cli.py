@@ -171,16 +171,17 @@ BAD_OPTIONS = {
     "a remote of no known kind": (["--remote", "gopher://x"], "gopher"),
 }
 BAD = {
-    **{name: (*files, [], part) for name, (files, part) in BAD_SOURCES.items()},
+    **{name: (pool, gold, [], part) for name, ([pool, gold], part) in BAD_SOURCES.items()},
     **{name: ("pool.csv", "gold.csv", options, part) for name, (options, part) in BAD_OPTIONS.items()},
 }
 
 
-@pytest.mark.parametrize(("pool", "gold", "options", "part"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("there", [False, True], ids=["new folder", "empty folder"])
 def test_init_refuses_in_one_line_and_leaves_nothing_behind(
-    labelwise: Labelwise, sources: Path, tmp_path: Path, pool: str, gold: str, options: list[str], part: str, there: bool
+    labelwise: Labelwise, sources: Path, tmp_path: Path, case: tuple[str, str, list[str], str], there: bool
 ) -> None:
+    pool, gold, options, part = case
     root = tmp_path / "workspace"
     if there:
         root.mkdir()
@@ -235,9 +236,7 @@ def test_settings_that_are_wrong_are_said_first(
 
 
 @pytest.mark.parametrize("words", [["run"], ["serve"], ["review", "--answers", "answers.csv"], ["env"]])
-def test_without_servers_the_way_to_start_them_is_said(
-    labelwise: Labelwise, made: Workspace, words: list[str]
-) -> None:
+def test_without_servers_the_way_to_start_them_is_said(labelwise: Labelwise, made: Workspace, words: list[str]) -> None:
     (made.root.parent / "answers.csv").write_text("text,label\none,no\n")
     here = [] if words == ["env"] else ["-w", made.root]
     words = [str(made.root.parent / word) if word == "answers.csv" else word for word in words]
@@ -259,9 +258,7 @@ def test_status_without_servers_says_what_is_known_here(labelwise: Labelwise, ma
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_a_disk_that_refuses_is_one_line(
-    labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_disk_that_refuses_is_one_line(labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def full() -> None:
         raise OSError(number, "refused", "data/labels")
 

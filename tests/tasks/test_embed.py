@@ -52,7 +52,7 @@ def stamps(workspace: Workspace) -> dict[str, int]:
 def test_the_vectors_are_the_encoders_in_the_order_of_the_tables(workspace: Workspace) -> None:
     assert embed.run(workspace).startswith("6 texts encoded")
 
-    texts = sum(POOL_TEXTS, [])
+    texts = [text for shard in POOL_TEXTS for text in shard]
     encoder = Encoder(PACKAGED, max_tokens=16)
     pool = pool_vectors(workspace)
     assert pool.ids.tolist() == [content_id(text) for text in texts]

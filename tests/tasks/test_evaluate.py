@@ -1,4 +1,4 @@
-"""Stage `evaluate`: our figures against scikit-learn's and against their definitions; the intervals against the truth."""
+"""Stage `evaluate`: our figures against scikit-learn's and their definitions, the intervals against the truth."""
 
 import json
 from pathlib import Path

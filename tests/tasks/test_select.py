@@ -109,7 +109,8 @@ def test_the_stage_asks_other_items_each_round_and_never_one_that_is_labelled(tm
     workspace = Workspace(tmp_path)
     content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
     (tmp_path / "params.yaml").write_text(json.dumps(content | {"select": {"batch": 11, "strategy": "random"}}))
-    write_parquet(workspace.pool / "shard-0000.parquet", pd.DataFrame({"id": IDS, "text": IDS, "source_id": None}), POOL)
+    pool = pd.DataFrame({"id": IDS, "text": IDS, "source_id": None})
+    write_parquet(workspace.pool / "shard-0000.parquet", pool, POOL)
     workspace.vectors.mkdir()
     np.save(workspace.vectors / "shard-0000.npy", np.concatenate(VECTORS.shards))
     write_parquet(workspace.scores, SCORES)

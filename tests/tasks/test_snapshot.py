@@ -1,4 +1,4 @@
-"""Stage `snapshot`: from Label Studio's export to rows of the ledger, each answer once, each with what it was asked as."""
+"""Stage `snapshot`: from Label Studio's export to rows of the ledger, each answer once and as what it was asked."""
 
 import json
 from pathlib import Path
@@ -137,7 +137,7 @@ class Project:
         self._tasks = tasks
         self._exported = exported
 
-    def tasks(self, round_number: int) -> pd.DataFrame:
+    def tasks(self, _round_number: int) -> pd.DataFrame:
         rows = [(number, item, 0) for number, item in self._tasks.items()]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers"])
 

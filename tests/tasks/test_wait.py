@@ -60,7 +60,7 @@ class Project:
         self._answered: Iterator[int] = iter(answered)
         self._last = 0
 
-    def progress(self, round_number: int) -> Progress:
+    def progress(self, _round_number: int) -> Progress:
         self._last = next(self._answered, self._last)
         return Progress(4, self._last)
 

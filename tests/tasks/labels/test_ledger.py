@@ -31,7 +31,9 @@ def test_rows_come_back_in_the_order_and_types_in_which_they_came(tmp_path: Path
     for number, shard in enumerate(shards):
         ledger.append(tmp_path, number, shard)
     assert ledger.current_round(tmp_path) == 2
-    pd.testing.assert_frame_equal(ledger.read(tmp_path), rows(labelled("b", "x", 1), labelled("a", "y", 2), {"status": "skipped"}))
+    pd.testing.assert_frame_equal(
+        ledger.read(tmp_path), rows(labelled("b", "x", 1), labelled("a", "y", 2), {"status": "skipped"})
+    )
 
 
 def test_a_round_is_never_written_twice(tmp_path: Path) -> None:
@@ -67,7 +69,9 @@ ANSWERS = st.lists(
 
 
 @given(answers=ANSWERS, arrival=st.randoms(use_true_random=False))
-def test_the_latest_answer_counts_in_whatever_order_they_arrive(answers: list[tuple[str, str, str]], arrival: Any) -> None:
+def test_the_latest_answer_counts_in_whatever_order_they_arrive(
+    answers: list[tuple[str, str, str]], arrival: Any
+) -> None:
     given = [labelled(item, label, number, at) for number, (item, label, at) in enumerate(answers)]
     latest: dict[str, tuple[str, int, str]] = {}
     for number, (item, label, at) in enumerate(answers):

@@ -45,9 +45,7 @@ def test_a_text_has_the_same_vector_alone_and_among_others(encoder: Encoder) -> 
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_the_order_of_the_texts_is_kept_over_several_steps(
-    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_order_of_the_texts_is_kept_over_several_steps(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = encoder.encode(TEXTS)
     monkeypatch.setattr("tasks.learners.encoder.TOKENS_A_STEP", 40)
     done: list[int] = []

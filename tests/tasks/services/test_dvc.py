@@ -181,9 +181,11 @@ def edit_the_lock(versions: Versions) -> None:
         (edit_the_lock, "dvc.lock"),
     ],
 )
-def test_a_change_by_somebody_else_is_refused_by_name(versions: Versions, change: Callable[[Versions], None], names: str) -> None:
+def test_a_change_by_somebody_else_is_refused_by_name(
+    versions: Versions, change: Callable[[Versions], None], names: str
+) -> None:
     change(versions)
-    with pytest.raises(WorkspaceError, match=rf"uncommitted changes.*got {names}\. To mend it: .*dvc checkout") as caught:
+    with pytest.raises(WorkspaceError, match=rf"got {names}\. To mend it: `git checkout .*dvc checkout`") as caught:
         versions.refuse_strange_changes()
     assert len(str(caught.value).splitlines()) == 1
 
@@ -244,7 +246,7 @@ def test_a_hash_follows_from_the_content_alone(versions: Versions) -> None:
 
 
 def test_what_git_refuses_is_one_line(versions: Versions) -> None:
-    with pytest.raises(ServiceError, match="^git checkout failed in .*no-such-version") as caught:
+    with pytest.raises(ServiceError, match=r"^git checkout failed in .*no-such-version") as caught:
         versions.git("checkout", "no-such-version")
     assert len(str(caught.value).splitlines()) == 1
 
@@ -260,6 +262,6 @@ def test_a_remote_that_does_not_take_it_is_one_line(
     config = versions.root / ".dvc" / "config"
     lines = config.read_text().splitlines()
     config.write_text("\n".join("url = " + url.format(root=versions.root) if "url" in line else line for line in lines))
-    with pytest.raises(ServiceError, match="^the DVC remote cannot be written: got .*credentials") as caught:
+    with pytest.raises(ServiceError, match=r"^the DVC remote cannot be written: got .*credentials") as caught:
         versions.push()
     assert len(str(caught.value).splitlines()) == 1

@@ -38,7 +38,7 @@ def test_a_strategy_takes_k_different_candidates(
 
 
 def test_the_propensity_of_chance_is_how_often_an_item_is_taken() -> None:
-    given = Candidates(np.full((10, 2), 0.5), gather=lambda rows: pytest.fail("no vectors are needed"))
+    given = Candidates(np.full((10, 2), 0.5), gather=lambda _rows: pytest.fail("no vectors are needed"))
     rng = np.random.default_rng(0)
     choices = [uniform(given, 3, rng) for _ in range(2000)]
     often = np.bincount(np.concatenate([choice.indices for choice in choices]), minlength=10) / len(choices)

@@ -1,0 +1,85 @@
+"""Every command in the README is run: here, in order, in a folder with a pool and a gold set, or by the test named."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.services.addresses import Addresses
+from tests.e2e.conftest import Source, source  # noqa: F401  (a fixture)
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ELSEWHERE = {
+    "make demo": "tests/e2e/test_demo.py",
+    "make test": ".ci/run",
+    "source .venv/bin/activate": "Makefile",
+    'labelwise serve --workspace tickets --cron "*/10 * * * *"': "tests/e2e/test_outside.py",
+    "labelwise down": "tests/tasks/services/test_local.py",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines() if line]
+
+
+def test_the_ones_tested_elsewhere_are_there() -> None:
+    assert set(ELSEWHERE) <= set(commands())
+    for place in ELSEWHERE.values():
+        assert (ROOT / place).exists(), place
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.e2e
+def test_the_commands_work_in_order(servers: Addresses, source: Source, tmp_path: Path) -> None:  # noqa: F811
+    for name in ("pool", "gold", "answers"):
+        shutil.copy(getattr(source, name), tmp_path / f"{name}.csv")
+    script = "\n".join(["set -e", *(line for line in commands() if line not in ELSEWHERE)])
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"round": 1' in done.stdout
+    assert "export MLFLOW_TRACKING_URI=" in done.stdout
+
+
+def test_the_strategy_of_the_readme_chooses() -> None:
+    from tasks.strategies import Candidates
+
+    names: dict[str, object] = {}
+    exec(blocks("python")[0], names)
+    p = np.random.default_rng(0).dirichlet([1, 1, 1], size=50)
+    chosen = names["ratio"](Candidates(p, lambda rows: p[rows]), 5, np.random.default_rng(0))  # type: ignore[operator]
+    assert len(set(chosen.indices)) == 5
+
+
+def test_the_tree_names_what_is_there() -> None:
+    tree = README.partition("## The folders")[2].split("```")[1].strip()
+    folder = ROOT
+    for line in tree.splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = ROOT / name if name.endswith("/") else ROOT
+            assert (ROOT / name).exists(), name
+        else:
+            assert (folder / name).exists(), line
+
+
+def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> None:
+    for word in ("up", "down", "ps", "env", "init", "run", "status", "serve", "review"):
+        assert f"labelwise {word}" in README
