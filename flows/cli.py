@@ -26,8 +26,6 @@ def main() -> None:
         app()
     except LabelwiseError as error:
         _end(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _end("stopped; run the same command again to go on", 130)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
@@ -130,7 +128,10 @@ def run(
     prepare(workspace)
     from flows.loop import loop
 
-    print(loop(str(workspace.resolve()), rounds, max_wait))
+    try:
+        print(loop(str(workspace.resolve()), rounds, max_wait))
+    except KeyboardInterrupt:
+        _end("stopped; run the same command again to go on", 130)
 
 
 @app.command()

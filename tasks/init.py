@@ -13,7 +13,7 @@ from tasks.services import dvc
 from tasks.workspace import Workspace
 
 SCRATCH = ".*.part\n"  # what a killed write leaves behind, see workspace.atomic
-IGNORED = ".labelwise/\n" + SCRATCH
+IGNORED = ".labelwise/\ndvc_plots/\n"
 
 
 def run(

@@ -116,12 +116,12 @@ def lines(seen: Status) -> list[str]:
         accuracy = f"{gold['accuracy']:.3f} (95 % interval {gold['low']:.3f} to {gold['high']:.3f})"
     batch = "none" if not seen.asked else f"{seen.answered} of {seen.asked} answered"
     return [
-        f"round      {seen.round} ({seen.state})",
-        f"labels     {seen.labels}",
-        f"accuracy   {accuracy}",
-        f"open batch {batch}",
-        f"champion   {seen.champion or 'none'}",
-        f"commit     {seen.commit[:12]}",
+        f"round        {seen.round} ({seen.state})",
+        f"labels       {seen.labels}",
+        f"accuracy     {accuracy}",
+        f"open batch   {batch}",
+        f"champion     {seen.champion or 'none'}",
+        f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
-        *(f"problem    {line}" for line in seen.problems),
+        *(f"problem      {line}" for line in seen.problems),
     ]

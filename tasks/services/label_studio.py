@@ -25,6 +25,13 @@ TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
 FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
 PAGE = 1000
 IDS_A_REQUEST = 200  # keeps the address of an export short
+HIDDEN = [  # columns of the data manager that would push the text out of sight
+    f"tasks:{name}"
+    for name in (
+        "inner_id annotations_ids predictions_model_versions file_upload storage_filename created_at updated_at "
+        "updated_by avg_lead_time draft_exists total_predictions data.item data.round"
+    ).split()
+]
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
 
@@ -134,8 +141,7 @@ class LabelStudioProject:
             views = self.client.views.list(project=self.number)
             found = next((view.id for view in views if (view.data or {}).get("title") == title), None)
             if found is None:
-                shown = {"title": title, "filters": {"conjunction": "and", "items": _of_round(round_number)}}
-                found = self.client.views.create(project=self.number, data=shown).id
+                found = self.client.views.create(project=self.number, data=_tab(title, round_number)).id
         return f"{self.url}/projects/{self.number}/data?tab={found}"
 
     def _total(self, filters: list[dict[str, Any]]) -> int:
@@ -180,6 +186,16 @@ def chosen(result: list[dict[str, Any]]) -> str | None:
 
 def _of_round(number: int) -> list[dict[str, Any]]:
     return [_equal("data.round", number)]
+
+
+def _tab(title: str, round_number: int) -> dict[str, Any]:
+    """A tab of the data manager: the tasks of one round, and of their columns those that a reviewer can use."""
+    return {
+        "title": title,
+        "filters": {"conjunction": "and", "items": _of_round(round_number)},
+        "hiddenColumns": {"explore": HIDDEN, "labeling": [*HIDDEN, "tasks:id"]},
+        "columnsWidth": {"tasks:data.text": 600},
+    }
 
 
 def _equal(field: str, value: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,16 +19,10 @@ from tests.bench.figures import Estimate, snippets, table, verdict
 
 POOL, GOLD, WORDS, BATCH, ROUNDS, SEED = 10_000, 400, 12, 25, 6, 0
 GOAL_S = 8.0
-LEARNING, WAITING = "learning", "waiting"
-STARTS = 3
-IMPORTS = {
-    "an empty Python": "pass",
-    "+ `labelwise run` up to its first stage (flows.loop, prefect, torch...)": "import flows.loop",
-    "+ on first use: mlflow": "import flows.loop, mlflow, mlflow.pyfunc",
-    "+ on first use: dvc": "import flows.loop, dvc.repo",
-    "+ on first use: great_expectations": "import flows.loop, great_expectations",
-    "+ on first use: label_studio_sdk": "import flows.loop, label_studio_sdk",
-}
+LEARNING = "learning"
+STARTS = 4
+BEGIN = "import flows.loop"
+ON_FIRST_USE = ("mlflow.pyfunc", "dvc.repo", "great_expectations", "label_studio_sdk")
 
 
 class Clock:
@@ -71,40 +65,37 @@ def bench(folder: Path) -> str:
     """Round 0 encodes the pool; then `ROUNDS` rounds, each one call of the loop between two sets of answers."""
     workspace = _workspace(folder)
     _play(workspace)
-    rounds = pd.DataFrame([_round(folder, workspace) for _ in range(ROUNDS)]).fillna(0.0)
-    beyond = rounds.drop(columns=[LEARNING, WAITING], errors="ignore")
-    first, later = beyond.iloc[0], beyond.iloc[1:]
-    share = Estimate((later.sum(axis=1) / GOAL_S).tolist())
-    ordered = later.mean().sort_values(ascending=False).index
-    parts = pd.DataFrame(
+    rounds = pd.DataFrame([_round(folder, workspace) for _ in range(ROUNDS + 1)]).fillna(0.0)[1:]
+    beyond = rounds.drop(columns=LEARNING)
+    share = Estimate((beyond.sum(axis=1) / GOAL_S).tolist())
+    parts = {name: Estimate(beyond[name].tolist()) for name in beyond.mean().sort_values(ascending=False).index}
+    parts["**sum**"] = Estimate(beyond.sum(axis=1).tolist())
+    rows = pd.DataFrame(
         {
-            "part": [*ordered, "**sum**"],
-            "s a round": [*(f"{Estimate(later[name].tolist()):.2f}" for name in ordered), f"{_sum(later):.2f}"],
-            "first in a process, s": [*(f"{first[name]:.2f}" for name in ordered), f"{first.sum():.2f}"],
+            "part": list(parts),
+            "s a round": [f"{part:.2f}" for part in parts.values()],
+            f"of {GOAL_S:.0f} s": [f"{part.mean / GOAL_S:.1%}" for part in parts.values()],
         }
     )
+    starts, whole = _starts(folder, workspace)
     return f"""## What a round costs beyond learning and waiting
 
 A pool of {POOL:,} snippets of {WORDS} words, a gold set of {GOLD}, batches of {BATCH}, seed {SEED}. One process plays
-round 0 (which encodes the pool) and {ROUNDS} rounds; each is one call of `flows.loop.loop` that checks, finds the batch
-and its answers, keeps them, learns, and asks the next batch. The first of them pays for imports on first use and stands
-apart; {len(later)} others make the figures. Every second between call and return is in a row; what a part calls of
-another part counts there. Left out: {Estimate(rounds[LEARNING].iloc[1:].tolist()):.2f} s of learning (embed, train,
-evaluate, score, select).
+round 0 (which encodes the pool), a round that does not count and {ROUNDS} that do. Each is one call of
+`flows.loop.loop` with `max_wait=0`: it checks, finds the batch and its answers, keeps them, learns, asks the next
+batch and looks once. Every second between call and return is in a row; what a part calls of another part counts there.
+Left out: {Estimate(rounds[LEARNING].tolist()):.2f} s of learning (embed, train, evaluate, score, select).
 
-{table(parts)}
+{table(rows)}
 
 - **{share:.2f} of the {GOAL_S:.0f} s allowed**: {verdict(share)}
 
-A process of its own for every round, as a schedule starts it, pays on top (each line with all it imports, {STARTS}
-starts):
+Imports come on top once a process. A schedule starts a process a round; {STARTS} of them, and of each import:
 
-{table(_starts(workspace))}
+{table(starts)}
+
+- a round in a process of its own, start and learning included: {whole:.2f} of the {GOAL_S:.0f} s
 """
-
-
-def _sum(rows: pd.DataFrame) -> Estimate:
-    return Estimate(rows.sum(axis=1).tolist())
 
 
 def _workspace(folder: Path) -> Path:
@@ -123,14 +114,18 @@ def _workspace(folder: Path) -> Path:
 
 def _round(folder: Path, workspace: Path) -> dict[str, float]:
     """Answer the open batch, off the clock; then play a round, on it."""
-    from tasks import review
-    from tasks.workspace import Workspace
-
-    review.run(Workspace.open(workspace), folder / "answers.csv", review.Manner(), lambda _line: None)
+    _answer(folder, workspace)
     clock = Clock()
     with watched(clock), clock.part("Prefect"):
         _play(workspace)
     return dict(clock.seconds)
+
+
+def _answer(folder: Path, workspace: Path) -> None:
+    from tasks import review
+    from tasks.workspace import Workspace
+
+    review.run(Workspace.open(workspace), folder / "answers.csv", review.Manner(), lambda _line: None)
 
 
 def _play(workspace: Path) -> None:
@@ -144,7 +139,7 @@ def _play(workspace: Path) -> None:
 def watched(clock: Clock) -> Iterator[None]:
     """Clocks on everything that the loop calls outside its own files; what is left between them is Prefect's."""
     from flows import loop, steps
-    from tasks import pull, report, snapshot, wait
+    from tasks import pull, report, snapshot
     from tasks.services.dvc import Versions
     from tasks.services.label_studio import LabelStudioProject
     from tasks.services.mlflow import Tracking
@@ -169,7 +164,6 @@ def watched(clock: Clock) -> Iterator[None]:
         "pictures (matplotlib)": [(report, "pictures")],
         "checks of the labels (Great Expectations)": [(snapshot, "check_labels")],
         "pull, with nothing new": [(pull, "run")],
-        WAITING: [(wait.time, "sleep")],
     }
     found = LabelStudioProject.__dict__["found"]
     with ExitStack() as stack:
@@ -180,7 +174,9 @@ def watched(clock: Clock) -> Iterator[None]:
         learning = {stage: clock.timed(LEARNING, run) for stage, run in steps.REPRODUCIBLE.items()}
         stack.enter_context(patch.dict(steps.REPRODUCIBLE, learning))
         stack.enter_context(patch.object(steps.Steps, "_step", _step))
-        stack.enter_context(patch.object(steps.Steps, "_artifact", clock_of(clock, "Prefect", steps.Steps, "_artifact")))
+        stack.enter_context(
+            patch.object(steps.Steps, "_artifact", clock_of(clock, "Prefect", steps.Steps, "_artifact"))
+        )
         stack.enter_context(patch.object(loop.loop, "fn", clock.timed("our own code and files", loop.loop.fn)))
         yield
 
@@ -190,16 +186,29 @@ def clock_of(clock: Clock, name: str, owner: Any, attribute: str) -> Callable[..
     return clock.timed(name, getattr(owner, attribute))
 
 
-def _starts(workspace: Path) -> pd.DataFrame:
-    """Seconds of fresh processes."""
-    idle = [sys.executable, "-m", "flows.cli", "run", "--workspace", str(workspace), "--max-wait", "0"]
-    commands = {name: [sys.executable, "-c", code] for name, code in IMPORTS.items()}
-    commands["`labelwise run --max-wait 0`, nobody has answered yet: the whole command"] = idle
-    quiet = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    taken: dict[str, list[float]] = {name: [] for name in commands}
+def _starts(folder: Path, workspace: Path) -> tuple[pd.DataFrame, Estimate]:
+    """Seconds of fresh processes, as a table; and a whole round in one, as a share of what is allowed."""
+    taken: dict[str, list[float]] = {}
+
+    def note(name: str, seconds: float) -> None:
+        taken.setdefault(name, []).append(seconds)
+
+    run = ("-m", "flows.cli", "run", "--workspace", str(workspace), "--max-wait", "0")
     for _ in range(STARTS):
-        for name, command in commands.items():
-            started = time.perf_counter()
-            quiet(command)
-            taken[name].append(time.perf_counter() - started)
-    return pd.DataFrame({"process": list(taken), "s": [f"{Estimate(values):.1f}" for values in taken.values()]})
+        begin = _seconds("-c", BEGIN)
+        note("import of the loop (prefect, torch...)", begin)
+        for module in ON_FIRST_USE:
+            note(f"then, on first use, {module.split('.')[0]}", _seconds("-c", f"{BEGIN}, {module}") - begin)
+        note("`labelwise run --max-wait 0`, no new answers", _seconds(*run))
+        _answer(folder, workspace)
+        whole = "`labelwise run --max-wait 0`, all answered"
+        note(whole, _seconds(*run))
+    rows = pd.DataFrame({"process": list(taken), "s": [f"{Estimate(values):.1f}" for values in taken.values()]})
+    return rows, Estimate([seconds / GOAL_S for seconds in taken[whole]])
+
+
+def _seconds(*words: str) -> float:
+    """Of a Python process."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started

@@ -83,7 +83,9 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert seen["champion"].endswith(f"/{champion.version}")
     assert seen["commit"] == tool(workspace.root, "git", "rev-parse", "HEAD")
 
-    # Prefect: each task bears its stage's name
+    # Prefect: its page looks at the server where it is, and each task bears its stage's name
+    shown = httpx.get(f"{servers.prefect_api_url.removesuffix('/api')}/ui-settings").json()
+    assert shown["api_url"] == servers.prefect_api_url
     names = {
         run["name"].split(" ")[0]
         for run in httpx.post(f"{servers.prefect_api_url}/task_runs/filter", json={"limit": 200}).json()
