@@ -6,6 +6,7 @@ always give the same Parquet bytes.
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -31,6 +32,9 @@ class Table:
 # An item to label. `source_id` is the user's own key, null where there is none.
 POOL = Table("pool", {"id": "string", "text": "string", "source_id": "string"})
 GOLD = Table("gold", {**POOL.columns, "label": "string"})
+
+# A row refused: as it came, and why. `id` is a hash of the row as it came, by which the next pull knows it again.
+QUARANTINE = Table("quarantine", {**GOLD.columns, "reason": "string"})
 
 # One annotation, or one ask that nobody answered in time. Append-only: a later row may supersede an earlier one.
 LABELS = Table(
@@ -77,6 +81,13 @@ SCORES = Table(
         "entropy": "float64",
     },
 )
+
+
+class Refusal(NamedTuple):
+    """Why a row is refused: the rule it breaks, the same words for all such rows, and the reason with its figures."""
+
+    rule: str
+    reason: str
 
 
 def content_id(text: str) -> str:

@@ -26,7 +26,7 @@ class Encoder:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # it would count the tensors of a file
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would count the tensors of a file
         path = _path(name)
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(path)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from tasks import pull, sources
 from tasks.errors import InputError, LabelwiseError, WorkspaceError
 from tasks.records import GOLD, POOL, content_id, folded
+from tasks.sources import addresses
 from tasks.workspace import Workspace
 
 SHARED = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -193,7 +194,7 @@ class TestPullingAgain:
         place.fill(pool=[("1", "one"), ("1", "one"), ("2", "two"), ("3", "three"), ("4", ""), ("5", "five")])
         first = place.pull()
         assert first.refused == {"text is blank": 1}
-        monkeypatch.setattr("tasks.sources.File.open", None)
+        monkeypatch.setattr("tasks.sources.addresses.File.open", None)
         again = place.pull()
         assert (again.new_pool, again.new_gold) == (0, 0)
         assert (again.repeated, again.refused, again.docs) == (first.repeated, first.refused, first.docs)
@@ -215,9 +216,9 @@ class TestPullingAgain:
         before = place.files()
         change(place)
         read_anew: list[str] = []
-        original = sources.File.open
+        original = addresses.File.open
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sources.File, "open", lambda file: (read_anew.append(file.name), original(file))[1])
+            patch.setattr(addresses.File, "open", lambda file: (read_anew.append(file.name), original(file))[1])
             place.pull()
         assert len(read_anew) == 2
         assert place.files() == before
@@ -237,6 +238,16 @@ class TestPullingAgain:
             place.pull()
         assert sorted(place.pooled()) == sorted({"always here", *good})
         assert sorted(text or "" for _, text, _ in place.quarantine()) == sorted(set(texts) - good)
+
+    def test_stored_rows_without_ids_of_the_users_own(self, place: Place) -> None:
+        """Null ids are read back as null: they clash with nothing, and stay null beside new rows that have one."""
+        place.set(columns={})
+        place.pull()
+        place.set(columns={"id": "key"})
+        place.fill(pool=[("1", "one"), ("3", "three")], gold=[("g1", "good", "pos"), ("g3", "fine", "pos")])
+        pulled = place.pull()
+        assert (pulled.new_pool, pulled.new_gold) == (1, 1)
+        assert read(place.root / "data" / "gold" / "gold.parquet")["source_id"].isna().tolist() == [True, True, False]
 
     def test_shards_in_any_order(self, place: Place) -> None:
         for number in range(3):
@@ -397,6 +408,16 @@ class TestBadInput:
         place.fill(pool=[("3", "three")], gold=[("1", "good", "sour")])
         place.refusal()
 
+    @pytest.mark.parametrize("folder", ["pool", "gold"])
+    def test_a_fresh_clone_before_dvc_pull(self, place: Place, folder: str) -> None:
+        """The history of the pool must not be replaced by what a source happens to hold now."""
+        place.pull()
+        shutil.rmtree(place.root / "data" / folder)
+        (place.root / "data" / f"{folder}.dvc").touch()
+        with pytest.raises(WorkspaceError, match=rf"data/{folder} is missing: .*`dvc pull`"):
+            place.pull()
+        assert not (place.root / "data" / folder).exists()
+
     def test_a_broken_shard(self, place: Place) -> None:
         place.pull()
         shard = place.root / "data" / "pool" / "shard-0001.parquet"
@@ -410,6 +431,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from tasks import pull
+    from tasks.items import drafts
     from tasks.services import expectations
     from tasks.workspace import Workspace, atomic
     expectations._batches()
@@ -422,7 +444,7 @@ KILLED = """
                 if left < 0:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return atomic(path)
-            pull.atomic = deadly
+            drafts.atomic = deadly
             pull.run(Workspace(Path(place)))
             os._exit(7)
         print(os.waitpid(child, 0)[1])
@@ -481,32 +503,6 @@ class TestInterrupted:
         assert place.pull().new_pool == 1000
 
 
-class TestCompactSets:
-    @settings(max_examples=100, deadline=None)
-    @given(batches=st.lists(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5), max_size=9), max_size=5))
-    def test_ids_are_a_set(self, batches: list[list[int]]) -> None:
-        ids, model = pull.Ids(np.array([3, 1, 3], dtype=np.uint64)), {1, 3}
-        for batch in batches:
-            new = [each not in model and each not in batch[:at] for at, each in enumerate(batch)]
-            assert ids.add(np.array(batch, dtype=np.uint64)).tolist() == new
-            model |= set(batch)
-            assert ids.has(np.arange(8, dtype=np.uint64)).tolist() == [each in model for each in range(8)]
-
-    @settings(max_examples=100, deadline=None)
-    @given(batches=st.lists(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(0, 2))), max_size=5))
-    def test_owners_are_a_dictionary(self, batches: list[list[tuple[str | None, int]]]) -> None:
-        owners, model = pull.Owners(), dict[str, int]()
-        for batch in batches:
-            clash = None
-            for name, content in batch:
-                if name is not None and model.setdefault(name, content) != content and clash is None:
-                    clash = name
-            found = owners.add(
-                [name for name, _ in batch], np.array([content for _, content in batch], dtype=np.uint64)
-            )
-            assert found == clash
-
-
 class TestByItself:
     def test_in_a_workspace(self, place: Place) -> None:
         for folder in (".git", ".dvc"):
@@ -526,7 +522,7 @@ class TestByItself:
 
 
 def test_row_groups_follow_the_chunks(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.sources.CHUNK_CHARS", 100)
+    monkeypatch.setattr("tasks.sources.formats.CHUNK_CHARS", 100)
     place.fill(pool=[(str(number), f"text {number:4} " * 5) for number in range(50)])
     assert place.pull().new_pool == 50
     assert pq.ParquetFile(place.root / "data" / "pool" / "shard-0001.parquet").num_row_groups > 10

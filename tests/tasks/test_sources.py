@@ -294,7 +294,7 @@ class TestFingerprint:
 
     def test_none_without_stamps(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write_rows(tmp_path / "a.csv", ["x"])
-        monkeypatch.setattr("tasks.sources.STAMPS", ())
+        monkeypatch.setattr("tasks.sources.addresses.STAMPS", ())
         assert fingerprint(str(path)) is None
         assert fingerprint("hf://owner/dataset") is None
 

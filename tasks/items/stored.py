@@ -1,0 +1,90 @@
+"""What the workspace holds already: shards of the pool, the gold set, the quarantine. Read in parts, never changed."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.errors import WorkspaceError
+from tasks.items.identity import Ids
+from tasks.items.sifting import Seen
+from tasks.records import GOLD, folded
+from tasks.workspace import Workspace
+
+
+def refuse_missing(workspace: Workspace) -> None:
+    """WorkspaceError in a fresh clone before `dvc pull`: a pull would take all items for new and lose their history."""
+    for folder in (workspace.pool, workspace.gold.parent, workspace.quarantine):
+        if folder.with_name(f"{folder.name}.dvc").exists() and not folder.exists():
+            name = folder.relative_to(workspace.root)
+            raise WorkspaceError(f"{name} is missing", expected=f"what {name}.dvc names", fix="`dvc pull`")
+
+
+def gold(workspace: Workspace) -> pd.DataFrame:
+    """The gold set (records.GOLD)."""
+    if not workspace.gold.exists():
+        return GOLD.frame()
+    parts = [batch.to_pandas() for batch in _batches(workspace.gold, list(GOLD.columns))]
+    return GOLD.conform(pd.concat([GOLD.frame(), *parts]))
+
+
+def pool(workspace: Workspace) -> Seen:
+    """What there is in the pool."""
+    seen = Seen()
+    for shard in shards(workspace):
+        for batch in _batches(shard, ["id", "source_id"]):
+            ids = batch.column("id").to_pylist()
+            seen.stored.add(ids)
+            seen.owners.add(batch.column("source_id").to_pylist(), ids)
+    return seen
+
+
+def pool_folds(workspace: Workspace, asked: set[str]) -> set[str]:
+    """Which of the `asked` folded texts the pool has. Reads it only when some are asked."""
+    if not asked:
+        return set()
+    batches = (batch for shard in shards(workspace) for batch in _batches(shard, ["text"]))
+    return {fold for batch in batches for text in batch.column("text").to_pylist() if (fold := folded(text)) in asked}
+
+
+def refused(workspace: Workspace, source: str) -> Ids:
+    """The ids of the rows in quarantine that came from `source`: pool or gold."""
+    ids = Ids()
+    for file in workspace.quarantine.glob(f"{source}-*.parquet"):
+        for batch in _batches(file, ["id"]):
+            ids.add(batch.column("id").to_pylist())
+    return ids
+
+
+def shards(workspace: Workspace) -> list[Path]:
+    """The files of the pool."""
+    return sorted(workspace.pool.glob("shard-*.parquet"))
+
+
+def next_shard(workspace: Workspace) -> tuple[Path, Path]:
+    """Where the next shard goes, and its refused rows: under one number, which neither has used."""
+    name = f"shard-{_next([*shards(workspace), *workspace.quarantine.glob('pool-shard-*.parquet')]):04d}.parquet"
+    return workspace.pool / name, workspace.quarantine / f"pool-{name}"
+
+
+def next_gold_refused(workspace: Workspace) -> Path:
+    """Where the next refused rows of the gold source go."""
+    return workspace.quarantine / f"gold-{_next(workspace.quarantine.glob('gold-*.parquet')):04d}.parquet"
+
+
+def _next(paths: Iterable[Path]) -> int:
+    return max((int(number[1]) for path in paths if (number := re.search(r"-(\d+)$", path.stem))), default=0) + 1
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """A file of ours, in parts. WorkspaceError when it is broken."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(columns=columns)
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise WorkspaceError(f"{path} is broken", got=str(error)[:120], fix="`dvc checkout --force`") from None

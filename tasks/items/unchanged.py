@@ -1,0 +1,46 @@
+"""Whether anything has changed since the last pull, told without reading a row. Only a cache, safe to delete."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks import sources
+from tasks.items import stored
+from tasks.workspace import Workspace, write_json
+
+VERSION = 1  # raise it when the same sources would be pulled otherwise
+
+
+def fingerprint(workspace: Workspace) -> dict[str, Any] | None:
+    """What the outcome of a pull follows from; None when a source must be read to tell."""
+    pull = workspace.settings.pull
+    pool, gold = sources.fingerprint(pull.pool), sources.fingerprint(pull.gold)
+    if pool is None or gold is None:
+        return None
+    rules = {"version": VERSION, "pull": pull.model_dump(), "classes": workspace.settings.classes}
+    return {"pool": pool, "gold": gold, **rules}
+
+
+def recall(workspace: Workspace, seen: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What `remember` was told, when all is as it was then."""
+    try:
+        note = json.loads(_note(workspace).read_text(encoding="utf-8"))
+        same = seen is not None and note["seen"] == seen and note["in_place"] == _in_place(workspace)
+        return dict(note["said"]) if same else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(workspace: Workspace, seen: dict[str, Any] | None, said: dict[str, Any]) -> None:
+    """Keep what there is to say of a pull, and what of the sources it was made from."""
+    write_json(_note(workspace), {"seen": seen, "in_place": _in_place(workspace), "said": said})
+
+
+def _in_place(workspace: Workspace) -> list[list[str | int]]:
+    """Name and size of the files that pulls have made."""
+    files = [*stored.shards(workspace), *workspace.gold.parent.glob(workspace.gold.name)]
+    return [[file.name, file.stat().st_size] for file in files]
+
+
+def _note(workspace: Workspace) -> Path:
+    return workspace.scraps / "pull.json"

@@ -1,0 +1,156 @@
+"""From the address of a source to its files, wherever fsspec finds them; and what stores say when they say no."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from tasks.errors import InputError, LabelwiseError, ServiceError
+from tasks.sources.formats import ENDINGS
+
+CHECK = "check pull.pool and pull.gold in params.yaml"
+STAMPS = ("ino", "mtime", "created", "ETag", "LastModified", "etag", "last_modified", "updated", "Last-Modified")
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a source."""
+
+    fs: fsspec.AbstractFileSystem
+    path: str
+
+    @property
+    def name(self) -> str:
+        """Its address as a user would write it."""
+        return self.path if isinstance(self.fs, LocalFileSystem) else str(self.fs.unstrip_protocol(self.path))
+
+    @property
+    def kind(self) -> str:
+        """csv, tsv, jsonl or parquet, by its name alone; empty when the name does not say."""
+        stem = self._bare.removesuffix(".gz")
+        kind = next((kind for ending, kind in ENDINGS.items() if stem.endswith(ending)), "")
+        return "" if self._packed and kind == "parquet" else kind
+
+    @property
+    def remote(self) -> bool:
+        """Whether a service is behind it."""
+        return _is_remote(self.fs)
+
+    def open(self) -> IO[bytes]:
+        """Its bytes, unpacked when it is a .gz."""
+        return cast(IO[bytes], self.fs.open(self.path, "rb", compression="gzip" if self._packed else None))
+
+    @property
+    def _packed(self) -> bool:
+        return self._bare.endswith(".gz")
+
+    @property
+    def _bare(self) -> str:
+        """The path in lower case, without the ?version=2 of a web address."""
+        path = self.path.lower()
+        return urlsplit(path).path if "://" in path else path
+
+
+def files(source: str) -> list[File]:
+    """The files behind `source`, sorted by name, all of one kind. InputError as in `sources.chunks`."""
+    if not source:
+        raise InputError("no source is given", fix="set pull.pool and pull.gold in params.yaml")
+    fs, path = _filesystem(source)
+    with explained(source, remote=_is_remote(fs)):
+        fs.invalidate_cache()  # a loop on a schedule must see what came since its last look
+        found = [File(fs, each) for each in _paths(fs, path, source)]
+    for file in found:
+        if not file.kind:
+            expected = "a name ending in " + ", ".join(ENDINGS)
+            raise InputError(f"{file.name} is of no known kind", expected=expected, fix="save it as one of these")
+    kinds = sorted({file.kind for file in found})
+    if len(kinds) > 1:
+        fix = f"name one kind by a glob, such as {source.rstrip('/')}/*.{kinds[0]}"
+        raise InputError(f"{source} holds several kinds", expected="files of one kind", got=", ".join(kinds), fix=fix)
+    return found
+
+
+def fingerprint(source: str) -> list[list[str]] | None:
+    """Address, size and stamps of each of the files; None where the store has no stamps."""
+    seen = []
+    for file in files(source):
+        with explained(file.name, remote=file.remote):
+            about = file.fs.info(file.path)
+        stamps = [f"{key}={about[key]}" for key in STAMPS if about.get(key) is not None]
+        if not stamps:
+            return None
+        seen.append([file.name, str(about.get("size")), *stamps])
+    return seen
+
+
+@contextmanager
+def explained(address: str, *, remote: bool) -> Iterator[None]:
+    """What the store behind `address` raises, as one of our errors. Each store has its own, hence Exception."""
+    try:
+        yield
+    except LabelwiseError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{address} is not there", fix=CHECK) from None
+    except PermissionError as error:
+        raise InputError(f"{address} may not be read", got=str(error), fix="check your credentials for it") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        fix = "make or fetch the file anew"
+        raise InputError(f"{address} is no whole gzip file", got=str(error), fix=fix) from None
+    except Exception as error:
+        if not remote:
+            raise
+        got = f"{type(error).__name__}: {error}"[:300]
+        fix = "check the address and your credentials"
+        raise ServiceError(f"{address} cannot be read", got=got, fix=fix) from error
+
+
+def _is_remote(fs: fsspec.AbstractFileSystem) -> bool:
+    return not isinstance(fs, LocalFileSystem | MemoryFileSystem)
+
+
+def _filesystem(source: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system and the path on it; InputError says what to install."""
+    try:
+        return cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(source))
+    except ImportError as error:
+        fix = "pip install labelwise[s3]" if source.startswith(("s3://", "s3a://")) else str(error)
+        raise InputError(f"{source} cannot be read without a further package", fix=fix) from None
+    except ValueError as error:
+        raise InputError(source, expected="a path or an address that fsspec knows", got=str(error)) from None
+
+
+def _paths(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
+    """The paths of the files: `path` itself, those in the folder (not below it, not hidden), or what the glob finds."""
+    try:
+        about = fs.info(path)
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+            raise error.__cause__ from None  # a web server that is down: fsspec calls that 'not found' too
+        return _globbed(fs, path, source)
+    if about["type"] != "directory":
+        return [path]
+    inside = [each["name"] for each in fs.ls(path, detail=True) if each["type"] != "directory"]
+    known = sorted(name for name in inside if name.rpartition("/")[2][0] not in "._" and File(fs, name).kind)
+    if not known:
+        raise InputError(f"{source} holds no data", expected="files ending in " + ", ".join(ENDINGS))
+    return known
+
+
+def _globbed(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
+    """What the glob `path` finds, sorted. InputError when that is nothing, or when it is no glob at all."""
+    if not set(path) & set("*?["):
+        raise InputError(f"{source} is not there", fix=CHECK)
+    found = cast(dict[str, dict[str, Any]], fs.glob(path, detail=True))
+    names = sorted(name for name, about in found.items() if about["type"] != "directory")
+    if not names:
+        raise InputError(f"no file matches {source}", fix=CHECK)
+    return names

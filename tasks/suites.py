@@ -1,0 +1,166 @@
+"""What must hold of pool, gold set and label ledger: a suite of rules for each, and the measures that they are about.
+
+Great Expectations is given measures of a text (how long it is, whether it decodes) and never the text itself: so its
+pages can carry nobody's words or markup, a text of 5 MB costs no more than a short one, and a chunk takes 0.1 s.
+Labels outside the classes go in as "(another)" for the same reason.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+ANOTHER = "(another)"  # stands for any value that is not in a closed set
+OUTSIDE = "label is outside the classes"
+STATUSES = ("labelled", "skipped", "unanswered")
+# What strip() leaves although nobody sees it: zero-width characters, soft hyphens, byte order marks.
+INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
+
+# Names in Great Expectations
+PRESENT = "ExpectColumnValuesToNotBeNull"
+ABSENT = "ExpectColumnValuesToBeNull"
+ONE_OF = "ExpectColumnValuesToBeInSet"
+BETWEEN = "ExpectColumnValuesToBeBetween"
+UNIQUE = "ExpectColumnValuesToBeUnique"
+SUM_BETWEEN = "ExpectColumnSumToBeBetween"
+
+
+class Rule(NamedTuple):
+    """One expectation of a column, and the plain words for when it fails; no two of a suite have the same words."""
+
+    words: str
+    column: str
+    kind: str
+    options: dict[str, Any] = {}  # noqa: RUF012
+    detail: str = ""  # the words with {value:.0f} for what stood in the column, where that says more
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is expected of one table: `rows` of each row, the first broken rule counts; `table` of the whole."""
+
+    name: str
+    rows: list[Rule]
+    table: list[Rule] = field(default_factory=list)
+
+
+def pool(max_chars: int, max_refused: float) -> Suite:
+    """The suite `pool`, over what `measured` gives, and for the whole table what `judged` adds."""
+    return Suite("pool", _text_rules(max_chars), _source_rules(max_refused))
+
+
+def gold(max_chars: int, max_refused: float, classes: Sequence[str]) -> Suite:
+    """The suite `gold`: as the pool's, and a label from the classes in every row."""
+    label = [
+        Rule("label is missing", "label", PRESENT),
+        Rule(OUTSIDE, "label", ONE_OF, {"value_set": list(classes)}),
+    ]
+    return Suite("gold", _text_rules(max_chars) + label, _source_rules(max_refused))
+
+
+def ledger(classes: Sequence[str]) -> Suite:
+    """The suite `ledger`, over what `measured_labels` gives."""
+    statuses = "status is none of " + ", ".join(STATUSES)
+    twice = "annotation is there more than once"
+    return Suite(
+        "ledger",
+        [
+            Rule("id was never asked", "id: known", ONE_OF, {"value_set": [True]}),
+            Rule(statuses, "status", ONE_OF, {"value_set": list(STATUSES)}),
+            Rule("round is below 0", "round", BETWEEN, {"min_value": 0}),
+            Rule(OUTSIDE, "label: when labelled", ONE_OF, {"value_set": list(classes)}),
+            Rule("label without being labelled", "label: when not labelled", ABSENT),
+            Rule(twice, "annotation_id", UNIQUE, detail="annotation {value:.0f} is there more than once"),
+        ],
+    )
+
+
+def _text_rules(max_chars: int) -> list[Rule]:
+    length = "text: characters"
+    too_long = f"text has more than {max_chars} characters"
+    detail = f"text has {{value:.0f}} characters, at most {max_chars} allowed"
+    return [
+        Rule("text is missing", length, PRESENT),
+        Rule("text is blank", "text: that show", BETWEEN, {"min_value": 1}),
+        Rule("row is not UTF-8", "row: is UTF-8", ONE_OF, {"value_set": [True]}),
+        Rule("text has a NUL", "text: has NUL", ONE_OF, {"value_set": [False]}),
+        Rule(too_long, length, BETWEEN, {"max_value": max_chars}, detail),
+    ]
+
+
+def _source_rules(max_refused: float) -> list[Rule]:
+    mostly = round(1 - max_refused, 12)  # 1 - 0.2 must not ask for a hair more than 0.8
+    too_many = f"more than {max_refused:.0%} of the rows are refused"
+    return [
+        Rule(too_many, "row: refused", ONE_OF, {"value_set": [False], "mostly": mostly}),
+        Rule("no row is left", "row: used", SUM_BETWEEN, {"min_value": 1}),
+    ]
+
+
+def measured(rows: pd.DataFrame, classes: Sequence[str] | None = None) -> pd.DataFrame:
+    """Measures of each row (columns `text`, `source_id` and, with `classes`, `label`; cells str or None).
+
+    Under 20 bytes a row: those of a whole source can be kept for its verdict.
+    """
+    texts = [text if isinstance(text, str) else None for text in rows["text"]]
+    # Numbers as float64, missing as NaN: the only types that Great Expectations compares without a loop in Python.
+    frame = pd.DataFrame(
+        {
+            "text: characters": pd.Series([None if text is None else len(text) for text in texts], dtype="float64"),
+            "text: that show": pd.Series([None if text is None else _showing(text) for text in texts], dtype="float64"),
+            "text: has NUL": [text is not None and "\0" in text for text in texts],
+            "row: is UTF-8": [all(map(_decodes, cells)) for cells in rows.itertuples(index=False, name=None)],
+        }
+    )
+    if classes is not None:
+        frame["label"] = pd.Series([_closed(label, classes) for label in rows["label"]], dtype=object)
+    return frame
+
+
+def judged(measures: pd.DataFrame, refused: Collection[int], elsewhere: Collection[int]) -> pd.DataFrame:
+    """The measures with what was decided of each row, by position, for the rules of the whole table."""
+    frame = measures.reset_index(drop=True)
+    frame["row: refused"] = frame.index.isin(list(refused))
+    frame["row: used"] = (~frame.index.isin([*refused, *elsewhere])).astype("int8")
+    return frame
+
+
+def measured_labels(rows: pd.DataFrame, classes: Sequence[str], asked_ids: Collection[str]) -> pd.DataFrame:
+    """Measures of ledger rows (records.LABELS)."""
+    labelled = rows["status"].isin(["labelled"])
+    label = rows["label"].where(rows["label"].isin(classes), ANOTHER)
+    frame = pd.DataFrame(
+        {
+            "id: known": rows["id"].isin(list(asked_ids)),
+            "status": rows["status"].where(rows["status"].isin(STATUSES), ANOTHER),
+            "round": rows["round"],
+            "label: when labelled": label.where(labelled),
+            "label: when not labelled": label.where(~labelled & rows["label"].notna()),
+            "annotation_id": rows["annotation_id"],
+        }
+    )
+    return frame.reset_index(drop=True)
+
+
+def _showing(text: str) -> int:
+    """How much of the text is left when its ends are stripped of what does not show."""
+    return len(text.strip().strip(INVISIBLE))
+
+
+def _decodes(cell: str | None) -> bool:
+    """Whether the cell is proper Unicode: bytes that were no UTF-8 arrive as lone surrogates."""
+    if not isinstance(cell, str) or cell.isascii():
+        return True
+    try:
+        cell.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _closed(label: Any, classes: Sequence[str]) -> str | None:
+    """The label where it is one of the classes; None where it is missing or blank."""
+    if not isinstance(label, str) or not label.strip():
+        return None
+    return label if label in classes else ANOTHER
