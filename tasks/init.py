@@ -25,7 +25,7 @@ def run(
     remote: str | None,
     columns: settings.Columns,
 ) -> Workspace:
-    """Make a workspace at `root`, which must be new or empty. What can be wrong is looked at before it is made.
+    """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first.
 
     classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None for a folder beside root.
     """

@@ -26,11 +26,9 @@ FROM, TO = "label", "text"  # names of the control and of what it labels, in inf
 PAGE = 1000
 IDS_A_REQUEST = 200  # keeps the address of an export short
 HIDDEN = [  # columns of the data manager that would push the text out of sight
-    f"tasks:{name}"
-    for name in (
-        "inner_id annotations_ids predictions_model_versions file_upload storage_filename created_at updated_at "
-        "updated_by avg_lead_time draft_exists total_predictions data.item data.round"
-    ).split()
+    *("tasks:inner_id", "tasks:annotations_ids", "tasks:predictions_model_versions", "tasks:total_predictions"),
+    *("tasks:file_upload", "tasks:storage_filename", "tasks:created_at", "tasks:updated_at", "tasks:updated_by"),
+    *("tasks:avg_lead_time", "tasks:draft_exists", "tasks:data.item", "tasks:data.round"),
 ]
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
