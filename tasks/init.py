@@ -13,7 +13,7 @@ from tasks.services import dvc
 from tasks.workspace import Workspace
 
 SCRATCH = ".*.part\n"  # what a killed write leaves behind, see workspace.atomic
-IGNORED = ".labelwise/\ndvc_plots/\n"
+IGNORED = ".labelwise/\ndvc_plots/\n" + SCRATCH
 
 
 def run(
@@ -27,7 +27,7 @@ def run(
 ) -> Workspace:
     """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first.
 
-    classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None for a folder beside root.
+    classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None: a folder beside root.
     """
     root = root.resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):

@@ -38,7 +38,8 @@ class Encoder:
                 got=str(error).splitlines()[0][:160],
                 fix="set embed.encoder in params.yaml",
             ) from None
-        self.max_tokens = min(max_tokens, self.model.config.max_position_embeddings)
+        # The tokenizer's limit too: RoBERTa and its kin have two positions more than they can use.
+        self.max_tokens = min(max_tokens, self.model.config.max_position_embeddings, self.tokenizer.model_max_length)
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda _done: None) -> NDArray[np.float32]:
         """(n,) texts -> (n, d) vectors of unit length. `progress` is told how many more texts are done."""

@@ -95,7 +95,8 @@ Left out: {Estimate(rounds[LEARNING].tolist()):.2f} s of learning (embed, train,
 
 - **{share:.2f} of the {GOAL_S:.0f} s allowed**: {verdict(share)}
 
-Imports come on top once a process. A schedule starts a process each time it looks; {STARTS} of these, and of each import:
+Imports come on top once a process. A schedule starts a process each time it looks; {STARTS} of these, and of each
+import:
 
 {table(starts)}
 
@@ -181,9 +182,6 @@ def watched(clock: Clock) -> Iterator[None]:
         learning = {stage: clock.timed(LEARNING, run) for stage, run in steps.REPRODUCIBLE.items()}
         stack.enter_context(patch.dict(steps.REPRODUCIBLE, learning))
         stack.enter_context(patch.object(steps.Steps, "_step", _step))
-        stack.enter_context(
-            patch.object(steps.Steps, "_artifact", clock_of(clock, "Prefect", steps.Steps, "_artifact"))
-        )
         stack.enter_context(patch.object(loop.loop, "fn", clock.timed("our own code and files", loop.loop.fn)))
         yield
 

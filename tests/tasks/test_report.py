@@ -155,7 +155,10 @@ def test_seconds_outlive_an_interruption_and_are_kept_by_round(workspace: Worksp
 # Pictures
 
 
-def test_pictures_bear_any_class_name(workspace: Workspace, tmp_path: Path) -> None:
+def test_pictures_bear_any_class_name(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[pd.DataFrame] = []
+    draw = report.confusion
+    monkeypatch.setattr(report, "confusion", lambda answers: shown.append(answers) or draw(answers))
     report.run(workspace)
     answers = pd.DataFrame({"id": HOSTILE, "actual": HOSTILE, "predicted": HOSTILE[1:] + HOSTILE[:1]})
     answers.to_csv(workspace.metrics / "predictions.csv", index=False)
@@ -166,6 +169,7 @@ def test_pictures_bear_any_class_name(workspace: Workspace, tmp_path: Path) -> N
 
     drawn = pictures(workspace, folder)
 
+    assert shown[0].actual.tolist() == HOSTILE  # a class called NA is a class
     assert [path.name for path in drawn] == ["learning_curve.png", "confusion.png", "calibration.png"]
     for path in drawn:
         assert path.read_bytes().startswith(b"\x89PNG")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.services.label_studio import Progress
@@ -46,6 +46,7 @@ def test_the_deadline_is_the_same_moment_in_every_time_zone() -> None:
 
 
 @given(percent=st.integers(1, 100), total=st.integers(1, 400))
+@example(percent=55, total=100)  # 0.55 * 100 is a little more than 55
 def test_a_quorum_in_percent_is_met_by_exactly_that_share(percent: int, total: int) -> None:
     settings = Wait(quorum=percent / 100)
     needed = next(n for n in range(total + 1) if 100 * n >= percent * total)
