@@ -149,7 +149,7 @@ def explained(error: ValidationError, name: str) -> SettingsError:
     if first["type"] == "extra_forbidden":
         known = _keys(first["loc"][:-1])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        fix = f"write `{near[0]}`, if that is meant" if near else "remove it"
+        fix = f"did you mean `{near[0]}`?" if near else "remove it"
         return SettingsError(f"{name}: unknown key `{key}`", expected="one of " + ", ".join(known), fix=fix)
     if first["type"] == "missing":
         return SettingsError(f"{name}: `{key}` is missing", fix="add it, or start from `labelwise init`")
