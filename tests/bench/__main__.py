@@ -36,7 +36,10 @@ def main(names: list[str]) -> None:
             before, started = load(), time.perf_counter()
             section = BENCHES[name](folder)
             took = time.perf_counter() - started
-            section += f"\nTook {took:.0f} s. Before it: {before}; after it: {load()}.\n"
+            section += (
+                f"\nTook {took:.0f} s. Load, our servers and all other work on the machine included: "
+                + f"before {before}, after {load()}.\n"
+            )
             print(section, flush=True)
             sections.append(section)
     if len(sections) == len(BENCHES):

@@ -69,7 +69,7 @@ def machine() -> str:
 
 def load() -> str:
     """How busy the machine is, servers and other people's work included."""
-    return f"{os.getloadavg()[0]:.1f} processes wanted {os.cpu_count()} cores over the last minute"
+    return f"{os.getloadavg()[0]:.1f} for {os.cpu_count()} cores"
 
 
 def _processor() -> str:
