@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -49,6 +50,11 @@ class Steps:
         self.versions = versions
         self.run_id = ""
 
+    @cached_property
+    def project(self) -> label_studio.LabelStudioProject:
+        """The workspace's project in Label Studio, looked up once a run."""
+        return push.open_project(self.workspace.settings)
+
     # Where we stand
 
     @property
@@ -59,7 +65,7 @@ class Steps:
     def check(self, unfinished: bool) -> None:
         """Stop before anything is touched when settings are wrong, a server is down or files were changed by others."""
         settings = self.workspace.settings
-        push.open_project(settings).found  # noqa: B018  (asks Label Studio)
+        self.project.found  # noqa: B018  (asks Label Studio)
         Tracking(promote.experiment(settings))
         if unfinished:
             self.say("check", "the last run did not end; going on from where it was")
@@ -143,7 +149,9 @@ class Steps:
     def push(self) -> None:
         """The batch, to the reviewers."""
         line = self._step(
-            "push", lambda: push.run(self.workspace, report.news(report.curve(self.workspace))), outside=True
+            "push",
+            lambda: push.run(self.workspace, self.project, report.news(report.curve(self.workspace))),
+            outside=True,
         )
         self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], link_text="the open batch")
 
@@ -153,8 +161,7 @@ class Steps:
         asked_at = datetime.fromisoformat(self.versions.git("log", "-1", "--format=%cI", snapshot.tag(self.round)))
 
         def do() -> wait.Answers:
-            project = push.open_project(settings)
-            project.number  # noqa: B018  (says so when the project has been deleted)
+            self.project.number  # noqa: B018  (says so when the project has been deleted)
             shown = self._progress_artifact()
             columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
             with Progress(*columns, console=console, transient=True) as progress:
@@ -164,7 +171,7 @@ class Steps:
                     progress.update(bar, completed=seen.answered, total=seen.total)
                     shown(100 * seen.answered / max(seen.total, 1))
 
-                return wait.wait(project, self.round + 1, settings.wait, asked_at, max_wait, tell)
+                return wait.wait(self.project, self.round + 1, settings.wait, asked_at, max_wait, tell)
 
         return self._step("wait", do, outside=True)
 
@@ -174,14 +181,13 @@ class Steps:
 
     def late_labels(self) -> bool:
         """Take in what came late, when there is no batch to wait for; whether there was any."""
-        project = push.open_project(self.workspace.settings)
-        if snapshot.look(self.workspace, project).rows.empty:
+        if snapshot.look(self.workspace, self.project).rows.empty:
             return False
         self.snapshot_labels()
         return True
 
     def _save_labels(self) -> str:
-        return snapshot.run_labels(self.workspace, self.versions, push.open_project(self.workspace.settings))
+        return snapshot.run_labels(self.workspace, self.versions, self.project)
 
     # How a stage is run and shown
 

@@ -28,19 +28,22 @@ def tasks(
     return made
 
 
-def push(project: LabelStudioProject, wanted: list[dict[str, Any]], round_number: int) -> int:
+def push(project: LabelStudioProject, wanted: list[dict[str, Any]], round_number: int, **settings: Any) -> int:
     """Import the tasks that the round lacks; returns how many. Doubles without an answer are removed.
 
-    The count after the import catches a request of ours that was cut off but went through all the same.
+    `settings` of the project are set before the import, so that a push that is cut off leaves none of them undone. The
+    count after it catches a request of ours that was cut off but went through all the same.
     """
     there: set[str] = set()
     if project.count(round_number):
         there = set(_without_doubles(project, round_number).id)
     missing = [task for task in wanted if task["data"]["item"] not in there]
     if missing:
+        if settings:
+            project.update(**settings)
         project.add(missing)
-    if project.count(round_number) != len(wanted):
-        _without_doubles(project, round_number)
+        if project.count(round_number) != len(wanted):
+            _without_doubles(project, round_number)
     return len(missing)
 
 
@@ -64,17 +67,15 @@ def open_project(settings: Settings) -> LabelStudioProject:
     return LabelStudioProject(settings.project.name, settings.project.id)
 
 
-def run(workspace: Workspace, news: str = "") -> str:
+def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     """Bring data/batch.parquet to Label Studio; `news` is what the reviewers are told. Returns a line for people."""
     settings = workspace.settings
     number = ledger.current_round(workspace.labels) + 1
     batch = pd.read_parquet(workspace.batch)
-    project = open_project(settings)
     if project.found is None and number == 1:
         project.create(settings.classes, settings.push.show_prediction)
     wanted = tasks(batch, read_texts(workspace, batch.id), number, settings.push.show_prediction)
-    pushed = push(project, wanted, number)
-    if pushed:
-        version = f"round-{number - 1:04d}" if any("predictions" in task for task in wanted) else ""
-        project.update(label_config=interface(settings.classes), model_version=version, description=news)
+    version = f"round-{number - 1:04d}" if any("predictions" in task for task in wanted) else ""
+    shown = {"label_config": interface(settings.classes), "model_version": version, "description": news}
+    pushed = push(project, wanted, number, **shown)
     return f"{pushed} tasks new, {len(wanted)} in round {number}: {project.tab(number)}"

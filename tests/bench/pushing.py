@@ -76,7 +76,7 @@ def _timed(root: Path, name: str) -> float:
     ways: dict[str, Callable[[], Any]] = {
         BARE: lambda: project.client.projects.import_tasks(project.number, request=wanted),
         PUSH: lambda: push.push(project, wanted, 2),
-        STAGE: lambda: push.run(workspace, "news for the reviewers"),
+        STAGE: lambda: push.run(workspace, project, "news for the reviewers"),
     }
     started = time.perf_counter()
     ways[name]()

@@ -138,10 +138,10 @@ def test_pushing_twice_changes_nothing_and_a_cut_push_is_completed(make: Make) -
     play(workspace)
     project = push.open_project(workspace.settings)
     first = project.tasks(1)
-    push.run(workspace)
+    push.run(workspace, project, "")
     assert project.tasks(1).equals(first)
     project.remove(first.task_id[:5].tolist())
-    push.run(workspace)
+    push.run(workspace, project, "")
     assert sorted(project.tasks(1).id) == sorted(first.id)
 
 
