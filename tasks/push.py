@@ -28,19 +28,16 @@ def tasks(
     return made
 
 
-def push(project: LabelStudioProject, wanted: list[dict[str, Any]], round_number: int, **settings: Any) -> int:
+def push(project: LabelStudioProject, wanted: list[dict[str, Any]], round_number: int) -> int:
     """Import the tasks that the round lacks; returns how many. Doubles without an answer are removed.
 
-    `settings` of the project are set before the import, so that a push that is cut off leaves none of them undone. The
-    count after it catches a request of ours that was cut off but went through all the same.
+    The count after the import catches a request of ours that was cut off but went through all the same.
     """
     there: set[str] = set()
     if project.count(round_number):
         there = set(_without_doubles(project, round_number).id)
     missing = [task for task in wanted if task["data"]["item"] not in there]
     if missing:
-        if settings:
-            project.update(**settings)
         project.add(missing)
         if project.count(round_number) != len(wanted):
             _without_doubles(project, round_number)
@@ -76,6 +73,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         project.create(settings.classes, settings.push.show_prediction)
     wanted = tasks(batch, read_texts(workspace, batch.id), number, settings.push.show_prediction)
     version = f"round-{number - 1:04d}" if any("predictions" in task for task in wanted) else ""
-    shown = {"label_config": interface(settings.classes), "model_version": version, "description": news}
-    pushed = push(project, wanted, number, **shown)
+    pushed = push(project, wanted, number)
+    # Each time, so that a push that was cut off leaves nothing undone; a version must have predictions to be shown.
+    project.update(label_config=interface(settings.classes), model_version=version, description=news)
     return f"{pushed} tasks new, {len(wanted)} in round {number}: {project.tab(number)}"
