@@ -1,6 +1,5 @@
 """The `labelwise` command. Heavy libraries are imported where they are needed: `--help` must not take seconds."""
 
-import errno
 import os
 import sys
 from pathlib import Path
@@ -27,10 +26,9 @@ def main() -> None:
     except LabelwiseError as error:
         _end(str(error), error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
-            raise
+        # The machine said no: disk full, no rights, a file where a folder should be.
         where = f" ({error.filename})" if error.filename else ""
-        _end(f"cannot write{where}: {error.strerror}. To mend it: make room or mend the rights, then run it again", 6)
+        _end(f"{error.strerror or type(error).__name__}{where}. To mend it: make room or mend it, then run it again", 6)
 
 
 def _end(line: str, code: int) -> None:

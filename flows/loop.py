@@ -20,15 +20,17 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
     `max_wait=0` does all that can be done now and ends well: what a schedule calls. Returns why it ended.
     """
     here = Workspace.open(workspace)
-    with claimed(here) as unfinished:
+    with claimed(here) as claim:
         steps = Steps(here, Versions(here.root))
-        steps.check(unfinished)
+        steps.check(claim.unfinished)
+        claim.begin()
         for played in count():
             if not steps.learned():
                 learn(steps)
             if steps.nothing_to_ask():
-                if not steps.late_labels():
+                if not steps.anything_new():
                     return "the pool is empty: nothing is left to ask"
+                steps.snapshot_labels()
                 continue
             steps.push()
             if played == rounds:

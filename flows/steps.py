@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tasks import embed, evaluate, promote, pull, push, report, score, select, snapshot, train, wait
 from tasks.errors import ServiceDown
+from tasks.items import stored
 from tasks.labels import ledger
 from tasks.services import label_studio
 from tasks.services.dvc import Versions
@@ -67,6 +68,9 @@ class Steps:
         settings = self.workspace.settings
         self.project.found  # noqa: B018  (asks Label Studio)
         Tracking(promote.experiment(settings))
+        stored.refuse_missing(self.workspace)
+        self.versions.refuse_side_tracks()
+        self.versions.refuse_rewriting("data/labels", "data/pool")
         if unfinished:
             self.say("check", "the last run did not end; going on from where it was")
             snapshot.recover(self.workspace, self.versions)
@@ -160,6 +164,8 @@ class Steps:
         settings = self.workspace.settings
         asked_at = datetime.fromisoformat(self.versions.git("log", "-1", "--format=%cI", snapshot.tag(self.round)))
 
+        size = len(pd.read_parquet(self.workspace.batch))
+
         def do() -> wait.Answers:
             self.project.number  # noqa: B018  (says so when the project has been deleted)
             shown = self._progress_artifact()
@@ -171,7 +177,7 @@ class Steps:
                     progress.update(bar, completed=seen.answered, total=seen.total)
                     shown(100 * seen.answered / max(seen.total, 1))
 
-                return wait.wait(self.project, self.round + 1, settings.wait, asked_at, max_wait, tell)
+                return wait.wait(self.project, self.round + 1, size, settings.wait, asked_at, max_wait, tell)
 
         return self._step("wait", do, outside=True)
 
@@ -179,12 +185,12 @@ class Steps:
         """The answers, into the ledger, before anything else is done with them."""
         self._step("snapshot", self._save_labels, outside=True)
 
-    def late_labels(self) -> bool:
-        """Take in what came late, when there is no batch to wait for; whether there was any."""
-        if snapshot.look(self.workspace, self.project).rows.empty:
-            return False
-        self.snapshot_labels()
-        return True
+    def anything_new(self) -> bool:
+        """Whether there is reason for another round when nothing was left to ask: late answers, or new items."""
+        if not snapshot.look(self.workspace, self.project).rows.empty:
+            return True
+        self.pull()
+        return stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
 
     def _save_labels(self) -> str:
         return snapshot.run_labels(self.workspace, self.versions, self.project)

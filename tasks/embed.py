@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from tasks import stage
 from tasks.errors import WorkspaceError
+from tasks.items import stored
 from tasks.learners.encoder import Encoder
 from tasks.settings import Embed
 from tasks.workspace import Workspace, atomic, write_json
@@ -62,7 +63,7 @@ class Vectors:
 
 def pool_vectors(workspace: Workspace) -> Vectors:
     """The vectors that this stage wrote."""
-    shards = pool_shards(workspace)
+    shards = stored.shards(workspace)
     ids = pd.Index(np.concatenate([pq.read_table(path, columns=["id"])["id"].to_numpy() for path in shards]))
     return Vectors(ids, [np.load(_vectors_of(workspace, path), mmap_mode="r") for path in shards])
 
@@ -73,15 +74,10 @@ def gold_vectors(workspace: Workspace) -> NDArray[np.float32]:
     return vectors.astype(np.float32)
 
 
-def pool_shards(workspace: Workspace) -> list[Path]:
-    """The pool's files, oldest first."""
-    return sorted(workspace.pool.glob("shard-*.parquet"))
-
-
 def run(workspace: Workspace) -> str:
     """Encode the shards that have no vectors yet, or whose text or encoder has changed. Returns a line for people."""
     settings = workspace.settings.embed
-    tables = [workspace.gold, *pool_shards(workspace)]
+    tables = [workspace.gold, *stored.shards(workspace)]
     stale = [table for table in tables if not _fresh(workspace, table, settings)]
     rows = sum(pq.read_metadata(table).num_rows for table in stale)
     if not stale:

@@ -37,7 +37,7 @@ def run(
     changes = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
-        "classes": classes or classes_of(gold, columns),
+        "classes": classes_for(gold, columns, classes),
         "pull.pool": located(pool),
         "pull.gold": located(gold),
         **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
@@ -47,7 +47,7 @@ def run(
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
-        _fill(root, changes, remote or f"{root}.remote")
+        _fill(root, changes, located(remote) if remote else f"{root}.remote")
     except BaseException:
         shutil.rmtree(root)
         if not made:
@@ -74,12 +74,23 @@ def located(source: str) -> str:
     return source if "://" in source else str(Path(source).expanduser().absolute())
 
 
-def classes_of(gold: str, columns: settings.Columns) -> list[str]:
-    """The labels that occur in the gold set, sorted."""
+def classes_for(gold: str, columns: settings.Columns, given: list[str] | None) -> list[str]:
+    """The classes: those given, else the labels that occur in the gold set, sorted. InputError when they do not fit."""
+    wanted = [columns.text, columns.label, *([columns.id] if columns.id else [])]
     found: set[str] = set()
-    for chunk in sources.chunks(gold, [columns.label]):
-        found |= {str(label) for label in chunk[columns.label].dropna() if str(label).strip()}
-    return sorted(found)
+    for chunk in sources.chunks(gold, wanted):
+        found |= {label.strip() for label in chunk[columns.label] if label and label.strip()}
+    if strangers := sorted(found - set(given or found)):
+        expected = "one of " + ", ".join(given or [])
+        raise InputError(f"{gold}: labels outside the classes", expected=expected, got=", ".join(strangers[:5]))
+    if not found or len(given or found) < 2:
+        raise InputError(
+            f"{gold}: too few labels",
+            expected="gold rows, and two classes at least",
+            got=", ".join(sorted(found)) or "no labelled row",
+            fix="give labelled rows; name classes without a gold row by --labels a,b,c",
+        )
+    return given or sorted(found)
 
 
 def _title(root: Path) -> str:

@@ -19,16 +19,16 @@ from tasks.workspace import Workspace
 LIBRARIES = ("labelwise", "torch", "transformers", "scikit-learn", "numpy", "pandas", "dvc", "mlflow", "prefect")
 
 
-def passes(accuracy: float, champion: Champion | None, tolerance: float) -> tuple[bool, str]:
-    """Whether a model of this gold accuracy replaces the champion, and why."""
+def passes(accuracy: float, gold: str, champion: Champion | None, tolerance: float) -> tuple[bool, str]:
+    """Whether a model of this accuracy on this gold set (DVC's hash) replaces the champion, and why."""
     if champion is None:
         return True, "the first model"
-    bar = champion.metrics["accuracy"] - tolerance
-    verdict = "not worse than" if accuracy >= bar else "worse than"
-    reason = (
-        f"gold accuracy {accuracy:.4f} is {verdict} version {champion.version}'s {champion.metrics['accuracy']:.4f}"
-    )
-    return accuracy >= bar, reason + (f" less {tolerance}" if tolerance else "")
+    if champion.accuracy is None or champion.gold != gold:
+        return True, f"version {champion.version} was measured on another gold set, so the newer model is taken"
+    passed = accuracy >= champion.accuracy - tolerance
+    verdict = "not worse than" if passed else "worse than"
+    reason = f"gold accuracy {accuracy:.4f} is {verdict} version {champion.version}'s {champion.accuracy:.4f}"
+    return passed, reason + (f" less {tolerance}" if tolerance else "")
 
 
 def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> tuple[str, str]:
@@ -42,7 +42,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         facts = facts_of(workspace, versions, metrics, seconds)
         run_id, version = tracking.record(facts, bundle(workspace, Path(scratch) / "classifier"))
     champion = tracking.champion()
-    promoted, reason = passes(metrics["accuracy"], champion, settings.promote.tolerance)
+    promoted, reason = passes(metrics["accuracy"], versions.hashes()["gold"], champion, settings.promote.tolerance)
     if promoted:
         tracking.crown(version)
     tracking.note(version, promoted=str(promoted).lower(), reason=reason)
@@ -66,6 +66,7 @@ def facts_of(
             "labelwise.workspace": settings.project.id,
             "labelwise.round": str(number),
             "labelwise.tag": tag(number),
+            "labelwise.inputs": versions.inputs(),
             "mlflow.source.git.commit": versions.head,
             "seed": str(settings.seed),
             "python": platform.python_version(),

@@ -156,6 +156,8 @@ def _rows(source: str, columns: Columns, *, labelled: bool) -> Iterator[pd.DataF
     named = {ours: column for ours, column in theirs.items() if column}
     for chunk in sources.chunks(source, list(named.values())):
         rows = pd.DataFrame({ours: chunk[column] for ours, column in named.items()})
+        if labelled:
+            rows["label"] = [each.strip() if each else None for each in rows["label"]]
         given = rows.get("source_id", [None] * len(rows))
         rows["source_id"] = pd.Series([each if each and each.strip() else None for each in given], dtype=object)
         yield rows

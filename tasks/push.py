@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.dataset as ds
 
-from tasks.embed import pool_shards
+from tasks.items import stored
 from tasks.labels import ledger
 from tasks.services.label_studio import LabelStudioProject, choice, interface
 from tasks.settings import Settings
@@ -54,7 +54,7 @@ def _without_doubles(project: LabelStudioProject, round_number: int) -> pd.DataF
 
 def read_texts(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
     """The texts of these items, by id; the rest of the pool stays on disk."""
-    pool = ds.dataset(pool_shards(workspace), format="parquet")
+    pool = ds.dataset(stored.shards(workspace), format="parquet")
     found = pool.to_table(columns=["id", "text"], filter=ds.field("id").isin(ids.tolist())).to_pydict()
     return dict(zip(found["id"], found["text"], strict=True))
 

@@ -42,7 +42,7 @@ LABELS = Table(
     {
         "id": "string",
         "label": "string",  # null unless status is `labelled`
-        "status": "string",  # labelled, skipped, unanswered
+        "status": "string",  # labelled, skipped, refused, unanswered
         "annotator": "string",
         "round": "int64",  # in which it was asked, which may be before the round it arrived in
         "origin": "string",  # asked, imported, weak, escalated

@@ -31,13 +31,15 @@ class Manner:
     seed: int = 0
 
 
-def read_answers(path: Path, columns: Columns) -> dict[str, str]:
-    """Labels by item id."""
+def read_answers(path: Path, columns: Columns, classes: list[str]) -> dict[str, str]:
+    """Labels by item id. InputError when a label is no class."""
     answers: dict[str, str] = {}
     for chunk in sources.chunks(str(path), [columns.text, columns.label]):
-        answers |= {
-            content_id(text): label for text, label in chunk[[columns.text, columns.label]].itertuples(index=False)
-        }
+        rows = chunk[[columns.text, columns.label]].dropna()
+        answers |= {content_id(text): label.strip() for text, label in rows.itertuples(index=False)}
+    if strangers := sorted(set(answers.values()) - set(classes)):
+        got = ", ".join(map(repr, strangers[:5]))
+        raise InputError(f"{path}: labels outside the classes", expected="one of " + ", ".join(classes), got=got)
     return answers
 
 
@@ -51,7 +53,7 @@ def given(item: str, truth: str, classes: list[str], manner: Manner) -> str:
 def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
     """Answer the open batch, then wait for the next, `batches` times in all."""
     settings = workspace.settings
-    answers = read_answers(path, settings.pull.columns)
+    answers = read_answers(path, settings.pull.columns, settings.classes)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
     left = manner.batches
     while left:
@@ -60,7 +62,10 @@ def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], 
             left -= 1
             tell(f"reviewers: {done} answers given")
         elif manner.batches == 1:
-            raise InputError("no task is open in this workspace", fix="`labelwise run --max-wait 0` asks a batch")
+            raise InputError(
+                f"no task is open whose text is in {path}",
+                fix="`labelwise run --max-wait 0` asks a batch; see that the file holds the pool's texts",
+            )
         else:
             time.sleep(LOOK_S)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from tasks.errors import SettingsError
@@ -23,8 +24,9 @@ class Section(BaseModel):
 
 
 class Project(Section):
-    name: str = Field(min_length=1, max_length=40)
-    id: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.-]+$")
+    # Label Studio takes titles of 50 characters: name, " · " and id.
+    name: str = Field(min_length=1, max_length=36)
+    id: str = Field(min_length=1, max_length=11, pattern=r"^[A-Za-z0-9_.-]+$")
 
 
 class Columns(Section):
@@ -137,9 +139,16 @@ def change(path: Path, changes: dict[str, Any]) -> None:
         section = content
         for part in sections:
             section = section[part]
-        section[key] = value
+        section[key] = _inline(value) if isinstance(value, list) else value
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
+
+
+def _inline(values: list[Any]) -> CommentedSeq:
+    """A list on one line, [a, b], so that the comment behind it stays behind it."""
+    sequence = CommentedSeq(values)
+    sequence.fa.set_flow_style()
+    return sequence
 
 
 def explained(error: ValidationError, name: str) -> SettingsError:

@@ -2,7 +2,7 @@
 model, metrics and the next batch follow, under a tag of their own."""
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from tasks.labels import ledger
 from tasks.records import LABELS
 from tasks.services.dvc import Versions
-from tasks.services.expectations import check_labels
+from tasks.services.expectations import Page, build_docs, check_labels
 from tasks.services.label_studio import LabelStudioProject, chosen
 from tasks.workspace import Workspace, write_parquet
 
@@ -27,6 +27,7 @@ class Collected:
 
     rows: pd.DataFrame
     refused: pd.DataFrame
+    page: Page
 
 
 def collect(exported: list[dict[str, Any]], asked: pd.DataFrame, known: set[int]) -> pd.DataFrame:
@@ -40,6 +41,7 @@ def collect(exported: list[dict[str, Any]], asked: pd.DataFrame, known: set[int]
         [
             _row(annotation, of_task[task["id"]])
             for task in exported
+            if task["id"] in of_task
             for annotation in task["annotations"]
             if annotation["id"] not in known
         ]
@@ -47,13 +49,13 @@ def collect(exported: list[dict[str, Any]], asked: pd.DataFrame, known: set[int]
 
 
 def sift(rows: pd.DataFrame, classes: list[str], asked_ids: Iterable[str]) -> Collected:
-    """The rows that pass the ledger's suite, and those that do not with the first rule that each breaks."""
-    refusals = check_labels(rows, classes, set(asked_ids)).refusals if len(rows) else {}
+    """Rows for the ledger; those that break a rule of its suite say `refused`, and are given with their reason too."""
+    checked = check_labels(rows, classes, set(asked_ids))
+    refusals = checked.refusals
     bad = rows.index.isin(list(refusals))
-    return Collected(
-        rows[~bad].reset_index(drop=True),
-        rows[bad].assign(reason=[refusals[position].reason for position in rows.index[bad]]),
-    )
+    refused = rows[bad].assign(reason=[refusals[position].reason for position in rows.index[bad]])
+    known = rows.assign(label=rows.label.mask(bad), status=rows.status.mask(bad, "refused"))
+    return Collected(known, refused, checked.page)
 
 
 def unanswered(asked: pd.DataFrame, collected: pd.DataFrame) -> pd.DataFrame:
@@ -67,6 +69,7 @@ def run_labels(workspace: Workspace, versions: Versions, project: LabelStudioPro
     number = ledger.current_round(workspace.labels) + 1
     collected = look(workspace, project)
     _set_aside(workspace, number, collected)
+    build_docs(workspace.scraps / "data_docs", [collected.page])
     ledger.append(workspace.labels, number, collected.rows)
     return save_labels(workspace, versions)
 
@@ -86,7 +89,7 @@ def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
     silent = unanswered(asked, collected.rows)
     if silent.empty:
         return collected
-    return Collected(pd.concat([collected.rows, silent], ignore_index=True), collected.refused)
+    return replace(collected, rows=pd.concat([collected.rows, silent], ignore_index=True))
 
 
 def save_labels(workspace: Workspace, versions: Versions) -> str:
@@ -94,7 +97,7 @@ def save_labels(workspace: Workspace, versions: Versions) -> str:
     number = ledger.current_round(workspace.labels)
     counts = pd.read_parquet(ledger.shard(workspace.labels, number)).status.value_counts()
     parts = [f"{counts.get('labelled', 0)} labels"]
-    parts += [f"{counts[word]} {word}" for word in ("skipped", "unanswered") if word in counts]
+    parts += [f"{counts[word]} {word}" for word in ("skipped", "refused", "unanswered") if word in counts]
     versions.add()
     versions.save(f"round {number}: {', '.join(parts)}")
     versions.push()
@@ -146,8 +149,8 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def _set_aside(workspace: Workspace, number: int, collected: Collected) -> None:
     """Keep, with a reason, the answers that do not count and the items skipped too often."""
     rows = pd.concat([ledger.read(workspace.labels), collected.rows], ignore_index=True)
-    newly = rows[rows.id.isin(ledger.skipped_too_often(rows)) & rows.id.isin(collected.rows.id)]
-    skipped = newly.drop_duplicates("id", keep="last").assign(reason="skipped twice by reviewers")
-    kept = pd.concat([skipped, collected.refused])
+    newly = rows[rows.id.isin(ledger.set_aside(rows)) & rows.id.isin(collected.rows.id)]
+    dropped = newly.drop_duplicates("id", keep="last").assign(reason="asked twice and came to nothing")
+    kept = pd.concat([dropped, collected.refused])
     if len(kept):
         write_parquet(workspace.quarantine / f"labels-{number:04d}.parquet", kept)

@@ -72,6 +72,8 @@ def _state(workspace: Workspace, number: int, learned: bool, asked: int | None, 
         return "new" if number == 0 and not workspace.batch.exists() else "interrupted"
     if pd.read_parquet(workspace.batch).empty:
         return "finished"
+    if asked == 0:
+        return "interrupted"  # before the push
     return "answered" if asked and asked == answered else "waiting"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tasks.errors import ServiceError
 from tasks.services.label_studio import LabelStudioProject, Progress
 from tasks.settings import Wait
 
@@ -37,6 +38,7 @@ def complete(progress: Progress, settings: Wait, asked_at: datetime, now: dateti
 def wait(
     project: LabelStudioProject,
     round_number: int,
+    size: int,
     settings: Wait,
     asked_at: datetime,
     max_wait: float | None,
@@ -44,7 +46,8 @@ def wait(
 ) -> Answers:
     """Look until the batch is complete, or for `max_wait` seconds (None: for ever; 0: one look).
 
-    `tell` is called after each look. asked_at: when the batch was committed, with its time zone.
+    `tell` is called after each look. size: of the batch. asked_at: when it was committed, with its time zone.
+    ServiceError when tasks of the batch are gone.
     """
     pause, longest = settings.poll_seconds
     first_pause = pause
@@ -53,6 +56,11 @@ def wait(
     while True:
         progress = project.progress(round_number)
         tell(progress)
+        if progress.total < size:
+            raise ServiceError(
+                f"{size - progress.total} of the {size} tasks of round {round_number} are gone from Label Studio",
+                fix="run the loop again: it asks them anew",
+            )
         done = complete(progress, settings, asked_at, datetime.now(asked_at.tzinfo))
         if done or (end is not None and time.monotonic() >= end):
             return Answers(progress.total, progress.answered, done)

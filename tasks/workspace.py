@@ -128,11 +128,32 @@ def atomic(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
-@contextmanager
-def claimed(workspace: Workspace) -> Iterator[bool]:
-    """Hold the workspace for one loop; yields whether the last holder left its work unfinished (it died, or failed).
+class Claim:
+    """What the holder of a workspace knows and says of its work, for the next one to know."""
 
-    WorkspaceBusy says who holds it. The kernel frees the lock of a dead process; what it was doing is in `loop.json`.
+    def __init__(self, note: Path) -> None:
+        self._note = note
+        self.unfinished = not _read_note(note).get("finished", True)
+        self._tell(finished=not self.unfinished)
+
+    def begin(self) -> None:
+        """From here on files are changed: whoever comes after a death finds the work unfinished."""
+        self._tell(finished=False)
+
+    def end(self) -> None:
+        """All is in order."""
+        self._tell(finished=True)
+
+    def _tell(self, finished: bool) -> None:
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "finished": finished}
+        write_json(self._note, holder)
+
+
+@contextmanager
+def claimed(workspace: Workspace) -> Iterator[Claim]:
+    """Hold the workspace for one loop. It says whether the last holder's work is unfinished (it died, or failed).
+
+    WorkspaceBusy says who holds it. The kernel frees the lock of a dead process; that it was at work is in `loop.json`.
     """
     workspace.scraps.mkdir(exist_ok=True)
     note = workspace.scraps / "loop.json"
@@ -147,11 +168,9 @@ def claimed(workspace: Workspace) -> Iterator[bool]:
             fix="let it end; this run had nothing to do",
         ) from None
     try:
-        before = _read_note(note)
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "finished": False}
-        write_json(note, holder)
-        yield not before.get("finished", True)
-        write_json(note, holder | {"finished": True})
+        claim = Claim(note)
+        yield claim
+        claim.end()
     finally:
         lock.release()
 

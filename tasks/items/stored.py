@@ -17,10 +17,15 @@ from tasks.workspace import Workspace
 
 def refuse_missing(workspace: Workspace) -> None:
     """WorkspaceError in a fresh clone before `dvc pull`: a pull would take all items for new and lose their history."""
-    for folder in (workspace.pool, workspace.gold.parent, workspace.quarantine):
+    for folder in (workspace.pool, workspace.gold.parent, workspace.labels, workspace.quarantine):
         if folder.with_name(f"{folder.name}.dvc").exists() and not folder.exists():
             name = folder.relative_to(workspace.root)
             raise WorkspaceError(f"{name} is missing", expected=f"what {name}.dvc names", fix="`dvc pull`")
+
+
+def items(workspace: Workspace) -> int:
+    """How many items the pool has."""
+    return sum(pq.read_metadata(shard).num_rows for shard in shards(workspace))
 
 
 def gold(workspace: Workspace) -> pd.DataFrame:
@@ -60,7 +65,7 @@ def refused(workspace: Workspace, source: str) -> Ids:
 
 
 def shards(workspace: Workspace) -> list[Path]:
-    """The files of the pool."""
+    """The files of the pool, oldest first."""
     return sorted(workspace.pool.glob("shard-*.parquet"))
 
 

@@ -13,7 +13,8 @@ from tasks.errors import WorkspaceError
 from tasks.records import LABELS
 from tasks.workspace import write_parquet
 
-SKIPS_ALLOWED = 1  # an item skipped more often is set aside
+RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that cannot count) and be asked again
+NOTHING = ("skipped", "refused")
 
 _SHARD = re.compile(r"round-(\d{4,})\.parquet")
 
@@ -59,10 +60,10 @@ def effective(ledger: pd.DataFrame) -> pd.DataFrame:
     return latest[["id", "label"]].sort_values("id").reset_index(drop=True)
 
 
-def skipped_too_often(ledger: pd.DataFrame) -> pd.Index:
-    """Ids that reviewers skipped more than `SKIPS_ALLOWED` times."""
-    skips = ledger[ledger.status == "skipped"].groupby("id").size()
-    return pd.Index(skips.index[skips > SKIPS_ALLOWED])
+def set_aside(ledger: pd.DataFrame) -> pd.Index:
+    """Ids that came to nothing more than `RETURNS` times. Two people who skip one task count once."""
+    asks = ledger[ledger.status.isin(NOTHING)].groupby("id").task_id.nunique()
+    return pd.Index(asks.index[asks > RETURNS])
 
 
 def closed(ledger: pd.DataFrame) -> pd.Index:
@@ -70,7 +71,7 @@ def closed(ledger: pd.DataFrame) -> pd.Index:
     labelled = ledger.id[ledger.status == "labelled"]
     last = ledger.drop_duplicates("id", keep="last")
     still_open = last.id[(last.status == "unanswered") & last.task_id.notna()]  # a task that is gone asks nobody
-    return pd.Index(pd.concat([labelled, still_open])).union(skipped_too_often(ledger)).unique()
+    return pd.Index(pd.concat([labelled, still_open])).union(set_aside(ledger)).unique()
 
 
 def awaited(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 DVC runs in this process (a command of its own costs 1.2-2 s each time); git is its command line.
 """
 
+import hashlib
 import logging
 import os
 import subprocess
@@ -44,8 +45,8 @@ class Versions:
         return self.git("rev-parse", "HEAD") if self.git("rev-list", "-n", "1", "--all") else ""
 
     def tagged(self, tag: str) -> bool:
-        """Whether the tag exists."""
-        return bool(self.git("tag", "--list", tag))
+        """Whether the tag is in the history of what is checked out."""
+        return bool(self.head) and bool(self.git("tag", "--merged", "HEAD", "--list", tag))
 
     def message(self, revision: str) -> str:
         """The message of a commit."""
@@ -56,16 +57,48 @@ class Versions:
         paths = [path for path in [*OWNED, "params.yaml"] if (self.root / path).exists()]
         self.git("add", "--all", "--", *paths)
         if self.git("diff", "--cached", "--name-only", "--", *paths):
-            self.git(*self._identity(), "commit", "--quiet", "--message", message, "--", *paths)
+            self.git(*self._identity(), "commit", "--quiet", "--no-gpg-sign", "--message", message, "--", *paths)
         if tag and not self.tagged(tag):
-            self.git("tag", tag)
+            self.git("tag", "--no-sign", tag)
 
     def _identity(self) -> list[str]:
         """A name for commits on a machine where git has none."""
         known = subprocess.run(
-            ["git", "-C", str(self.root), "config", "user.email"], capture_output=True, check=False
-        ).stdout.strip()
-        return [] if known else ["-c", "user.name=Labelwise", "-c", "user.email=labelwise@localhost"]
+            ["git", "-C", str(self.root), "var", "GIT_COMMITTER_IDENT"],
+            capture_output=True,
+            env=_environment(),
+            check=False,
+        )
+        return ["-c", "user.name=Labelwise", "-c", "user.email=labelwise@localhost"] if known.returncode else []
+
+    def refuse_side_tracks(self) -> None:
+        """WorkspaceError when an older version is checked out: from there it would ask again what was answered."""
+        later = set(self.git("tag", "--list", "round-*").split())
+        later -= set(self.git("tag", "--merged", "HEAD", "--list", "round-*").split())
+        if later:
+            raise WorkspaceError(
+                f"{self.root} has an older version checked out",
+                expected=f"one that holds {max(later)}",
+                fix="`git checkout main && dvc checkout`; to look at a past round, use a clone and `dvc repro`",
+            )
+
+    def refuse_rewriting(self, *folders: str) -> None:
+        """WorkspaceError when committed files of folders that only grow were changed or are gone."""
+        with _dvc(self.root):
+            found = self.repo.diff("HEAD")
+        changed = [
+            str(entry["path"])
+            for kind in ("modified", "deleted", "renamed")
+            for entry in found.get(kind, [])
+            if str(entry["path"]).startswith(tuple(f"{folder}/" for folder in folders))
+            and not str(entry["path"]).endswith("/")
+        ]
+        if changed:
+            raise WorkspaceError(
+                f"{self.root}: committed data was changed or removed",
+                got=", ".join(changed[:5]),
+                fix="`dvc checkout " + " ".join(f"{folder}.dvc" for folder in folders) + "` brings it back",
+            )
 
     def refuse_strange_changes(self) -> None:
         """WorkspaceError when files that the loop owns were changed by somebody else since the last commit."""
@@ -125,6 +158,11 @@ class Versions:
                 fix="check the address in .dvc/config and your credentials, then run it again",
             ) from error
 
+    def inputs(self) -> str:
+        """A digest of params.yaml and dvc.lock: of all that a round's model and batch follow from."""
+        files = [self.root / name for name in ("params.yaml", "dvc.lock")]
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
     def hashes(self) -> dict[str, str]:
         """DVC's hash of each folder it tracks, by name: pool, gold, labels."""
         from ruamel.yaml import YAML
@@ -180,4 +218,6 @@ def _dvc(root: Path) -> Iterator[None]:
 def _environment() -> dict[str, str]:
     """git finds the programs of this environment, asks nobody for a password, and speaks English."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return os.environ | {"PATH": path, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # as a hook of another repository would set them
+    inherited = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    return inherited | {"PATH": path, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}

@@ -45,7 +45,7 @@ class LabelStudioProject:
     """The project of one workspace, found by its title, which ends in the workspace's id."""
 
     def __init__(self, name: str, workspace_id: str) -> None:
-        self.title = f"{name} · {workspace_id}"[:50]
+        self.title = f"{name} · {workspace_id}"  # at most 50 characters, by settings.Project
         where = addresses()
         self.url = where.label_studio_url.rstrip("/")
         with connected(self.url):
@@ -124,9 +124,11 @@ class LabelStudioProject:
         """These tasks with their annotations, as exported; those without any are left out, deleted ones too."""
         exported: list[dict[str, Any]] = []
         for start in range(0, len(task_ids), IDS_A_REQUEST):
-            wanted = [str(task_id) for task_id in task_ids[start : start + IDS_A_REQUEST]]
+            # The SDK's own `ids` is ignored by the server, which listens to `ids[]` and else exports everything.
+            wanted: Any = {"additional_query_parameters": {"ids[]": task_ids[start : start + IDS_A_REQUEST]}}
             with connected(self.url):
-                chunks = self.client.projects.exports.download_sync(self.number, export_type="JSON", ids=wanted)
+                ask = self.client.projects.exports.download_sync
+                chunks = ask(self.number, export_type="JSON", request_options=wanted)
                 exported += json.loads(b"".join(chunks))
         return exported
 
@@ -208,7 +210,7 @@ def connected(url: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise _refusal(url, error.status_code or 0, str(error.body)) from None
+        raise _refusal(url, error.status_code or 0, _said(error.body)) from None
     except httpx.HTTPStatusError as error:
         raise _refusal(url, error.response.status_code, error.response.text) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -217,6 +219,11 @@ def connected(url: str) -> Iterator[None]:
             got=str(error) or type(error).__name__,
             fix="`labelwise up`, or set LABEL_STUDIO_URL",
         ) from None
+
+
+def _said(body: Any) -> str:
+    """What matters in the answer to a bad request."""
+    return str(body.get("validation_errors") or body.get("detail") or body) if isinstance(body, dict) else str(body)
 
 
 def _refusal(url: str, status: int, body: str) -> ServiceError:

@@ -42,11 +42,11 @@ class RoundRun:
 
 @dataclass(frozen=True)
 class Champion:
-    """The registered version that passed the gate last, and the metrics of its run."""
+    """The registered version that passed the gate last, the metrics of its run, and DVC's hash of the gold set then."""
 
     version: str
-    run_id: str
-    metrics: dict[str, float]
+    accuracy: float | None
+    gold: str
 
 
 class Tracking:
@@ -58,8 +58,9 @@ class Tracking:
         self._answering()
         import mlflow
 
-        mlflow.set_tracking_uri(self.uri)
-        self.client = mlflow.MlflowClient(self.uri)
+        with _mlflow_errors():
+            mlflow.set_tracking_uri(self.uri)
+            self.client = mlflow.MlflowClient(self.uri)
 
     def _answering(self) -> None:
         """ServiceDown in a second, not after the client's retries, when nobody listens."""
@@ -85,7 +86,7 @@ class Tracking:
 
         with _mlflow_errors():
             mlflow.set_experiment(self.name)
-            found = self.find(run.number)
+            found = self.find(run.number, run.tags["labelwise.inputs"])
             with mlflow.start_run(run_id=found, run_name=f"round-{run.number:04d}", tags=run.tags) as active:
                 run_id = str(active.info.run_id)
                 self._log(run_id, run)
@@ -98,9 +99,9 @@ class Tracking:
             for file in files:
                 self.client.log_artifact(run_id, str(file))
 
-    def find(self, number: int) -> str | None:
-        """The id of the run of a round, whether it ended or was cut off."""
-        wanted = f"tags.`labelwise.round` = '{number}'"
+    def find(self, number: int, inputs: str) -> str | None:
+        """The id of the run of a round on just these inputs, whether it ended or was cut off."""
+        wanted = f"tags.`labelwise.round` = '{number}' and tags.`labelwise.inputs` = '{inputs}'"
         runs = self.client.search_runs([self._experiment()], wanted, max_results=1)
         return str(runs[0].info.run_id) if runs else None
 
@@ -115,8 +116,8 @@ class Tracking:
                 return None
             raise ServiceError("MLflow failed", got=str(error)[:200]) from error
         with _mlflow_errors():
-            metrics = self.client.get_run(str(version.run_id)).data.metrics
-        return Champion(str(version.version), str(version.run_id), metrics)
+            run = self.client.get_run(str(version.run_id)).data
+        return Champion(str(version.version), run.metrics.get("accuracy"), run.tags.get("dvc.gold", ""))
 
     def crown(self, version: str) -> None:
         """Move the alias `champion` to this version."""

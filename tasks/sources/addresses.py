@@ -16,7 +16,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from tasks.errors import InputError, LabelwiseError, ServiceError
 from tasks.sources.formats import ENDINGS
 
-CHECK = "check pull.pool and pull.gold in params.yaml"
+CHECK = "check the address"
 STAMPS = ("ino", "mtime", "created", "ETag", "LastModified", "etag", "last_modified", "updated", "Last-Modified")
 
 

@@ -67,7 +67,7 @@ def _timed(root: Path, name: str) -> float:
     from tasks import push, settings
     from tasks.workspace import Workspace
 
-    settings.change(root / "params.yaml", {"project.id": f"push-{time.time_ns()}"})
+    settings.change(root / "params.yaml", {"project.id": f"{time.time_ns():x}"[-10:]})
     workspace = Workspace.open(root)
     project = push.open_project(workspace.settings)
     project.create(workspace.settings.classes, True)
