@@ -28,7 +28,8 @@ def main() -> None:
     except OSError as error:
         # The machine said no: disk full, no rights, a file where a folder should be.
         where = f" ({error.filename})" if error.filename else ""
-        _end(f"{error.strerror or type(error).__name__}{where}. To mend it: make room or mend it, then run it again", 6)
+        said = error.strerror or " ".join(f"{type(error).__name__}: {error}".split())
+        _end(f"{said}{where}. To mend it: make room or mend it, then run it again", 6)
 
 
 def _end(line: str, code: int) -> None:

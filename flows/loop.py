@@ -1,7 +1,7 @@
 """The loop: learn from the labels there are, choose a batch, bring it to the reviewers, wait, keep what they say.
 
-It keeps no state of its own: what has been done is what git, DVC, Label Studio and MLflow say. A stage whose inputs are
-unchanged is skipped, a push finds what is there, a wait looks again; so to resume is to run again.
+What has been done is what git, DVC, Label Studio and MLflow say. A stage whose inputs are unchanged is skipped, a push
+finds what is there, a wait looks again; so to resume is to run again.
 """
 
 from itertools import count

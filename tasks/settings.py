@@ -4,6 +4,7 @@ Secrets are not settings: they come from the environment (see services/addresses
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from tasks.errors import SettingsError
 
@@ -145,10 +147,15 @@ def change(path: Path, changes: dict[str, Any]) -> None:
 
 
 def _inline(values: list[Any]) -> CommentedSeq:
-    """A list on one line, [a, b], so that the comment behind it stays behind it."""
-    sequence = CommentedSeq(values)
+    """A list on one line, [a, b], so that the comment behind it stays behind it. Of itself ruamel leaves `a:b` and `a?`
+    without quotes there, and cannot read them again."""
+    sequence = CommentedSeq([_quoted(value) if isinstance(value, str) else value for value in values])
     sequence.fa.set_flow_style()
     return sequence
+
+
+def _quoted(value: str) -> str:
+    return value if re.fullmatch(r"[\w -]+", value) else DoubleQuotedScalarString(value)
 
 
 def explained(error: ValidationError, name: str) -> SettingsError:

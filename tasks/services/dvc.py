@@ -86,13 +86,10 @@ class Versions:
         """WorkspaceError when committed files of folders that only grow were changed or are gone."""
         with _dvc(self.root):
             found = self.repo.diff("HEAD")
-        changed = [
-            str(entry["path"])
-            for kind in ("modified", "deleted", "renamed")
-            for entry in found.get(kind, [])
-            if str(entry["path"]).startswith(tuple(f"{folder}/" for folder in folders))
-            and not str(entry["path"]).endswith("/")
-        ]
+        entries = [entry["path"] for kind in ("modified", "deleted", "renamed") for entry in found.get(kind, [])]
+        before = [str(path["old"] if isinstance(path, dict) else path) for path in entries]
+        inside = tuple(f"{folder}/" for folder in folders)
+        changed = [path for path in before if path.startswith(inside) and not path.endswith("/")]
         if changed:
             raise WorkspaceError(
                 f"{self.root}: committed data was changed or removed",

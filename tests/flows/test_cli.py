@@ -58,7 +58,10 @@ def sources(tmp_path: Path) -> Path:
     folder.mkdir()
     for name, content in {
         "pool.csv": b"text,key\none,1\ntwo,2\n",
-        "gold.csv": b"text,label\nthree,no\nfour,yes\nfive,no\n",
+        "gold.csv": b"text,label,key\nthree,no,3\nfour,yes,4\nfive,no,5\n",
+        "spaced.csv": b"text,label\nthree, no\nfour,yes \nfive,no\nsix,  \nseven,\n",
+        "unlabelled.csv": b"text,label\nthree,\nfour,  \n",
+        "no_key.csv": b"text,label\nthree,no\nfour,yes\n",
         "one_class.csv": b"text,label\nthree,no\nfour,no\n",
         "header.csv": b"text,label\n",
         "empty.csv": b"",
@@ -134,6 +137,43 @@ def test_init_makes_a_workspace(labelwise: Labelwise, sources: Path, tmp_path: P
     versions.refuse_strange_changes()
 
 
+@pytest.mark.parametrize(
+    ("gold", "labels", "classes"),
+    [
+        ("spaced.csv", "", ["no", "yes"]),
+        ("spaced.csv", "yes, no ,maybe", ["yes", "no", "maybe"]),
+        ("one_class.csv", "yes,no", ["yes", "no"]),
+    ],
+)
+def test_classes_are_those_named_else_those_of_the_gold_set(
+    labelwise: Labelwise, sources: Path, tmp_path: Path, gold: str, labels: str, classes: list[str]
+) -> None:
+    root = tmp_path / "w"
+    said = labelwise("init", root, "--pool", sources / "pool.csv", "--gold", sources / gold, "--labels", labels)
+    assert said.code == 0
+    assert Workspace.open(root).settings.classes == classes
+
+
+def test_names_as_long_as_label_studio_takes_them(labelwise: Labelwise, sources: Path, tmp_path: Path) -> None:
+    root = tmp_path / ("folder" * 10)
+    assert labelwise("init", root, "--pool", sources / "pool.csv", "--gold", sources / "gold.csv").code == 0
+    project = Workspace.open(root).settings.project
+    assert project.name == root.name[:36]
+    assert len(project.id) <= 11
+
+
+def test_a_relative_remote_is_meant_from_where_one_stands(
+    labelwise: Labelwise, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = ["--pool", "sources/pool.csv", "--gold", "sources/gold.csv"]
+    assert labelwise("init", "deep/workspace", *here, "--remote", "store/data").code == 0
+    monkeypatch.chdir(sources)
+    Versions(tmp_path / "deep" / "workspace").push()
+    assert [path for path in (tmp_path / "store" / "data").rglob("*") if path.is_file()]
+    assert not list(sources.rglob("store"))
+
+
 def test_what_a_killed_write_leaves_is_in_no_version(made: Workspace) -> None:
     versions = Versions(made.root)
     before = versions.hashes()
@@ -155,23 +195,28 @@ BAD_SOURCES = {
     "an empty pool": (["empty.csv", "gold.csv"], "empty.csv"),
     "an empty gold set": (["pool.csv", "empty.csv"], "empty.csv"),
     "a pool without a row": (["header.csv", "gold.csv"], "header.csv"),
-    "a gold set without a row": (["pool.csv", "header.csv"], "`classes`"),
+    "a gold set without a row": (["pool.csv", "header.csv"], "header.csv: too few labels: expected gold rows"),
+    "a gold set of blank labels": (["pool.csv", "unlabelled.csv"], "got no labelled row"),
     "a gold set without labels": (["pool.csv", "pool.csv"], "'label'"),
     "a picture for a pool": (["picture.csv", "gold.csv"], "picture.csv"),
     "a picture for a gold set": (["pool.csv", "picture.csv"], "picture.csv"),
     "an ending nobody reads": (["pool.xlsx", "gold.csv"], "pool.xlsx"),
-    "a single class": (["pool.csv", "one_class.csv"], "`classes`"),
+    "a single class": (["pool.csv", "one_class.csv"], "two classes at least, got no. To mend it:"),
 }
 BAD_OPTIONS = {
     "no such text column": (["--text-column", "body"], "'body'"),
     "no such label column": (["--label-column", "topic"], "'topic'"),
     "no such id column": (["--id-column", "number"], "'number'"),
-    "one class named": (["--labels", "no"], "`classes`"),
+    "one class named, of two": (["--labels", "no"], "labels outside the classes: expected one of no, got yes"),
+    "a gold label that is not named": (["--labels", "no,maybe"], "expected one of no, maybe, got yes"),
     "a class named twice": (["--labels", "no,yes,no"], "no stands there more than once"),
-    "a name that is too long": (["--name", "n" * 41], "`project.name`"),
+    "a name that is too long": (["--name", "n" * 37], "`project.name`"),
     "a remote of no known kind": (["--remote", "gopher://x"], "gopher"),
 }
 BAD = {
+    "no id column in gold": ("pool.csv", "no_key.csv", ["--id-column", "key"], "no_key.csv has no column 'key'"),
+    "one class named and found": ("pool.csv", "one_class.csv", ["--labels", "no"], "two classes at least, got no"),
+    "classes named and no gold": ("pool.csv", "header.csv", ["--labels", "no,yes"], "got no labelled row"),
     **{name: (pool, gold, [], part) for name, ([pool, gold], part) in BAD_SOURCES.items()},
     **{name: ("pool.csv", "gold.csv", options, part) for name, (options, part) in BAD_OPTIONS.items()},
 }
@@ -244,6 +289,13 @@ def test_without_servers_the_way_to_start_them_is_said(labelwise: Labelwise, mad
     assert_one_line(labelwise(*words, *here), 5, "no local server runs", "`labelwise up`")
 
 
+def test_answers_that_no_reviewer_could_give_are_said_first(labelwise: Labelwise, made: Workspace) -> None:
+    answers = made.root.parent / "strange.csv"
+    answers.write_text("text,label\none,no\ntwo,perhaps\n")
+    said = labelwise("review", "--answers", answers, "-w", made.root)
+    assert_one_line(said, 2, "strange.csv: labels outside the classes: expected one of no, yes, got 'perhaps'")
+
+
 def test_status_without_servers_says_what_is_known_here(labelwise: Labelwise, made: Workspace) -> None:
     said = labelwise("status", "-w", made.root)
     assert said.code == 0
@@ -268,12 +320,38 @@ def test_a_disk_that_refuses_is_one_line(labelwise: Labelwise, monkeypatch: pyte
     assert_one_line(labelwise(), 6, "data/labels", "refused")
 
 
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "answers.csv"), "No such file (answers.csv)."),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "data"), "Not a directory (data)."),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error."),
+        (FileNotFoundError("the corpus is missing:\nrun `make setup`"), "the corpus is missing: run `make setup`"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_whatever_else_the_machine_refuses_is_one_line(
+    labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch, error: OSError, part: str
+) -> None:
+    def refused() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", refused)
+    assert_one_line(labelwise(), 6, part)
+
+
+def test_a_file_where_a_folder_should_be_is_one_line(labelwise: Labelwise, sources: Path) -> None:
+    root = sources / "pool.csv" / "workspace"
+    said = labelwise("init", root, "--pool", sources / "pool.csv", "--gold", sources / "gold.csv")
+    assert_one_line(said, 6, "Not a directory")
+
+
 def test_a_fault_of_ours_keeps_its_traceback(labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong() -> None:
-        raise FileNotFoundError(errno.ENOENT, "no such file", "x")
+        raise KeyError("x")
 
     monkeypatch.setattr(cli, "app", wrong)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(KeyError):
         labelwise()
 
 

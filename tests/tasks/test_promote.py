@@ -5,7 +5,7 @@ import pytest
 from tasks.promote import flat, passes
 from tasks.services.mlflow import Champion
 
-CHAMPION = Champion("4", "run", {"accuracy": 0.9})
+CHAMPION = Champion("4", 0.9, "gold-hash")
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,20 @@ CHAMPION = Champion("4", "run", {"accuracy": 0.9})
     ],
 )
 def test_the_gate(accuracy: float, tolerance: float, promoted: bool, why: str) -> None:
-    assert passes(accuracy, CHAMPION, tolerance) == (promoted, why)
+    assert passes(accuracy, "gold-hash", CHAMPION, tolerance) == (promoted, why)
 
 
 def test_the_first_model_is_the_champion() -> None:
-    assert passes(0.0, None, 0.0) == (True, "the first model")
+    assert passes(0.0, "gold-hash", None, 0.0) == (True, "the first model")
+
+
+@pytest.mark.parametrize(
+    "champion", [Champion("4", 0.9, "another"), Champion("4", 0.9, ""), Champion("4", None, "gold-hash")]
+)
+def test_figures_of_different_gold_sets_are_not_compared(champion: Champion) -> None:
+    promoted, why = passes(0.1, "gold-hash", champion, 0.0)
+    assert promoted
+    assert why == "version 4 was measured on another gold set, so the newer model is taken"
 
 
 def test_settings_as_flat_texts_that_mlflow_takes() -> None:

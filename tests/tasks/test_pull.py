@@ -323,6 +323,13 @@ class TestQuarantine:
         ]
         assert read(place.root / "data" / "quarantine" / "gold-0001.parquet")["label"].tolist()[2:] == ["pos", "neg"]
 
+    def test_white_space_around_a_label_is_no_part_of_it(self, place: Place) -> None:
+        place.fill(gold=[("1", "good", " pos"), ("2", "bad", "neg\t"), ("3", "blank", "  ")])
+        place.set(max_refused=0.9)
+        place.pull()
+        assert place.golden() == {"good": "pos", "bad": "neg"}
+        assert place.quarantine() == [("gold-0001.parquet", "blank", "label is missing")]
+
     def test_a_gold_row_that_the_pool_has(self, place: Place) -> None:
         place.pull()
         place.fill(gold=[("g1", "good", "pos"), ("g2", "bad", "neg"), ("g3", "ONE", "pos")])
@@ -408,11 +415,11 @@ class TestBadInput:
         place.fill(pool=[("3", "three")], gold=[("1", "good", "sour")])
         place.refusal()
 
-    @pytest.mark.parametrize("folder", ["pool", "gold"])
+    @pytest.mark.parametrize("folder", ["pool", "gold", "labels"])
     def test_a_fresh_clone_before_dvc_pull(self, place: Place, folder: str) -> None:
         """The history of the pool must not be replaced by what a source happens to hold now."""
         place.pull()
-        shutil.rmtree(place.root / "data" / folder)
+        shutil.rmtree(place.root / "data" / folder, ignore_errors=folder == "labels")  # a pull makes none
         (place.root / "data" / f"{folder}.dvc").touch()
         with pytest.raises(WorkspaceError, match=rf"data/{folder} is missing: .*`dvc pull`"):
             place.pull()

@@ -1,5 +1,6 @@
 """Stage `push`: a batch is with the reviewers once, whatever happened before or happens meanwhile."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.push import push, read_texts, tasks
-from tasks.records import BATCH, POOL
-from tasks.services.label_studio import chosen
+from tasks.labels import ledger
+from tasks.push import push, read_texts, run, tasks
+from tasks.records import BATCH, LABELS, POOL
+from tasks.services.label_studio import chosen, interface
 from tasks.workspace import Workspace, write_parquet
 
 TEXTS = {"a": "first", "b": "second", "c": "third"}
@@ -32,6 +34,8 @@ class Project:
         self.rows: list[dict[str, Any]] = []
         self.imports: list[list[str]] = []
         self.meanwhile: list[str] = []  # items of an earlier import of ours that goes through just before the next
+        self.settings: dict[str, Any] = {}
+        self.found = 1
         self.cut_off = False  # the import goes through, but we never hear of it
 
     def put(self, item: str, answers: int = 0, number: int = 2) -> int:
@@ -41,6 +45,12 @@ class Project:
     def tasks(self, round_number: int) -> pd.DataFrame:
         found = [row for row in self.rows if row["round"] == round_number]
         return pd.DataFrame(found, columns=["task_id", "id", "answers"])
+
+    def update(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def tab(self, round_number: int) -> str:
+        return f"tab of {round_number}"
 
     def count(self, round_number: int) -> int:
         return len(self.tasks(round_number))
@@ -140,6 +150,23 @@ def test_the_same_item_in_another_round_is_another_task() -> None:
     earlier = [project.put("a", number=1), project.put("a", number=1)]
     assert pushed(project) == 3
     assert project.tasks(1).task_id.tolist() == earlier
+
+
+def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    ledger.append(workspace.labels, 0, LABELS.frame())
+    ledger.append(workspace.labels, 1, LABELS.frame())
+    rows = pd.DataFrame({"id": list(TEXTS), "text": list(TEXTS.values()), "source_id": None})
+    write_parquet(workspace.pool / "shard-0001.parquet", rows, POOL)
+    project: Any = Project()
+    for prediction, version, line in (("x", "round-0001", "3 tasks new"), (None, "", "0 tasks new")):
+        write_parquet(workspace.batch, batch([prediction] * 3), BATCH)
+        assert run(workspace, project, "news") == f"{line}, 3 in round 2: tab of 2"
+        assert (project.settings["model_version"], project.settings["description"]) == (version, "news")
+        assert project.settings["label_config"] == interface(["x", "y"])
+        project.settings = {}
 
 
 @given(there=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=10))

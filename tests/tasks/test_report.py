@@ -101,6 +101,12 @@ def test_news_of_a_later_model_tells_what_the_last_labels_did() -> None:
     assert "first model" not in said
 
 
+def test_news_of_a_round_without_a_label_claims_nothing() -> None:
+    said = news(with_round(rounds(2), 3, 50, measured(0.9), 25))
+    assert said.startswith("Round 3: With 50 labels the model is right in 90.0%")
+    assert "took it from" not in said
+
+
 def test_news_are_the_same_after_the_disk(tmp_path: Path) -> None:
     rounds(2).to_csv(tmp_path / "curve.csv", index=False)
     assert news(pd.read_csv(tmp_path / "curve.csv")) == news(rounds(2))

@@ -117,13 +117,21 @@ def test_a_wrong_type_is_named_with_what_came(key: str, value: Any) -> None:
         ("wait.poll_seconds", [1]),
         ("promote.tolerance", -0.1),
         ("pull.max_refused", 2),
-        ("project.name", "n" * 41),
+        ("project.name", "n" * 37),
+        ("project.name", ""),
+        ("project.id", "i" * 12),
+        ("project.id", ""),
         ("project.id", "a b"),
         ("classes", ["only"]),
     ],
 )
 def test_a_value_out_of_range_is_named(key: str, value: Any) -> None:
     assert f"`{key}`" in refusal(with_value(key, value))
+
+
+def test_the_longest_name_and_id_fit_a_title_of_label_studio() -> None:
+    project = parse(with_value("project", {"name": "n" * 36, "id": "i" * 11})).project
+    assert len(f"{project.name} · {project.id}") == 50
 
 
 def test_an_item_of_a_list_is_named_by_its_position() -> None:
@@ -176,11 +184,24 @@ def test_change_keeps_every_comment_and_the_order(tmp_path: Path) -> None:
     assert read(path).seed == VALID["seed"]
 
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85"), min_size=1)  # ruamel loses NEL
+def test_a_list_stays_on_its_line_before_its_comment(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("classes: []     # the answers\nseed: 0\n", encoding="utf-8")
+    change(path, {"classes": ["no way", "a:b", "ja, nein", "2"]})
+    first, second = path.read_text(encoding="utf-8").splitlines()
+    assert first.split("#")[0].strip() == """classes: [no way, "a:b", "ja, nein", '2']"""
+    assert (first.split("#")[1], second) == (" the answers", "seed: 0")
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(":?,[]{}#&*!|>%@`'\" -\n\x85"), min_size=1)
 
 
 @given(names=st.lists(NAMES, min_size=2, max_size=5, unique=True))
 @example(names=["yes", "no"])
+@example(
+    names=["a:b", ":a", "a?", "?a", "? a", "-", "- ", "-a", "---", "...", "=", "<<", "\x85", "\ufeff", "0x1", "1_0"]
+)
+@example(names=["word " * 20, "long" * 25, "x: " * 33, "a  " * 33])
 @example(names=["null", "~", "1", "1.0", "true", "2024-01-01", "- a", "a: b", "# c", " ", "\n", "'", '"', "{", "*a"])
 @settings(ON_FILES, max_examples=25)
 def test_any_class_name_survives_the_file(tmp_path: Path, names: list[str]) -> None:

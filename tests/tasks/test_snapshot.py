@@ -10,7 +10,7 @@ import pytest
 from tasks.labels import ledger
 from tasks.records import BATCH, LABELS
 from tasks.services.label_studio import choice
-from tasks.snapshot import collect, look, sift, unanswered
+from tasks.snapshot import collect, look, run_labels, sift, unanswered
 from tasks.workspace import Workspace, write_parquet
 
 CLASSES = ["no", "yes"]
@@ -98,16 +98,40 @@ def test_two_reviewers_of_one_task_are_two_rows_and_a_known_answer_is_none() -> 
 def test_an_answer_that_cannot_count_is_set_aside_with_a_reason(result: Any) -> None:
     exported = [task(11, answer(1, result), answer(2, "yes")), task(12, answer(3, [], skipped=True))]
     sifted = sift(collect(exported, ASKED, known=set()), CLASSES, ASKED.id)
-    assert sifted.rows.annotation_id.tolist() == [2, 3]
+    assert sifted.rows.annotation_id.tolist() == [1, 2, 3]
+    assert sifted.rows.status.tolist() == ["refused", "labelled", "skipped"]
+    assert sifted.rows.label.isna().tolist() == [True, False, True]
+    assert LABELS.conform(sifted.rows).dtypes.astype(str).to_dict() == LABELS.columns
     refused = only(sifted.refused)
-    assert refused["annotation_id"] == 1
+    assert (refused["annotation_id"], refused["status"]) == (1, "labelled")
     assert "label" in refused["reason"]
+    assert sifted.page.suite == "ledger"
 
 
 def test_an_answer_to_what_was_never_asked_is_set_aside() -> None:
     sifted = sift(collect([task(11, answer(1, "yes"))], ASKED, known=set()), CLASSES, asked_ids=["b"])
-    assert sifted.rows.empty
+    assert sifted.rows[["status", "annotation_id"]].to_numpy().tolist() == [["refused", 1]]
     assert only(sifted.refused)["reason"] == "id was never asked"
+
+
+def test_nothing_to_sift() -> None:
+    sifted = sift(LABELS.frame(), CLASSES, ASKED.id)
+    assert sifted.rows.empty
+    assert sifted.refused.empty
+    assert sifted.page.suite == "ledger"
+
+
+def test_what_is_in_the_ledger_as_refused_passes_its_suite() -> None:
+    exported = [task(11, answer(1, "maybe"), answer(2, [])), task(12, answer(3, "no"))]
+    sifted = sift(collect(exported, ASKED, known=set()), CLASSES, ASKED.id)
+    assert sift(LABELS.conform(sifted.rows), CLASSES, ASKED.id).refused.empty
+
+
+def test_tasks_that_were_not_asked_for_are_ignored() -> None:
+    """A server that does not know how to choose gives all that it has."""
+    exported = [task(99, answer(1, "yes")), task(11, answer(2, "no")), task(98)]
+    assert collect(exported, ASKED, known=set()).annotation_id.tolist() == [2]
+    assert collect(exported[::2], ASKED, known=set()).empty
 
 
 def test_every_task_that_nobody_answered_leaves_a_trace() -> None:
@@ -184,6 +208,7 @@ def test_a_look_brings_new_late_and_missing_answers(workspace: Workspace) -> Non
         ["b", "no", "labelled", 1, 2],
         ["c", "yes", "labelled", 1, 3],
         ["d", "no", "labelled", 2, 6],
+        ["d", None, "refused", 2, 6],
         ["e", None, "unanswered", 2, 7],
         ["f", None, "unanswered", 2, None],
     ]
@@ -193,6 +218,55 @@ def test_a_look_brings_new_late_and_missing_answers(workspace: Workspace) -> Non
     history = ledger.read(workspace.labels)
     assert sorted(ledger.closed(history)) == ["a", "b", "c", "d", "e"]  # f goes back to the pool
     assert ledger.awaited(history).task_id.tolist() == [7]
+
+
+class Saved:
+    """Versions that are counted and not made."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def add(self) -> None:
+        pass
+
+    def save(self, message: str) -> None:
+        self.messages.append(message)
+
+    def push(self) -> None:
+        pass
+
+
+def test_answers_go_into_the_ledger_and_what_came_to_nothing_twice_is_set_aside(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.services.expectations._render", lambda folder, _: (folder / "index.html").touch())
+    batch = pd.DataFrame({"id": ["b", "e"], "rank": [1, 2], "why": "uncertain"})  # b is asked again
+    write_parquet(workspace.batch, batch.reindex(columns=list(BATCH.columns)), BATCH)
+    versions = Saved()
+
+    for number, exported in {
+        2: [task(6, answer(6, "maybe")), task(7, answer(7, "never offered"))],
+        3: [],
+    }.items():
+        project = Project({6: "b", 7: "e"} if number == 2 else {}, exported)
+        assert "labels" in run_labels(workspace, versions, project)  # type: ignore[arg-type]
+        if number == 2:
+            write_parquet(workspace.batch, BATCH.frame(), BATCH)
+
+    assert versions.messages == ["round 2: 0 labels, 2 refused", "round 3: 0 labels"]
+    history = ledger.read(workspace.labels)
+    assert history[history["round"] == 2][["id", "status"]].to_numpy().tolist() == [["b", "refused"], ["e", "refused"]]
+    assert sorted(ledger.closed(history)) == ["a", "b", "c"]  # e is asked once more; c is still open
+    (kept,) = workspace.quarantine.glob("*")
+    assert kept.name == "labels-0002.parquet"
+    assert pd.read_parquet(kept)[["id", "label", "reason"]].astype(object).fillna("").to_numpy().tolist() == [
+        ["b", "", "asked twice and came to nothing"],
+        ["b", "maybe", "label is outside the classes"],
+        ["e", "never offered", "label is outside the classes"],
+    ]
+    assert (workspace.scraps / "data_docs" / "results" / "ledger.json").exists()
+
+    assert look(workspace, Project({}, [task(6, answer(6, "maybe"))])).rows.empty  # type: ignore[arg-type]  # known
 
 
 def test_a_look_when_every_task_of_the_round_is_gone(workspace: Workspace) -> None:

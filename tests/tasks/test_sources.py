@@ -107,7 +107,7 @@ class TestEveryKind:
         assert refusal(write(tmp_path / f"a.{kind}", "")).startswith(f"{tmp_path}/a.{kind} is empty: expected rows of")
 
     def test_a_missing_file(self, tmp_path: Path, kind: str) -> None:
-        assert f"a.{kind} is not there. To mend it: check pull.pool" in refusal(tmp_path / f"a.{kind}")
+        assert f"a.{kind} is not there. To mend it: check the address" in refusal(tmp_path / f"a.{kind}")
 
     def test_no_such_column(self, tmp_path: Path, kind: str) -> None:
         path = write_rows(tmp_path / f"a.{kind}", ["x"])

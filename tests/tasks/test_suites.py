@@ -105,6 +105,7 @@ class TestLabels:
             self.found({}, {"annotation_id": 1}, {"id": "b", "annotation_id": 2}, others | {"status": "skipped"}) == {}
         )
         assert self.found({"status": "unanswered", "label": None}) == {}
+        assert self.found(others | {"status": "refused"}) == {}
 
     def test_each_reason(self) -> None:
         assert self.found(
@@ -118,7 +119,7 @@ class TestLabels:
             {"annotation_id": 12},
         ) == {
             0: "id was never asked",
-            1: "status is none of labelled, skipped, unanswered",
+            1: "status is none of labelled, skipped, refused, unanswered",
             2: "round is below 0",
             3: "label is outside the classes",
             4: "label is outside the classes",

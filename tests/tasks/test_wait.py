@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tasks.errors import ServiceDown, ServiceError
 from tasks.services.label_studio import Progress
 from tasks.settings import Wait
 from tasks.wait import Answers, complete, wait
@@ -55,15 +56,16 @@ def test_a_quorum_in_percent_is_met_by_exactly_that_share(percent: int, total: i
 
 
 class Project:
-    """A batch of 4, answered as told, look by look; after the last it stays as it is."""
+    """A batch of 4, of which `total` tasks are there, answered as told, look by look; after the last it stays as it is."""
 
-    def __init__(self, *answered: int) -> None:
+    def __init__(self, *answered: int, total: int = 4) -> None:
         self._answered: Iterator[int] = iter(answered)
         self._last = 0
+        self._total = total
 
     def progress(self, _round_number: int) -> Progress:
         self._last = next(self._answered, self._last)
-        return Progress(4, self._last)
+        return Progress(self._total, self._last)
 
 
 def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[Answers, list[int]]:
@@ -72,6 +74,7 @@ def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[An
     answers = wait(
         project,  # type: ignore[arg-type]
         1,
+        4,
         Wait(**QUICK | settings),
         ASKED,
         max_wait,
@@ -110,3 +113,24 @@ def test_waiting_ends_with_the_deadline_that_is_past() -> None:
     answers, seen = looks(Project(0, 0, 1), max_wait=None, deadline_hours=1.0)
     assert answers == Answers(total=4, answered=1, complete=True)
     assert seen == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("project", "line"),
+    [
+        (Project(2, total=3), "1 of the 4 tasks of round 1 are gone"),
+        (Project(3, total=3), "1 of the 4 tasks of round 1 are gone"),  # what is left is answered: not complete
+        (Project(0, total=0), "4 of the 4 tasks of round 1 are gone"),
+    ],
+)
+@pytest.mark.parametrize("max_wait", [None, 0.0])
+def test_tasks_that_are_gone_end_the_waiting_at_once(project: Project, line: str, max_wait: float | None) -> None:
+    with pytest.raises(ServiceError, match=line) as caught:
+        looks(project, max_wait)
+    assert not isinstance(caught.value, ServiceDown)  # another try would find the same
+    assert "run the loop again" in str(caught.value)
+
+
+def test_doubles_are_no_loss() -> None:
+    answers, _ = looks(Project(5, total=5), max_wait=0)
+    assert answers == Answers(total=5, answered=5, complete=True)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,10 @@ HOLDER = """
 import sys
 from pathlib import Path
 from tasks.workspace import Workspace, claimed
-with claimed(Workspace(Path(sys.argv[1]))) as unfinished:
-    print(unfinished, flush=True)
+with claimed(Workspace(Path(sys.argv[1]))) as claim:
+    if "begin" in sys.argv:
+        claim.begin()
+    print(claim.unfinished, flush=True)
     sys.stdin.readline()
 """
 DISK_FULL = """
@@ -43,9 +45,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @contextmanager
-def holder(workspace: Workspace) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that holds the workspace; it has said so."""
-    command = [sys.executable, "-c", HOLDER, str(workspace.root)]
+def holder(workspace: Workspace, *does: str) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the workspace; it has said so, and with `begin` that it has begun."""
+    command = [sys.executable, "-c", HOLDER, str(workspace.root), *does]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() in ("True\n", "False\n")
@@ -120,38 +122,73 @@ def test_a_second_loop_is_told_who_holds_the_workspace(workspace: Workspace) -> 
         assert running(workspace)
 
 
-def test_a_killed_loop_frees_the_workspace_and_is_known_to_be_unfinished(workspace: Workspace) -> None:
-    with holder(workspace) as other:
+def unfinished(workspace: Workspace) -> bool:
+    """What the next loop is told. It fails before it begins, and so leaves things as they are."""
+    with suppress(KeyError), claimed(workspace) as claim:
+        raise KeyError
+    return claim.unfinished
+
+
+@pytest.mark.parametrize("does", ["begin", "look"])
+def test_a_killed_loop_frees_the_workspace_and_is_unfinished_if_it_had_begun(workspace: Workspace, does: str) -> None:
+    with holder(workspace, does) as other:
         other.send_signal(signal.SIGKILL)
         other.wait()
     assert not running(workspace)
-    with claimed(workspace) as unfinished:
-        assert unfinished
-    with claimed(workspace) as unfinished:
-        assert not unfinished
+    assert unfinished(workspace) == (does == "begin")
 
 
-def test_a_loop_that_failed_is_known_to_be_unfinished(workspace: Workspace) -> None:
-    with pytest.raises(KeyError), claimed(workspace) as unfinished:
-        assert not unfinished  # nobody was here before
+def test_a_loop_that_failed_is_unfinished_until_one_ends_well(workspace: Workspace) -> None:
+    with pytest.raises(KeyError), claimed(workspace) as claim:
+        assert not claim.unfinished  # nobody was here before
+        claim.begin()
         raise KeyError
-    with claimed(workspace) as unfinished:
-        assert unfinished
+    assert unfinished(workspace)
+    with claimed(workspace) as claim:
+        claim.begin()
+        assert claim.unfinished  # of the last holder
+    assert not unfinished(workspace)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_failure_before_the_beginning_leaves_what_was_known(workspace: Workspace, before: bool) -> None:
+    with suppress(KeyError), claimed(workspace) as claim:
+        claim.begin()
+        if before:
+            raise KeyError
+    for _ in range(3):  # each fails in its checks
+        assert unfinished(workspace) == before
+
+
+def test_a_kill_before_the_beginning_leaves_what_was_known(workspace: Workspace) -> None:
+    with suppress(KeyError), claimed(workspace) as claim:
+        claim.begin()
+        raise KeyError
+    with holder(workspace, "look") as other:
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    assert unfinished(workspace)
+
+
+def test_what_is_said_to_have_ended_is_finished_whatever_comes_after(workspace: Workspace) -> None:
+    with suppress(KeyError), claimed(workspace) as claim:
+        claim.begin()
+        claim.end()
+        raise KeyError
+    assert not unfinished(workspace)
 
 
 def test_a_loop_that_ended_in_another_process_is_finished(workspace: Workspace) -> None:
-    with holder(workspace) as other:
+    with holder(workspace, "begin") as other:
         other.communicate("\n")
         assert other.returncode == 0
-    with claimed(workspace) as unfinished:
-        assert not unfinished
+    assert not unfinished(workspace)
 
 
 def test_a_note_cut_off_while_it_was_written_is_no_obstacle(workspace: Workspace) -> None:
     workspace.scraps.mkdir()
     (workspace.scraps / "loop.json").write_text('{"pid": 1, "fin')
-    with claimed(workspace) as unfinished:
-        assert not unfinished
+    assert not unfinished(workspace)
 
 
 def test_running_says_whether_and_does_not_hold(workspace: Workspace) -> None:

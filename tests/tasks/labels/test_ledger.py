@@ -105,7 +105,13 @@ def test_an_empty_ledger() -> None:
         ([("labelled", 1)], True, []),
         ([("skipped", 1)], False, [1]),  # back to the pool; the task may still be answered
         ([("skipped", 1), ("skipped", 2)], True, [1, 2]),  # set aside
-        ([("skipped", 1), ("skipped", 1)], True, [1]),  # two reviewers of one task
+        ([("skipped", 1), ("skipped", 1)], False, [1]),  # two reviewers of one task
+        ([("refused", 1)], False, [1]),  # as if skipped: back to the pool
+        ([("refused", 1), ("skipped", 1)], False, [1]),
+        ([("refused", 1), ("skipped", 2)], True, [1, 2]),
+        ([("refused", 1), ("refused", 2)], True, [1, 2]),
+        ([("refused", 1), ("labelled", 1)], True, []),
+        ([("skipped", 1), ("labelled", 1), ("refused", 2)], True, [2]),
         ([("skipped", 1), ("labelled", 2)], True, [1]),
         ([("skipped", 1), ("unanswered", 2)], True, [1, 2]),
         ([("unanswered", 1)], True, [1]),  # a reviewer has it before him
@@ -122,6 +128,21 @@ def test_the_fate_of_an_item(history: list[tuple[str, int | None]], closed: bool
     assert list(ledger.closed(seen)) == (["a"] if closed else [])
     waiting = ledger.awaited(seen)
     assert sorted(waiting.task_id[waiting.id == "a"]) == awaited
+
+
+@pytest.mark.parametrize("status", ledger.NOTHING)
+def test_an_item_is_set_aside_when_two_tasks_came_to_nothing(status: str) -> None:
+    twice = [{"id": "twice", "status": status, "task_id": number} for number in (1, 2)]
+    together = [{"id": "together", "status": status, "task_id": 3}] * 3
+    answered = [{"id": "answered", "status": other, "task_id": at} for at, other in ((4, "unanswered"), (5, status))]
+    assert list(ledger.set_aside(rows(*twice, *together, *answered))) == ["twice"]
+    assert ledger.RETURNS == 1
+    assert ledger.set_aside(LABELS.frame()).empty
+
+
+def test_a_refused_answer_never_counts() -> None:
+    given = rows(labelled("a", "x", 1), {"status": "refused", "created_at": "2026-02-01", "annotation_id": 2})
+    assert ledger.effective(given).label.tolist() == ["x"]
 
 
 def test_what_is_awaited_keeps_the_round_in_which_it_was_asked() -> None:

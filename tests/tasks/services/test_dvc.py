@@ -93,6 +93,43 @@ def test_a_tag_marks_a_version_and_is_never_moved(versions: Versions) -> None:
     assert versions.git("rev-parse", "round-0000") == marked
 
 
+def at_round_2(versions: Versions) -> Versions:
+    """The same after two rounds, of which the second is tagged on `main`."""
+    for number in (1, 2):
+        shard(versions, number).write_text(f"of round {number}")
+        versions.add()
+        versions.save(f"round {number}", f"round-{number:04d}")
+    return versions
+
+
+def test_a_tag_counts_only_where_it_is_in_the_past(versions: Versions) -> None:
+    at_round_2(versions)
+    versions.git("checkout", "--quiet", "round-0001")
+    assert versions.tagged("round-0001")
+    assert not versions.tagged("round-0002")
+    assert not versions.tagged("round-0003")
+    versions.git("checkout", "--quiet", "main")
+    assert versions.tagged("round-0001")
+    assert versions.tagged("round-0002")
+
+
+def test_an_older_version_is_no_place_to_go_on_from(versions: Versions) -> None:
+    versions.refuse_side_tracks()  # without any tag
+    at_round_2(versions)
+    versions.refuse_side_tracks()
+    versions.git("tag", "release-9", "HEAD")
+    for away in (["round-0001"], ["-b", "again", "round-0001"]):
+        versions.git("checkout", "--quiet", *away)
+        versions.git("commit", "--quiet", "--allow-empty", "--message", "mine")
+        with pytest.raises(WorkspaceError, match=r"older version .*holds round-0002.*`git checkout main") as caught:
+            versions.refuse_side_tracks()
+        assert len(str(caught.value).splitlines()) == 1
+    versions.git("checkout", "--quiet", "main")
+    versions.refuse_side_tracks()
+    versions.git("checkout", "--quiet", "-b", "mine")  # a branch that holds it all
+    versions.refuse_side_tracks()
+
+
 def test_settings_are_committed_and_what_the_user_has_staged_is_not(versions: Versions) -> None:
     (versions.root / "params.yaml").write_text("seed: 1\n")
     (versions.root / "notes.txt").write_text("mine")
@@ -108,10 +145,9 @@ def test_before_the_first_version_there_is_no_head(tmp_path: Path) -> None:
     assert not versions.tagged("round-0000")
 
 
-@pytest.mark.parametrize(("name", "author"), [(None, "Labelwise"), ("Ada", "Ada")])
-def test_a_version_can_be_saved_where_git_knows_nobody(
-    versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, author: str
-) -> None:
+@pytest.fixture
+def gitconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only configuration that git finds; it guesses no names from those of the machine."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -120,13 +156,72 @@ def test_a_version_can_be_saved_where_git_knows_nobody(
     for variable in [variable for variable in os.environ if variable.startswith(("GIT_AUTHOR", "GIT_COMMITTER"))]:
         monkeypatch.delenv(variable)
     monkeypatch.delenv("EMAIL", raising=False)
-    if name:
-        (home / ".gitconfig").write_text(f"[user]\n  name = {name}\n  email = {name}@example.org\n")
+    config = home / ".gitconfig"
+    config.write_text("[user]\n  useConfigOnly = true\n")
+    return config
+
+
+@pytest.mark.parametrize(
+    ("known", "author"),
+    [
+        ("", "Labelwise <labelwise@localhost>"),
+        ("  name = Ada\n  email = ada@example.org\n", "Ada <ada@example.org>"),
+        ("  email = ada@example.org\n", "Labelwise <labelwise@localhost>"),  # half a name is none
+        ("  name = Ada\n", "Labelwise <labelwise@localhost>"),
+    ],
+)
+def test_a_version_can_be_saved_where_git_knows_nobody(
+    versions: Versions, gitconfig: Path, known: str, author: str
+) -> None:
+    gitconfig.write_text(gitconfig.read_text() + known)
     (versions.root / "params.yaml").write_text("seed: 1\n")
-
     versions.save("round 1")
+    assert versions.git("log", "-1", "--format=%an <%ae>") == author
 
-    assert versions.git("log", "-1", "--format=%an") == author
+
+def test_a_name_from_the_environment_counts(
+    versions: Versions, gitconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gitconfig.exists()
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "Bob")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "bob@example.org")
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+    versions.save("round 1")
+    assert versions.git("log", "-1", "--format=%an <%ae> %cn") == "Bob <bob@example.org> Bob"
+
+
+def test_nothing_is_signed_for_nobody_is_there_to_type_the_passphrase(versions: Versions, gitconfig: Path) -> None:
+    signing = (
+        "[commit]\n  gpgSign = true\n[tag]\n  gpgSign = true\n  forceSignAnnotated = true\n[gpg]\n  program = false\n"
+    )
+    gitconfig.write_text(gitconfig.read_text() + signing)
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+    versions.save("round 1", "round-0001")
+    assert commits(versions)[0] == "round 1"
+    assert versions.tagged("round-0001")
+
+
+def test_the_repository_of_a_hook_that_calls_us_is_left_alone(
+    versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    subprocess.run(["git", "init", "--quiet", str(other)], check=True)
+    before = sorted(other.rglob("*"))
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    shard(versions, 1).write_text("second")
+
+    versions.refuse_rewriting("data/labels")
+    versions.add()
+    versions.save("round 1", "round-0001")
+    versions.refuse_side_tracks()
+    versions.refuse_strange_changes()
+
+    assert sorted(other.rglob("*")) == before
+    assert commits(versions) == ["round 1", "begun"]
+    assert versions.tagged("round-0001")
 
 
 def test_what_is_pushed_comes_back_in_a_clone(versions: Versions, tmp_path: Path) -> None:
@@ -194,6 +289,51 @@ def test_a_change_by_somebody_else_is_refused_by_name(
     versions.refuse_strange_changes()  # the mending that the line proposes mends it
 
 
+def rename_a_label(versions: Versions) -> None:
+    shard(versions).rename(shard(versions, 7))
+
+
+def remove_a_label(versions: Versions) -> None:
+    shard(versions).unlink()
+
+
+def remove_them_all(versions: Versions) -> None:
+    shutil.rmtree(shard(versions).parent)
+
+
+@pytest.mark.parametrize("change", [edit_a_label, rename_a_label, remove_a_label, remove_them_all])
+@pytest.mark.parametrize("added", [False, True], ids=["as it lies there", "added to DVC"])
+def test_what_is_committed_is_never_rewritten(
+    versions: Versions, change: Callable[[Versions], None], added: bool
+) -> None:
+    versions.refuse_rewriting("data/labels")
+    change(versions)
+    if added and change is not remove_them_all:
+        versions.add()
+    with pytest.raises(WorkspaceError, match=r"got data/labels/round-0000\.parquet\. .*`dvc checkout data/l") as caught:
+        versions.refuse_rewriting("data/labels", "data/pool")
+    assert len(str(caught.value).splitlines()) == 1
+    versions.refuse_rewriting("data/pool")  # another folder
+
+
+def test_new_files_rewrite_nothing(versions: Versions) -> None:
+    add_a_label(versions)
+    versions.refuse_rewriting("data/labels")
+    versions.add()
+    versions.refuse_rewriting("data/labels")  # recorded by a loop that died before it committed
+    (versions.root / "params.yaml").write_text("seed: 5\n")
+    (versions.root / "out.txt").write_text("another out")
+    versions.refuse_rewriting("data/labels", "data/pool")
+
+
+def test_what_was_rewritten_comes_back_as_the_line_says(versions: Versions) -> None:
+    edit_a_label(versions)
+    command = [sys.executable, "-m", "dvc", "checkout", "--force", "--quiet", "data/labels.dvc"]
+    subprocess.run(command, cwd=versions.root, check=True)
+    versions.refuse_rewriting("data/labels")
+    assert shard(versions).read_text() == "first"
+
+
 def test_labels_that_were_written_and_not_committed_are_seen(versions: Versions) -> None:
     assert not versions.uncommitted("data/labels")
     add_a_label(versions)
@@ -240,6 +380,21 @@ def test_a_hash_follows_from_the_content_alone(versions: Versions) -> None:
     shard(versions, 1).unlink()
     versions.add()
     assert versions.hashes() == before
+
+
+def test_inputs_follow_from_settings_and_lock_alone(versions: Versions) -> None:
+    before = versions.inputs()
+    assert before == Versions(versions.root).inputs()
+    (versions.root / "notes.txt").write_text("mine")
+    (versions.root / "out.txt").write_text("another out")
+    assert versions.inputs() == before
+    for name in ("params.yaml", "dvc.lock"):
+        file = versions.root / name
+        content = file.read_text()
+        file.write_text(f"{content}\n")
+        assert versions.inputs() != before
+        file.write_text(content)
+        assert versions.inputs() == before
 
 
 # Complaints

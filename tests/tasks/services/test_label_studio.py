@@ -66,6 +66,23 @@ def test_a_refusal_is_one_line(status: int, says: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"detail": "Validation error", "validation_errors": {"title": ["too long"]}}, "{'title': ['too long']}"),
+        ({"detail": "Not so"}, "got Not so"),
+        ({"other": 1}, "{'other': 1}"),
+        ("plain", "got plain"),
+    ],
+)
+def test_of_a_bad_request_is_said_what_matters(body: object, says: str) -> None:
+    from label_studio_sdk.core.api_error import ApiError
+
+    with pytest.raises(ServiceError) as caught, connected(URL):
+        raise ApiError(status_code=400, body=body)
+    assert says in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[bad", "ftp://127.0.0.1"])
 def test_a_server_that_does_not_answer(url: str) -> None:
     with pytest.raises(ServiceDown, match="does not answer") as caught, connected(url):
