@@ -116,7 +116,7 @@ def read(path: Path) -> Settings:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"{path} is missing", fix="restore it with `git checkout params.yaml`") from None
-    except (YAMLError, ValueError, KeyError) as error:  # ruamel gives all three
+    except (YAMLError, ValueError, LookupError) as error:  # ruamel gives all three
         raise SettingsError(f"{path.name} is no YAML: {str(error).splitlines()[-1].strip()}") from None
     return parse(content, path.name)
 

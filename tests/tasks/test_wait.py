@@ -56,7 +56,7 @@ def test_a_quorum_in_percent_is_met_by_exactly_that_share(percent: int, total: i
 
 
 class Project:
-    """A batch of 4, of which `total` tasks are there, answered as told, look by look; after the last it stays as it is."""
+    """A batch of 4, `total` of them still there, answered as told, look by look; after the last it stays as it is."""
 
     def __init__(self, *answered: int, total: int = 4) -> None:
         self._answered: Iterator[int] = iter(answered)
