@@ -27,7 +27,6 @@ def page() -> Iterator[Page]:
         opened = browser.new_page(viewport={"width": 1400, "height": 900})
         opened.set_default_timeout(SOON)
         yield opened
-        opened.screenshot(path="/tmp/lab/shot.png")
         browser.close()
 
 
