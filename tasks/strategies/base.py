@@ -1,29 +1,61 @@
 """What every strategy is given and gives back, and the plainest of them: chance."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.integer]
+BLOCK = 16_384  # vectors held at once when a strategy goes through the pool: 25 MB at 384 dimensions
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The m items that people have answered, in the order of the ledger's ids.
+
+    vectors: (m, d) float32, unit length; labels: (m,) positions in the columns of `probabilities`; probabilities:
+    (m, c) what the model says of them now, which has seen them; rounds: (m,) in which each was asked; why: (m,) the
+    word of the ledger.
+    """
+
+    vectors: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    labels: Indices = field(default_factory=lambda: np.empty(0, np.int64))
+    probabilities: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    rounds: Indices = field(default_factory=lambda: np.empty(0, np.int64))
+    why: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
 class Candidates:
     """The n items that may be asked.
 
-    probabilities: (n, c) class probabilities, calibrated or not; NaN before there is a model.
+    probabilities: (n, c) class probabilities, calibrated; NaN before there is a model, 0 for classes never seen.
     gather: vectors of the candidates at the given indices, (k, d) float32, unit length. Called on need: they may be
         a million rows on disk.
+    labelled: what has been answered so far; empty before there is a model.
     """
 
     probabilities: Floats
     gather: Callable[[Indices], Floats]
+    labelled: Labelled = field(default_factory=Labelled)
 
     def __len__(self) -> int:
         return len(self.probabilities)
+
+    def take(self, indices: Indices) -> "Candidates":
+        """These candidates alone, renumbered from 0."""
+        return Candidates(self.probabilities[indices], lambda rows: self.gather(indices[rows]), self.labelled)
+
+    def blocks(self, size: int = BLOCK) -> Iterator[tuple[slice, Floats]]:
+        """All vectors in order, with the candidates they belong to, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            part = slice(start, min(start + size, len(self)))
+            yield part, self.gather(np.arange(part.start, part.stop))
 
 
 @dataclass(frozen=True)
@@ -31,14 +63,20 @@ class Choice:
     """k candidates to ask, first the one to be asked first.
 
     scores: (k,) higher is more wanted; NaN where a strategy ranks nothing.
-    why: the word that the ledger keeps.
-    propensity: (k,) chance of each to be in the batch; NaN where the choice was deterministic.
+    why: the word that the ledger keeps: one for all, or (k,) one each.
+    propensity: (k,) chance of each to be in the batch; NaN where the choice was deterministic or its chance is unknown.
     """
 
     indices: Indices
     scores: Floats
-    why: str
+    why: str | NDArray[np.object_]
     propensity: Floats
+
+
+def chosen(indices: Indices, scores: Floats | None = None, why: str = "uncertain") -> Choice:
+    """These candidates, chosen without a known chance. Without scores, nothing is ranked."""
+    nothing = np.full(len(indices), np.nan)
+    return Choice(np.asarray(indices), nothing if scores is None else scores, why, nothing)
 
 
 def uniform(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -51,4 +89,4 @@ def uniform(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 def top(scores: Floats, k: int, rng: np.random.Generator) -> Choice:
     """The k highest scores. Ties are broken by chance, not by position: pools are often sorted. O(n log n)."""
     order = np.lexsort((rng.random(len(scores)), -scores))[:k]
-    return Choice(order, scores=scores[order], why="uncertain", propensity=np.full(k, np.nan))
+    return chosen(order, scores[order])
