@@ -31,8 +31,10 @@ class Head:
 
 def fit(vectors: Floats, labels: Indices, c: int, weight: Floats | None = None) -> Head:
     """A head on (m, d) vectors, m >= 1, and (m,) positions below c; weight: (m,) of each item, all alike if None."""
+    if weight is not None:
+        vectors, labels, weight = (part[weight > 0] for part in (vectors, labels, weight))
     weights, bias = np.zeros((c, vectors.shape[1]), np.float32), np.full(c, -np.inf, np.float32)
-    seen = np.unique(labels if weight is None else labels[weight > 0])
+    seen = np.unique(labels)
     bias[seen] = 0
     if len(seen) > 1:
         model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=STEPS).fit(vectors, labels, sample_weight=weight)
