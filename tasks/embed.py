@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from rich.progress import Progress
 from tasks import stage
 from tasks.errors import WorkspaceError
 from tasks.items import stored
+from tasks.learners.base import Items
 from tasks.learners.encoder import Encoder
 from tasks.settings import Embed
 from tasks.workspace import Workspace, atomic, write_json
@@ -46,19 +46,23 @@ class Vectors:
             result[mine] = vectors[np.asarray(rows)[mine] - starts[number]]
         return result
 
-    def of(self, ids: pd.Series) -> NDArray[np.float32]:
-        """The vectors of these items, (k, d). WorkspaceError when one is not in the pool."""
-        rows = self.ids.get_indexer(pd.Index(ids))
+    def rows(self, ids: pd.Series) -> NDArray[np.int64]:
+        """Where these items are, (k,). WorkspaceError when one is not in the pool."""
+        rows = np.asarray(self.ids.get_indexer(pd.Index(ids)))
         if (rows < 0).any():
             strangers = ids[rows < 0]
             raise WorkspaceError(f"{len(strangers)} labelled items are not in the pool", got=str(strangers.iloc[0]))
-        return self.gather(np.asarray(rows))
+        return rows
 
-    def blocks(self, size: int = 65_536) -> Iterator[NDArray[np.float32]]:
-        """All vectors in order, in blocks of at most `size` rows."""
-        for shard in self.shards:
-            for start in range(0, len(shard), size):
-                yield np.asarray(shard[start : start + size], dtype=np.float32)
+
+def pool_items(workspace: Workspace, vectors: Vectors) -> Items:
+    """The items of the pool, in its order, for a learner."""
+    return Items(len(vectors), vectors.gather, lambda rows: stored.texts(workspace, rows))
+
+
+def gold_items(workspace: Workspace) -> Items:
+    """The items of the gold set, in the order of gold.parquet."""
+    return Items.of(gold_vectors(workspace), pq.read_table(workspace.gold, columns=["text"])["text"].to_pylist())
 
 
 def pool_vectors(workspace: Workspace) -> Vectors:

@@ -10,7 +10,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import precision_recall_fscore_support
 
 from tasks import learners, stage
-from tasks.embed import gold_vectors
+from tasks.embed import gold_items
 from tasks.workspace import Workspace, write_csv, write_json
 
 BINS = 10
@@ -130,7 +130,7 @@ def run(workspace: Workspace) -> str:
     model = learners.load(workspace.model)
     gold = pd.read_parquet(workspace.gold)
     if model.trained:
-        p = model.probabilities(gold_vectors(workspace))
+        p = model.probabilities(gold_items(workspace))
         result = evaluate(gold, p, model.classes, settings.evaluate.resamples, settings.seed)
     else:
         result = unmeasured(gold)

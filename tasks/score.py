@@ -7,20 +7,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import learners, stage
-from tasks.embed import Vectors, pool_vectors
-from tasks.learners import Model
+from tasks.embed import pool_items, pool_vectors
+from tasks.learners import Items, Model
 from tasks.records import SCORES
+from tasks.settings import Score
 from tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
 from tasks.workspace import Workspace, write_parquet
 
 
-def score(vectors: Vectors, model: Model) -> pd.DataFrame:
+def score(ids: pd.Index, items: Items, model: Model, settings: Score) -> pd.DataFrame:
     """A row an item, in the pool's order: SCORES, then the class probabilities as columns p0, p1, ... (float32)."""
-    p = np.concatenate([model.probabilities(block) for block in vectors.blocks()])
+    p = judged(items, model, settings)
     best = pd.array(np.asarray(model.classes)[p.argmax(axis=1)], dtype="string")
     scores = pd.DataFrame(
         {
-            "id": vectors.ids,
+            "id": ids,
             "prediction": best if model.trained else pd.NA,
             "confidence": p.max(axis=1),
             "least_confidence": least_confidence_of(p),
@@ -31,6 +32,17 @@ def score(vectors: Vectors, model: Model) -> pd.DataFrame:
     return SCORES.conform(scores).join(pd.DataFrame(p, columns=[f"p{n}" for n in range(p.shape[1])]))
 
 
+def judged(items: Items, model: Model, settings: Score) -> NDArray[np.float32]:
+    """(n, c) probabilities. Where the model reads texts, its draft judges all items, and the model itself those that the
+    draft is least sure of, at most `settings.reencode`: a tuned encoder must not cost a pass over the whole pool."""
+    quick = model if model.draft is None or len(items) <= settings.reencode else model.draft
+    p = np.concatenate([quick.probabilities(block) for block in items.blocks()])
+    if quick is not model:
+        unsure = np.sort(np.argsort(-margin_of(p), kind="stable")[: settings.reencode])
+        p[unsure] = model.probabilities(items.take(unsure))
+    return p
+
+
 def probabilities(scores: pd.DataFrame) -> NDArray[np.float32]:
     """The (n, c) class probabilities in a table that `score` made."""
     columns = [column for column in scores.columns if column not in SCORES.columns]
@@ -39,7 +51,9 @@ def probabilities(scores: pd.DataFrame) -> NDArray[np.float32]:
 
 def run(workspace: Workspace) -> str:
     """Read model and vectors, write data/scores.parquet. Returns a line for people."""
-    scores = score(pool_vectors(workspace), learners.load(workspace.model))
+    vectors = pool_vectors(workspace)
+    model = learners.load(workspace.model)
+    scores = score(vectors.ids, pool_items(workspace, vectors), model, workspace.settings.score)
     write_parquet(workspace.scores, scores)
     if scores.prediction.isna().all():
         return f"{len(scores):,} items, no model yet"

@@ -9,27 +9,30 @@ from tasks.labels import ledger
 from tasks.records import BATCH
 from tasks.score import probabilities
 from tasks.settings import Select, one_of
-from tasks.strategies import COLD_STARTS, Candidates, strategies
+from tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
+from tasks.strategies.batches import class_balanced, without_near_duplicates
 from tasks.workspace import Workspace, write_parquet
 
 
 def select(
-    scores: pd.DataFrame, vectors: Vectors, closed: pd.Index, settings: Select, rng: np.random.Generator
+    scores: pd.DataFrame,
+    vectors: Vectors,
+    labelled: Labelled,
+    closed: pd.Index,
+    settings: Select,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """The batch (BATCH), first the item to be asked first. What is left of the pool, when that is less.
 
     scores and vectors are in the pool's order; `closed` holds the ids that must not be asked.
     """
-    strategy = one_of("select.strategy", settings.strategy, strategies())
-    cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
-    if scores.prediction.isna().all():
-        strategy = cold_start
+    strategy, _ = strategy_for(settings, labelled)
     open_rows = np.flatnonzero(~scores.id.isin(closed).to_numpy())
     k = min(settings.batch, len(open_rows))
     if k == 0:
         return BATCH.frame()
-    candidates = Candidates(probabilities(scores)[open_rows], lambda indices: vectors.gather(open_rows[indices]))
-    choice = strategy(candidates, k, rng)
+    p = probabilities(scores)[open_rows]
+    choice = strategy(Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled), k, rng)
     asked = scores.iloc[open_rows[choice.indices]].reset_index(drop=True)
     return BATCH.conform(
         pd.DataFrame(
@@ -46,16 +49,45 @@ def select(
     )
 
 
+def strategy_for(settings: Select, labelled: Labelled) -> tuple[Strategy, str]:
+    """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have been
+    seen there is no model to ask, and the cold start takes its place."""
+    name, said = settings.strategy, settings.strategy
+    strategy = one_of("select.strategy", name, strategies())
+    cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
+    if len(np.unique(labelled.labels)) < 2 and strategy is not cold_start and name != "random":
+        strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs labels of two classes)"
+    elif settings.balance:
+        strategy = class_balanced(strategy)
+    if settings.near_duplicate is not None:
+        strategy = without_near_duplicates(strategy, settings.near_duplicate)
+    return strategy, said
+
+
+def answered(scores: pd.DataFrame, vectors: Vectors, labels: pd.DataFrame, classes: list[str]) -> Labelled:
+    """What strategies see of the labels that count (columns id, label, round, why)."""
+    rows = vectors.rows(labels.id)
+    return Labelled(
+        vectors.gather(rows),
+        np.asarray(pd.Index(classes).get_indexer(pd.Index(labels.label))),
+        probabilities(scores)[rows],
+        labels["round"].to_numpy(),
+        labels.why.to_numpy(dtype=object),
+    )
+
+
 def run(workspace: Workspace) -> str:
     """Read scores, vectors and ledger, write data/batch.parquet. Returns a line for people."""
     settings = workspace.settings
     rng = np.random.default_rng([settings.seed, ledger.current_round(workspace.labels)])
-    closed = ledger.closed(ledger.read(workspace.labels))
-    batch = select(pd.read_parquet(workspace.scores), pool_vectors(workspace), closed, settings.select, rng)
+    rows = ledger.read(workspace.labels)
+    scores, vectors = pd.read_parquet(workspace.scores), pool_vectors(workspace)
+    labelled = answered(scores, vectors, ledger.effective(rows), settings.classes)
+    batch = select(scores, vectors, labelled, ledger.closed(rows), settings.select, rng)
     write_parquet(workspace.batch, batch)
     if batch.empty:
         return "nothing is left to ask"
-    return f"{len(batch)} items by {batch.why.iloc[0]}"
+    return f"{len(batch)} items by {strategy_for(settings.select, labelled)[1]}"
 
 
 if __name__ == "__main__":

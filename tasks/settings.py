@@ -51,18 +51,25 @@ class Embed(Section):
 
 
 class Train(Section):
-    learner: str = "frozen"
-    regularisation: Annotated[float, Field(gt=0)] = 10.0
+    learner: str = "auto"
+    regularisation: Annotated[float, Field(gt=0)] | None = None
+    self_training: bool = False
 
 
 class Evaluate(Section):
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
 
 
+class Score(Section):
+    reencode: PositiveInt = 2000
+
+
 class Select(Section):
-    strategy: str = "margin"
-    cold_start: str = "medoids"
+    strategy: str = "auto"
+    cold_start: str = "typiclust"
     batch: PositiveInt = 25
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] | None = 0.95
+    balance: bool = False
 
 
 class Push(Section):
@@ -97,6 +104,7 @@ class Settings(Section):
     embed: Embed = Embed()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    score: Score = Score()
     select: Select = Select()
     push: Push = Push()
     wait: Wait = Wait()

@@ -1,20 +1,25 @@
 """Stage `train`: fit the learner on the labels that count."""
 
+import json
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import stage
-from tasks.embed import pool_vectors
-from tasks.errors import WorkspaceError
+from tasks.embed import pool_items, pool_vectors
+from tasks.errors import InputError, WorkspaceError
 from tasks.labels import ledger
-from tasks.learners import Model, learners, untrained
+from tasks.learners import Examples, Items, Model, learners, self_training, untrained
 from tasks.settings import Settings, one_of
 from tasks.workspace import Workspace, atomic
 
 
-def train(vectors: NDArray[np.float32], labels: pd.Series, settings: Settings) -> Model:
-    """A model from (n, d) vectors and n labels; without any, the untrained one. WorkspaceError: a label is no class."""
+def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -> Model:
+    """A model from n items with their n labels; without any, the untrained one. pool: all items, labelled or not.
+
+    WorkspaceError: a label is no class. InputError: a vector is no number.
+    """
     learner = one_of("train.learner", settings.train.learner, learners())
     if labels.empty:
         return untrained.Untrained(settings.classes)
@@ -26,18 +31,38 @@ def train(vectors: NDArray[np.float32], labels: pd.Series, settings: Settings) -
             expected="one of " + ", ".join(settings.classes),
             fix="put it back into `classes` in params.yaml",
         )
-    model: Model = learner.fit(vectors, positions, settings.classes, settings.train, settings.seed)
+    refuse_broken(labelled.vectors())
+    examples = Examples(labelled, positions, settings.classes)
+    fit = self_training.around(learner.fit) if settings.train.self_training else learner.fit
+    model: Model = fit(examples, pool, settings)
     return model
+
+
+def refuse_broken(vectors: NDArray[np.float32]) -> None:
+    """InputError when a vector holds NaN or infinity: a model would take it in silence, or fail in another place."""
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise InputError(
+            "the encoder gives vectors that are no numbers",
+            expected="finite figures",
+            got=f"NaN or infinity in row {row}",
+            fix="set another embed.encoder in params.yaml, or remove data/vectors to encode anew",
+        )
 
 
 def run(workspace: Workspace) -> str:
     """Read the ledger and the vectors, write model/. Returns a line for people."""
     labels = ledger.effective(ledger.read(workspace.labels))
-    model = train(pool_vectors(workspace).of(labels.id), labels.label, workspace.settings)
+    vectors = pool_vectors(workspace)
+    pool = pool_items(workspace, vectors)
+    model = train(pool.take(vectors.rows(labels.id)), labels.label, pool, workspace.settings)
     with atomic(workspace.model) as scratch:
         scratch.mkdir()
         model.save(scratch)
-    return f"{len(labels)} labels in {labels.label.nunique()} of {len(model.classes)} classes"
+    chosen = json.loads((workspace.model / "config.json").read_text(encoding="utf-8")).get("chosen", "")
+    return f"{len(labels)} labels in {labels.label.nunique()} of {len(model.classes)} classes" + (
+        chosen and f"; {chosen}"
+    )
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tasks.errors import WorkspaceError
 from tasks.items.identity import Ids
@@ -45,6 +47,22 @@ def pool(workspace: Workspace) -> Seen:
             seen.stored.add(ids)
             seen.owners.add(batch.column("source_id").to_pylist(), ids)
     return seen
+
+
+def texts(workspace: Workspace, rows: NDArray[np.integer]) -> list[str]:
+    """The texts at these rows of the pool, in this order. Reads only the row groups that hold one."""
+    found: dict[int, str] = {}
+    wanted, start = np.unique(rows), 0
+    for shard in shards(workspace):
+        with pq.ParquetFile(shard) as file:
+            for group in range(file.num_row_groups):
+                end = start + file.metadata.row_group(group).num_rows
+                mine = wanted[(wanted >= start) & (wanted < end)]
+                if len(mine):
+                    column = file.read_row_group(group, columns=["text"])["text"]
+                    found |= dict(zip(mine.tolist(), column.take(mine - start).to_pylist(), strict=True))
+                start = end
+    return [found[row] for row in rows.tolist()]
 
 
 def pool_folds(workspace: Workspace, asked: set[str]) -> set[str]:

@@ -51,13 +51,13 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def effective(ledger: pd.DataFrame) -> pd.DataFrame:
-    """The label that counts for each item: columns `id`, `label`, in order of id. The latest answer supersedes.
+    """The label that counts for each item: columns `id`, `label`, `round`, `why`, in order of id. The latest supersedes.
 
     Sorted by id so that training does not depend on the order in which people happened to answer.
     """
     labelled = ledger[ledger.status == "labelled"]
     latest = labelled.sort_values(["created_at", "annotation_id"], kind="stable").drop_duplicates("id", keep="last")
-    return latest[["id", "label"]].sort_values("id").reset_index(drop=True)
+    return latest[["id", "label", "round", "why"]].sort_values("id").reset_index(drop=True)
 
 
 def set_aside(ledger: pd.DataFrame) -> pd.Index:

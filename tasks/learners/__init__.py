@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import InputError
-from tasks.learners import frozen, untrained
-from tasks.learners.base import Model
+from tasks.learners import auto, contrastive, ensemble, finetune, frozen, propagate, untrained
+from tasks.learners.base import Examples, Items, Model
 from tasks.settings import one_of
 
-LEARNERS: dict[str, Any] = {"frozen": frozen}
+LEARNERS: dict[str, Any] = {
+    learner.NAME: learner for learner in (auto, frozen, contrastive, finetune, propagate, ensemble)
+}
 
 
 def learners() -> dict[str, Any]:
@@ -33,4 +35,4 @@ def load(folder: Path) -> Model:
     return model
 
 
-__all__ = ["LEARNERS", "Model", "learners", "load", "untrained"]
+__all__ = ["LEARNERS", "Examples", "Items", "Model", "learners", "load", "untrained"]

@@ -53,11 +53,17 @@ class Encoder:
             padded = self.tokenizer.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
             with torch.inference_mode():
                 states = self.model(**padded).last_hidden_state
-            mask = padded["attention_mask"].unsqueeze(-1)
-            means = (states * mask).sum(1) / mask.sum(1)
-            vectors[rows] = torch.nn.functional.normalize(means, dim=1).numpy()
+                vectors[rows] = pooled(states, padded["attention_mask"]).numpy()
             progress(len(rows))
         return vectors
+
+
+def pooled(states: Any, mask: Any) -> Any:
+    """(b, t, d) token states -> (b, d) their means where the (b, t) mask is 1, scaled to unit length."""
+    import torch
+
+    mask = mask.unsqueeze(-1)
+    return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
 
 
 def steps(lengths: list[int]) -> Iterator[NDArray[np.int64]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tasks import learners
 from tasks.learners.encoder import Encoder
@@ -28,11 +29,20 @@ class Classifier:
         """A row a text: `label`, `confidence`. Texts: a list, a Series, or a frame with a `text` column."""
         if isinstance(texts, pd.DataFrame):
             texts = texts["text"] if "text" in texts else texts.iloc[:, 0]
-        # float16 and back, as the vectors were when the head learned
-        vectors = self.encoder.encode([str(text) for text in texts]).astype(np.float16).astype(np.float32)
-        p = self.model.probabilities(vectors)
+        read = [str(text) for text in texts]
+        p = self.model.probabilities(
+            learners.Items(
+                len(read),
+                lambda rows: self._vectors([read[row] for row in rows]),
+                lambda rows: [read[row] for row in rows],
+            )
+        )
         labels = np.asarray(self.model.classes, dtype=object)[p.argmax(axis=1)]
         return pd.DataFrame({"label": labels, "confidence": p.max(axis=1)})
+
+    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        """float16 and back, as the vectors were when the head learned."""
+        return self.encoder.encode(texts).astype(np.float16).astype(np.float32)
 
 
 def _load_pyfunc(folder: str) -> Classifier:

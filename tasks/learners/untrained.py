@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.learners.base import Items
+
 NAME = "untrained"
 
 
@@ -16,10 +18,11 @@ class Untrained:
 
     classes: list[str]
     trained: bool = False
+    draft: None = None
 
-    def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, items: Items) -> NDArray[np.float32]:
         """NaN for every class."""
-        return np.full((len(vectors), len(self.classes)), np.nan, dtype=np.float32)
+        return np.full((len(items), len(self.classes)), np.nan, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """One JSON file."""

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 import numpy as np
 
 from tasks.strategies import diversity, uncertainty
-from tasks.strategies.base import Candidates, Choice, uniform
+from tasks.strategies.base import Candidates, Choice, Labelled, uniform
 
 Strategy = Callable[[Candidates, int, np.random.Generator], Choice]
 
@@ -32,4 +32,4 @@ def strategies() -> dict[str, Strategy]:
     return strangers | STRATEGIES
 
 
-__all__ = ["COLD_STARTS", "STRATEGIES", "Candidates", "Choice", "Strategy", "strategies"]
+__all__ = ["COLD_STARTS", "STRATEGIES", "Candidates", "Choice", "Labelled", "Strategy", "strategies"]

@@ -32,7 +32,8 @@ class Head:
 def fit(vectors: Floats, labels: Indices, c: int, weight: Floats | None = None) -> Head:
     """A head on (m, d) vectors, m >= 1, and (m,) positions below c; weight: (m,) of each item, all alike if None."""
     if weight is not None:
-        vectors, labels, weight = (part[weight > 0] for part in (vectors, labels, weight))
+        counts = weight > 0
+        vectors, labels, weight = vectors[counts], labels[counts], weight[counts]
     weights, bias = np.zeros((c, vectors.shape[1]), np.float32), np.full(c, -np.inf, np.float32)
     seen = np.unique(labels)
     bias[seen] = 0

@@ -1,0 +1,78 @@
+"""`finetune`: the encoder's upper layers and a linear layer learn the classes together, by cross-entropy (Devlin et al. 2019,
+arXiv 1810.04805). For hundreds of labels and more; with few it is the weakest learner of all."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.learners import calibration, frozen, tuned
+from tasks.learners.base import Examples, Items
+from tasks.settings import Settings
+
+NAME = "finetune"
+RATE = 1e-4
+BATCH = 16
+EPOCHS = 10
+PATIENCE = 2  # epochs without a better loss on the held-out labels before it ends
+PASSES = 8000
+SCALE = 10.0  # of the first weights of the linear layer: unit vectors give small logits
+HELD_OUT = 5  # one label in five says when to stop
+
+
+def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
+    """Tune until the loss on a fifth of the labels, held out, no longer falls; the best weights are kept."""
+    import torch
+
+    draft = frozen.fit(examples, pool, settings)
+    tower = tuned.Tower(settings.embed)
+    texts = tower.prepared(examples.items.texts())
+    fold = calibration.folds(examples.labels, settings.seed, HELD_OUT)
+    seen, unseen = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
+    if len(np.unique(examples.labels[seen])) < 2:
+        tower.settle()
+        return tuned.Tuned(NAME, tower, frozen.head(examples, tuned.encoded(tower, texts), 10.0), draft)
+    classes, targets = np.unique(examples.labels, return_inverse=True)
+    layer = torch.nn.Parameter(SCALE * _means(tuned.encoded(tower, texts), targets, len(classes)))
+    rng = np.random.default_rng(settings.seed)
+    best: dict[str, Any] = {}
+    losses: list[float] = []
+
+    def head() -> frozen.Head:
+        weights = layer.detach().numpy().copy()
+        return frozen.Head(examples.classes, classes, weights, np.zeros(len(classes), np.float32))
+
+    def judged() -> bool:
+        logits = head().logits(tuned.encoded(tower, [texts[row] for row in unseen]))
+        losses.append(calibration.log_loss(logits, examples.labels[unseen]))
+        if losses[-1] == min(losses):
+            best.update(weights=tower.weights(), head=head(), logits=logits)
+        return len(losses) - int(np.argmin(losses)) > PATIENCE
+
+    tuned.train(
+        tower,
+        [_batches(rng.permutation(seen)) for _ in range(min(EPOCHS, 1 + PASSES // len(seen)))],
+        lambda rows: torch.nn.functional.cross_entropy(
+            tower.vectors([texts[row] for row in rows]) @ layer.T, torch.from_numpy(targets[rows])
+        ),
+        RATE,
+        extra=[layer],
+        stop=judged,
+    )
+    tower.restore(best["weights"])
+    temperature = calibration.temperature(best["logits"], examples.labels[unseen])
+    return tuned.Tuned(NAME, tower, best["head"].at(temperature), draft)
+
+
+def _batches(rows: NDArray[np.int64]) -> list[list[int]]:
+    return [rows[start : start + BATCH].tolist() for start in range(0, len(rows), BATCH)]
+
+
+def _means(vectors: NDArray[np.float32], targets: NDArray[np.int64], c: int) -> Any:
+    """(c, d) the mean vector of each class: where the linear layer starts."""
+    import torch
+
+    return torch.from_numpy(np.stack([vectors[targets == k].mean(axis=0) for k in range(c)]))
+
+
+load = tuned.load

@@ -1,0 +1,121 @@
+"""`propagate`: labels spread over the graph of nearest neighbours in the pool (local and global consistency: Zhou et al. 2004,
+'Learning with local and global consistency'). No weights are learned, so a handful of labels goes far where like lies
+with like; what lies between the classes it gets wrong for good."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix, diags
+from scipy.special import softmax
+
+from tasks.learners import calibration
+from tasks.learners.base import Examples, Floats, Items
+from tasks.settings import Settings
+
+NAME = "propagate"
+NEIGHBOURS = 10
+NODES = 10_000  # of the pool, drawn by chance, beside all that is labelled: bounds time and the size of the model
+SPREAD = 0.9  # how much a node takes from its neighbours; the rest from its own label
+STEPS = 30
+FLOOR = 1e-6
+BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """nodes: (s, d) float16 vectors; shares: (s, c) what has reached each node, rows sum to 1."""
+
+    classes: list[str]
+    nodes: NDArray[np.float16]
+    shares: NDArray[np.float32]
+    temperature: float
+    trained: bool = True
+    draft: None = None
+
+    def probabilities(self, items: Items) -> NDArray[np.float32]:
+        """n items -> (n, c), from the nodes nearest to each."""
+        nodes = self.nodes.astype(np.float32)
+        return np.concatenate([self._of(block.vectors(), nodes) for block in items.blocks(BLOCK)])
+
+    def _of(self, vectors: Floats, nodes: Floats) -> NDArray[np.float32]:
+        near, weights = nearest(vectors, nodes, NEIGHBOURS)
+        shares = np.einsum("nk,nkc->nc", weights, self.shares[near])
+        return softmax(logits(shares) / self.temperature, axis=1).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """`config.json` and `graph.safetensors`."""
+        config = {"learner": NAME, "classes": self.classes, "temperature": self.temperature}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        save_file({"nodes": self.nodes, "shares": self.shares}, folder / "graph.safetensors")
+
+
+def fit(examples: Examples, pool: Items, settings: Settings) -> Propagated:
+    """Spread the labels over the labelled items and a sample of the pool. O(s² d) for s nodes, at most 10,000 and m."""
+    rng = np.random.default_rng(settings.seed)
+    sample = np.sort(rng.permutation(len(pool))[:NODES])
+    nodes = np.vstack([examples.items.vectors(), pool.take(sample).vectors()])
+    graph, m = neighbours(nodes), len(examples)
+    truth = np.zeros((len(nodes), len(examples.classes)), np.float32)
+    truth[np.arange(m), examples.labels] = 1 if examples.weights is None else examples.weights
+    fold = calibration.folds(examples.labels, settings.seed)
+    crossed = np.empty((m, len(examples.classes)))
+    for number in np.unique(fold):
+        hidden = np.flatnonzero(fold == number)
+        without = truth.copy()
+        without[hidden] = 0
+        crossed[hidden] = logits(spread(graph, without)[hidden])
+    temperature = calibration.temperature(crossed, examples.labels)
+    return Propagated(examples.classes, nodes.astype(np.float16), spread(graph, truth), temperature)
+
+
+def neighbours(nodes: Floats) -> csr_matrix:
+    """The (s, s) graph of the ten nearest, weighted by their cosine, symmetric, scaled so that spreading converges."""
+    s = len(nodes)
+    near, weights = zip(
+        *(nearest(nodes[at : at + BLOCK], nodes, NEIGHBOURS + 1) for at in range(0, s, BLOCK)), strict=True
+    )
+    columns = np.concatenate(near)
+    rows = np.repeat(np.arange(s), columns.shape[1])
+    graph = csr_matrix((np.concatenate(weights).ravel(), (rows, columns.ravel())), shape=(s, s))
+    graph.setdiag(0)
+    graph = graph.maximum(graph.T)
+    degree = np.asarray(graph.sum(axis=1)).ravel()
+    scale = diags(1 / np.sqrt(np.maximum(degree, FLOOR)))
+    return csr_matrix(scale @ graph @ scale, dtype=np.float32)
+
+
+def nearest(vectors: Floats, nodes: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+    """(n, k) positions of the nearest nodes, and their (n, k) weights: cosines above zero, scaled to sum to 1."""
+    similar = vectors @ nodes.T
+    k = min(k, len(nodes))
+    near = np.argpartition(-similar, k - 1, axis=1)[:, :k]
+    weights = np.maximum(np.take_along_axis(similar, near, axis=1), FLOOR)
+    return near, weights / weights.sum(axis=1, keepdims=True)
+
+
+def spread(graph: csr_matrix, truth: Floats) -> NDArray[np.float32]:
+    """(s, c) shares of the classes at each node after the (s, c) truth has spread; rows sum to 1. Each class is scaled by
+    the number of its labels, so that what is common does not flood what is rare."""
+    start = truth / np.maximum(truth.sum(axis=0), 1)
+    reached = start
+    for _ in range(STEPS):
+        reached = SPREAD * (graph @ reached) + (1 - SPREAD) * start
+    total = reached.sum(axis=1, keepdims=True)
+    even = (truth.sum(axis=0) > 0) / max((truth.sum(axis=0) > 0).sum(), 1)
+    return np.where(total > 0, reached / np.maximum(total, 1e-30), even).astype(np.float32)
+
+
+def logits(shares: Floats) -> NDArray[np.floating]:
+    """Logarithms of shares; minus infinity for classes that reach no node at all."""
+    return np.where((shares > 0).any(axis=0), np.log(np.maximum(shares, FLOOR)), -np.inf)
+
+
+def load(folder: Path) -> Propagated:
+    """The model that `Propagated.save` wrote."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / "graph.safetensors")
+    return Propagated(config["classes"], tensors["nodes"], tensors["shares"], config["temperature"])
