@@ -1,10 +1,9 @@
-"""Cross-fitting: what a model says of labels that it has not seen, and what follows from that alone. Gold is not looked at."""
-
-from collections.abc import Callable
+"""Cross-fitting: what a model says of labels that it has not seen, and what follows from that: how strongly to regularise,
+how sure to be, how much to trust each learner. Gold is not looked at."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from tasks.learners.base import Examples
@@ -12,6 +11,15 @@ from tasks.learners.base import Examples
 FOLDS = 3
 FLOOR = np.log(1e-4)  # log probability of a class that the model cannot know: one such item must not decide everything
 COOLEST, HOTTEST = 0.05, 20.0
+
+
+MOST = 1500  # more labels than this are sampled: what is decided here settles earlier
+
+
+def sampled(examples: Examples, seed: int) -> NDArray[np.int64]:
+    """The examples to cross-fit on: those that people have labelled, 1,500 at most."""
+    given = np.arange(len(examples)) if examples.weights is None else np.flatnonzero(examples.weights >= 1)
+    return np.sort(np.random.default_rng(seed).permutation(given)[:MOST])
 
 
 def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
@@ -24,17 +32,6 @@ def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[n
     return result
 
 
-def cross_fitted(
-    examples: Examples, fold: NDArray[np.int64], fit: Callable[[Examples, Examples], NDArray[np.floating]]
-) -> NDArray[np.float64]:
-    """(m, c) of each item by the model that did not see it. fit: (seen, held out) -> (h, c), what it says of the held out."""
-    result = np.full((len(examples), len(examples.classes)), -np.inf)
-    for number in np.unique(fold):
-        held_out = fold == number
-        result[held_out] = fit(examples.take(np.flatnonzero(~held_out)), examples.take(np.flatnonzero(held_out)))
-    return result
-
-
 def log_loss(logits: NDArray[np.floating], labels: NDArray[np.int64], temperature: float = 1.0) -> float:
     """Mean negative log-likelihood in nats, of (m, c) logits divided by the temperature; minus infinity is allowed."""
     return -float(np.maximum(_log_likelihoods(logits, labels, temperature), FLOOR).mean())
@@ -44,21 +41,36 @@ def temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> floa
     """The temperature of the least log loss, within [0.05, 20] (Guo et al. 2017, arXiv 1706.04599).
 
     Labels are smoothed by one part in m + 2, as in Platt 1999: a dozen held-out items that all come out right are no
-    reason to be certain. Labels whose class the model could not know say nothing and are left out; 1.0 when none is left.
+    reason to be certain. Labels whose class the model could not know are left out; 1.0 when none is left.
     """
-    known = np.isfinite(logits[np.arange(len(labels)), labels])
+    return float(1 / pooling([logits], labels)[0])
+
+
+def pooling(opinions: list[NDArray[np.floating]], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The weight of each of several models' (m, c) logits in their sum, >= 0, that gives the least log loss of the m labels
+    (logarithmic opinion pool: Genest & Zidek 1986; stacking: Wolpert 1992). Smoothed as `temperature` is; the logits of
+    one model alone get the inverse of their temperature. Equal weights when nothing can be learned from the labels.
+    """
+    known = np.all([np.isfinite(one[np.arange(len(labels)), labels]) for one in opinions], axis=0)
     if not known.any():
-        return 1.0
-    logits, labels = logits[known], labels[known]
-    smooth = 1 / (len(labels) + 2)
+        return np.full(len(opinions), 1 / len(opinions))
+    stacked = np.stack([one[known] for one in opinions]).astype(np.float64)
+    possible = np.isfinite(stacked).all(axis=0)
+    stacked = np.where(possible, stacked, 0)
+    rows, given = np.arange(known.sum()), labels[known]
+    smooth = 1 / (len(given) + 2)
+    target = smooth * possible / possible.sum(axis=1, keepdims=True)
+    target[rows, given] += 1 - smooth
 
-    def loss(log_t: float) -> float:
-        logs = log_softmax(logits.astype(np.float64) / np.exp(log_t), axis=1)
-        given = logs[np.arange(len(labels)), labels].mean()
-        any_class = logs[np.isfinite(logs)].mean()
-        return -float((1 - smooth) * given + smooth * any_class)
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logs = log_softmax(np.where(possible, np.tensordot(weights, stacked, 1), -np.inf), axis=1)
+        gap = np.exp(logs) - target
+        value = -(target * np.where(possible, logs, 0)).sum() / len(given)
+        return value, (stacked * gap).sum(axis=(1, 2)) / len(given)
 
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded").x))
+    start = np.full(len(opinions), 1 / len(opinions))
+    limits = [(1 / HOTTEST if len(opinions) == 1 else 0.0, 1 / COOLEST)] * len(opinions)
+    return minimize(loss, start, jac=True, bounds=limits, method="L-BFGS-B").x
 
 
 def _log_likelihoods(logits: NDArray[np.floating], labels: NDArray[np.int64], t: float) -> NDArray[np.float64]:

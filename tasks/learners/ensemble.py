@@ -1,5 +1,8 @@
-"""`ensemble`: the mean of what several learners say (Lakshminarayanan et al. 2017, arXiv 1612.01474): steadier than the best
-of them, at the cost of all."""
+"""`ensemble`: what `frozen` and `propagate` say, weighed by how right each was about labels it had not seen.
+
+The head draws straight borders, the graph follows the shape of the pool; where one of them errs the other often does not.
+Their weights come from the ledger, so where the graph is of no use it gets none.
+"""
 
 import json
 from dataclasses import dataclass
@@ -7,47 +10,72 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from tasks.learners import contrastive, frozen, propagate
-from tasks.learners.base import Examples, Items, Model
+from tasks.learners import calibration, frozen, propagate
+from tasks.learners.base import Examples, Items
 from tasks.settings import Settings
 
 NAME = "ensemble"
-MEMBERS = {"frozen": frozen, "propagate": propagate, "contrastive": contrastive}
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members by name."""
+    """A weighted sum of logits: weights = (head, graph, frequency of the classes among the labels)."""
 
-    members: dict[str, Model]
+    head: frozen.Head
+    graph: propagate.Propagated
+    frequency: list[float]
+    weights: list[float]
     trained: bool = True
+    draft: None = None
 
     @property
     def classes(self) -> list[str]:
-        return self.members["frozen"].classes
-
-    @property
-    def draft(self) -> Model:
-        return self.members["frozen"]
+        return self.head.classes
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""
-        return np.mean([member.probabilities(items) for member in self.members.values()], axis=0)
+        return softmax(self.logits(items), axis=1).astype(np.float32)
+
+    def logits(self, items: Items) -> NDArray[np.floating]:
+        """n items -> (n, c); minus infinity for classes not seen."""
+        shares = np.log(np.maximum(self.graph.probabilities(items), propagate.FLOOR))
+        head = self.head.logits(items.vectors())
+        known = np.isfinite(head)
+        parts = (np.where(known, head, 0), shares, logarithms(self.frequency))
+        return np.where(known, sum(w * part for w, part in zip(self.weights, parts, strict=True)), -np.inf)
 
     def save(self, folder: Path) -> None:
         """`config.json`, and a folder a member."""
-        (folder / "config.json").write_text(json.dumps({"learner": NAME, "classes": self.classes}), encoding="utf-8")
-        for name, member in self.members.items():
+        config = {"learner": NAME, "frequency": self.frequency, "weights": self.weights}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        for name, member in ((frozen.NAME, self.head), (propagate.NAME, self.graph)):
             (folder / name).mkdir()
             member.save(folder / name)
 
 
 def fit(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
-    """Every member on the same labels."""
-    return Ensemble({name: member.fit(examples, pool, settings) for name, member in MEMBERS.items()})
+    """Both members on the same labels, their weights from labels that neither had seen."""
+    rows = calibration.sampled(examples, settings.seed)
+    graph = propagate.graph_of(examples, pool, settings.seed)
+    c, quiet = frozen.crossed(examples.take(rows), settings)
+    spread = propagate.crossed(graph, examples, rows, settings.seed)
+    frequency = (np.bincount(examples.labels, minlength=len(examples.classes)) / len(examples)).tolist()
+    prior = np.broadcast_to(logarithms(frequency), quiet.shape)
+    weights = calibration.pooling([quiet, spread, prior], examples.labels[rows]).tolist()
+    head = frozen.head(examples, examples.items.vectors(), c)
+    return Ensemble(head, propagate.model(graph, examples), frequency, weights)
+
+
+def logarithms(frequency: list[float]) -> NDArray[np.float64]:
+    """(c,) log frequency of each class; 0 for one that has not been seen, which other members rule out."""
+    values = np.asarray(frequency)
+    return np.log(np.where(values > 0, values, 1))
 
 
 def load(folder: Path) -> Ensemble:
     """The model that `Ensemble.save` wrote."""
-    return Ensemble({name: member.load(folder / name) for name, member in MEMBERS.items()})
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    head, graph = frozen.load(folder / frozen.NAME), propagate.load(folder / propagate.NAME)
+    return Ensemble(head, graph, config["frequency"], config["weights"])

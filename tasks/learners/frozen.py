@@ -18,7 +18,6 @@ from tasks.settings import Settings
 NAME = "frozen"
 STEPS = 500
 GRID = (10.0, 100.0, 1.0, 1000.0)  # scikit-learn's C; of equals the first is taken
-MOST_CROSS_FITTED = 1500  # more labels than this are sampled to choose C and the temperature: it settles earlier
 
 
 @dataclass(frozen=True)
@@ -64,29 +63,26 @@ class Head:
 
 def fit(examples: Examples, _pool: Items, settings: Settings) -> Head:
     """A calibrated head. Without `train.regularisation`, the one of the least cross-fitted log loss is taken."""
-    return calibrated(examples, examples.items.vectors(), settings.train.regularisation, settings.seed)
+    rows = calibration.sampled(examples, settings.seed)
+    c, logits = crossed(examples.take(rows), settings)
+    return head(examples, examples.items.vectors(), c).at(calibration.temperature(logits, examples.labels[rows]))
 
 
-def calibrated(examples: Examples, vectors: NDArray[np.float32], regularisation: float | None, seed: int) -> Head:
-    """The head of (m, d) vectors: C, where it is not given, and temperature come from folds that it has not seen."""
-    grid = GRID if regularisation is None else (regularisation,)
-    if len(examples.seen) < 2:
-        return head(examples, vectors, grid[0])
-    _, c, temperature = min((judged(examples, vectors, c, seed) for c in grid), key=itemgetter(0))
-    return head(examples, vectors, c).at(temperature)
-
-
-def judged(examples: Examples, vectors: NDArray[np.float32], c: float, seed: int) -> tuple[float, float, float]:
-    """What a regularisation C is worth: (cross-fitted log loss at its best temperature, C, that temperature)."""
-    rows = np.random.default_rng(seed).permutation(len(examples))[:MOST_CROSS_FITTED]
-    sample = Examples(Items.of(vectors[rows]), examples.labels[rows], examples.classes, _at(examples.weights, rows))
-    logits = calibration.cross_fitted(
-        sample,
-        calibration.folds(sample.labels, seed),
-        lambda seen, held_out: head(seen, seen.items.vectors(), c).logits(held_out.items.vectors()),
-    )
-    temperature = calibration.temperature(logits, sample.labels)
-    return calibration.log_loss(logits, sample.labels, temperature), c, temperature
+def crossed(examples: Examples, settings: Settings) -> tuple[float, NDArray[np.float64]]:
+    """The regularisation C of the least cross-fitted log loss, and the (m, c) logits it gives of labels not seen."""
+    grid = GRID if settings.train.regularisation is None else (settings.train.regularisation,)
+    fold, vectors = calibration.folds(examples.labels, settings.seed), examples.items.vectors()
+    tried = []
+    for c in grid:
+        logits = np.full((len(examples), len(examples.classes)), -np.inf)
+        for number in np.unique(fold):
+            seen, held_out = np.flatnonzero(fold != number), fold == number
+            if len(seen):
+                logits[held_out] = head(examples.take(seen), vectors[seen], c).logits(vectors[held_out])
+        temperature = calibration.temperature(logits, examples.labels)
+        tried.append((calibration.log_loss(logits, examples.labels, temperature), c, logits))
+    _, c, logits = min(tried, key=itemgetter(0))
+    return c, logits
 
 
 def head(examples: Examples, vectors: NDArray[np.float32], c: float) -> Head:
@@ -109,6 +105,3 @@ def load(folder: Path) -> Head:
     tensors = load_file(folder / "head.safetensors")
     return Head(config["classes"], tensors["seen"], tensors["weights"], tensors["bias"])
 
-
-def _at(weights: NDArray[np.float32] | None, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    return None if weights is None else weights[rows]

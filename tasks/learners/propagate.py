@@ -18,7 +18,7 @@ from tasks.settings import Settings
 
 NAME = "propagate"
 NEIGHBOURS = 10
-NODES = 10_000  # of the pool, drawn by chance, beside all that is labelled: bounds time and the size of the model
+NODES = 5_000  # of the pool, drawn by chance, beside all that is labelled: bounds time and the size of the model
 SPREAD = 0.9  # how much a node takes from its neighbours; the rest from its own label
 STEPS = 30
 FLOOR = 1e-6
@@ -53,23 +53,49 @@ class Propagated:
         save_file({"nodes": self.nodes, "shares": self.shares}, folder / "graph.safetensors")
 
 
+@dataclass(frozen=True)
+class Graph:
+    """nodes: (s, d), the m labelled items first; links: (s, s)."""
+
+    nodes: Floats
+    links: csr_matrix
+
+
 def fit(examples: Examples, pool: Items, settings: Settings) -> Propagated:
-    """Spread the labels over the labelled items and a sample of the pool. O(s² d) for s nodes, at most 10,000 and m."""
-    rng = np.random.default_rng(settings.seed)
-    sample = np.sort(rng.permutation(len(pool))[:NODES])
+    """Spread the labels over the labelled items and a sample of the pool. O(s² d) for s nodes, at most m and 5,000."""
+    graph = graph_of(examples, pool, settings.seed)
+    rows = calibration.sampled(examples, settings.seed)
+    temperature = calibration.temperature(crossed(graph, examples, rows, settings.seed), examples.labels[rows])
+    return model(graph, examples, temperature)
+
+
+def graph_of(examples: Examples, pool: Items, seed: int) -> Graph:
+    """The graph of the labelled items and a sample of the pool."""
+    sample = np.sort(np.random.default_rng(seed).permutation(len(pool))[:NODES])
     nodes = np.vstack([examples.items.vectors(), pool.take(sample).vectors()])
-    graph, m = neighbours(nodes), len(examples)
-    truth = np.zeros((len(nodes), len(examples.classes)), np.float32)
-    truth[np.arange(m), examples.labels] = 1 if examples.weights is None else examples.weights
-    fold = calibration.folds(examples.labels, settings.seed)
-    crossed = np.empty((m, len(examples.classes)))
+    return Graph(nodes, neighbours(nodes))
+
+
+def model(graph: Graph, examples: Examples, temperature: float = 1.0) -> Propagated:
+    """All labels, spread."""
+    shares = spread(graph.links, _truth(graph, examples, np.arange(len(examples))))
+    return Propagated(examples.classes, graph.nodes.astype(np.float16), shares, temperature)
+
+
+def crossed(graph: Graph, examples: Examples, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """(r, c) logits of the labels at these rows, each from the labels at the rows of the other folds alone."""
+    fold = calibration.folds(examples.labels[rows], seed)
+    result = np.full((len(rows), len(examples.classes)), -np.inf)
     for number in np.unique(fold):
-        hidden = np.flatnonzero(fold == number)
-        without = truth.copy()
-        without[hidden] = 0
-        crossed[hidden] = logits(spread(graph, without)[hidden])
-    temperature = calibration.temperature(crossed, examples.labels)
-    return Propagated(examples.classes, nodes.astype(np.float16), spread(graph, truth), temperature)
+        shares = spread(graph.links, _truth(graph, examples, rows[fold != number]))
+        result[fold == number] = logits(shares)[rows[fold == number]]
+    return result
+
+
+def _truth(graph: Graph, examples: Examples, rows: NDArray[np.int64]) -> Floats:
+    truth = np.zeros((len(graph.nodes), len(examples.classes)), np.float32)
+    truth[rows, examples.labels[rows]] = 1 if examples.weights is None else examples.weights[rows]
+    return truth
 
 
 def neighbours(nodes: Floats) -> csr_matrix:
