@@ -5,15 +5,10 @@ the function and put it into `STRATEGIES`; from another package, register it und
 `labelwise.strategies`.
 """
 
-from collections.abc import Callable
 from importlib.metadata import entry_points
 
-import numpy as np
-
 from tasks.strategies import diversity, uncertainty
-from tasks.strategies.base import Candidates, Choice, Labelled, uniform
-
-Strategy = Callable[[Candidates, int, np.random.Generator], Choice]
+from tasks.strategies.base import Candidates, Choice, Labelled, Strategy, uniform
 
 STRATEGIES: dict[str, Strategy] = {
     "random": uniform,

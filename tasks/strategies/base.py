@@ -73,6 +73,9 @@ class Choice:
     propensity: Floats
 
 
+Strategy = Callable[[Candidates, int, np.random.Generator], Choice]
+
+
 def chosen(indices: Indices, scores: Floats | None = None, why: str = "uncertain") -> Choice:
     """These candidates, chosen without a known chance. Without scores, nothing is ranked."""
     nothing = np.full(len(indices), np.nan)

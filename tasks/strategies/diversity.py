@@ -1,12 +1,68 @@
-"""Ask items that are unlike each other: for round 0, when no model can say what it needs."""
+"""Ask items that are unlike each other and unlike what has been answered. None of these needs a model.
+
+Vectors have unit length, so that a squared distance is two less twice the cosine: all of them work on cosines.
+"""
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import pairwise_distances_argmin
 
-from tasks.strategies.base import Candidates, Choice, Indices
+from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
 
 MOST_CLUSTERED = 50_000  # more candidates than this are sampled: the shape of the pool shows in fewer
+MOST_COVERED = 5_000  # prob_cover compares each of its sample with each other: 25 MB
+FRONT = 256  # k_centre settles its picks among this many of the farthest before it looks at all candidates again
+NEIGHBOURS = 20  # typiclust: how many tell whether an item is typical
+PURITY = 0.95  # prob_cover: share of the balls that must hold one cluster only
+
+
+def k_centre(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
+    """Greedy core-set (Sener & Savarese 2018, arXiv 1708.00489): each time the item farthest from all that is labelled or
+    chosen. Exactly the greedy picks; the first, when nothing is labelled, is drawn by chance.
+
+    Distances only shrink. So a pick among the farthest few is settled as long as it is no nearer than anything outside them
+    was before; only then all candidates are looked at again, in one matrix product for all picks since. O(nkd) time,
+    O(n) memory beside one block of vectors.
+    """
+    nearest = np.full(len(candidates), -np.inf, dtype=np.float32)
+    picks: list[int] = []
+    if len(candidates.labelled):
+        _draw_near(nearest, candidates, candidates.labelled.vectors)
+    else:
+        picks.append(int(rng.integers(len(candidates))))
+        _draw_near(nearest, candidates, candidates.gather(np.array(picks)))
+        nearest[picks] = np.inf
+    while len(picks) < k:
+        settled = _settled(nearest, candidates, k - len(picks))
+        picks.extend(settled)
+        if len(picks) < k:
+            _draw_near(nearest, candidates, candidates.gather(np.array(settled)))
+            nearest[settled] = np.inf
+    return chosen(np.array(picks), why="diverse")
+
+
+def _draw_near(nearest: Floats, candidates: Candidates, centres: Floats) -> None:
+    """Update the highest cosine that each candidate has with any centre."""
+    for part, vectors in candidates.blocks():
+        np.maximum(nearest[part], (vectors @ centres.T).max(axis=1), out=nearest[part])
+
+
+def _settled(nearest: Floats, candidates: Candidates, k: int) -> list[int]:
+    """The next greedy picks, at least one and at most k, that follow from the farthest candidates alone."""
+    front = np.argpartition(nearest, FRONT)[: FRONT + 1] if len(nearest) > FRONT else np.arange(len(nearest))
+    front = front[np.lexsort((front, nearest[front]))]
+    bound = np.inf if len(front) == len(nearest) else nearest[front[-1]]
+    vectors, own = candidates.gather(front), nearest[front].copy()
+    picks: list[int] = []
+    while len(picks) < k:
+        best = int(own.argmin())
+        if picks and own[best] > bound:
+            break
+        picks.append(best)
+        np.maximum(own, vectors @ vectors[best], out=own)
+        own[picks] = np.inf
+    return front[picks].tolist()
 
 
 def medoids(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -14,23 +70,106 @@ def medoids(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 
     O(nkd) time; memory is that of at most 50,000 vectors, whatever the pool.
     """
-    n = len(candidates)
-    sample = np.arange(n) if n <= MOST_CLUSTERED else np.sort(rng.choice(n, MOST_CLUSTERED, replace=False))
+    sample = _sample(len(candidates), MOST_CLUSTERED, rng)
     if k >= len(sample):
-        return _fill(sample, n, k, rng)
+        return _fill(sample, len(candidates), k, rng)
     vectors = candidates.gather(sample)
-    if len(np.unique(vectors[: k * 4], axis=0)) == 1 and len(np.unique(vectors, axis=0)) < k:
-        return _fill(np.array([], dtype=np.int64), n, k, rng)
+    if _fewer_than(k, vectors):
+        return _fill(sample[:0], len(candidates), k, rng)
     clusters = MiniBatchKMeans(k, random_state=int(rng.integers(2**31)), n_init=3).fit(vectors)
     nearest = pairwise_distances_argmin(clusters.cluster_centers_, vectors)
     sizes = np.bincount(clusters.labels_, minlength=k)
     by_size = nearest[np.argsort(-sizes, kind="stable")]
     first_seen = np.sort(np.unique(by_size, return_index=True)[1])
-    return _fill(sample[by_size[first_seen]], n, k, rng)
+    return _fill(sample[by_size[first_seen]], len(candidates), k, rng)
 
 
-def _fill(chosen: Indices, n: int, k: int, rng: np.random.Generator) -> Choice:
-    """`chosen`, made up to k by chance: two centres may share their nearest item."""
-    others = np.setdiff1d(np.arange(n), chosen)
-    indices = np.concatenate([chosen, rng.choice(others, k - len(chosen), replace=False)]).astype(np.int64)
-    return Choice(indices, scores=np.full(k, np.nan), why="diverse", propensity=np.full(k, np.nan))
+def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
+    """The most typical item of the clusters that hold fewest labels, large clusters first (Hacohen et al. 2022, arXiv
+    2202.02794). Typical: near to its 20 nearest neighbours in the cluster.
+
+    Clusters as many as items labelled and asked. O(nkd) time; memory is that of at most 50,000 vectors.
+    """
+    sample, labelled = _sample(len(candidates), MOST_CLUSTERED, rng), candidates.labelled.vectors
+    vectors = candidates.gather(sample)
+    m = len(candidates.labelled)
+    if k >= len(sample) or _fewer_than(m + k, vectors):
+        return _fill(sample if k >= len(sample) else sample[:0], len(candidates), k, rng)
+    everything = np.vstack([vectors, labelled]) if m else vectors
+    c = min(m + k, len(sample))
+    clusters = MiniBatchKMeans(c, random_state=int(rng.integers(2**31)), n_init=3).fit(everything).labels_
+    labels = np.bincount(clusters[len(sample) :], minlength=c)
+    members = {int(own): np.flatnonzero(clusters[: len(sample)] == own) for own in np.unique(clusters[: len(sample)])}
+    ranked = {own: rows[np.argsort(-typicality(vectors[rows]), kind="stable")] for own, rows in members.items()}
+    picks: list[int] = []
+    taken = dict.fromkeys(members, 0)
+    while len(picks) < k:
+        open_ = [own for own, rows in ranked.items() if taken[own] < len(rows)]
+        own = min(open_, key=lambda one: (labels[one] + taken[one], -len(members[one])))
+        picks.append(int(ranked[own][taken[own]]))
+        taken[own] += 1
+    return chosen(sample[picks], why="diverse")
+
+
+def typicality(vectors: Floats) -> NDArray[np.floating]:
+    """(n, d) items of one cluster -> (n,) one over the mean distance to the (at most 20) nearest others; 0 for one alone."""
+    if len(vectors) == 1:
+        return np.zeros(1)
+    near = min(NEIGHBOURS, len(vectors) - 1)
+    result = np.empty(len(vectors))
+    for start in range(0, len(vectors), 1024):
+        part = slice(start, start + 1024)
+        squared = np.maximum(2 - 2 * (vectors[part] @ vectors.T), 0)
+        squared[np.arange(len(squared)), np.arange(len(squared)) + start] = np.inf
+        result[part] = 1 / (np.sqrt(np.partition(squared, near - 1, axis=1)[:, :near]).mean(axis=1) + 1e-6)
+    return result
+
+
+def prob_cover(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
+    """Each time the item whose ball covers most items that no ball of a labelled or chosen one covers (Yehuda et al. 2022,
+    arXiv 2205.11320). The radius is the largest at which 95 % of the balls hold items of one k-means cluster only.
+
+    On a sample of 5,000 candidates; O(5000² d) time, 25 MB.
+    """
+    sample = _sample(len(candidates), MOST_COVERED, rng)
+    vectors = candidates.gather(sample)
+    if k >= len(sample) or _fewer_than(k, vectors):
+        return _fill(sample if k >= len(sample) else sample[:0], len(candidates), k, rng)
+    similar = vectors @ vectors.T
+    clusters = max(candidates.probabilities.shape[1], 2)
+    pseudo = MiniBatchKMeans(clusters, random_state=int(rng.integers(2**31)), n_init=3).fit(vectors).labels_
+    threshold = pure_cosine(similar, pseudo)
+    covers = similar >= threshold
+    open_ = np.ones(len(sample), dtype=bool)
+    if len(candidates.labelled):
+        open_ = (vectors @ candidates.labelled.vectors.T).max(axis=1) < threshold
+    gains = covers[:, open_].sum(axis=1)
+    picks: list[int] = []
+    while len(picks) < k and gains.max() > 0:
+        picks.append(int(gains.argmax()))
+        fresh = covers[picks[-1]] & open_
+        gains -= covers[:, fresh].sum(axis=1)
+        open_ &= ~fresh
+    return _fill(sample[picks], len(candidates), k, rng)
+
+
+def pure_cosine(similar: Floats, clusters: Indices) -> float:
+    """The smallest cosine such that, for 95 % of the items, all that are at least that near are of its own cluster."""
+    alien = np.where(clusters[:, None] == clusters[None], -1.0, similar).max(axis=1)  # the nearest of another cluster
+    return float(np.nextafter(np.quantile(alien, PURITY), 2))
+
+
+def _sample(n: int, most: int, rng: np.random.Generator) -> Indices:
+    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+
+
+def _fewer_than(k: int, vectors: Floats) -> bool:
+    """Whether there are fewer than k different vectors: nothing can be told apart into k clusters."""
+    return len(np.unique(vectors[: k * 4], axis=0)) == 1 and len(np.unique(vectors, axis=0)) < k
+
+
+def _fill(picks: Indices, n: int, k: int, rng: np.random.Generator) -> Choice:
+    """`picks`, made up to k by chance."""
+    picks = picks[:k]
+    others = np.setdiff1d(np.arange(n), picks)
+    return chosen(np.concatenate([picks, rng.choice(others, k - len(picks), replace=False)]).astype(np.int64), why="diverse")
