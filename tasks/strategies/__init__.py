@@ -7,18 +7,62 @@ the function and put it into `STRATEGIES`; from another package, register it und
 
 from importlib.metadata import entry_points
 
-from tasks.strategies import diversity, uncertainty
+from tasks.strategies import (
+    bayesian,
+    committee,
+    conformal,
+    diversity,
+    expected,
+    exploration,
+    hybrid,
+    mismatch,
+    stream,
+    uncertainty,
+)
 from tasks.strategies.base import Candidates, Choice, Labelled, Strategy, uniform
 
 STRATEGIES: dict[str, Strategy] = {
+    "auto": uncertainty.margin,
     "random": uniform,
     "least_confidence": uncertainty.least_confidence,
     "margin": uncertainty.margin,
     "entropy": uncertainty.entropy,
+    "bald": bayesian.bald,
+    "bald_dropout": bayesian.bald_dropout,
+    "bald_epinet": bayesian.bald_epinet,
+    "batch_bald": bayesian.batch_bald,
+    "power_bald": bayesian.power_bald,
+    "vote_entropy": committee.vote_entropy,
+    "consensus_kl": committee.consensus_kl,
+    "k_centre": diversity.k_centre,
+    "medoids": diversity.medoids,
+    "typiclust": diversity.typiclust,
+    "prob_cover": diversity.prob_cover,
+    "badge": hybrid.badge,
+    "cluster_margin": hybrid.cluster_margin,
+    "contrastive": hybrid.contrastive,
+    "density": hybrid.density,
+    "discriminative": hybrid.discriminative,
+    "bait": hybrid.bait,
+    "gradient_length": expected.gradient_length,
+    "error_reduction": expected.error_reduction,
+    "epsilon": exploration.epsilon,
+    "exponentiated_gradient": exploration.exponentiated_gradient,
+    "bandit": exploration.bandit,
+    "conformal_size": conformal.conformal_size,
+    "conformal_p": conformal.conformal_p,
+    "mismatch_first": mismatch.mismatch_first,
+    "stream": stream.stream,
 }
 
 # For round 0: these need no model.
-COLD_STARTS: dict[str, Strategy] = {"medoids": diversity.medoids, "random": uniform}
+COLD_STARTS: dict[str, Strategy] = {
+    "typiclust": diversity.typiclust,
+    "medoids": diversity.medoids,
+    "k_centre": diversity.k_centre,
+    "prob_cover": diversity.prob_cover,
+    "random": uniform,
+}
 
 
 def strategies() -> dict[str, Strategy]:

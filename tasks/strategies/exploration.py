@@ -9,11 +9,12 @@ Nothing is kept between rounds. What an arm was worth is found by replaying the 
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tasks.strategies import heads
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, Labelled
-from tasks.strategies.mismatch import farthest_first, nearest_labelled
+from tasks.strategies.base import Candidates, Choice, Floats, Indices, Labelled, top
+from tasks.strategies.diversity import k_centre
 from tasks.strategies.uncertainty import margin_of
 
 EPSILON = 0.1
@@ -88,6 +89,25 @@ def _accuracy(labelled: Labelled, learned: Indices, judged: Indices, c: int) -> 
     return float((head.probabilities(labelled.vectors[judged]).argmax(axis=1) == labelled.labels[judged]).mean())
 
 
-def drawn(chances: Floats, k: int, rng: np.random.Generator) -> NDArrayOfWords:
+def drawn(chances: Floats, k: int, rng: np.random.Generator) -> NDArray[np.object_]:
     """(k,) the arm of each place, by the chance of each of ARMS."""
     return np.array(ARMS, dtype=object)[rng.choice(len(ARMS), size=k, p=chances)]
+
+
+def mixed(candidates: Candidates, words: NDArray[np.object_], rng: np.random.Generator) -> Choice:
+    """A batch with a place for each word: the random places are filled first, then the others, in the order of the words."""
+    k, n = len(words), len(candidates)
+    places = {arm: np.flatnonzero(words == arm) for arm in ARMS}
+    indices, scores, propensity = np.empty(k, np.int64), np.full(k, np.nan), np.full(k, np.nan)
+    indices[places["random"]] = rng.choice(n, len(places["random"]), replace=False)
+    propensity[places["random"]] = len(places["random"]) / n
+    unsure = margin_of(candidates.probabilities)
+    rest = np.setdiff1d(np.arange(n), indices[places["random"]])
+    best = top(unsure[rest], len(places["uncertain"]), rng)
+    indices[places["uncertain"]], scores[places["uncertain"]] = rest[best.indices], best.scores
+    rest = np.setdiff1d(rest, rest[best.indices])
+    if len(places["diverse"]):
+        sample = np.sort(rng.choice(rest, min(len(rest), max(TRAVERSED, k)), replace=False))
+        far = k_centre(candidates.take(sample), len(places["diverse"]), rng)
+        indices[places["diverse"]] = sample[far.indices]
+    return Choice(indices, scores, words, propensity)
