@@ -50,8 +50,8 @@ def select(
 
 
 def strategy_for(settings: Select, labelled: Labelled) -> tuple[Strategy, str]:
-    """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have been
-    seen there is no model to ask, and the cold start takes its place."""
+    """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have
+    been seen there is no model to ask, and the cold start takes its place."""
     name, said = settings.strategy, settings.strategy
     strategy = one_of("select.strategy", name, strategies())
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)

@@ -51,7 +51,8 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def effective(ledger: pd.DataFrame) -> pd.DataFrame:
-    """The label that counts for each item: columns `id`, `label`, `round`, `why`, in order of id. The latest supersedes.
+    """The label that counts for each item: columns `id`, `label`, `round`, `why`, in order of id. The latest
+    supersedes.
 
     Sorted by id so that training does not depend on the order in which people happened to answer.
     """

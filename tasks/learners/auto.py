@@ -1,8 +1,8 @@
-"""`auto`: the learner that says most of labels it has not seen. No learner wins everywhere, and the best one changes as labels
-grow; so the ledger decides, each round anew, by labels held out. Gold is not looked at.
+"""`auto`: the learner that says most of labels it has not seen. No learner wins everywhere, and the best one changes
+as labels grow; so the ledger decides, each round anew, by labels held out. Gold is not looked at.
 
-Tuning costs a pass through the encoder for every item that is judged, so it must be worth it: `contrastive` is taken only
-when it has the lower log loss on the same held-out third.
+Tuning costs a pass through the encoder for every item that is judged, so it must be worth it: `contrastive` is taken
+only when it has the lower log loss on the same held-out third.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""Cross-fitting: what a model says of labels that it has not seen, and what follows from that: how strongly to regularise,
-how sure to be, how much to trust each learner. Gold is not looked at."""
+"""Cross-fitting: what a model says of labels that it has not seen, and what follows from that: how strongly to
+regularise, how sure to be, how much to trust each learner. Gold is not looked at."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +47,10 @@ def temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> floa
 
 
 def pooling(opinions: list[NDArray[np.floating]], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The weight of each of several models' (m, c) logits in their sum, >= 0, that gives the least log loss of the m labels
-    (logarithmic opinion pool: Genest & Zidek 1986; stacking: Wolpert 1992). Smoothed as `temperature` is; the logits of
-    one model alone get the inverse of their temperature. Equal weights when nothing can be learned from the labels.
+    """The weight of each of several models' (m, c) logits in their sum, >= 0, that gives the least log loss of the m
+    labels (logarithmic opinion pool: Genest & Zidek 1986; stacking: Wolpert 1992). Smoothed as `temperature` is; the
+    logits of one model alone get the inverse of their temperature. Equal weights when nothing can be learned from the
+    labels.
     """
     known = np.all([np.isfinite(one[np.arange(len(labels)), labels]) for one in opinions], axis=0)
     if not known.any():

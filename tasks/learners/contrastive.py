@@ -1,9 +1,10 @@
 """`contrastive`: the encoder's upper layers learn to put texts of one class together and others apart, a logistic head
 learns on the vectors that come of it. Worth most while labels are few (SetFit: Tunstall et al. 2022, arXiv 2209.11055).
 
-SetFit draws pairs and encodes both texts of each. Here every text of a batch is encoded once and compared with all others of
-that batch (supervised contrastive loss: Khosla et al. 2020, arXiv 2004.11362): the same comparisons for a small part of
-the passes. One in three labels is held out first, to calibrate; then the tuning goes on with all of them.
+SetFit draws pairs and encodes both texts of each. Here every text of a batch is encoded once and compared with all
+others of that batch (supervised contrastive loss: Khosla et al. 2020, arXiv 2004.11362): the same comparisons for a
+small part of the passes. One in three labels is held out first, to calibrate; then the tuning goes on with all of
+them.
 """
 
 from typing import Any
@@ -25,7 +26,8 @@ EPOCHS = 6  # times that each label is seen in the first tuning, where the passe
 
 
 def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
-    """Tune on two thirds of the labels, calibrate on the third, tune on with all. About 30 s for 100 labels on two cores."""
+    """Tune on two thirds of the labels, calibrate on the third, tune on with all. About 30 s for 100 labels on two
+    cores."""
     draft = frozen.fit(examples, pool, settings)
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())

@@ -1,7 +1,7 @@
 """`ensemble`: what `frozen` and `propagate` say, weighed by how right each was about labels it had not seen.
 
-The head draws straight borders, the graph follows the shape of the pool; where one of them errs the other often does not.
-Their weights come from the ledger, so where the graph is of no use it gets none.
+The head draws straight borders, the graph follows the shape of the pool; where one of them errs the other often does
+not. Their weights come from the ledger, so where the graph is of no use it gets none.
 """
 
 import json

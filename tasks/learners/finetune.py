@@ -1,5 +1,5 @@
-"""`finetune`: the encoder's upper layers and a linear layer learn the classes together, by cross-entropy (Devlin et al. 2019,
-arXiv 1810.04805). For hundreds of labels and more; with few it is the weakest learner of all."""
+"""`finetune`: the encoder's upper layers and a linear layer learn the classes together, by cross-entropy (Devlin et
+al. 2019, arXiv 1810.04805). For hundreds of labels and more; with few it is the weakest learner of all."""
 
 from typing import Any
 

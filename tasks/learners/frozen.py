@@ -104,4 +104,3 @@ def load(folder: Path) -> Head:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "head.safetensors")
     return Head(config["classes"], tensors["seen"], tensors["weights"], tensors["bias"])
-

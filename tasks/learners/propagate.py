@@ -1,6 +1,6 @@
-"""`propagate`: labels spread over the graph of nearest neighbours in the pool (local and global consistency: Zhou et al. 2004,
-'Learning with local and global consistency'). No weights are learned, so a handful of labels goes far where like lies
-with like; what lies between the classes it gets wrong for good."""
+"""`propagate`: labels spread over the graph of nearest neighbours in the pool (local and global consistency: Zhou et
+al. 2004, 'Learning with local and global consistency'). No weights are learned, so a handful of labels goes far where
+like lies with like; what lies between the classes it gets wrong for good."""
 
 import json
 from dataclasses import dataclass
@@ -124,8 +124,8 @@ def nearest(vectors: Floats, nodes: Floats, k: int) -> tuple[NDArray[np.int64], 
 
 
 def spread(graph: csr_matrix, truth: Floats) -> NDArray[np.float32]:
-    """(s, c) shares of the classes at each node after the (s, c) truth has spread; rows sum to 1. Each class is scaled by
-    the number of its labels, so that what is common does not flood what is rare."""
+    """(s, c) shares of the classes at each node after the (s, c) truth has spread; rows sum to 1. Each class is scaled
+    by the number of its labels, so that what is common does not flood what is rare."""
     start = truth / np.maximum(truth.sum(axis=0), 1)
     reached = start
     for _ in range(STEPS):

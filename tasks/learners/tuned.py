@@ -1,7 +1,7 @@
 """An encoder whose upper layers learn, with a head on its vectors: what `contrastive` and `finetune` have in common.
 
-Lower layers hold what any text needs, upper ones what a task needs: half of the layers stay as they are. What they make of
-the labelled texts is computed once, so that a step of training goes through the upper half alone.
+Lower layers hold what any text needs, upper ones what a task needs: half of the layers stay as they are. What they
+make of the labelled texts is computed once, so that a step of training goes through the upper half alone.
 """
 
 import json
@@ -75,7 +75,8 @@ def load(folder: Path) -> Tuned:
 class Tower:
     """An encoder in two parts: the lowest `frozen_layers` (None: half of them) stay, those above are tuned.
 
-    Works with any Hugging Face encoder that keeps its layers in one list and hands the hidden states from one to the next.
+    Works with any Hugging Face encoder that keeps its layers in one list and hands the hidden states from one to the
+    next.
     """
 
     def __init__(self, settings: Embed, frozen_layers: int | None = None) -> None:
@@ -201,8 +202,9 @@ def train(
     extra: Sequence[Any] = (),
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Adjust the tuned part (and the `extra` parameters) to the loss of each batch of each epoch: AdamW, the rate rising
-    over the first tenth of the batches and falling to zero over the others. `stop` is asked after each epoch."""
+    """Adjust the tuned part (and the `extra` parameters) to the loss of each batch of each epoch: AdamW, the rate
+    rising over the first tenth of the batches and falling to zero over the others. `stop` is asked after each
+    epoch."""
     import torch
 
     parameters = [*tower.upper.parameters()]

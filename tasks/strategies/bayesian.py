@@ -1,8 +1,9 @@
-"""Ask what the model could still learn: the mutual information between an item's class and the weights of the model (BALD:
-Houlsby et al. 2011, arXiv 1112.5745).
+"""Ask what the model could still learn: the mutual information between an item's class and the weights of the model
+(BALD: Houlsby et al. 2011, arXiv 1112.5745).
 
-A posterior is T draws of the weights of a linear head, (T, c, d), the same draws for every item of the pool: without that,
-nothing could be said of a batch as a whole. Three ways to get one: last-layer Laplace, dropout, a linear hypermodel.
+A posterior is T draws of the weights of a linear head, (T, c, d), the same draws for every item of the pool: without
+that, nothing could be said of a batch as a whole. Three ways to get one: last-layer Laplace, dropout, a linear
+hypermodel.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from tasks.strategies.uncertainty import entropy_of
 DRAWS = 20
 JOINT_DRAWS = 50  # batch_bald: a batch can tell no more than the logarithm of this many draws
 KEPT = 0.7  # dropout: share of the vector's dimensions that stay
-INDEX, EPOCHS, RATE, PART = 8, 60, 0.05, 256  # hypermodel: dimensions of its index; training
+INDEX, EPOCHS, RATE, PART = 8, 20, 0.1, 256  # hypermodel: dimensions of its index; training
 MOST_JOINT, OUTCOMES = 500, 200  # batch_bald: candidates, and outcomes of the batch that are followed
 AT_ONCE = 4_000_000  # probabilities held at once
 
@@ -40,9 +41,10 @@ class Draws:
 
 
 def laplace(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> Draws:
-    """A normal distribution around the fitted head, as wide as the curvature of its loss says: Σ (diag p - p pᵀ) ⊗ h hᵀ,
-    taken as the mean of the first times the sum of the second, and the prior of the head's regularisation (last-layer,
-    Kronecker-factored Laplace: Ritter et al. 2018; Daxberger et al. 2021, arXiv 2106.14806). O(md² + d³ + c³)."""
+    """A normal distribution around the fitted head, as wide as the curvature of its loss says: Σ (diag p - p pᵀ) ⊗ h
+    hᵀ, taken as the mean of the first times the sum of the second, and the prior of the head's regularisation
+    (last-layer, Kronecker-factored Laplace: Ritter et al. 2018; Daxberger et al. 2021, arXiv 2106.14806). O(md² + d³ +
+    c³)."""
     head = heads.fit(labelled.vectors, labelled.labels, c)
     p = head.probabilities(labelled.vectors).astype(np.float64)
     outputs = np.diag(p.mean(axis=0)) - p.T @ p / len(p)
@@ -54,17 +56,17 @@ def laplace(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) ->
 
 
 def dropout(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> Draws:
-    """The fitted head with dimensions of the vectors dropped by chance (Gal & Ghahramani 2016, arXiv 1506.02142), the same
-    ones for all items of a draw. O(mcd)."""
+    """The fitted head with dimensions of the vectors dropped by chance (Gal & Ghahramani 2016, arXiv 1506.02142), the
+    same ones for all items of a draw. O(mcd)."""
     head = heads.fit(labelled.vectors, labelled.labels, c)
     masks = (rng.random((draws, 1, head.weights.shape[1])) < KEPT) / KEPT
     return Draws(head.weights * masks, head.bias)
 
 
 def hypermodel(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> Draws:
-    """Weights that are linear in a random index z, W(z) = W + (P + D) z: P is a fixed random prior, D is trained so that each
-    W(z) fits the labels as z perturbs them (Dwaracherla et al. 2020, arXiv 2006.07464; epistemic networks: Osband et al.
-    2021, arXiv 2107.08924). Labels are taken 256 at a time, so that the cost does not grow with them."""
+    """Weights that are linear in a random index z, W(z) = W + (P + D) z: P is a fixed random prior, D is trained so
+    that each W(z) fits the labels as z perturbs them (Dwaracherla et al. 2020, arXiv 2006.07464; epistemic networks:
+    Osband et al. 2021, arXiv 2107.08924). Labels are taken 256 at a time, so that the cost does not grow with them."""
     import torch
 
     head = heads.fit(labelled.vectors, labelled.labels, c)
@@ -109,15 +111,15 @@ def bald_epinet(candidates: Candidates, k: int, rng: np.random.Generator) -> Cho
 
 
 def power_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Drawn without replacement in proportion to BALD (stochastic batch acquisition: Kirsch et al. 2021, arXiv 2106.12059): the
-    k highest of log BALD plus Gumbel noise. Spreads a batch at no cost."""
+    """Drawn without replacement in proportion to BALD (stochastic batch acquisition: Kirsch et al. 2021, arXiv
+    2106.12059): the k highest of log BALD plus Gumbel noise. Spreads a batch at no cost."""
     scores = np.log(_information(candidates, laplace, rng) + 1e-12) + rng.gumbel(size=len(candidates))
     return top(scores, k, rng)
 
 
 def batch_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """The batch that tells most as a whole, greedily (BatchBALD: Kirsch et al. 2019, arXiv 1906.08158): two items that tell the
-    same count once. Among the 500 candidates of highest BALD (k when that is more), with 50 draws.
+    """The batch that tells most as a whole, greedily (BatchBALD: Kirsch et al. 2019, arXiv 1906.08158): two items that
+    tell the same count once. Among the 500 candidates of highest BALD (k when that is more), with 50 draws.
 
     Exact while the batch has at most 200 outcomes; beyond that, outcomes are drawn. O(n'·200·Tc) time a pick.
     """
@@ -126,7 +128,8 @@ def batch_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
     rows = top(_measured(candidates, draws), most, rng).indices
     p = draws.probabilities(candidates.gather(rows))[:, :, np.isfinite(draws.bias)].astype(np.float64)
     conditional = np.mean([entropy_of(one) for one in p], axis=0)
-    joint, weight = np.ones((1, len(p))), np.ones(1)
+    joint: Floats = np.ones((1, len(p)))
+    weight: Floats = np.ones(1)
     picks: list[int] = []
     scores: list[float] = []
     for _ in range(k):
@@ -139,8 +142,8 @@ def batch_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
 
 
 def joint_entropy(joint: Floats, weight: Floats, p: Floats) -> Floats:
-    """(n,) entropy in nats of the batch's outcome together with each item's class. joint: (s, T) probability of each outcome
-    under each draw; weight: (s,) how many outcomes each stands for; p: (T, n, c)."""
+    """(n,) entropy in nats of the batch's outcome together with each item's class. joint: (s, T) probability of each
+    outcome under each draw; weight: (s,) how many outcomes each stands for; p: (T, n, c)."""
     t, n, c = p.shape
     result = np.empty(n)
     step = max(1, AT_ONCE // (len(joint) * c))

@@ -1,7 +1,7 @@
 """Ask what several models disagree about (query by committee: Seung et al. 1992).
 
-Members are heads on bootstrap resamples of the labels, each class kept. The measures work on (T, n, c) probabilities of T
-members and give (n,), higher is more disagreement.
+Members are heads on bootstrap resamples of the labels, each class kept. The measures work on (T, n, c) probabilities
+of T members and give (n,), higher is more disagreement.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,8 @@ def consensus_kl(candidates: Candidates, k: int, rng: np.random.Generator) -> Ch
 
 
 def members(labelled: Labelled, c: int, rng: np.random.Generator) -> list[heads.Head]:
-    """Heads on resamples of the labels: one item of each class is certain to be in, the rest are drawn with replacement."""
+    """Heads on resamples of the labels: one item of each class is certain to be in, the rest are drawn with
+    replacement."""
     order = np.argsort(labelled.labels, kind="stable")
     starts = np.unique(labelled.labels[order], return_index=True)[1]
     result = []
@@ -59,5 +60,3 @@ def judged(candidates: Candidates, committee: list[heads.Head], measure: Callabl
     return np.concatenate(
         [measure(np.stack([one.probabilities(vectors) for one in committee])) for _, vectors in candidates.blocks(4096)]
     )
-
-

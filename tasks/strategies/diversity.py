@@ -18,12 +18,12 @@ PURITY = 0.95  # prob_cover: share of the balls that must hold one cluster only
 
 
 def k_centre(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Greedy core-set (Sener & Savarese 2018, arXiv 1708.00489): each time the item farthest from all that is labelled or
-    chosen. Exactly the greedy picks; the first, when nothing is labelled, is drawn by chance.
+    """Greedy core-set (Sener & Savarese 2018, arXiv 1708.00489): each time the item farthest from all that is labelled
+    or chosen. Exactly the greedy picks; the first, when nothing is labelled, is drawn by chance.
 
-    Distances only shrink. So a pick among the farthest few is settled as long as it is no nearer than anything outside them
-    was before; only then all candidates are looked at again, in one matrix product for all picks since. O(nkd) time,
-    O(n) memory beside one block of vectors.
+    Distances only shrink. So a pick among the farthest few is settled as long as it is no nearer than anything outside
+    them was before; only then all candidates are looked at again, in one matrix product for all picks since. O(nkd)
+    time, O(n) memory beside one block of vectors.
     """
     nearest = np.full(len(candidates), -np.inf, dtype=np.float32)
     picks: list[int] = []
@@ -112,7 +112,8 @@ def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choic
 
 
 def typicality(vectors: Floats) -> NDArray[np.floating]:
-    """(n, d) items of one cluster -> (n,) one over the mean distance to the (at most 20) nearest others; 0 for one alone."""
+    """(n, d) items of one cluster -> (n,) one over the mean distance to the (at most 20) nearest others; 0 for one
+    alone."""
     if len(vectors) == 1:
         return np.zeros(1)
     near = min(NEIGHBOURS, len(vectors) - 1)
@@ -126,8 +127,9 @@ def typicality(vectors: Floats) -> NDArray[np.floating]:
 
 
 def prob_cover(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Each time the item whose ball covers most items that no ball of a labelled or chosen one covers (Yehuda et al. 2022,
-    arXiv 2205.11320). The radius is the largest at which 95 % of the balls hold items of one k-means cluster only.
+    """Each time the item whose ball covers most items that no ball of a labelled or chosen one covers (Yehuda et al.
+    2022, arXiv 2205.11320). The radius is the largest at which 95 % of the balls hold items of one k-means cluster
+    only.
 
     On a sample of 5,000 candidates; O(5000² d) time, 25 MB.
     """
@@ -172,4 +174,6 @@ def _fill(picks: Indices, n: int, k: int, rng: np.random.Generator) -> Choice:
     """`picks`, made up to k by chance."""
     picks = picks[:k]
     others = np.setdiff1d(np.arange(n), picks)
-    return chosen(np.concatenate([picks, rng.choice(others, k - len(picks), replace=False)]).astype(np.int64), why="diverse")
+    return chosen(
+        np.concatenate([picks, rng.choice(others, k - len(picks), replace=False)]).astype(np.int64), why="diverse"
+    )

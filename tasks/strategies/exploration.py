@@ -79,7 +79,9 @@ def _advantages_in(labelled: Labelled, number: int, arms: tuple[str, ...], c: in
     each = min(len(rows) for rows in asked if len(rows))
     before = np.flatnonzero(labelled.rounds < number)
     later = np.flatnonzero((labelled.rounds > number) & (labelled.why == "random"))
-    accuracies = [_accuracy(labelled, np.append(before, rows[:each]), later, c) if len(rows) else np.nan for rows in asked]
+    accuracies = [
+        _accuracy(labelled, np.append(before, rows[:each]), later, c) if len(rows) else np.nan for rows in asked
+    ]
     return np.nan_to_num(np.array(accuracies) - accuracies[0])
 
 
@@ -95,7 +97,8 @@ def drawn(chances: Floats, k: int, rng: np.random.Generator) -> NDArray[np.objec
 
 
 def mixed(candidates: Candidates, words: NDArray[np.object_], rng: np.random.Generator) -> Choice:
-    """A batch with a place for each word: the random places are filled first, then the others, in the order of the words."""
+    """A batch with a place for each word: the random places are filled first, then the others, in the order of the
+    words."""
     k, n = len(words), len(candidates)
     places = {arm: np.flatnonzero(words == arm) for arm in ARMS}
     indices, scores, propensity = np.empty(k, np.int64), np.full(k, np.nan), np.full(k, np.nan)

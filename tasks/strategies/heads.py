@@ -1,7 +1,7 @@
 """A linear softmax head that a strategy fits for itself, on the vectors of what has been answered.
 
-Strategies that ask 'what would another model say?' (Bayesian, committees, expected change) need models to ask. A head on
-fixed vectors is fitted in milliseconds and judged on a million items in one matrix product, whatever learner the
+Strategies that ask 'what would another model say?' (Bayesian, committees, expected change) need models to ask. A head
+on fixed vectors is fitted in milliseconds and judged on a million items in one matrix product, whatever learner the
 workspace has; so these strategies cost no pass through an encoder.
 """
 

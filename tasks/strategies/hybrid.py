@@ -7,8 +7,10 @@ from scipy.special import rel_entr
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.linear_model import LogisticRegression
 
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen, top
+from tasks.strategies.base import Candidates, Choice, Floats, chosen, top
 from tasks.strategies.uncertainty import margin_of
+
+Doubles = NDArray[np.float64]
 
 AT_ONCE = 16  # badge: picks between two looks at all candidates
 POOL_PER_PICK, MOST_CLUSTERED = 10, 2_000  # cluster_margin: candidates a pick, and at most
@@ -19,12 +21,13 @@ FLOOR = 1e-9
 
 
 def badge(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """k-means++ over the gradients that each item would give if its best guess were right (BADGE: Ash et al. 2020, arXiv
-    1906.03671): long gradients are unsure, distant ones differ in reason. The longest is the first pick.
+    """k-means++ over the gradients that each item would give if its best guess were right (BADGE: Ash et al. 2020,
+    arXiv 1906.03671): long gradients are unsure, distant ones differ in reason. The longest is the first pick.
 
-    A gradient is (p - e) ⊗ h, c·d numbers that are never written down: products of two are (a·a')(h·h'). Picks are drawn in
-    proportion to squared distances as they stood at the last look at all candidates, and accepted in proportion to what
-    is left of them: that gives exactly the distribution of k-means++. O(nk(c + d)) time, O(n) memory.
+    A gradient is (p - e) ⊗ h, c·d numbers that are never written down: products of two are (a·a')(h·h'). Picks are
+    drawn in proportion to squared distances as they stood at the last look at all candidates, and accepted in
+    proportion to what is left of them: that gives exactly the distribution of k-means++. O(nk(c + d)) time, O(n)
+    memory.
     """
     errors = candidates.probabilities.astype(np.float32)  # a copy: the pool's own probabilities stay as they are
     errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
@@ -50,7 +53,13 @@ def _shrink(known: Floats, candidates: Candidates, errors: Floats, norms: Floats
 
 
 def _drawn(
-    known: Floats, candidates: Candidates, errors: Floats, norms: Floats, before: list[int], k: int, rng: np.random.Generator
+    known: Floats,
+    candidates: Candidates,
+    errors: Floats,
+    norms: Floats,
+    before: list[int],
+    k: int,
+    rng: np.random.Generator,
 ) -> list[int]:
     """Up to k picks, at least one, each in proportion to its squared distance from all picks before it."""
     total = np.cumsum(known, dtype=np.float64)
@@ -67,9 +76,7 @@ def _drawn(
     return picks  # never empty: the first draw is always accepted
 
 
-def _distance(
-    at: int, picks: list[int], candidates: Candidates, errors: Floats, norms: Floats, known: float
-) -> float:
+def _distance(at: int, picks: list[int], candidates: Candidates, errors: Floats, norms: Floats, known: float) -> float:
     if not picks:
         return known
     vectors = candidates.gather(np.array([at, *picks]))
@@ -78,9 +85,9 @@ def _distance(
 
 
 def cluster_margin(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Of the 10k items with the smallest margin, one a cluster in turn, small clusters first (Citovsky et al. 2021, arXiv
-    2107.14263). Clusters are average-linkage ones of the vectors, k of them, made among those items alone instead of once
-    over the pool. O(n log n + m² d) time, m = 10k, at most 2,000 beyond k."""
+    """Of the 10k items with the smallest margin, one a cluster in turn, small clusters first (Citovsky et al. 2021,
+    arXiv 2107.14263). Clusters are average-linkage ones of the vectors, k of them, made among those items alone
+    instead of once over the pool. O(n log n + m² d) time, m = 10k, at most 2,000 beyond k."""
     unsure = margin_of(candidates.probabilities)
     rows = top(unsure, min(len(candidates), max(k, min(POOL_PER_PICK * k, MOST_CLUSTERED))), rng).indices
     if len(rows) == k or k == 1:
@@ -93,8 +100,9 @@ def cluster_margin(candidates: Candidates, k: int, rng: np.random.Generator) -> 
 
 
 def contrastive(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Items that the model judges otherwise than their labelled neighbours (CAL: Margatina et al. 2021, arXiv 2109.03764): the
-    mean divergence KL(neighbour, item) over the ten nearest. O(nmd) time, O(n) memory beside a block of n x m."""
+    """Items that the model judges otherwise than their labelled neighbours (CAL: Margatina et al. 2021, arXiv
+    2109.03764): the mean divergence KL(neighbour, item) over the ten nearest. O(nmd) time, O(n) memory beside a block
+    of n x m."""
     near = min(NEIGHBOURS, len(candidates.labelled))
     own = np.maximum(candidates.labelled.probabilities, FLOOR)
     scores = np.empty(len(candidates))
@@ -106,16 +114,16 @@ def contrastive(candidates: Candidates, k: int, rng: np.random.Generator) -> Cho
 
 
 def density(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Unsure items in crowded places: margin times the mean cosine with all candidates (information density: Settles & Craven
-    2008, section 3.4). The mean cosine with all is the cosine with their mean: O(nd) time, O(n) memory."""
+    """Unsure items in crowded places: margin times the mean cosine with all candidates (information density: Settles &
+    Craven 2008, section 3.4). The mean cosine with all is the cosine with their mean: O(nd) time, O(n) memory."""
     centre = sum(vectors.sum(axis=0, dtype=np.float64) for _, vectors in candidates.blocks()) / len(candidates)
     crowded = np.concatenate([vectors @ np.asarray(centre, np.float32) for _, vectors in candidates.blocks()])
     return top(margin_of(candidates.probabilities) * np.maximum(crowded, 0), k, rng)
 
 
 def discriminative(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Items that a classifier of 'labelled or not' is surest are not (Gissin & Shalev-Shwartz 2019, arXiv 1907.06347), in
-    ten sub-batches, each counted as labelled before the next. The classifier learns from 5,000 of the candidates at
+    """Items that a classifier of 'labelled or not' is surest are not (Gissin & Shalev-Shwartz 2019, arXiv 1907.06347),
+    in ten sub-batches, each counted as labelled before the next. The classifier learns from 5,000 of the candidates at
     most. O(nd) time a sub-batch."""
     picks: list[int] = []
     labelled = candidates.labelled.vectors
@@ -134,11 +142,12 @@ def discriminative(candidates: Candidates, k: int, rng: np.random.Generator) -> 
 
 
 def bait(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """The batch whose Fisher information best covers that of the pool, picked forward twice too large and then thinned out
-    (BAIT: Ash et al. 2021, arXiv 2106.09675): it makes tr(M⁻¹ I) small, M of the labelled and the batch, I of the candidates.
+    """The batch whose Fisher information best covers that of the pool, picked forward twice too large and then thinned
+    out (BAIT: Ash et al. 2021, arXiv 2106.09675): it makes tr(M⁻¹ I) small, M of the labelled and the batch, I of the
+    candidates.
 
-    Simplified: of an item's information, the block of each class is taken as the same, Σ p(1 - p) · h hᵀ, so that matrices
-    are d x d. Among the 5,000 candidates with most information. O(n'dk + d³) time.
+    Simplified: of an item's information, the block of each class is taken as the same, Σ p(1 - p) · h hᵀ, so that
+    matrices are d x d. Among the 5,000 candidates with most information. O(n'dk + d³) time.
     """
     weight = (candidates.probabilities * (1 - candidates.probabilities)).sum(axis=1)
     rows = top(weight, min(len(candidates), max(MOST_WEIGHED, k)), rng).indices
@@ -148,12 +157,14 @@ def bait(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     own = known.vectors * np.sqrt((known.probabilities * (1 - known.probabilities)).sum(axis=1))[:, None]
     start = RIDGE * np.eye(vectors.shape[1]) + own.T.astype(np.float64) @ own
     inverse = cho_solve(cho_factor(start), np.eye(len(start)))
+    moved = vectors @ inverse
+    falls, grows = ((moved @ pool) * moved).sum(axis=1), (moved * vectors).sum(axis=1)
     picks: list[int] = []
     for _ in range(min(SPARE * k, len(rows))):
-        gains = information(vectors, inverse, pool, 1)
+        gains = falls / (1 + grows)
         gains[picks] = -np.inf
         picks.append(int(gains.argmax()))
-        inverse = updated(inverse, vectors[picks[-1]], 1)
+        falls, grows, inverse = _picked(vectors, picks[-1], falls, grows, inverse, pool)
     while len(picks) > k:
         losses = information(vectors[picks], inverse, pool, -1)
         leave = int(losses.argmax())
@@ -162,15 +173,25 @@ def bait(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     return chosen(rows[picks])
 
 
-def information(vectors: NDArray[np.floating], inverse: NDArray[np.floating], pool: NDArray[np.floating], sign: int) -> Floats:
-    """(n,) by how much tr(M⁻¹ I) falls when each item is added to M (sign 1) or taken from it (-1; then it is negative)."""
+def _picked(
+    vectors: Doubles, pick: int, falls: Doubles, grows: Doubles, inverse: Doubles, pool: Doubles
+) -> tuple[Doubles, Doubles, Doubles]:
+    """What stands above and below the line of each item's gain, and M⁻¹, after a pick: two products with a vector."""
+    u = inverse @ vectors[pick]
+    scale = 1 + float(vectors[pick] @ u)
+    along, across = vectors @ u, vectors @ (inverse @ (pool @ u))
+    falls = falls - 2 * along * across / scale + along**2 * float(u @ pool @ u) / scale**2
+    return falls, grows - along**2 / scale, updated(inverse, vectors[pick], 1)
+
+
+def information(vectors: Doubles, inverse: Doubles, pool: Doubles, sign: int) -> Doubles:
+    """(n,) by how much tr(M⁻¹ I) falls when each item is added to M (sign 1) or taken from it (-1; then it is
+    negative)."""
     moved = vectors @ inverse
     return sign * ((moved @ pool) * moved).sum(axis=1) / (1 + sign * (moved * vectors).sum(axis=1))
 
 
-def updated(inverse: NDArray[np.floating], vector: NDArray[np.floating], sign: int) -> NDArray[np.floating]:
+def updated(inverse: Doubles, vector: Doubles, sign: int) -> Doubles:
     """(M + sign · v vᵀ)⁻¹ from M⁻¹ (Sherman & Morrison 1950)."""
     moved = inverse @ vector
     return inverse - sign * np.outer(moved, moved) / (1 + sign * float(moved @ vector))
-
-

@@ -1,5 +1,5 @@
-"""Items that arrive one by one: ask now or never, within a budget (Žliobaitė et al. 2014, 'Active learning with drifting
-streaming data', IEEE TNNLS)."""
+"""Items that arrive one by one: ask now or never, within a budget (Žliobaitė et al. 2014, 'Active learning with
+drifting streaming data', IEEE TNNLS)."""
 
 from dataclasses import dataclass, replace
 
@@ -16,8 +16,8 @@ ROUNDS = 20  # times that a strategy's walk starts again, each with half the thr
 
 @dataclass(frozen=True)
 class Threshold:
-    """How unsure an item must be to be asked. budget: share of the items that may be asked, in (0, 1]; level: in (0, 1];
-    seen, asked: how many items so far."""
+    """How unsure an item must be to be asked. budget: share of the items that may be asked, in (0, 1]; level: in (0,
+    1]; seen, asked: how many items so far."""
 
     budget: float
     level: float = 0.5
@@ -34,8 +34,9 @@ class Threshold:
 
 
 def stream(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Walk through the candidates in the pool's order as though they arrived one by one, by margin and with a budget of
-    2k / n, until k are chosen; a walk that ends with too few is taken up again with half the threshold. O(n), O(n) memory."""
+    """Walk through the candidates in the pool's order as though they arrived one by one, by margin and with a budget
+    of 2k / n, until k are chosen; a walk that ends with too few is taken up again with half the threshold. O(n), O(n)
+    memory."""
     unsure = margin_of(candidates.probabilities)
     threshold = Threshold(budget=min(1.0, 2 * k / len(candidates)), level=float(np.clip(np.median(unsure), LOWEST, 1)))
     picks: dict[int, None] = {}

@@ -1,5 +1,6 @@
-"""Texts that nobody wrote, made to lie between two classes (membership queries: Angluin 1988; for text: Schumann & Rehbein 2019).
-Never part of the loop: what comes out is marked as synthetic, and only a person can put it into a pool."""
+"""Texts that nobody wrote, made to lie between two classes (membership queries: Angluin 1988; for text: Schumann &
+Rehbein 2019). Never part of the loop: what comes out is marked as synthetic, and only a person can put it into a
+pool."""
 
 import re
 
@@ -17,15 +18,16 @@ def synthesise(
     """At most `count` texts, each the first half of one item and the second half of its nearest neighbour of another
     predicted class, nearest pairs first. Columns: text, parent_a, parent_b (positions), synthetic (True).
 
-    texts: n; vectors: (n, d) unit length; predicted: (n,) classes. O(s² d) time for s items, at most 2,000. Fewer, or none,
-    where only one class is predicted or the halves give a text that is there already.
+    texts: n; vectors: (n, d) unit length; predicted: (n,) classes. O(s² d) time for s items, at most 2,000. Fewer, or
+    none, where only one class is predicted or the halves give a text that is there already.
     """
     rows = np.sort(rng.permutation(len(texts))[:LOOKED_AT])
     similar = vectors[rows] @ vectors[rows].T
     similar[predicted[rows][:, None] == predicted[rows]] = -np.inf
     mates = similar.argmax(axis=1)
     nearness = similar[np.arange(len(rows)), mates]
-    there, made = set(texts), []
+    there = set(texts)
+    made: list[tuple[str, int, int, bool]] = []
     for at in np.argsort(-nearness, kind="stable"):
         if len(made) == count or nearness[at] == -np.inf:
             break
