@@ -62,7 +62,12 @@ def pool_items(workspace: Workspace, vectors: Vectors) -> Items:
 
 def gold_items(workspace: Workspace) -> Items:
     """The items of the gold set, in the order of gold.parquet."""
-    return Items.of(gold_vectors(workspace), pq.read_table(workspace.gold, columns=["text"])["text"].to_pylist())
+    vectors = gold_vectors(workspace)
+
+    def texts(rows: NDArray[np.integer]) -> list[str]:
+        return list(pq.read_table(workspace.gold, columns=["text"])["text"].take(rows).to_pylist())
+
+    return Items(len(vectors), lambda rows: vectors[rows], texts)
 
 
 def pool_vectors(workspace: Workspace) -> Vectors:

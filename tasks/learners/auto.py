@@ -1,8 +1,9 @@
-"""`auto`: the learner that says most of labels it has not seen. No learner wins everywhere, and the best one changes
-as labels grow; so the ledger decides, each round anew, by labels held out. Gold is not looked at.
+"""`auto`: the learner that was most right about labels it had not seen. None wins everywhere, and the best one changes
+as labels grow; so the ledger decides, each round anew. Gold is not looked at.
 
-Tuning costs a pass through the encoder for every item that is judged, so it must be worth it: `contrastive` is taken
-only when it has the lower log loss on the same held-out third.
+Up to 300 labels a tuned encoder (`contrastive`) competes with the `ensemble` of head and graph, on a third of the
+labels that both did not see. With more, the ensemble is as good in what was measured, and judging an item costs it no
+pass through an encoder.
 """
 
 import json
@@ -12,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learners import calibration, contrastive, frozen
+from tasks.learners import calibration, contrastive, ensemble, frozen
 from tasks.learners.base import Examples, Items, Model
 from tasks.settings import Settings
 
 NAME = "auto"
-CHOICE = {"frozen": frozen, "contrastive": contrastive}
-FEWEST = 12  # fewer labels than this decide nothing: `frozen`
+CHOICE = {"frozen": frozen, "ensemble": ensemble, "contrastive": contrastive}
+FEWEST, MOST_TUNED = 12, 300  # labels, between which tuning is tried
 
 
 @dataclass(frozen=True)
@@ -52,31 +53,32 @@ class Auto:
 
 def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     """Choose by held-out labels, then learn from all of them."""
-    chosen, reason = choose(examples, settings)
-    model: Model = CHOICE[chosen].fit(examples, pool, settings)
-    return Auto(chosen, reason, model)
-
-
-def choose(examples: Examples, settings: Settings) -> tuple[str, str]:
-    """The name of the learner, and why."""
-    if len(examples) < FEWEST or len(examples.seen) < 2:
-        return "frozen", "too few labels to compare learners"
-    logits, held_out = contrastive.held_out(examples, settings)
-    labels = examples.labels[held_out]
-    rest = np.setdiff1d(np.arange(len(examples)), held_out)
-    head = frozen.fit(examples.take(rest), examples.items, settings)
-    quiet = head.logits(examples.items.take(held_out).vectors())
-    losses = {
-        name: calibration.log_loss(values, labels, calibration.temperature(values, labels))
-        for name, values in (("frozen", quiet), ("contrastive", logits))
-    }
-    chosen = min(losses, key=lambda name: losses[name])
+    if len(examples.seen) < 2:
+        return Auto("frozen", "one class only", frozen.fit(examples, pool, settings))
+    quiet = ensemble.fit(examples, pool, settings)
+    if not FEWEST <= len(examples) <= MOST_TUNED:
+        return Auto("ensemble", f"tuning is tried from {FEWEST} to {MOST_TUNED} labels", quiet)
+    started = contrastive.start(examples, settings)
+    if not len(started.held_out):
+        return Auto("ensemble", "too few labels to compare learners", quiet)
+    labels = examples.labels[started.held_out]
+    rest = examples.take(np.setdiff1d(np.arange(len(examples)), started.held_out))
+    rival = ensemble.fit(rest, pool, settings).logits(examples.items.take(started.held_out))
+    losses = {"ensemble": _loss(rival, labels), "contrastive": _loss(started.logits, labels)}
     figures = " and ".join(f"{loss:.3f} for {name}" for name, loss in losses.items())
-    return chosen, f"log loss on {len(labels)} held-out labels: {figures}"
+    reason = f"log loss on {len(labels)} labels held out: {figures}"
+    if losses["contrastive"] >= losses["ensemble"]:
+        return Auto("ensemble", reason, quiet)
+    return Auto("contrastive", reason, contrastive.finish(started, examples, pool, settings))
+
+
+def _loss(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+    return calibration.log_loss(logits, labels, calibration.temperature(logits, labels))
 
 
 def load(folder: Path) -> Auto:
     """The model that `Auto.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     chosen = config["chosen"]
-    return Auto(chosen, config["reason"], CHOICE[chosen].load(folder / chosen))
+    model: Model = CHOICE[chosen].load(folder / chosen)
+    return Auto(chosen, config["reason"], model)

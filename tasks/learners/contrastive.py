@@ -7,6 +7,7 @@ small part of the passes. One in three labels is held out first, to calibrate; t
 them.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,35 +26,45 @@ PASSES = 3000  # texts that go through the encoder in one tuning, at most: bound
 EPOCHS = 6  # times that each label is seen in the first tuning, where the passes allow it; then half as often again
 
 
+@dataclass(frozen=True)
+class Started:
+    """A tuning that has seen two thirds of the labels. logits: (h, c) what it says of the rest, at positions
+    held_out."""
+
+    tower: tuned.Tower
+    texts: list[tuned.Prepared]
+    logits: NDArray[np.float32]
+    held_out: NDArray[np.int64]
+
+
 def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
-    """Tune on two thirds of the labels, calibrate on the third, tune on with all. About 30 s for 100 labels on two
+    """Tune on two thirds of the labels, calibrate on the third, tune on with all. 30 s for 100 long texts on two
     cores."""
-    draft = frozen.fit(examples, pool, settings)
+    return finish(start(examples, settings), examples, pool, settings)
+
+
+def start(examples: Examples, settings: Settings) -> Started:
+    """Tune on two thirds of the labels."""
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())
-    temperature = 1.0
-    if len(examples.seen) > 1:
-        logits, held_out = _held_out(tower, texts, examples, settings)
-        temperature = calibration.temperature(logits, examples.labels[held_out])
-        _tune(tower, texts, examples.labels, EPOCHS // 2, settings.seed + 1)
-    tower.settle()
-    return tuned.Tuned(NAME, tower, _head(tower, texts, examples).at(temperature), draft)
-
-
-def held_out(examples: Examples, settings: Settings) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """What this learner says of labels that it has not seen: (h, c) logits, and which of the examples they are."""
-    tower = tuned.Tower(settings.embed)
-    return _held_out(tower, tower.prepared(examples.items.texts()), examples, settings)
-
-
-def _held_out(
-    tower: tuned.Tower, texts: list[tuned.Prepared], examples: Examples, settings: Settings
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     fold = calibration.folds(examples.labels, settings.seed)
-    seen, unseen = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
+    seen, held_out = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
+    if len(np.unique(examples.labels[seen])) < 2:
+        return Started(tower, texts, np.zeros((0, len(examples.classes)), np.float32), held_out[:0])
     _tune(tower, [texts[row] for row in seen], examples.labels[seen], EPOCHS, settings.seed)
     head = _head(tower, [texts[row] for row in seen], examples.take(seen))
-    return head.logits(tuned.encoded(tower, [texts[row] for row in unseen])), unseen
+    return Started(tower, texts, head.logits(tuned.encoded(tower, [texts[row] for row in held_out])), held_out)
+
+
+def finish(started: Started, examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
+    """Calibrate on the labels held out, and tune on with all."""
+    tower = started.tower
+    temperature = calibration.temperature(started.logits, examples.labels[started.held_out])
+    if len(examples.seen) > 1:
+        _tune(tower, started.texts, examples.labels, EPOCHS // 2, settings.seed + 1)
+    tower.settle()
+    head = _head(tower, started.texts, examples).at(temperature)
+    return tuned.Tuned(NAME, tower, head, frozen.fit(examples, pool, settings))
 
 
 def _tune(tower: tuned.Tower, texts: list[tuned.Prepared], labels: NDArray[np.int64], epochs: int, seed: int) -> None:

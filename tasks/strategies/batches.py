@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.strategies.base import Candidates, Choice, Floats, Indices, Strategy
 
@@ -97,7 +98,7 @@ def _made_up(
     return batch
 
 
-def _shut_out(free: np.ndarray, candidates: Candidates, accepted: Indices, threshold: float) -> None:
+def _shut_out(free: NDArray[np.bool_], candidates: Candidates, accepted: Indices, threshold: float) -> None:
     """Candidates that are too near to an accepted one, and the accepted themselves, are free no longer."""
     near = candidates.gather(accepted).T
     for part, vectors in candidates.blocks():

@@ -20,7 +20,7 @@ from tasks.strategies.uncertainty import entropy_of
 DRAWS = 20
 JOINT_DRAWS = 50  # batch_bald: a batch can tell no more than the logarithm of this many draws
 KEPT = 0.7  # dropout: share of the vector's dimensions that stay
-INDEX, EPOCHS, RATE, PART = 8, 20, 0.1, 256  # hypermodel: dimensions of its index; training
+INDEX, EPOCHS, RATE, PART = 8, 60, 0.05, 256  # hypermodel: dimensions of its index; training
 MOST_JOINT, OUTCOMES = 500, 200  # batch_bald: candidates, and outcomes of the batch that are followed
 AT_ONCE = 4_000_000  # probabilities held at once
 

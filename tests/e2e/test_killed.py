@@ -19,7 +19,7 @@ from tests.e2e.conftest import Make, Source, answer, play, rows, tool
 SCORE = "tasks.score:write_parquet"
 IMPORT = "tasks.services.label_studio:LabelStudioProject.add"
 POLL = "tasks.services.label_studio:LabelStudioProject.progress"
-FIT = "tasks.learners.frozen:fit"
+FIT = "tasks.learners.ensemble:fit"
 LEDGER = "tasks.labels.ledger:append"
 SAVE = "tasks.services.dvc:Versions.save"
 REGISTER = "tasks.services.mlflow:Tracking._register"

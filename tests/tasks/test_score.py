@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 
 from tasks.embed import Vectors
-from tasks.learners import Model, untrained
+from tasks.learners import Items, Model, untrained
 from tasks.learners.frozen import Head
 from tasks.records import SCORES
-from tasks.score import probabilities, score
+from tasks.score import judged, probabilities
+from tasks.score import score as score_items
+from tasks.settings import Score
 from tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
 from tasks.workspace import write_parquet
 
@@ -18,6 +20,11 @@ RNG = np.random.default_rng(0)
 SHARDS = [RNG.normal(size=(n, 4)).astype(np.float16) for n in (5, 1, 7)]
 VECTORS = Vectors(pd.Index([f"i{n}" for n in range(13)]), SHARDS)
 HEAD = Head(CLASSES, np.arange(3), RNG.normal(size=(3, 4)).astype(np.float32), np.zeros(3, dtype=np.float32))
+ITEMS = Items(13, VECTORS.gather, lambda rows: [str(row) for row in rows])
+
+
+def score(vectors: Vectors, model: Model) -> pd.DataFrame:
+    return score_items(vectors.ids, ITEMS, model, Score())
 
 
 def columns(model: Model) -> list[str]:
@@ -29,7 +36,7 @@ def test_each_row_is_what_the_model_says_of_that_item() -> None:
     assert scores.columns.tolist() == columns(HEAD)
     assert scores.id.tolist() == VECTORS.ids.tolist()
     for row in range(len(VECTORS)):
-        p = HEAD.probabilities(VECTORS.gather(np.array([row])))
+        p = HEAD.of(VECTORS.gather(np.array([row])))
         np.testing.assert_allclose(probabilities(scores)[[row]], p, atol=1e-6)
         assert scores.prediction[row] == CLASSES[p.argmax()]
     p = probabilities(scores)
@@ -55,3 +62,33 @@ def test_before_the_first_model_nothing_is_known_of_any_item(tmp_path: Path) -> 
     assert scores.id.tolist() == VECTORS.ids.tolist()
     assert scores.drop(columns="id").isna().all(axis=None)
     assert probabilities(scores).shape == (13, 3)
+
+
+class Costly:
+    """A model that reads texts, and says the opposite of its draft."""
+
+    classes, trained, draft = CLASSES, True, HEAD
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def probabilities(self, items: Items) -> np.ndarray:
+        self.read += items.texts()
+        return HEAD.of(-items.vectors())
+
+    def save(self, folder: Path) -> None: ...
+
+
+def test_a_costly_model_judges_only_what_its_draft_is_least_sure_of() -> None:
+    model = Costly()
+    p = judged(ITEMS, model, Score(reencode=4))
+    quick = HEAD.of(ITEMS.vectors())
+    unsure = np.argsort(-margin_of(quick))[:4]
+    assert sorted(map(int, model.read)) == sorted(unsure.tolist())
+    np.testing.assert_array_equal(p[unsure], HEAD.of(-ITEMS.vectors()[unsure]))
+    sure = np.setdiff1d(np.arange(13), unsure)
+    np.testing.assert_array_equal(p[sure], quick[sure])
+
+
+def test_a_costly_model_judges_a_small_pool_as_a_whole() -> None:
+    np.testing.assert_array_equal(judged(ITEMS, Costly(), Score(reencode=13)), HEAD.of(-ITEMS.vectors()))

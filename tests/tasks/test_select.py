@@ -15,12 +15,13 @@ from tasks import select as stage
 from tasks.embed import Vectors
 from tasks.errors import SettingsError
 from tasks.labels import ledger
-from tasks.learners import untrained
+from tasks.learners import Items, Model, untrained
 from tasks.learners.frozen import Head
 from tasks.records import BATCH, LABELS, POOL
-from tasks.score import score
-from tasks.select import select
-from tasks.settings import Select
+from tasks.score import score as score_items
+from tasks.select import answered, select
+from tasks.settings import Score, Select
+from tasks.strategies import Labelled
 from tasks.workspace import Workspace, write_parquet
 
 N = 30
@@ -29,13 +30,23 @@ IDS = [f"i{n:02d}" for n in range(N)]
 RNG = np.random.default_rng(0)
 VECTORS = Vectors(pd.Index(IDS), [RNG.normal(size=(n, 4)).astype(np.float16) for n in (20, 10)])
 HEAD = Head(CLASSES, np.arange(3), RNG.normal(size=(3, 4)).astype(np.float32), np.zeros(3, dtype=np.float32))
+
+
+def score(vectors: Vectors, model: Model) -> pd.DataFrame:
+    return score_items(vectors.ids, Items.of(vectors.gather(np.arange(len(vectors)))), model, Score())
+
+
 SCORES = score(VECTORS, HEAD)
 NO_MODEL = score(VECTORS, untrained.Untrained(CLASSES))
 NOBODY = pd.Index([])
+TWO = pd.DataFrame({"id": IDS[:2], "label": ["x", "y"], "round": [1, 1], "why": ["random", "uncertain"]})
+ANSWERED = answered(SCORES, VECTORS, TWO, CLASSES)
 
 
 def chosen(scores: pd.DataFrame, closed: pd.Index = NOBODY, seed: int = 0, **settings: Any) -> pd.DataFrame:
-    return select(scores, VECTORS, closed, Select(**settings), np.random.default_rng(seed))
+    labelled = ANSWERED if scores is SCORES else Labelled()
+    chosen_by = Select(**{"near_duplicate": None} | settings)
+    return select(scores, VECTORS, labelled, closed, chosen_by, np.random.default_rng(seed))
 
 
 def assert_conforms(batch: pd.DataFrame) -> None:
@@ -88,7 +99,7 @@ def test_the_cold_start_sees_the_vectors_of_the_open_items_only() -> None:
     of = np.arange(N) % 3
     vectors = Vectors(pd.Index(IDS), [np.eye(3, 4, dtype=np.float16)[of]])
     closed = pd.Index([name for name, cluster in zip(IDS, of, strict=True) if cluster == 1])
-    batch = select(NO_MODEL, vectors, closed, Select(batch=2), np.random.default_rng(0))
+    batch = select(NO_MODEL, vectors, Labelled(), closed, Select(batch=2), np.random.default_rng(0))
     assert sorted(of[[IDS.index(each) for each in batch.id]]) == [0, 2]
 
 
@@ -125,3 +136,34 @@ def test_the_stage_asks_other_items_each_round_and_never_one_that_is_labelled(tm
         ledger.append(workspace.labels, number + 1, LABELS.conform(rows.reindex(columns=list(LABELS.columns))))
     assert line == "nothing is left to ask"
     assert sorted(asked) == IDS
+
+
+def test_what_has_been_answered_reaches_the_strategies() -> None:
+    assert ANSWERED.labels.tolist() == [0, 1]
+    assert ANSWERED.rounds.tolist() == [1, 1]
+    assert ANSWERED.why.tolist() == ["random", "uncertain"]
+    np.testing.assert_array_equal(ANSWERED.vectors, VECTORS.gather(np.arange(2)))
+    np.testing.assert_allclose(ANSWERED.probabilities, HEAD.of(ANSWERED.vectors), atol=1e-6)
+
+
+def test_one_class_alone_is_no_reason_to_ask_the_model() -> None:
+    alone = answered(SCORES, VECTORS, TWO[:1], CLASSES)
+    settings = Select(batch=5, strategy="margin", cold_start="medoids")
+    batch = select(SCORES, VECTORS, alone, NOBODY, settings, np.random.default_rng(0))
+    assert set(batch.why) == {"diverse"}
+    said = stage.strategy_for(settings, alone)[1]
+    assert said == "medoids (cold start: margin needs labels of two classes)"
+
+
+def test_near_duplicates_are_not_asked_together() -> None:
+    twins = Vectors(pd.Index(IDS), [np.repeat(np.eye(15, dtype=np.float16), 2, axis=0)])
+    scores = SCORES.assign(id=IDS)
+    batch = select(scores, twins, ANSWERED, NOBODY, Select(batch=10, strategy="margin"), np.random.default_rng(0))
+    assert len({IDS.index(each) // 2 for each in batch.id}) == 10
+
+
+def test_a_balanced_batch_has_every_predicted_class() -> None:
+    batch = chosen(SCORES, batch=9, strategy="margin", balance=True)
+    there = SCORES.prediction.value_counts()
+    assert batch.prediction.value_counts().min() >= min(2, there.min())
+    assert len(batch) == 9

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tasks import learners, train
 from tasks.errors import SettingsError, WorkspaceError
 from tasks.labels import ledger
+from tasks.learners import Items
 from tasks.records import LABELS, POOL
 from tasks.settings import parse
 from tasks.workspace import Workspace, write_parquet
@@ -20,8 +21,10 @@ CONTENT: dict[str, Any] = {
     "project": {"name": "n", "id": "i"},
     "classes": ["no", "yes", "never given"],
     "pull": {"pool": "p", "gold": "g"},
+    "train": {"learner": "frozen"},
 }
 VECTORS = np.eye(4, 8, dtype=np.float16)[np.arange(20) % 2]  # even items point one way, odd ones another
+NOTHING = Items.of(np.empty((0, 8), dtype=np.float32))
 IDS = [f"i{n:02d}" for n in range(20)]
 
 
@@ -48,7 +51,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def predicted(workspace: Workspace) -> NDArray[np.int64]:
-    return learners.load(workspace.model).probabilities(VECTORS.astype(np.float32)).argmax(axis=1)
+    return learners.load(workspace.model).probabilities(Items.of(VECTORS.astype(np.float32))).argmax(axis=1)
 
 
 def test_without_labels_the_model_is_untrained(workspace: Workspace) -> None:
@@ -89,4 +92,4 @@ def test_a_label_that_is_no_class_any_more(workspace: Workspace) -> None:
 def test_an_unknown_learner_is_said_even_when_there_is_nothing_to_learn() -> None:
     settings = parse(CONTENT | {"train": {"learner": "frozn"}})
     with pytest.raises(SettingsError, match=r"`train\.learner`.*did you mean `frozen`"):
-        train.train(np.empty((0, 8), dtype=np.float32), pd.Series(dtype="string"), settings)
+        train.train(NOTHING, pd.Series(dtype="string"), NOTHING, settings)

@@ -1,5 +1,6 @@
 """What holds for every strategy there is, and for the plainest."""
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -9,32 +10,71 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import strategies
-from tasks.strategies import COLD_STARTS, STRATEGIES, Candidates, Strategy
+from tasks.strategies import COLD_STARTS, STRATEGIES, Candidates, Labelled, Strategy
 from tasks.strategies.base import uniform
 
-WITH_A_MODEL = [pytest.param(strategy, True, id=name) for name, strategy in STRATEGIES.items()]
-WITHOUT = [pytest.param(strategy, False, id=f"cold start: {name}") for name, strategy in COLD_STARTS.items()]
+
+def some(n: int, m: int, c: int, rng: np.random.Generator) -> Candidates:
+    """n candidates and m answers, everything drawn by chance."""
+    vectors = rng.normal(size=(n + m, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    p = rng.dirichlet(np.ones(c), n + m).astype(np.float32)
+    why = rng.choice(np.array(["random", "uncertain", "diverse"], dtype=object), m)
+    answered = Labelled(vectors[n:], rng.integers(c, size=m), p[n:], np.sort(rng.integers(1, 4, m)), why)
+    return Candidates(p[:n], lambda rows: vectors[:n][rows], answered)
 
 
-@pytest.mark.parametrize(("strategy", "model"), [*WITH_A_MODEL, *WITHOUT])
-@given(n=st.integers(1, 40), k=st.integers(1, 40), c=st.integers(2, 5), seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
-def test_a_strategy_takes_k_different_candidates(
-    strategy: Strategy, model: bool, n: int, k: int, c: int, seed: int
-) -> None:
-    k = min(k, n)
-    rng = np.random.default_rng(seed)
-    p = rng.dirichlet(np.ones(c), n).astype(np.float32) if model else np.full((n, c), np.nan, dtype=np.float32)
-    vectors = rng.normal(size=(n, 4)).astype(np.float32)
-    given = Candidates(p, gather=lambda rows: vectors[rows])
-
+def assert_a_batch(strategy: Strategy, given: Candidates, k: int, seed: int) -> None:
     choice = strategy(given, k, np.random.default_rng(seed))
-
-    assert set(choice.indices.tolist()) <= set(range(n))
+    assert set(choice.indices.tolist()) <= set(range(len(given)))
     assert len(set(choice.indices.tolist())) == len(choice.indices) == k
     assert choice.scores.shape == choice.propensity.shape == (k,)
-    assert choice.why
+    assert len(choice.why)
     assert choice.indices.tolist() == strategy(given, k, np.random.default_rng(seed)).indices.tolist()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(
+    n=st.integers(1, 40), k=st.integers(1, 40), c=st.integers(2, 5), m=st.integers(1, 9), seed=st.integers(0, 2**32 - 1)
+)
+@settings(deadline=None, max_examples=12)
+def test_a_strategy_takes_k_different_candidates_always_the_same(
+    name: str, n: int, k: int, c: int, m: int, seed: int
+) -> None:
+    assert_a_batch(STRATEGIES[name], some(n, m, c, np.random.default_rng(seed)), min(k, n), seed)
+
+
+@pytest.mark.parametrize("name", COLD_STARTS)
+@given(n=st.integers(1, 40), k=st.integers(1, 40), seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=12)
+def test_a_cold_start_needs_neither_model_nor_labels(name: str, n: int, k: int, seed: int) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(n, 4)).astype(np.float32)
+    given = Candidates(np.full((n, 3), np.nan, dtype=np.float32), lambda rows: vectors[rows])
+    assert_a_batch(COLD_STARTS[name], given, min(k, n), seed)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_cannot_be_told_apart_still_gives_a_batch(name: str) -> None:
+    rng = np.random.default_rng(0)
+    usual = some(30, 8, 3, rng)
+    constant = np.tile(np.float32([1, 0, 0, 0]), (30, 1))
+    answered = usual.labelled
+    cases = {
+        "constant vectors": Candidates(
+            usual.probabilities, lambda rows: constant[rows], replace(answered, vectors=constant[:8])
+        ),
+        "equal probabilities": replace(usual, probabilities=np.full((30, 3), 1 / 3, np.float32)),
+        "one class labelled": replace(
+            usual,
+            probabilities=np.tile(np.float32([0, 1, 0]), (30, 1)),
+            labelled=replace(answered, labels=np.ones(8, int), probabilities=np.tile(np.float32([0, 1, 0]), (8, 1))),
+        ),
+        "a class with one label": replace(usual, labelled=replace(answered, labels=np.array([0] * 7 + [2]))),
+        "sure of everything": replace(usual, probabilities=np.eye(3, dtype=np.float32)[np.arange(30) % 3]),
+    }
+    for given in cases.values():
+        for k in (1, 7, 30):
+            assert_a_batch(STRATEGIES[name], given, k, 0)
 
 
 def test_the_propensity_of_chance_is_how_often_an_item_is_taken() -> None:
