@@ -134,6 +134,41 @@ def run(
 
 
 @app.command()
+def rehearse(
+    pool: Annotated[str, typer.Option(help="Labelled rows to learn from, as for `init`.")],
+    gold: Annotated[str, typer.Option(help="Labelled rows to measure with; default: a third of the pool.")] = "",
+    strategies: Annotated[str, typer.Option(help="Separated by commas; `random` is what others are compared with.")] = (
+        "random,auto"
+    ),
+    learner: Annotated[str, typer.Option(help="One, or several separated by commas.")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Items a round.")] = 25,
+    rounds: Annotated[int, typer.Option(min=1)] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each; five give an interval worth having.")] = 5,
+    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of answers that are wrong.")] = 0.0,
+    first: Annotated[int | None, typer.Option(min=1, help="Items in the first round; default: --batch.")] = None,
+    json_to: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+    out: Annotated[Path, typer.Option(help="Vectors, runs, figures and picture; go on by giving it again.")] = Path(
+        "rehearsal"
+    ),
+    params: Annotated[str, typer.Option(help="Follow the settings of this params.yaml.")] = "",
+    text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
+    label_column: Annotated[str, typer.Option(help="The label column of both.")] = "label",
+) -> None:
+    """Play the rounds against labels you already have, without servers: will it save me anything, and which
+    strategy?"""
+    from flows import rehearse as flow
+    from tasks.settings import Columns
+
+    def names(given: str) -> list[str]:
+        return [part.strip() for part in given.split(",") if part.strip()]
+
+    columns = Columns(text=text_column, label=label_column)
+    asked = names(strategies), names(learner)
+    plan = flow.Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
+    flow.rehearse(plan, out, json_to, _tell)
+
+
+@app.command()
 def status(
     workspace: Folder = HERE, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:

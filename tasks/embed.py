@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tasks import stage
-from tasks.errors import WorkspaceError
+from tasks.errors import InputError, WorkspaceError
 from tasks.items import stored
 from tasks.learners.base import Items
 from tasks.learners.encoder import Encoder
@@ -98,10 +98,24 @@ def run(workspace: Workspace) -> str:
             texts = pq.read_table(table, columns=["text"])["text"].to_pylist()
             pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
             vectors = [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
+            whole = np.concatenate(vectors)
+            refuse_broken(whole)
             with atomic(_vectors_of(workspace, table)) as scratch, scratch.open("wb") as file:
-                np.save(file, np.concatenate(vectors))
+                np.save(file, whole)
             write_json(_vectors_of(workspace, table).with_suffix(".json"), _fingerprint(table, settings))
     return f"{rows:,} texts encoded by {settings.encoder}"
+
+
+def refuse_broken(vectors: NDArray[np.floating]) -> None:
+    """InputError when a vector holds NaN or infinity: a model would take it in silence, or fail in another place."""
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise InputError(
+            "the encoder gives vectors that are no numbers",
+            expected="finite figures",
+            got=f"NaN or infinity in row {row}",
+            fix="set another embed.encoder in params.yaml, whose figures fit into half precision",
+        )
 
 
 def _vectors_of(workspace: Workspace, table: Path) -> Path:

@@ -2,13 +2,11 @@
 
 import json
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tasks import stage
 from tasks.embed import pool_items, pool_vectors
-from tasks.errors import InputError, WorkspaceError
+from tasks.errors import WorkspaceError
 from tasks.labels import ledger
 from tasks.learners import Examples, Items, Model, learners, self_training, untrained
 from tasks.settings import Settings, one_of
@@ -18,7 +16,7 @@ from tasks.workspace import Workspace, atomic
 def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -> Model:
     """A model from n items with their n labels; without any, the untrained one. pool: all items, labelled or not.
 
-    WorkspaceError: a label is no class. InputError: a vector is no number.
+    WorkspaceError: a label is no class.
     """
     learner = one_of("train.learner", settings.train.learner, learners())
     if labels.empty:
@@ -31,23 +29,10 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -
             expected="one of " + ", ".join(settings.classes),
             fix="put it back into `classes` in params.yaml",
         )
-    refuse_broken(labelled.vectors())
     examples = Examples(labelled, positions, settings.classes)
     fit = self_training.around(learner.fit) if settings.train.self_training else learner.fit
     model: Model = fit(examples, pool, settings)
     return model
-
-
-def refuse_broken(vectors: NDArray[np.float32]) -> None:
-    """InputError when a vector holds NaN or infinity: a model would take it in silence, or fail in another place."""
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise InputError(
-            "the encoder gives vectors that are no numbers",
-            expected="finite figures",
-            got=f"NaN or infinity in row {row}",
-            fix="set another embed.encoder in params.yaml, or remove data/vectors to encode anew",
-        )
 
 
 def run(workspace: Workspace) -> str:

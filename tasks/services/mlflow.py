@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -170,6 +171,43 @@ class Tracking:
             self.client.create_registered_model(self.name)
         made = self.client.create_model_version(self.name, logged.model_uri, run_id, model_id=logged.model_id)
         return str(made.version)
+
+
+def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: list[Path]) -> str:
+    """Log each run of a rehearsal once, and files with the rehearsal as a whole; returns where. `plan` tells it from
+    others.
+
+    To MLFLOW_TRACKING_URI where that is set; else to a database in `out`, which needs no server.
+    """
+    import mlflow
+    from mlflow.entities import Metric
+    from mlflow.utils.time import get_current_time_millis
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(out / 'mlflow.db').resolve()}"
+    with _mlflow_errors():
+        mlflow.set_tracking_uri(uri)
+        client = mlflow.MlflowClient(uri)
+        found = client.get_experiment_by_name("rehearsal")
+        own = None if os.environ.get("MLFLOW_TRACKING_URI") else (out / "mlflow").resolve().as_uri()
+        experiment = found.experiment_id if found else client.create_experiment("rehearsal", own)
+        for run in [{"strategy": "all", "learner": "", "seed": ""}, *runs]:
+            tags = {f"labelwise.{key}": str(run[key]) for key in ("strategy", "learner", "seed")} | {
+                "labelwise.plan": plan
+            }
+            wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+            known = client.search_runs([experiment], wanted, max_results=1)
+            name = "-".join(filter(None, map(str, (run["strategy"], run["learner"], run["seed"]))))
+            run_id = (known[0] if known else client.create_run(experiment, tags=tags, run_name=name)).info.run_id
+            if "accuracy" in run:
+                now, points = get_current_time_millis(), zip(run["labels"], run["accuracy"], strict=True)
+                there = len(client.get_metric_history(run_id, "accuracy")) if known else 0
+                metrics = [Metric("accuracy", value, now, step) for step, value in points][there:]
+                client.log_batch(run_id, metrics=metrics)
+            else:
+                for file in files:
+                    client.log_artifact(run_id, str(file))
+            client.set_terminated(run_id)
+    return uri
 
 
 @contextmanager

@@ -8,6 +8,7 @@ the function and put it into `STRATEGIES`; from another package, register it und
 from importlib.metadata import entry_points
 
 from tasks.strategies import (
+    auto,
     bayesian,
     committee,
     conformal,
@@ -22,7 +23,7 @@ from tasks.strategies import (
 from tasks.strategies.base import Candidates, Choice, Labelled, Strategy, uniform
 
 STRATEGIES: dict[str, Strategy] = {
-    "auto": uncertainty.margin,
+    "auto": auto.auto,
     "random": uniform,
     "least_confidence": uncertainty.least_confidence,
     "margin": uncertainty.margin,

@@ -72,9 +72,9 @@ def test_what_cannot_be_told_apart_still_gives_a_batch(name: str) -> None:
         "a class with one label": replace(usual, labelled=replace(answered, labels=np.array([0] * 7 + [2]))),
         "sure of everything": replace(usual, probabilities=np.eye(3, dtype=np.float32)[np.arange(30) % 3]),
     }
-    for given in cases.values():
+    for case in cases.values():
         for k in (1, 7, 30):
-            assert_a_batch(STRATEGIES[name], given, k, 0)
+            assert_a_batch(STRATEGIES[name], case, k, 0)
 
 
 def test_the_propensity_of_chance_is_how_often_an_item_is_taken() -> None:

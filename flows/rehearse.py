@@ -1,0 +1,280 @@
+"""The same rounds against labels you already have, no servers: will it save me anything, and which strategy?"""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tasks import rehearsal, sources
+from tasks.embed import refuse_broken
+from tasks.errors import InputError
+from tasks.learners import learners
+from tasks.learners.encoder import Encoder
+from tasks.records import content_id, folded
+from tasks.rehearsal import Rows, Run
+from tasks.services import mlflow
+from tasks.settings import Columns, Settings, one_of, parse, read
+from tasks.strategies import strategies
+from tasks.train import train
+from tasks.workspace import atomic, write_json
+
+LIBRARIES = ("labelwise", "numpy", "scikit-learn", "torch", "transformers")
+GOLD_SHARE = 1 / 3  # of the rows, when no gold set is given
+PIECE = 4096  # texts encoded together
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+COLUMNS = Columns()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to rehearse. pool, gold: sources with labels; gold None: a third of the pool. params: a params.yaml to
+    follow."""
+
+    pool: str
+    gold: str | None
+    strategies: list[str]
+    learners: list[str]
+    batch: int
+    rounds: int
+    seeds: int
+    noise: float
+    first: int | None = None
+    columns: Columns = COLUMNS
+    params: str | None = None
+
+
+def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Play every run of the plan, go on where an earlier call stopped, and say what came of it. Returns what the JSON
+    holds."""
+    known_strategies, known_learners = strategies(), learners()
+    for name in plan.strategies:
+        one_of("--strategies", name, known_strategies)
+    for name in plan.learners:
+        one_of("--learner", name, known_learners)
+    pool, gold = gathered(plan, tell)
+    settings = settings_of(plan, sorted(set(pool.label) | set(gold.label)))
+    claim(out, plan, settings, pool, gold)
+    own, exam = (Rows(rows, encoded(rows, settings, out)) for rows in (pool, gold))
+    sizes = batches(plan, len(pool), tell)
+    full = whole(own, exam, settings, plan.learners, out)
+    runs = played(plan, own, exam, settings, sizes, out)
+    return concluded(plan, settings, runs, full, out, json_to, tell)
+
+
+def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of pool and gold, columns id, text, label, each text once; what was left out is told."""
+    pool = rows_of(plan.pool, plan.columns, tell)
+    if plan.gold is None:
+        order = np.random.default_rng(0).permutation(len(pool))
+        shuffled = pool.iloc[order]
+        rank = shuffled.groupby("label").cumcount() / shuffled.groupby("label").label.transform("size")
+        is_gold = (rank < GOLD_SHARE).reindex(pool.index)
+        pool, gold = pool[~is_gold], pool[is_gold]
+        tell(f"rehearse: no --gold: {len(gold):,} of the rows, every class in its share, are kept to measure with")
+    else:
+        gold = rows_of(plan.gold, plan.columns, tell)
+        there = set(gold.text.map(folded))
+        leaked = pool.text.map(folded).isin(there)
+        if leaked.any():
+            tell(f"rehearse: {leaked.sum():,} rows of the pool are in gold too; left out")
+        pool = pool[~leaked]
+    if pool.label.nunique() < 2 or gold.empty:
+        raise InputError(
+            "rehearse", expected="two classes in the pool, and rows to measure with", got=f"{len(gold)} gold rows"
+        )
+    if strangers := sorted(set(gold.label) - set(pool.label)):
+        tell(f"rehearse: classes that only gold has, which nobody can learn: {', '.join(strangers[:5])}")
+    return pool.reset_index(drop=True), gold.reset_index(drop=True)
+
+
+def rows_of(source: str, columns: Columns, tell: Callable[[str], None]) -> pd.DataFrame:
+    """The labelled rows of a source."""
+    chunks = list(sources.chunks(source, [columns.text, columns.label]))
+    if not chunks:
+        raise InputError(f"{source} holds no row", expected="labelled rows")
+    rows = pd.concat(chunks, ignore_index=True).rename(columns={columns.text: "text", columns.label: "label"})
+    rows = rows.assign(label=rows.label.str.strip(), text=rows.text.fillna(""))
+    blank = (rows.text.str.strip() == "") | rows.label.isna() | (rows.label == "")
+    again = ~blank & rows.text.map(folded).duplicated()
+    if blank.any() or again.any():
+        tell(
+            f"rehearse: {source}: {blank.sum():,} rows without text or label and {again.sum():,} repeated ones left out"
+        )
+    rows = rows[~blank & ~again]
+    return rows.assign(id=rows.text.map(content_id))[["id", "text", "label"]].reset_index(drop=True)
+
+
+def settings_of(plan: Plan, classes: list[str]) -> Settings:
+    """The settings of the rounds: those of `plan.params`, or the defaults."""
+    if plan.params:
+        return read(Path(plan.params)).model_copy(update={"classes": classes})
+    project = {"name": "rehearsal", "id": "rehearsal"}
+    if len(classes) < 2:
+        raise InputError("rehearse", expected="two classes at least", got=", ".join(classes))
+    return parse({"project": project, "classes": classes, "pull": {"pool": plan.pool, "gold": plan.gold or ""}})
+
+
+def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: pd.DataFrame) -> None:
+    """Refuse a folder that holds another rehearsal: its runs could not be compared with these."""
+    more = {"strategies", "learners", "seeds", "rounds"}  # may differ: runs are kept by name, and can be played on
+    mine = {
+        key: value
+        for key, value in json.loads(json.dumps(asdict(plan), default=Columns.model_dump)).items()
+        if key not in more
+    }
+    mine |= {
+        "settings": settings.model_dump(exclude={"project"}),
+        "rows": digest([*pool.id, *pool.label, *gold.id, *gold.label]),
+    }
+    path = out / "plan.json"
+    if path.exists() and (theirs := json.loads(path.read_text(encoding="utf-8"))) != mine:
+        other = next(key for key in mine if theirs.get(key) != mine[key])
+        raise InputError(
+            f"{out} holds a rehearsal of other {other}",
+            fix="give another --out, or remove that folder",
+            got=str(theirs.get(other))[:80],
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, mine)
+
+
+def encoded(rows: pd.DataFrame, settings: Settings, out: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float16]]":
+    """(n, d) vectors of the texts, computed once and kept in `out`."""
+    path = out / f"vectors-{digest([*rows.id, settings.embed.model_dump_json()])}.npy"
+    if not path.exists():
+        encoder = Encoder(settings.embed.encoder, settings.embed.max_tokens)
+        texts = rows.text.tolist()
+        with Progress(console=console, transient=True) as progress:
+            bar = progress.add_task(f"encode {len(texts):,} texts", total=len(texts))
+            pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
+            vectors = np.concatenate(
+                [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
+            )
+        with atomic(path) as scratch, scratch.open("wb") as file:
+            np.save(file, vectors)
+    vectors = np.load(path)
+    refuse_broken(vectors)
+    return vectors
+
+
+def batches(plan: Plan, pool: int, tell: Callable[[str], None]) -> list[int]:
+    """The size of each batch."""
+    first = plan.first or plan.batch
+    if first > pool:
+        raise InputError("rehearse", expected=f"a first batch of at most {pool} (the pool)", got=str(first))
+    if first + (plan.rounds - 1) * plan.batch > pool:
+        tell(f"rehearse: the pool ends after {pool:,} labels, before {plan.rounds} rounds are played")
+    return [first] + [plan.batch] * (plan.rounds - 1)
+
+
+def whole(pool: Rows, gold: Rows, settings: Settings, names: list[str], out: Path) -> dict[str, float]:
+    """The accuracy of each learner on all labels of the pool: what more labels could give at most."""
+    path = out / "full.json"
+    found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in names:
+        if name not in found:
+            with console.status(f"{name} on all {len(pool.table):,} labels"):
+                model = train(pool.items(), pool.table.label, pool.items(), chosen(settings, "random", name, 0))
+                found[name] = rehearsal.accuracy(model, gold.items(), gold.table.label)
+            write_json(path, found)
+    return {name: found[name] for name in names}
+
+
+def played(plan: Plan, pool: Rows, gold: Rows, settings: Settings, sizes: list[int], out: Path) -> list[Run]:
+    """Every run; each round is kept, so that a call that was cut off goes on where it was."""
+    wanted = [
+        Run(strategy, learner, seed)
+        for seed in range(plan.seeds)
+        for learner in plan.learners
+        for strategy in plan.strategies
+    ]
+    runs: list[Run] = []
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("rounds", total=len(wanted) * len(sizes))
+        for run in wanted:
+            path = out / "runs" / f"{run.name}.json"
+            if path.exists():
+                run = cut(Run(**json.loads(path.read_text(encoding="utf-8"))), len(sizes))
+            progress.update(bar, advance=len(run.asked), description=run.name)
+            own = chosen(settings, run.strategy, run.learner, run.seed)
+            for point in rehearsal.play(run, pool, gold, own, sizes, plan.noise):
+                write_json(path, asdict(point))
+                progress.advance(bar)
+            runs.append(run)
+    return runs
+
+
+def cut(run: Run, rounds: int) -> Run:
+    """The first rounds of a run: an earlier call may have played more."""
+    lists = {key: value[:rounds] for key, value in asdict(run).items() if isinstance(value, list)}
+    return Run(run.strategy, run.learner, run.seed, **lists)
+
+
+def chosen(settings: Settings, strategy: str, learner: str, seed: int) -> Settings:
+    """The settings of one run."""
+    return settings.model_copy(
+        update={
+            "seed": seed,
+            "select": settings.select.model_copy(update={"strategy": strategy}),
+            "train": settings.train.model_copy(update={"learner": learner}),
+        }
+    )
+
+
+def concluded(
+    plan: Plan,
+    settings: Settings,
+    runs: list[Run],
+    full: dict[str, float],
+    out: Path,
+    json_to: Path | None,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Table, picture, JSON and MLflow runs."""
+    entries = rehearsal.summary(runs, full)
+    content: dict[str, Any] = {
+        "pool": plan.pool,
+        "gold": plan.gold,
+        "settings": settings.model_dump(exclude={"project"}),
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "full": {"accuracy": full[plan.learners[0]], "by_learner": full},
+        "runs": [run.as_json() for run in runs],
+        "summary": entries,
+        "verdict": rehearsal.verdict(entries),
+    }
+    cells = rehearsal.table(entries)
+    for path in filter(None, (out / "rehearsal.json", json_to)):
+        write_json(path, content)
+    drawn = rehearsal.picture(runs, full)
+    drawn.savefig(out / "rehearsal.png", dpi=110)
+    shown = Table(*cells.columns)
+    for row in cells.to_numpy().tolist():
+        shown.add_row(*row)
+    Console(width=200, highlight=False).print(shown)
+    tell("rehearse: the whole pool gives " + ", ".join(f"{value:.3f} ({name})" for name, value in full.items()))
+    where = mlflow.record_rehearsal(
+        out,
+        digest([json.dumps(asdict(plan), default=str)]),
+        content["runs"],
+        [out / "rehearsal.png", out / "rehearsal.json"],
+    )
+    tell(f"rehearse: picture {out / 'rehearsal.png'}, figures {out / 'rehearsal.json'}, runs in MLflow at {where}")
+    print(content["verdict"])
+    return content
+
+
+def digest(parts: list[str]) -> str:
+    """A short hash of all parts."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,0 +1,283 @@
+"""What a rehearsal is made of: labelled rows, the rounds of one run, and what the runs say together. No files, no
+servers."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import stats
+
+from tasks.embed import Vectors
+from tasks.learners import Items, Model
+from tasks.score import score
+from tasks.select import answered, select
+from tasks.settings import Settings
+from tasks.train import train
+
+matplotlib.use("Agg")
+
+SHARES = (0.90, 0.95, 0.98, 0.99)  # of the accuracy of the whole pool
+HEADLINE = 0.98
+CONFIDENCE = 0.95
+BASELINE = "random"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled items. table: columns id, text, label; vectors: (n, d) float16, in the same order."""
+
+    table: pd.DataFrame
+    vectors: NDArray[np.float16]
+
+    def items(self) -> Items:
+        """For a learner."""
+        texts = self.table.text.tolist()
+        return Items(
+            len(self.table), lambda rows: self.vectors[rows].astype(np.float32), lambda rows: [texts[at] for at in rows]
+        )
+
+    def answers(self, noise: float, classes: list[str], seed: int) -> pd.Series:
+        """The labels by id, a share of them wrong: the same ones for all strategies of a seed."""
+        rng = np.random.default_rng([seed, 1])
+        labels = self.table.label.to_numpy(dtype=object).copy()
+        for row in np.flatnonzero(rng.random(len(labels)) < noise):
+            labels[row] = rng.choice([name for name in classes if name != labels[row]])
+        return pd.Series(labels, index=self.table.id)
+
+
+@dataclass
+class Run:
+    """One strategy with one learner and one seed, a point a round; asked and why: what went into each batch."""
+
+    strategy: str
+    learner: str
+    seed: int
+    labels: list[int] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    asked: list[list[str]] = field(default_factory=list)
+    why: list[list[str]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """For files and people."""
+        return f"{self.strategy}-{self.learner}-{self.seed}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Without what was asked."""
+        return {key: value for key, value in asdict(self).items() if key not in ("asked", "why")}
+
+
+def play(run: Run, pool: Rows, gold: Rows, settings: Settings, sizes: list[int], noise: float) -> Iterator[Run]:
+    """The rounds of a run from where it stands, through the loop's own stages; the run after each. `sizes`: of the
+    batches. Ends early when the pool is used up."""
+    vectors = Vectors(pd.Index(pool.table.id), [pool.vectors])
+    items, exam = pool.items(), gold.items()
+    truth = pool.answers(noise, settings.classes, run.seed)
+    model, ledger = learn(run, items, vectors, truth, settings)
+    while len(run.asked) < len(sizes):
+        began = time.perf_counter()
+        scores = score(vectors.ids, items, model, settings.score)
+        labelled = answered(scores, vectors, ledger, settings.classes)
+        size = settings.select.model_copy(update={"batch": sizes[len(run.asked)]})
+        rng = np.random.default_rng([run.seed, len(run.asked)])
+        batch = select(scores, vectors, labelled, pd.Index(ledger.id), size, rng)
+        if batch.empty:
+            return
+        run.asked.append(batch.id.tolist())
+        run.why.append(batch.why.tolist())
+        model, ledger = learn(run, items, vectors, truth, settings)
+        run.seconds.append(round(time.perf_counter() - began, 3))
+        run.labels.append(len(ledger))
+        run.accuracy.append(accuracy(model, exam, gold.table.label))
+        yield run
+
+
+def learn(run: Run, items: Items, vectors: Vectors, truth: pd.Series, settings: Settings) -> tuple[Model, pd.DataFrame]:
+    """The model of all that has been asked, and the ledger it learned from (columns id, label, round, why), in order
+    of id."""
+    rows = [
+        (item, truth[item], number, why)
+        for number, (items_, whys) in enumerate(zip(run.asked, run.why, strict=True), start=1)
+        for item, why in zip(items_, whys, strict=True)
+    ]
+    ledger = pd.DataFrame(rows, columns=["id", "label", "round", "why"]).sort_values("id", ignore_index=True)
+    return train(items.take(vectors.rows(ledger.id)), ledger.label, items, settings), ledger
+
+
+def accuracy(model: Model, exam: Items, truth: pd.Series) -> float:
+    """The share of the gold items that the model gets right."""
+    predicted = np.asarray(model.classes, dtype=object)[model.probabilities(exam).argmax(axis=1)]
+    return round(float((predicted == truth.to_numpy(dtype=object)).mean()), 6)
+
+
+# What the runs say together
+
+
+def area(run: Run) -> float:
+    """The mean accuracy over the labels: the area under the curve divided by its width."""
+    if len(run.labels) < 2:
+        return run.accuracy[0]
+    return float(np.trapezoid(run.accuracy, run.labels) / (run.labels[-1] - run.labels[0]))
+
+
+def labels_for(run: Run, target: float) -> float | None:
+    """How many labels a run needs to get to an accuracy, on straight lines between its points; None: it never does."""
+    for at, reached in enumerate(run.accuracy):
+        if reached >= target:
+            if at == 0:
+                return float(run.labels[0])
+            below, above = run.accuracy[at - 1], reached
+            share = (target - below) / (above - below)
+            return run.labels[at - 1] + share * (run.labels[at] - run.labels[at - 1])
+    return None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with the ends of its 95 % interval (Student's t over seeds); NaN ends with one value."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Estimate":
+        mean = float(np.mean(values))
+        if len(values) < 2:
+            return cls(mean, float("nan"), float("nan"))
+        reach = float(stats.sem(values) * stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+        return cls(mean, mean - reach, mean + reach)
+
+    def exp(self) -> "Estimate":
+        """Of logarithms: the geometric mean."""
+        return Estimate(*(float(np.exp(value)) for value in (self.mean, self.low, self.high)))
+
+    def __format__(self, spec: str) -> str:
+        if np.isnan(self.low):
+            return f"{self.mean:{spec}}"
+        return f"{self.mean:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
+
+
+def summary(runs: list[Run], full: dict[str, float]) -> list[dict[str, Any]]:
+    """An entry a strategy and learner. Against random: the same learner and seed, pairs of runs."""
+    return [_entry(own, _pairs(own, runs), full[own[0].learner]) for own in _groups(runs)]
+
+
+def _groups(runs: list[Run]) -> list[list[Run]]:
+    names = dict.fromkeys((run.strategy, run.learner) for run in runs)
+    return [[run for run in runs if (run.strategy, run.learner) == name] for name in names]
+
+
+def _pairs(own: list[Run], runs: list[Run]) -> list[tuple[Run, Run]]:
+    rivals = {run.seed: run for run in runs if run.strategy == BASELINE and run.learner == own[0].learner}
+    return [(run, rivals[run.seed]) for run in own if run.seed in rivals]
+
+
+def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float) -> dict[str, Any]:
+    needed = {f"{share:.0%}": [labels_for(run, share * full) for run in own] for share in SHARES}
+    entry: dict[str, Any] = {
+        "strategy": own[0].strategy,
+        "learner": own[0].learner,
+        "accuracy": asdict(Estimate.of([run.accuracy[-1] for run in own])),
+        "labels": {share: _median(values) for share, values in needed.items()},
+        "seconds": float(np.mean([second for run in own for second in run.seconds])),
+    }
+    if pairs and own[0].strategy != BASELINE:
+        entry["area"] = asdict(Estimate.of([area(run) / area(rival) for run, rival in pairs]))
+        entry["ratio"] = _ratio(pairs, HEADLINE * full)
+    return entry
+
+
+def _median(values: list[float | None]) -> float | None:
+    """The median, when at least half of the runs got there."""
+    middle = float(np.median([np.inf if value is None else value for value in values]))
+    return middle if np.isfinite(middle) else None
+
+
+def _ratio(pairs: list[tuple[Run, Run]], target: float) -> dict[str, Any]:
+    """Labels needed relative to random's. A run that never got there counts with the labels it had, and `bound` says on
+    which side of the truth that leaves the figure."""
+    found = [(labels_for(run, target), labels_for(rival, target)) for run, rival in pairs]
+    logs = [
+        float(np.log((own or run.labels[-1]) / (other or rival.labels[-1])))
+        for (own, other), (run, rival) in zip(found, pairs, strict=True)
+    ]
+    missed = any(own is None for own, _ in found), any(other is None for _, other in found)
+    bound = {(False, False): "", (False, True): "at most", (True, False): "at least", (True, True): "unknown"}[missed]
+    return {**asdict(Estimate.of(logs).exp()), "bound": bound}
+
+
+def verdict(entries: list[dict[str, Any]]) -> str:
+    """The answer in a sentence: whether asking cleverly saves labels here, and by which strategy."""
+    clear = [
+        entry
+        for entry in entries
+        if "ratio" in entry and entry["ratio"]["high"] < 1 and entry["ratio"]["bound"] in ("", "at most")
+    ]
+    if clear:
+        best = min(clear, key=lambda entry: float(entry["ratio"]["mean"]))
+        ratio = best["ratio"]
+        shown = Estimate(ratio["mean"], ratio["low"], ratio["high"])
+        most = f"{ratio['bound']} " if ratio["bound"] else ""
+        return (
+            f"{best['strategy']} ({best['learner']}) needs {most}{shown:.2f} of random's labels "
+            f"for {HEADLINE:.0%} of the accuracy that the whole pool gives"
+        )
+    compared = [entry for entry in entries if "ratio" in entry]
+    if not compared:
+        return "nothing to compare: add `random` and another strategy"
+    if any(np.isnan(entry["ratio"]["low"]) for entry in compared):
+        return "one seed is no comparison: use --seeds 5"
+    return "no gain here: no strategy needs clearly fewer labels than random"
+
+
+def table(entries: list[dict[str, Any]]) -> pd.DataFrame:
+    """A row a strategy and learner, as text."""
+    return pd.DataFrame([_cells(entry) for entry in entries])
+
+
+def _cells(entry: dict[str, Any]) -> dict[str, str]:
+    labels = {f"labels for {share}": "not reached" if n is None else f"{n:.0f}" for share, n in entry["labels"].items()}
+    ratio = entry.get("ratio")
+    against = {} if ratio is None else {key: ratio[key] for key in ("mean", "low", "high")}
+    return {
+        "strategy": entry["strategy"],
+        "learner": entry["learner"],
+        "accuracy": f"{Estimate(**entry['accuracy']):.3f}",
+        "area / random": f"{Estimate(**entry['area']):.3f}" if "area" in entry else "1",
+        **labels,
+        f"ratio at {HEADLINE:.0%}": f"{ratio['bound']} {Estimate(**against):.2f}".strip() if ratio else "1",
+        "s a round": f"{entry['seconds']:.1f}",
+    }
+
+
+def picture(runs: list[Run], full: dict[str, float]) -> Figure:
+    """Accuracy against labels, a line a strategy and learner with its 95 % band; dashed: the whole pool."""
+    drawn, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for own in _groups(runs):
+        points = min(len(run.labels) for run in own)
+        estimates = [Estimate.of([run.accuracy[at] for run in own]) for at in range(points)]
+        labels = own[0].labels[:points]
+        (line,) = axes.plot(
+            labels, [one.mean for one in estimates], marker=".", label=f"{own[0].strategy}, {own[0].learner}"
+        )
+        if len(own) > 1:
+            lows, highs = [one.low for one in estimates], [one.high for one in estimates]
+            axes.fill_between(labels, lows, highs, color=line.get_color(), alpha=0.15)
+    for learner, value in full.items():
+        axes.axhline(value, color="grey", linestyle="--", linewidth=1)
+        axes.annotate(
+            f"whole pool, {learner}", (0.01, value), xycoords=("axes fraction", "data"), va="bottom", color="grey"
+        )
+    axes.set(xlabel="labels", ylabel="accuracy on gold", title="What each strategy makes of the labels (bands: 95 %)")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    return drawn

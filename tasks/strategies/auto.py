@@ -1,0 +1,20 @@
+"""`auto`: the strategy that needs no thought.
+
+No strategy wins everywhere, so this takes the two that lost nowhere in what was measured (docs/benchmarks.md). While
+classes have few labels, BADGE: its batch is spread over many kinds of doubt, and with many classes there are many. Later
+margin: no better single strategy is known for text, and it costs nothing.
+"""
+
+import numpy as np
+
+from tasks.strategies.base import Candidates, Choice
+from tasks.strategies.hybrid import badge
+from tasks.strategies.uncertainty import margin
+
+FEW = 10  # labels a class
+
+
+def auto(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
+    """BADGE up to ten labels a class on average, margin from there. Cost: that of BADGE at most."""
+    few = len(candidates.labelled) < FEW * candidates.probabilities.shape[1]
+    return badge(candidates, k, rng) if few else margin(candidates, k, rng)

@@ -1,0 +1,359 @@
+"""Each strategy against a slow, literal version of its definition."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+from sklearn.linear_model import LogisticRegression
+
+from tasks.strategies import STRATEGIES, Candidates, Labelled, bayesian, committee, conformal, diversity, expected, heads
+from tasks.strategies import hybrid as hybrids
+from tasks.strategies.base import Floats
+from tasks.strategies.uncertainty import margin_of
+from tests.tasks.strategies.cases import clustered, unit, vectors_of
+
+SEEDS = range(6)
+
+
+def picks(name: str, candidates: Candidates, k: int, seed: int = 0) -> list[int]:
+    return STRATEGIES[name](candidates, k, np.random.default_rng(seed)).indices.tolist()
+
+
+def ranked(scores: list[float], k: int) -> list[int]:
+    return sorted(range(len(scores)), key=lambda row: -scores[row])[:k]
+
+
+# Diversity
+
+
+def literal_farthest(vectors: Floats, centres: list[Floats], k: int) -> list[int]:
+    chosen: list[int] = []
+    for _ in range(k):
+        away = [
+            -1.0 if row in chosen else min(float(np.linalg.norm(vector - centre)) for centre in centres)
+            for row, vector in enumerate(vectors)
+        ]
+        chosen.append(int(np.argmax(away)))
+        centres = [*centres, vectors[chosen[-1]]]
+    return chosen
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_k_centre_takes_the_farthest_each_time(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diversity, "FRONT", 5)  # so that it must look at all candidates again and again
+    given = clustered(seed)
+    assert picks("k_centre", given, 12) == literal_farthest(vectors_of(given), list(given.labelled.vectors), 12)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_k_centre_without_labels_starts_anywhere(seed: int) -> None:
+    given = clustered(seed)
+    alone = Candidates(given.probabilities, given.gather)
+    found = picks("k_centre", alone, 12, seed)
+    vectors = vectors_of(given)
+    assert found[1:] == literal_farthest(vectors, [vectors[found[0]]], 11)
+
+
+def test_typicality_is_one_over_the_mean_distance_to_the_nearest_twenty() -> None:
+    vectors = unit(np.random.default_rng(0).normal(size=(30, 4)))
+    for row, found in enumerate(diversity.typicality(vectors)):
+        away = sorted(float(np.linalg.norm(vectors[row] - other)) for at, other in enumerate(vectors) if at != row)
+        assert found == pytest.approx(1 / np.mean(away[:20]), rel=1e-3)
+
+
+def test_typiclust_takes_the_most_typical_item_of_clusters_without_labels() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.eye(8)
+    sizes = [30, 20, 10, 10]
+    vectors = unit(np.concatenate([centres[at] + rng.normal(0, 0.1, (size, 8)) for at, size in enumerate(sizes)]))
+    owner = np.repeat(np.arange(4), sizes)
+    answered = Labelled(vectors[:1], np.array([0]), np.ones((1, 2), np.float32) / 2, np.ones(1, int), np.array(["x"]))
+    given = Candidates(np.full((70, 2), 0.5, np.float32), lambda rows: vectors[rows], answered)
+    found = picks("typiclust", given, 3)
+    assert owner[found].tolist()[0] == 1  # the largest cluster without a label
+    assert sorted(owner[found].tolist()) == [1, 2, 3]
+    own = np.flatnonzero(owner == 1)
+    assert found[0] == own[diversity.typicality(vectors[own]).argmax()]
+
+
+def test_prob_cover_covers_most_each_time() -> None:
+    given = clustered(3, n=80)
+    vectors = vectors_of(given)
+    alone = Candidates(given.probabilities, given.gather)
+    found = picks("prob_cover", alone, 6)
+    rng = np.random.default_rng(0)
+    pseudo = diversity.MiniBatchKMeans(3, random_state=int(rng.integers(2**31)), n_init=3).fit(vectors).labels_
+    threshold = diversity.pure_cosine(vectors @ vectors.T, pseudo)
+    balls = [{at for at in range(80) if float(vectors[row] @ vectors[at]) >= threshold} for row in range(80)]
+    covered: set[int] = set()
+    for pick in found:
+        gains = [len(ball - covered) for ball in balls]
+        if max(gains) == 0:
+            break
+        assert gains[pick] == max(gains)
+        covered |= balls[pick]
+    assert len(covered) > 6
+
+
+def test_balls_are_as_large_as_they_can_be_with_95_in_100_pure() -> None:
+    vectors = unit(np.random.default_rng(1).normal(size=(200, 3)))
+    clusters = (vectors[:, 0] > 0).astype(int)
+    similar = vectors @ vectors.T
+
+    def pure(threshold: float) -> float:
+        return float(np.mean([len(set(clusters[similar[row] >= threshold])) == 1 for row in range(200)]))
+
+    threshold = diversity.pure_cosine(similar, clusters)
+    assert pure(threshold) >= 0.95 > pure(threshold - 0.02)
+
+
+# Hybrids
+
+
+def gradients(given: Candidates) -> Floats:
+    """The embeddings of BADGE, written out."""
+    rows = []
+    for p, h in zip(given.probabilities, vectors_of(given), strict=True):
+        error = p.copy()
+        error[int(p.argmax())] -= 1
+        rows.append(np.outer(error, h).ravel())
+    return np.array(rows)
+
+
+def test_badge_starts_with_the_longest_gradient_and_draws_as_k_means_plus_plus() -> None:
+    given = clustered(0, n=8)
+    g = gradients(given)
+    first = int(np.linalg.norm(g, axis=1).argmax())
+    drawn = [picks("badge", given, 3, seed) for seed in range(3000)]
+    assert {found[0] for found in drawn} == {first}
+    expected_share: dict[tuple[int, int], float] = {}
+    from_first = ((g - g[first]) ** 2).sum(axis=1)
+    for second in range(8):
+        nearer = np.minimum(from_first, ((g - g[second]) ** 2).sum(axis=1))
+        for third in range(8):
+            share = from_first[second] / from_first.sum() * nearer[third] / nearer.sum() if second != first else 0
+            if share > 1e-9:
+                expected_share[second, third] = float(share)
+    pairs = list(expected_share)
+    seen = np.array([sum(tuple(found[1:]) == pair for found in drawn) for pair in pairs])
+    assert seen.sum() == len(drawn)
+    assert chisquare(seen, np.array([expected_share[pair] for pair in pairs]) * len(drawn)).pvalue > 0.001
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_contrastive_is_the_mean_divergence_from_the_nearest_answers(seed: int) -> None:
+    given = clustered(seed, m=14)
+    known = given.labelled
+    scores = []
+    for p, h in zip(given.probabilities.tolist(), vectors_of(given), strict=True):
+        near = sorted(range(14), key=lambda at: float(np.linalg.norm(known.vectors[at] - h)))[:10]
+        neighbours = [known.probabilities[at].tolist() for at in near]
+        scores.append(np.mean([sum(q * math.log(q / r) for q, r in zip(n, p, strict=True)) for n in neighbours]))
+    assert picks("contrastive", given, 9) == ranked(scores, 9)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_density_is_margin_times_mean_similarity(seed: int) -> None:
+    given = clustered(seed)
+    vectors = vectors_of(given).astype(np.float64)
+    margins = margin_of(given.probabilities)
+    scores = [margins[row] * max(np.mean([vectors[row] @ other for other in vectors]), 0) for row in range(60)]
+    assert picks("density", given, 9) == ranked(scores, 9)
+
+
+def test_cluster_margin_takes_from_small_clusters_first_and_each_in_turn() -> None:
+    given = clustered(2, n=40)
+    found = picks("cluster_margin", given, 4)
+    rows = np.argsort(-margin_of(given.probabilities), kind="stable")[:40]
+    clusters = hybrids.AgglomerativeClustering(4, linkage="average").fit(vectors_of(given)[rows]).labels_
+    own = clusters[[rows.tolist().index(row) for row in found]]
+    sizes = np.bincount(clusters)
+    assert len(set(own.tolist())) == 4
+    assert sizes[own].tolist() == sorted(sizes)
+    for row, cluster in zip(found, own, strict=True):
+        assert row == rows[np.flatnonzero(clusters == cluster)[0]]
+
+
+def test_discriminative_takes_what_is_least_like_the_labelled() -> None:
+    given = clustered(1)
+    vectors = vectors_of(given)
+    both = np.vstack([given.labelled.vectors, vectors])
+    which = [0] * 8 + [1] * 60
+    judge = LogisticRegression(class_weight="balanced", max_iter=200).fit(both, which)
+    assert picks("discriminative", given, 1) == [int(judge.predict_proba(vectors)[:, 1].argmax())]
+
+
+def literal_bait(given: Candidates, k: int) -> list[int]:
+    def weighted(vectors: Floats, p: Floats) -> Floats:
+        return vectors.astype(np.float64) * np.sqrt((p * (1 - p)).sum(axis=1))[:, None]
+
+    own = weighted(vectors_of(given), given.probabilities)
+    known = weighted(given.labelled.vectors, given.labelled.probabilities)
+    pool = sum(np.outer(v, v) for v in own) / len(own)
+    base = np.eye(own.shape[1]) + sum(np.outer(v, v) for v in known)
+
+    def left(batch: list[int]) -> float:
+        return float(np.trace(np.linalg.inv(base + sum((np.outer(own[row], own[row]) for row in batch), 0)) @ pool))
+
+    batch: list[int] = []
+    for _ in range(2 * k):
+        batch.append(min((row for row in range(len(own)) if row not in batch), key=lambda row: left([*batch, row])))
+    while len(batch) > k:
+        batch.remove(min(batch, key=lambda row: left([other for other in batch if other != row])))
+    return batch
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bait_makes_the_trace_small_forwards_and_backwards(seed: int) -> None:
+    given = clustered(seed, n=30)
+    assert sorted(picks("bait", given, 4)) == sorted(literal_bait(given, 4))
+
+
+# Committees and posteriors
+
+
+MEMBERS = np.random.default_rng(0).dirichlet(np.ones(4), (5, 20))  # (T, n, c)
+
+
+def entropy(p: Floats) -> float:
+    return -sum(float(x) * math.log(x) for x in p if x > 0)
+
+
+def test_vote_entropy_is_that_of_the_votes() -> None:
+    for row, found in enumerate(committee.vote_entropy_of(MEMBERS)):
+        votes = [int(MEMBERS[t, row].argmax()) for t in range(5)]
+        assert found == pytest.approx(entropy(np.array([votes.count(label) / 5 for label in range(4)])))
+
+
+def test_consensus_kl_is_the_mean_divergence_from_the_mean() -> None:
+    for row, found in enumerate(committee.consensus_kl_of(MEMBERS)):
+        mean = MEMBERS[:, row].mean(axis=0)
+        parts = [sum(p * math.log(p / q) for p, q in zip(MEMBERS[t, row], mean, strict=True)) for t in range(5)]
+        assert found == pytest.approx(np.mean(parts))
+
+
+def test_a_committee_knows_every_class_that_has_a_label() -> None:
+    known = clustered(0, m=4, c=3).labelled
+    for member in committee.members(known, 5, np.random.default_rng(0)):
+        assert np.isfinite(member.bias).tolist() == [True, True, True, False, False]
+
+
+def literal_joint(p: Floats, batch: list[int]) -> float:
+    """I(outcomes of the batch; draw), by going through every outcome."""
+    t, _, c = p.shape
+    joint = 0.0
+    for outcome in itertools.product(range(c), repeat=len(batch)):
+        mass = np.mean([np.prod([p[draw, row, y] for row, y in zip(batch, outcome, strict=True)]) for draw in range(t)])
+        joint -= mass * math.log(mass)
+    return joint - float(np.mean([sum(entropy(p[draw, row]) for row in batch) for draw in range(t)]))
+
+
+def test_batch_bald_gains_are_those_of_the_joint_outcomes() -> None:
+    p = np.random.default_rng(1).dirichlet(np.ones(3) / 2, (6, 5))
+    joint, weight = np.ones((1, 6)), np.ones(1)
+    batch: list[int] = []
+    total = 0.0
+    for pick in (2, 0, 4):
+        gains = bayesian.joint_entropy(joint, weight, p)
+        conditional = [np.mean([entropy(p[t, row]) for t in range(6)]) for row in range(5)]
+        known = sum(conditional[row] for row in batch)
+        for row in set(range(5)) - set(batch):
+            assert gains[row] - conditional[row] - known == pytest.approx(literal_joint(p, [*batch, row]))
+        batch.append(pick)
+        joint, weight = bayesian.followed(joint, weight, p[:, pick], np.random.default_rng(0))
+        total = literal_joint(p, batch)
+    assert total > 0
+
+
+def test_outcomes_that_are_drawn_give_nearly_the_same() -> None:
+    rng = np.random.default_rng(2)
+    p = rng.dirichlet(np.ones(3), (20, 7))
+    joint, weight = np.ones((1, 20)), np.ones(1)
+    for row in range(6):  # 729 outcomes, of which 200 are drawn
+        joint, weight = bayesian.followed(joint, weight, p[:, row], rng)
+    assert len(joint) == bayesian.OUTCOMES
+    found = bayesian.joint_entropy(joint, weight, p)[6] - sum(np.mean([entropy(p[t, row]) for t in range(20)]) for row in range(7))
+    assert found == pytest.approx(literal_joint(p, list(range(7))), rel=0.2)
+
+
+@pytest.mark.parametrize("posterior", [bayesian.laplace, bayesian.dropout, bayesian.hypermodel])
+def test_a_posterior_is_surer_where_it_has_seen_more(posterior: bayesian.Posterior) -> None:
+    few, many = clustered(5, m=6), clustered(5, m=300)
+    told = [
+        committee.consensus_kl_of(posterior(one.labelled, 3, 40, np.random.default_rng(0)).probabilities(vectors_of(few))).mean()
+        for one in (few, many)
+    ]
+    if posterior is bayesian.dropout:  # its width does not follow the labels: known, and why Laplace is the default
+        assert min(told) > 0
+    else:
+        assert told[1] < told[0]
+
+
+def test_the_laplace_posterior_is_the_inverse_of_the_literal_hessian_for_one_class_against_another() -> None:
+    known = clustered(1, m=30, c=2, d=3).labelled
+    head = heads.fit(known.vectors, known.labels, 2)
+    p = head.probabilities(known.vectors).astype(np.float64)
+    mean = sum(np.diag(row) - np.outer(row, row) for row in p) / len(p)
+    precision = np.kron(mean, known.vectors.T @ known.vectors) + np.eye(6) / heads.INVERSE_REGULARISATION
+    draws = bayesian.laplace(known, 2, 40_000, np.random.default_rng(0)).weights.reshape(40_000, 6)
+    expected_covariance = np.linalg.inv(precision)
+    np.testing.assert_allclose(np.cov(draws.T), expected_covariance, atol=0.05 * expected_covariance.max())
+
+
+def test_bald_takes_the_items_of_most_mutual_information() -> None:
+    given = clustered(4)
+    draws = bayesian.laplace(given.labelled, 3, bayesian.DRAWS, np.random.default_rng(0)).probabilities(vectors_of(given))
+    scores = [entropy(draws[:, row].mean(axis=0)) - np.mean([entropy(one[row]) for one in draws]) for row in range(60)]
+    assert picks("bald", given, 9) == ranked(scores, 9)
+
+
+def test_power_bald_draws_in_proportion() -> None:
+    given = clustered(4, n=5)
+    draws = bayesian.laplace(given.labelled, 3, bayesian.DRAWS, np.random.default_rng(0)).probabilities(vectors_of(given))
+    scores = committee.consensus_kl_of(draws)
+    rng = np.random.default_rng(0)
+    firsts = [int((np.log(scores + 1e-12) + rng.gumbel(size=5)).argmax()) for _ in range(4000)]
+    np.testing.assert_allclose(np.bincount(firsts, minlength=5) / 4000, scores / scores.sum(), atol=0.04)
+    assert len(set(picks("power_bald", given, 5))) == 5
+
+
+# Expected change, conformal
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gradient_length_is_expected_over_the_classes(seed: int) -> None:
+    given = clustered(seed)
+    scores = []
+    for p, h in zip(given.probabilities.astype(np.float64), vectors_of(given), strict=True):
+        lengths = [np.linalg.norm(np.outer(p - np.eye(3)[y], np.append(h, 1))) for y in range(3)]
+        scores.append(float(p @ lengths))
+    found = expected.gradient_length_of(given.probabilities)
+    order = np.argsort(-found)
+    np.testing.assert_array_equal(order[:9], ranked(scores, 9))
+
+
+def test_the_p_value_is_the_share_of_answers_at_least_as_strange() -> None:
+    given = clustered(6, m=20)
+    strange = conformal.strangeness(given.labelled, 3, np.random.default_rng(0))
+    found = conformal.p_values(given, np.random.default_rng(0))
+    for row, p in enumerate(given.probabilities):
+        for label in range(3):
+            as_strange = sum(float(one) >= float(1 - p[label]) for one in strange)
+            assert found[row, label] == pytest.approx((as_strange + 1) / 21)
+
+
+def test_nine_in_ten_prediction_sets_hold_the_truth() -> None:
+    held = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        centres = 2 * rng.normal(size=(3, 6))
+        labels = np.concatenate([np.arange(3), rng.integers(3, size=257)])
+        vectors = unit(centres[labels] + rng.normal(size=(260, 6)))
+        head = heads.fit(vectors[:60], labels[:60], 3)
+        known = Labelled(vectors[:60], labels[:60], head.probabilities(vectors[:60]), np.ones(60, int), np.array(["x"] * 60))
+        given = Candidates(head.probabilities(vectors[60:]), lambda rows, v=vectors: v[60:][rows], known)
+        sets = conformal.p_values(given, rng) > conformal.LEVEL
+        held.append(sets[np.arange(200), labels[60:]].mean())
+    assert 0.86 < np.mean(held) < 0.96
