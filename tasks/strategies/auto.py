@@ -1,8 +1,8 @@
 """`auto`: the strategy that needs no thought.
 
 No strategy wins everywhere, so this takes the two that lost nowhere in what was measured (docs/benchmarks.md). While
-classes have few labels, BADGE: its batch is spread over many kinds of doubt, and with many classes there are many. Later
-margin: no better single strategy is known for text, and it costs nothing.
+classes have few labels, BADGE: its batch is spread over many kinds of doubt, and with many classes there are many.
+Later margin: no better single strategy is known for text, and it costs nothing.
 """
 
 import numpy as np

