@@ -96,6 +96,9 @@ def init(
         str, typer.Option(help="What to label: CSV, TSV, JSONL, Parquet; file, folder, glob, s3://, hf://")
     ],
     gold: Annotated[str, typer.Option(help="Labelled rows to measure with; never trained on.")],
+    labelled: Annotated[
+        str, typer.Option(help="Rows of the pool that have a label already; learned from at once.")
+    ] = "",
     labels: Annotated[str, typer.Option(help="The classes, separated by commas; default: those of the gold set.")] = "",
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
     label_column: Annotated[str, typer.Option(help="The gold set's label column.")] = "label",
@@ -109,7 +112,7 @@ def init(
 
     classes = [part.strip() for part in labels.split(",") if part.strip()] or None
     columns = Columns(text=text_column, label=label_column, id=id_column or None)
-    made = stage.run(folder, pool, gold, classes, name, remote or None, columns)
+    made = stage.run(folder, pool, gold, classes, name, remote or None, columns, labelled or None)
     print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: labelwise run --workspace {folder}")
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import prepare
-from tasks import init, report
+from tasks import init, report, settings
 from tasks import status as where
 from tasks.labels import ledger
 from tasks.records import content_id
@@ -57,6 +57,9 @@ def new_workspace(folder: Path, source: Path) -> None:
     news[is_gold].to_csv(source / "gold.csv", index=False)
     news[~is_gold].to_csv(source / "answers.csv", index=False)
     init.run(folder, str(source / "pool.csv"), str(source / "gold.csv"), None, "bbc-news", None, Columns())
+    settings.change(
+        folder / "params.yaml", {"train.learner": "ensemble"}
+    )  # tuning an encoder would take minutes a round
 
 
 def bbc_news() -> pd.DataFrame:

@@ -2,13 +2,17 @@
 
 import secrets
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 import infra
 from tasks import settings, sources
 from tasks.errors import InputError
 from tasks.labels import ledger
-from tasks.records import LABELS
+from tasks.records import LABELS, content_id
 from tasks.services import dvc
 from tasks.workspace import Workspace
 
@@ -24,8 +28,11 @@ def run(
     name: str,
     remote: str | None,
     columns: settings.Columns,
+    labelled: str | None = None,
 ) -> Workspace:
     """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first.
+
+    labelled: rows of the pool that have a label already; they are the ledger's first, of origin `imported`.
 
     classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None: a folder beside root.
     """
@@ -34,7 +41,7 @@ def run(
         raise InputError(
             f"{root} is no empty folder", expected="a new folder", fix="choose another, or run the loop that is there"
         )
-    changes = {
+    changes: dict[str, Any] = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
         "classes": classes_for(gold, columns, classes),
@@ -44,10 +51,11 @@ def run(
     }
     if next(sources.chunks(pool, [columns.text] + ([columns.id] if columns.id else [])), None) is None:
         raise InputError(f"{pool} holds no row", expected="at least one text to label")
+    rows = imported(labelled, pool, gold, columns, list(changes["classes"])) if labelled else LABELS.frame()
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
-        _fill(root, changes, located(remote) if remote else f"{root}.remote")
+        _fill(root, changes, located(remote) if remote else f"{root}.remote", rows)
     except BaseException:
         shutil.rmtree(root)
         if not made:
@@ -56,7 +64,7 @@ def run(
     return Workspace.open(root)
 
 
-def _fill(root: Path, changes: dict[str, object], remote: str) -> None:
+def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) -> None:
     for file in ("params.yaml", "dvc.yaml"):
         shutil.copyfile(_template(file), root / file)
     settings.change(root / "params.yaml", changes)
@@ -64,9 +72,42 @@ def _fill(root: Path, changes: dict[str, object], remote: str) -> None:
     (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
     versions = dvc.create(root, remote)
     (root / ".dvcignore").write_text(SCRATCH, encoding="utf-8")
-    ledger.append(root / "data" / "labels", 0, LABELS.frame())
+    ledger.append(root / "data" / "labels", 0, rows)
     versions.add(["data/labels"])
     versions.save("labelwise init")
+
+
+def imported(labelled: str, pool: str, gold: str, columns: settings.Columns, classes: list[str]) -> pd.DataFrame:
+    """Labels that people have given already, as ledger rows (LABELS) of origin `imported`.
+
+    InputError, and nothing is taken: a label outside the classes, a row that is not in the pool, is in gold, or stands
+    there twice with different labels.
+    """
+    rows = pd.concat(sources.chunks(labelled, [columns.text, columns.label]), ignore_index=True)
+    rows = pd.DataFrame({"text": rows[columns.text], "label": rows[columns.label].str.strip()}).drop_duplicates()
+    rows = rows.assign(id=[content_id(text or "") for text in rows.text])
+    in_pool, in_gold = _ids(pool, columns), _ids(gold, columns)
+    for wrong, what, fix in (
+        (~rows.label.isin(classes), "labels outside the classes", "one of " + ", ".join(classes)),
+        (~rows.id.isin(in_pool), "rows that are not in the pool", "rows of the pool, text by text"),
+        (rows.id.isin(in_gold), "rows that are in the gold set", "gold is never learned from"),
+        (rows.id.duplicated(keep=False), "rows with two labels", "one label a text"),
+    ):
+        if wrong.any():
+            first = rows[wrong].iloc[0]
+            raise InputError(
+                f"{labelled}: {wrong.sum()} {what}", expected=fix, got=f"{first.label!r} for {str(first.text)[:60]!r}"
+            )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
+    table = pd.DataFrame({"id": rows.id, "label": rows.label, **known, "created_at": now})
+    return LABELS.conform(table.reindex(columns=list(LABELS.columns)))
+
+
+def _ids(source: str, columns: settings.Columns) -> set[str]:
+    return {
+        content_id(text) for chunk in sources.chunks(source, [columns.text]) for text in chunk[columns.text] if text
+    }
 
 
 def located(source: str) -> str:

@@ -26,7 +26,9 @@ def select(
 
     scores and vectors are in the pool's order; `closed` holds the ids that must not be asked.
     """
-    strategy, _ = strategy_for(settings, labelled)
+    strategy, _ = strategy_for(
+        settings, labelled, zero_shot=bool(scores.prediction.notna().all()) and not len(labelled)
+    )
     open_rows = np.flatnonzero(~scores.id.isin(closed).to_numpy())
     k = min(settings.batch, len(open_rows))
     if k == 0:
@@ -49,7 +51,7 @@ def select(
     )
 
 
-def strategy_for(settings: Select, labelled: Labelled) -> tuple[Strategy, str]:
+def strategy_for(settings: Select, labelled: Labelled, zero_shot: bool = False) -> tuple[Strategy, str]:
     """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have
     been seen there is no model to ask, and the cold start takes its place."""
     name, said = settings.strategy, settings.strategy
@@ -57,6 +59,8 @@ def strategy_for(settings: Select, labelled: Labelled) -> tuple[Strategy, str]:
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
     if len(np.unique(labelled.labels)) < 2 and strategy is not cold_start and name != "random":
         strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs labels of two classes)"
+        if zero_shot:
+            strategy = class_balanced(strategy)
     elif settings.balance:
         strategy = class_balanced(strategy)
     if settings.near_duplicate is not None:

@@ -54,6 +54,7 @@ class Train(Section):
     learner: str = "auto"
     regularisation: Annotated[float, Field(gt=0)] | None = None
     self_training: bool = False
+    zero_shot: bool = False
 
 
 class Evaluate(Section):
@@ -142,7 +143,7 @@ def parse(content: Any, name: str = Settings.FILE) -> Settings:
 def change(path: Path, changes: dict[str, Any]) -> None:
     """Set keys of the YAML file at `path`, given by dotted path, and keep its comments and order."""
     yaml = YAML()
-    yaml.width = 120
+    yaml.width = 100_000  # a name that is broken over two lines does not always come back whole
     content = yaml.load(path.read_text(encoding="utf-8"))
     for dotted, value in changes.items():
         *sections, key = dotted.split(".")

@@ -8,19 +8,20 @@ from tasks import stage
 from tasks.embed import pool_items, pool_vectors
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
-from tasks.learners import Examples, Items, Model, learners, self_training, untrained
+from tasks.learners import Examples, Items, Model, learners, self_training, untrained, zero_shot
 from tasks.settings import Settings, one_of
 from tasks.workspace import Workspace, atomic
 
 
 def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -> Model:
-    """A model from n items with their n labels; without any, the untrained one. pool: all items, labelled or not.
+    """A model from n items with their n labels; without any, the untrained or zero-shot one. pool: all items, labelled
+    or not.
 
     WorkspaceError: a label is no class.
     """
     learner = one_of("train.learner", settings.train.learner, learners())
     if labels.empty:
-        return untrained.Untrained(settings.classes)
+        return zero_shot.fit(settings) if settings.train.zero_shot else untrained.Untrained(settings.classes)
     positions = pd.Index(settings.classes).get_indexer(pd.Index(labels))
     if (positions < 0).any():
         stranger = labels[positions < 0].iloc[0]

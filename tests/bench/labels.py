@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".bench"
 RIVALS = ROOT / ".venv-rivals" / "bin" / "python"
 LEARNERS = ["frozen", "ensemble"]
-STRATEGIES = ["random", "auto", "margin"]
+STRATEGIES = ["random", "auto"]
 CHEAP_RIVALS = ["skactiveml-margin", "skactiveml-typiclust"]
 SEEDS = 5
 
@@ -119,7 +119,6 @@ def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dic
     for own, other, of in [
         (("auto", "frozen"), ("random", "frozen"), "frozen"),
         (("auto", "ensemble"), ("random", "ensemble"), "ensemble"),
-        (("margin", "ensemble"), ("random", "ensemble"), "ensemble"),
         (("auto", "ensemble"), ("skactiveml-margin", "theirs"), "frozen"),
         (("auto", "ensemble"), ("skactiveml-typiclust", "theirs"), "frozen"),
         (("auto", "ensemble"), ("random", "frozen"), "frozen"),

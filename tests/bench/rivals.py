@@ -78,7 +78,7 @@ def setfit(data: Any, seed: int, sizes: list[int]) -> Points:
     learner = PoolBasedActiveLearner(factory, BreakingTies(), pool)
     asked = np.random.default_rng(seed).choice(len(data["pool_labels"]), sizes[0], replace=False)
     began = time.perf_counter()
-    learner.initialize(asked, data["pool_labels"][asked])
+    learner.initialize_data(asked, data["pool_labels"][asked])
     count = sizes[0]
     for size in [*sizes[1:], 0]:
         accuracy = float((learner.classifier.predict(gold) == data["gold_labels"]).mean())

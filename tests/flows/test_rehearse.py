@@ -221,7 +221,7 @@ def test_a_strategy_that_needs_half_is_said_to() -> None:
     assert entries[1]["ratio"]["mean"] == pytest.approx(0.5, abs=0.01)
     assert entries[1]["ratio"]["bound"] == ""
     assert entries[0]["labels"]["98%"] == pytest.approx(40, abs=0.5)
-    assert verdict(entries).startswith("margin (frozen) needs 0.50 (0.4")
+    assert verdict(entries).startswith("margin (frozen) needs 0.50 (0.50 to 0.50)")
 
 
 def test_no_gain_is_said_to_be_none() -> None:

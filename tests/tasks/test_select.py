@@ -167,3 +167,9 @@ def test_a_balanced_batch_has_every_predicted_class() -> None:
     there = SCORES.prediction.value_counts()
     assert batch.prediction.value_counts().min() >= min(2, there.min())
     assert len(batch) == 9
+
+
+def test_the_cold_start_of_a_zero_shot_model_has_every_predicted_class() -> None:
+    settings = Select(batch=9, cold_start="random")
+    batch = select(SCORES, VECTORS, Labelled(), NOBODY, settings, np.random.default_rng(0))
+    assert batch.prediction.value_counts().min() >= min(2, SCORES.prediction.value_counts().min())

@@ -13,6 +13,7 @@ from tasks import learners, train
 from tasks.errors import SettingsError, WorkspaceError
 from tasks.labels import ledger
 from tasks.learners import Items
+from tasks.learners.encoder import Encoder
 from tasks.records import LABELS, POOL
 from tasks.settings import parse
 from tasks.workspace import Workspace, write_parquet
@@ -93,3 +94,11 @@ def test_an_unknown_learner_is_said_even_when_there_is_nothing_to_learn() -> Non
     settings = parse(CONTENT | {"train": {"learner": "frozn"}})
     with pytest.raises(SettingsError, match=r"`train\.learner`.*did you mean `frozen`"):
         train.train(NOTHING, pd.Series(dtype="string"), NOTHING, settings)
+
+
+def test_class_names_alone_make_a_model_where_it_is_asked_for() -> None:
+    settings = parse(CONTENT | {"classes": ["sport", "cooking"], "train": {"zero_shot": True}})
+    model = train.train(NOTHING, pd.Series(dtype="string"), NOTHING, settings)
+    vectors = Encoder("all-MiniLM-L6-v2", 32).encode(["the match ended two to one", "boil the pasta for ten minutes"])
+    assert model.trained
+    assert model.probabilities(Items.of(vectors)).argmax(axis=1).tolist() == [0, 1]
