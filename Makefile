@@ -7,7 +7,7 @@ INSTALL := -m pip -qq --disable-pip-version-check install --no-compile
 LABEL_STUDIO := label-studio==1.23.2
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test lint bench up down lock clean python environment label-studio
+.PHONY: help setup demo test lint bench bench-labels up down lock clean python environment label-studio
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    set up, then all tests; some of them with make test ARGS='-k pull'"
 	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"
 	@echo "make lint    style and types        make bench   figures"
+	@echo "make bench-labels DATA=FOLDER   labels needed, ours and the rivals', on labelled sets of yours (hours)"
 	@echo "make lock    new lock files         make clean   remove what setup made; data and labels stay"
 
 # Both installs at once: one downloads while the other unpacks.
@@ -61,6 +62,13 @@ lint: setup
 bench: setup
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+# The rivals need an environment of their own. DATA is a folder of labelled sets, see tests/bench/labels.py.
+bench-labels: setup
+	@test -n "$(DATA)" || { echo "bench-labels: say where the labelled sets are: make bench-labels DATA=FOLDER"; exit 2; }
+	@test -x .venv-rivals/bin/python || { $(PYTHON) -m venv .venv-rivals && \
+	.venv-rivals/bin/python $(INSTALL) -r tests/bench/rivals.lock; }
+	@$(BIN)/python -m tests.bench.labels $(DATA) $(ARGS)
+
 up down: setup
 	@$(BIN)/labelwise $@
 
@@ -80,5 +88,5 @@ lock: python
 
 clean:
 	@if [ -x $(BIN)/labelwise ]; then $(BIN)/labelwise down || true; fi
-	rm -rf .venv .venv-label-studio .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-label-studio .venv-rivals .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@if [ -d .labelwise ]; then echo "kept: .labelwise, the servers' data with the labels people gave"; fi

@@ -187,22 +187,22 @@ def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float) -> dict[st
         "strategy": own[0].strategy,
         "learner": own[0].learner,
         "accuracy": asdict(Estimate.of([run.accuracy[-1] for run in own])),
-        "labels": {share: _median(values) for share, values in needed.items()},
+        "labels": {share: median(values) for share, values in needed.items()},
         "seconds": float(np.mean([second for run in own for second in run.seconds])),
     }
     if pairs and own[0].strategy != BASELINE:
         entry["area"] = asdict(Estimate.of([area(run) / area(rival) for run, rival in pairs]))
-        entry["ratio"] = _ratio(pairs, HEADLINE * full)
+        entry["ratio"] = ratio_of(pairs, HEADLINE * full)
     return entry
 
 
-def _median(values: list[float | None]) -> float | None:
+def median(values: list[float | None]) -> float | None:
     """The median, when at least half of the runs got there."""
     middle = float(np.median([np.inf if value is None else value for value in values]))
     return middle if np.isfinite(middle) else None
 
 
-def _ratio(pairs: list[tuple[Run, Run]], target: float) -> dict[str, Any]:
+def ratio_of(pairs: list[tuple[Run, Run]], target: float) -> dict[str, Any]:
     """Labels needed relative to random's. A run that never got there counts with the labels it had, and `bound` says on
     which side of the truth that leaves the figure."""
     found = [(labels_for(run, target), labels_for(rival, target)) for run, rival in pairs]

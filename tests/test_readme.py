@@ -81,5 +81,13 @@ def test_the_tree_names_what_is_there() -> None:
 
 
 def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> None:
-    for word in ("up", "down", "ps", "env", "init", "run", "status", "serve", "review"):
+    for word in ("up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review"):
         assert f"labelwise {word}" in README
+
+
+def test_the_readme_names_every_strategy_and_learner() -> None:
+    from tasks.learners import LEARNERS
+    from tasks.strategies import STRATEGIES
+
+    for name in [*STRATEGIES, *LEARNERS]:
+        assert f"`{name}`" in README or f": {name}`" in README, name

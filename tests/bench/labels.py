@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ import pandas as pd
 
 from flows import rehearse
 from tasks import rehearsal
-from tasks.rehearsal import Run
+from tasks.rehearsal import Rows, Run
+from tasks.settings import Settings
+from tasks.train import train
 from tests.bench import figures
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +31,9 @@ LEARNERS = ["frozen", "ensemble"]
 STRATEGIES = ["random", "auto"]
 CHEAP_RIVALS = ["skactiveml-margin", "skactiveml-typiclust"]
 SEEDS = 5
+FEWSHOT = ["frozen", "propagate", "ensemble", "contrastive", "auto"]
+FEWSHOT_SETS = {"convabuse": (5, 16), "spamassassin": (5, 16), "it_tickets": (5, 16)}
+FEWSHOT_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def cleaned(data: Path, name: str, to: Path) -> None:
         rows[rows.label != "tie"][["text", "label"]].to_parquet(to / f"{part}.parquet")
 
 
-def ours(name: str, folder: Path, budget: Set, say: Any) -> tuple[list[Run], dict[str, float]]:
+def ours(folder: Path, budget: Set, say: Any) -> tuple[list[Run], dict[str, float]]:
     """Every run of ours on a set, and the accuracy of each learner on the whole pool."""
     plan = rehearse.Plan(
         str(folder / "pool.parquet"),
@@ -74,42 +80,73 @@ def ours(name: str, folder: Path, budget: Set, say: Any) -> tuple[list[Run], dic
     return [Run(**run) for run in content["runs"]], content["full"]["by_learner"]
 
 
-def theirs(name: str, folder: Path, budget: Set) -> list[Run]:
-    """Every run of the rivals on the same vectors."""
-    pool, gold = rehearse.gathered(
-        rehearse.Plan(str(folder / "pool.parquet"), str(folder / "gold.parquet"), [], [], 1, 1, 1, 0.0),
-        lambda _line: None,
-    )
-    settings = rehearse.settings_of(
-        rehearse.Plan("p", "g", [], [], 1, 1, 1, 0.0), sorted(set(pool.label) | set(gold.label))
-    )
+def prepared(folder: Path) -> tuple[Rows, Rows, Settings]:
+    """Pool and gold with their vectors; for the rivals, the same in data.npz."""
+    plan = rehearse.Plan(str(folder / "pool.parquet"), str(folder / "gold.parquet"), [], [], 1, 1, 1, 0.0)
+    pool, gold = rehearse.gathered(plan, lambda _line: None)
+    settings = rehearse.settings_of(plan, sorted(set(pool.label) | set(gold.label)))
+    rows = [Rows(table, rehearse.encoded(table, settings, folder / "ours")) for table in (pool, gold)]
     codes = {label: code for code, label in enumerate(settings.classes)}
-    parts = {
-        "pool": rehearse.encoded(pool, settings, folder / "ours"),
-        "gold": rehearse.encoded(gold, settings, folder / "ours"),
-        "pool_labels": pool.label.map(codes).to_numpy(),
-        "gold_labels": gold.label.map(codes).to_numpy(),
-        "pool_texts": pool.text.to_numpy(dtype=str) if len(pool) < 6000 else np.empty(0, dtype=str),
-        "gold_texts": gold.text.to_numpy(dtype=str) if len(pool) < 6000 else np.empty(0, dtype=str),
+    arrays = {
+        f"{name}{part}": values
+        for name, one in zip(("pool", "gold"), rows, strict=True)
+        for part, values in {
+            "": one.vectors,
+            "_labels": one.table.label.map(codes).to_numpy(),
+            "_texts": one.table.text.str.slice(0, 2000).to_numpy(dtype=str),
+        }.items()
     }
-    np.savez(folder / "data.npz", **parts)
-    runs = []
-    for seed in range(SEEDS):
-        for rival in CHEAP_RIVALS:
-            out = folder / f"{rival}-{seed}.json"
-            if not out.exists():
-                sizes = [budget.batch] * budget.rounds
-                config = {
-                    "data": str(folder / "data.npz"),
-                    "rival": rival,
-                    "seed": seed,
-                    "sizes": sizes,
-                    "out": str(out),
-                }
-                (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-                subprocess.run([RIVALS, ROOT / "tests/bench/rivals.py", folder / "config.json"], check=True)
-            runs.append(Run(rival, "theirs", seed, **json.loads(out.read_text(encoding="utf-8"))))
-    return runs
+    np.savez(folder / "data.npz", **arrays)
+    return rows[0], rows[1], settings
+
+
+def rival(folder: Path, name: str, seed: int, sizes: list[int], start: list[int] | None = None) -> Run:
+    """One run of a rival, played in its own environment unless it has been before."""
+    out = folder / f"{name}-{seed}-{sum(sizes)}.json"
+    if not out.exists():
+        config = {"data": str(folder / "data.npz"), "rival": name, "seed": seed, "sizes": sizes, "start": start}
+        (folder / "config.json").write_text(json.dumps({**config, "out": str(out)}), encoding="utf-8")
+        command = [RIVALS, ROOT / "tests" / "bench" / "rivals.py", folder / "config.json"]
+        subprocess.run(command, check=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    return Run(name, "theirs", seed, **json.loads(out.read_text(encoding="utf-8")))
+
+
+def theirs(folder: Path, budget: Set) -> list[Run]:
+    """Every run of the rivals on the same vectors."""
+    sizes = [budget.batch] * budget.rounds
+    return [rival(folder, name, seed, sizes) for seed in range(SEEDS) for name in CHEAP_RIVALS]
+
+
+def fewshot(name: str, folder: Path, per_class: int) -> list[dict[str, str]]:
+    """The learners and SetFit on the same few labels of each class: accuracy on gold, seconds to learn."""
+    pool, gold, settings = prepared(folder)
+    found: dict[str, list[tuple[float, float]]] = {}
+    for seed in range(FEWSHOT_SEEDS):
+        order = pool.table.sample(frac=1, random_state=seed)
+        rows = np.sort(order.groupby("label").head(per_class).index.to_numpy())
+        for learner in FEWSHOT:
+            began = time.perf_counter()
+            own = rehearse.chosen(settings, "random", learner, seed)
+            model = train(pool.items().take(rows), pool.table.label[rows], pool.items(), own)
+            seconds = time.perf_counter() - began
+            accuracy = rehearsal.accuracy(model, gold.items(), gold.table.label)
+            found.setdefault(learner, []).append((accuracy, seconds))
+        run = rival(folder, "smalltext-setfit-breakingties", seed, [len(rows)], rows.tolist())
+        found.setdefault("SetFit (small-text)", []).append((run.accuracy[0], run.seconds[0]))
+    rivals = found["SetFit (small-text)"]
+    better = {name: [a - b for (a, _), (b, _) in zip(own, rivals, strict=True)] for name, own in found.items()}
+    return [
+        {
+            "set": name,
+            "labels a class": str(per_class),
+            "learner": learner,
+            "accuracy": f"{rehearsal.Estimate.of([a for a, _ in values]):.3f}",
+            "better than SetFit by": f"{rehearsal.Estimate.of(better[learner]):+.3f}",
+            "seconds to learn": f"{np.mean([s for _, s in values]):.1f}",
+            "of SetFit's": f"{figures.Ratio([s for _, s in values], [s for _, s in rivals]):.2f}",
+        }
+        for learner, values in found.items()
+    ]
 
 
 def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dict[str, str]]:
@@ -126,11 +163,11 @@ def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dic
         pairs = [(by_name[(*own, seed)], by_name[(*other, seed)]) for seed in range(SEEDS) if (*other, seed) in by_name]
         if not pairs:
             continue
-        ratio = rehearsal._ratio(pairs, rehearsal.HEADLINE * full[of])
+        target = rehearsal.HEADLINE * full[of]
+        ratio = rehearsal.ratio_of(pairs, target)
         estimate = rehearsal.Estimate(*(ratio[key] for key in ("mean", "low", "high")))
         needed = [
-            rehearsal._median([rehearsal.labels_for(run, rehearsal.HEADLINE * full[of]) for run in side])
-            for side in zip(*pairs, strict=True)
+            rehearsal.median([rehearsal.labels_for(run, target) for run in side]) for side in zip(*pairs, strict=True)
         ]
         area = rehearsal.Estimate.of([rehearsal.area(run) / rehearsal.area(rival) for run, rival in pairs])
         rows.append(
@@ -138,7 +175,7 @@ def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dic
                 "set": name,
                 "ours": " + ".join(own),
                 "against": " + ".join(other),
-                "accuracy to reach": f"{rehearsal.HEADLINE * full[of]:.3f}",
+                "accuracy to reach": f"{target:.3f}",
                 "labels, ours": _count(needed[0], pairs[0][0].labels[-1]),
                 "labels, theirs": _count(needed[1], pairs[0][1].labels[-1]),
                 "ratio": f"{ratio['bound']} {estimate:.2f}".strip(),
@@ -153,26 +190,32 @@ def _count(value: float | None, last: int) -> str:
 
 
 def main(data: Path, names: list[str]) -> None:
-    """Play what has not been played, and write docs/labels.md."""
+    """Play what has not been played, and print the tables as far as they go; `fewshot` is the second table."""
+    few = "fewshot" in names
     rows = []
-    for name in names:
+    for name in [name for name in names if name in SETS] or list(FEWSHOT_SETS if few else SETS):
         folder = KEPT / name
         cleaned(data, name, folder)
-        runs, full = ours(name, folder, SETS[name], lambda line: print(line, file=sys.stderr))
-        runs += theirs(name, folder, SETS[name]) if RIVALS.exists() else []
+        if few:
+            (folder / "ours").mkdir(exist_ok=True)
+            rows += [row for per_class in FEWSHOT_SETS[name] for row in fewshot(name, folder, per_class)]
+            write(rows, "fewshot.md")
+            continue
+        runs, full = ours(folder, SETS[name], lambda line: print(line, file=sys.stderr))
+        prepared(folder)
+        runs += theirs(folder, SETS[name]) if RIVALS.exists() else []
         rows += compared(name, runs, full)
-        picture = rehearsal.picture([run for run in runs if run.strategy != "margin"], full)
+        picture = rehearsal.picture(runs, full)
         picture.savefig(ROOT / "docs" / f"labels-{name}.png", dpi=80)
-        write(rows)
+        write(rows, "labels.md")
 
 
-def write(rows: list[dict[str, str]]) -> None:
-    """The page, as far as it has been measured."""
+def write(rows: list[dict[str, str]], name: str) -> None:
+    """A table, as far as it has been measured."""
     text = f"{figures.table(pd.DataFrame(rows))}\n\n{figures.machine()}\n"
     print(text)
-    (KEPT / "labels.md").write_text(text, encoding="utf-8")
+    (KEPT / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    main(Path(sys.argv[1]), sys.argv[2:] or list(SETS))
+    main(Path(sys.argv[1]), sys.argv[2:])

