@@ -183,13 +183,13 @@ def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: li
     from mlflow.entities import Metric
     from mlflow.utils.time import get_current_time_millis
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(out / 'mlflow.db').resolve()}"
+    server = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = server or f"sqlite:///{(out / 'mlflow.db').resolve()}"
     with _mlflow_errors():
-        mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
         found = client.get_experiment_by_name("rehearsal")
-        own = None if os.environ.get("MLFLOW_TRACKING_URI") else (out / "mlflow").resolve().as_uri()
-        experiment = found.experiment_id if found else client.create_experiment("rehearsal", own)
+        artifacts = None if server else (out / "mlflow").resolve().as_uri()
+        experiment = found.experiment_id if found else client.create_experiment("rehearsal", artifacts)
         for run in [{"strategy": "all", "learner": "", "seed": ""}, *runs]:
             tags = {f"labelwise.{key}": str(run[key]) for key in ("strategy", "learner", "seed")} | {
                 "labelwise.plan": plan

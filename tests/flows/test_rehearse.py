@@ -124,6 +124,7 @@ def test_played_again_nothing_is_done_twice_and_mlflow_has_each_run_once(tmp_pat
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert sorted(run.data.tags["labelwise.strategy"] for run in runs) == ["all", "margin", "random"]
+    assert list((tmp_path / "out" / "mlflow").rglob("rehearsal.png"))  # and not in the folder one happens to be in
     margin = next(run for run in runs if run.data.tags["labelwise.strategy"] == "margin")
     history = client.get_metric_history(margin.info.run_id, "accuracy")
     assert [(point.step, point.value) for point in history] == list(
