@@ -22,6 +22,11 @@ def sampled(examples: Examples, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(given)[:MOST])
 
 
+def drawn(n: int, most: int, seed: int) -> NDArray[np.int64]:
+    """At most `most` of n positions, by chance, in order."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
+
+
 def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
     """(m,) the fold of each item, each class spread as evenly as it goes. A class with one label is in one fold."""
     rng = np.random.default_rng(seed)

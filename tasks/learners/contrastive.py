@@ -22,6 +22,7 @@ RATE = 1e-4
 BATCH = 32  # texts compared with each other
 SAME = 4  # texts of one class that go together, so that each finds its like in the batch
 SHARPNESS = 0.1  # temperature of the loss
+REGULARISATION = 10.0  # of the head, as scikit-learn's C
 PASSES = 3000  # texts that go through the encoder in one tuning, at most: bounds the cost
 EPOCHS = 6  # times that each label is seen in the first tuning, where the passes allow it; then half as often again
 
@@ -44,7 +45,8 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
 
 
 def start(examples: Examples, settings: Settings) -> Started:
-    """Tune on two thirds of the labels."""
+    """Tune on two thirds of the labels; where there are more labels than passes, of as many as there are passes."""
+    examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())
     fold = calibration.folds(examples.labels, settings.seed)
@@ -52,18 +54,22 @@ def start(examples: Examples, settings: Settings) -> Started:
     if len(np.unique(examples.labels[seen])) < 2:
         return Started(tower, texts, np.zeros((0, len(examples.classes)), np.float32), held_out[:0])
     _tune(tower, [texts[row] for row in seen], examples.labels[seen], EPOCHS, settings.seed)
-    head = _head(tower, [texts[row] for row in seen], examples.take(seen))
+    vectors = tuned.encoded(tower, [texts[row] for row in seen])
+    head = frozen.head(examples.take(seen), vectors, REGULARISATION)
     return Started(tower, texts, head.logits(tuned.encoded(tower, [texts[row] for row in held_out])), held_out)
 
 
 def finish(started: Started, examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
     """Calibrate on the labels held out, and tune on with all."""
     tower = started.tower
-    temperature = calibration.temperature(started.logits, examples.labels[started.held_out])
-    if len(examples.seen) > 1:
-        _tune(tower, started.texts, examples.labels, EPOCHS // 2, settings.seed + 1)
+    tuned_on = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
+    temperature = calibration.temperature(started.logits, tuned_on.labels[started.held_out])
+    if len(tuned_on.seen) > 1:
+        _tune(tower, started.texts, tuned_on.labels, EPOCHS // 2, settings.seed + 1)
     tower.settle()
-    head = _head(tower, started.texts, examples).at(temperature)
+    whole = len(tuned_on) == len(examples)
+    vectors = tuned.encoded(tower, started.texts) if whole else tower.encoder.encode(examples.items.texts())
+    head = frozen.head(examples, vectors, REGULARISATION).at(temperature)
     return tuned.Tuned(NAME, tower, head, frozen.fit(examples, pool, settings))
 
 
@@ -102,10 +108,6 @@ def contrast(vectors: Any, labels: Any) -> Any:
     counts = same.sum(1)
     losses = -(log_share * same).sum(1)[counts > 0] / counts[counts > 0]
     return losses.sum() / max(len(losses), 1) + 0 * vectors.sum()
-
-
-def _head(tower: tuned.Tower, texts: list[tuned.Prepared], examples: Examples) -> frozen.Head:
-    return frozen.head(examples, tuned.encoded(tower, texts), 10.0)
 
 
 load = tuned.load

@@ -15,7 +15,7 @@ RATE = 1e-4
 BATCH = 16
 EPOCHS = 10
 PATIENCE = 2  # epochs without a better loss on the held-out labels before it ends
-PASSES = 8000
+PASSES = 8000  # texts that go through the encoder, at most, but for the last epoch
 SCALE = 10.0  # of the first weights of the linear layer: unit vectors give small logits
 HELD_OUT = 5  # one label in five says when to stop
 
@@ -25,6 +25,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
     import torch
 
     draft = frozen.fit(examples, pool, settings)
+    examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())
     fold = calibration.folds(examples.labels, settings.seed, HELD_OUT)
