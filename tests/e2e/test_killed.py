@@ -73,7 +73,8 @@ def undisturbed(
 
     root = tmp_path_factory.mktemp("undisturbed") / "news"
     init.run(root, str(source.pool), str(source.gold), CLASSES, "news", None, Columns())
-    settings.change(root / "params.yaml", {"select.batch": BATCH, "wait.poll_seconds": [0.2, 1]})
+    quick = {"select.batch": BATCH, "wait.poll_seconds": [0.2, 1], "train.learner": "ensemble"}
+    settings.change(root / "params.yaml", quick)
     workspace = Workspace.open(root)
     play(workspace)
     answer(workspace, source)

@@ -8,13 +8,19 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks import promote, push, snapshot, status
+from tasks import init, promote, push, settings, snapshot, status
 from tasks.errors import ServiceError, WorkspaceBusy, WorkspaceError
 from tasks.labels import ledger
 from tasks.services.addresses import Addresses
 from tasks.services.mlflow import Tracking
+from tasks.settings import Columns
 from tasks.workspace import Workspace, claimed
 from tests.e2e.conftest import BATCH, CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All that is in a folder, by path."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source, servers: Addresses) -> None:
@@ -43,16 +49,16 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert "index.html" in tool(workspace.root, "dvc", "plots", "show")
 
     # MLflow
-    settings = workspace.settings
+    chosen = workspace.settings
     client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
-    experiment = client.get_experiment_by_name(promote.experiment(settings))
+    experiment = client.get_experiment_by_name(promote.experiment(chosen))
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert sorted(run.data.tags["labelwise.round"] for run in runs) == ["1", "2", "3"]
     last = next(run for run in runs if run.data.tags["labelwise.round"] == "3")
     gold = json.loads((workspace.metrics / "gold.json").read_text())
     assert last.data.metrics["accuracy"] == gold["accuracy"]
-    assert last.data.params["select.strategy"] == "margin"
+    assert last.data.params["select.strategy"] == "auto"
     assert last.data.tags["dvc.labels"] in (workspace.root / "data" / "labels.dvc").read_text()
     assert f"MLflow-Run: {last.info.run_id}" in tool(workspace.root, "git", "log", "-1", "--format=%B", "round-0003")
     assert tool(
@@ -62,14 +68,14 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert {file.path for file in client.list_artifacts(last.info.run_id)} >= {"learning_curve.png", "confusion.png"}
 
     # the registered model answers text, and was not pickled
-    champion = Tracking(promote.experiment(settings)).champion()
+    champion = Tracking(promote.experiment(chosen)).champion()
     assert champion is not None
-    loaded = mlflow.pyfunc.load_model(f"models:/{promote.experiment(settings)}@champion")
+    loaded = mlflow.pyfunc.load_model(f"models:/{promote.experiment(chosen)}@champion")
     answers = loaded.predict(pd.DataFrame({"text": ["the striker scored a late goal to win the cup match"]}))
     assert answers.label.tolist() == ["sport"]
 
     # Label Studio: the next batch, in a tab of its own, with what the model thinks
-    project = push.open_project(settings)
+    project = push.open_project(chosen)
     open_batch = project.tasks(4)
     assert sorted(open_batch.id) == sorted(pd.read_parquet(workspace.batch).id)
     described = project.client.projects.get(project.number).description
@@ -103,7 +109,7 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
         "promote",
         "report",
     }
-    wanted = {f"{name}-{settings.project.id}" for name in ("rounds", "learning-curve", "open-batch", "answers")}
+    wanted = {f"{name}-{chosen.project.id}" for name in ("rounds", "learning-curve", "open-batch", "answers")}
     query = {"artifacts": {"key": {"any_": sorted(wanted)}}}
     found = httpx.post(f"{servers.prefect_api_url}/artifacts/latest/filter", json=query).json()
     assert {artifact["key"] for artifact in found} == wanted
@@ -116,7 +122,7 @@ def test_the_same_seed_gives_the_same_batches_and_metrics(make: Make, source: So
     assert pd.read_parquet(first.batch).equals(pd.read_parquet(second.batch))
     assert rows(first)[["id", "label", "why"]].equals(rows(second)[["id", "label", "why"]])
     assert (first.metrics / "gold.json").read_text() == (second.metrics / "gold.json").read_text()
-    assert (first.model / "head.safetensors").read_bytes() == (second.model / "head.safetensors").read_bytes()
+    assert files(first.model) == files(second.model)
 
 
 def test_a_finished_round_can_be_rebuilt_from_a_clone(make: Make, source: Source, tmp_path: Path) -> None:
@@ -127,12 +133,12 @@ def test_a_finished_round_can_be_rebuilt_from_a_clone(make: Make, source: Source
     tool(clone, "git", "checkout", "--quiet", "round-0002")
     tool(clone, "dvc", "pull")
     before = {name: (clone / name).read_bytes() for name in ("metrics/gold.json", "data/batch.parquet")}
-    weights = (clone / "model" / "head.safetensors").read_bytes()
+    weights = files(clone / "model")
     for name in before:
         (clone / name).unlink()
     tool(clone, "dvc", "repro", "--force")
     assert {name: (clone / name).read_bytes() for name in before} == before
-    assert (clone / "model" / "head.safetensors").read_bytes() == weights
+    assert files(clone / "model") == weights
 
 
 def test_pushing_twice_changes_nothing_and_a_cut_push_is_completed(make: Make) -> None:
@@ -307,3 +313,38 @@ def test_a_project_deleted_under_us(make: Make, source: Source) -> None:
     with pytest.raises(ServiceError, match="has no project"):
         play(workspace)
     assert Workspace.open(workspace.root).batch.exists()
+
+
+def test_the_default_learner_tunes_and_comes_out_the_same_from_a_clone(
+    make: Make, source: Source, tmp_path: Path
+) -> None:
+    workspace = make(train__learner="contrastive", score__reencode=40)
+    play_rounds(workspace, source, 1)
+    assert json.loads((workspace.model / "config.json").read_text())["learner"] == "contrastive"
+    loaded = mlflow.pyfunc.load_model(f"models:/{promote.experiment(workspace.settings)}@champion")
+    assert loaded.predict(["the striker scored a late goal to win the cup match"]).label.tolist() == ["sport"]
+    clone = tmp_path / "clone"
+    tool(tmp_path, "git", "clone", "--quiet", str(workspace.root), str(clone))
+    tool(clone, "dvc", "pull")
+    before = files(clone / "model")
+    tool(clone, "dvc", "repro", "--force")
+    assert files(clone / "model") == before
+    assert tool(clone, "git", "diff", "--stat") == ""
+
+
+def test_labels_that_exist_make_the_first_model(make: Make, source: Source, servers: Addresses, tmp_path: Path) -> None:
+    known = tmp_path / "known.csv"
+    pd.read_csv(source.answers)[:20].to_csv(known, index=False)
+    root = tmp_path / "imported"
+    init.run(root, str(source.pool), str(source.gold), CLASSES, "imported", None, Columns(), str(known))
+    settings.change(root / "params.yaml", {"select.batch": BATCH, "train.learner": "ensemble"})
+    workspace = Workspace.open(root)
+    play(workspace)
+    assert json.loads((workspace.metrics / "gold.json").read_text())["accuracy"] > 0.6
+    batch = pd.read_parquet(workspace.batch)
+    assert set(batch.why) == {"uncertain"}
+    assert not set(batch.id) & set(rows(workspace).id)
+    client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
+    experiment = client.get_experiment_by_name(promote.experiment(workspace.settings))
+    assert experiment is not None
+    assert [run.data.tags["labelwise.round"] for run in client.search_runs([experiment.experiment_id])] == ["0"]
