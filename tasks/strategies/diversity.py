@@ -12,7 +12,7 @@ from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
 
 MOST_CLUSTERED = 50_000  # more candidates than this are sampled: the shape of the pool shows in fewer
 MOST_COVERED = 5_000  # prob_cover compares each of its sample with each other: 25 MB
-FRONT = 256  # k_centre settles its picks among this many of the farthest before it looks at all candidates again
+FRONT = 512  # k_centre settles its picks among this many of the farthest before it looks at all candidates again
 NEIGHBOURS = 20  # typiclust: how many tell whether an item is typical
 PURITY = 0.95  # prob_cover: share of the balls that must hold one cluster only
 
