@@ -17,6 +17,7 @@ from tasks.strategies import (
     conformal,
     diversity,
     expected,
+    exploration,
     heads,
 )
 from tasks.strategies import hybrid as hybrids
@@ -482,3 +483,57 @@ def test_synthetic_texts_join_neighbours_of_two_classes_and_are_marked() -> None
         assert {row.parent_a, row.parent_b} & {0, 1}
     nothing = synthesise(texts, vectors, np.zeros(4, int), 2, np.random.default_rng(0))
     assert nothing.empty
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_error_reduction_is_the_fall_in_doubt_after_a_step_for_each_answer(seed: int) -> None:
+    given = clustered(seed, n=25)
+    update = expected.Update(given)
+    sample, tried = vectors_of(given)[:10], vectors_of(given)[10:]
+    found = expected.expected_reductions(update, sample, tried)
+    known = expected.with_bias(given.labelled.vectors).astype(np.float64)
+    ridge = np.diag([2 / heads.INVERSE_REGULARISATION] * 6 + [0.0])
+
+    def doubt(logits: Floats) -> float:
+        p = np.exp(logits - logits.max())
+        return entropy(p / p.sum())
+
+    for at, x in enumerate(tried.astype(np.float64)):
+        x = np.append(x, 1)
+        p = np.exp(update.logits(tried[[at]]))[0]
+        p /= p.sum()
+        curvature = np.linalg.inv((known.T @ known + ridge + np.outer(x, x)) / 2)
+        after = 0.0
+        for answer in range(3):
+            step = np.outer(np.eye(3)[answer] - p, curvature @ x)
+            moved = [update.logits(z[None])[0] + step @ np.append(z, 1) for z in sample]
+            after += p[answer] * float(np.mean([doubt(one) for one in moved]))
+        before = float(np.mean([doubt(update.logits(z[None])[0]) for z in sample]))
+        assert found[at] == pytest.approx(before - after, abs=1e-4)
+
+
+def test_without_a_past_every_epsilon_of_the_grid_is_as_likely() -> None:
+    given = clustered(0, n=300)
+    asked = [STRATEGIES["exponentiated_gradient"](given, 50, np.random.default_rng(seed)).why for seed in range(300)]
+    shares = np.array([(one == "random").mean() for one in asked])
+    assert abs(shares.mean() - exploration.EPSILONS.mean()) < 0.05
+    assert shares.min() < 0.1
+    assert shares.max() > 0.7
+
+
+def test_with_a_past_epsilon_follows_what_chance_was_worth() -> None:
+    rng = np.random.default_rng(0)
+    rounds = np.repeat(np.arange(1, 9), 10)
+    why = np.tile(np.repeat(np.array(["random", "uncertain"], dtype=object), 5), 8)
+    labels = rng.integers(3, size=80)
+    vectors, pool = unit(np.eye(6)[:3][labels] + rng.normal(0, 0.4, (80, 6))), unit(rng.normal(size=(300, 6)))
+    p = np.full((300, 3), 1 / 3, np.float32)
+    shares = []
+    for taught in (
+        np.where(why == "uncertain", (labels + 1) % 3, labels),
+        labels,
+    ):  # uncertain answers all wrong; right
+        given = Candidates(p, lambda rows: pool[rows], Labelled(vectors, taught, p[:80], rounds, why))
+        batches = [STRATEGIES["exponentiated_gradient"](given, 50, np.random.default_rng(seed)) for seed in range(100)]
+        shares.append(np.mean([(one.why == "random").mean() for one in batches]))
+    assert shares[0] > shares[1]
