@@ -3,6 +3,8 @@ never by the project's own: `python rivals.py CONFIG.json`. Imports nothing of t
 
 CONFIG: {"data": NPZ with pool, gold, their _labels and _texts; "rival": name; "seed": int; "sizes": [of each batch];
 "start": [the first batch], null for one by chance; "out": JSON}. OUT: {"labels": [], "accuracy": [], "seconds": []}.
+
+Or {"queries": NPZ with pool, labelled, labels; "k": int, "out": JSON}. OUT: CPU seconds of one query by name.
 """
 
 import json
@@ -98,8 +100,50 @@ RIVALS: dict[str, Callable[..., Points]] = {
 }
 
 
+def queries(data: Any, k: int) -> dict[str, float]:
+    """CPU seconds of one query each. Thirds of a second of imports and of fitting the model are not counted."""
+    from skactiveml import pool
+    from skactiveml.classifier import SklearnClassifier
+    from sklearn.linear_model import LogisticRegression
+    from small_text.query_strategies.coresets import greedy_coreset
+
+    x = np.vstack([data["pool"], data["labelled"]])
+    y = np.concatenate([np.full(len(data["pool"]), np.nan), data["labels"]])
+    model = SklearnClassifier(LogisticRegression(max_iter=500), classes=np.unique(data["labels"])).fit(x, y)
+    unlabelled, labelled = np.arange(len(data["pool"])), np.arange(len(data["pool"]), len(x))
+    calls: dict[str, Callable[[], Any]] = {
+        "margin, scikit-activeml": lambda: margin(0)(x, y, model, k),
+        "k_centre, scikit-activeml": lambda: pool.CoreSet(random_state=0).query(x, y, batch_size=k),
+        "k_centre, small-text": lambda: greedy_coreset(x, unlabelled, labelled, k),
+        "badge, scikit-activeml": lambda: badge(0)(x, y, model, k),
+        "typiclust, scikit-activeml": lambda: typiclust(0)(x, y, model, k),
+        "prob_cover, scikit-activeml": lambda: pool.ProbCover(random_state=0).query(x, y, batch_size=k),
+        "contrastive, scikit-activeml": lambda: pool.ContrastiveAL(random_state=0).query(
+            x, y, model, fit_clf=False, batch_size=k
+        ),
+        "discriminative, scikit-activeml": lambda: pool.DiscriminativeAL(random_state=0).query(
+            x, y, discriminator=SklearnClassifier(LogisticRegression(max_iter=200)), batch_size=k
+        ),
+    }
+    return {name: seconds for name, call in calls.items() if (seconds := _cpu(name, call)) is not None}
+
+
+def _cpu(name: str, call: Callable[[], Any]) -> float | None:
+    began = time.process_time()
+    try:
+        call()
+    except (TypeError, ValueError, MemoryError, AttributeError) as error:
+        print(f"{name} did not run: {error}", file=sys.stderr)
+        return None
+    return time.process_time() - began
+
+
 def main(config: dict[str, Any]) -> None:
-    """Play one rival, and write what came of it."""
+    """Play one rival, or time the queries, and write what came of it."""
+    if "queries" in config:
+        found = queries(np.load(config["queries"], allow_pickle=False), config["k"])
+        Path(config["out"]).write_text(json.dumps(found))
+        return
     data = np.load(config["data"], allow_pickle=False)
     points = list(RIVALS[config["rival"]](data, config["seed"], config["sizes"], config["start"]))
     labels, accuracy, seconds = (list(column) for column in zip(*points, strict=True))
