@@ -97,7 +97,7 @@ def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choic
         return _fill(sample if k >= len(sample) else sample[:0], len(candidates), k, rng)
     everything = np.vstack([vectors, labelled]) if m else vectors
     c = min(m + k, len(sample))
-    clusters = MiniBatchKMeans(c, random_state=int(rng.integers(2**31)), n_init=3).fit(everything).labels_
+    clusters = MiniBatchKMeans(c, random_state=int(rng.integers(2**31)), n_init=1).fit(everything).labels_
     labels = np.bincount(clusters[len(sample) :], minlength=c)
     members = {int(own): np.flatnonzero(clusters[: len(sample)] == own) for own in np.unique(clusters[: len(sample)])}
     ranked = {own: rows[np.argsort(-typicality(vectors[rows]), kind="stable")] for own, rows in members.items()}
@@ -139,7 +139,7 @@ def prob_cover(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
         return _fill(sample if k >= len(sample) else sample[:0], len(candidates), k, rng)
     similar = vectors @ vectors.T
     clusters = max(candidates.probabilities.shape[1], 2)
-    pseudo = MiniBatchKMeans(clusters, random_state=int(rng.integers(2**31)), n_init=3).fit(vectors).labels_
+    pseudo = MiniBatchKMeans(clusters, random_state=int(rng.integers(2**31)), n_init=1).fit(vectors).labels_
     threshold = pure_cosine(similar, pseudo)
     covers = similar >= threshold
     open_ = np.ones(len(sample), dtype=bool)
