@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
@@ -20,8 +18,6 @@ from tasks.score import score
 from tasks.select import answered, select
 from tasks.settings import Settings
 from tasks.train import train
-
-matplotlib.use("Agg")
 
 SHARES = (0.90, 0.95, 0.98, 0.99)  # of the accuracy of the whole pool
 HEADLINE = 0.98
@@ -261,7 +257,8 @@ def _cells(entry: dict[str, Any]) -> dict[str, str]:
 
 def picture(runs: list[Run], full: dict[str, float]) -> Figure:
     """Accuracy against labels, a line a strategy and learner with its 95 % band; dashed: the whole pool."""
-    drawn, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    drawn = Figure(figsize=(8, 5), layout="constrained")
+    axes = drawn.subplots()
     for own in _groups(runs):
         points = min(len(run.labels) for run in own)
         estimates = [Estimate.of([run.accuracy[at] for run in own]) for at in range(points)]

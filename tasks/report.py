@@ -6,16 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
+from matplotlib.figure import Figure
 
 from tasks.labels import ledger
 from tasks.promote import gold_metrics
 from tasks.workspace import Workspace, atomic, write_csv
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
 INK, BAND, IDEAL = "#1f4e79", "#9dc3e6", "#999999"
 CURVE = ["round", "labels", "accuracy", "low", "high", "macro_f1", "calibration_error", "asks"]
@@ -124,13 +120,13 @@ def pictures(workspace: Workspace, folder: Path) -> list[Path]:
     }
     for name, picture in drawn.items():
         picture.savefig(folder / name, dpi=110)
-        plt.close(picture)
     return [folder / name for name in drawn]
 
 
 def learning_curve(rounds: pd.DataFrame) -> Figure:
     """Accuracy against labels with its 95 % band."""
-    picture, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    picture = Figure(figsize=(7, 4), layout="constrained")
+    axes = picture.subplots()
     axes.fill_between(rounds.labels, rounds.low, rounds.high, color=BAND, alpha=0.5, label="95 % interval")
     axes.plot(rounds.labels, rounds.accuracy, color=INK, marker="o", label="gold accuracy")
     axes.set(xlabel="labels", ylabel="accuracy on the gold set", title="What the labels bought")
@@ -146,7 +142,8 @@ def confusion(predictions: pd.DataFrame) -> Figure:
     shares = counts.reindex(index=names, columns=names, fill_value=0)
     shares = shares.div(shares.sum(axis=1).clip(lower=1), axis=0)
     size = min(4 + 0.25 * len(names), 16)
-    picture, axes = plt.subplots(figsize=(size + 1, size), layout="constrained")
+    picture = Figure(figsize=(size + 1, size), layout="constrained")
+    axes = picture.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="actual", title="Confusion on the gold set")
     axes.set_xticks(range(len(names)), _short(names), rotation=60, ha="right")
@@ -157,7 +154,8 @@ def confusion(predictions: pd.DataFrame) -> Figure:
 
 def calibration(bins: pd.DataFrame) -> Figure:
     """How often the model is right against how sure it is; on the line is honest."""
-    picture, axes = plt.subplots(figsize=(5, 5), layout="constrained")
+    picture = Figure(figsize=(5, 5), layout="constrained")
+    axes = picture.subplots()
     axes.plot([0, 1], [0, 1], color=IDEAL, linestyle="--", label="honest")
     axes.scatter(bins.confidence, bins.correct, s=20 + 200 * bins["items"] / bins["items"].sum(), color=INK)
     axes.plot(bins.confidence, bins.correct, color=INK, label="this model (dots grow with items)")

@@ -191,7 +191,6 @@ def test_no_class_is_missing_from_the_confusion(tmp_path: Path) -> None:
     shares = axes.images[0].get_array()
     assert shares is not None
     assert shares.tolist() == [[0, 0, 1], [0, 0, 0], [0, pytest.approx(1 / 3), pytest.approx(2 / 3)]]
-    plt.close(picture)
 
 
 def test_a_dollar_is_shown_as_a_dollar(tmp_path: Path) -> None:
@@ -199,7 +198,6 @@ def test_a_dollar_is_shown_as_a_dollar(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         picture.savefig(tmp_path / "picture.png")
-    plt.close(picture)
 
 
 def test_before_the_first_model_there_is_nothing_to_draw(workspace: Workspace, tmp_path: Path) -> None:
