@@ -188,8 +188,16 @@ def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float) -> dict[st
     }
     if pairs and own[0].strategy != BASELINE:
         entry["area"] = asdict(Estimate.of([area(run) / area(rival) for run, rival in pairs]))
-        entry["ratio"] = ratio_of(pairs, HEADLINE * full)
+        entry["ratio"] = decisive_ratio(pairs, full)
     return entry
+
+
+def decisive_ratio(pairs: list[tuple[Run, Run]], full: float) -> dict[str, Any]:
+    """`ratio_of` at 98 % of the whole pool's accuracy; at the next lower share where runs of both sides fell short of
+    that, since then it says nothing. `share` tells which."""
+    shares = [share for share in reversed(SHARES) if share <= HEADLINE]
+    found = [{**ratio_of(pairs, share * full), "share": share} for share in shares]
+    return next((ratio for ratio in found if ratio["bound"] != "unknown"), found[0])
 
 
 def median(values: list[float | None]) -> float | None:
@@ -225,7 +233,7 @@ def verdict(entries: list[dict[str, Any]]) -> str:
         most = f"{ratio['bound']} " if ratio["bound"] else ""
         return (
             f"{best['strategy']} ({best['learner']}) needs {most}{shown:.2f} of random's labels "
-            f"for {HEADLINE:.0%} of the accuracy that the whole pool gives"
+            f"for {ratio['share']:.0%} of the accuracy that the whole pool gives"
         )
     compared = [entry for entry in entries if "ratio" in entry]
     if not compared:
@@ -250,7 +258,9 @@ def _cells(entry: dict[str, Any]) -> dict[str, str]:
         "accuracy": f"{Estimate(**entry['accuracy']):.3f}",
         "area / random": f"{Estimate(**entry['area']):.3f}" if "area" in entry else "1",
         **labels,
-        f"ratio at {HEADLINE:.0%}": f"{ratio['bound']} {Estimate(**against):.2f}".strip() if ratio else "1",
+        "labels / random": f"{ratio['bound']} {Estimate(**against):.2f} for {ratio['share']:.0%}".strip()
+        if ratio
+        else "1",
         "s a round": f"{entry['seconds']:.1f}",
     }
 

@@ -201,8 +201,8 @@ def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dic
         pairs = [(by_name[(*own, seed)], by_name[(*other, seed)]) for seed in range(SEEDS) if (*other, seed) in by_name]
         if not pairs:
             continue
-        target = rehearsal.HEADLINE * full[of]
-        ratio = rehearsal.ratio_of(pairs, target)
+        ratio = rehearsal.decisive_ratio(pairs, full[of])
+        target = ratio["share"] * full[of]
         estimate = rehearsal.Estimate(*(ratio[key] for key in ("mean", "low", "high")))
         needed = [
             rehearsal.median([rehearsal.labels_for(run, target) for run in side]) for side in zip(*pairs, strict=True)
@@ -213,7 +213,7 @@ def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dic
                 "set": name,
                 "ours": " + ".join(own),
                 "against": " + ".join(other),
-                "accuracy to reach": f"{target:.3f}",
+                "accuracy to reach": f"{target:.3f} ({ratio['share']:.0%})",
                 "labels, ours": _count(needed[0], pairs[0][0].labels[-1]),
                 "labels, theirs": _count(needed[1], pairs[0][1].labels[-1]),
                 "ratio": f"{ratio['bound']} {estimate:.2f}".strip(),
