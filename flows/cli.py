@@ -184,6 +184,15 @@ def status(
 
 
 @app.command()
+def rollback(workspace: Folder = HERE) -> None:
+    """Make the champion before the present one champion again."""
+    from tasks import promote
+    from tasks.workspace import Workspace
+
+    print(promote.rollback(Workspace.open(workspace)))
+
+
+@app.command()
 def serve(
     workspace: Folder = HERE,
     cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",

@@ -32,6 +32,8 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
                     return "the pool is empty: nothing is left to ask"
                 steps.snapshot_labels()
                 continue
+            if reason := steps.told_to_stop():
+                return f"stopped by the rule of params.yaml: {reason}"
             steps.push()
             if played == rounds:
                 return "the next batch is with the reviewers"
@@ -45,7 +47,7 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
 def learn(steps: Steps) -> None:
     """Train on every label so far, measure, choose whom to ask next; kept as one version, tagged with the round."""
     steps.pull()
-    for stage in ("embed", "train", "evaluate", "score", "select"):
+    for stage in ("embed", "train", "evaluate", "score", "select", "prove"):
         steps.reproduce(stage)
     steps.promote()
     steps.report()

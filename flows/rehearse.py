@@ -122,7 +122,9 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
     project = {"name": "rehearsal", "id": "rehearsal"}
     if len(classes) < 2:
         raise InputError("rehearse", expected="two classes at least", got=", ".join(classes))
-    return parse({"project": project, "classes": classes, "pull": {"pool": plan.pool, "gold": plan.gold or ""}})
+    sources = {"pool": plan.pool, "gold": plan.gold or ""}
+    # No control arm: what is compared is the strategies, each with the whole of its batches.
+    return parse({"project": project, "classes": classes, "pull": sources, "select": {"control": 0.0}})
 
 
 def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: pd.DataFrame) -> None:

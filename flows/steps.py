@@ -23,7 +23,7 @@ from prefect.logging import get_run_logger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tasks import embed, evaluate, promote, pull, push, report, score, select, snapshot, train, wait
+from tasks import embed, evaluate, promote, prove, pull, push, report, score, select, snapshot, train, wait
 from tasks.errors import ServiceDown
 from tasks.items import stored
 from tasks.labels import ledger
@@ -38,6 +38,7 @@ REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
     "evaluate": evaluate.run,
     "score": score.run,
     "select": select.run,
+    "prove": prove.run,
 }
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 Result = TypeVar("Result")
@@ -126,7 +127,8 @@ class Steps:
         """The figures of all rounds, for Prefect's and MLflow's pages."""
 
         def do() -> str:
-            line = report.run(self.workspace)
+            before = self.versions.earlier("data/scores.parquet", snapshot.tag(self.round - 1))
+            line = report.run(self.workspace, before)
             with TemporaryDirectory() as scratch:
                 drawn = report.pictures(self.workspace, Path(scratch))
                 if drawn:
@@ -149,6 +151,17 @@ class Steps:
         report.reset_spent(self.workspace)
         table = report.table(report.curve(self.workspace), report.seconds_by_stage(self.workspace))
         self._artifact(create_markdown_artifact, "rounds", markdown=report.markdown(table))
+
+    def told_to_stop(self) -> str:
+        """Why the loop ends here, '' when it goes on. Advice is said either way; only with `stop.act: stop` is it
+        followed."""
+        advice, limit = report.advice(self.workspace), report.limit(self.workspace)
+        if advice.stop or limit:
+            self.say("stop", f"[yellow]stopping is advised: {limit or advice.why}[/yellow]", markup=True)
+        else:
+            self.say("stop", f"go on: {advice.why}")
+        obey = self.workspace.settings.stop.act == "stop"
+        return (limit or advice.why) if obey and (advice.stop or limit) else ""
 
     def push(self) -> None:
         """The batch, to the reviewers."""

@@ -5,30 +5,93 @@ import json
 import platform
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from tasks.errors import WorkspaceError
 from tasks.labels import ledger
 from tasks.learners.serving import ENCODER_FILE
+from tasks.proof.gate import Comparison, compare
 from tasks.services.dvc import Versions
-from tasks.services.mlflow import Champion, RoundRun, Tracking
-from tasks.settings import Settings
+from tasks.services.mlflow import RoundRun, Tracking
+from tasks.settings import Promote, Settings
 from tasks.snapshot import tag
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, table_of_text
 
 LIBRARIES = ("labelwise", "torch", "transformers", "scikit-learn", "numpy", "pandas", "dvc", "mlflow", "prefect")
 
 
-def passes(accuracy: float, gold: str, champion: Champion | None, tolerance: float) -> tuple[bool, str]:
-    """Whether a model of this accuracy on this gold set (DVC's hash) replaces the champion, and why."""
-    if champion is None:
-        return True, "the first model"
-    if champion.accuracy is None or champion.gold != gold:
-        return True, f"version {champion.version} was measured on another gold set, so the newer model is taken"
-    passed = accuracy >= champion.accuracy - tolerance
-    verdict = "not worse than" if passed else "worse than"
-    reason = f"gold accuracy {accuracy:.4f} is {verdict} version {champion.version}'s {champion.accuracy:.4f}"
-    return passed, reason + (f" less {tolerance}" if tolerance else "")
+@dataclass(frozen=True)
+class Decision:
+    """Whether a model is the new champion, why, and the figures that say so."""
+
+    promoted: bool
+    reason: str
+    figures: dict[str, float]
+
+
+def decide(new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, seed: int) -> Decision:
+    """Compare a model with the champion by their predictions (columns id, actual, predicted) of the gold items that
+    both were measured on. old: None before the first champion.
+
+    `better`: the chance of so clear a lead between equal models is at most 1 - confidence. `not_worse`: the lower end
+    of the difference's interval is above -tolerance. In a protected class the new model must not be shown to be worse.
+    """
+    if old is None:
+        return Decision(True, "the first model", {})
+    both = new.merge(old[["id", "predicted"]], on="id", suffixes=("", "_old"))
+    if both.empty:
+        return Decision(True, "the champion was measured on other gold items, so the newer model is taken", {})
+    right, before = both.predicted == both.actual, both.predicted_old == both.actual
+
+    def on(rows: pd.Series) -> Comparison:
+        own, other = right[rows].to_numpy(), before[rows].to_numpy()
+        return compare(own, other, np.ones(len(own)), rule.confidence, seed)
+
+    whole = on(pd.Series(True, index=both.index))
+    figures = {
+        "gate.items": float(whole.items),
+        "gate.difference": whole.difference,
+        "gate.low": whole.low,
+        "gate.high": whole.high,
+        "gate.p": whole.p_better,
+    }
+    level = 1 - rule.confidence
+    for name in rule.protected:
+        of_class = on(both.actual == name)
+        figures[f"gate.worse.{name}"] = of_class.p_worse
+        if of_class.p_worse <= level:
+            reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
+            return Decision(False, reason, figures)
+    shown = f"{whole.difference:+.4f} ({whole.low:+.4f} to {whole.high:+.4f}) on {whole.items} gold items"
+    if rule.rule == "better":
+        passed = whole.p_better <= level
+        verdict = "better" if passed else "not shown to be better"
+        return Decision(passed, f"{verdict} than the champion: {shown}, p = {whole.p_better:.3f}", figures)
+    passed = whole.low >= -rule.tolerance
+    verdict = "not worse" if passed else "it may be worse"
+    return Decision(passed, f"{verdict} than the champion: {shown}, tolerance {rule.tolerance}", figures)
+
+
+def rollback(workspace: Workspace) -> str:
+    """Make the champion before the present one champion again. Returns a line for people. WorkspaceError when there is
+    none."""
+    tracking = Tracking(experiment(workspace.settings))
+    present = tracking.champion()
+    before = present and tracking.tags(present.version).get("replaces")
+    if present is None or not before:
+        raise WorkspaceError(
+            "there is no champion to go back to",
+            expected="a champion that replaced another one",
+            got=f"version {present.version}" if present else "no champion",
+        )
+    tracking.crown(before)
+    tracking.note(present.version, rolled_back="true")
+    return f"version {before} is the champion again; version {present.version} stays registered"
 
 
 def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> tuple[str, str]:
@@ -41,12 +104,24 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
     with tempfile.TemporaryDirectory() as scratch:
         facts = facts_of(workspace, versions, metrics, seconds)
         run_id, version = tracking.record(facts, bundle(workspace, Path(scratch) / "classifier"))
+    predictions = workspace.metrics / "predictions.csv"
+    tracking.attach(run_id, [predictions])
     champion = tracking.champion()
-    promoted, reason = passes(metrics["accuracy"], versions.hashes()["gold"], champion, settings.promote.tolerance)
-    if promoted:
-        tracking.crown(version)
-    tracking.note(version, promoted=str(promoted).lower(), reason=reason)
-    return run_id, f"version {version} {'is the champion' if promoted else 'stays behind'}: {reason}"
+    if champion is None or champion.version != version:  # an interrupted call may have crowned it already
+        old = tracking.table(champion.run_id, predictions.name) if champion else None
+        if champion is not None and old is None:
+            decision = Decision(True, "the champion's predictions are gone, so the newer model is taken", {})
+        else:
+            decision = decide(table_of_text(predictions), old, settings.promote, settings.seed)
+        replaces = {"replaces": champion.version} if champion and decision.promoted else {}
+        figures = {name: f"{value:.6g}" for name, value in decision.figures.items()}
+        tracking.note(version, promoted=str(decision.promoted).lower(), reason=decision.reason, **replaces, **figures)
+        if decision.promoted:
+            tracking.crown(version)
+        said = f"{'is the champion' if decision.promoted else 'stays behind'}: {decision.reason}"
+    else:
+        said = "is the champion"
+    return run_id, f"version {version} {said}"
 
 
 def facts_of(

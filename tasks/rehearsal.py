@@ -84,7 +84,7 @@ def play(run: Run, pool: Rows, gold: Rows, settings: Settings, sizes: list[int],
         labelled = answered(scores, vectors, ledger, settings.classes)
         size = settings.select.model_copy(update={"batch": sizes[len(run.asked)]})
         rng = np.random.default_rng([run.seed, len(run.asked)])
-        batch = select(scores, vectors, labelled, pd.Index(ledger.id), size, rng)
+        batch = select(scores, vectors, labelled, pd.Index(ledger.id), size, rng, run.seed)
         if batch.empty:
             return
         run.asked.append(batch.id.tolist())

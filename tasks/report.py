@@ -8,35 +8,51 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from sklearn.metrics import cohen_kappa_score
 
 from tasks.labels import ledger
 from tasks.promote import gold_metrics
-from tasks.workspace import Workspace, atomic, write_csv
+from tasks.proof import money, stopping
+from tasks.settings import one_of
+from tasks.workspace import Workspace, atomic, table_of_text, write_csv
 
 INK, BAND, IDEAL = "#1f4e79", "#9dc3e6", "#999999"
-CURVE = ["round", "labels", "accuracy", "low", "high", "macro_f1", "calibration_error", "asks"]
+MEASURED = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
+MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
+SETTLED = ["uncertainty", "kappa", "changed"]  # what the rules of tasks/proof/stopping.py look at
+CURVE = ["round", "labels", *MEASURED, "asks", *SETTLED]
+SAVINGS = ["round", "labels", "control", "verdict"]
+SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end in ("", "_low", "_high")]
 
 
 def curve(workspace: Workspace) -> pd.DataFrame:
     """The rounds so far (CURVE), from metrics/curve.csv."""
-    path = workspace.metrics / "curve.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=CURVE)
+    return kept(workspace, "curve.csv", CURVE)
 
 
-def with_round(rounds: pd.DataFrame, number: int, labels: int, metrics: dict[str, float], asks: int) -> pd.DataFrame:
-    """The curve with this round's row, which replaces one of the same number: a repeated round counts once."""
-    row = {
-        "round": number,
-        "labels": labels,
-        "accuracy": metrics.get("accuracy"),
-        "low": metrics.get("accuracy_low"),
-        "high": metrics.get("accuracy_high"),
-        "macro_f1": metrics.get("macro_f1"),
-        "calibration_error": metrics.get("calibration_error"),
-        "asks": asks,
-    }
-    before = rounds[rounds["round"] < number].to_dict("records")
-    return pd.DataFrame([*before, row], columns=CURVE)
+def with_round(rounds: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
+    """A table of rounds with this round's row, which replaces one of the same number: a repeated round counts once. The
+    rows of earlier rounds stay as they were."""
+    before = rounds[rounds["round"] < row["round"]].to_dict("records")
+    return pd.DataFrame([*before, row], columns=rounds.columns)
+
+
+def settling(now: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, float | None]:
+    """How sure the model is of the pool, and how far it agrees with the last one. Tables of scores (SCORES).
+
+    uncertainty: mean least confidence; kappa: agreement beyond chance (Cohen 1960) on the items that both have seen;
+    changed: share of these whose prediction is another one.
+    """
+    if now.prediction.isna().all():
+        return dict.fromkeys(SETTLED)
+    sure: dict[str, float | None] = {"uncertainty": float(now.least_confidence.mean()), "kappa": None, "changed": None}
+    if before is None or before.prediction.isna().all():
+        return sure
+    both = now[["id", "prediction"]].merge(before[["id", "prediction"]], on="id", suffixes=("", "_before"))
+    same = both.prediction == both.prediction_before
+    one_class = same.all() and both.prediction.nunique() <= 1  # where kappa is 0 / 0
+    kappa = 1.0 if one_class else float(cohen_kappa_score(both.prediction, both.prediction_before))
+    return sure | {"kappa": kappa, "changed": float(1 - same.mean())}
 
 
 def table(rounds: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
@@ -87,14 +103,82 @@ def news(rounds: pd.DataFrame) -> str:
     return f"Round {int(last['round'])}: {moved}. {now}"
 
 
-def run(workspace: Workspace) -> str:
-    """Add this round to metrics/curve.csv. Returns a line for people."""
+def run(workspace: Workspace, before: Path | None = None) -> str:
+    """Add this round to metrics/curve.csv and metrics/savings.csv. before: the scores of the round before this one,
+    where they are at hand. Returns a line for people."""
     number = ledger.current_round(workspace.labels)
-    labels = len(ledger.effective(ledger.read(workspace.labels)))
-    asks = len(pd.read_parquet(workspace.batch))
-    rounds = with_round(curve(workspace), number, labels, gold_metrics(workspace), asks)
+    metrics = gold_metrics(workspace)
+    seen = ["id", "prediction", "least_confidence"]
+    row = {
+        "round": number,
+        "labels": len(ledger.effective(ledger.read(workspace.labels))),
+        **{column: metrics.get(name) for column, name in MEASURED.items()},
+        "asks": len(pd.read_parquet(workspace.batch)),
+        **settling(
+            pd.read_parquet(workspace.scores, columns=seen), pd.read_parquet(before, columns=seen) if before else None
+        ),
+    }
+    rounds = with_round(curve(workspace), row)
     write_csv(workspace.metrics / "curve.csv", rounds)
+    measured = proof(workspace).get("savings")
+    if measured:
+        figures = {
+            f"{name}{end}": round(measured[name][key], 4)
+            for name in ("ratio", "projected", "saved")
+            for end, key in (("", "middle"), ("_low", "low"), ("_high", "high"))
+        }
+        own = {"round": number, **{key: measured[key] for key in ("labels", "control", "verdict")}, **figures}
+        write_csv(workspace.metrics / "savings.csv", with_round(kept(workspace, "savings.csv", SAVINGS), own))
     return news(rounds)
+
+
+def kept(workspace: Workspace, name: str, columns: list[str]) -> pd.DataFrame:
+    """A table of rounds from metrics/, empty before the first."""
+    path = workspace.metrics / name
+    return pd.read_csv(path).reindex(columns=columns) if path.exists() else pd.DataFrame(columns=columns)
+
+
+def proof(workspace: Workspace) -> dict[str, Any]:
+    """What `prove` found last; empty before the first round."""
+    path = workspace.metrics / "proof.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def spending(workspace: Workspace) -> money.Costs:
+    """What labels and computing came to so far."""
+    prices = workspace.settings.prove
+    rows = ledger.read(workspace.labels)
+    return money.costs(rows, seconds_by_stage(workspace), prices.hourly_rate, prices.compute_rate)
+
+
+def advice(workspace: Workspace) -> stopping.Advice:
+    """Whether to stop, by the rule of the settings."""
+    settings = workspace.settings
+    rule = one_of("stop.rule", settings.stop.rule, stopping.RULES)
+    history = curve(workspace).dropna(subset="accuracy").reset_index(drop=True)
+    paid = spending(workspace)
+    if paid.label is None and settings.stop.rule == "value":
+        return stopping.Advice(False, "nobody knows yet how long an answer takes")
+    if history.empty:
+        return stopping.Advice(False, "no model yet")
+    a_round = paid.compute / len(history)
+    batch = (paid.label or 0.0) * float(history.asks.iloc[-1]) + a_round
+    found: stopping.Advice = rule(history, stopping.Prices(batch, settings.prove.point_worth))
+    return found
+
+
+def limit(workspace: Workspace) -> str:
+    """Which limit of the settings has been reached, in words; '' while none has."""
+    stop, paid = workspace.settings.stop, spending(workspace).total
+    rows = ledger.read(workspace.labels)
+    reached = {
+        "max_rounds": (ledger.current_round(workspace.labels), stop.max_rounds),
+        "max_labels": (len(ledger.effective(rows)), stop.max_labels),
+        "max_cost": (paid or 0.0, stop.max_cost),
+    }
+    return next(
+        (f"stop.{name} ({most}) is reached" for name, (now, most) in reached.items() if most and now >= most), ""
+    )
 
 
 def seconds_by_stage(workspace: Workspace) -> pd.DataFrame:
@@ -113,9 +197,7 @@ def pictures(workspace: Workspace, folder: Path) -> list[Path]:
         return []
     drawn = {
         "learning_curve.png": learning_curve(rounds),
-        "confusion.png": confusion(
-            pd.read_csv(workspace.metrics / "predictions.csv", dtype=str, keep_default_na=False)
-        ),
+        "confusion.png": confusion(table_of_text(workspace.metrics / "predictions.csv")),
         "calibration.png": calibration(pd.read_csv(workspace.metrics / "calibration.csv")),
     }
     for name, picture in drawn.items():

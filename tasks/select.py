@@ -2,15 +2,18 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tasks import stage
 from tasks.embed import Vectors, pool_vectors
 from tasks.labels import ledger
+from tasks.proof import control
 from tasks.records import BATCH
 from tasks.score import probabilities
 from tasks.settings import Select, one_of
 from tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
-from tasks.strategies.batches import class_balanced, without_near_duplicates
+from tasks.strategies.base import chosen
+from tasks.strategies.batches import asked_of, class_balanced, mixed, without_near_duplicates
 from tasks.workspace import Workspace, write_parquet
 
 
@@ -21,20 +24,27 @@ def select(
     closed: pd.Index,
     settings: Select,
     rng: np.random.Generator,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """The batch (BATCH), first the item to be asked first. What is left of the pool, when that is less.
 
-    scores and vectors are in the pool's order; `closed` holds the ids that must not be asked.
+    scores and vectors are in the pool's order; `closed` holds the ids that must not be asked. The control arm takes its
+    share of the batch, in the order of the pool that `seed` decides, and stands at places of the batch left to chance:
+    nobody can tell it from the rest.
     """
-    strategy, _ = strategy_for(
-        settings, labelled, zero_shot=bool(scores.prediction.notna().all()) and not len(labelled)
-    )
     open_rows = np.flatnonzero(~scores.id.isin(closed).to_numpy())
     k = min(settings.batch, len(open_rows))
     if k == 0:
         return BATCH.frame()
     p = probabilities(scores)[open_rows]
-    choice = strategy(Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled), k, rng)
+    candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled)
+    drawn = control.draw(control.order(pd.Index(scores.id.iloc[open_rows]), seed), k, settings.control, rng)
+    choice = chosen(drawn, why=control.WHY, propensity=len(drawn) / len(open_rows))
+    if len(drawn) < k:
+        zero_shot = bool(scores.prediction.notna().all()) and not len(labelled)
+        strategy, _ = strategy_for(settings, labelled, zero_shot, candidates.gather(drawn))
+        rest = np.setdiff1d(np.arange(len(open_rows)), drawn)
+        choice = mixed(choice, asked_of(strategy, candidates, rest, k - len(drawn), rng), rng)
     asked = scores.iloc[open_rows[choice.indices]].reset_index(drop=True)
     return BATCH.conform(
         pd.DataFrame(
@@ -51,9 +61,12 @@ def select(
     )
 
 
-def strategy_for(settings: Select, labelled: Labelled, zero_shot: bool = False) -> tuple[Strategy, str]:
+def strategy_for(
+    settings: Select, labelled: Labelled, zero_shot: bool = False, beside: NDArray[np.floating] | None = None
+) -> tuple[Strategy, str]:
     """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have
-    been seen there is no model to ask, and the cold start takes its place."""
+    been seen there is no model to ask, and the cold start takes its place. beside: vectors of what the batch holds
+    already."""
     name, said = settings.strategy, settings.strategy
     strategy = one_of("select.strategy", name, strategies())
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
@@ -64,7 +77,7 @@ def strategy_for(settings: Select, labelled: Labelled, zero_shot: bool = False) 
     elif settings.balance:
         strategy = class_balanced(strategy)
     if settings.near_duplicate is not None:
-        strategy = without_near_duplicates(strategy, settings.near_duplicate)
+        strategy = without_near_duplicates(strategy, settings.near_duplicate, beside)
     return strategy, said
 
 
@@ -87,11 +100,13 @@ def run(workspace: Workspace) -> str:
     rows = ledger.read(workspace.labels)
     scores, vectors = pd.read_parquet(workspace.scores), pool_vectors(workspace)
     labelled = answered(scores, vectors, ledger.effective(rows), settings.classes)
-    batch = select(scores, vectors, labelled, ledger.closed(rows), settings.select, rng)
+    batch = select(scores, vectors, labelled, ledger.closed(rows), settings.select, rng, settings.seed)
     write_parquet(workspace.batch, batch)
     if batch.empty:
         return "nothing is left to ask"
-    return f"{len(batch)} items by {strategy_for(settings.select, labelled)[1]}"
+    by_chance = int((batch.why == control.WHY).sum())
+    said = strategy_for(settings.select, labelled)[1]
+    return f"{len(batch) - by_chance} items by {said}, {by_chance} for the control arm"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Secrets are not settings: they come from the environment (see services/addresses
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -17,6 +17,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from tasks.errors import SettingsError
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -69,8 +70,24 @@ class Select(Section):
     strategy: str = "auto"
     cold_start: str = "typiclust"
     batch: PositiveInt = 25
+    control: Share = 0.2
     near_duplicate: Annotated[float, Field(gt=0, le=1)] | None = 0.95
     balance: bool = False
+
+
+class Prove(Section):
+    learner: str = "frozen"
+    hourly_rate: Amount = 30.0
+    compute_rate: Amount = 0.5
+    point_worth: Amount = 100.0
+
+
+class Stop(Section):
+    rule: str = "value"
+    act: Literal["advise", "stop"] = "advise"
+    max_rounds: PositiveInt | None = None
+    max_labels: PositiveInt | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
 
 
 class Push(Section):
@@ -90,7 +107,10 @@ class Wait(Section):
 
 
 class Promote(Section):
+    rule: Literal["better", "not_worse"] = "better"
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     tolerance: Share = 0.0
+    protected: list[str] = []
 
 
 class Settings(Section):
@@ -107,9 +127,18 @@ class Settings(Section):
     evaluate: Evaluate = Evaluate()
     score: Score = Score()
     select: Select = Select()
+    prove: Prove = Prove()
+    stop: Stop = Stop()
     push: Push = Push()
     wait: Wait = Wait()
     promote: Promote = Promote()
+
+    @model_validator(mode="after")
+    def protected_are_classes(self) -> "Settings":
+        strange = [name for name in self.promote.protected if name not in self.classes]
+        if strange:
+            raise ValueError(f"promote.protected names {strange[0]!r}, which is none of the classes")
+        return self
 
     @model_validator(mode="after")
     def classes_differ(self) -> "Settings":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import push, snapshot
+from tasks import push, report, snapshot
 from tasks.errors import LabelwiseError
 from tasks.labels import ledger
 from tasks.promote import experiment, gold_metrics
@@ -20,7 +20,7 @@ from tasks.workspace import Workspace, running
 class Status:
     """round: batches learned from. state: new, running, interrupted, waiting, answered or finished. asked and answered:
     of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model.
-    champion: registered version. commit: of the workspace. urls: the three screens."""
+    savings, advice: in words. champion: registered version. commit: of the workspace. urls: the three screens."""
 
     round: int
     state: str
@@ -28,6 +28,8 @@ class Status:
     answered: int | None
     labels: int
     gold: dict[str, float | None]
+    savings: str
+    advice: str
     champion: str | None
     commit: str
     urls: dict[str, str]
@@ -58,6 +60,8 @@ def status(workspace: Workspace) -> Status:
             "high": measured.get("accuracy_high"),
             "macro_f1": measured.get("macro_f1"),
         },
+        savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
+        advice=_advice(workspace),
         champion=_champion(workspace, problems),
         commit=versions.head,
         urls=urls,
@@ -110,6 +114,11 @@ def _champion(workspace: Workspace, problems: list[str]) -> str | None:
     return f"models:/{name}/{champion.version}" if champion else None
 
 
+def _advice(workspace: Workspace) -> str:
+    found, limit = report.advice(workspace), report.limit(workspace)
+    return f"{'stop' if found.stop or limit else 'go on'}: {limit or found.why}"
+
+
 def lines(seen: Status) -> list[str]:
     """The same for people."""
     gold: Any = seen.gold
@@ -121,6 +130,8 @@ def lines(seen: Status) -> list[str]:
         f"round        {seen.round} ({seen.state})",
         f"labels       {seen.labels}",
         f"accuracy     {accuracy}",
+        f"savings      {seen.savings}",
+        f"advice       {seen.advice}",
         f"open batch   {batch}",
         f"champion     {seen.champion or 'none'}",
         f"commit       {seen.commit[:12]}",

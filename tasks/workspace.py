@@ -96,6 +96,11 @@ def write_parquet(path: Path, rows: pd.DataFrame, table: Table | None = None) ->
         content.to_parquet(scratch, index=False)
 
 
+def table_of_text(path: Path) -> pd.DataFrame:
+    """A CSV whose cells stay as they are written: a class called NA is a class."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, atomically, keys in the order given."""
     with atomic(path) as scratch:

@@ -155,6 +155,19 @@ class Versions:
                 fix="check the address in .dvc/config and your credentials, then run it again",
             ) from error
 
+    def earlier(self, path: str, revision: str) -> Path | None:
+        """A stage's output as it was in a past revision, read-only, from DVC's cache; None where it is not at hand."""
+        from ruamel.yaml import YAML
+
+        if not self.tagged(revision):
+            return None
+        lock = YAML(typ="safe").load(self.git("show", f"{revision}:dvc.lock"))
+        outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+        found = next((out["md5"] for out in outs if out["path"] == path), None)
+        with _dvc(self.root):
+            cached = Path(self.repo.cache.local.oid_to_path(found)) if found else None
+        return cached if cached and cached.exists() else None
+
     def inputs(self) -> str:
         """A digest of params.yaml and dvc.lock: of all that a round's model and batch follow from."""
         files = [self.root / name for name in ("params.yaml", "dvc.lock")]

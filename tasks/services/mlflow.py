@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+import pandas as pd
 
 from tasks.errors import ServiceDown, ServiceError
 from tasks.services.addresses import addresses
+from tasks.workspace import table_of_text
 
 # Before mlflow is imported. Its own retries would keep people waiting for minutes when the server is down.
 for name, value in {
@@ -43,11 +46,10 @@ class RoundRun:
 
 @dataclass(frozen=True)
 class Champion:
-    """The registered version that passed the gate last, the metrics of its run, and DVC's hash of the gold set then."""
+    """The registered version that passed the gate last, and its run."""
 
     version: str
-    accuracy: float | None
-    gold: str
+    run_id: str
 
 
 class Tracking:
@@ -116,9 +118,7 @@ class Tracking:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise ServiceError("MLflow failed", got=str(error)[:200]) from error
-        with _mlflow_errors():
-            run = self.client.get_run(str(version.run_id)).data
-        return Champion(str(version.version), run.metrics.get("accuracy"), run.tags.get("dvc.gold", ""))
+        return Champion(str(version.version), str(version.run_id))
 
     def crown(self, version: str) -> None:
         """Move the alias `champion` to this version."""
@@ -130,6 +130,18 @@ class Tracking:
         with _mlflow_errors():
             for key, value in facts.items():
                 self.client.set_model_version_tag(self.name, version, key, value)
+
+    def tags(self, version: str) -> dict[str, str]:
+        """What `note` wrote on a registered version."""
+        with _mlflow_errors():
+            return dict(self.client.get_model_version(self.name, version).tags)
+
+    def table(self, run_id: str, name: str) -> pd.DataFrame | None:
+        """A CSV that was attached to a run, its cells as text; None where there is none."""
+        with _mlflow_errors(), TemporaryDirectory() as scratch:
+            if name not in {file.path for file in self.client.list_artifacts(run_id)}:
+                return None
+            return table_of_text(Path(self.client.download_artifacts(run_id, name, scratch)))
 
     def _experiment(self) -> str:
         with _mlflow_errors():

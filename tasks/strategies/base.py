@@ -76,10 +76,12 @@ class Choice:
 Strategy = Callable[[Candidates, int, np.random.Generator], Choice]
 
 
-def chosen(indices: Indices, scores: Floats | None = None, why: str = "uncertain") -> Choice:
-    """These candidates, chosen without a known chance. Without scores, nothing is ranked."""
+def chosen(
+    indices: Indices, scores: Floats | None = None, why: str = "uncertain", propensity: float = np.nan
+) -> Choice:
+    """These candidates, each with the same chance, NaN when that is not known. Without scores, nothing is ranked."""
     nothing = np.full(len(indices), np.nan)
-    return Choice(np.asarray(indices), nothing if scores is None else scores, why, nothing)
+    return Choice(np.asarray(indices), nothing if scores is None else scores, why, np.full(len(indices), propensity))
 
 
 def uniform(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from tasks.strategies.base import Candidates, Choice, Floats, Indices, Strategy
 
 
-def without_near_duplicates(strategy: Strategy, threshold: float) -> Strategy:
-    """The same strategy, but no two items of its batch have a cosine similarity of `threshold` or more.
+def without_near_duplicates(strategy: Strategy, threshold: float, beside: Floats | None = None) -> Strategy:
+    """The same strategy, but no two items of its batch have a cosine similarity of `threshold` or more, nor has one to
+    an item that is in the batch already: beside, (j, d).
 
     The strategy is asked, whatever is too near to an accepted item is shut out, and it is asked again for what is
     missing. When nothing but near-duplicates is left, they fill the batch. A batch drawn by chance alone stays as it
@@ -22,10 +23,11 @@ def without_near_duplicates(strategy: Strategy, threshold: float) -> Strategy:
         choice = strategy(candidates, k, rng)
         if np.all(np.asarray(choice.why) == "random"):
             return choice
-        kept = _apart(candidates, choice, threshold)
+        there = candidates.gather(choice.indices[:0]) if beside is None else beside
+        kept = _apart(candidates, choice, threshold, there)
         if len(kept.indices) == k:
             return choice
-        batch = _made_up(strategy, candidates, kept, k, threshold, rng)
+        batch = _made_up(strategy, candidates, kept, k, threshold, there, rng)
         return replace(batch, propensity=np.full(k, np.nan))
 
     return choose
@@ -45,7 +47,7 @@ def class_balanced(strategy: Strategy) -> Strategy:
         turn_of = turns(labelled, np.bincount(predicted, minlength=c), k)
         classes, shares = np.unique(turn_of, return_counts=True)
         asked = [
-            _asked(strategy, candidates, np.flatnonzero(predicted == label), int(share), rng)
+            asked_of(strategy, candidates, np.flatnonzero(predicted == label), int(share), rng)
             for label, share in zip(classes, shares, strict=True)
         ]
         places = np.argsort(turn_of, kind="stable")  # of the first class's items, then of the second's
@@ -81,48 +83,66 @@ def joined(choices: list[Choice]) -> Choice:
     )
 
 
+def mixed(first: Choice, second: Choice, rng: np.random.Generator) -> Choice:
+    """Both choices as one: those of the first at places left to chance, those of the second in their order around
+    them."""
+    total = len(first.indices) + len(second.indices)
+    places = np.full(total, -1)
+    places[rng.choice(total, len(first.indices), replace=False)] = np.arange(len(first.indices))
+    places[places < 0] = np.arange(len(first.indices), total)
+    return _part(joined([first, second]), places)
+
+
 def _made_up(
-    strategy: Strategy, candidates: Candidates, batch: Choice, k: int, threshold: float, rng: np.random.Generator
+    strategy: Strategy,
+    candidates: Candidates,
+    batch: Choice,
+    k: int,
+    threshold: float,
+    there: Floats,
+    rng: np.random.Generator,
 ) -> Choice:
     """`batch`, whose items are apart, made up to k."""
     free = np.ones(len(candidates), dtype=bool)
+    _shut_out(free, candidates, there, threshold)
     fresh = batch
     while (missing := k - len(batch.indices)) > 0:
-        _shut_out(free, candidates, fresh.indices, threshold)
+        _shut_out(free, candidates, candidates.gather(fresh.indices), threshold)
+        free[fresh.indices] = False  # with float32 the similarity of a vector to itself may fall short of 1
         if not free.any():
             left = np.setdiff1d(np.arange(len(candidates)), batch.indices)
-            return joined([batch, _asked(strategy, candidates, left, missing, rng)])
+            return joined([batch, asked_of(strategy, candidates, left, missing, rng)])
         rows = np.flatnonzero(free)
-        fresh = _apart(candidates, _asked(strategy, candidates, rows, min(missing, len(rows)), rng), threshold)
+        fresh = _apart(candidates, asked_of(strategy, candidates, rows, min(missing, len(rows)), rng), threshold, there)
         batch = joined([batch, fresh])
     return batch
 
 
-def _shut_out(free: NDArray[np.bool_], candidates: Candidates, accepted: Indices, threshold: float) -> None:
-    """Candidates that are too near to an accepted one, and the accepted themselves, are free no longer."""
-    near = candidates.gather(accepted).T
-    for part, vectors in candidates.blocks():
-        free[part] &= (vectors @ near).max(axis=1) < threshold
-    free[accepted] = False  # with float32 the similarity of a vector to itself may fall short of 1
+def _shut_out(free: NDArray[np.bool_], candidates: Candidates, accepted: Floats, threshold: float) -> None:
+    """Candidates that are too near to one of the accepted (j, d) vectors are free no longer."""
+    if len(accepted):
+        for part, vectors in candidates.blocks():
+            free[part] &= (vectors @ accepted.T).max(axis=1) < threshold
 
 
-def _apart(candidates: Candidates, choice: Choice, threshold: float) -> Choice:
-    """The items of the choice, in order, that are not too near to one before them."""
-    return _part(choice, _spread(candidates.gather(choice.indices), threshold))
+def _apart(candidates: Candidates, choice: Choice, threshold: float, there: Floats) -> Choice:
+    """The items of the choice, in order, that are not too near to one before them or to one that is there already."""
+    return _part(choice, _spread(candidates.gather(choice.indices), threshold, there))
 
 
-def _spread(vectors: Floats, threshold: float) -> Indices:
+def _spread(vectors: Floats, threshold: float, there: Floats) -> Indices:
     """Positions of vectors that are not too near to one kept before them. O(kd) memory, never k x k."""
     kept: list[int] = []
-    held = np.empty_like(vectors)
+    held = np.concatenate([there, np.empty_like(vectors)])
     for row, vector in enumerate(vectors):
-        if not kept or (held[: len(kept)] @ vector).max() < threshold:
-            held[len(kept)] = vector
+        full = len(there) + len(kept)
+        if not full or (held[:full] @ vector).max() < threshold:
+            held[full] = vector
             kept.append(row)
-    return np.array(kept)
+    return np.array(kept, dtype=np.int64)
 
 
-def _asked(strategy: Strategy, candidates: Candidates, rows: Indices, k: int, rng: np.random.Generator) -> Choice:
+def asked_of(strategy: Strategy, candidates: Candidates, rows: Indices, k: int, rng: np.random.Generator) -> Choice:
     """What the strategy chooses among these candidates alone, with the numbers they have among all."""
     choice = strategy(candidates.take(rows), k, rng)
     return replace(choice, indices=rows[choice.indices])

@@ -44,10 +44,15 @@ def measured(accuracy: float) -> dict[str, float]:
 
 def rounds(count: int) -> pd.DataFrame:
     """Round 0 without a model, then `count` rounds of 25 labels."""
-    made = with_round(NO_ROUNDS, 0, 0, {"items": 40}, 25)
+    made = with_round(NO_ROUNDS, row(0, 0))
     for number in range(1, count + 1):
-        made = with_round(made, number, 25 * number, measured(0.7 + number / 10), 25)
+        made = with_round(made, row(number, 25 * number, 0.7 + number / 10))
     return made
+
+
+def row(number: int, labels: int, accuracy: float | None = None) -> dict[str, float | None]:
+    figures = {} if accuracy is None else {"accuracy": accuracy, "low": accuracy - 0.05, "high": accuracy + 0.05}
+    return {"round": number, "labels": labels, "asks": 25, **figures}
 
 
 @pytest.fixture
@@ -60,14 +65,19 @@ def workspace(tmp_path: Path) -> Workspace:
     asked = pd.DataFrame({"id": ["c"], "rank": [1]})
     write_parquet(made.batch, asked.reindex(columns=list(BATCH.columns)), BATCH)
     write_json(made.metrics / "gold.json", measured(0.8))
+    write_parquet(made.scores, scores(["x", "x", "y"]))
     return made
+
+
+def scores(predictions: list[str | None]) -> pd.DataFrame:
+    return pd.DataFrame({"id": list("abc"), "prediction": predictions, "least_confidence": [0.1, 0.2, 0.3]})
 
 
 # The curve
 
 
 def test_a_round_played_again_counts_once_and_what_came_after_it_is_void() -> None:
-    again = with_round(rounds(3), 2, 49, measured(0.85), 20)
+    again = with_round(rounds(3), row(2, 49, 0.85))
     assert again["round"].tolist() == [0, 1, 2]
     assert again.labels.tolist() == [0, 25, 49]
     assert again.columns.tolist() == CURVE
@@ -102,7 +112,7 @@ def test_news_of_a_later_model_tells_what_the_last_labels_did() -> None:
 
 
 def test_news_of_a_round_without_a_label_claims_nothing() -> None:
-    said = news(with_round(rounds(2), 3, 50, measured(0.9), 25))
+    said = news(with_round(rounds(2), row(3, 50, 0.9)))
     assert said.startswith("Round 3: With 50 labels the model is right in 90.0%")
     assert "took it from" not in said
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from tasks import select as stage
 from tasks.embed import Vectors
@@ -17,6 +18,7 @@ from tasks.errors import SettingsError
 from tasks.labels import ledger
 from tasks.learners import Items, Model, untrained
 from tasks.learners.frozen import Head
+from tasks.proof import control
 from tasks.records import BATCH, LABELS, POOL
 from tasks.score import score as score_items
 from tasks.select import answered, select
@@ -45,7 +47,7 @@ ANSWERED = answered(SCORES, VECTORS, TWO, CLASSES)
 
 def chosen(scores: pd.DataFrame, closed: pd.Index = NOBODY, seed: int = 0, **settings: Any) -> pd.DataFrame:
     labelled = ANSWERED if scores is SCORES else Labelled()
-    chosen_by = Select(**{"near_duplicate": None} | settings)
+    chosen_by = Select(**{"near_duplicate": None, "control": 0.0} | settings)
     return select(scores, VECTORS, labelled, closed, chosen_by, np.random.default_rng(seed))
 
 
@@ -148,11 +150,47 @@ def test_what_has_been_answered_reaches_the_strategies() -> None:
 
 def test_one_class_alone_is_no_reason_to_ask_the_model() -> None:
     alone = answered(SCORES, VECTORS, TWO[:1], CLASSES)
-    settings = Select(batch=5, strategy="margin", cold_start="medoids")
+    settings = Select(batch=5, strategy="margin", cold_start="medoids", control=0.0)
     batch = select(SCORES, VECTORS, alone, NOBODY, settings, np.random.default_rng(0))
     assert set(batch.why) == {"diverse"}
     said = stage.strategy_for(settings, alone)[1]
     assert said == "medoids (cold start: margin needs labels of two classes)"
+
+
+def test_the_control_arm_is_the_head_of_one_order_of_the_pool_however_the_rest_is_chosen() -> None:
+    places = pd.Series(control.order(pd.Index(IDS), seed=7), index=IDS).sort_values()
+    asked: dict[str, str] = {}
+    for number, strategy in enumerate(["margin", "random", "entropy"]):
+        settings = Select(batch=8, strategy=strategy, control=0.25)
+        closed = pd.Index(list(asked), dtype="string")
+        batch = select(SCORES, VECTORS, ANSWERED, closed, settings, np.random.default_rng(number), seed=7)
+        assert_conforms(batch)
+        assert (batch.why == control.WHY).sum() == 2
+        assert (batch.propensity[batch.why == control.WHY] == 2 / (N - len(asked))).all()
+        assert batch.score[batch.why == control.WHY].isna().all()
+        asked |= dict(zip(batch.id, batch.why, strict=True))
+    labels = pd.DataFrame({"id": list(asked), "why": list(asked.values())})
+    inside = set(labels.id[control.sample(labels, seed=7)])
+    assert inside >= set(labels.id[labels.why == control.WHY])
+    assert inside == set(places.index[: len(inside)])  # no holes: a uniform sample, other arms' items counted in
+
+
+def test_reviewers_cannot_tell_the_control_arm_by_its_place() -> None:
+    ranks: list[int] = []
+    for seed in range(200):
+        batch = chosen(SCORES, seed=seed, strategy="margin", batch=10, control=0.2)
+        ranks += batch["rank"][batch.why == control.WHY].tolist()
+    assert len(ranks) == 2 * 200
+    assert stats.chisquare(np.bincount(ranks, minlength=11)[1:]).pvalue > 0.001
+
+
+@pytest.mark.parametrize(("share", "batch"), [(0.2, 1), (0.2, 2), (0.5, 3), (0.1, 25)])
+def test_the_share_of_the_control_arm_is_right_on_average(share: float, batch: int) -> None:
+    sizes = [
+        (chosen(SCORES, seed=seed, strategy="random", batch=batch, control=share).why == control.WHY).sum()
+        for seed in range(400)
+    ]
+    assert np.mean(sizes) == pytest.approx(share * batch, abs=0.1)
 
 
 def test_near_duplicates_are_not_asked_together() -> None:

@@ -1,0 +1,33 @@
+"""The control arm: a uniform sample of the whole pool, grown a few items a round, that nobody's model had a say in.
+
+Every item has a place in one order of the pool that the seed alone decides. The control arm is the head of that order.
+An item at the head which a strategy asked for before counts as soon as the head reaches it: its answer would have been
+the same. So the answered head is a uniform sample of the pool at every moment, however the rest was chosen.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+WHY = "control"
+Order = NDArray[np.uint64]
+
+
+def order(ids: pd.Index, seed: int) -> Order:
+    """(n,) the place of each item in the order, by a keyed hash (SipHash), so that new items do not move the old."""
+    return np.asarray(pd.util.hash_array(ids.to_numpy(dtype=object), hash_key=f"{seed:016d}", categorize=False))
+
+
+def draw(places: Order, k: int, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Which of n open items the arm takes in a batch of k: the first of the order. Their number is `share` of k, made
+    whole by chance, so that it is right on average for batches of any size."""
+    wanted = min(int(share * k + rng.random()), k)
+    return np.argsort(places, kind="stable")[:wanted]
+
+
+def sample(labels: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
+    """(m,) which labels (columns id, why) are in the control arm: those up to the last one it asked for. Items that
+    were skipped or are still open leave holes."""
+    places = order(pd.Index(labels.id), seed)
+    asked = (labels.why == WHY).to_numpy()
+    return places <= places[asked].max() if asked.any() else asked

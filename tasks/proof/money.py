@@ -1,0 +1,52 @@
+"""What labels and computing cost, in the currency of the settings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+ASTRAY = 10.0  # a lead time this many times longer or shorter than the median says nothing about the work
+WAITING = ("wait",)  # stages that cost no computing
+
+
+@dataclass(frozen=True)
+class Costs:
+    """label: of one answer; None where no lead time is known. labels: of all answers. compute: of all stages so far."""
+
+    seconds_a_label: float | None
+    label: float | None
+    labels: float | None
+    compute: float
+
+    @property
+    def total(self) -> float | None:
+        """Of all; None where that of the labels is not known."""
+        return None if self.labels is None else self.labels + self.compute
+
+
+def seconds_a_label(lead_times: ArrayLike) -> float | None:
+    """The mean seconds of an answer. A tab left open overnight and a click in no time count as ten times, or a tenth
+    of, the median. None without any.
+
+    >>> round(seconds_a_label([10, 12, 14, 40_000]), 1)
+    41.5
+    """
+    times = np.asarray(lead_times, dtype=float)
+    times = times[np.isfinite(times) & (times > 0)]
+    if not len(times):
+        return None
+    middle = float(np.median(times))
+    return float(np.clip(times, middle / ASTRAY, middle * ASTRAY).mean())
+
+
+def costs(ledger: pd.DataFrame, seconds: pd.DataFrame, hourly_rate: float, compute_rate: float) -> Costs:
+    """What the answers in the ledger (LABELS) and the stages (a column each, in seconds; a row a round) came to. Rates
+    are per hour."""
+    answers = ledger[ledger.annotation_id.notna()]
+    each = seconds_a_label(answers.lead_time_s)
+    label = None if each is None else each / 3600 * hourly_rate
+    computed = seconds.drop(columns=["round", *WAITING], errors="ignore").to_numpy(dtype=float)
+    return Costs(
+        each, label, None if label is None else label * len(answers), float(np.nansum(computed)) / 3600 * compute_rate
+    )

@@ -1,0 +1,192 @@
+"""The savings meter: how many labels the loop needed for what random labelling reached with its own.
+
+Both arms are learning curves of one learner. Random's comes from parts of the control arm, the loop's from the labels
+of past rounds; both are measured on the same gold items, so what is hard about the gold set cancels out. Two figures:
+
+`measured`: the loop's labels for the accuracy that the m labels of the control arm give, over m. Both curves have been
+there, nothing is extrapolated.
+`projected`: the loop's labels so far over those that random labelling would need for the loop's present accuracy.
+Random's curve has been seen up to m labels only; the interval is as wide as that leaves it.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.proof.curves import Curves, Points, posterior
+
+DRAWS = 1000
+CONFIDENCE = 0.90
+PARTS = (1, 2, 4, 8, 16)  # into how many the control arm is split, which gives its curve
+REPEATS = 3
+SMALLEST = 8  # labels in a part
+ROUNDS = 8  # of the loop that are looked at, evenly in the logarithm of their labels
+GROUPS = 10  # of draws, each with a guess of its own at how much training sets differ
+FAR = 20  # times the control labels there are: "more than that many would be needed"
+
+Floats = NDArray[np.float64]
+Wrong = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The median of the posterior with the ends of its 90 % interval."""
+
+    middle: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, draws: Floats) -> "Interval":
+        low, middle, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2])
+        return cls(float(middle), float(low), float(high))
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.middle:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
+
+
+@dataclass(frozen=True)
+class Savings:
+    """labels: of the loop; control: of its control arm. ratio (measured): below 1 is fewer labels than random. needed:
+    the loop's labels for what the control arm's gave. projected: the ratio at the loop's present accuracy; saved: the
+    labels that this is. further: control labels that would settle it, None where it is settled, or out of reach."""
+
+    labels: int
+    control: int
+    ratio: Interval
+    needed: Interval
+    projected: Interval
+    saved: Interval
+    further: int | None
+    curves: dict[str, list[dict[str, float]]]
+
+    @property
+    def verdict(self) -> str:
+        """`saves`, `costs` (more labels than random would) or `unclear`."""
+        return "saves" if self.ratio.high < 1 else "costs" if self.ratio.low > 1 else "unclear"
+
+    def as_json(self) -> dict[str, Any]:
+        """For metrics/proof.json."""
+        return {"verdict": self.verdict, **asdict(self)}
+
+
+def measure(
+    wrong: Wrong,
+    rounds: list[NDArray[np.int64]],
+    control: NDArray[np.int64],
+    weights: Floats,
+    rng: np.random.Generator,
+) -> Savings | None:
+    """Compare the loop with its control arm. None where there is too little of the arm to have a curve.
+
+    wrong: label numbers -> (g,) which gold items a model trained on these labels gets wrong. rounds: the labels that
+    each round had, the last one all of them. control: the labels of the control arm. weights: (g,) of the gold items.
+    """
+    sizes, random, spread, freedom = halved(wrong, control, rng)
+    if len(sizes) < 3 or len(rounds) < 3:
+        return None
+    ns, loop = _followed(wrong, rounds)
+    m, n = float(len(control)), float(len(rounds[-1]))
+    found = []
+    for _ in range(GROUPS):
+        # Few parts say little about how much training sets differ: not one guess at that, but as many as groups.
+        guess = spread * np.sqrt(freedom / rng.chisquare(freedom))
+        resample = rng.dirichlet(np.ones(len(weights)), size=DRAWS // GROUPS) * weights
+        resample /= resample.sum(axis=1, keepdims=True)  # a Bayesian bootstrap (Rubin 1981) of the gold items
+        chance = posterior(Points(sizes, resample @ random.T, np.full(len(sizes), guess)), rng)
+        own = posterior(Points(ns, resample @ loop.T, guess * np.sqrt(m / ns)), rng)
+        found.append((own.labels_for(chance.errors(m)), chance.labels_for(own.errors(n)), chance, own))
+    needed = np.concatenate([one[0] for one in found])
+    instead = np.concatenate([one[1] for one in found])
+    ratio = Interval.of(needed / m)
+    return Savings(
+        labels=int(n),
+        control=int(m),
+        ratio=ratio,
+        needed=Interval.of(needed),
+        projected=Interval.of(n / instead),
+        saved=Interval.of(instead - n),
+        further=further(ratio, int(m)),
+        curves={
+            "random": _drawn([one[2] for one in found], np.geomspace(SMALLEST, n, 40)),
+            "loop": _drawn([one[3] for one in found], np.geomspace(ns[0], n, 40)),
+        },
+    )
+
+
+def halved(wrong: Wrong, control: NDArray[np.int64], rng: np.random.Generator) -> tuple[Floats, Floats, float, int]:
+    """The control arm's curve: models of the whole arm, of its halves, quarters and so on.
+
+    Returns sizes (j,), ascending; the mean wrongness of the models of each size, (j, g); the standard deviation of the
+    error between training sets as large as the arm, taken from the differences between parts (a set half as large
+    varies twice as much); and the degrees of freedom of that figure.
+    """
+    sizes, errors, variances = [], [], []
+    for parts in PARTS:
+        if len(control) // parts < SMALLEST:
+            break
+        models = [
+            [wrong(np.sort(part)) for part in np.array_split(rng.permutation(control), parts)]
+            for _ in range(1 if parts == 1 else REPEATS)
+        ]
+        answers = np.array(models, dtype=np.float64)  # (repeats, parts, g)
+        sizes.append(len(control) / parts)
+        errors.append(answers.mean(axis=(0, 1)))
+        if 1 < parts <= 8:
+            variances.append((parts - 1, float(answers.mean(axis=2).var(axis=1, ddof=1).mean()) / parts))
+    freedom = sum(own for own, _ in variances)
+    spread = np.sqrt(sum(own * value for own, value in variances) / max(freedom, 1))
+    return np.array(sizes[::-1]), np.array(errors[::-1]), float(spread), freedom
+
+
+def further(ratio: Interval, control: int) -> int | None:
+    """How many more control labels make the interval narrow enough to leave out 1, if the middle stays where it is: its
+    width in logarithms falls with the root of their number. None when it leaves out 1 already, or when that is out of
+    reach."""
+    middle, low, high = (abs(np.log(value)) for value in (ratio.middle, ratio.low, ratio.high))
+    if ratio.low > 1 or ratio.high < 1 or not middle:
+        return None
+    reach = (high + middle if ratio.middle < 1 else low + middle) / middle
+    wanted = control * (reach**2 - 1)
+    return int(np.ceil(wanted)) if wanted < FAR * control else None
+
+
+def _followed(wrong: Wrong, rounds: list[NDArray[np.int64]]) -> tuple[Floats, Floats]:
+    """The loop's sizes (j,) and the wrongness of its models (j, g), at some of its rounds and always the last."""
+    picks = np.unique(np.round(np.geomspace(1, len(rounds), ROUNDS)).astype(int)) - 1
+    return (
+        np.array([len(rounds[at]) for at in picks], dtype=float),
+        np.array([wrong(rounds[at]) for at in picks], dtype=np.float64),
+    )
+
+
+def _drawn(groups: list[Curves], sizes: NDArray[np.floating]) -> list[dict[str, float]]:
+    """Accuracy with its 90 % band at some sizes, for the report."""
+    points = []
+    for n in sizes:
+        band = Interval.of(1 - np.concatenate([curves.errors(float(n)) for curves in groups]))
+        points.append({"labels": round(float(n), 1), **{k: round(v, 4) for k, v in asdict(band).items()}})
+    return points
+
+
+def sentence(savings: Savings | None) -> str:
+    """The answer in words.
+
+    >>> sentence(None)
+    'savings: cannot tell yet, the control arm has too few labels'
+    """
+    if savings is None:
+        return "savings: cannot tell yet, the control arm has too few labels"
+    shown = f"{savings.ratio:.2f} of random's labels for what {savings.control} random labels give"
+    if savings.verdict == "unclear":
+        more = (
+            f"about {savings.further} more control labels would settle it"
+            if savings.further
+            else ("the two are too close for the control arm to settle")
+        )
+        return f"savings: cannot tell yet, {shown}; {more}"
+    word = "the loop needs" if savings.verdict == "saves" else "NO GAIN HERE: the loop needs"
+    return f"savings: {word} {shown}"

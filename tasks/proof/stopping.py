@@ -1,0 +1,143 @@
+"""When to stop. Rules over the history of the rounds; by name in RULES, as `stop.rule` in params.yaml.
+
+A history has a row a round that has a model: labels, accuracy, kappa (agreement of this model with the last one beyond
+chance), changed (share of predictions that differ from the last model's), uncertainty (mean least confidence of the
+pool), asks (size of the next batch).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tasks.proof.curves import Points, posterior
+from tasks.proof.savings import Interval
+
+KAPPA, CHANGED, UNCERTAINTY, PLATEAU = 0.99, 0.01, 0.05, 0.005
+WINDOW = 3  # rounds that must agree
+DRAWS = 1000
+AHEAD = (1, 2, 4, 8)  # batches: a batch that pays only together with the next ones pays
+RETURN = 2.0  # once stopping was advised, going on must be worth this many times its cost
+NOISE = 0.004  # of the error between training sets, at least: two rounds on a line prove no line
+
+
+@dataclass(frozen=True)
+class Prices:
+    """batch: what the next batch costs, labels and computing. point: what one point (1 %) of accuracy is worth."""
+
+    batch: float
+    point: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """stop, and why. gain: points of accuracy expected of the next batch; worth: of them, in money, less its cost. Both
+    None where the rule does not ask."""
+
+    stop: bool
+    why: str
+    gain: Interval | None = None
+    worth: Interval | None = None
+
+
+Rule = Callable[[pd.DataFrame, Prices], Advice]
+
+
+def kappa(history: pd.DataFrame, _prices: Prices) -> Advice:
+    """Predictions have settled: the mean kappa of the last rounds is 0.99 or more (Bloodgood & Vijay-Shanker 2009)."""
+    return _settled(history.kappa, lambda mean: mean >= KAPPA, f"kappa average {{:.3f}}, {KAPPA} is settled")
+
+
+def classification_change(history: pd.DataFrame, _prices: Prices) -> Advice:
+    """At most one prediction in a hundred changes from round to round (Zhu, Wang & Hovy 2008)."""
+    return _settled(
+        history.changed, lambda mean: mean <= CHANGED, f"{{:.1%}} of predictions change, {CHANGED:.0%} is settled"
+    )
+
+
+def uncertainty(history: pd.DataFrame, _prices: Prices) -> Advice:
+    """The pool holds little that the model is unsure of (overall uncertainty, Zhu, Wang & Hovy 2008)."""
+    return _settled(
+        history.uncertainty, lambda mean: mean <= UNCERTAINTY, f"mean uncertainty {{:.3f}}, {UNCERTAINTY} is settled"
+    )
+
+
+def plateau(history: pd.DataFrame, _prices: Prices) -> Advice:
+    """The best accuracy of the last three rounds is less than half a point above that of the rounds before."""
+    if len(history) <= WINDOW:
+        return Advice(False, "too few rounds to see a plateau")
+    gained = float(history.accuracy[-WINDOW:].max() - history.accuracy[:-WINDOW].max())
+    return Advice(gained < PLATEAU, f"the last {WINDOW} rounds brought {gained:+.2%}, a plateau is below {PLATEAU:.1%}")
+
+
+def value(history: pd.DataFrame, prices: Prices) -> Advice:
+    """The next batches are not worth what they cost: expected gain in accuracy times the worth of a point.
+
+    The gain is read off the learning curve's posterior. One batch that does not pay is no reason while two, four or
+    eight together would. Hysteresis: stopping must be advised by two rounds in a row, and is taken back only when going
+    on is worth twice its cost.
+    """
+    verdicts = [_net(history[: at + 1], prices) for at in range(len(history))]
+    stopped, against = False, 0
+    for net in verdicts:
+        if net is None:
+            continue
+        against = against + 1 if net.best <= 0 else 0
+        if not stopped and against >= 2:
+            stopped = True
+        elif stopped and net.best > (RETURN - 1) * net.cost:
+            stopped = False
+    last = verdicts[-1] if verdicts else None
+    if last is None:
+        return Advice(False, "too few rounds to know what the next one is worth")
+    worth = last.gain.middle * prices.point
+    said = f"the next batch should bring {last.gain:.2f} points, worth {worth:.2f}, and costs {prices.batch:.2f}"
+    return Advice(stopped, said, last.gain, last.worth)
+
+
+RULES: dict[str, Rule] = {
+    "value": value,
+    "kappa": kappa,
+    "classification_change": classification_change,
+    "uncertainty": uncertainty,
+    "plateau": plateau,
+    "none": lambda _history, _prices: Advice(False, "no rule is set"),
+}
+
+
+@dataclass(frozen=True)
+class _Net:
+    best: float  # expected worth less cost of the best number of batches
+    cost: float  # of that number
+    gain: Interval
+    worth: Interval
+
+
+def _net(history: pd.DataFrame, prices: Prices) -> _Net | None:
+    """What going on is worth after the last round of a history; None with fewer than four rounds."""
+    if len(history) < 4:
+        return None
+    sizes = history.labels.to_numpy(dtype=float)
+    errors = 1 - history.accuracy.to_numpy(dtype=float)
+    rng = np.random.default_rng(len(sizes))
+    # How far rounds scatter about a smooth curve, from second differences: a line has none, and noise has 6 sd^2.
+    bends = np.diff(errors, 2)
+    spread = max(NOISE, float(np.sqrt((bends**2).mean() / 6)))
+    known = Points(sizes, errors[None], np.full(len(sizes), spread), alike=0.0)
+    curves = posterior(known, rng, each=DRAWS)
+    now, batch = curves.errors(sizes[-1]), float(history.asks.iloc[-1])
+    gains = {ahead: 100 * (now - curves.errors(sizes[-1] + ahead * batch)) for ahead in AHEAD}
+    nets = {ahead: float(gain.mean()) * prices.point - ahead * prices.batch for ahead, gain in gains.items()}
+    best = max(nets, key=lambda ahead: nets[ahead])
+    return _Net(
+        nets[best], best * prices.batch, Interval.of(gains[1]), Interval.of(gains[1] * prices.point - prices.batch)
+    )
+
+
+def _settled(column: pd.Series, settled: Callable[[float], bool], said: str) -> Advice:
+    known = column.dropna()
+    if len(known) < WINDOW:
+        return Advice(False, "too few rounds to compare")
+    mean = float(known[-WINDOW:].mean())
+    return Advice(settled(mean), said.format(mean))

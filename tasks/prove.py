@@ -1,0 +1,75 @@
+"""Stage `prove`: what the labels were worth. The loop against its control arm, and whether another model could use its
+labels as well."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tasks import stage
+from tasks.embed import gold_items, pool_items, pool_vectors
+from tasks.labels import ledger
+from tasks.learners import Items
+from tasks.proof import control, savings, successor
+from tasks.settings import Settings
+from tasks.train import train
+from tasks.workspace import Workspace, write_json
+
+
+def prove(
+    labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
+) -> tuple[savings.Savings | None, successor.Successor | None]:
+    """The savings meter and the successor check on the labels that count (columns id, label, round, why).
+
+    labelled, exam: the items of labels and gold (column label), in their order. Both arms of the meter learn
+    with `prove.learner`, whatever the loop itself learns with: what is compared is the choice of labels alone.
+    """
+    learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
+    judge = settings.model_copy(update={"train": learner})
+    truth = gold.label.to_numpy(dtype=object)
+
+    def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
+        return np.asarray(np.asarray(model.classes, dtype=object)[model.probabilities(exam).argmax(axis=1)] != truth)
+
+    in_control = control.sample(labels, settings.seed)
+    rounds = labels["round"].to_numpy()
+    so_far = [np.flatnonzero(rounds <= number) for number in np.unique(rounds[rounds > 0])]
+    rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
+    measured = savings.measure(wrong, so_far, np.flatnonzero(in_control), np.ones(len(gold)), rng)
+    by_strategy = ((labels.why != control.WHY) & (rounds > 0)).to_numpy()
+    read = labels.assign(text=labelled.texts())
+    gold_read = gold.assign(text=exam.texts())
+    return measured, successor.check(read, by_strategy, in_control, gold_read, settings.seed)
+
+
+def run(workspace: Workspace) -> str:
+    """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
+    settings = workspace.settings
+    labels = ledger.effective(ledger.read(workspace.labels))
+    vectors = pool_vectors(workspace)
+    pool = pool_items(workspace, vectors)
+    gold = pd.read_parquet(workspace.gold)
+    measured, next_model = (
+        prove(labels, pool.take(vectors.rows(labels.id)), gold, gold_items(workspace), pool, settings)
+        if len(labels)
+        else (None, None)
+    )
+    said = savings.sentence(measured) if settings.select.control else UNKNOWN
+    content: dict[str, Any] = {
+        "said": said,
+        "savings": measured and measured.as_json(),
+        "successor": next_model and next_model.as_json(),
+    }
+    write_json(workspace.metrics / "proof.json", content)
+    if next_model is not None and next_model.worse:
+        said += f"; WARNING: another kind of model learns less from chosen labels ({next_model.difference:+.1%})"
+    return said
+
+
+UNKNOWN = "savings: nobody can know them, for select.control is 0: no label was drawn by chance"
+
+
+if __name__ == "__main__":
+    stage.main(run)

@@ -1,0 +1,302 @@
+"""What labels were worth: curves, savings, money, the gate, successors and when to stop, each against a known truth."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from tasks.proof import control, money, savings, stopping, successor
+from tasks.proof.curves import LEAST, MOST, Points, posterior
+from tasks.proof.gate import compare, midp
+from tasks.proof.savings import Interval
+from tasks.records import LABELS
+
+GOLD = 400
+
+
+# Curves
+
+
+def points(of: Callable[[NDArray[np.float64]], NDArray[np.float64]], noise: float = 0.003) -> Points:
+    sizes = np.array([25.0, 50, 100, 200, 400])
+    return Points(sizes, np.tile(of(sizes), (800, 1)), np.full(5, noise))
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda n: 0.05 + 1.5 * n**-0.6,  # a power law
+        lambda n: 0.08 + 0.9 / (1 + (n / 150) ** 1.3),  # bends like an S in log n
+        lambda n: 0.1 + 0.4 * np.exp(-n / 300),  # of another family
+    ],
+)
+def test_a_curve_is_followed_where_it_was_seen_and_a_little_beyond(of: Callable[..., NDArray[np.float64]]) -> None:
+    curves = posterior(points(of), np.random.default_rng(0))
+    for n in (60.0, 300.0, 800.0):
+        low, high = np.quantile(curves.errors(n), [0.005, 0.995])
+        assert low - 0.005 <= of(np.array(n)) <= high + 0.005
+    far, near = (np.ptp(np.quantile(curves.errors(n), [0.05, 0.95])) for n in (4000.0, 400.0))
+    assert far > near  # what has not been seen is known less well
+
+
+def test_labels_for_is_the_inverse_of_errors() -> None:
+    curves = posterior(points(lambda n: 0.05 + 1.5 * n**-0.6), np.random.default_rng(0))
+    for n in (30.0, 250.0, 2000.0):
+        back = curves.labels_for(curves.errors(n))
+        assert np.allclose(back, n, rtol=1e-6)
+    assert np.allclose(curves.labels_for(np.full(800, -0.1)), MOST * 400)  # never
+    assert np.allclose(curves.labels_for(np.full(800, 9.0)), LEAST * 400)  # from the start
+
+
+def test_more_noise_means_wider_curves() -> None:
+    quiet, loud = (
+        np.ptp(
+            np.quantile(
+                posterior(points(lambda n: n**-0.5, noise), np.random.default_rng(0)).errors(400.0), [0.05, 0.95]
+            )
+        )
+        for noise in (0.003, 0.03)
+    )
+    assert loud > 2 * quiet
+
+
+# The savings meter
+
+
+def world(power: float, seed: int) -> savings.Wrong:
+    """A learner whose error after n labels is n^-power, chosen labels worth `gain` random ones each: label numbers
+    below 10,000 are random, the others chosen."""
+    rng = np.random.default_rng(seed)
+    hardness = rng.random(GOLD)
+
+    def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        worth = float(np.where(rows < 10_000, 1.0, power).sum())
+        own = np.random.default_rng(rows)  # a training set's luck
+        error = 0.9 * max(worth, 1.0) ** -0.35 * np.exp(own.normal(scale=0.03))
+        return np.asarray(hardness < error)
+
+    return wrong
+
+
+def played(power: float, seed: int, rounds: int = 20, batch: int = 25) -> savings.Savings:
+    arm = np.arange(rounds * batch // 5)
+    chosen = 10_000 + np.arange(rounds * batch * 4 // 5)
+    so_far = [np.concatenate([arm[: n * batch // 5], chosen[: n * batch * 4 // 5]]) for n in range(1, rounds + 1)]
+    rng = np.random.default_rng(seed)
+    found = savings.measure(world(power, seed), so_far, arm, np.ones(GOLD), rng)
+    assert found is not None
+    return found
+
+
+def test_labels_that_are_worth_three_are_found_to_save() -> None:
+    for seed in range(5):
+        found = played(3.0, seed)
+        assert found.verdict == "saves"
+        assert found.ratio.low <= 1 / 2.6 <= found.ratio.high  # four in five are worth three: 2.6 on average
+        assert found.labels == 500 and found.control == 100
+        assert found.further is None
+
+
+def test_labels_that_are_worth_little_turn_the_meter_red_within_ten_rounds() -> None:
+    for seed in range(5):
+        found = played(0.05, seed, rounds=10)
+        assert found.verdict == "costs"
+        assert found.ratio.low > 1
+
+
+def test_labels_like_any_others_save_nothing_and_the_meter_does_not_claim_it() -> None:
+    found = [played(1.0, seed) for seed in range(20)]
+    covered = [one.ratio.low <= 1 <= one.ratio.high for one in found]
+    assert sum(covered) >= 16
+    projected = [one.projected.low <= 1 <= one.projected.high for one in found]
+    assert sum(projected) >= 16
+
+
+def test_the_same_seed_gives_the_same_figures() -> None:
+    assert played(2.0, 3).as_json() == played(2.0, 3).as_json()
+
+
+def test_too_small_a_control_arm_has_no_curve() -> None:
+    few = [np.arange(n) for n in (5, 10, 20)]
+    assert savings.measure(world(1.0, 0), few, np.arange(12), np.ones(GOLD), np.random.default_rng(0)) is None
+
+
+def test_a_learner_that_learns_nothing_gives_no_verdict() -> None:
+    hard = np.random.default_rng(0).random(GOLD) < 0.3
+
+    found = savings.measure(
+        lambda _rows: hard,
+        [np.arange(25 * n) for n in range(1, 9)],
+        np.arange(40),
+        np.ones(GOLD),
+        np.random.default_rng(0),
+    )
+    assert found is not None
+    assert found.verdict == "unclear"
+
+
+def test_further_says_how_many_would_settle_it() -> None:
+    assert savings.further(Interval(0.8, 0.5, 1.3), 100) == pytest.approx(
+        100 * (((0.2624 + 0.2231) / 0.2231) ** 2 - 1), abs=2
+    )
+    assert savings.further(Interval(0.5, 0.3, 0.8), 100) is None  # settled
+    assert savings.further(Interval(0.99, 0.3, 3.0), 100) is None  # out of reach
+
+
+# The control arm
+
+
+def test_the_order_of_the_pool_is_the_seeds_alone_and_new_items_do_not_move_the_old() -> None:
+    ids = pd.Index([f"i{n}" for n in range(1000)])
+    places = control.order(ids, 1)
+    assert (control.order(ids.append(pd.Index(["new"])), 1)[:-1] == places).all()
+    assert (control.order(ids, 2) != places).any()
+    ranks = places.argsort().argsort()
+    assert stats.kstest(ranks[:300] / 1000, "uniform").pvalue > 0.001
+
+
+def test_without_a_control_label_there_is_no_control_arm() -> None:
+    labels = pd.DataFrame({"id": ["a", "b"], "why": ["uncertain", "random"]})
+    assert not control.sample(labels, 0).any()
+    assert not control.sample(labels[:0], 0).any()
+
+
+# Money
+
+
+def test_lead_times_that_cannot_be_work_do_not_move_the_cost() -> None:
+    honest = np.full(100, 12.0)
+    assert money.seconds_a_label(honest) == 12.0
+    overnight = np.append(honest, 50_000.0)
+    assert money.seconds_a_label(overnight) == pytest.approx(12.0, rel=0.1)
+    assert money.seconds_a_label(np.append(honest, [0.1] * 5)) == pytest.approx(12.0, rel=0.1)
+    assert money.seconds_a_label([np.nan, 0.0, -1.0]) is None
+    assert money.seconds_a_label([]) is None
+
+
+def test_costs_are_the_answers_times_their_rate_and_the_seconds_times_theirs() -> None:
+    rows = pd.DataFrame({"annotation_id": [1, 2, None], "lead_time_s": [36.0, 36.0, None]})
+    ledger = LABELS.conform(rows.reindex(columns=list(LABELS.columns)).assign(round=1))
+    seconds = pd.DataFrame({"round": [1, 2], "train": [1800.0, 1800.0], "wait": [99_999.0, 0.0]})
+    paid = money.costs(ledger, seconds, hourly_rate=30.0, compute_rate=0.5)
+    assert (paid.label, paid.labels, paid.compute, paid.total) == pytest.approx((0.3, 0.6, 0.5, 1.1))
+    free = money.costs(ledger, seconds, hourly_rate=0.0, compute_rate=0.0)
+    assert free.total == 0.0
+    assert money.costs(ledger[2:], seconds, 30.0, 0.5).total is None
+
+
+# The gate
+
+
+def test_the_p_value_is_mcnemars_exact_one_with_half_the_tie() -> None:
+    for wins, losses in [(0, 0), (3, 1), (10, 10), (30, 12)]:
+        exact = stats.binomtest(wins, max(wins + losses, 1), alternative="greater").pvalue
+        assert midp(wins, losses) <= exact
+        assert midp(wins, losses) + midp(losses, wins) == pytest.approx(1.0)
+
+
+def test_weighted_items_agree_with_equal_ones_where_the_weights_are_nearly_equal() -> None:
+    rng = np.random.default_rng(0)
+    new, old = rng.random(300) < 0.9, rng.random(300) < 0.86
+    even = compare(new, old, np.ones(300), 0.95, seed=0)
+    uneven = compare(new, old, np.ones(300) + 1e-6 * rng.random(300), 0.95, seed=0)
+    assert uneven.p_better == pytest.approx(even.p_better, abs=0.02)
+    assert uneven.difference == pytest.approx(even.difference, abs=1e-4)
+
+
+def test_nothing_to_compare_is_no_lead() -> None:
+    nothing = compare(np.zeros(0, bool), np.zeros(0, bool), np.zeros(0), 0.95, seed=0)
+    assert (nothing.p_better, nothing.p_worse) == (0.5, 0.5)
+
+
+# Successors
+
+
+def texts(labels: NDArray[np.int64], rng: np.random.Generator, clear: bool) -> list[str]:
+    """Texts whose words tell the class, or tell nothing."""
+    words = ["ball goal team", "vote law party", "bank stock price"]
+    return [f"{words[label] if clear else 'this that'} {rng.integers(1000)}" for label in labels]
+
+
+@pytest.mark.parametrize(("chosen_clear", "worse"), [(True, False), (False, True)])
+def test_labels_that_teach_another_model_nothing_are_warned_of(chosen_clear: bool, worse: bool) -> None:
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 3, 200)
+    is_chosen = np.arange(200) < 150
+    written = [*texts(classes[:150], rng, chosen_clear), *texts(classes[150:], rng, True)]
+    labels = pd.DataFrame({"text": written, "label": [f"c{one}" for one in classes]})
+    exam = rng.integers(0, 3, 300)
+    gold = pd.DataFrame({"text": texts(exam, rng, True), "label": [f"c{one}" for one in exam]})
+    found = successor.check(labels, is_chosen, ~is_chosen, gold, seed=0)
+    assert found is not None
+    assert found.worse == worse
+    assert found.labels == 50
+    assert found.low <= found.difference <= found.high
+
+
+def test_few_or_wordless_labels_are_no_trouble_to_the_check() -> None:
+    labels = pd.DataFrame({"text": ["!"] * 60, "label": ["a", "b"] * 30})
+    gold = pd.DataFrame({"text": ["?", "x"], "label": ["a", "b"]})
+    half = np.arange(60) < 30
+    assert successor.check(labels[:10], half[:10], ~half[:10], gold, seed=0) is None
+    found = successor.check(labels, half, ~half, gold, seed=0)
+    assert found is not None and not found.worse
+
+
+# When to stop
+
+
+def history(accuracy: NDArray[np.float64], batch: int = 25, **columns: NDArray[np.float64]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"labels": batch * (1 + np.arange(len(accuracy))), "accuracy": accuracy, "asks": batch, **columns}
+    )
+
+
+STEEP = 0.95 - 0.5 * np.arange(1, 13) ** -0.3 * 0.9
+FLAT = np.concatenate([[0.6, 0.8, 0.9, 0.93], np.full(10, 0.935)])
+
+
+@pytest.mark.parametrize(
+    ("rule", "go_on", "stop"),
+    [
+        ("kappa", {"kappa": [0.7, 0.8, 0.9, 0.95]}, {"kappa": [0.9, 0.995, 0.99, 0.995]}),
+        ("classification_change", {"changed": [0.3, 0.2, 0.1, 0.05]}, {"changed": [0.1, 0.01, 0.005, 0.01]}),
+        ("uncertainty", {"uncertainty": [0.4, 0.3, 0.2, 0.1]}, {"uncertainty": [0.2, 0.05, 0.04, 0.05]}),
+        ("plateau", {}, None),
+    ],
+)
+def test_the_rules_of_the_field(rule: str, go_on: dict[str, list[float]], stop: dict[str, list[float]] | None) -> None:
+    prices = stopping.Prices(1.0, 100.0)
+    early = stopping.RULES[rule](history(STEEP[:4], **{key: np.array(value) for key, value in go_on.items()}), prices)
+    assert not early.stop
+    settled = history(FLAT) if stop is None else history(FLAT[:4], **{k: np.array(v) for k, v in stop.items()})
+    assert stopping.RULES[rule](settled, prices).stop
+
+
+def test_the_worth_of_the_next_batch_decides() -> None:
+    dear, cheap = stopping.Prices(1000.0, 1.0), stopping.Prices(0.01, 1000.0)
+    assert stopping.value(history(STEEP), dear).stop
+    going = stopping.value(history(STEEP), cheap)
+    assert not going.stop
+    assert going.gain is not None and going.gain.middle > 0
+    assert stopping.value(history(FLAT), stopping.Prices(20.0, 100.0)).stop
+    assert not stopping.value(history(STEEP[:3]), dear).stop  # nobody can know yet
+
+
+def test_advice_does_not_flicker() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        n = np.arange(1, 31)
+        noisy = 0.93 - 0.4 * n**-0.8 + rng.normal(scale=0.006, size=30)
+        stops = [stopping.value(history(noisy[:rounds]), stopping.Prices(15.0, 100.0)).stop for rounds in range(1, 31)]
+        assert np.abs(np.diff(np.array(stops, dtype=int))).sum() <= 1
+        assert stops[-1]
+
+
+def test_no_history_is_no_reason_to_stop() -> None:
+    for rule in stopping.RULES.values():
+        empty = history(np.zeros(0), kappa=np.zeros(0), changed=np.zeros(0), uncertainty=np.zeros(0))
+        assert not rule(empty, stopping.Prices(1.0, 1.0)).stop
