@@ -184,6 +184,17 @@ def status(
 
 
 @app.command()
+def report(workspace: Folder = HERE) -> None:
+    """Write the report of the present round: one HTML file that needs no network. Prints where it is."""
+    from tasks import page
+    from tasks.services.dvc import Versions
+    from tasks.workspace import Workspace
+
+    here = Workspace.open(workspace)
+    print(page.write(here, Versions(here.root)))
+
+
+@app.command()
 def rollback(workspace: Folder = HERE) -> None:
     """Make the champion before the present one champion again."""
     from tasks import promote

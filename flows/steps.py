@@ -23,7 +23,7 @@ from prefect.logging import get_run_logger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tasks import embed, evaluate, promote, prove, pull, push, report, score, select, snapshot, train, wait
+from tasks import embed, evaluate, page, promote, prove, pull, push, report, score, select, snapshot, train, wait
 from tasks.errors import ServiceDown
 from tasks.items import stored
 from tasks.labels import ledger
@@ -129,10 +129,13 @@ class Steps:
         def do() -> str:
             before = self.versions.earlier("data/scores.parquet", snapshot.tag(self.round - 1))
             line = report.run(self.workspace, before)
+            written = page.write(self.workspace, self.versions)
+            self._artifact(create_link_artifact, "report", link=written.as_uri(), link_text="report of the round")
             with TemporaryDirectory() as scratch:
                 drawn = report.pictures(self.workspace, Path(scratch))
                 if drawn:
-                    Tracking(promote.experiment(self.workspace.settings)).attach(self.run_id, drawn)
+                    tracking = Tracking(promote.experiment(self.workspace.settings))
+                    tracking.attach(self.run_id, [*drawn, written])
                     picture = report.as_link(drawn[0])
                     self._artifact(create_image_artifact, "learning-curve", image_url=picture)
             return line

@@ -16,7 +16,7 @@ from tasks.proof import money, stopping
 from tasks.settings import one_of
 from tasks.workspace import Workspace, atomic, table_of_text, write_csv
 
-INK, BAND, IDEAL = "#1f4e79", "#9dc3e6", "#999999"
+INK, BAND, IDEAL, CHANCE = "#1f4e79", "#9dc3e6", "#999999", "#b3541e"
 MEASURED = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
 MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
 SETTLED = ["uncertainty", "kappa", "changed"]  # what the rules of tasks/proof/stopping.py look at
@@ -195,8 +195,10 @@ def pictures(workspace: Workspace, folder: Path) -> list[Path]:
     rounds = curve(workspace).dropna(subset="accuracy")
     if rounds.empty:
         return []
+    measured = proof(workspace).get("savings")
+    by_chance = (pd.DataFrame(measured["curves"]["random"]), measured["control"]) if measured else (None, 0)
     drawn = {
-        "learning_curve.png": learning_curve(rounds),
+        "learning_curve.png": learning_curve(rounds, *by_chance),
         "confusion.png": confusion(table_of_text(workspace.metrics / "predictions.csv")),
         "calibration.png": calibration(pd.read_csv(workspace.metrics / "calibration.csv")),
     }
@@ -205,12 +207,20 @@ def pictures(workspace: Workspace, folder: Path) -> list[Path]:
     return [folder / name for name in drawn]
 
 
-def learning_curve(rounds: pd.DataFrame) -> Figure:
-    """Accuracy against labels with its 95 % band."""
+def learning_curve(rounds: pd.DataFrame, by_chance: pd.DataFrame | None = None, seen: int = 0) -> Figure:
+    """Accuracy against labels with its 95 % band. by_chance: what random labelling would give, with its 90 % band
+    (columns labels, middle, low, high); seen: up to how many labels that has been measured, beyond is extrapolated."""
     picture = Figure(figsize=(7, 4), layout="constrained")
     axes = picture.subplots()
     axes.fill_between(rounds.labels, rounds.low, rounds.high, color=BAND, alpha=0.5, label="95 % interval")
     axes.plot(rounds.labels, rounds.accuracy, color=INK, marker="o", label="gold accuracy")
+    if by_chance is not None:
+        axes.fill_between(by_chance.labels, by_chance.low, by_chance.high, color=CHANCE, alpha=0.15)
+        for part, style, name in (
+            (by_chance.labels <= seen, "-", "control arm: labels by chance (90 %)"),
+            (by_chance.labels >= seen, ":", "the same, extrapolated"),
+        ):
+            axes.plot(by_chance.labels[part], by_chance.middle[part], color=CHANCE, linestyle=style, label=name)
     axes.set(xlabel="labels", ylabel="accuracy on the gold set", title="What the labels bought")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")

@@ -63,8 +63,8 @@ class Curves:
 
 
 def posterior(points: Points, rng: np.random.Generator, each: int = 1) -> Curves:
-    """Curves for each row of `points.errors`, `each` of them: floor and shape drawn from a grid by likelihood and prior, the scale
-    from its normal given both. O(rows x grid x j).
+    """Curves for each row of `points.errors`, `each` of them: floor and shape drawn from a grid by likelihood and
+    prior, the scale from its normal given both. O(rows x grid x j).
 
     Even priors, but for the floor: curves that look flat mostly fall further, so a floor just below what has been seen
     is unlikely before anything else is known.
