@@ -22,6 +22,7 @@ from tasks.workspace import Workspace, atomic, table_of_text
 
 EXAMPLES = 12  # items shown of the last batch
 SHOWN = 200  # characters of each
+NEVER = 0.06  # a projected ratio as low as this: random labelling may never come to that accuracy
 TONES = {"saves": "good", "costs": "bad", "unclear": "open"}
 
 
@@ -94,12 +95,13 @@ def _answer(workspace: Workspace, found: dict[str, Any]) -> list[Card]:
         ratio, saved = measured["ratio"], measured["saved"]
         shown = "cannot tell yet" if measured["verdict"] == "unclear" else f"{ratio['middle']:.2f} of random's labels"
         cards.append(Card("labels, against labelling by chance", shown, said, TONES[measured["verdict"]]))
-        ends = f"90 % interval {saved['low']:+,.0f} to {saved['high']:+,.0f}, extrapolated from {measured['control']}"
+        known = measured["projected"]["high"] < 1 or measured["projected"]["low"] > 1
+        endless = f"over {saved['high']:,.0f}" if measured["projected"]["low"] < NEVER else f"{saved['high']:+,.0f}"
+        ends = f"90 % interval {saved['low']:+,.0f} to {endless}, from {measured['control']} control labels on"
         price = report.spending(workspace).label
-        worth = "" if price is None else f"; {saved['middle'] * price:+,.2f} in money"
-        cards.append(
-            Card("labels saved so far, projected", f"{saved['middle']:+,.0f}", f"{ends} control labels{worth}")
-        )
+        worth = f"; {saved['middle'] * price:+,.2f} in money" if known and price is not None else ""
+        figure = f"{saved['middle']:+,.0f}" if known else "cannot tell yet"
+        cards.append(Card("labels saved so far, projected", figure, ends + worth, "" if known else "open"))
     else:
         cards.append(Card("labels, against labelling by chance", "cannot tell yet", said or "no model yet", "open"))
     return [*cards, _next(advice, report.limit(workspace))]

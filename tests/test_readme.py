@@ -81,7 +81,20 @@ def test_the_tree_names_what_is_there() -> None:
 
 
 def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> None:
-    for word in ("up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review"):
+    for word in (
+        "up",
+        "down",
+        "ps",
+        "env",
+        "init",
+        "run",
+        "status",
+        "rehearse",
+        "serve",
+        "review",
+        "report",
+        "rollback",
+    ):
         assert f"labelwise {word}" in README
 
 

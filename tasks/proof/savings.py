@@ -111,7 +111,7 @@ def measure(
         saved=Interval.of(instead - n),
         further=further(ratio, int(m)),
         curves={
-            "random": _drawn([one[2] for one in found], np.geomspace(SMALLEST, n, 40)),
+            "random": _drawn([one[2] for one in found], np.geomspace(sizes[0], n, 40)),
             "loop": _drawn([one[3] for one in found], np.geomspace(ns[0], n, 40)),
         },
     )
@@ -167,7 +167,7 @@ def _drawn(groups: list[Curves], sizes: NDArray[np.floating]) -> list[dict[str, 
     """Accuracy with its 90 % band at some sizes, for the report."""
     points = []
     for n in sizes:
-        band = Interval.of(1 - np.concatenate([curves.errors(float(n)) for curves in groups]))
+        band = Interval.of((1 - np.concatenate([curves.errors(float(n)) for curves in groups])).clip(0, 1))
         points.append({"labels": round(float(n), 1), **{k: round(v, 4) for k, v in asdict(band).items()}})
     return points
 
