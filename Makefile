@@ -5,6 +5,8 @@ BIN := .venv/bin
 # Errors only. Modules are compiled when first used: compiling all of them at once would take half a minute more.
 INSTALL := -m pip -qq --disable-pip-version-check install --no-compile
 LABEL_STUDIO := label-studio==1.23.2
+# What is compiled is kept: where a machine forbids that, every process would compile all it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
 .PHONY: help setup demo test lint bench bench-labels up down lock clean python environment label-studio
