@@ -1,6 +1,6 @@
 """`auto`: the strategy that needs no thought.
 
-No strategy wins everywhere, so this takes the two that lost nowhere in what was measured (docs/benchmarks.md). While
+No strategy wins everywhere, so this takes the two that lost nowhere in what was measured (docs/labels.md). While
 classes have few labels, BADGE: its batch is spread over many kinds of doubt, and with many classes there are many.
 Later margin: no better single strategy is known for text, and it costs nothing.
 """
