@@ -172,6 +172,19 @@ def rehearse(
 
 
 @app.command()
+def synthesise(
+    count: Annotated[int, typer.Argument(min=1, help="How many texts at most.")],
+    to: Annotated[Path, typer.Argument(help="The CSV file to write.")],
+    workspace: Folder = HERE,
+) -> None:
+    """Make texts that lie between two classes out of the pool's own, marked as synthetic. The loop never asks them."""
+    from tasks import synthesise as stage
+    from tasks.workspace import Workspace
+
+    print(stage.run(Workspace.open(workspace), count, to))
+
+
+@app.command()
 def status(
     workspace: Folder = HERE, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:

@@ -90,6 +90,7 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "run",
         "status",
         "rehearse",
+        "synthesise",
         "serve",
         "review",
         "report",

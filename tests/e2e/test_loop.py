@@ -8,7 +8,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks import init, promote, push, settings, snapshot, status
+from tasks import init, promote, push, settings, snapshot, status, synthesise
 from tasks.errors import ServiceError, WorkspaceBusy, WorkspaceError
 from tasks.labels import ledger
 from tasks.services.addresses import Addresses
@@ -350,3 +350,9 @@ def test_labels_that_exist_make_the_first_model(make: Make, source: Source, serv
     experiment = client.get_experiment_by_name(promote.experiment(workspace.settings))
     assert experiment is not None
     assert [run.data.tags["labelwise.round"] for run in client.search_runs([experiment.experiment_id])] == ["0"]
+    made = tmp_path / "synthetic.csv"
+    assert "read them before" in synthesise.run(workspace, 5, made)
+    texts = pd.read_csv(made)
+    assert len(texts) == 5 and texts.synthetic.all()
+    assert set(texts.parent_a) | set(texts.parent_b) <= set(pd.read_parquet(workspace.scores).id)
+    assert not set(texts.text) & set(pd.read_csv(source.pool).text)
