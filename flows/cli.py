@@ -163,12 +163,15 @@ def rehearse(
     from tasks.settings import Columns
 
     def names(given: str) -> list[str]:
-        return [part.strip() for part in given.split(",") if part.strip()]
+        return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
     columns = Columns(text=text_column, label=label_column)
     asked = names(strategies), names(learner)
     plan = flow.Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
-    flow.rehearse(plan, out, json_to, _tell)
+    try:
+        flow.rehearse(plan, out, json_to, _tell)
+    except KeyboardInterrupt:
+        _end("stopped; run the same command again to go on", 130)
 
 
 @app.command()

@@ -58,6 +58,9 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
     """Play every run of the plan, go on where an earlier call stopped, and say what came of it. Returns what the JSON
     holds."""
     known_strategies, known_learners = strategies(), learners()
+    for option, given in (("--strategies", plan.strategies), ("--learner", plan.learners)):
+        if not given:
+            raise InputError(option, expected="at least one name", fix="leave it out for the default")
     for name in plan.strategies:
         one_of("--strategies", name, known_strategies)
     for name in plan.learners:
@@ -78,8 +81,9 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
     if plan.gold is None:
         order = np.random.default_rng(0).permutation(len(pool))
         shuffled = pool.iloc[order]
-        rank = shuffled.groupby("label").cumcount() / shuffled.groupby("label").label.transform("size")
-        is_gold = (rank < GOLD_SHARE).reindex(pool.index)
+        of_class = shuffled.groupby("label")
+        rank = (of_class.cumcount() + 1) / of_class.label.transform("size")  # a class with one row can be learned
+        is_gold = (rank <= GOLD_SHARE).reindex(pool.index)
         pool, gold = pool[~is_gold], pool[is_gold]
         tell(f"rehearse: no --gold: {len(gold):,} of the rows, every class in its share, are kept to measure with")
     else:
@@ -208,7 +212,7 @@ def played(plan: Plan, pool: Rows, gold: Rows, settings: Settings, sizes: list[i
         for run in wanted:
             path = out / "runs" / f"{run.name}.json"
             if path.exists():
-                run = cut(Run(**json.loads(path.read_text(encoding="utf-8"))), len(sizes))
+                run = cut(_kept(path), len(sizes))
             progress.update(bar, advance=len(run.asked), description=run.name)
             own = chosen(settings, run.strategy, run.learner, run.seed)
             for point in rehearsal.play(run, pool, gold, own, sizes, plan.noise):
@@ -216,6 +220,13 @@ def played(plan: Plan, pool: Rows, gold: Rows, settings: Settings, sizes: list[i
                 progress.advance(bar)
             runs.append(run)
     return runs
+
+
+def _kept(path: Path) -> Run:
+    try:
+        return Run(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise InputError(f"{path} is broken", expected="a run of this rehearsal", fix="remove that file") from None
 
 
 def cut(run: Run, rounds: int) -> Run:

@@ -240,6 +240,13 @@ def verdict(entries: list[dict[str, Any]]) -> str:
         return "nothing to compare: add `random` and another strategy"
     if any(np.isnan(entry["ratio"]["low"]) for entry in compared):
         return "one seed is no comparison: use --seeds 5"
+    measured = [entry for entry in compared if entry["ratio"]["bound"] != "unknown"]
+    if not measured:
+        best = max(compared, key=lambda entry: float(entry["area"]["mean"]))
+        return (
+            f"cannot tell: no run came to {min(SHARES):.0%} of the accuracy that the whole pool gives; so far the mean "
+            f"accuracy of {best['strategy']} is {Estimate(**best['area']):.3f} of random's. Play more --rounds"
+        )
     return "no gain here: no strategy needs clearly fewer labels than random"
 
 
@@ -251,18 +258,24 @@ def table(entries: list[dict[str, Any]]) -> pd.DataFrame:
 def _cells(entry: dict[str, Any]) -> dict[str, str]:
     labels = {f"labels for {share}": "not reached" if n is None else f"{n:.0f}" for share, n in entry["labels"].items()}
     ratio = entry.get("ratio")
-    against = {} if ratio is None else {key: ratio[key] for key in ("mean", "low", "high")}
     return {
         "strategy": entry["strategy"],
         "learner": entry["learner"],
         "accuracy": f"{Estimate(**entry['accuracy']):.3f}",
         "area / random": f"{Estimate(**entry['area']):.3f}" if "area" in entry else "1",
         **labels,
-        "labels / random": f"{ratio['bound']} {Estimate(**against):.2f} for {ratio['share']:.0%}".strip()
-        if ratio
-        else "1",
+        "labels / random": _against(ratio),
         "s a round": f"{entry['seconds']:.1f}",
     }
+
+
+def _against(ratio: dict[str, Any] | None) -> str:
+    if ratio is None:
+        return "1"
+    if ratio["bound"] == "unknown":
+        return "cannot tell"
+    estimate = Estimate(*(ratio[key] for key in ("mean", "low", "high")))
+    return f"{ratio['bound']} {estimate:.2f} for {ratio['share']:.0%}".strip()
 
 
 def picture(runs: list[Run], full: dict[str, float]) -> Figure:

@@ -219,7 +219,7 @@ def one_of(key: str, value: str, known: dict[str, Any]) -> Any:
         return known[value]
     near = difflib.get_close_matches(value, known, n=1)
     raise SettingsError(
-        f"params.yaml: `{key}`",
+        key if key.startswith("-") else f"params.yaml: `{key}`",
         expected="one of " + ", ".join(known),
         got=repr(value),
         fix=f"did you mean `{near[0]}`?" if near else "",

@@ -1,6 +1,7 @@
 """A workspace: where its files are, how they are written, and who may change them now."""
 
 import json
+import math
 import os
 import shutil
 import socket
@@ -102,9 +103,17 @@ def table_of_text(path: Path) -> pd.DataFrame:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON, atomically, keys in the order given."""
+    """Write JSON, atomically, keys in the order given; what is not known (NaN) as null."""
     with atomic(path) as scratch:
-        scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        scratch.write_text(json.dumps(_known(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _known(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _known(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_known(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def write_csv(path: Path, rows: pd.DataFrame) -> None:

@@ -67,6 +67,11 @@ class Examples:
         """The classes that have a label, (s,) positions in `classes`."""
         return np.unique(self.labels)
 
+    @property
+    def counting(self) -> Floats:
+        """(m,) what each counts: its weight, 1 without weights."""
+        return np.ones(len(self), np.float32) if self.weights is None else self.weights
+
     def take(self, rows: Indices) -> "Examples":
         """The examples at these positions."""
         weights = None if self.weights is None else self.weights[rows]

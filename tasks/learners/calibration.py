@@ -37,6 +37,13 @@ def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[n
     return result
 
 
+def held_out(examples: Examples, seed: int, count: int = FOLDS) -> NDArray[np.int64]:
+    """(m,) folds of which number 0 is to be held out: it holds labels that people gave, none that a model guessed."""
+    fold = folds(examples.labels, seed, count)
+    fold[(fold == 0) & (examples.counting < 1)] = 1
+    return fold
+
+
 def log_loss(logits: NDArray[np.floating], labels: NDArray[np.int64], temperature: float = 1.0) -> float:
     """Mean negative log-likelihood in nats, of (m, c) logits divided by the temperature; minus infinity is allowed."""
     return -float(np.maximum(_log_likelihoods(logits, labels, temperature), FLOOR).mean())

@@ -49,11 +49,11 @@ def start(examples: Examples, settings: Settings) -> Started:
     examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())
-    fold = calibration.folds(examples.labels, settings.seed)
+    fold = calibration.held_out(examples, settings.seed)
     seen, held_out = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
     if len(np.unique(examples.labels[seen])) < 2:
         return Started(tower, texts, np.zeros((0, len(examples.classes)), np.float32), held_out[:0])
-    _tune(tower, [texts[row] for row in seen], examples.labels[seen], EPOCHS, settings.seed)
+    _tune(tower, [texts[row] for row in seen], examples.take(seen), EPOCHS, settings.seed)
     vectors = tuned.encoded(tower, [texts[row] for row in seen])
     head = frozen.head(examples.take(seen), vectors, REGULARISATION)
     return Started(tower, texts, head.logits(tuned.encoded(tower, [texts[row] for row in held_out])), held_out)
@@ -65,7 +65,7 @@ def finish(started: Started, examples: Examples, pool: Items, settings: Settings
     tuned_on = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
     temperature = calibration.temperature(started.logits, tuned_on.labels[started.held_out])
     if len(tuned_on.seen) > 1:
-        _tune(tower, started.texts, tuned_on.labels, EPOCHS // 2, settings.seed + 1)
+        _tune(tower, started.texts, tuned_on, EPOCHS // 2, settings.seed + 1)
     tower.settle()
     whole = len(tuned_on) == len(examples)
     vectors = tuned.encoded(tower, started.texts) if whole else tower.encoder.encode(examples.items.texts())
@@ -73,14 +73,17 @@ def finish(started: Started, examples: Examples, pool: Items, settings: Settings
     return tuned.Tuned(NAME, tower, head, frozen.fit(examples, pool, settings))
 
 
-def _tune(tower: tuned.Tower, texts: list[tuned.Prepared], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
+def _tune(tower: tuned.Tower, texts: list[tuned.Prepared], examples: Examples, epochs: int, seed: int) -> None:
     import torch
 
-    targets = torch.from_numpy(labels)
+    targets, weights = torch.from_numpy(examples.labels), torch.from_numpy(examples.counting)
     rng = np.random.default_rng(seed)
-    batches = [batch for _ in range(epochs) for batch in batches_of(labels, rng)][: PASSES // BATCH]
+    batches = [batch for _ in range(epochs) for batch in batches_of(examples.labels, rng)][: PASSES // BATCH]
     tuned.train(
-        tower, [batches], lambda rows: contrast(tower.vectors([texts[row] for row in rows]), targets[rows]), RATE
+        tower,
+        [batches],
+        lambda rows: contrast(tower.vectors([texts[row] for row in rows]), targets[rows], weights[rows]),
+        RATE,
     )
 
 
@@ -96,9 +99,10 @@ def batches_of(labels: NDArray[np.int64], rng: np.random.Generator) -> list[list
     return [flat[start : start + BATCH] for start in range(0, len(flat), BATCH)]
 
 
-def contrast(vectors: Any, labels: Any) -> Any:
+def contrast(vectors: Any, labels: Any, weights: Any) -> Any:
     """The supervised contrastive loss of (b, d) unit vectors with (b,) labels: the mean negative log share, among all
-    others of the batch, of those of its own class. Items without one of their class in the batch count nothing."""
+    others of the batch, of those of its own class, each item by its weight, (b,). Items without one of their class in
+    the batch count nothing."""
     import torch
 
     alone = torch.eye(len(labels), dtype=torch.bool)
@@ -106,8 +110,9 @@ def contrast(vectors: Any, labels: Any) -> Any:
     log_share = (similar - similar.logsumexp(1, keepdim=True)).masked_fill(alone, 0)
     same = (labels[:, None] == labels) & ~alone
     counts = same.sum(1)
-    losses = -(log_share * same).sum(1)[counts > 0] / counts[counts > 0]
-    return losses.sum() / max(len(losses), 1) + 0 * vectors.sum()
+    there = counts > 0
+    losses = -(log_share * same).sum(1)[there] / counts[there]
+    return (weights[there] * losses).sum() / weights[there].sum().clamp(min=1) + 0 * vectors.sum()
 
 
 load = tuned.load

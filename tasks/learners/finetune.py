@@ -13,6 +13,7 @@ from tasks.settings import Settings
 NAME = "finetune"
 RATE = 1e-4
 BATCH = 16
+WINDOW = 8  # batches whose texts are sorted by length together
 EPOCHS = 10
 PATIENCE = 2  # epochs without a better loss on the held-out labels before it ends
 PASSES = 8000  # texts that go through the encoder, at most, but for the last epoch
@@ -28,20 +29,21 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
     examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())
-    fold = calibration.folds(examples.labels, settings.seed, HELD_OUT)
+    fold = calibration.held_out(examples, settings.seed, HELD_OUT)
     seen, unseen = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
     if len(np.unique(examples.labels[seen])) < 2:
         tower.settle()
         return tuned.Tuned(NAME, tower, frozen.head(examples, tuned.encoded(tower, texts), 10.0), draft)
     classes, targets = np.unique(examples.labels, return_inverse=True)
     layer = torch.nn.Parameter(SCALE * _means(tuned.encoded(tower, texts), targets, len(classes)))
+    weights = torch.from_numpy(examples.counting)
+    lengths = np.array([len(text.ids) for text in texts])
     rng = np.random.default_rng(settings.seed)
     best: dict[str, Any] = {}
     losses: list[float] = []
 
     def head() -> frozen.Head:
-        weights = layer.detach().numpy().copy()
-        return frozen.Head(examples.classes, classes, weights, np.zeros(len(classes), np.float32))
+        return frozen.Head(examples.classes, classes, layer.detach().numpy().copy(), np.zeros(len(classes), np.float32))
 
     def judged() -> bool:
         logits = head().logits(tuned.encoded(tower, [texts[row] for row in unseen]))
@@ -52,10 +54,13 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
 
     tuned.train(
         tower,
-        [_batches(rng.permutation(seen)) for _ in range(min(EPOCHS, 1 + PASSES // len(seen)))],
-        lambda rows: torch.nn.functional.cross_entropy(
-            tower.vectors([texts[row] for row in rows]) @ layer.T, torch.from_numpy(targets[rows])
-        ),
+        [bucketed(seen, lengths, rng) for _ in range(min(EPOCHS, 1 + PASSES // len(seen)))],
+        lambda rows: (
+            weights[rows]
+            * torch.nn.functional.cross_entropy(
+                tower.vectors([texts[row] for row in rows]) @ layer.T, torch.from_numpy(targets[rows]), reduction="none"
+            )
+        ).mean(),
         RATE,
         extra=[layer],
         stop=judged,
@@ -65,8 +70,16 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
     return tuned.Tuned(NAME, tower, best["head"].at(temperature), draft)
 
 
-def _batches(rows: NDArray[np.int64]) -> list[list[int]]:
-    return [rows[start : start + BATCH].tolist() for start in range(0, len(rows), BATCH)]
+def bucketed(rows: NDArray[np.int64], lengths: NDArray[np.int64], rng: np.random.Generator) -> list[list[int]]:
+    """Every row once, in batches of like length and of no order: windows of a shuffle are sorted by length before they
+    are cut, so that little is padded."""
+    order = rng.permutation(rows)
+    batches = []
+    for start in range(0, len(order), WINDOW * BATCH):
+        window = order[start : start + WINDOW * BATCH]
+        window = window[np.argsort(lengths[window], kind="stable")]
+        batches += [window[at : at + BATCH].tolist() for at in range(0, len(window), BATCH)]
+    return [batches[at] for at in rng.permutation(len(batches))]
 
 
 def _means(vectors: NDArray[np.float32], targets: NDArray[np.int64], c: int) -> Any:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Indices = NDArray[np.integer]
 BLOCK = 16_384  # vectors held at once when a strategy goes through the pool: 25 MB at 384 dimensions
+SIMILARITIES = 2**24  # of a block to what it is compared with, held at once: 64 MB
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class Candidates:
         """These candidates alone, renumbered from 0."""
         return Candidates(self.probabilities[indices], lambda rows: self.gather(indices[rows]), self.labelled)
 
-    def blocks(self, size: int = BLOCK) -> Iterator[tuple[slice, Floats]]:
-        """All vectors in order, with the candidates they belong to, at most `size` at a time."""
+    def blocks(self, size: int = BLOCK, beside: int = 1) -> Iterator[tuple[slice, Floats]]:
+        """All vectors in order, with the candidates they belong to, at most `size` at a time; fewer where each is
+        compared with many others, `beside`, so that memory does not grow with these."""
+        size = max(1, min(size, SIMILARITIES // max(beside, 1)))
         for start in range(0, len(self), size):
             part = slice(start, min(start + size, len(self)))
             yield part, self.gather(np.arange(part.start, part.stop))

@@ -121,7 +121,7 @@ def _made_up(
 def _shut_out(free: NDArray[np.bool_], candidates: Candidates, accepted: Floats, threshold: float) -> None:
     """Candidates that are too near to one of the accepted (j, d) vectors are free no longer."""
     if len(accepted):
-        for part, vectors in candidates.blocks():
+        for part, vectors in candidates.blocks(beside=len(accepted)):
             free[part] &= (vectors @ accepted.T).max(axis=1) < threshold
 
 

@@ -132,11 +132,14 @@ def batch_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
     weight: Floats = np.ones(1)
     picks: list[int] = []
     scores: list[float] = []
+    known = 0.0  # entropy of the batch so far
     for _ in range(k):
-        gains = joint_entropy(joint, weight, p) - conditional
+        together = joint_entropy(joint, weight, p)
+        gains = together - known - conditional
         gains[picks] = -np.inf
         picks.append(int(gains.argmax()))
         scores.append(float(gains[picks[-1]]))
+        known = float(together[picks[-1]])
         joint, weight = followed(joint, weight, p[:, picks[-1]], rng)
     return chosen(rows[picks], np.array(scores))
 

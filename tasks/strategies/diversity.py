@@ -11,7 +11,8 @@ from sklearn.metrics import pairwise_distances_argmin
 from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
 
 MOST_CLUSTERED = 50_000  # more candidates than this are sampled: the shape of the pool shows in fewer
-MOST_COVERED = 5_000  # prob_cover compares each of its sample with each other: 25 MB
+MOST_COVERED = 5_000  # prob_cover compares each of its sample with each other: 230 MB
+MOST_CLUSTERS = 500  # typiclust
 FRONT = 512  # k_centre settles its picks among this many of the farthest before it looks at all candidates again
 NEIGHBOURS = 20  # typiclust: how many tell whether an item is typical
 PURITY = 0.95  # prob_cover: share of the balls that must hold one cluster only
@@ -44,7 +45,7 @@ def k_centre(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice
 
 def _draw_near(nearest: Floats, candidates: Candidates, centres: Floats) -> None:
     """Update the highest cosine that each candidate has with any centre."""
-    for part, vectors in candidates.blocks():
+    for part, vectors in candidates.blocks(beside=len(centres)):
         np.maximum(nearest[part], (vectors @ centres.T).max(axis=1), out=nearest[part])
 
 
@@ -88,7 +89,9 @@ def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choic
     """The most typical item of the clusters that hold fewest labels, large clusters first (Hacohen et al. 2022, arXiv
     2202.02794). Typical: near to its 20 nearest neighbours in the cluster.
 
-    Clusters as many as items labelled and asked. O(nkd) time; memory is that of at most 50,000 vectors.
+    Clusters as many as items labelled and asked, 500 at most (k when that is more), as in their code; unlike there,
+    small clusters stay, for what is rare is wanted too. O(n(m + k)d) time while m + k is below 500; the memory of at
+    most 50,000 vectors.
     """
     sample, labelled = _sample(len(candidates), MOST_CLUSTERED, rng), candidates.labelled.vectors
     vectors = candidates.gather(sample)
@@ -96,7 +99,7 @@ def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choic
     if k >= len(sample) or _fewer_than(m + k, vectors):
         return _fill(sample if k >= len(sample) else sample[:0], len(candidates), k, rng)
     everything = np.vstack([vectors, labelled]) if m else vectors
-    c = min(m + k, len(sample))
+    c = min(m + k, len(sample), max(MOST_CLUSTERS, k))
     clusters = MiniBatchKMeans(c, random_state=int(rng.integers(2**31)), n_init=1).fit(everything).labels_
     labels = np.bincount(clusters[len(sample) :], minlength=c)
     members = {int(own): np.flatnonzero(clusters[: len(sample)] == own) for own in np.unique(clusters[: len(sample)])}
@@ -131,7 +134,7 @@ def prob_cover(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
     2022, arXiv 2205.11320). The radius is the largest at which 95 % of the balls hold items of one k-means cluster
     only.
 
-    On a sample of 5,000 candidates; O(5000² d) time, 25 MB.
+    On a sample of 5,000 candidates; O(5000² d) time, 230 MB.
     """
     sample = _sample(len(candidates), MOST_COVERED, rng)
     vectors = candidates.gather(sample)

@@ -8,6 +8,8 @@ Nothing is kept between rounds. What an arm was worth is found by replaying the 
 (see `advantages`).
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
@@ -65,7 +67,9 @@ def advantages(candidates: Candidates, arms: tuple[str, ...]) -> Floats:
     deterministic arm takes weighs about 1, so that with many candidates the random ones alone count. An arm that is not
     in a round earns nothing in it. Rounds without a random item, or with none in a later round, tell nothing.
     """
+    # The loop's control arm is a plain sample too.
     labelled = candidates.labelled
+    labelled = replace(labelled, why=np.where(labelled.why == "control", "random", labelled.why))
     by_chance = labelled.why == "random"
     last = labelled.rounds[by_chance].max(initial=-1)
     telling = [number for number in np.unique(labelled.rounds[by_chance]) if number < last][-REPLAYED:]

@@ -79,6 +79,8 @@ def _drawn(
 def _distance(at: int, picks: list[int], candidates: Candidates, errors: Floats, norms: Floats, known: float) -> float:
     if not picks:
         return known
+    if at in picks:
+        return 0.0  # what rounding leaves of a vector's distance to itself must not be drawn
     vectors = candidates.gather(np.array([at, *picks]))
     shared = (errors[picks] @ errors[at]) * (vectors[1:] @ vectors[0])
     return min(known, float(np.maximum(norms[picks] + norms[at] - 2 * shared, 0).min()))
@@ -102,11 +104,11 @@ def cluster_margin(candidates: Candidates, k: int, rng: np.random.Generator) -> 
 def contrastive(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Items that the model judges otherwise than their labelled neighbours (CAL: Margatina et al. 2021, arXiv
     2109.03764): the mean divergence KL(neighbour, item) over the ten nearest. O(nmd) time, O(n) memory beside a block
-    of n x m."""
+    of similarities."""
     near = min(NEIGHBOURS, len(candidates.labelled))
     own = np.maximum(candidates.labelled.probabilities, FLOOR)
     scores = np.empty(len(candidates))
-    for part, vectors in candidates.blocks(4096):
+    for part, vectors in candidates.blocks(beside=len(candidates.labelled)):
         rows = np.argpartition(-(vectors @ candidates.labelled.vectors.T), near - 1, axis=1)[:, :near]
         p = np.maximum(candidates.probabilities[part], FLOOR)
         scores[part] = sum(rel_entr(own[rows[:, at]], p).sum(axis=1) for at in range(near)) / near
@@ -143,16 +145,19 @@ def discriminative(candidates: Candidates, k: int, rng: np.random.Generator) -> 
 
 def bait(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The batch whose Fisher information best covers that of the pool, picked forward twice too large and then thinned
-    out (BAIT: Ash et al. 2021, arXiv 2106.09675): it makes tr(M⁻¹ I) small, M of the labelled and the batch, I of the
+    out (BAIT: Ash et al. 2021, arXiv 2106.09675): it makes tr(M⁻¹ I) small, M of the labelled and the batch, I of all
     candidates.
 
     Simplified: of an item's information, the block of each class is taken as the same, Σ p(1 - p) · h hᵀ, so that
-    matrices are d x d. Among the 5,000 candidates with most information. O(n'dk + d³) time.
+    matrices are d x d. Picked among the 5,000 candidates with most information, n'. O(nd² + n'dk + d³) time, O(n + d²)
+    memory.
     """
     weight = (candidates.probabilities * (1 - candidates.probabilities)).sum(axis=1)
     rows = top(weight, min(len(candidates), max(MOST_WEIGHED, k)), rng).indices
     vectors = candidates.gather(rows).astype(np.float64) * np.sqrt(weight[rows])[:, None]
-    pool = vectors.T @ vectors / len(rows)
+    pool = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for part, block in candidates.blocks():
+        pool += (block * weight[part, None]).T.astype(np.float64) @ block / len(candidates)
     known = candidates.labelled
     own = known.vectors * np.sqrt((known.probabilities * (1 - known.probabilities)).sum(axis=1))[:, None]
     start = RIDGE * np.eye(vectors.shape[1]) + own.T.astype(np.float64) @ own

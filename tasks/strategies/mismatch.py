@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from tasks.strategies.base import BLOCK, Candidates, Choice, Floats, Indices, chosen
+from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
 
 MOST_TRAVERSED = 20_000  # more candidates than this are sampled: each pick goes through all of them
-SIMILARITIES = 2**24  # held at once: 64 MB
 
 
 def mismatch_first(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -33,7 +32,7 @@ def nearest_labelled(candidates: Candidates) -> tuple[Floats, Indices]:
     labelled = candidates.labelled.vectors.T
     similarity = np.empty(len(candidates), dtype=np.float32)
     neighbours = np.empty(len(candidates), dtype=np.int64)
-    for part, vectors in candidates.blocks(max(1, min(BLOCK, SIMILARITIES // labelled.shape[1]))):
+    for part, vectors in candidates.blocks(beside=labelled.shape[1]):
         similarities = vectors @ labelled
         neighbours[part] = similarities.argmax(axis=1)
         similarity[part] = similarities.max(axis=1)

@@ -248,3 +248,22 @@ def test_a_run_that_never_gets_there_is_not_dropped() -> None:
 def test_one_seed_is_no_comparison() -> None:
     entries = summary([run_of([0.5, 0.6, 0.99], "random"), run_of([0.5, 0.99, 0.99])], {"frozen": 1.0})
     assert verdict(entries).startswith("one seed is no comparison")
+
+
+def test_a_rehearsal_that_shows_nothing_says_so() -> None:
+    def run(strategy: str, seed: int, level: float) -> Run:
+        return Run(strategy, "frozen", seed, [10, 20], [level, level + 0.05], [1.0, 1.0], [[], []], [[], []])
+
+    runs = [run(name, seed, level) for seed in (0, 1) for name, level in (("random", 0.3), ("auto", 0.4))]
+    entries = summary(runs, {"frozen": 0.9})
+    assert verdict(entries).startswith("cannot tell: no run came to 90%")
+    assert "cannot tell" in rehearsal.table(entries).to_string()
+
+
+def test_without_gold_a_class_with_one_row_can_be_learned(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"text": [f"text {n}" for n in range(31)], "label": ["a", "b"] * 15 + ["rare"]})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    plan = Plan(str(tmp_path / "rows.csv"), None, ["random"], ["frozen"], 2, 1, 1, 0.0)
+    pool, gold = flow.gathered(plan, lambda _line: None)
+    assert "rare" in set(pool.label)
+    assert len(gold) == 10

@@ -15,6 +15,7 @@ from tasks.learners import (
     auto,
     calibration,
     contrastive,
+    finetune,
     frozen,
     propagate,
     self_training,
@@ -176,7 +177,7 @@ def test_the_contrastive_loss_is_as_defined() -> None:
     vectors = np.random.default_rng(0).normal(size=(9, 5))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = np.array([0, 0, 1, 1, 1, 2, 2, 0, 3])
-    found = contrastive.contrast(torch.from_numpy(vectors), torch.from_numpy(labels))
+    found = contrastive.contrast(torch.from_numpy(vectors), torch.from_numpy(labels), torch.ones(len(labels)))
     assert float(found) == pytest.approx(literal_contrast(vectors, labels))
 
 
@@ -204,7 +205,7 @@ def test_tuning_changes_the_upper_part_alone() -> None:
     tuned.train(
         tower,
         [[[0, 1, 8, 9]]] * 2,
-        lambda rows: contrastive.contrast(tower.vectors([texts[r] for r in rows]), labels[rows]),
+        lambda rows: contrastive.contrast(tower.vectors([texts[r] for r in rows]), labels[rows], torch.ones(len(rows))),
         1e-3,
     )
     moved = {name for name, tensor in tower.model.state_dict().items() if not torch.equal(tensor, before[name])}
@@ -238,3 +239,19 @@ def test_auto_takes_the_learner_that_labels_held_out_speak_for(pool: Items, monk
     assert min(losses, key=lambda name: float(losses[name])) == chosen.chosen
     monkeypatch.setattr(auto, "MOST_TUNED", 31)
     assert auto.fit(examples_of(pool, rows), pool, settings_of()).chosen == "ensemble"
+
+
+def test_what_no_person_labelled_is_never_held_out() -> None:
+    items = Items.of(np.eye(12, 4, dtype=np.float32))
+    weights = np.float32([1, 0.5] * 6)
+    fold = calibration.held_out(Examples(items, np.arange(12) % 2, ["a", "b"], weights), 0)
+    assert (fold == 0).any()
+    assert (weights[fold == 0] == 1).all()
+
+
+def test_batches_of_like_length() -> None:
+    lengths = np.random.default_rng(0).integers(3, 100, 200)
+    batches = finetune.bucketed(np.arange(200), lengths, np.random.default_rng(1))
+    assert sorted(row for batch in batches for row in batch) == list(range(200))
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert padded < 1.3 * lengths.sum()

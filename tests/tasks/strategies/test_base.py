@@ -63,6 +63,11 @@ def test_what_cannot_be_told_apart_still_gives_a_batch(name: str) -> None:
         "constant vectors": Candidates(
             usual.probabilities, lambda rows: constant[rows], replace(answered, vectors=constant[:8])
         ),
+        "few different vectors, rounded": Candidates(
+            usual.probabilities[np.arange(30) % 5],
+            lambda rows: usual.gather(np.arange(5)).astype(np.float16).astype(np.float32)[rows % 5],
+            answered,
+        ),
         "equal probabilities": replace(usual, probabilities=np.full((30, 3), 1 / 3, np.float32)),
         "one class labelled": replace(
             usual,
