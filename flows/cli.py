@@ -195,6 +195,25 @@ def report(workspace: Folder = HERE) -> None:
 
 
 @app.command()
+def stop(workspace: Folder = HERE) -> None:
+    """Answer the question whether to stop: the loop ends, now and when it is started again, till the advice changes."""
+    _answer(workspace, "stop")
+
+
+@app.command()
+def go_on(workspace: Folder = HERE) -> None:
+    """Answer the question whether to stop: the loop goes on, and does not ask again till the advice changes."""
+    _answer(workspace, "go on")
+
+
+def _answer(workspace: Path, said: str) -> None:
+    from tasks import stop as stage
+    from tasks.workspace import Workspace
+
+    print(stage.run(Workspace.open(workspace), said))
+
+
+@app.command()
 def rollback(workspace: Folder = HERE) -> None:
     """Make the champion before the present one champion again."""
     from tasks import promote
