@@ -14,6 +14,8 @@ from tasks import report
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
 from tasks.promote import gold_metrics
+from tasks.proof import money
+from tasks.proof.savings import Interval
 from tasks.proof.stopping import Advice
 from tasks.push import read_texts
 from tasks.services.dvc import Versions
@@ -98,8 +100,8 @@ def _answer(workspace: Workspace, found: dict[str, Any]) -> list[Card]:
         known = measured["projected"]["high"] < 1 or measured["projected"]["low"] > 1
         endless = f"over {saved['high']:,.0f}" if measured["projected"]["low"] < NEVER else f"{saved['high']:+,.0f}"
         ends = f"90 % interval {saved['low']:+,.0f} to {endless}, from {measured['control']} control labels on"
-        price = report.spending(workspace).label
-        worth = f"; {saved['middle'] * price:+,.2f} in money" if known and price is not None else ""
+        net = money.net(Interval(**saved), report.spending(workspace))
+        worth = f"; less computing {net:+,.2f} in money" if known and net else ""
         figure = f"{saved['middle']:+,.0f}" if known else "cannot tell yet"
         cards.append(Card("labels saved so far, projected", figure, ends + worth, "" if known else "open"))
     else:

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 from tasks.labels import ledger
 from tasks.promote import gold_metrics
 from tasks.proof import money, stopping
+from tasks.proof.savings import Interval
 from tasks.settings import one_of
 from tasks.workspace import Workspace, atomic, table_of_text, write_csv
 
@@ -22,7 +24,8 @@ MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
 SETTLED = ["uncertainty", "kappa", "changed"]  # what the rules of tasks/proof/stopping.py look at
 CURVE = ["round", "labels", *MEASURED, "asks", *SETTLED]
 SAVINGS = ["round", "labels", "control", "verdict"]
-SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end in ("", "_low", "_high")]
+ENDS = {"": "middle", "_low": "low", "_high": "high"}
+SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved", "money") for end in ENDS]
 
 
 def curve(workspace: Workspace) -> pd.DataFrame:
@@ -122,10 +125,12 @@ def run(workspace: Workspace, before: Path | None = None) -> str:
     write_csv(workspace.metrics / "curve.csv", rounds)
     measured = proof(workspace).get("savings")
     if measured:
+        worth = money.net(Interval(**measured["saved"]), spending(workspace))
+        measured |= {"money": asdict(worth) if worth else dict.fromkeys(ENDS.values(), float("nan"))}
         figures = {
             f"{name}{end}": round(measured[name][key], 4)
-            for name in ("ratio", "projected", "saved")
-            for end, key in (("", "middle"), ("_low", "low"), ("_high", "high"))
+            for name in ("ratio", "projected", "saved", "money")
+            for end, key in ENDS.items()
         }
         own = {"round": number, **{key: measured[key] for key in ("labels", "control", "verdict")}, **figures}
         write_csv(workspace.metrics / "savings.csv", with_round(kept(workspace, "savings.csv", SAVINGS), own))
