@@ -63,18 +63,14 @@ def world(data: Path, name: str) -> World:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "rows.parquet").exists():
         cleaned(data, name, folder)
-        parts = [
-            rehearse.rows_of(str(folder / f"{part}.parquet"), rehearse.COLUMNS, print) for part in ("pool", "gold")
-        ]
+        parts = [rehearse.rows_of(str(folder / f"{part}.parquet"), rehearse.COLUMNS, print) for part in ("pool", "gold")]
         rows = pd.concat(parts).drop_duplicates("id")
         rows = rows.sample(min(MOST, len(rows)), random_state=0).sort_values("id", ignore_index=True)
         rows.to_parquet(folder / "rows.parquet")
     table = pd.read_parquet(folder / "rows.parquet")
     project = {"name": "proof", "id": "proof"}
     classes = sorted(set(table.label))
-    settings = parse(
-        {"project": project, "classes": classes, "pull": {"pool": "", "gold": ""}, "train": {"learner": "frozen"}}
-    )
+    settings = parse({"project": project, "classes": classes, "pull": {"pool": "", "gold": ""}, "train": {"learner": "frozen"}})
     return World(name, Rows(table, rehearse.encoded(table, settings, folder)), settings)
 
 
@@ -233,12 +229,7 @@ def main(data: Path, names: list[str]) -> None:
                     began = time.perf_counter()
                     for at in (10, 20):
                         found = metered(here, strategy, seed, at)
-                        print(
-                            at,
-                            found and {k: found[k] for k in ("verdict", "ratio", "projected")},
-                            round(time.perf_counter() - began, 1),
-                            flush=True,
-                        )
+                        print(at, found and {k: found[k] for k in ("verdict", "ratio", "projected")}, round(time.perf_counter() - began, 1), flush=True)
 
 
 if __name__ == "__main__":
