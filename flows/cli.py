@@ -184,14 +184,19 @@ def status(
 
 
 @app.command()
-def report(workspace: Folder = HERE) -> None:
+def report(
+    workspace: Folder = HERE,
+    reviewers: Annotated[
+        bool, typer.Option("--reviewers", help="The page for reviewers: what their labels did.")
+    ] = False,
+) -> None:
     """Write the report of the present round: one HTML file that needs no network. Prints where it is."""
-    from tasks import page
+    from tasks import page, thanks
     from tasks.services.dvc import Versions
     from tasks.workspace import Workspace
 
     here = Workspace.open(workspace)
-    print(page.write(here, Versions(here.root)))
+    print((thanks if reviewers else page).write(here, Versions(here.root)))
 
 
 @app.command()

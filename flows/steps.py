@@ -26,7 +26,24 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.question import Question
-from tasks import embed, evaluate, page, promote, prove, pull, push, report, score, select, snapshot, stop, train, wait
+from tasks import (
+    embed,
+    evaluate,
+    page,
+    pictures,
+    promote,
+    prove,
+    pull,
+    push,
+    report,
+    score,
+    select,
+    snapshot,
+    stop,
+    thanks,
+    train,
+    wait,
+)
 from tasks.errors import ServiceDown, ServiceError
 from tasks.items import stored
 from tasks.labels import ledger
@@ -132,14 +149,18 @@ class Steps:
         def do() -> str:
             before = self.versions.earlier("data/scores.parquet", snapshot.tag(self.round - 1))
             line = report.run(self.workspace, before)
-            written = page.write(self.workspace, self.versions)
-            self._artifact(create_link_artifact, "report", link=written.as_uri(), link_text="report of the round")
+            pages = {
+                "report": page.write(self.workspace, self.versions, self.run_id),
+                "reviewers": thanks.write(self.workspace, self.versions),
+            }
+            for name, written in pages.items():
+                self._artifact(create_link_artifact, name, link=written.as_uri(), link_text=f"{name} of the round")
             with TemporaryDirectory() as scratch:
-                drawn = report.pictures(self.workspace, Path(scratch))
+                drawn = pictures.pictures(self.workspace, Path(scratch))
                 if drawn:
                     tracking = Tracking(promote.experiment(self.workspace.settings))
-                    tracking.attach(self.run_id, [*drawn, written])
-                    picture = report.as_link(drawn[0])
+                    tracking.attach(self.run_id, [*drawn, *pages.values()])
+                    picture = pictures.as_link(drawn[0])
                     self._artifact(create_image_artifact, "learning-curve", image_url=picture)
             return line
 
