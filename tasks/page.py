@@ -171,4 +171,4 @@ def _calibration(metrics: dict[str, float]) -> str:
         return ""
     error, low, high = (metrics.get(f"calibration_error{end}", float("nan")) for end in ("", "_low", "_high"))
     ends = f" (95 % interval {low:.1%} to {high:.1%})" if low == low else ""
-    return f"On average it is {error:.1%} surer or less sure than it is right{ends}."
+    return f"Its confidence is off by {error:.1%} on average{ends}: the expected calibration error."

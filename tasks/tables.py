@@ -18,7 +18,8 @@ from tasks.workspace import Workspace, table_of_text
 
 EXAMPLES = 12  # items shown of the last batch
 SHOWN = 200  # characters of each
-NUMBER = re.compile(r"[-+]?[\d.,]*( ?%| ?\([^a-z]*\))?")
+NUMBER = re.compile(r"[-+]?[\d.,]*( ?%| ?\([^a-z]*\))?|all|no model yet")
+NARROW = 30  # characters that a column on a phone holds
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Table:
     def numeric(self) -> list[bool]:
         """Which columns hold numbers, which stand to the right."""
         return [all(NUMBER.fullmatch(cell) for cell in column) for column in zip(*self.rows, strict=True)]
+
+    @property
+    def stacks(self) -> bool:
+        """Whether a phone shows a row's cells one below the other."""
+        return any(len(cell) > NARROW for row in self.rows for cell in row)
 
 
 def rounds(workspace: Workspace) -> Table:
@@ -80,8 +86,8 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
         if paid.label is None
         else f"An answer takes {paid.seconds_a_label:.1f} s: {paid.label:.3f} at {prices.hourly_rate:,.2f} an hour."
     )
-    said = f"{each} Computing is {prices.compute_rate:,.2f} an hour; waiting costs nothing."
-    return Table("What it cost", ["round", "answers", "labels", "seconds", "computing", "together"], cells, said)
+    said = f"{each} Computing (s) is {prices.compute_rate:,.2f} an hour; waiting costs nothing."
+    return Table("What it cost", ["round", "answers", "labels", "s", "computing", "sum"], cells, said)
 
 
 def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: int) -> Table:
@@ -102,7 +108,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     cells = [
         [
             str(row["why"]) if pd.notna(row["why"]) else "",
-            texts.get(row["id"], "")[:SHOWN],
+            cut(texts.get(row["id"], "")),
             thought(row["id"]),
             row["label"] if pd.notna(row["label"]) else row["status"],
             row["id"],
@@ -136,7 +142,7 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
             row["predicted"],
             str(row["n"]),
             f"{row['n'] / of_class[row['actual']]:.0%}",
-            texts.get(row["item"], "")[:SHOWN],
+            cut(texts.get(row["item"], "")),
         ]
         for row in top
     ]
@@ -172,7 +178,7 @@ def turned(workspace: Workspace, versions: Versions, number: int, texts: dict[st
         return Table("", [], [])
     items: list[dict[Any, Any]] = found.sort_values("right", kind="stable").head(most).to_dict("records")
     cells = [
-        ["right" if row["right"] else "wrong", texts.get(row["id"], "")[:SHOWN], row["before"], row["now"]]
+        ["right" if row["right"] else "wrong", cut(texts.get(row["id"], "")), row["before"], row["now"]]
         for row in items
     ]
     return Table("Gold items that turned", ["now", "text", "taken before for", "taken now for"], cells)
@@ -238,6 +244,11 @@ def settings_changed(versions: Versions, number: int) -> str:
         return ""
     lines = versions.git("diff", "--unified=0", tag(number - 1), "--", "params.yaml").splitlines()
     return "\n".join(line for line in lines if re.match(r"[-+](?![-+])", line))
+
+
+def cut(text: str) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def gold_texts(workspace: Workspace) -> dict[str, str]:

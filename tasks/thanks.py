@@ -10,7 +10,7 @@ from tasks import report, tables
 from tasks.labels import ledger
 from tasks.page import Card, drawn, place, render
 from tasks.services.dvc import Versions
-from tasks.tables import SHOWN, Table
+from tasks.tables import Table
 from tasks.workspace import Workspace, atomic
 
 MOST = 5  # examples
@@ -54,7 +54,7 @@ def headline(known: pd.DataFrame) -> str:
     before = known.iloc[-2]
     gained = int(last.labels - before.labels)
     if last.accuracy > before.accuracy and gained:
-        return f"Your last {gained} labels took it from {before.accuracy:.1%} to {last.accuracy:.1%}."
+        return f"Your last {gained} labels took the model from {before.accuracy:.1%} to {last.accuracy:.1%}."
     return f"With your {int(last.labels)} labels {right}."
 
 
@@ -62,7 +62,12 @@ def _given(rows: pd.DataFrame) -> Card:
     answers = rows[rows.annotation_id.notna() & (rows.status == "labelled")]
     last = int((answers["round"] == answers["round"].max()).sum()) if len(answers) else 0
     people = answers.annotator.nunique()
-    return Card("answers", f"{len(answers):,}", f"{last} of them in the last batch; by {people} reviewers", "good")
+    return Card(
+        "answers",
+        f"{len(answers):,}",
+        f"{last} of them in the last batch; {people} {'people have' if people > 1 else 'person has'} answered",
+        "good",
+    )
 
 
 def _learned(known: pd.DataFrame, found: pd.DataFrame | None) -> list[Card]:
@@ -93,6 +98,6 @@ def _examples(found: pd.DataFrame | None, texts: dict[str, str]) -> Table:
     if found is None:
         return Table("", [], [])
     items: list[dict[Any, Any]] = found[found.right].head(MOST).to_dict("records")
-    cells = [[texts.get(row["id"], "")[:SHOWN], row["before"], row["now"]] for row in items]
+    cells = [[tables.cut(texts.get(row["id"], "")), row["before"], row["now"]] for row in items]
     head = ["text", "it thought", "now it says, rightly"]
     return Table("What it learned from the last batch", head, cells, "Cases that nobody was asked about.")
