@@ -193,11 +193,7 @@ class Steps:
 
     def push(self) -> None:
         """The batch, to the reviewers."""
-        line = self._step(
-            "push",
-            lambda: push.run(self.workspace, self.project, report.news(report.curve(self.workspace))),
-            outside=True,
-        )
+        line = self._step("push", lambda: push.run(self.workspace, self.project, self._news()), outside=True)
         self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], link_text="the open batch")
 
     def wait(self, max_wait: float | None) -> wait.Answers:
@@ -258,6 +254,15 @@ class Steps:
             return True
         self.pull()
         return stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
+
+    def _news(self) -> str:
+        """What the reviewers are told, with the address of their page where MLflow has one."""
+        said = report.news(report.curve(self.workspace))
+        run_id = self.versions.message(snapshot.tag(self.round)).partition(f"{snapshot.RUN}: ")[2].strip()
+        if not run_id:
+            return said
+        tracking = Tracking(promote.experiment(self.workspace.settings))
+        return f"{said} More: {tracking.artifact_url(run_id, thanks.place(self.workspace).name)}"
 
     def _save_labels(self) -> str:
         return snapshot.run_labels(self.workspace, self.versions, self.project)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from tasks import page as pages
 from tasks import report, tables
 from tasks.labels import ledger
-from tasks.page import Card, drawn, place, render
+from tasks.page import Card, drawn, render
 from tasks.services.dvc import Versions
 from tasks.tables import Table
 from tasks.workspace import Workspace, atomic
@@ -18,10 +19,15 @@ MOST = 5  # examples
 
 def write(workspace: Workspace, versions: Versions) -> Path:
     """Write the page of the present round beside its report; the file. WorkspaceError before the first round."""
-    path = place(workspace, "-reviewers")
+    path = place(workspace)
     with atomic(path) as scratch:
         scratch.write_text(page(workspace, versions), encoding="utf-8")
     return path
+
+
+def place(workspace: Workspace) -> Path:
+    """The file of the present round's page. WorkspaceError before the first round."""
+    return pages.place(workspace, "-reviewers")
 
 
 def page(workspace: Workspace, versions: Versions) -> str:
