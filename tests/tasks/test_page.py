@@ -1,5 +1,5 @@
-"""The report and the reviewers' page: the answer first, hostile text harmless, readable wide and narrow, light and dark,
-in a real browser."""
+"""The report and the reviewers' page: the answer first, hostile text harmless, readable wide and narrow, light and
+dark, in a real browser."""
 
 import os
 import re
@@ -132,9 +132,8 @@ def test_confusions_come_with_the_error_it_was_surest_of(workspace: Workspace) -
 def test_agreement_is_of_items_that_two_answered() -> None:
     given = [("a", "x", "1"), ("a", "x", "2"), ("b", "x", "1"), ("b", "y", "2"), ("c", "x", "3")]
     rows = pd.DataFrame(given, columns=["id", "label", "annotator"]).assign(status="labelled", origin="asked")
-    rows = LABELS.conform(
-        rows.assign(lead_time_s=[60.0, 30, 60, 30, 1e6]).reindex(columns=list(LABELS.columns)).assign(round=1)
-    )
+    rows = rows.assign(round=1, lead_time_s=[60.0, 30, 60, 30, 1e6])
+    rows = LABELS.conform(rows.reindex(columns=list(LABELS.columns)))
     found = tables.reviewers(rows)
     assert "agreement 50% on 2 items" in found.said
     assert [row[:4] for row in found.rows] == [
@@ -150,7 +149,8 @@ def test_the_reviewers_page_holds_no_money_and_no_reviewer(workspace: Workspace)
     html = thanks.write(workspace, Versions(workspace.root)).read_text(encoding="utf-8")
     assert "With your first 6 labels the model is right in 80.0%" in html
     assert "3 answers" in html  # to the next step
-    assert not re.search(r"money|cost|worth|hour|reviewer <|>7<|>8<", html)
+    words = re.sub(r"data:image[^\"]*|<style>.*</style>", "", html, flags=re.DOTALL)
+    assert not re.search(r"\b(money|costs?|worth|hour|reviewer)\b|>7<|>8<", words)
 
 
 def test_the_reviewers_headline_claims_no_gain_that_is_none() -> None:
@@ -164,9 +164,10 @@ def test_the_reviewers_headline_claims_no_gain_that_is_none() -> None:
 CONTRAST = """() => {
   const parts = (color) => color.match(/[\\d.]+/g).map(Number);
   const light = (color) => { const [r, g, b] = parts(color).slice(0, 3).map((v) => v / 255)
-    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = (node) => { for (; node; node = node.parentElement) { const color = getComputedStyle(node).backgroundColor;
-    if (parts(color)[3] !== 0) return color; } return "rgb(255, 255, 255)"; };
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const ground = (node) => getComputedStyle(node).backgroundColor;
+  const behind = (node) => parts(ground(node))[3] !== 0 ? ground(node) : behind(node.parentElement);
   const texts = [...document.body.querySelectorAll("*")].filter((node) => [...node.childNodes].some(
     (child) => child.nodeType === 3 && child.textContent.trim()));
   return Math.min(...texts.map((node) => { const [a, b] = [light(getComputedStyle(node).color), light(behind(node))];
@@ -183,7 +184,7 @@ def test_in_a_browser_hostile_text_does_nothing_and_the_pages_fit_any_screen(wor
     measured(workspace, 3.0)
     assert EVIL not in written(workspace)
     versions = Versions(workspace.root)
-    pages = {page.write(workspace, versions): 8, thanks.write(workspace, versions): 0}  # how often EVIL stands there
+    pages = {page.write(workspace, versions): 7, thanks.write(workspace, versions): 0}  # how often EVIL stands there
     screens = [(width, scheme) for width in (1280, 375) for scheme in ("light", "dark")]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
