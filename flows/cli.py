@@ -200,14 +200,38 @@ def status(
 
 
 @app.command()
-def report(workspace: Folder = HERE) -> None:
+def report(
+    workspace: Folder = HERE,
+    reviewers: Annotated[
+        bool, typer.Option("--reviewers", help="The page for reviewers: what their labels did.")
+    ] = False,
+) -> None:
     """Write the report of the present round: one HTML file that needs no network. Prints where it is."""
-    from tasks import page
+    from tasks import page, thanks
     from tasks.services.dvc import Versions
     from tasks.workspace import Workspace
 
     here = Workspace.open(workspace)
-    print(page.write(here, Versions(here.root)))
+    print((thanks if reviewers else page).write(here, Versions(here.root)))
+
+
+@app.command()
+def stop(workspace: Folder = HERE) -> None:
+    """Answer the question whether to stop: the loop ends, now and when it is started again, till the advice changes."""
+    _answer(workspace, "stop")
+
+
+@app.command()
+def go_on(workspace: Folder = HERE) -> None:
+    """Answer the question whether to stop: the loop goes on, and does not ask again till the advice changes."""
+    _answer(workspace, "go on")
+
+
+def _answer(workspace: Path, said: str) -> None:
+    from tasks import stop as stage
+    from tasks.workspace import Workspace
+
+    print(stage.run(Workspace.open(workspace), said))
 
 
 @app.command()

@@ -33,7 +33,7 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
                 steps.snapshot_labels()
                 continue
             if reason := steps.told_to_stop():
-                return f"stopped by the rule of params.yaml: {reason}"
+                return reason
             steps.push()
             if played == rounds:
                 return "the next batch is with the reviewers"

@@ -1,7 +1,8 @@
 """The stages as Prefect tasks: each bears its stage's name, is timed, and says in one line what it did."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +22,29 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tasks import embed, evaluate, page, promote, prove, pull, push, report, score, select, snapshot, train, wait
-from tasks.errors import ServiceDown
+from flows.question import Question
+from tasks import (
+    embed,
+    evaluate,
+    page,
+    pictures,
+    promote,
+    prove,
+    pull,
+    push,
+    report,
+    score,
+    select,
+    snapshot,
+    stop,
+    thanks,
+    train,
+    wait,
+)
+from tasks.errors import ServiceDown, ServiceError
 from tasks.items import stored
 from tasks.labels import ledger
 from tasks.services import label_studio
@@ -129,14 +149,18 @@ class Steps:
         def do() -> str:
             before = self.versions.earlier("data/scores.parquet", snapshot.tag(self.round - 1))
             line = report.run(self.workspace, before)
-            written = page.write(self.workspace, self.versions)
-            self._artifact(create_link_artifact, "report", link=written.as_uri(), link_text="report of the round")
+            pages = {
+                "report": page.write(self.workspace, self.versions, self.run_id),
+                "reviewers": thanks.write(self.workspace, self.versions),
+            }
+            for name, written in pages.items():
+                self._artifact(create_link_artifact, name, link=written.as_uri(), link_text=f"{name} of the round")
             with TemporaryDirectory() as scratch:
-                drawn = report.pictures(self.workspace, Path(scratch))
+                drawn = pictures.pictures(self.workspace, Path(scratch))
                 if drawn:
                     tracking = Tracking(promote.experiment(self.workspace.settings))
-                    tracking.attach(self.run_id, [*drawn, written])
-                    picture = report.as_link(drawn[0])
+                    tracking.attach(self.run_id, [*drawn, *pages.values()])
+                    picture = pictures.as_link(drawn[0])
                     self._artifact(create_image_artifact, "learning-curve", image_url=picture)
             return line
 
@@ -156,23 +180,20 @@ class Steps:
         self._artifact(create_markdown_artifact, "rounds", markdown=report.markdown(table))
 
     def told_to_stop(self) -> str:
-        """Why the loop ends here, '' when it goes on. Advice is said either way; only with `stop.act: stop` is it
-        followed."""
-        advice, limit = report.advice(self.workspace), report.limit(self.workspace)
-        if advice.stop or limit:
-            self.say("stop", f"[yellow]stopping is advised: {limit or advice.why}[/yellow]", markup=True)
+        """Why the loop ends here, '' when it goes on. The advice is said either way."""
+        advice, answers = stop.advised(self.workspace), stop.Answers(self.workspace)
+        answers.forget_others(advice)
+        answer = answers.to(advice)
+        if advice.cause:
+            said = f"you said {answer}" if answer else stop.HOW
+            self.say("stop", f"[yellow]stopping is advised: {escape(f'{advice.why}; {said}')}[/yellow]", markup=True)
         else:
-            self.say("stop", f"go on: {advice.why}")
-        obey = self.workspace.settings.stop.act == "stop"
-        return (limit or advice.why) if obey and (advice.stop or limit) else ""
+            self.say("stop", advice.words)
+        return advice.verdict(answer)
 
     def push(self) -> None:
         """The batch, to the reviewers."""
-        line = self._step(
-            "push",
-            lambda: push.run(self.workspace, self.project, report.news(report.curve(self.workspace))),
-            outside=True,
-        )
+        line = self._step("push", lambda: push.run(self.workspace, self.project, self._news()), outside=True)
         self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], link_text="the open batch")
 
     def wait(self, max_wait: float | None) -> wait.Answers:
@@ -186,16 +207,42 @@ class Steps:
             self.project.number  # noqa: B018  (says so when the project has been deleted)
             shown = self._progress_artifact()
             columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-            with Progress(*columns, console=console, transient=True) as progress:
+            bars = Progress(*columns, console=console, transient=True)
+            with bars as progress, self._asking(max_wait) as told_to_stop:
                 bar = progress.add_task(f"round {self.round + 1} · answers", total=None)
 
                 def tell(seen: label_studio.Progress) -> None:
                     progress.update(bar, completed=seen.answered, total=seen.total)
                     shown(100 * seen.answered / max(seen.total, 1))
 
-                return wait.wait(self.project, self.round + 1, size, settings.wait, asked_at, max_wait, tell)
+                batch = self.project, self.round + 1, size
+                return wait.wait(*batch, settings.wait, asked_at, max_wait, tell, told_to_stop)
 
         return self._step("wait", do, outside=True)
+
+    @contextmanager
+    def _asking(self, max_wait: float | None) -> Iterator[Callable[[], bool]]:
+        """Gives how to look whether a person wants the loop to end. While stopping is advised and nobody has answered,
+        Prefect's page asks; a run that does not wait asks nobody."""
+        if max_wait == 0:
+            yield lambda: False
+            return
+        advice, answers = stop.advised(self.workspace), stop.Answers(self.workspace)
+        asked = advice.cause and not answers.to(advice)
+        with Question(advice.why) if asked else nullcontext() as question:
+
+            def told_to_stop() -> bool:
+                try:
+                    if question and (said := question.look()):
+                        answers.keep(said, advice)
+                    answer = answers.to(advice)
+                except (ServiceDown, ServiceError):
+                    return False  # it is the reviewers that we wait for
+                if question and answer:
+                    question.close()
+                return answer == stop.STOP
+
+            yield told_to_stop
 
     def snapshot_labels(self) -> None:
         """The answers, into the ledger, before anything else is done with them."""
@@ -207,6 +254,15 @@ class Steps:
             return True
         self.pull()
         return stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
+
+    def _news(self) -> str:
+        """What the reviewers are told, with the address of their page where MLflow has one."""
+        said = report.news(report.curve(self.workspace))
+        run_id = self.versions.message(snapshot.tag(self.round)).partition(f"{snapshot.RUN}: ")[2].strip()
+        if not run_id:
+            return said
+        tracking = Tracking(promote.experiment(self.workspace.settings))
+        return f"{said} More: {tracking.artifact_url(run_id, thanks.place(self.workspace).name)}"
 
     def _save_labels(self) -> str:
         return snapshot.run_labels(self.workspace, self.versions, self.project)

@@ -6,22 +6,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pandas as pd
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import infra
-from tasks import report
+from tasks import report, tables
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
+from tasks.pictures import DARK, LIGHT, MANY, as_link, pictures
 from tasks.promote import gold_metrics
+from tasks.proof import money
+from tasks.proof.savings import Interval
 from tasks.proof.stopping import Advice
-from tasks.push import read_texts
 from tasks.services.dvc import Versions
 from tasks.snapshot import tag
-from tasks.workspace import Workspace, atomic, table_of_text
+from tasks.workspace import Workspace, atomic
 
-EXAMPLES = 12  # items shown of the last batch
-SHOWN = 200  # characters of each
 NEVER = 0.06  # a projected ratio as low as this: random labelling may never come to that accuracy
 TONES = {"saves": "good", "costs": "bad", "unclear": "open"}
 
@@ -36,75 +35,117 @@ class Card:
     tone: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table with its heading; cells are text."""
+def write(workspace: Workspace, versions: Versions, run_id: str = "") -> Path:
+    """Write the page of the present round into .labelwise/reports/; the file. WorkspaceError before the first round.
 
-    title: str
-    head: list[str]
-    rows: list[list[str]]
-    said: str = ""
-
-
-def write(workspace: Workspace, versions: Versions) -> Path:
-    """Write the page of the present round into .labelwise/reports/; the file. WorkspaceError before the first round."""
-    number = ledger.current_round(workspace.labels)
-    if not workspace.batch.exists():
-        raise WorkspaceError(f"{workspace.root} has no round to report yet", fix="`labelwise run` plays the first one")
-    path = workspace.scraps / "reports" / f"{tag(number)}.html"
+    run_id: of the round's MLflow run, where it is known.
+    """
+    path = place(workspace)
     with atomic(path) as scratch:
-        scratch.write_text(page(workspace, versions), encoding="utf-8")
+        scratch.write_text(page(workspace, versions, run_id), encoding="utf-8")
     return path
 
 
-def page(workspace: Workspace, versions: Versions) -> str:
+def place(workspace: Workspace, what: str = "") -> Path:
+    """The file of the present round's page. WorkspaceError before the first round."""
+    if not workspace.batch.exists():
+        raise WorkspaceError(f"{workspace.root} has no round to report yet", fix="`labelwise run` plays the first one")
+    return workspace.scraps / "reports" / f"{tag(ledger.current_round(workspace.labels))}{what}.html"
+
+
+def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
     """The page of the present round."""
     number = ledger.current_round(workspace.labels)
     rows = ledger.read(workspace.labels)
-    with TemporaryDirectory() as scratch:
-        drawn = report.pictures(workspace, Path(scratch))
-        pictures = [report.as_link(path) for path in drawn]
-    found = report.proof(workspace)
-    next_model = found.get("successor")
-    tables = [_rounds(workspace), _asked(workspace, rows, number), _moved(workspace, versions, number)]
-    tables += [_money(workspace), _reviewers(rows)]
-    environment = Environment(loader=FileSystemLoader(Path(infra.__file__).parent), autoescape=True, trim_blocks=True)
-    return environment.get_template("report.html").render(
+    found, metrics = report.proof(workspace), gold_metrics(workspace)
+    advice, limit = report.advice(workspace), report.limit(workspace)
+    texts = tables.gold_texts(workspace)
+    checked = found.get("successor")
+    return render(
+        "report.html",
         name=workspace.settings.project.name,
         round=number,
-        cards=_answer(workspace, found),
-        warnings=[_worse(next_model)] if next_model and next_model["worse"] else [],
-        pictures=pictures,
-        names=[path.stem.replace("_", " ") for path in drawn],
-        tables=[table for table in tables if table.rows],
-        versions=[["commit before this round's", versions.head], *([n, d] for n, d in versions.hashes().items())],
+        verdict=verdict(metrics, found, len(ledger.effective(rows)), bool(advice.stop or limit)),
+        cards=[*_answer(workspace, metrics, found), _next(advice, limit)],
+        successor=_successor(checked) if checked else "",
+        warned=bool(checked and checked["worse"]),
+        pictures=drawn(workspace),
+        many=len(workspace.settings.classes) > MANY,
+        rounds=tables.rounds(workspace),
+        cost=tables.spent(workspace, rows),
+        asked=tables.asked(workspace, versions, rows, number),
+        confused=tables.confused(workspace, texts),
+        calibration=_calibration(metrics),
+        moved=tables.moved(workspace, versions, number),
+        turned=tables.turned(workspace, versions, number, texts),
+        changed=tables.settings_changed(versions, number),
+        reviewers=tables.reviewers(rows),
+        versions=tables.made_with(workspace, versions, number, run_id),
         tag=tag(number),
     )
 
 
-def _answer(workspace: Workspace, found: dict[str, Any]) -> list[Card]:
-    """Accuracy, savings, the worth of the next batch, and whether to stop."""
-    metrics, advice = gold_metrics(workspace), report.advice(workspace)
+def render(template: str, **content: Any) -> str:
+    """A template of infra/ with its content, escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(infra.__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template(template).render(**content)
+
+
+def drawn(workspace: Workspace) -> dict[str, tuple[str, str]]:
+    """The pictures by name, each as data addresses for a light and a dark page; empty before the first model."""
+    with TemporaryDirectory() as scratch:
+        links = []
+        for theme in (LIGHT, DARK):
+            links.append({path.stem: as_link(path) for path in pictures(workspace, Path(scratch), theme)})
+    light, dark = links
+    return {name: (light[name], dark[name]) for name in light}
+
+
+def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop: bool) -> str:
+    """The answer in one breath.
+
+    >>> verdict({"accuracy": 0.9}, {}, 50, False)
+    'Right in 90.0% of the gold set with 50 labels. Whether labels are saved: cannot tell yet. Go on.'
+    """
+    if "accuracy" not in metrics:
+        return "No model yet: the first answers make one."
+    measured = found.get("savings") or {"verdict": "unclear"}
+    saved = {
+        "saves": "The loop saves labels.",
+        "costs": "No gain: the loop needs more labels than chance.",
+        "unclear": "Whether labels are saved: cannot tell yet.",
+    }[measured["verdict"]]
+    right = f"Right in {metrics['accuracy']:.1%} of the gold set with {labels} labels."
+    return f"{right} {saved} {'Stopping is advised.' if stop else 'Go on.'}"
+
+
+def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
+    """Accuracy and savings."""
     cards = [Card("accuracy on gold", "no model yet", f"{metrics.get('items', 0):.0f} gold items")]
     if "accuracy" in metrics:
         ends = f"95 % interval {metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}"
         cards = [Card("accuracy on gold", f"{metrics['accuracy']:.3f}", f"{ends}, {metrics['items']:.0f} gold items")]
     measured = found.get("savings")
     said = found.get("said", "").removeprefix("savings: ")
-    if measured:
-        ratio, saved = measured["ratio"], measured["saved"]
-        shown = "cannot tell yet" if measured["verdict"] == "unclear" else f"{ratio['middle']:.2f} of random's labels"
-        cards.append(Card("labels, against labelling by chance", shown, said, TONES[measured["verdict"]]))
-        known = measured["projected"]["high"] < 1 or measured["projected"]["low"] > 1
-        endless = f"over {saved['high']:,.0f}" if measured["projected"]["low"] < NEVER else f"{saved['high']:+,.0f}"
-        ends = f"90 % interval {saved['low']:+,.0f} to {endless}, from {measured['control']} control labels on"
-        price = report.spending(workspace).label
-        worth = f"; {saved['middle'] * price:+,.2f} in money" if known and price is not None else ""
-        figure = f"{saved['middle']:+,.0f}" if known else "cannot tell yet"
-        cards.append(Card("labels saved so far, projected", figure, ends + worth, "" if known else "open"))
-    else:
-        cards.append(Card("labels, against labelling by chance", "cannot tell yet", said or "no model yet", "open"))
-    return [*cards, _next(advice, report.limit(workspace))]
+    if not measured:
+        return [*cards, Card("labels, against labelling by chance", "cannot tell yet", said or "no model yet", "open")]
+    ratio, saved = measured["ratio"], measured["saved"]
+    shown = "cannot tell yet" if measured["verdict"] == "unclear" else f"{ratio['middle']:.2f} of random's labels"
+    cards.append(Card("labels, against labelling by chance", shown, said, TONES[measured["verdict"]]))
+    known = measured["projected"]["high"] < 1 or measured["projected"]["low"] > 1
+    endless = f"over {saved['high']:,.0f}" if measured["projected"]["low"] < NEVER else f"{saved['high']:+,.0f}"
+    ends = f"90 % interval {saved['low']:+,.0f} to {endless}, from {measured['control']} control labels on"
+    net = money.net(Interval(**saved), report.spending(workspace))
+    worth = f"; less computing {net:+,.2f} in money" if known and net else ""
+    figure = f"{saved['middle']:+,.0f}" if known else "cannot tell yet"
+    tone = ("good" if saved["low"] > 0 else "bad") if known else "open"
+    return [*cards, Card("labels saved so far, projected", figure, ends + worth, tone)]
 
 
 def _next(advice: Advice, limit: str) -> Card:
@@ -114,82 +155,20 @@ def _next(advice: Advice, limit: str) -> Card:
     return Card("the next batch", figure, limit or advice.why, "open" if advice.stop or limit else "good")
 
 
-def _worse(check: dict[str, Any]) -> str:
+def _successor(check: dict[str, Any]) -> str:
+    learns = "Warning: a model of another kind learns less from" if check["worse"] else "Another kind of model takes"
+    than = (
+        "the chosen labels than from random ones" if check["worse"] else "the chosen labels no worse than random ones"
+    )
     return (
-        f"Warning: a model of another kind learns less from the chosen labels than from random ones: "
-        f"{check['chosen']:.3f} against {check['random']:.3f} with {check['labels']} labels of each "
+        f"{learns} {than}: {check['chosen']:.3f} against {check['random']:.3f} with {check['labels']} labels of each "
         f"(difference {check['low']:+.3f} to {check['high']:+.3f})."
     )
 
 
-def _rounds(workspace: Workspace) -> Table:
-    rounds = report.curve(workspace)
-    savings = report.kept(workspace, "savings.csv", report.SAVINGS)
-    cells = report.table(rounds, pd.DataFrame({"round": pd.Series(dtype="int64")}))
-    kept: list[dict[Any, Any]] = rounds[["round"]].merge(savings, on="round", how="left").to_dict("records")
-    cells["labels / random's (90 %)"] = [
-        "" if pd.isna(row["ratio"]) else f"{row['ratio']:.2f} ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
-        for row in kept
-    ]
-    said = "Savings as each round measured them; earlier rows are never changed."
-    return Table("Rounds", list(cells.columns), cells.to_numpy().tolist(), said)
-
-
-def _asked(workspace: Workspace, rows: pd.DataFrame, number: int) -> Table:
-    last = rows[rows["round"] == number].drop_duplicates("id")
-    why = ", ".join(f"{count} {word}" for word, count in last.why.value_counts().items())
-    shown: list[dict[Any, Any]] = last.head(EXAMPLES).to_dict("records")
-    texts = read_texts(workspace, last.id.head(EXAMPLES)) if shown else {}
-    cells = [
-        [
-            row["why"],
-            texts.get(row["id"], "")[:SHOWN],
-            row["label"] if pd.notna(row["label"]) else row["status"],
-            row["id"],
-        ]
-        for row in shown
-    ]
-    return Table(f"What round {number} asked, and why", ["why", "text", "answer", "item"], cells, why)
-
-
-def _moved(workspace: Workspace, versions: Versions, number: int) -> Table:
-    now = workspace.metrics / "per_class.csv"
-    before = versions.earlier("metrics/per_class.csv", tag(number - 1))
-    if not now.exists() or before is None:
-        return Table("", [], [])
-    both = table_of_text(now).merge(table_of_text(before), on="class", suffixes=("", "_before"))
-    if both.empty:
-        return Table("", [], [])
-    both["moved"] = both.f1.astype(float) - both.f1_before.astype(float)
-    both = both.sort_values("moved", key=abs, ascending=False).head(EXAMPLES)
-    moved: list[dict[Any, Any]] = both.to_dict("records")
-    cells = [[row["class"], f"{float(row['f1']):.3f}", f"{row['moved']:+.3f}", row["items"]] for row in moved]
-    return Table("What moved since the last round", ["class", "F1", "change", "gold items"], cells)
-
-
-def _money(workspace: Workspace) -> Table:
-    paid = report.spending(workspace)
-    if paid.label is None or paid.labels is None or paid.total is None:
-        return Table("", [], [])
-    each = f"{paid.seconds_a_label:.1f} s each, {paid.label:.3f}"
-    cells = [["labels", each, f"{paid.labels:,.2f}"], ["computing", "", f"{paid.compute:,.2f}"]]
-    return Table("What it cost", ["", "", "money"], [*cells, ["together", "", f"{paid.total:,.2f}"]])
-
-
-def _reviewers(rows: pd.DataFrame) -> Table:
-    given = rows[rows.annotator.notna()]
-    twice = given[given.status == "labelled"].groupby("id").filter(lambda one: one.annotator.nunique() > 1)
-    same = twice.groupby("id").label.nunique() == 1
-    said = (
-        f"Of {len(same)} items that two or more answered, {same.mean():.0%} got the same answer." if len(same) else ""
-    )
-    cells = [
-        [
-            str(who),
-            str(int((own.status == "labelled").sum())),
-            str(int((own.status == "skipped").sum())),
-            f"{own.lead_time_s.median():.1f}" if own.lead_time_s.notna().any() else "",
-        ]
-        for who, own in given.groupby("annotator")
-    ]
-    return Table("Reviewers", ["reviewer", "answers", "skips", "median seconds"], cells, said)
+def _calibration(metrics: dict[str, float]) -> str:
+    if "calibration_error" not in metrics:
+        return ""
+    error, low, high = (metrics.get(f"calibration_error{end}", float("nan")) for end in ("", "_low", "_high"))
+    ends = f" (95 % interval {low:.1%} to {high:.1%})" if low == low else ""
+    return f"Its confidence is off by {error:.1%} on average{ends}: the expected calibration error."

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -170,8 +171,8 @@ def gold_metrics(workspace: Workspace) -> dict[str, float]:
 
 
 def experiment(settings: Settings) -> str:
-    """The name of the workspace's experiment and registered model."""
-    return f"{settings.project.name}-{settings.project.id}"
+    """The name of the workspace's experiment and registered model; MLflow takes no `/` and `:` in it."""
+    return re.sub("[/:]", "-", f"{settings.project.name}-{settings.project.id}")
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:

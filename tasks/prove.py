@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tasks import stage
 from tasks.embed import gold_items, pool_items, pool_vectors
 from tasks.labels import ledger
-from tasks.learners import Items
+from tasks.learners import Examples, Items, calibration, frozen
 from tasks.proof import control, savings, successor
 from tasks.settings import Settings
 from tasks.train import train
@@ -22,26 +22,57 @@ def prove(
 ) -> tuple[savings.Savings | None, successor.Successor | None]:
     """The savings meter and the successor check on the labels that count (columns id, label, round, why).
 
-    labelled, exam: the items of labels and gold (column label), in their order. Both arms of the meter learn
-    with `prove.learner`, whatever the loop itself learns with: what is compared is the choice of labels alone.
+    labelled, exam: the items of labels and gold (column label), in their order.
     """
-    learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
-    judge = settings.model_copy(update={"train": learner})
-    truth = gold.label.to_numpy(dtype=object)
-
-    def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
-        return np.asarray(np.asarray(model.classes, dtype=object)[model.probabilities(exam).argmax(axis=1)] != truth)
-
+    measured = meter(labels, labelled, gold, exam, pool, settings)
+    by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
+    read = labels.assign(text=labelled.texts())
+    gold_read = gold.assign(text=exam.texts())
     in_control = control.sample(labels, settings.seed)
+    return measured, successor.check(read, by_strategy, in_control, gold_read, settings.seed)
+
+
+def meter(
+    labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
+) -> savings.Savings | None:
+    """The savings meter alone. Both arms learn with `prove.learner`, whatever the loop itself learns with: what is
+    compared is the choice of labels alone."""
+    wrong = judged_by(labels, labelled, gold, exam, pool, settings)
+    in_control = np.flatnonzero(control.sample(labels, settings.seed))
     rounds = labels["round"].to_numpy()
     so_far = [np.flatnonzero(rounds <= number) for number in np.unique(rounds[rounds > 0])]
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
-    measured = savings.measure(wrong, so_far, np.flatnonzero(in_control), np.ones(len(gold)), rng)
-    by_strategy = ((labels.why != control.WHY) & (rounds > 0)).to_numpy()
-    read = labels.assign(text=labelled.texts())
-    gold_read = gold.assign(text=exam.texts())
-    return measured, successor.check(read, by_strategy, in_control, gold_read, settings.seed)
+    return savings.measure(wrong, so_far, in_control, np.ones(len(gold)), rng)
+
+
+def judged_by(
+    labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
+) -> savings.Wrong:
+    """Label numbers -> (g,) which gold items a model of these labels gets wrong. The meter trains a hundred models: of
+    `frozen`, the regularisation is settled once, on all labels, and probabilities are not calibrated, since only the
+    likeliest class counts."""
+    truth = gold.label.to_numpy(dtype=object)
+    learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
+    judge = settings.model_copy(update={"train": learner})
+    if settings.prove.learner != frozen.NAME:
+
+        def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+            model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
+            return np.asarray(
+                np.asarray(model.classes, dtype=object)[model.probabilities(exam).argmax(axis=1)] != truth
+            )
+
+        return wrong
+    examples = Examples(labelled, pd.Index(settings.classes).get_indexer(pd.Index(labels.label)), settings.classes)
+    c = frozen.crossed(examples.take(calibration.sampled(examples, settings.seed)), judge)[0]
+    vectors, seen = labelled.vectors(), exam.vectors()
+    names = np.asarray(settings.classes, dtype=object)
+
+    def wrong_head(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        head = frozen.head(examples.take(rows), vectors[rows], c)
+        return np.asarray(names[head.logits(seen).argmax(axis=1)] != truth)
+
+    return wrong_head
 
 
 def run(workspace: Workspace) -> str:

@@ -2,7 +2,7 @@
 servers."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -71,9 +71,17 @@ class Run:
         return {key: value for key, value in asdict(self).items() if key not in ("asked", "why")}
 
 
-def play(run: Run, pool: Rows, gold: Rows, settings: Settings, sizes: list[int], noise: float) -> Iterator[Run]:
+def play(
+    run: Run,
+    pool: Rows,
+    gold: Rows,
+    settings: Settings,
+    sizes: list[int],
+    noise: float,
+    watch: Callable[[Model], None] = lambda _model: None,
+) -> Iterator[Run]:
     """The rounds of a run from where it stands, through the loop's own stages; the run after each. `sizes`: of the
-    batches. Ends early when the pool is used up."""
+    batches. watch: is shown the model of each round. Ends early when the pool is used up."""
     vectors = Vectors(pd.Index(pool.table.id), [pool.vectors])
     items, exam = pool.items(), gold.items()
     truth = pool.answers(noise, settings.classes, run.seed)
@@ -93,6 +101,7 @@ def play(run: Run, pool: Rows, gold: Rows, settings: Settings, sizes: list[int],
         run.seconds.append(round(time.perf_counter() - began, 3))
         run.labels.append(len(ledger))
         run.accuracy.append(accuracy(model, exam, gold.table.label))
+        watch(model)
         yield run
 
 

@@ -1,28 +1,28 @@
-"""Stage `report`: the figures of all rounds as a table, a curve and pictures."""
+"""Stage `report`: the figures of all rounds as a table and a curve, what they cost, and what they advise."""
 
-import base64
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 from sklearn.metrics import cohen_kappa_score
 
 from tasks.labels import ledger
 from tasks.promote import gold_metrics
 from tasks.proof import money, stopping
+from tasks.proof.savings import Interval
 from tasks.settings import one_of
-from tasks.workspace import Workspace, atomic, table_of_text, write_csv
+from tasks.workspace import Workspace, atomic, write_csv
 
-INK, BAND, IDEAL, CHANCE = "#1f4e79", "#9dc3e6", "#999999", "#b3541e"
 MEASURED = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
 MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
 SETTLED = ["uncertainty", "kappa", "changed"]  # what the rules of tasks/proof/stopping.py look at
 CURVE = ["round", "labels", *MEASURED, "asks", *SETTLED]
 SAVINGS = ["round", "labels", "control", "verdict"]
-SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end in ("", "_low", "_high")]
+ENDS = {"": "middle", "_low": "low", "_high": "high"}
+SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved", "money") for end in ENDS]
 
 
 def curve(workspace: Workspace) -> pd.DataFrame:
@@ -53,6 +53,17 @@ def settling(now: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, float 
     one_class = same.all() and both.prediction.nunique() <= 1  # where kappa is 0 / 0
     kappa = 1.0 if one_class else float(cohen_kappa_score(both.prediction, both.prediction_before))
     return sure | {"kappa": kappa, "changed": float(1 - same.mean())}
+
+
+def turned(now: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Gold items that one of two models gets right and the other wrong. Tables of predictions (id, actual, predicted).
+
+    Columns id, actual, before, now (what either model says), right (whether the newer one is).
+    """
+    both = now[["id", "actual", "predicted"]].merge(before[["id", "predicted"]], on="id", suffixes=("", "_before"))
+    right, was = both.predicted == both.actual, both.predicted_before == both.actual
+    found = both.assign(right=right)[right != was]
+    return found.rename(columns={"predicted": "now", "predicted_before": "before"}).reset_index(drop=True)
 
 
 def table(rounds: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
@@ -122,10 +133,12 @@ def run(workspace: Workspace, before: Path | None = None) -> str:
     write_csv(workspace.metrics / "curve.csv", rounds)
     measured = proof(workspace).get("savings")
     if measured:
+        worth = money.net(Interval(**measured["saved"]), spending(workspace))
+        measured |= {"money": asdict(worth) if worth else dict.fromkeys(ENDS.values(), float("nan"))}
         figures = {
             f"{name}{end}": round(measured[name][key], 4)
-            for name in ("ratio", "projected", "saved")
-            for end, key in (("", "middle"), ("_low", "low"), ("_high", "high"))
+            for name in ("ratio", "projected", "saved", "money")
+            for end, key in ENDS.items()
         }
         own = {"round": number, **{key: measured[key] for key in ("labels", "control", "verdict")}, **figures}
         write_csv(workspace.metrics / "savings.csv", with_round(kept(workspace, "savings.csv", SAVINGS), own))
@@ -185,85 +198,6 @@ def seconds_by_stage(workspace: Workspace) -> pd.DataFrame:
     """A row a round, a column a stage, from metrics/seconds.csv."""
     path = workspace.metrics / "seconds.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame({"round": pd.Series(dtype="int64")})
-
-
-# Pictures
-
-
-def pictures(workspace: Workspace, folder: Path) -> list[Path]:
-    """Draw what there is to draw of this round into `folder`."""
-    rounds = curve(workspace).dropna(subset="accuracy")
-    if rounds.empty:
-        return []
-    measured = proof(workspace).get("savings")
-    by_chance = (pd.DataFrame(measured["curves"]["random"]), measured["control"]) if measured else (None, 0)
-    drawn = {
-        "learning_curve.png": learning_curve(rounds, *by_chance),
-        "confusion.png": confusion(table_of_text(workspace.metrics / "predictions.csv")),
-        "calibration.png": calibration(pd.read_csv(workspace.metrics / "calibration.csv")),
-    }
-    for name, picture in drawn.items():
-        picture.savefig(folder / name, dpi=110)
-    return [folder / name for name in drawn]
-
-
-def learning_curve(rounds: pd.DataFrame, by_chance: pd.DataFrame | None = None, seen: int = 0) -> Figure:
-    """Accuracy against labels with its 95 % band. by_chance: what random labelling would give, with its 90 % band
-    (columns labels, middle, low, high); seen: up to how many labels that has been measured, beyond is extrapolated."""
-    picture = Figure(figsize=(7, 4), layout="constrained")
-    axes = picture.subplots()
-    axes.fill_between(rounds.labels, rounds.low, rounds.high, color=BAND, alpha=0.5, label="95 % interval")
-    axes.plot(rounds.labels, rounds.accuracy, color=INK, marker="o", label="gold accuracy")
-    if by_chance is not None:
-        axes.fill_between(by_chance.labels, by_chance.low, by_chance.high, color=CHANCE, alpha=0.15)
-        for part, style, name in (
-            (by_chance.labels <= seen, "-", "control arm: labels by chance (90 %)"),
-            (by_chance.labels >= seen, ":", "the same, extrapolated"),
-        ):
-            axes.plot(by_chance.labels[part], by_chance.middle[part], color=CHANCE, linestyle=style, label=name)
-    axes.set(xlabel="labels", ylabel="accuracy on the gold set", title="What the labels bought")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    return picture
-
-
-def confusion(predictions: pd.DataFrame) -> Figure:
-    """Which class is taken for which; rows are the truth and sum to 1."""
-    counts = pd.crosstab(predictions.actual, predictions.predicted)
-    names = sorted(set(counts.index) | set(counts.columns))
-    shares = counts.reindex(index=names, columns=names, fill_value=0)
-    shares = shares.div(shares.sum(axis=1).clip(lower=1), axis=0)
-    size = min(4 + 0.25 * len(names), 16)
-    picture = Figure(figsize=(size + 1, size), layout="constrained")
-    axes = picture.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="actual", title="Confusion on the gold set")
-    axes.set_xticks(range(len(names)), _short(names), rotation=60, ha="right")
-    axes.set_yticks(range(len(names)), _short(names))
-    picture.colorbar(image, label="share of the class")
-    return picture
-
-
-def calibration(bins: pd.DataFrame) -> Figure:
-    """How often the model is right against how sure it is; on the line is honest."""
-    picture = Figure(figsize=(5, 5), layout="constrained")
-    axes = picture.subplots()
-    axes.plot([0, 1], [0, 1], color=IDEAL, linestyle="--", label="honest")
-    axes.scatter(bins.confidence, bins.correct, s=20 + 200 * bins["items"] / bins["items"].sum(), color=INK)
-    axes.plot(bins.confidence, bins.correct, color=INK, label="this model (dots grow with items)")
-    axes.set(xlabel="confidence", ylabel="share that is right", title="Calibration", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(loc="upper left")
-    return picture
-
-
-def _short(names: list[str], most: int = 24) -> list[str]:
-    """Names that fit an axis; `$` would start a formula."""
-    return [(name if len(name) <= most else name[: most - 1] + "…").replace("$", r"\$") for name in names]
-
-
-def as_link(picture: Path) -> str:
-    """The picture as a data address, so that Prefect's page needs no further server to show it."""
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
 
 
 # Seconds, kept through interruptions until the round is saved

@@ -15,6 +15,8 @@ from tasks.services.expectations import Page, build_docs, check_labels
 from tasks.services.label_studio import LabelStudioProject, chosen
 from tasks.workspace import Workspace, write_parquet
 
+RUN = "MLflow-Run"  # the line of a round's commit that names its run
+
 
 def tag(number: int) -> str:
     """The git tag of a round that is complete: trained, measured, and its next batch chosen."""
@@ -116,7 +118,7 @@ def run_round(workspace: Workspace, versions: Versions, accuracy: str, run_id: s
     number = ledger.current_round(workspace.labels)
     asks = len(pd.read_parquet(workspace.batch))
     message = f"round {number}: {accuracy}, asks {asks}"
-    versions.save(f"{message}\n\nMLflow-Run: {run_id}" if run_id else message)
+    versions.save(f"{message}\n\n{RUN}: {run_id}" if run_id else message)
     versions.push()
     versions.save(message, tag(number))
     return message

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import push, report, snapshot
+from tasks import push, report, snapshot, stop
 from tasks.errors import LabelwiseError
 from tasks.labels import ledger
 from tasks.promote import experiment, gold_metrics
@@ -20,7 +20,8 @@ from tasks.workspace import Workspace, running
 class Status:
     """round: batches learned from. state: new, running, interrupted, waiting, answered or finished. asked and answered:
     of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model.
-    savings, advice: in words. champion: registered version. commit: of the workspace. urls: the three screens."""
+    savings, advice: in words. answer: what a person said to the advice, '' for nothing. champion: registered version.
+    commit: of the workspace. urls: the three screens."""
 
     round: int
     state: str
@@ -30,6 +31,7 @@ class Status:
     gold: dict[str, float | None]
     savings: str
     advice: str
+    answer: str
     champion: str | None
     commit: str
     urls: dict[str, str]
@@ -47,7 +49,7 @@ def status(workspace: Workspace) -> Status:
     learned = versions.tagged(snapshot.tag(number))
     problems: list[str] = []
     asked, answered, urls = _outside(workspace, number, learned, problems)
-    measured = gold_metrics(workspace)
+    measured, advice = gold_metrics(workspace), stop.advised(workspace)
     return Status(
         round=number,
         state=_state(workspace, number, learned, asked, answered),
@@ -61,7 +63,8 @@ def status(workspace: Workspace) -> Status:
             "macro_f1": measured.get("macro_f1"),
         },
         savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
-        advice=_advice(workspace),
+        advice=advice.words,
+        answer=_answer(workspace, advice, problems),
         champion=_champion(workspace, problems),
         commit=versions.head,
         urls=urls,
@@ -114,9 +117,12 @@ def _champion(workspace: Workspace, problems: list[str]) -> str | None:
     return f"models:/{name}/{champion.version}" if champion else None
 
 
-def _advice(workspace: Workspace) -> str:
-    found, limit = report.advice(workspace), report.limit(workspace)
-    return f"{'stop' if found.stop or limit else 'go on'}: {limit or found.why}"
+def _answer(workspace: Workspace, advice: stop.Advised, problems: list[str]) -> str:
+    try:
+        return stop.Answers(workspace).to(advice)
+    except LabelwiseError as error:
+        problems.append(str(error))
+        return ""
 
 
 def lines(seen: Status) -> list[str]:
@@ -125,13 +131,15 @@ def lines(seen: Status) -> list[str]:
     accuracy = "no model yet"
     if gold["accuracy"] is not None:
         accuracy = f"{gold['accuracy']:.3f} (95 % interval {gold['low']:.3f} to {gold['high']:.3f})"
+    asks = f"; {stop.HOW}" if seen.advice.startswith(stop.STOP) else ""
+    advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
     batch = "none" if not seen.asked else f"{seen.answered} of {seen.asked} answered"
     return [
         f"round        {seen.round} ({seen.state})",
         f"labels       {seen.labels}",
         f"accuracy     {accuracy}",
         f"savings      {seen.savings}",
-        f"advice       {seen.advice}",
+        f"advice       {advice}",
         f"open batch   {batch}",
         f"champion     {seen.champion or 'none'}",
         f"commit       {seen.commit[:12]}",

@@ -14,15 +14,19 @@ SLOWER = 1.5  # each look without news is followed by a pause this much longer
 
 @dataclass(frozen=True)
 class Answers:
-    """What the last look found. `complete`: the loop may go on."""
+    """What the last look found. `complete`: the loop may go on. `stopped`: a person said that it should end."""
 
     total: int
     answered: int
     complete: bool
+    stopped: bool = False
 
     def __str__(self) -> str:
         left = self.total - self.answered
-        return f"{self.answered} of {self.total} answered" + (f", waiting for {left}" if left else "")
+        seen = f"{self.answered} of {self.total} answered"
+        if self.stopped:
+            return f"stopped, as you said, with {seen} (`labelwise go-on` takes it up again)"
+        return seen + (f", waiting for {left}" if left else "")
 
 
 def complete(progress: Progress, settings: Wait, asked_at: datetime, now: datetime) -> bool:
@@ -43,10 +47,12 @@ def wait(
     asked_at: datetime,
     max_wait: float | None,
     tell: Callable[[Progress], None],
+    told_to_stop: Callable[[], bool] = lambda: False,
 ) -> Answers:
     """Look until the batch is complete, or for `max_wait` seconds (None: for ever; 0: one look).
 
-    `tell` is called after each look. size: of the batch. asked_at: when it was committed, with its time zone.
+    `tell` is called after each look, `told_to_stop` after each that found the batch open. size: of the batch.
+    asked_at: when it was committed, with its time zone.
     ServiceError when tasks of the batch are gone.
     """
     pause, longest = settings.poll_seconds
@@ -64,6 +70,8 @@ def wait(
         done = complete(progress, settings, asked_at, datetime.now(asked_at.tzinfo))
         if done or (end is not None and time.monotonic() >= end):
             return Answers(progress.total, progress.answered, done)
+        if told_to_stop():
+            return Answers(progress.total, progress.answered, complete=False, stopped=True)
         pause = first_pause if progress.answered != before else min(longest, pause * SLOWER)
         before = progress.answered
         time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))

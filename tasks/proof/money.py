@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from tasks.proof.savings import Interval
+
 ASTRAY = 10.0  # a lead time this many times longer or shorter than the median says nothing about the work
 WAITING = ("wait",)  # stages that cost no computing
 
@@ -50,3 +52,11 @@ def costs(ledger: pd.DataFrame, seconds: pd.DataFrame, hourly_rate: float, compu
     return Costs(
         each, label, None if label is None else label * len(answers), float(np.nansum(computed)) / 3600 * compute_rate
     )
+
+
+def net(saved: Interval, paid: Costs) -> Interval | None:
+    """What labels that were not needed are worth, less all computing so far; with the same 90 % interval. None where
+    nobody knows what a label costs."""
+    if paid.label is None:
+        return None
+    return Interval(*(end * paid.label - paid.compute for end in (saved.middle, saved.low, saved.high)))

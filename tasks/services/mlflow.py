@@ -78,6 +78,11 @@ class Tracking:
                 fix="`labelwise up`, or set MLFLOW_TRACKING_URI",
             ) from None
 
+    def artifact_url(self, run_id: str, name: str) -> str:
+        """Where people look at a file kept with a run. MLflow's page shows HTML in a frame without scripts; the address
+        of the file itself would only download it."""
+        return f"{self.uri}/#/experiments/{self._experiment()}/runs/{run_id}/artifacts/{name}"
+
     @property
     def experiment_url(self) -> str:
         """Where people look at the runs."""
@@ -135,6 +140,18 @@ class Tracking:
         """What `note` wrote on a registered version."""
         with _mlflow_errors():
             return dict(self.client.get_model_version(self.name, version).tags)
+
+    def remember(self, facts: dict[str, str]) -> None:
+        """Tags on the experiment as a whole."""
+        with _mlflow_errors():
+            for key, value in facts.items():
+                self.client.set_experiment_tag(self._experiment(), key, value)
+
+    def remembered(self) -> dict[str, str]:
+        """What `remember` was told last."""
+        with _mlflow_errors():
+            found = self.client.get_experiment_by_name(self.name)
+            return dict(found.tags) if found else {}
 
     def table(self, run_id: str, name: str) -> pd.DataFrame | None:
         """A CSV that was attached to a run, its cells as text; None where there is none."""

@@ -1,16 +1,17 @@
-"""The report: the answer first, hostile text harmless, readable wide and narrow, in a real browser."""
+"""The report and the reviewers' page: the answer first, hostile text harmless, readable wide and narrow, light and
+dark, in a real browser."""
 
 import os
 import re
 import shutil
+from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tasks import init, page, report
+from tasks import init, page, report, tables, thanks
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
 from tasks.proof import savings
@@ -37,12 +38,14 @@ def workspace(tmp_path: Path) -> Workspace:
     pool = pd.DataFrame({"id": IDS, "text": TEXTS, "source_id": None})
     write_parquet(made.pool / "shard-0001.parquet", pool.astype("string"))
     given = pd.DataFrame({"id": IDS[:6], "label": CLASSES * 3, "status": "labelled", "round": 1, "why": "uncertain"})
-    given = given.assign(annotator=["7", "8"] * 3, annotation_id=range(6), lead_time_s=36.0)
+    given = given.assign(origin="asked", annotator=["7", "8"] * 3, annotation_id=range(6), lead_time_s=36.0)
     ledger.append(made.labels, 1, LABELS.conform(given.reindex(columns=list(LABELS.columns))))
     write_parquet(
         made.batch, pd.DataFrame({"id": IDS[6:9]}).reindex(columns=list(BATCH.columns)).fillna({"rank": 1}), BATCH
     )
     write_parquet(made.scores, pd.DataFrame({"id": IDS, "prediction": "plain", "least_confidence": 0.2}))
+    gold = pd.DataFrame({"id": ["g1", "g2"], "text": [f"{EVIL} gold", "x" * 500], "label": CLASSES})
+    write_parquet(made.gold, gold)
     figures = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error"), 0.8)
     write_json(made.metrics / "gold.json", figures | {"items": 2})
     answers = pd.DataFrame({"id": ["g1", "g2"], "actual": CLASSES, "predicted": CLASSES[::-1], "confidence": 0.9})
@@ -88,7 +91,7 @@ def test_without_a_meter_nothing_is_claimed(workspace: Workspace) -> None:
     html = written(workspace)
     assert "cannot tell yet" in html
     assert "saved so far" not in html
-    assert "36.0 s each, 0.300" in html  # at 30 an hour
+    assert "An answer takes 36.0 s: 0.300 at 30.00 an hour." in html
 
 
 def test_labels_that_serve_another_model_worse_are_warned_of(workspace: Workspace) -> None:
@@ -97,7 +100,82 @@ def test_labels_that_serve_another_model_worse_are_warned_of(workspace: Workspac
     assert "Warning: a model of another kind learns less" in written(workspace)
 
 
-def test_hostile_text_is_shown_and_does_nothing_and_the_page_fits_any_screen(workspace: Workspace) -> None:
+def test_the_verdict_is_one_breath() -> None:
+    figures = {"accuracy": 0.9}
+    assert page.verdict({}, {}, 0, stop=False) == "No model yet: the first answers make one."
+    assert page.verdict(figures, {"savings": {"verdict": "costs"}}, 50, stop=True) == (
+        "Right in 90.0% of the gold set with 50 labels. No gain: the loop needs more labels than chance. "
+        "Stopping is advised."
+    )
+
+
+def test_costs_add_up_round_by_round(workspace: Workspace) -> None:
+    pd.DataFrame({"round": [0, 1], "train": [36.0, 72.0], "wait": [9e9, 9e9]}).to_csv(
+        workspace.metrics / "seconds.csv", index=False
+    )
+    assert tables.spent(workspace, ledger.read(workspace.labels)).rows == [
+        ["0", "0", "0.00", "36", "0.01", "0.01"],
+        ["1", "6", "1.80", "72", "0.01", "1.81"],
+        ["all", "6", "1.80", "108", "0.01", "1.81"],
+    ]
+
+
+def test_confusions_come_with_the_error_it_was_surest_of(workspace: Workspace) -> None:
+    answers = [("a", "x", "y", 0.5), ("b", "x", "y", 0.9), ("c", "y", "x", 0.99), ("d", "x", "x", 1.0)]
+    table = pd.DataFrame(answers, columns=["id", "actual", "predicted", "confidence"])
+    table.to_csv(workspace.metrics / "predictions.csv", index=False)
+    found = tables.confused(workspace, {"b": "surest"})
+    assert found.rows == [["x", "y", "2", "67%", "surest"], ["y", "x", "1", "100%", ""]]
+    assert "3 of 4 gold items are wrong" in found.said
+
+
+def test_agreement_is_of_items_that_two_answered() -> None:
+    given = [("a", "x", "1"), ("a", "x", "2"), ("b", "x", "1"), ("b", "y", "2"), ("c", "x", "3")]
+    rows = pd.DataFrame(given, columns=["id", "label", "annotator"]).assign(status="labelled", origin="asked")
+    rows = rows.assign(round=1, lead_time_s=[60.0, 30, 60, 30, 1e6])
+    rows = LABELS.conform(rows.reindex(columns=list(LABELS.columns)))
+    found = tables.reviewers(rows)
+    assert "agreement 50% on 2 items" in found.said
+    assert [row[:4] for row in found.rows] == [
+        ["1", "2", "0", "50% (2)"],
+        ["2", "2", "0", "50% (2)"],
+        ["3", "1", "0", ""],
+    ]
+    assert tables.reviewers(rows[:0]).rows == []
+
+
+def test_the_reviewers_page_holds_no_money_and_no_reviewer(workspace: Workspace) -> None:
+    report.run(workspace)
+    html = thanks.write(workspace, Versions(workspace.root)).read_text(encoding="utf-8")
+    assert "With your first 6 labels the model is right in 80.0%" in html
+    assert "3 answers" in html  # to the next step
+    words = re.sub(r"data:image[^\"]*|<style>.*</style>", "", html, flags=re.DOTALL)
+    assert not re.search(r"\b(money|costs?|worth|hour|reviewer)\b|>7<|>8<", words)
+
+
+def test_the_reviewers_headline_claims_no_gain_that_is_none() -> None:
+    known = pd.DataFrame({"labels": [25, 50], "accuracy": [0.8, 0.85]})
+    assert thanks.headline(known) == "Your last 25 labels took the model from 80.0% to 85.0%."
+    fell = thanks.headline(known.assign(accuracy=[0.85, 0.8]))
+    assert fell == "With your 50 labels the model is right in 80.0% of cases it has never seen."
+
+
+# Text against what is behind it, the least of the page, as WCAG 2 reckons contrast.
+CONTRAST = """() => {
+  const parts = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => { const [r, g, b] = parts(color).slice(0, 3).map((v) => v / 255)
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const ground = (node) => getComputedStyle(node).backgroundColor;
+  const behind = (node) => parts(ground(node))[3] !== 0 ? ground(node) : behind(node.parentElement);
+  const texts = [...document.body.querySelectorAll("*")].filter((node) => [...node.childNodes].some(
+    (child) => child.nodeType === 3 && child.textContent.trim()));
+  return Math.min(...texts.map((node) => { const [a, b] = [light(getComputedStyle(node).color), light(behind(node))];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); }));
+}"""
+
+
+def test_in_a_browser_hostile_text_does_nothing_and_the_pages_fit_any_screen(workspace: Workspace) -> None:
     program = os.environ.get("LABELWISE_BROWSER") or next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
@@ -105,23 +183,22 @@ def test_hostile_text_is_shown_and_does_nothing_and_the_page_fits_any_screen(wor
         pytest.skip("no browser here: install chromium, or name one in LABELWISE_BROWSER")
     measured(workspace, 3.0)
     assert EVIL not in written(workspace)
-    path = page.write(workspace, Versions(workspace.root))
+    versions = Versions(workspace.root)
+    pages = {page.write(workspace, versions): 7, thanks.write(workspace, versions): 0}  # how often EVIL stands there
+    screens = [(width, scheme) for width in (1280, 375) for scheme in ("light", "dark")]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        for width, scheme in ((1200, "light"), (380, "dark")):
+        for (path, evil), (width, scheme) in product(pages.items(), screens):
             shown = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme).new_page()  # type: ignore[arg-type]
             asked: list[str] = []
             shown.on("request", lambda request, asked=asked: asked.append(request.url))
             shown.goto(path.as_uri())
             assert shown.title() == "<i>name</i>: round 1"
-            assert shown.get_by_text(EVIL).count() == 6  # as text
+            assert shown.get_by_text(EVIL).count() == evil  # as text
             assert shown.evaluate("document.documentElement.scrollWidth") <= width
             assert {url.partition(":")[0] for url in asked} <= {"file", "data"}  # nothing from a network
-            ink, paper = (
-                np.array([int(part) for part in re.findall(r"\d+", value)[:3]])
-                for value in shown.evaluate(
-                    "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
-                )
-            )
-            assert abs(int(ink.mean()) - int(paper.mean())) > 150
+            assert shown.evaluate(CONTRAST) >= 4.5, scheme
+            ground = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+            assert shown.evaluate("[...document.images].every((image) => image.naturalWidth > 300)")
         browser.close()

@@ -1,35 +1,17 @@
-"""Stage `report`: the curve counts every round once, the words fit the figures, the pictures bear any class name."""
+"""Stage `report`: the curve counts every round once, the words fit the figures."""
 
-import base64
-import json
-import warnings
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 
 from tasks import report
 from tasks.labels import ledger
 from tasks.records import BATCH, LABELS
-from tasks.report import CURVE, curve, markdown, news, pictures, seconds_by_stage, table, with_round
+from tasks.report import CURVE, curve, markdown, news, seconds_by_stage, table, with_round
 from tasks.workspace import Workspace, write_json, write_parquet
 
 NO_ROUNDS = pd.DataFrame(columns=CURVE)
-HOSTILE = [
-    "$x_",
-    "$a$b$ \\frac{1}",
-    "<script>alert(1)</script>",
-    "long " * 60,
-    "NA",
-    "null",
-    "_hidden",
-    "% {} \\",
-    "a\nb",
-    "Ä",
-    ",",
-    '"',
-]
 
 
 def measured(accuracy: float) -> dict[str, float]:
@@ -168,49 +150,11 @@ def test_seconds_outlive_an_interruption_and_are_kept_by_round(workspace: Worksp
     assert seconds_by_stage(workspace).train.dropna().tolist() == [1.0]
 
 
-# Pictures
-
-
-def test_pictures_bear_any_class_name(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[pd.DataFrame] = []
-    draw = report.confusion
-    monkeypatch.setattr(report, "confusion", lambda answers: shown.append(answers) or draw(answers))
-    report.run(workspace)
-    answers = pd.DataFrame({"id": HOSTILE, "actual": HOSTILE, "predicted": HOSTILE[1:] + HOSTILE[:1]})
-    answers.to_csv(workspace.metrics / "predictions.csv", index=False)
-    bins = pd.DataFrame({"confidence": [0.55, 0.95], "correct": [0.5, 1.0], "items": [2, 10]})
-    bins.to_csv(workspace.metrics / "calibration.csv", index=False)
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-
-    drawn = pictures(workspace, folder)
-
-    assert shown[0].actual.tolist() == HOSTILE  # a class called NA is a class
-    assert [path.name for path in drawn] == ["learning_curve.png", "confusion.png", "calibration.png"]
-    for path in drawn:
-        assert path.read_bytes().startswith(b"\x89PNG")
-        assert base64.b64decode(report.as_link(path).removeprefix("data:image/png;base64,")) == path.read_bytes()
-    assert plt.get_fignums() == []  # nothing is left open
-
-
-def test_no_class_is_missing_from_the_confusion(tmp_path: Path) -> None:
-    answers = pd.DataFrame({"actual": ["NA", "x", "x", "x"], "predicted": ["x", "x", "x", "never right"]})
-    picture = report.confusion(answers)
-    axes = picture.axes[0]
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["NA", "never right", "x"]
-    shares = axes.images[0].get_array()
-    assert shares is not None
-    assert shares.tolist() == [[0, 0, 1], [0, 0, 0], [0, pytest.approx(1 / 3), pytest.approx(2 / 3)]]
-
-
-def test_a_dollar_is_shown_as_a_dollar(tmp_path: Path) -> None:
-    picture = report.confusion(pd.DataFrame({"actual": ["$x_$", "$"], "predicted": ["$", "$x_$"]}))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        picture.savefig(tmp_path / "picture.png")
-
-
-def test_before_the_first_model_there_is_nothing_to_draw(workspace: Workspace, tmp_path: Path) -> None:
-    (workspace.metrics / "gold.json").write_text(json.dumps({"items": 4}))
-    report.run(workspace)
-    assert pictures(workspace, tmp_path) == []
+def test_what_turned_right_and_what_turned_wrong() -> None:
+    before = pd.DataFrame({"id": list("abcd"), "actual": "x", "predicted": ["x", "y", "x", "y"]})
+    now = pd.DataFrame({"id": list("eabcd"), "actual": "x", "predicted": ["x", "x", "x", "y", "z"]})
+    found = report.turned(now, before)
+    assert found[["id", "before", "now", "right"]].to_numpy().tolist() == [
+        ["b", "y", "x", True],
+        ["c", "x", "y", False],
+    ]

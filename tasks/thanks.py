@@ -1,0 +1,109 @@
+"""The page for reviewers: what their labels did. People keep going when they see it. No money, and nobody's name."""
+
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tasks import page as pages
+from tasks import report, tables
+from tasks.labels import ledger
+from tasks.page import Card, drawn, render
+from tasks.services.dvc import Versions
+from tasks.tables import Table
+from tasks.workspace import Workspace, atomic
+
+MOST = 5  # examples
+
+
+def write(workspace: Workspace, versions: Versions) -> Path:
+    """Write the page of the present round beside its report; the file. WorkspaceError before the first round."""
+    path = place(workspace)
+    with atomic(path) as scratch:
+        scratch.write_text(page(workspace, versions), encoding="utf-8")
+    return path
+
+
+def place(workspace: Workspace) -> Path:
+    """The file of the present round's page. WorkspaceError before the first round."""
+    return pages.place(workspace, "-reviewers")
+
+
+def page(workspace: Workspace, versions: Versions) -> str:
+    """The page of the present round."""
+    number = ledger.current_round(workspace.labels)
+    rows = ledger.read(workspace.labels)
+    known = report.curve(workspace).dropna(subset="accuracy")
+    found = tables.changes(workspace, versions, number)
+    pictures = drawn(workspace)
+    return render(
+        "reviewers.html",
+        name=workspace.settings.project.name,
+        round=number,
+        verdict=headline(known),
+        cards=[_given(rows), *_learned(known, found), _next(workspace)],
+        pictures={"learning_curve": pictures["learning_curve"]} if pictures else {},
+        learned=_examples(found, tables.gold_texts(workspace)),
+        thanks="Thank you. Every answer counts, also one that comes late; where none fits, skip.",
+    )
+
+
+def headline(known: pd.DataFrame) -> str:
+    """What the last labels did, in one sentence. known: the rounds that have a model."""
+    if known.empty:
+        return "Your answers train a model. The first ones make it."
+    last = known.iloc[-1]
+    right = f"the model is right in {last.accuracy:.1%} of cases it has never seen"
+    if len(known) == 1:
+        return f"With your first {int(last.labels)} labels {right}."
+    before = known.iloc[-2]
+    gained = int(last.labels - before.labels)
+    if last.accuracy > before.accuracy and gained:
+        return f"Your last {gained} labels took the model from {before.accuracy:.1%} to {last.accuracy:.1%}."
+    return f"With your {int(last.labels)} labels {right}."
+
+
+def _given(rows: pd.DataFrame) -> Card:
+    answers = rows[rows.annotation_id.notna() & (rows.status == "labelled")]
+    last = int((answers["round"] == answers["round"].max()).sum()) if len(answers) else 0
+    people = answers.annotator.nunique()
+    return Card(
+        "answers",
+        f"{len(answers):,}",
+        f"{last} of them in the last batch; {people} {'people have' if people > 1 else 'person has'} answered",
+        "good",
+    )
+
+
+def _learned(known: pd.DataFrame, found: pd.DataFrame | None) -> list[Card]:
+    if known.empty:
+        return []
+    last, first = known.iloc[-1], known.iloc[0]
+    ends = f"95 % interval {last.low:.1%} to {last.high:.1%}"
+    since = f"; {100 * (last.accuracy - first.accuracy):+.1f} points since the first batch" if len(known) > 1 else ""
+    cards = [Card("the model is right in", f"{last.accuracy:.1%}", ends + since)]
+    if found is not None:
+        right, wrong = int(found.right.sum()), int((~found.right).sum())
+        said = f"that it got wrong before the last batch; {wrong} went the other way"
+        cards.append(Card("cases it now gets right", str(right), said, "good" if right > wrong else ""))
+    return cards
+
+
+def _next(workspace: Workspace) -> Card:
+    size = len(pd.read_parquet(workspace.batch))
+    if not size:
+        return Card("to the next step", "done", "nothing is left to ask")
+    wanted = ceil(workspace.settings.wait.quorum * size - 1e-9)
+    return Card(
+        "to the next step", f"{wanted} answers", "then the model learns again, and this page tells what came of it"
+    )
+
+
+def _examples(found: pd.DataFrame | None, texts: dict[str, str]) -> Table:
+    if found is None:
+        return Table("", [], [])
+    items: list[dict[Any, Any]] = found[found.right].head(MOST).to_dict("records")
+    cells = [[tables.cut(texts.get(row["id"], "")), row["before"], row["now"]] for row in items]
+    head = ["text", "it thought", "now it says, rightly"]
+    return Table("What it learned from the last batch", head, cells, "Cases that nobody was asked about.")
