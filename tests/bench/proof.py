@@ -7,19 +7,27 @@ measured on. Each run is kept in .bench/proof/, so that a call that was cut off 
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 from threadpoolctl import threadpool_limits
 
 from flows import rehearse
 from tasks import prove, report
-from tasks.learners import Model
+from tasks.evaluate import evaluate
+from tasks.learners import Items, Model
+from tasks.promote import decide
+from tasks.proof import control
+from tasks.proof.gate import compare
+from tasks.proof.stopping import RULES, Prices
 from tasks.rehearsal import Rows, Run, accuracy, play
 from tasks.score import score
 from tasks.settings import Settings, parse
@@ -27,12 +35,19 @@ from tasks.strategies import STRATEGIES, Candidates, Choice
 from tasks.strategies.base import top
 from tasks.train import train
 from tasks.workspace import write_json
+from tests.bench import figures
 from tests.bench.labels import cleaned
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".bench" / "proof"
 ROUNDS = 20
 SEEDS = 20
+STOP_SEEDS = 10
+EARLY = (7, 8, 9, 10)  # rounds in which a bad strategy must be found out; before, the control arm has no curve
+WORTHS = (1.0, 2.0, 5.0, 10.0)  # of a point of accuracy, in batches
+BUDGETS = range(2, ROUNDS + 1, 2)
+PAIRS = 1000
+GOLD = 1000
 MOST = 5000  # items of a set
 SHARES = (0.6, 0.8)  # up to where the pool goes, and gold; the rest is the exam
 BATCHES = {"spamassassin": 25, "convabuse": 25, "unfair_tos": 25, "it_tickets": 50, "banking77": 75}
@@ -63,14 +78,18 @@ def world(data: Path, name: str) -> World:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "rows.parquet").exists():
         cleaned(data, name, folder)
-        parts = [rehearse.rows_of(str(folder / f"{part}.parquet"), rehearse.COLUMNS, print) for part in ("pool", "gold")]
+        parts = [
+            rehearse.rows_of(str(folder / f"{part}.parquet"), rehearse.COLUMNS, print) for part in ("pool", "gold")
+        ]
         rows = pd.concat(parts).drop_duplicates("id")
         rows = rows.sample(min(MOST, len(rows)), random_state=0).sort_values("id", ignore_index=True)
         rows.to_parquet(folder / "rows.parquet")
     table = pd.read_parquet(folder / "rows.parquet")
     project = {"name": "proof", "id": "proof"}
     classes = sorted(set(table.label))
-    settings = parse({"project": project, "classes": classes, "pull": {"pool": "", "gold": ""}, "train": {"learner": "frozen"}})
+    settings = parse(
+        {"project": project, "classes": classes, "pull": {"pool": "", "gold": ""}, "train": {"learner": "frozen"}}
+    )
     return World(name, Rows(table, rehearse.encoded(table, settings, folder)), settings)
 
 
@@ -205,31 +224,255 @@ class Truth:
         return found, found
 
 
-def truths(world: World, strategy: str, seeds: int) -> tuple[Truth, Truth]:
+def truths(world: World, strategy: str, seeds: list[int]) -> tuple[Truth, Truth]:
     """The loop's curve and that of labels by chance, both averaged over the seeds."""
-    chance = [played(world, "random", seed).chance for seed in range(seeds)]
+    chance = [played(world, "random", seed).chance for seed in seeds]
     by_chance = Truth.of([size for size, _ in chance[0]], [[value for _, value in one] for one in chance])
     if strategy == "random":
         return by_chance, by_chance
-    runs = [played(world, strategy, seed) for seed in range(seeds)]
+    runs = [played(world, strategy, seed) for seed in seeds]
     return Truth.of([float(n) for n in runs[0].run.labels], [one.exam for one in runs]), by_chance
 
 
+# The tables
+
+
+def seeds_of(name: str, strategy: str) -> list[int]:
+    """The seeds whose run is there, of a set."""
+    kept = [seed for seed in range(SEEDS) if (KEPT / name / f"{strategy}-{seed}.json").exists()]
+    return [seed for seed in kept if (KEPT / name / f"random-{seed}.json").exists()]
+
+
+def savings_rows(worlds: list[World]) -> list[dict[str, str]]:
+    """How often the meter's 90 % interval holds the true ratio, after all rounds; projected: the same of that figure."""
+    rows = []
+    for strategy in ("random", "auto"):
+        total = np.zeros(3, int)
+        for here in worlds:
+            batch, seeds = BATCHES[here.name], seeds_of(here.name, strategy)
+            loop, chance = truths(here, strategy, seeds)
+            n, m = float(batch * ROUNDS), batch * ROUNDS * here.settings.select.control
+            true = [end / m for end in loop.labels_for(chance.at(m))] if strategy != "random" else [1.0, 1.0]
+            ends = [end / n for end in chance.labels_for(loop.at(n))] if strategy != "random" else [1.0, 1.0]
+            far = [1 / max(end, 1e-9) for end in reversed(ends)]
+            found = [one for seed in seeds if (one := metered(here, strategy, seed, ROUNDS))]
+            held = sum(held_by(one["ratio"], true) for one in found)
+            held_far = sum(held_by(one["projected"], far) for one in found)
+            total += [held, held_far, len(found)]
+            verdicts = [one["verdict"] for one in found]
+            rows.append(
+                {
+                    "set": here.name,
+                    "strategy": strategy,
+                    "true ratio": ranged(true),
+                    "interval (medians)": ranged(
+                        [np.median([one["ratio"][k] for one in found]) for k in ("low", "high")]
+                    ),
+                    "holds it": f"{held} of {len(found)}",
+                    "saves / costs said": f"{verdicts.count('saves')} / {verdicts.count('costs')}",
+                    "true, projected": ranged(far),
+                    "holds that": f"{held_far} of {len(found)}",
+                }
+            )
+        said = {"set": "together", "strategy": strategy, "holds it": share(total[0], total[2])}
+        rows.append(dict.fromkeys(rows[0], "") | said | {"holds that": share(total[1], total[2])})
+    return rows
+
+
+def bad_rows(worlds: list[World]) -> list[dict[str, str]]:
+    """In how many runs of a strategy the meter says `costs` at some of the rounds 7 to 10: of the planted bad one, and
+    of chance, where it would be a false alarm. True ratio: at the tenth round."""
+    rows = []
+    for here in worlds:
+        for strategy in ("easiest", "random"):
+            seeds = seeds_of(here.name, strategy)
+            red = [
+                [
+                    one is not None and one["verdict"] == "costs"
+                    for at in EARLY
+                    if [one := metered(here, strategy, seed, at)]
+                ]
+                for seed in seeds
+            ]
+            true, far = [1.0, 1.0], [1.0, 1.0]
+            if strategy != "random":
+                loop, chance = truths(here, strategy, seeds)
+                n, m = float(BATCHES[here.name] * EARLY[-1]), BATCHES[here.name] * EARLY[-1] * 0.2
+                true = [end / m for end in loop.labels_for(chance.at(m))]
+                far = [n / max(end, 1e-9) for end in reversed(chance.labels_for(loop.at(n)))]
+            rows.append(
+                {
+                    "set": here.name,
+                    "strategy": strategy,
+                    "true ratio": ranged(true),
+                    "true, projected": ranged(far),
+                    "red by round 10": f"{sum(map(any, red))} of {len(red)}",
+                    "red in round 10": f"{sum(one[-1] for one in red)} of {len(red)}",
+                }
+            )
+    return rows
+
+
+def held_by(interval: dict[str, float], true: list[float]) -> bool:
+    """Whether an interval holds a truth that lies between two ends."""
+    return interval["low"] <= true[1] and interval["high"] >= true[0]
+
+
+def ranged(ends: list[float]) -> str:
+    low, high = (f"{end:.2f}" if end < 99 else "over 99" for end in ends)
+    return low if low == high else f"{low} to {high}"
+
+
+def share(count: int, of: int) -> str:
+    """A share with its 95 % interval (Wilson)."""
+    found = stats.binomtest(int(count), int(of)).proportion_ci(method="wilson")
+    return f"{count} of {of} ({found.low:.0%} to {found.high:.0%})"
+
+
+def stop_rows(worlds: list[World]) -> list[dict[str, str]]:
+    """Money lost by each rule, in batches, against stopping at the best round; a point is worth so many batches."""
+    lost: dict[str, dict[tuple[str, int, float], float]] = {}
+    flips: dict[str, list[int]] = {}
+    for here in worlds:
+        for seed in seeds_of(here.name, "auto")[:STOP_SEEDS]:
+            history = played(here, "auto", seed).history
+            truth = 100 * IsotonicRegression().fit_transform(np.arange(len(history)), history.exam)
+            for worth in WORTHS:
+                gained = worth * truth - np.arange(1, len(history) + 1)
+                for name, stops in advised(history, Prices(1.0, worth)).items():
+                    at = int(np.argmax(stops)) if any(stops) else len(history) - 1
+                    lost.setdefault(name, {})[(here.name, seed, worth)] = float(gained.max() - gained[at])
+                    flips.setdefault(name, []).append(int(np.abs(np.diff(stops)).sum()))
+    rows = []
+    for name, one in lost.items():
+        by_run = pd.Series(one).rename_axis(["set", "seed", "worth"])
+        means = by_run.groupby("worth").mean()
+        more = (by_run - pd.Series(lost["value"])).groupby(level=["set", "seed"]).mean()
+        rows.append(
+            {
+                "rule": name,
+                **{f"a point = {worth:g}": f"{means[worth]:.2f}" for worth in WORTHS},
+                "mean": f"{by_run.mean():.2f}",
+                "more than value loses": "" if name == "value" else f"{figures.Estimate(more.tolist()):+.2f}",
+                "most flips": str(max(flips[name])),
+            }
+        )
+    return rows
+
+
+def advised(history: pd.DataFrame, prices: Prices) -> dict[str, list[int]]:
+    """Whether each rule says stop, after each round."""
+    found = {
+        name: [int(rule(history[:at], prices).stop) for at in range(1, len(history) + 1)]
+        for name, rule in RULES.items()
+        if name != "none"
+    }
+    budgets = {f"{budget} rounds": [int(at >= budget) for at in range(1, len(history) + 1)] for budget in BUDGETS}
+    return found | budgets
+
+
+def gate_rows(worlds: list[World]) -> list[dict[str, str]]:
+    """Simulated pairs of models on 1,000 gold items that differ on as many items as real ones: two models of a run
+    whose accuracies are 1.5 to 2.5 points apart on gold and exam."""
+    rng = np.random.default_rng(0)
+    differ: dict[str, list[float]] = {}
+    for here in worlds:
+        for seed in seeds_of(here.name, "auto"):
+            wrong = played(here, "auto", seed).errors()
+            for old in range(len(wrong)):
+                for new in range(old + 1, len(wrong)):
+                    if 0.015 <= wrong[old].mean() - wrong[new].mean() <= 0.025:
+                        differ.setdefault(here.name, []).append(float((wrong[old] != wrong[new]).mean()))
+    rows = []
+    for name, disagreement in [*differ.items(), *((f"{d:.0%} of items", [d]) for d in (0.03, 0.05, 0.07, 0.1, 0.2))]:
+        row = {"models of": name, "differ on": f"{np.median(disagreement):.1%} of items"}
+        for gain in (0.0, 0.02):
+            passed = 0
+            for d in rng.choice(disagreement, PAIRS):
+                d = max(d, gain)
+                kinds = rng.choice(3, GOLD, p=[(d + gain) / 2, (d - gain) / 2, 1 - d])
+                found = compare(kinds != 1, kinds != 0, np.ones(GOLD), 0.95, 0)
+                passed += found.p_better <= 0.05
+            row["equal: promoted" if gain == 0 else "2 points better: promoted"] = share(passed, PAIRS)
+        rows.append(row)
+    return rows
+
+
+def cost_rows() -> list[dict[str, str]]:
+    """CPU seconds at 5,000 labels of 77 classes, a fifth in the control arm, 1,000 gold items."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(77, 384))
+    labels = rng.integers(0, 77, 6000)
+    vectors = (centres[labels] + 2 * rng.normal(size=(6000, 384))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    names = np.array([f"class {n}" for n in range(77)], dtype=object)
+    texts = [f"class{label} " + " ".join(f"w{w}" for w in rng.integers(0, 3000, 12)) for label in labels]
+    settings = parse({"project": {"name": "p", "id": "p"}, "classes": sorted(names), "pull": {"pool": "", "gold": ""}})
+    ids = [f"{n:016x}" for n in range(6000)]
+    rounds = np.repeat(np.arange(1, 51), 100)
+    places = control.order(pd.Index(ids[:5000]), 0)
+    why = np.where(places <= np.sort(places)[999], control.WHY, "uncertain")
+    ledger = pd.DataFrame({"id": ids[:5000], "label": names[labels[:5000]], "round": rounds, "why": why})
+    gold = pd.DataFrame({"id": ids[5000:], "label": names[labels[5000:]]})
+    items, exam = Items.of(vectors[:5000], texts[:5000]), Items.of(vectors[5000:], texts[5000:])
+    rows = []
+
+    def timed(name: str, do: Callable[[], Any]) -> Any:
+        began = time.process_time()
+        result = do()
+        rows.append({"work": name, "CPU s": f"{time.process_time() - began:.1f}"})
+        return result
+
+    frozen = settings.model_copy(update={"train": settings.train.model_copy(update={"learner": "frozen"})})
+    model = timed("a round's learning, frozen", lambda: train(items, ledger.label, items, frozen))
+    timed("a round's learning, auto", lambda: train(items, ledger.label, items, settings))
+    p = model.probabilities(exam)
+    result = timed("evaluate", lambda: evaluate(gold, p, model.classes, 1000, 0))
+    measured = timed("savings meter", lambda: prove.meter(ledger, items, gold, exam, items, settings))
+    timed("meter and successor check", lambda: prove.prove(ledger, items, gold, exam, items, settings))
+    timed("gate", lambda: decide(result.predictions, result.predictions, settings.promote, 0))
+
+    def drawn() -> None:
+        curve = pd.DataFrame({"labels": np.arange(1, 51) * 100, "accuracy": 0.8, "low": 0.78, "high": 0.82})
+        chance = pd.DataFrame(measured.as_json()["curves"]["random"])
+        for picture in (
+            report.learning_curve(curve, chance, 1000),
+            report.confusion(result.predictions),
+            report.calibration(result.calibration),
+        ):
+            picture.savefig(BytesIO(), dpi=110)
+
+    timed("the report's pictures", drawn)
+    return rows
+
+
+SECTIONS: dict[str, Callable[[list[World]], list[dict[str, str]]]] = {
+    "savings": savings_rows,
+    "bad": bad_rows,
+    "stop": stop_rows,
+    "gate": gate_rows,
+    "cost": lambda _worlds: cost_rows(),
+    # The gold set's section belongs here: tests/bench/proof_gold.py
+}
+
+
 def main(data: Path, names: list[str]) -> None:
-    began = time.perf_counter()
+    """Play what has not been played (`play`, with sets; all by default), then print the sections named; all by
+    default."""
     STRATEGIES["easiest"] = easiest
     with threadpool_limits(1):
-        for name in [name for name in names if name in BATCHES]:
-            here = world(data, name)
-            for seed in range(2):
-                for strategy in ("random", "auto", "easiest"):
-                    began = time.perf_counter()
-                    played(here, strategy, seed)
-                    print(name, seed, strategy, round(time.perf_counter() - began, 1), flush=True)
-                    began = time.perf_counter()
-                    for at in (10, 20):
-                        found = metered(here, strategy, seed, at)
-                        print(at, found and {k: found[k] for k in ("verdict", "ratio", "projected")}, round(time.perf_counter() - began, 1), flush=True)
+        worlds = [world(data, name) for name in [name for name in names if name in BATCHES] or BATCHES]
+        wanted = [name for name in names if name in SECTIONS] or list(SECTIONS)
+        if "kept" not in names:
+            for seed in range(SEEDS):
+                for here in worlds:
+                    for strategy, rounds in (("random", ROUNDS), ("auto", ROUNDS), ("easiest", EARLY[-1])):
+                        played(here, strategy, seed, rounds)
+                print(f"played: seed {seed}", file=sys.stderr, flush=True)
+        for name in wanted:
+            text = f"{figures.table(pd.DataFrame(SECTIONS[name](worlds)))}\n\n{figures.machine()}\n"
+            print(f"{name}\n\n{text}", flush=True)
+            (KEPT / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
