@@ -156,14 +156,13 @@ def _next(advice: Advice, limit: str) -> Card:
 
 
 def _successor(check: dict[str, Any]) -> str:
-    learns = "Warning: a model of another kind learns less from" if check["worse"] else "Another kind of model takes"
-    than = (
-        "the chosen labels than from random ones" if check["worse"] else "the chosen labels no worse than random ones"
+    figures = (
+        f"{check['chosen']:.3f} against {check['random']:.3f} with {check['labels']} labels of each "
+        f"(difference {check['low']:+.3f} to {check['high']:+.3f})"
     )
-    return (
-        f"{learns} {than}: {check['chosen']:.3f} against {check['random']:.3f} with {check['labels']} labels of each "
-        f"(difference {check['low']:+.3f} to {check['high']:+.3f})."
-    )
+    if check["worse"]:
+        return f"Warning: a model of another kind learns less from the chosen labels than from random ones: {figures}."
+    return f"A model of another kind, chosen labels against random ones: {figures}: no loss is shown."
 
 
 def _calibration(metrics: dict[str, float]) -> str:

@@ -19,7 +19,6 @@ from tasks.workspace import Workspace, table_of_text
 EXAMPLES = 12  # items shown of the last batch
 SHOWN = 200  # characters of each
 NUMBER = re.compile(r"[-+]?[\d.,]*( ?%| ?\([^a-z]*\))?|all|no model yet")
-NARROW = 30  # characters that a column on a phone holds
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Table:
     head: list[str]
     rows: list[list[str]]
     said: str = ""
+    narrow: int = 30  # characters; a longer cell may break anywhere, and a phone shows its row as a list
 
     @property
     def numeric(self) -> list[bool]:
@@ -39,7 +39,7 @@ class Table:
     @property
     def stacks(self) -> bool:
         """Whether a phone shows a row's cells one below the other."""
-        return any(len(cell) > NARROW for row in self.rows for cell in row)
+        return any(len(cell) > self.narrow for row in self.rows for cell in row)
 
 
 def rounds(workspace: Workspace) -> Table:
@@ -87,7 +87,7 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
         else f"An answer takes {paid.seconds_a_label:.1f} s: {paid.label:.3f} at {prices.hourly_rate:,.2f} an hour."
     )
     said = f"{each} Computing (s) is {prices.compute_rate:,.2f} an hour; waiting costs nothing."
-    return Table("What it cost", ["round", "answers", "labels", "s", "computing", "sum"], cells, said)
+    return Table("What it cost", ["round", "answers", "pay", "s", "computing", "sum"], cells, said)
 
 
 def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: int) -> Table:

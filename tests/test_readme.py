@@ -95,6 +95,8 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "review",
         "report",
         "rollback",
+        "stop",
+        "go-on",
     ):
         assert f"labelwise {word}" in README
 

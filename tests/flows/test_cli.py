@@ -21,6 +21,7 @@ from tasks.workspace import Workspace
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
 COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "demo"]
+COMMANDS += ["report", "stop", "go-on", "rollback"]
 
 
 class Said(NamedTuple):
@@ -254,7 +255,7 @@ def test_init_touches_nothing_that_is_there(labelwise: Labelwise, sources: Path,
 # Workspaces
 
 
-IN_A_WORKSPACE = [["run"], ["status"], ["serve"], ["review", "--answers", "answers.csv"]]
+IN_A_WORKSPACE = [["run"], ["status"], ["serve"], ["stop"], ["go-on"], ["review", "--answers", "answers.csv"]]
 
 
 @pytest.mark.parametrize("words", IN_A_WORKSPACE, ids=lambda words: words[0])
@@ -281,7 +282,9 @@ def test_settings_that_are_wrong_are_said_first(
         params.write_text(before)
 
 
-@pytest.mark.parametrize("words", [["run"], ["serve"], ["review", "--answers", "answers.csv"], ["env"]])
+@pytest.mark.parametrize(
+    "words", [["run"], ["serve"], ["stop"], ["go-on"], ["review", "--answers", "answers.csv"], ["env"]]
+)
 def test_without_servers_the_way_to_start_them_is_said(labelwise: Labelwise, made: Workspace, words: list[str]) -> None:
     (made.root.parent / "answers.csv").write_text("text,label\none,no\n")
     here = [] if words == ["env"] else ["-w", made.root]
