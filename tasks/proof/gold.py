@@ -17,7 +17,7 @@ from scipy import stats
 
 EVEN = 0.2  # share of the proposal that is uniform: no weight exceeds its inverse
 CONFIDENCE = 0.95
-FEW = 2.0  # imagined errors of the mean weight, beside those seen: some errors say little about what errors weigh
+FEW = 2.0  # imagined errors, beside those seen: few errors say little about what an error weighs
 
 Floats = NDArray[np.float64]
 
@@ -92,8 +92,9 @@ def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
 
     Linear in the errors: 1 - sum(weight * wrong) / g. The interval is Wilson's (1927) with a variance of
     (k p - p²) / g for an error rate of p, where k is the mean weight of an error: with equal weights k is 1 and this is
-    his interval as it stands; where errors were likely to be drawn, k is below 1 and they are worth more labels. k is
-    estimated from the errors seen and from `FEW` imagined ones of the mean square weight.
+    his interval as it stands; where errors were likely to be drawn, k is below 1 and each label is worth more. k comes
+    from the errors seen and from `FEW` imagined ones, whose weight is the harmonic mean: what an error weighs where the
+    proposal is right. One item alone tells nothing: (0, 1).
     """
     g = len(right)
     wrong = ~right
@@ -101,8 +102,7 @@ def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
     if g < 2:
         return Accuracy(1 - error, 0.0, 1.0)
     seen, squares = float(given[wrong].sum()), float((given[wrong] ** 2).sum())
-    common = float((given**2).mean())
-    k = (squares + FEW * common) / (seen + FEW)
+    k = (squares + FEW * float(stats.hmean(given))) / (seen + FEW)
     z2 = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) ** 2 / g
     middle, half = error + k * z2 / 2, np.sqrt(max((error + k * z2 / 2) ** 2 - (1 + z2) * error**2, 0.0))
     low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
