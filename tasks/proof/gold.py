@@ -92,18 +92,28 @@ def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
 
     Linear in the errors: 1 - sum(weight * wrong) / g. The interval is Wilson's (1927) with a variance of
     (k p - p²) / g for an error rate of p, where k is the mean weight of an error: with equal weights k is 1 and this is
-    his interval as it stands; where errors were likely to be drawn, k is below 1 and each label is worth more. k comes
-    from the errors seen and from `FEW` imagined ones, whose weight is the harmonic mean: what an error weighs where the
-    proposal is right. One item alone tells nothing: (0, 1).
+    his interval as it stands; where errors were likely to be drawn, k is below 1 and each label is worth more. One item
+    alone tells nothing: (0, 1).
     """
     g = len(right)
     wrong = ~right
     error = float(1 - ((1 - given.mean()) + (given * right).mean()))
     if g < 2:
         return Accuracy(1 - error, 0.0, 1.0)
-    seen, squares = float(given[wrong].sum()), float((given[wrong] ** 2).sum())
-    k = (squares + FEW * float(stats.hmean(given))) / (seen + FEW)
+    k = _weight_of_errors(wrong, given)
     z2 = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) ** 2 / g
     middle, half = error + k * z2 / 2, np.sqrt(max((error + k * z2 / 2) ** 2 - (1 + z2) * error**2, 0.0))
     low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
     return Accuracy(*(float(np.clip(value, 0, 1)) for value in (1 - error, 1 - high, 1 - low)))
+
+
+def _weight_of_errors(wrong: NDArray[np.bool_], given: Floats) -> float:
+    """What an error weighs on average. Among items that were drawn by chance alone (weight 1) it is 1; among the others
+    it comes from the errors seen and from `FEW` imagined ones, whose weight is the harmonic mean: that of errors where
+    the proposal is right."""
+    drawn = given != 1
+    if not drawn.any():
+        return 1.0
+    own, errors = given[drawn], given[drawn & wrong]
+    mean = ((errors**2).sum() + FEW * float(stats.hmean(own))) / (errors.sum() + FEW)
+    return float(drawn.mean() * mean + (~drawn).mean())
