@@ -8,12 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import stage
-from tasks.embed import gold_items, pool_items, pool_vectors
-from tasks.labels import ledger
+from tasks.embed import gold_items, leaked, pool_items, pool_vectors
+from tasks.labels import ledger, trusted
 from tasks.learners import Items
 from tasks.proof import control, savings, successor
 from tasks.settings import Settings
-from tasks.train import train
+from tasks.train import train, without_leaks
 from tasks.workspace import Workspace, write_json
 
 
@@ -22,12 +22,12 @@ def prove(
 ) -> tuple[savings.Savings | None, successor.Successor | None]:
     """The savings meter and the successor check on the labels that count (columns id, label, round, why).
 
-    labelled, exam: the items of labels and gold (column label), in their order. Both arms of the meter learn
+    labelled, exam: the items of labels and gold (columns label, weight), in their order. Both arms of the meter learn
     with `prove.learner`, whatever the loop itself learns with: what is compared is the choice of labels alone.
     """
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
     judge = settings.model_copy(update={"train": learner})
-    truth = gold.label.to_numpy(dtype=object)
+    truth, weights = gold.label.to_numpy(dtype=object), gold.weight.to_numpy()
 
     def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
@@ -37,7 +37,7 @@ def prove(
     rounds = labels["round"].to_numpy()
     so_far = [np.flatnonzero(rounds <= number) for number in np.unique(rounds[rounds > 0])]
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
-    measured = savings.measure(wrong, so_far, np.flatnonzero(in_control), np.ones(len(gold)), rng)
+    measured = savings.measure(wrong, so_far, np.flatnonzero(in_control), weights, rng)
     by_strategy = ((labels.why != control.WHY) & (rounds > 0)).to_numpy()
     read = labels.assign(text=labelled.texts())
     gold_read = gold.assign(text=exam.texts())
@@ -47,10 +47,10 @@ def prove(
 def run(workspace: Workspace) -> str:
     """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
-    labels = ledger.effective(ledger.read(workspace.labels))
+    labels = without_leaks(ledger.effective(ledger.read(workspace.labels)), leaked(workspace))
     vectors = pool_vectors(workspace)
     pool = pool_items(workspace, vectors)
-    gold = pd.read_parquet(workspace.gold)
+    gold = trusted.gold(workspace)
     measured, next_model = (
         prove(labels, pool.take(vectors.rows(labels.id)), gold, gold_items(workspace), pool, settings)
         if len(labels)
