@@ -23,7 +23,7 @@ from prefect.logging import get_run_logger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tasks import embed, evaluate, page, promote, prove, pull, push, report, score, select, snapshot, train, wait
+from tasks import embed, evaluate, gold, page, promote, prove, pull, push, report, score, select, snapshot, train, wait
 from tasks.errors import ServiceDown
 from tasks.items import stored
 from tasks.labels import ledger
@@ -93,6 +93,8 @@ class Steps:
 
         def do() -> pull.Pulled:
             pulled = pull.run(self.workspace)
+            if said := gold.pull(self.workspace):
+                self.say("gold", said)
             self.versions.add()
             return pulled
 

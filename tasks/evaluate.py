@@ -49,7 +49,13 @@ def evaluate(
     confidence = probabilities.max(axis=1).astype(np.float64)
     names = np.asarray(classes, dtype=object)
     predictions = pd.DataFrame(
-        {"id": gold.id, "actual": gold.label, "predicted": names[predicted], "confidence": confidence, "weight": weights}
+        {
+            "id": gold.id,
+            "actual": gold.label,
+            "predicted": names[predicted],
+            "confidence": confidence,
+            "weight": weights,
+        }
     )
     correct = actual == predicted
     measures: dict[str, Measure] = {

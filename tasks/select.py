@@ -105,7 +105,9 @@ def run(workspace: Workspace) -> str:
     batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed)
     write_parquet(workspace.batch, batch)
     if batch.empty:
-        return "nothing is left to ask" + (f" ({len(kept):,} items are kept for gold: gold.reserve)" if len(kept) else "")
+        return "nothing is left to ask" + (
+            f" ({len(kept):,} items are kept for gold: gold.reserve)" if len(kept) else ""
+        )
     by_chance = int((batch.why == control.WHY).sum())
     said = strategy_for(settings.select, labelled)[1]
     return f"{len(batch) - by_chance} items by {said}, {by_chance} for the control arm"

@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import push, report, snapshot
+from tasks import gold, push, report, snapshot
+from tasks.embed import leaked
 from tasks.errors import LabelwiseError
+from tasks.items import leaks
 from tasks.labels import ledger
 from tasks.promote import experiment, gold_metrics
 from tasks.services.addresses import addresses
@@ -19,8 +21,8 @@ from tasks.workspace import Workspace, running
 @dataclass(frozen=True)
 class Status:
     """round: batches learned from. state: new, running, interrupted, waiting, answered or finished. asked and answered:
-    of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model.
-    savings, advice: in words. champion: registered version. commit: of the workspace. urls: the three screens."""
+    of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model. trusted: how
+    the gold set stands, in words; leaks: items of the pool that are nearly gold. savings, advice: in words. champion: registered version. commit: of the workspace. urls: the three screens."""
 
     round: int
     state: str
@@ -28,6 +30,8 @@ class Status:
     answered: int | None
     labels: int
     gold: dict[str, float | None]
+    trusted: str
+    leaks: int
     savings: str
     advice: str
     champion: str | None
@@ -60,6 +64,8 @@ def status(workspace: Workspace) -> Status:
             "high": measured.get("accuracy_high"),
             "macro_f1": measured.get("macro_f1"),
         },
+        trusted=str(gold.standing(workspace)),
+        leaks=len(leaks.near(leaked(workspace))),
         savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
         advice=_advice(workspace),
         champion=_champion(workspace, problems),
@@ -121,15 +127,21 @@ def _advice(workspace: Workspace) -> str:
 
 def lines(seen: Status) -> list[str]:
     """The same for people."""
-    gold: Any = seen.gold
+    figures: Any = seen.gold
     accuracy = "no model yet"
-    if gold["accuracy"] is not None:
-        accuracy = f"{gold['accuracy']:.3f} (95 % interval {gold['low']:.3f} to {gold['high']:.3f})"
+    if figures["accuracy"] is not None:
+        accuracy = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
     batch = "none" if not seen.asked else f"{seen.answered} of {seen.asked} answered"
     return [
         f"round        {seen.round} ({seen.state})",
         f"labels       {seen.labels}",
         f"accuracy     {accuracy}",
+        f"gold set     {seen.trusted}",
+        *(
+            [f"leaks        {seen.leaks} items of the pool are nearly gold: neither asked nor learned"]
+            if seen.leaks
+            else []
+        ),
         f"savings      {seen.savings}",
         f"advice       {seen.advice}",
         f"open batch   {batch}",
