@@ -113,9 +113,7 @@ def run(workspace: Workspace) -> str:
     _find_leaks(workspace)
     near = len(leaks.near(leaked(workspace)))
     said = f"{rows:,} texts encoded by {settings.encoder}" if stale else "every item has its vector"
-    return said + (
-        f"; {near:,} items of the pool are near-duplicates of gold: neither asked nor learned" if near else ""
-    )
+    return said + (f"; {near:,} items of the pool are nearly gold: neither asked nor learned" if near else "")
 
 
 def _encode(workspace: Workspace, tables: list[Path], rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Trusted labels: draw items for them (`labelwise gold grow`), put doubtful ones before people again (`gold review`), and
+"""Trusted labels: draw items for them (`labelwise gold grow`), put doubtful gold before people (`gold review`), and
 take in what people say (`gold collect`, and the loop's stage `pull`)."""
 
 from collections.abc import Callable
@@ -249,7 +249,8 @@ def _ask(workspace: Workspace, project: LabelStudioProject, choose: Callable[[in
     """Write down what `choose` chooses for the next ask, then bring it to the project."""
     asked = trusted.asked(workspace)
     number = int(asked.ask.max()) + 1 if len(asked) else 1
-    project.number if len(trusted.answers(workspace)) else None  # noqa: B018  (nothing is drawn for a deleted project)
+    if len(trusted.answers(workspace)):
+        project.number  # noqa: B018  (nothing is drawn for a project that has been deleted)
     rows = ASKED.conform(choose(number))
     trusted.append(workspace, ASKED, rows)
     bring(workspace, project, pd.concat([asked, rows], ignore_index=True))

@@ -34,7 +34,7 @@ class Decision:
 
 
 def decide(new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, seed: int) -> Decision:
-    """Compare a model with the champion by their predictions (columns id, actual, predicted, and weight unless all count
+    """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
     alike) of the gold items that both were measured on. old: None before the first champion.
 
     `better`: the chance of so clear a lead between equal models is at most 1 - confidence. `not_worse`: the lower end

@@ -1,5 +1,5 @@
-"""A stand-in for reviewers: answers the open batch, or what is put up for trusted labels, from a file; for the demo, the
-tests and anyone's trial."""
+"""A stand-in for reviewers: answers the open batch, or what is put up for trusted labels, from a file; for the demo,
+the tests and anyone's trial."""
 
 import random
 import time

@@ -21,8 +21,9 @@ from tasks.workspace import Workspace, running
 @dataclass(frozen=True)
 class Status:
     """round: batches learned from. state: new, running, interrupted, waiting, answered or finished. asked and answered:
-    of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model. trusted: how
-    the gold set stands, in words; leaks: items of the pool that are nearly gold. savings, advice: in words. champion: registered version. commit: of the workspace. urls: the three screens."""
+    of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model.
+    trusted: how the gold set stands, in words. leaks: items of the pool that are nearly gold. savings, advice: in
+    words. champion: registered version. commit: of the workspace. urls: the three screens."""
 
     round: int
     state: str
@@ -137,11 +138,7 @@ def lines(seen: Status) -> list[str]:
         f"labels       {seen.labels}",
         f"accuracy     {accuracy}",
         f"gold set     {seen.trusted}",
-        *(
-            [f"leaks        {seen.leaks} items of the pool are nearly gold: neither asked nor learned"]
-            if seen.leaks
-            else []
-        ),
+        *(f"leaks        {n} items of the pool are nearly gold: neither asked nor learned" for n in [seen.leaks] if n),
         f"savings      {seen.savings}",
         f"advice       {seen.advice}",
         f"open batch   {batch}",

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.proof import gold as testing
-from tasks.records import ANSWERS, ASKED, GOLD, Table
+from tasks.records import ANSWERS, ASKED, Table
 from tasks.workspace import Workspace, write_parquet
 
 AGREE = 2  # people who must agree
@@ -74,9 +74,8 @@ def verdicts(asked: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     by_item: dict[str, list[tuple[str, str | None]]] = {}
     for item, person, label in zip(ordered.id, ordered.annotator, labels, strict=True):
         by_item.setdefault(item, []).append((person, label))
-    found = [
-        verdict(by_item.get(row.id, []), None if pd.isna(row.label) else str(row.label)) for row in asked.itertuples()
-    ]
+    own = asked.label.astype(object).where(asked.label.notna(), None)
+    found = [verdict(by_item.get(item, []), label) for item, label in zip(asked.id, own, strict=True)]
     return asked.assign(
         verdict=pd.array([one.label for one in found], dtype="string"),
         state=pd.array([one.state for one in found], dtype="string"),
@@ -147,12 +146,6 @@ def append(workspace: Workspace, table: Table, rows: pd.DataFrame) -> None:
     """Add a shard of ASKED or ANSWERS. Earlier ones are never touched."""
     number = len(list(workspace.trusted.glob(f"{table.name}-*.parquet"))) + 1
     write_parquet(_shard(workspace, table, number), rows, table)
-
-
-def own_texts(workspace: Workspace, ids: pd.Series) -> pd.DataFrame:
-    """The user's own gold rows (GOLD) of these ids, in their order."""
-    own = pd.read_parquet(workspace.gold, columns=list(GOLD.columns)).set_index("id")
-    return GOLD.conform(own.loc[ids.tolist()].reset_index())
 
 
 def _shards(workspace: Workspace, table: Table) -> pd.DataFrame:

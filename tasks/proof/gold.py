@@ -63,8 +63,8 @@ def draw(doubt: Floats, k: int, rng: np.random.Generator) -> Draws:
 
 
 def weights(propensity: Floats, among: NDArray[np.integer]) -> Floats:
-    """(k,) what each of k drawn items counts, 1 on average: sum(weights * loss) / k is unbiased for the mean loss of the
-    population.
+    """(k,) what each of k drawn items counts, 1 on average: sum(weights * loss) / k is unbiased for the mean loss of
+    the population.
 
     At turn t the population is what was drawn before and the `among` items that could be drawn then, so
     (losses drawn before + loss / propensity) over its size is unbiased. The weights are those of the sum of all these
