@@ -152,7 +152,7 @@ def collect(workspace: Workspace, project: LabelStudioProject) -> str:
     if asked.empty:
         return "nothing has been put up for trusted labels"
     bring(workspace, project, asked)
-    tasks = pd.concat([project.tasks(number) for number in sorted(asked.ask.unique())], ignore_index=True)
+    tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)], ignore_index=True)
     known = trusted.answers(workspace)
     said = answered(project.answered(tasks.task_id.tolist()), asked, workspace.settings.classes)
     new = _unknown(said, known)
@@ -200,13 +200,11 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
         project.create(settings.classes, prediction_shown=False, answers=trusted.AGREE, description=BRIEF)
     project.number  # noqa: B018  (says so when the project has been deleted)
     new = 0
-    for number, rows in asked.groupby("ask"):
-        wanted = [
-            {"data": {"text": row["text"], "item": row["id"], "round": int(str(number))}}
-            for row in rows.to_dict("records")
-        ]
-        if project.count(int(str(number))) != len(wanted):
-            new += push.push(project, wanted, int(str(number)))
+    for number in trusted.asks(asked):
+        rows = asked[asked.ask == number].to_dict("records")
+        wanted = [{"data": {"text": row["text"], "item": row["id"], "round": number}} for row in rows]
+        if project.count(number) != len(wanted):
+            new += push.push(project, wanted, number)
     return new
 
 

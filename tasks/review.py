@@ -82,7 +82,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     answers = read_answers(path, settings.pull.columns, settings.classes)
     project, asked = open_gold_project(settings), trusted.asked(workspace)
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
-    tasks = pd.concat([project.tasks(number) for number in sorted(asked.ask.unique())] or [pd.DataFrame({"id": []})])
+    tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
     said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.classes)
     given_so_far = pd.concat([trusted.answers(workspace), said]).drop_duplicates("annotation_id", keep="last")
     done = 0

@@ -137,6 +137,11 @@ def asked(workspace: Workspace) -> pd.DataFrame:
     return _shards(workspace, ASKED)
 
 
+def asks(rows: pd.DataFrame) -> list[int]:
+    """The numbers of the asks in `rows` (ASKED), in order."""
+    return [int(number) for number in sorted(rows.ask.unique())]
+
+
 def answers(workspace: Workspace) -> pd.DataFrame:
     """All that people said (ANSWERS)."""
     return _shards(workspace, ANSWERS)
