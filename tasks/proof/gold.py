@@ -97,14 +97,15 @@ def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
     """
     g = len(right)
     wrong = ~right
-    error = float(1 - ((1 - given.mean()) + (given * right).mean()))
+    value = float((1 - given.mean()) + (given * right).mean())
+    error = 1 - value
     if g < 2:
-        return Accuracy(1 - error, 0.0, 1.0)
-    k = _weight_of_errors(wrong, given)
+        return Accuracy(value, 0.0, 1.0)
+    k = max(_weight_of_errors(wrong, given), error)  # less would be a variance below zero
     z2 = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) ** 2 / g
     middle, half = error + k * z2 / 2, np.sqrt(max((error + k * z2 / 2) ** 2 - (1 + z2) * error**2, 0.0))
     low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
-    return Accuracy(*(float(np.clip(value, 0, 1)) for value in (1 - error, 1 - high, 1 - low)))
+    return Accuracy(*(float(np.clip(end, 0, 1)) for end in (value, 1 - high, 1 - low)))
 
 
 def _weight_of_errors(wrong: NDArray[np.bool_], given: Floats) -> float:

@@ -4,7 +4,7 @@ One of the benches behind docs/proof.md (`make bench-proof`); by itself: python 
 """
 
 import sys
-from collections.abc import Callable
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,25 +84,25 @@ def judged(rows: Rows, settings: Settings, labels: int, seed: int) -> tuple[Floa
     return 1 - now.max(axis=1).astype(np.float64), now.argmax(axis=1) == truth, later.argmax(axis=1) == truth
 
 
-def simulated(doubt: Floats, right: Bools, later: Bools, seed: int, tallies: Callable[[str], Tally]) -> None:
+def simulated(doubt: Floats, right: Bools, later: Bools, seed: int, tallies: dict[str, Tally]) -> None:
     """One gold set of each kind, all of them of `GOLD` labels but for those of half that."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(doubt))
     reserve, rest = order[:RESERVE], order[RESERVE:]
     truth, true_later, even = float(right.mean()), float(later.mean()), np.ones(GOLD)
-    tallies("uniform").add(right[reserve[:GOLD]], even, truth)
-    tallies("uniform, later").add(later[reserve[:GOLD]], even, true_later)
-    tallies("uniform, half").add(right[reserve[: GOLD // 2]], even[: GOLD // 2], truth)
+    tallies["uniform"].add(right[reserve[:GOLD]], even, truth)
+    tallies["uniform, later"].add(later[reserve[:GOLD]], even, true_later)
+    tallies["uniform, half"].add(right[reserve[: GOLD // 2]], even[: GOLD // 2], truth)
     drawn = gold.draw(doubt[reserve], GOLD, rng)
     rows, weights = reserve[drawn.rows], gold.weights(drawn.propensity, drawn.among)
-    tallies("grown").add(right[rows], weights, truth)
-    tallies("grown, later").add(later[rows], weights, true_later)
-    tallies("naive").add(right[rows], even, truth)
+    tallies["grown"].add(right[rows], weights, truth)
+    tallies["grown, later"].add(later[rows], weights, true_later)
+    tallies["naive"].add(right[rows], even, truth)
     half = GOLD // 2
     first = gold.weights(drawn.propensity[:half], drawn.among[:half])
-    tallies("grown, half").add(right[rows[:half]], first, truth)
+    tallies["grown, half"].add(right[rows[:half]], first, truth)
     mixed = np.concatenate([rest[:half], rows[:half]])
-    tallies("mixed").add(right[mixed], np.concatenate([even[:half], first]), truth)
+    tallies["mixed"].add(right[mixed], np.concatenate([even[:half], first]), truth)
 
 
 def row(name: str, truth: float, found: dict[str, Tally]) -> dict[str, str]:
@@ -140,13 +140,13 @@ def gold_table(data: Path, names: list[str], seeds: int) -> list[dict[str, str]]
     rows = []
     for name in names:
         table, settings = prepared(data, name)
-        found: dict[str, Tally] = {}
+        found: dict[str, Tally] = defaultdict(Tally)
         truths = []
         for model in range(MODELS):
             doubt, right, later = judged(table, settings, LABELS.get(name, 200), model)
             truths.append(float(right.mean()))
             for seed in range(model, seeds, MODELS):
-                simulated(doubt, right, later, seed, lambda kind: found.setdefault(kind, Tally()))
+                simulated(doubt, right, later, seed, found)
         rows.append(row(name, float(np.mean(truths)), found))
         print(rows[-1], file=sys.stderr, flush=True)
     return rows
