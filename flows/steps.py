@@ -29,6 +29,7 @@ from flows.question import Question
 from tasks import (
     embed,
     evaluate,
+    gold,
     page,
     pictures,
     promote,
@@ -113,6 +114,8 @@ class Steps:
 
         def do() -> pull.Pulled:
             pulled = pull.run(self.workspace)
+            if said := gold.pull(self.workspace):
+                self.say("gold", said)
             self.versions.add()
             return pulled
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,13 @@ from rich.progress import Progress
 
 from tasks import stage
 from tasks.errors import InputError, WorkspaceError
-from tasks.items import stored
+from tasks.items import leaks, stored
+from tasks.labels import trusted
 from tasks.learners.base import Items
 from tasks.learners.encoder import Encoder
+from tasks.records import LEAKS
 from tasks.settings import Embed
-from tasks.workspace import Workspace, atomic, write_json
+from tasks.workspace import Workspace, atomic, write_json, write_parquet
 
 PIECE = 4096  # texts sorted and encoded together: bounds memory, long enough to pack well
 
@@ -61,11 +64,12 @@ def pool_items(workspace: Workspace, vectors: Vectors) -> Items:
 
 
 def gold_items(workspace: Workspace) -> Items:
-    """The items of the gold set, in the order of gold.parquet."""
-    vectors = gold_vectors(workspace)
+    """The items of the gold set, in its order."""
+    gold = trusted.gold(workspace)
+    vectors = gold_vectors(workspace, gold.id)
 
     def texts(rows: NDArray[np.integer]) -> list[str]:
-        return list(pq.read_table(workspace.gold, columns=["text"])["text"].take(rows).to_pylist())
+        return list(gold.text.iloc[rows])
 
     return Items(len(vectors), lambda rows: vectors[rows], texts)
 
@@ -77,10 +81,25 @@ def pool_vectors(workspace: Workspace) -> Vectors:
     return Vectors(ids, [np.load(_vectors_of(workspace, path), mmap_mode="r") for path in shards])
 
 
-def gold_vectors(workspace: Workspace) -> NDArray[np.float32]:
-    """(g, d), in the order of gold.parquet."""
-    vectors: NDArray[np.float16] = np.load(_vectors_of(workspace, workspace.gold))
-    return vectors.astype(np.float32)
+def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
+    """(g, d) of these gold items, the user's own or drawn from the pool, in their order."""
+    own = pd.Index(pd.read_parquet(workspace.gold, columns=["id"]).id)
+    vectors = np.asarray(np.load(_vectors_of(workspace, workspace.gold)), dtype=np.float32)
+    rows = own.get_indexer(pd.Index(ids))
+    if (rows >= 0).all():
+        return vectors[rows]
+    drawn = rows < 0
+    pool = pool_vectors(workspace)
+    result = np.empty((len(rows), vectors.shape[1]), dtype=np.float32)
+    result[~drawn] = vectors[rows[~drawn]]
+    result[drawn] = pool.gather(pool.rows(ids[drawn]))
+    return result
+
+
+def leaked(workspace: Workspace) -> pd.DataFrame:
+    """The items of the pool that are in the gold set or nearly so (LEAKS), as this stage found them."""
+    files = [path for shard in stored.shards(workspace) if (path := _leaks_of(workspace, shard)).exists()]
+    return pd.concat([LEAKS.frame(), *map(pd.read_parquet, files)], ignore_index=True) if files else LEAKS.frame()
 
 
 def run(workspace: Workspace) -> str:
@@ -89,12 +108,20 @@ def run(workspace: Workspace) -> str:
     tables = [workspace.gold, *stored.shards(workspace)]
     stale = [table for table in tables if not _fresh(workspace, table, settings)]
     rows = sum(pq.read_metadata(table).num_rows for table in stale)
-    if not stale:
-        return "every item has its vector"
+    if stale:
+        _encode(workspace, stale, rows)
+    _find_leaks(workspace)
+    near = len(leaks.near(leaked(workspace)))
+    said = f"{rows:,} texts encoded by {settings.encoder}" if stale else "every item has its vector"
+    return said + (f"; {near:,} items of the pool are nearly gold: neither asked nor learned" if near else "")
+
+
+def _encode(workspace: Workspace, tables: list[Path], rows: int) -> None:
+    settings = workspace.settings.embed
     encoder = Encoder(settings.encoder, settings.max_tokens)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"embed {rows:,} texts", total=rows)
-        for table in stale:
+        for table in tables:
             texts = pq.read_table(table, columns=["text"])["text"].to_pylist()
             pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
             vectors = [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
@@ -103,7 +130,24 @@ def run(workspace: Workspace) -> str:
             with atomic(_vectors_of(workspace, table)) as scratch, scratch.open("wb") as file:
                 np.save(file, whole)
             write_json(_vectors_of(workspace, table).with_suffix(".json"), _fingerprint(table, settings))
-    return f"{rows:,} texts encoded by {settings.encoder}"
+
+
+def _find_leaks(workspace: Workspace) -> None:
+    """Compare with gold, answered or not, every shard that has not been compared with just this gold."""
+    ids = pd.concat([pd.read_parquet(workspace.gold, columns=["id"]).id, trusted.drawn(workspace).id]).drop_duplicates()
+    least = workspace.settings.gold.near_duplicate
+    gold = {"gold": hashlib.sha256("".join(ids).encode()).hexdigest(), "near_duplicate": least}
+    gold_set = None
+    for shard in stored.shards(workspace):
+        path = _leaks_of(workspace, shard)
+        wanted = {**_fingerprint(shard, workspace.settings.embed), **gold}
+        if path.exists() and _noted(path) == wanted:
+            continue
+        gold_set = gold_vectors(workspace, ids) if gold_set is None else gold_set
+        own = pd.Index(pq.read_table(shard, columns=["id"])["id"].to_numpy())
+        vectors = np.load(_vectors_of(workspace, shard), mmap_mode="r")
+        write_parquet(path, leaks.leaks(own, vectors, pd.Index(ids), gold_set, least), LEAKS)
+        write_json(path.with_suffix(".json"), wanted)
 
 
 def refuse_broken(vectors: NDArray[np.floating]) -> None:
@@ -122,6 +166,10 @@ def _vectors_of(workspace: Workspace, table: Path) -> Path:
     return workspace.vectors / f"{table.stem}.npy"
 
 
+def _leaks_of(workspace: Workspace, shard: Path) -> Path:
+    return workspace.vectors / f"{shard.stem}.leaks.parquet"
+
+
 def _fingerprint(table: Path, settings: Embed) -> dict[str, object]:
     """What the vectors of a table follow from."""
     with table.open("rb") as file:
@@ -130,11 +178,15 @@ def _fingerprint(table: Path, settings: Embed) -> dict[str, object]:
 
 def _fresh(workspace: Workspace, table: Path, settings: Embed) -> bool:
     vectors = _vectors_of(workspace, table)
+    return vectors.exists() and _noted(vectors) == _fingerprint(table, settings)
+
+
+def _noted(path: Path) -> Any:
+    """What the file beside `path` says that it follows from."""
     try:
-        known = json.loads(vectors.with_suffix(".json").read_text(encoding="utf-8"))
+        return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    return vectors.exists() and known == _fingerprint(table, settings)
+        return None
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from tasks import learners, stage
 from tasks.embed import gold_items
+from tasks.labels import trusted
+from tasks.proof.gold import accuracy
 from tasks.workspace import Workspace, write_csv, write_json
 
 BINS = 10
@@ -34,32 +36,42 @@ class Evaluation:
 def evaluate(
     gold: pd.DataFrame, probabilities: NDArray[np.float32], classes: list[str], resamples: int, seed: int
 ) -> Evaluation:
-    """Compare (g, c) probabilities with the labels of g gold items.
+    """Compare (g, c) probabilities with the labels of g gold items (columns id, label, and weight unless all count
+    alike).
 
-    Intervals are percentile bootstraps over gold items (Efron & Tibshirani 1993, chapter 13).
+    The accuracy has Wilson's interval, see `proof/gold.py`: the percentile bootstrap says 1.000 to 1.000 where all are
+    right. The other intervals are percentile bootstraps over gold items, each with its weight (Efron & Tibshirani 1993,
+    chapter 13).
     """
+    weights = gold.weight.to_numpy() if "weight" in gold else np.ones(len(gold))
     actual = pd.Index(classes).get_indexer(pd.Index(gold.label))
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1).astype(np.float64)
     names = np.asarray(classes, dtype=object)
     predictions = pd.DataFrame(
-        {"id": gold.id, "actual": gold.label, "predicted": names[predicted], "confidence": confidence}
+        {
+            "id": gold.id,
+            "actual": gold.label,
+            "predicted": names[predicted],
+            "confidence": confidence,
+            "weight": weights,
+        }
     )
+    correct = actual == predicted
     measures: dict[str, Measure] = {
-        "accuracy": lambda rows: float((actual[rows] == predicted[rows]).mean()),
-        "macro_f1": lambda rows: macro_f1(actual[rows], predicted[rows], len(classes)),
-        "calibration_error": lambda rows: calibration_error(actual[rows] == predicted[rows], confidence[rows]),
+        "macro_f1": lambda rows: macro_f1(actual[rows], predicted[rows], len(classes), weights[rows]),
+        "calibration_error": lambda rows: calibration_error(correct[rows], confidence[rows], weights[rows]),
     }
-    metrics: dict[str, float] = {}
+    right = accuracy(correct, weights)
+    metrics: dict[str, float] = {"accuracy": right.value, "accuracy_low": right.low, "accuracy_high": right.high}
     everything = np.arange(len(gold))
     for name, measure in measures.items():
         value = measure(everything)
         low, high = interval(measure, everything, resamples, seed)
         metrics |= {name: value, f"{name}_low": low, f"{name}_high": high}
     metrics["items"] = len(gold)
-    return Evaluation(
-        metrics, predictions, _per_class(actual, predicted, classes), reliability(actual == predicted, confidence)
-    )
+    by_class = _per_class(actual, predicted, classes, weights)
+    return Evaluation(metrics, predictions, by_class, reliability(correct, confidence, weights))
 
 
 Measure = Callable[[NDArray[np.int64]], float]
@@ -81,44 +93,62 @@ def interval(measure: Measure, rows: NDArray[np.int64], resamples: int, seed: in
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def macro_f1(actual: NDArray[np.int64], predicted: NDArray[np.int64], c: int) -> float:
+def macro_f1(
+    actual: NDArray[np.int64], predicted: NDArray[np.int64], c: int, weights: NDArray[np.float64] | None = None
+) -> float:
     """The mean of the classes' F1; a class that is neither in the truth nor predicted does not count.
 
     (scikit-learn's figure; ours in one pass of counting, since a bootstrap asks a thousand times.)
     """
-    hits = np.bincount(actual[actual == predicted], minlength=c)
-    total = np.bincount(actual, minlength=c) + np.bincount(predicted, minlength=c)
+    weights = np.ones(len(actual)) if weights is None else weights
+    right = actual == predicted
+    hits = np.bincount(actual[right], weights[right], minlength=c)
+    total = np.bincount(actual, weights, minlength=c) + np.bincount(predicted, weights, minlength=c)
     present = total > 0
     return float((2 * hits[present] / total[present]).mean())
 
 
-def calibration_error(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> float:
+def calibration_error(
+    correct: NDArray[np.bool_], confidence: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> float:
     """Expected calibration error over equal-width bins (Naeini et al. 2015): 0 is perfect, 1 the worst."""
+    weights = np.ones(len(correct)) if weights is None else weights
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gap = np.bincount(bins, weights=correct - confidence, minlength=BINS)
-    return float(np.abs(gap).sum() / len(correct))
+    gap = np.bincount(bins, weights=weights * (correct - confidence), minlength=BINS)
+    return float(np.abs(gap).sum() / weights.sum())
 
 
-def reliability(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> pd.DataFrame:
+def reliability(
+    correct: NDArray[np.bool_], confidence: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> pd.DataFrame:
     """A row a bin that is not empty: mean `confidence`, share that was `correct`, `items` in it."""
+    weights = np.ones(len(correct)) if weights is None else weights
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    rows = pd.DataFrame({"bin": bins, "confidence": confidence, "correct": correct.astype(float)})
-    table = rows.groupby("bin").agg(
-        confidence=("confidence", "mean"), correct=("correct", "mean"), items=("bin", "size")
+    total = np.bincount(bins, weights, minlength=BINS)
+    items = np.bincount(bins, minlength=BINS)
+    filled = items > 0
+    means = {
+        name: np.bincount(bins, weights * values, minlength=BINS)[filled] / total[filled]
+        for name, values in (("confidence", confidence), ("correct", correct))
+    }
+    return pd.DataFrame({**means, "items": items[filled]})
+
+
+def _per_class(
+    actual: NDArray[np.int64], predicted: NDArray[np.int64], classes: list[str], weights: NDArray[np.float64]
+) -> pd.DataFrame:
+    figures = precision_recall_fscore_support(
+        actual, predicted, labels=range(len(classes)), zero_division=0, sample_weight=weights
     )
-    return table.reset_index(drop=True)
-
-
-def _per_class(actual: NDArray[np.int64], predicted: NDArray[np.int64], classes: list[str]) -> pd.DataFrame:
-    figures = precision_recall_fscore_support(actual, predicted, labels=range(len(classes)), zero_division=0)
-    return pd.DataFrame({"class": classes, **dict(zip(("precision", "recall", "f1", "items"), figures, strict=True))})
+    named = dict(zip(("precision", "recall", "f1"), figures[:3], strict=True))
+    return pd.DataFrame({"class": classes, **named, "items": np.bincount(actual, minlength=len(classes))})
 
 
 def unmeasured(gold: pd.DataFrame) -> Evaluation:
     """The evaluation of round 0, which has no model: the same tables, empty."""
     return Evaluation(
         {"items": len(gold)},
-        pd.DataFrame(columns=["id", "actual", "predicted", "confidence"]),
+        pd.DataFrame(columns=["id", "actual", "predicted", "confidence", "weight"]),
         pd.DataFrame(columns=["class", "precision", "recall", "f1", "items"]),
         pd.DataFrame(columns=["confidence", "correct", "items"]),
     )
@@ -128,7 +158,7 @@ def run(workspace: Workspace) -> str:
     """Read model and gold, write metrics/. Returns a line for people."""
     settings = workspace.settings
     model = learners.load(workspace.model)
-    gold = pd.read_parquet(workspace.gold)
+    gold = trusted.gold(workspace)
     if model.trained:
         p = model.probabilities(gold_items(workspace))
         result = evaluate(gold, p, model.classes, settings.evaluate.resamples, settings.seed)

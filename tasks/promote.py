@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tasks.errors import WorkspaceError
@@ -36,22 +35,24 @@ class Decision:
 
 
 def decide(new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, seed: int) -> Decision:
-    """Compare a model with the champion by their predictions (columns id, actual, predicted) of the gold items that
-    both were measured on. old: None before the first champion.
+    """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
+    alike) of the gold items that both were measured on. old: None before the first champion.
 
     `better`: the chance of so clear a lead between equal models is at most 1 - confidence. `not_worse`: the lower end
     of the difference's interval is above -tolerance. In a protected class the new model must not be shown to be worse.
     """
     if old is None:
         return Decision(True, "the first model", {})
-    both = new.merge(old[["id", "predicted"]], on="id", suffixes=("", "_old"))
+    both = weighed(new).merge(weighed(old)[["id", "predicted", "weight"]], on="id", suffixes=("", "_old"))
     if both.empty:
         return Decision(True, "the champion was measured on other gold items, so the newer model is taken", {})
+    # Gold only grows. The weights are those of the gold that both have seen: the old one's, unless items left it since.
+    weights = both.weight_old if len(both) == len(old) else both.weight
     right, before = both.predicted == both.actual, both.predicted_old == both.actual
 
     def on(rows: pd.Series) -> Comparison:
         own, other = right[rows].to_numpy(), before[rows].to_numpy()
-        return compare(own, other, np.ones(len(own)), rule.confidence, seed)
+        return compare(own, other, weights[rows].to_numpy(), rule.confidence, seed)
 
     whole = on(pd.Series(True, index=both.index))
     figures = {
@@ -76,6 +77,12 @@ def decide(new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, seed: int
     passed = whole.low >= -rule.tolerance
     verdict = "not worse" if passed else "it may be worse"
     return Decision(passed, f"{verdict} than the champion: {shown}, tolerance {rule.tolerance}", figures)
+
+
+def weighed(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions, as they are or as the cells of a CSV, with what each item counts."""
+    known = predictions.weight.astype(float) if "weight" in predictions else 1.0
+    return predictions.assign(weight=known)
 
 
 def rollback(workspace: Workspace) -> str:

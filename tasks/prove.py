@@ -8,12 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import stage
-from tasks.embed import gold_items, pool_items, pool_vectors
-from tasks.labels import ledger
+from tasks.embed import gold_items, leaked, pool_items, pool_vectors
+from tasks.labels import ledger, trusted
 from tasks.learners import Examples, Items, calibration, frozen
 from tasks.proof import control, savings, successor
 from tasks.settings import Settings
-from tasks.train import train
+from tasks.train import train, without_leaks
 from tasks.workspace import Workspace, write_json
 
 
@@ -22,7 +22,7 @@ def prove(
 ) -> tuple[savings.Savings | None, successor.Successor | None]:
     """The savings meter and the successor check on the labels that count (columns id, label, round, why).
 
-    labelled, exam: the items of labels and gold (column label), in their order.
+    labelled, exam: the items of labels and gold (columns label, weight), in their order.
     """
     measured = meter(labels, labelled, gold, exam, pool, settings)
     by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
@@ -78,10 +78,10 @@ def judged_by(
 def run(workspace: Workspace) -> str:
     """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
-    labels = ledger.effective(ledger.read(workspace.labels))
+    labels = without_leaks(ledger.effective(ledger.read(workspace.labels)), leaked(workspace))
     vectors = pool_vectors(workspace)
     pool = pool_items(workspace, vectors)
-    gold = pd.read_parquet(workspace.gold)
+    gold = trusted.gold(workspace)
     measured, next_model = (
         prove(labels, pool.take(vectors.rows(labels.id)), gold, gold_items(workspace), pool, settings)
         if len(labels)

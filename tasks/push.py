@@ -64,6 +64,11 @@ def open_project(settings: Settings) -> LabelStudioProject:
     return LabelStudioProject(settings.project.name, settings.project.id)
 
 
+def open_gold_project(settings: Settings) -> LabelStudioProject:
+    """The project in which people give trusted labels, whether it exists or not."""
+    return LabelStudioProject(settings.project.name, settings.project.id, "gold")
+
+
 def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     """Bring data/batch.parquet to Label Studio; `news` is what the reviewers are told. Returns a line for people."""
     settings = workspace.settings

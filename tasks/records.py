@@ -69,6 +69,39 @@ BATCH = Table(
     },
 )
 
+# An item put before people for a trusted label, append-only, a shard an ask. What the weights follow from is kept.
+ASKED = Table(
+    "asked",
+    {
+        **GOLD.columns,  # `label`: the user's own, null unless `why` is `review`
+        "ask": "int64",  # number of the ask, 1 and on
+        "why": "string",  # grown: drawn from the reserve; review: a gold row of the user's that the model contradicts
+        "turn": "Int64",  # of all draws ever, 1 and on; null for a review, as the rest
+        "propensity": "float64",  # the chance with which it was drawn at this turn
+        "among": "Int64",  # how many items could be drawn at this turn
+        "doubt": "float64",  # the model's chance of being wrong about it, null without a model
+    },
+)
+
+# What one person said of an item that was put up for a trusted label. Append-only.
+ANSWERS = Table(
+    "answers",
+    {
+        "id": "string",
+        "label": "string",  # null unless `status` is `labelled`
+        "status": "string",  # labelled, skipped, refused
+        "annotator": "string",
+        "ask": "int64",
+        "task_id": "int64",
+        "annotation_id": "int64",  # there again when that person has changed the answer
+        "lead_time_s": "float64",
+        "created_at": "string",  # ISO 8601, UTC
+    },
+)
+
+# An item of the pool that is in the gold set (then it is its own `gold`), or nearly so.
+LEAKS = Table("leaks", {"id": "string", "gold": "string", "similarity": "float64"})
+
 # What the model thinks of an item; `p<n>` columns of class probabilities follow, one a class, in the classes' order.
 SCORES = Table(
     "scores",

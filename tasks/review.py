@@ -1,15 +1,18 @@
-"""A stand-in for reviewers: answers the open batch from a file, for the demo, the tests and anyone's trial."""
+"""A stand-in for reviewers: answers the open batch, or what is put up for trusted labels, from a file; for the demo,
+the tests and anyone's trial."""
 
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tasks import sources
+import pandas as pd
+
+from tasks import gold, sources
 from tasks.errors import InputError
-from tasks.labels import ledger
-from tasks.push import open_project
+from tasks.labels import ledger, trusted
+from tasks.push import open_gold_project, open_project
 from tasks.records import content_id
 from tasks.services.label_studio import choice
 from tasks.services.reviewers import Reviewer
@@ -68,6 +71,38 @@ def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], 
             )
         else:
             time.sleep(LOOK_S)
+
+
+def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
+    """Answer what is put up for trusted labels: each item by different people, until it is decided or nobody is left
+    who has not answered it. Each errs in their own way."""
+    settings = workspace.settings
+    if manner.users < trusted.AGREE:
+        raise InputError("review --gold", expected=f"--users {trusted.AGREE} or more: they must agree", got="1")
+    answers = read_answers(path, settings.pull.columns, settings.classes)
+    project, asked = open_gold_project(settings), trusted.asked(workspace)
+    people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
+    tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
+    said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.classes)
+    given_so_far = pd.concat([trusted.answers(workspace), said]).drop_duplicates("annotation_id", keep="last")
+    done = 0
+    for row in trusted.verdicts(asked, given_so_far).merge(tasks[tasks.id.isin(answers)], on="id").itertuples():
+        mine = said[said.id == row.id]
+        votes = list(zip(mine.annotator, mine.label.where(mine.label.notna(), None), strict=True))
+        own = None if pd.isna(row.label) else str(row.label)
+        for number, (person, name) in enumerate(people):
+            if trusted.verdict(votes, own).state in ("decided", "set aside"):
+                break
+            if name not in {who for who, _ in votes}:
+                label = given(
+                    str(row.id), answers[row.id], settings.classes, replace(manner, seed=manner.seed + number)
+                )
+                person.answer(int(row.task_id), choice(label), LEAD_TIME_S[0])
+                votes.append((name, label))
+                done += 1
+    if not done:
+        raise InputError(f"nothing is open for trusted labels whose text is in {path}", fix="`labelwise gold grow 10`")
+    tell(f"reviewers: {done} answers given for gold")
 
 
 def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Reviewer], manner: Manner) -> int:

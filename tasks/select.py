@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import stage
-from tasks.embed import Vectors, pool_vectors
+from tasks.embed import Vectors, leaked, pool_vectors
 from tasks.labels import ledger
 from tasks.proof import control
 from tasks.records import BATCH
@@ -100,10 +100,14 @@ def run(workspace: Workspace) -> str:
     rows = ledger.read(workspace.labels)
     scores, vectors = pd.read_parquet(workspace.scores), pool_vectors(workspace)
     labelled = answered(scores, vectors, ledger.effective(rows), settings.classes)
-    batch = select(scores, vectors, labelled, ledger.closed(rows), settings.select, rng, settings.seed)
+    kept = scores.id[control.reserved(control.order(pd.Index(scores.id), settings.seed), settings.gold.reserve)]
+    closed = ledger.closed(rows).union(pd.Index(kept)).union(pd.Index(leaked(workspace).id))
+    batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed)
     write_parquet(workspace.batch, batch)
     if batch.empty:
-        return "nothing is left to ask"
+        return "nothing is left to ask" + (
+            f" ({len(kept):,} items are kept for gold: gold.reserve)" if len(kept) else ""
+        )
     by_chance = int((batch.why == control.WHY).sum())
     said = strategy_for(settings.select, labelled)[1]
     return f"{len(batch) - by_chance} items by {said}, {by_chance} for the control arm"

@@ -82,6 +82,11 @@ class Prove(Section):
     point_worth: Amount = 100.0
 
 
+class Gold(Section):
+    reserve: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] | None = 0.98
+
+
 class Stop(Section):
     rule: str = "value"
     act: Literal["advise", "stop"] = "advise"
@@ -128,6 +133,7 @@ class Settings(Section):
     score: Score = Score()
     select: Select = Select()
     prove: Prove = Prove()
+    gold: Gold = Gold()
     stop: Stop = Stop()
     push: Push = Push()
     wait: Wait = Wait()

@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import push, report, snapshot, stop
+from tasks import gold, push, report, snapshot, stop
+from tasks.embed import leaked
 from tasks.errors import LabelwiseError
+from tasks.items import leaks
 from tasks.labels import ledger
 from tasks.promote import experiment, gold_metrics
 from tasks.services.addresses import addresses
@@ -20,8 +22,9 @@ from tasks.workspace import Workspace, running
 class Status:
     """round: batches learned from. state: new, running, interrupted, waiting, answered or finished. asked and answered:
     of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model.
-    savings, advice: in words. answer: what a person said to the advice, '' for nothing. champion: registered version.
-    commit: of the workspace. urls: the three screens."""
+    trusted: how the gold set stands, in words. leaks: items of the pool that are nearly gold. savings, advice: in
+    words. answer: what a person said to the advice, '' for nothing. champion: registered version. commit: of the
+    workspace. urls: the three screens."""
 
     round: int
     state: str
@@ -29,6 +32,8 @@ class Status:
     answered: int | None
     labels: int
     gold: dict[str, float | None]
+    trusted: str
+    leaks: int
     savings: str
     advice: str
     answer: str
@@ -62,6 +67,8 @@ def status(workspace: Workspace) -> Status:
             "high": measured.get("accuracy_high"),
             "macro_f1": measured.get("macro_f1"),
         },
+        trusted=str(gold.standing(workspace)),
+        leaks=len(leaks.near(leaked(workspace))),
         savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
         advice=advice.words,
         answer=_answer(workspace, advice, problems),
@@ -127,10 +134,10 @@ def _answer(workspace: Workspace, advice: stop.Advised, problems: list[str]) -> 
 
 def lines(seen: Status) -> list[str]:
     """The same for people."""
-    gold: Any = seen.gold
+    figures: Any = seen.gold
     accuracy = "no model yet"
-    if gold["accuracy"] is not None:
-        accuracy = f"{gold['accuracy']:.3f} (95 % interval {gold['low']:.3f} to {gold['high']:.3f})"
+    if figures["accuracy"] is not None:
+        accuracy = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
     asks = f"; {stop.HOW}" if seen.advice.startswith(stop.STOP) else ""
     advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
     batch = "none" if not seen.asked else f"{seen.answered} of {seen.asked} answered"
@@ -138,6 +145,8 @@ def lines(seen: Status) -> list[str]:
         f"round        {seen.round} ({seen.state})",
         f"labels       {seen.labels}",
         f"accuracy     {accuracy}",
+        f"gold set     {seen.trusted}",
+        *(f"leaks        {n} items of the pool are nearly gold: neither asked nor learned" for n in [seen.leaks] if n),
         f"savings      {seen.savings}",
         f"advice       {advice}",
         f"open batch   {batch}",

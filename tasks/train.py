@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 from tasks import stage
-from tasks.embed import pool_items, pool_vectors
+from tasks.embed import leaked, pool_items, pool_vectors
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
 from tasks.learners import Examples, Items, Model, learners, self_training, untrained, zero_shot
@@ -38,7 +38,8 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -
 
 def run(workspace: Workspace) -> str:
     """Read the ledger and the vectors, write model/. Returns a line for people."""
-    labels = ledger.effective(ledger.read(workspace.labels))
+    known = ledger.effective(ledger.read(workspace.labels))
+    labels = without_leaks(known, leaked(workspace))
     vectors = pool_vectors(workspace)
     pool = pool_items(workspace, vectors)
     model = train(pool.take(vectors.rows(labels.id)), labels.label, pool, workspace.settings)
@@ -46,9 +47,14 @@ def run(workspace: Workspace) -> str:
         scratch.mkdir()
         model.save(scratch)
     chosen = json.loads((workspace.model / "config.json").read_text(encoding="utf-8")).get("chosen", "")
-    return f"{len(labels)} labels in {labels.label.nunique()} of {len(model.classes)} classes" + (
-        chosen and f"; {chosen}"
-    )
+    said = f"{len(labels)} labels in {labels.label.nunique()} of {len(model.classes)} classes"
+    said += f", {left_out} left out: in gold or nearly so" if (left_out := len(known) - len(labels)) else ""
+    return said + (chosen and f"; {chosen}")
+
+
+def without_leaks(labels: pd.DataFrame, leaks: pd.DataFrame) -> pd.DataFrame:
+    """The labels that may be learned from: not those of items that are in gold, or nearly so (LEAKS)."""
+    return labels[~labels.id.isin(leaks.id)].reset_index(drop=True)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,11 @@ class Workspace:
         return self.root / "data" / "gold" / "gold.parquet"
 
     @property
+    def trusted(self) -> Path:
+        """What was asked and answered for trusted labels, beside the user's own gold."""
+        return self.root / "data" / "gold"
+
+    @property
     def labels(self) -> Path:
         return self.root / "data" / "labels"
 

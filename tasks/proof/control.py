@@ -3,6 +3,7 @@
 Every item has a place in one order of the pool that the seed alone decides. The control arm is the head of that order.
 An item at the head which a strategy asked for before counts as soon as the head reaches it: its answer would have been
 the same. So the answered head is a uniform sample of the pool at every moment, however the rest was chosen.
+The tail of the same order is the reserve from which gold is drawn.
 """
 
 import numpy as np
@@ -10,12 +11,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 WHY = "control"
+PLACES = 2.0**64
 Order = NDArray[np.uint64]
 
 
 def order(ids: pd.Index, seed: int) -> Order:
     """(n,) the place of each item in the order, by a keyed hash (SipHash), so that new items do not move the old."""
     return np.asarray(pd.util.hash_array(ids.to_numpy(dtype=object), hash_key=f"{seed:016d}", categorize=False))
+
+
+def reserved(places: Order, share: float) -> NDArray[np.bool_]:
+    """(n,) which items are in the reserve: the tail of the order, `share` of the pool on average. Like the head it is
+    a uniform sample, and new items do not move the old in or out."""
+    return places >= (1 - share) * PLACES if share else np.zeros(len(places), dtype=bool)
 
 
 def draw(places: Order, k: int, share: float, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ from tasks.services.addresses import addresses
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
 FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
+TITLE = 50  # characters that a project's title may have
 PAGE = 1000
 IDS_A_REQUEST = 200  # keeps the address of an export short
 HIDDEN = [  # columns of the data manager that would push the text out of sight
@@ -42,10 +43,12 @@ class Progress:
 
 
 class LabelStudioProject:
-    """The project of one workspace, found by its title, which ends in the workspace's id."""
+    """A project of one workspace, found by its title, which ends in the workspace's id, and a mark where there is more
+    than one."""
 
-    def __init__(self, name: str, workspace_id: str) -> None:
-        self.title = f"{name} · {workspace_id}"  # at most 50 characters, by settings.Project
+    def __init__(self, name: str, workspace_id: str, mark: str = "") -> None:
+        end = f" · {workspace_id}" + (f" · {mark}" if mark else "")
+        self.title = name[: TITLE - len(end)] + end
         where = addresses()
         self.url = where.label_studio_url.rstrip("/")
         with connected(self.url):
@@ -71,13 +74,15 @@ class LabelStudioProject:
             )
         return self.found
 
-    def create(self, classes: list[str], prediction_shown: bool) -> None:
-        """Make the project."""
+    def create(self, classes: list[str], prediction_shown: bool, answers: int = 1, description: str = "") -> None:
+        """Make the project. answers: people who are to answer each task."""
         with connected(self.url):
             made = self.client.projects.create(
                 title=self.title,
                 label_config=interface(classes),
                 show_collab_predictions=prediction_shown,
+                maximum_annotations=answers,
+                description=description,
                 sampling="Sequential sampling",  # first the item we want to know first
             )
         self.found = made.id
@@ -114,6 +119,11 @@ class LabelStudioProject:
         with connected(self.url):
             self.client.projects.import_tasks(self.number, request=tasks)
 
+    def ask_again(self, task_id: int, people: int) -> None:
+        """Let a task be answered by so many people."""
+        with connected(self.url):
+            self.client.tasks.update(str(task_id), overlap=people, is_labeled=False)
+
     def remove(self, task_ids: Iterable[int]) -> None:
         """Delete tasks."""
         with connected(self.url):
@@ -134,9 +144,9 @@ class LabelStudioProject:
 
     # Tabs of the data manager
 
-    def tab(self, round_number: int) -> str:
+    def tab(self, round_number: int, word: str = "Round") -> str:
         """The address of the round's tab, which is made when it is not there."""
-        title = f"Round {round_number}"
+        title = f"{word} {round_number}"
         with connected(self.url):
             views = self.client.views.list(project=self.number)
             found = next((view.id for view in views if (view.data or {}).get("title") == title), None)

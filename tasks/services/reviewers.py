@@ -30,6 +30,12 @@ class Reviewer:
             if not self._signed_in():
                 self._sign_up(where.label_studio_api_key)
 
+    @property
+    def id(self) -> str:
+        """Their number in Label Studio."""
+        with connected(self.url):
+            return str(self.browser.get("/api/current-user/whoami").raise_for_status().json()["id"])
+
     def answer(self, task_id: int, result: list[dict[str, Any]], lead_time_s: float) -> None:
         """Submit an annotation."""
         body = {"result": result, "lead_time": lead_time_s}

@@ -184,7 +184,7 @@ def metered(world: World, strategy: str, seed: int, at: int) -> dict[str, Any] |
         ledger = ledger.merge(pool.table[["id", "label"]], on="id")
         rows = pd.Index(pool.table.id).get_indexer(pd.Index(ledger.id))
         settings = world.settings.model_copy(update={"seed": seed})
-        found = prove.meter(ledger, pool.items().take(rows), gold.table, gold.items(), pool.items(), settings)
+        found = prove.meter(ledger, pool.items().take(rows), gold.table.assign(weight=1.0), gold.items(), pool.items(), settings)
         content = found and {key: value for key, value in found.as_json().items() if key != "curves"}
         write_json(path, {"found": content})
     return json.loads(path.read_text(encoding="utf-8"))["found"]

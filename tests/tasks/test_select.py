@@ -121,7 +121,8 @@ def test_an_unknown_name_is_said_whether_it_is_needed_or_not(key: str) -> None:
 def test_the_stage_asks_other_items_each_round_and_never_one_that_is_labelled(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
-    (tmp_path / "params.yaml").write_text(json.dumps(content | {"select": {"batch": 11, "strategy": "random"}}))
+    content |= {"select": {"batch": 11, "strategy": "random"}, "gold": {"reserve": 0.0}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
     pool = pd.DataFrame({"id": IDS, "text": IDS, "source_id": None})
     write_parquet(workspace.pool / "shard-0000.parquet", pool, POOL)
     workspace.vectors.mkdir()

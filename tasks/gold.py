@@ -1,0 +1,263 @@
+"""Trusted labels: draw items for them (`labelwise gold grow`), put doubtful gold before people (`gold review`), and
+take in what people say (`gold collect`, and the loop's stage `pull`)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks import push
+from tasks.errors import InputError, WorkspaceError
+from tasks.labels import trusted
+from tasks.proof import control
+from tasks.proof import gold as testing
+from tasks.records import ANSWERS, ASKED
+from tasks.services.dvc import Versions
+from tasks.services.label_studio import LabelStudioProject, chosen
+from tasks.settings import Settings
+from tasks.workspace import Claim, Workspace, claimed, table_of_text
+
+BRIEF = (
+    "Trusted labels, which models are measured by. Each text is answered by two people who do not see each other's "
+    "answer; where they differ, it is asked again. No model has a say here."
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the gold set stands. own: rows of the user's; grown: drawn items that count; coming: drawn ones that do not
+    yet; open, disputed: items people must still answer; aside: items nobody could decide."""
+
+    own: int
+    grown: int
+    coming: int
+    open: int
+    disputed: int
+    aside: int
+
+    def __str__(self) -> str:
+        """
+        >>> str(Standing(100, 20, 30, 3, 1, 2))
+        '100 own, 20 grown, 30 to come (3 open, 1 disputed), 2 set aside: nobody could decide them'
+        """
+        line = f"{self.own:,} own, {self.grown:,} grown"
+        if self.coming or self.open or self.disputed:
+            line += f", {self.coming:,} to come ({self.open:,} open, {self.disputed:,} disputed)"
+        return line + (f", {self.aside:,} set aside: nobody could decide them" if self.aside else "")
+
+
+def standing(workspace: Workspace) -> Standing:
+    """Where the gold set stands, by what has been collected."""
+    seen = trusted.seen(workspace)
+    drawn = trusted.complete(seen)
+    states = seen.state.value_counts()
+    aside = seen.id[seen.state == "set aside"]
+    grown = int(drawn.verdict.notna().sum())
+    own = len(pd.read_parquet(workspace.gold, columns=["id"])) if workspace.gold.exists() else 0
+    return Standing(
+        own=own - int(((seen.why == trusted.REVIEW) & seen.id.isin(aside)).sum()),
+        grown=grown,
+        coming=int((seen.why == trusted.GROWN).sum()) - len(drawn),
+        open=int(states.get("open", 0)),
+        disputed=int(states.get("disputed", 0)),
+        aside=len(aside),
+    )
+
+
+def draw(scores: pd.DataFrame, drawn: pd.DataFrame, n: int, settings: Settings) -> pd.DataFrame:
+    """The next n items to put before people, drawn from the reserve: columns id, turn, propensity, among, doubt.
+
+    scores: of the pool (SCORES). drawn: what was drawn before (ASKED). The chance of an item follows the model's own
+    doubt, which labels held out have calibrated; without a model all are alike. InputError: n is none, or too many.
+    """
+    if not settings.gold.reserve:
+        raise InputError(
+            "gold: no item is kept for it",
+            expected="gold.reserve above 0",
+            got="0",
+            fix="set gold.reserve in params.yaml, 0.1 say, and let the loop run once",
+        )
+    inside = control.reserved(control.order(pd.Index(scores.id), settings.seed), settings.gold.reserve)
+    reserve = scores[inside]
+    if not drawn.id.isin(reserve.id).all():
+        raise InputError(
+            "gold: items drawn earlier are no longer in the reserve, so that what is drawn now could not be weighed",
+            fix="put `seed` back in params.yaml, and gold.reserve to what it was or more",
+        )
+    left = reserve[~reserve.id.isin(drawn.id)].reset_index(drop=True)
+    if not 1 <= n <= len(left):
+        raise InputError(
+            "gold grow",
+            expected=f"1 to {len(left):,} items (of {len(reserve):,} in the reserve, {len(drawn):,} are drawn)",
+            got=f"{n:,}",
+            fix="ask for fewer, raise gold.reserve in params.yaml, or add to the pool",
+        )
+    doubt = np.where(left.prediction.isna(), np.nan, 1 - left.confidence.to_numpy(dtype=np.float64))
+    found = testing.draw(doubt, n, np.random.default_rng([settings.seed, 4, len(drawn)]))
+    turns = len(drawn) + 1 + np.arange(n)
+    columns = {"turn": turns, "propensity": found.propensity, "among": found.among, "doubt": doubt[found.rows]}
+    return pd.DataFrame({"id": left.id.iloc[found.rows].to_numpy(), **columns})
+
+
+def grow(workspace: Workspace, n: int, project: LabelStudioProject) -> str:
+    """Draw n items and bring them to the gold project. Returns a line for people."""
+    if not workspace.scores.exists():
+        raise WorkspaceError(
+            f"{workspace.root} has no scores to draw by", fix="`labelwise run --max-wait 0` makes the first ones"
+        )
+
+    def choose(number: int) -> pd.DataFrame:
+        found = draw(pd.read_parquet(workspace.scores), trusted.drawn(workspace), n, workspace.settings)
+        texts = push.read_texts(workspace, found.id)
+        return found.assign(text=found.id.map(texts), source_id=None, label=None, ask=number, why=trusted.GROWN)
+
+    return _ask(workspace, project, choose)
+
+
+def review(workspace: Workspace, n: int, project: LabelStudioProject) -> str:
+    """Put those n gold rows of the user's before people that the model is surest to be labelled wrongly. Returns a line
+    for people."""
+    path = workspace.metrics / "predictions.csv"
+    predictions = table_of_text(path) if path.exists() else pd.DataFrame()
+    if predictions.empty:
+        raise WorkspaceError(f"{workspace.root} has no model yet that could doubt its gold set", fix="`labelwise run`")
+
+    def choose(number: int) -> pd.DataFrame:
+        own = pd.read_parquet(workspace.gold)
+        asked = trusted.asked(workspace).id
+        contradicted = predictions[predictions.predicted != predictions.actual]
+        contradicted = contradicted[contradicted.id.isin(own.id) & ~contradicted.id.isin(asked)]
+        if not 1 <= n <= len(contradicted):
+            raise InputError(
+                "gold review",
+                expected=f"1 to {len(contradicted):,} rows, which the model contradicts and nobody has reviewed",
+                got=f"{n:,}",
+            )
+        surest = contradicted.assign(confidence=contradicted.confidence.astype(float))
+        surest = surest.sort_values("confidence", ascending=False, kind="stable").head(n)
+        nothing = dict.fromkeys(("turn", "propensity", "among"))
+        rows = own.set_index("id").loc[surest.id.tolist()].reset_index()
+        doubts = surest.confidence.to_numpy()
+        return rows.assign(ask=number, why=trusted.REVIEW, doubt=doubts, **nothing)
+
+    return _ask(workspace, project, choose)
+
+
+def collect(workspace: Workspace, project: LabelStudioProject) -> str:
+    """Take in what people have said since the last look, and ask one more person where they differ. Returns a line for
+    people. ServiceError when the project has been deleted."""
+    asked = trusted.asked(workspace)
+    if asked.empty:
+        return "nothing has been put up for trusted labels"
+    bring(workspace, project, asked)
+    tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)], ignore_index=True)
+    known = trusted.answers(workspace)
+    said = answered(project.answered(tasks.task_id.tolist()), asked, workspace.settings.classes)
+    new = _unknown(said, known)
+    if len(new):
+        trusted.append(workspace, ANSWERS, new)
+    seen = trusted.seen(workspace)
+    more = seen[seen.state.isin(["open", "disputed"]) & (seen.wanted > trusted.AGREE)]
+    task_of = tasks.drop_duplicates("id").set_index("id").task_id
+    for row in more[more.id.isin(task_of.index)].itertuples():
+        project.ask_again(int(task_of[row.id]), int(row.wanted))
+    return f"{len(new):,} new answers: {standing(workspace)}"
+
+
+def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Rows (ANSWERS) for all answers in the tasks that Label Studio exported. An answer with no label that is a class
+    is `refused`: it is kept, and counts as a skip."""
+    ask_of = dict(zip(asked.id, asked.ask, strict=True))
+    rows = []
+    for task in exported:
+        for one in task["annotations"] if task["data"]["item"] in ask_of else []:
+            label = None if one["was_cancelled"] else chosen(one["result"])
+            fine = label in classes
+            who = one["completed_by"]
+            rows.append(
+                {
+                    "id": task["data"]["item"],
+                    "label": label if fine else None,
+                    "status": "skipped" if one["was_cancelled"] else "labelled" if fine else "refused",
+                    "annotator": str(who["id"] if isinstance(who, dict) else who),
+                    "ask": ask_of[task["data"]["item"]],
+                    "task_id": task["id"],
+                    "annotation_id": one["id"],
+                    "lead_time_s": one["lead_time"],
+                    "created_at": one.get("updated_at") or one["created_at"],
+                }
+            )
+    return ANSWERS.conform(pd.DataFrame(rows, columns=list(ANSWERS.columns)))
+
+
+def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame) -> int:
+    """Bring to the gold project what it lacks of all that was asked; returns how many tasks. The project is made while
+    nobody has answered anything yet; later ServiceError says that it is gone."""
+    if project.found is None and trusted.answers(workspace).empty:
+        settings = workspace.settings
+        project.create(settings.classes, prediction_shown=False, answers=trusted.AGREE, description=BRIEF)
+    project.number  # noqa: B018  (says so when the project has been deleted)
+    new = 0
+    for number in trusted.asks(asked):
+        rows = asked[asked.ask == number].to_dict("records")
+        wanted = [{"data": {"text": row["text"], "item": row["id"], "round": number}} for row in rows]
+        if project.count(number) != len(wanted):
+            new += push.push(project, wanted, number)
+    return new
+
+
+def pull(workspace: Workspace) -> str:
+    """What the loop does of it: take in answers while some are awaited, and say so where that cannot be."""
+    seen = trusted.seen(workspace)
+    if not seen.state.isin(["open", "disputed"]).any():
+        return ""
+    project = push.open_gold_project(workspace.settings)
+    if project.found is None and not trusted.answers(workspace).empty:
+        return f"{project.title!r} is gone from Label Studio: no trusted label can come"
+    return collect(workspace, project)
+
+
+def held(workspace: Workspace, do: Callable[[Workspace, LabelStudioProject], str]) -> str:
+    """Do one of these in a workspace that no loop holds, and keep what came of it as a version."""
+    with claimed(workspace) as claim:
+        versions = Versions(workspace.root)
+        _refuse_unfinished(claim)
+        versions.refuse_side_tracks()
+        versions.refuse_strange_changes()
+        said = do(workspace, push.open_gold_project(workspace.settings))
+        keep(versions, said)
+    return said
+
+
+def keep(versions: Versions, said: str) -> None:
+    """Commit the gold set and send it to the DVC remote."""
+    versions.add(["data/gold"])
+    versions.save(f"gold: {said}")
+    versions.push()
+
+
+def _refuse_unfinished(claim: Claim) -> None:
+    if claim.unfinished:
+        raise WorkspaceError("the last run of the loop did not end", fix="`labelwise run` goes on from where it was")
+
+
+def _ask(workspace: Workspace, project: LabelStudioProject, choose: Callable[[int], pd.DataFrame]) -> str:
+    """Write down what `choose` chooses for the next ask, then bring it to the project."""
+    asked = trusted.asked(workspace)
+    number = int(asked.ask.max()) + 1 if len(asked) else 1
+    if len(trusted.answers(workspace)):
+        project.number  # noqa: B018  (nothing is drawn for a project that has been deleted)
+    rows = ASKED.conform(choose(number))
+    trusted.append(workspace, ASKED, rows)
+    bring(workspace, project, pd.concat([asked, rows], ignore_index=True))
+    return f"{len(rows):,} items put up for trusted labels: {project.tab(number, 'Ask')}"
+
+
+def _unknown(said: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """The answers that are new, or changed since they were last seen."""
+    last = known.drop_duplicates("annotation_id", keep="last").set_index("annotation_id")
+    before = said.annotation_id.map(last.label).fillna(""), said.annotation_id.map(last.status).fillna("")
+    same = (before[0] == said.label.fillna("")) & (before[1] == said.status)
+    return said[~same].reset_index(drop=True)

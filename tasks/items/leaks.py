@@ -1,0 +1,33 @@
+"""Gold that has leaked: items of the pool which are in the gold set, or so like one that who learns them knows it."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tasks.records import LEAKS
+
+BLOCK = 8192  # items compared at once: bounds memory
+
+
+def leaks(
+    ids: pd.Index, vectors: NDArray[np.floating], gold_ids: pd.Index, gold: NDArray[np.float32], least: float | None
+) -> pd.DataFrame:
+    """Which of n items (n, d) are one of g gold items (g, d), or have a cosine similarity of at least `least` with one:
+    a row (LEAKS) each, with the gold item it is most like. Vectors are of unit length. None: only the same items.
+    O(n g d)."""
+    same = ids.isin(gold_ids)
+    parts = [pd.DataFrame({"id": ids[same], "gold": ids[same], "similarity": 1.0})]
+    for start in range(0, len(ids) if least is not None and len(gold) else 0, BLOCK):
+        similar = np.asarray(vectors[start : start + BLOCK], dtype=np.float32) @ gold.T
+        best = similar.argmax(axis=1)
+        height = similar[np.arange(len(best)), best]
+        found = np.flatnonzero((height >= (least or 1)) & ~same[start : start + BLOCK])
+        parts.append(
+            pd.DataFrame({"id": ids[start + found], "gold": gold_ids[best[found]], "similarity": height[found]})
+        )
+    return LEAKS.conform(pd.concat(parts, ignore_index=True))
+
+
+def near(found: pd.DataFrame) -> pd.DataFrame:
+    """The leaks that are not gold items themselves."""
+    return found[found.id != found.gold]

@@ -1,0 +1,120 @@
+"""A gold set by active testing: ask for trusted labels where the model is likely to be wrong, and stay unbiased.
+
+Items are drawn one after another, without replacement, from a uniform sample of the pool (the reserve). The chance of
+each is proportional to the root of its chance of being wrong, which is where one label tells most of the error rate
+(Kossen, Farquhar, Gal & Rainforth 2021, 'Active Testing'), mixed with an even part that bounds the weights. What was
+drawn with a high chance counts for less: the LURE weights of Farquhar, Gal & Rainforth 2021 ('On statistical bias in
+active learning: how and when to fix it'), here for a reserve that may have grown between two draws.
+
+A weight is known before any label is: the same weights serve every model and every measure.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+EVEN = 0.2  # share of the proposal that is uniform: no weight exceeds its inverse
+CONFIDENCE = 0.95
+FEW = 2.0  # imagined errors, beside those seen: few errors say little about what an error weighs
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """rows: (k,) positions drawn, in order. propensity: (k,) the chance that each had when it was drawn. among: (k,)
+    how many items could be drawn then."""
+
+    rows: NDArray[np.int64]
+    propensity: Floats
+    among: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """An estimate with the ends of its 95 % interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+def proposal(doubt: Floats) -> Floats:
+    """(n,) chances of being drawn next, in sum 1, from (n,) chances of being wrong. Uniform where nothing is known
+    (NaN) or all are sure."""
+    n = len(doubt)
+    root = np.sqrt(np.clip(np.nan_to_num(doubt, nan=0.0), 0, 1))
+    total = root.sum()
+    return EVEN / n + (1 - EVEN) * root / total if total > 0 else np.full(n, 1 / n)
+
+
+def draw(doubt: Floats, k: int, rng: np.random.Generator) -> Draws:
+    """Draw k of n items, one after another, 0 <= k <= n. O(k n)."""
+    left = np.arange(len(doubt))
+    rows, chances = np.empty(k, dtype=np.int64), np.empty(k)
+    for turn in range(k):
+        q = proposal(doubt[left])
+        at = int(np.searchsorted(np.cumsum(q), rng.random() * q.sum(), side="right").clip(max=len(left) - 1))
+        rows[turn], chances[turn] = left[at], q[at]
+        left = np.delete(left, at)
+    return Draws(rows, chances, len(doubt) - np.arange(k))
+
+
+def weights(propensity: Floats, among: NDArray[np.integer]) -> Floats:
+    """(k,) what each of k drawn items counts, 1 on average: sum(weights * loss) / k is unbiased for the mean loss of
+    the population.
+
+    At turn t the population is what was drawn before and the `among` items that could be drawn then, so
+    (losses drawn before + loss / propensity) over its size is unbiased. The weights are those of the sum of all these
+    in which, were each draw uniform, all items would count the same:
+
+        weight = 1 + (1 / (among * propensity) - 1) * product over later turns of (1 - 1 / among)
+
+    While the population stays the same this is LURE, 1 + (N - M) / (N - m) * (1 / ((N - m + 1) q) - 1).
+    """
+    later = np.cumprod((1 - 1 / among)[::-1])[::-1]
+    unseen = np.append(later[1:], 1.0)[: len(later)]
+    return 1 + unseen * (1 / (among * propensity) - 1)
+
+
+def decided(given: Floats, kept: NDArray[np.bool_]) -> Floats:
+    """(k,) the weights where only those `kept` came to a label: 0 for the others, the rest scaled so that they are 1 on
+    average. They speak for the items of the population that people can decide."""
+    if kept.all() or not kept.any():
+        return given * kept
+    return given * kept * kept.sum() / given[kept].sum()
+
+
+def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
+    """The accuracy over the population from g items, right or wrong, and their weights (1 on average).
+
+    Linear in the errors: 1 - sum(weight * wrong) / g. The interval is Wilson's (1927) with a variance of
+    (k p - p²) / g for an error rate of p, where k is the mean weight of an error: with equal weights k is 1 and this is
+    his interval as it stands; where errors were likely to be drawn, k is below 1 and each label is worth more. One item
+    alone tells nothing: (0, 1).
+    """
+    g = len(right)
+    wrong = ~right
+    value = float((1 - given.mean()) + (given * right).mean())
+    error = 1 - value
+    if g < 2:
+        return Accuracy(value, 0.0, 1.0)
+    k = max(_weight_of_errors(wrong, given), error)  # less would be a variance below zero
+    z2 = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) ** 2 / g
+    middle, half = error + k * z2 / 2, np.sqrt(max((error + k * z2 / 2) ** 2 - (1 + z2) * error**2, 0.0))
+    low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
+    return Accuracy(*(float(np.clip(end, 0, 1)) for end in (value, 1 - high, 1 - low)))
+
+
+def _weight_of_errors(wrong: NDArray[np.bool_], given: Floats) -> float:
+    """What an error weighs on average. Among items that were drawn by chance alone (weight 1) it is 1; among the others
+    it comes from the errors seen and from `FEW` imagined ones, whose weight is the harmonic mean: that of errors where
+    the proposal is right."""
+    drawn = given != 1
+    if not drawn.any():
+        return 1.0
+    own, errors = given[drawn], given[drawn & wrong]
+    mean = ((errors**2).sum() + FEW * float(stats.hmean(own))) / (errors.sum() + FEW)
+    return float(drawn.mean() * mean + (~drawn).mean())

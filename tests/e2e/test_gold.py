@@ -1,0 +1,91 @@
+"""The gold set grows on the real Label Studio: two people answer, a third decides where they differ."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tasks import gold, push, review, status
+from tasks.errors import InputError, ServiceError
+from tasks.labels import trusted
+from tasks.services.label_studio import choice
+from tasks.services.reviewers import Reviewer
+from tasks.workspace import Workspace
+from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, tool
+
+
+def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Source) -> None:
+    workspace = make(select__batch=20, gold__reserve=0.3)
+    play(workspace)
+    answer(workspace, source)
+    play(workspace)
+    drawn = command("gold", "grow", "6", "--workspace", str(workspace.root))
+    assert drawn.returncode == 0, drawn.stderr
+    assert "6 items put up for trusted labels" in drawn.stdout
+    asked = trusted.asked(workspace)
+    assert not set(asked.id) & set(pd.read_parquet(workspace.batch).id)
+    project = push.open_gold_project(workspace.settings)
+    assert project.title == f"news · {workspace.settings.project.id} · gold"
+    assert sorted(project.tasks(1).id) == sorted(asked.id)
+    assert project.client.projects.get(project.number).maximum_annotations == 2
+
+    # two people, who differ on the first
+    truth = pd.read_csv(source.answers).set_index("text").label
+    tasks = asked.merge(project.tasks(1), on="id")
+    people = [Reviewer(number) for number in (1, 2, 3)]
+    wrong = {label: CLASSES[(CLASSES.index(label) + 1) % 3] for label in CLASSES}
+    for at, row in tasks.iterrows():
+        label = truth[row.text]
+        people[0].answer(row.task_id, choice(label), 5.0)
+        people[1].answer(row.task_id, choice(wrong[label] if at == 0 else label), 5.0)
+    assert "6 new answers" not in gold.held(workspace, gold.collect)
+    assert gold.standing(workspace).disputed == 1
+    assert trusted.gold(workspace).weight.eq(1).all()  # nothing of a grow counts before all of it is decided
+    assert "12 answers" not in gold.held(workspace, gold.collect)  # what is known is not taken in again
+    assert len(trusted.answers(workspace)) == 12
+
+    # Label Studio asks a third, who decides
+    queue = people[2].browser.get(f"/api/projects/{project.number}/next").json()
+    assert queue["id"] == tasks.task_id[0]
+    people[2].answer(queue["id"], choice(truth[tasks.text[0]]), 5.0)
+    assert "6 grown" in gold.held(workspace, gold.collect)
+    whole = trusted.gold(workspace)
+    grown = whole[whole.id.isin(asked.id)]
+    assert grown.label.tolist() == [truth[text] for text in grown.text]
+    assert tool(workspace.root, "git", "status", "--porcelain") == ""
+
+    # and the next round measures by it, with its weights
+    answer(workspace, source)
+    play(workspace)
+    metrics = json.loads((workspace.metrics / "gold.json").read_text())
+    predictions = pd.read_csv(workspace.metrics / "predictions.csv")
+    assert metrics["items"] == len(predictions) == 106
+    errors = (predictions.actual != predictions.predicted) * predictions.weight
+    assert metrics["accuracy"] == pytest.approx(1 - errors.sum() / 106, abs=1e-5)
+    assert predictions.set_index("id").weight[grown.id].tolist() == pytest.approx(grown.weight.tolist(), abs=1e-6)
+    seen = status.status(Workspace.open(workspace.root))
+    assert "6 grown" in seen.trusted
+
+    # a gold row of the user's that the model contradicts goes before people; so does a label that one contradicts later
+    people[2].answer(int(tasks.task_id[1]), choice(wrong[truth[tasks.text[1]]]), 5.0)
+    gold.held(workspace, gold.collect)
+    assert trusted.seen(workspace).set_index("id").state[tasks.id[1]] == "disputed"
+    with pytest.raises(InputError, match="gold review: expected 1 to"):
+        gold.held(workspace, lambda here, project: gold.review(here, 99, project))
+    gold.held(workspace, lambda here, project: gold.review(here, 1, project))
+    (row,) = trusted.seen(workspace).query("why == 'review'").to_dict("records")
+    both = pd.concat([pd.read_csv(source.answers), pd.read_csv(source.gold)])
+    both.to_csv(source.answers.with_name("both.csv"), index=False)
+    review.run_gold(workspace, source.answers.with_name("both.csv"), review.Manner(users=4), print)
+    gold.held(workspace, gold.collect)
+    after = trusted.seen(workspace).set_index("id")
+    assert after.state.eq("decided").all()
+    assert after.verdict[row["id"]] == row["label"]
+
+    # a project deleted with answers in it is no reason to lose them
+    project.client.projects.delete(project.number)
+    with pytest.raises(ServiceError, match="has no project"):
+        gold.held(workspace, lambda here, project: gold.grow(here, 1, project))
+    assert len(trusted.gold(workspace)) == 106
+    answer(workspace, source)
+    assert "waiting" in play(workspace)
