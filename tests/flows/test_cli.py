@@ -20,7 +20,7 @@ from tasks.workspace import Workspace
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
-COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "demo"]
+COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "gold", "demo"]
 
 
 class Said(NamedTuple):
@@ -254,7 +254,7 @@ def test_init_touches_nothing_that_is_there(labelwise: Labelwise, sources: Path,
 # Workspaces
 
 
-IN_A_WORKSPACE = [["run"], ["status"], ["serve"], ["review", "--answers", "answers.csv"]]
+IN_A_WORKSPACE = [["run"], ["status"], ["serve"], ["review", "--answers", "answers.csv"], ["gold", "grow", "5"]]
 
 
 @pytest.mark.parametrize("words", IN_A_WORKSPACE, ids=lambda words: words[0])
