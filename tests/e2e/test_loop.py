@@ -245,7 +245,7 @@ def test_new_items_after_the_end_are_asked(make: Make, source: Source, tmp_path:
     growing = tmp_path / "growing.csv"
     everything = pd.read_csv(source.pool)
     everything[:6].to_csv(growing, index=False)
-    workspace = make(pull__pool=str(growing), select__batch=6)
+    workspace = make(pull__pool=str(growing), select__batch=6, gold__reserve=0.0)
     play_rounds(workspace, source, 1)
     assert status.status(workspace).state == "finished"
     everything[:9].to_csv(growing, index=False)

@@ -20,8 +20,8 @@ from tasks.workspace import Workspace
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
-COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "demo"]
-COMMANDS += ["report", "stop", "go-on", "rollback"]
+COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "gold", "demo"]
+COMMANDS += ["report", "stop", "go-on", "rollback", "synthesise"]
 
 
 class Said(NamedTuple):
@@ -256,6 +256,7 @@ def test_init_touches_nothing_that_is_there(labelwise: Labelwise, sources: Path,
 
 
 IN_A_WORKSPACE = [["run"], ["status"], ["serve"], ["stop"], ["go-on"], ["review", "--answers", "answers.csv"]]
+IN_A_WORKSPACE += [["gold", "grow", "5"]]
 
 
 @pytest.mark.parametrize("words", IN_A_WORKSPACE, ids=lambda words: words[0])

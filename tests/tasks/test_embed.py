@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tasks import embed
-from tasks.embed import Vectors, gold_vectors, pool_vectors
+from tasks.embed import Vectors, gold_vectors, leaked, pool_vectors
 from tasks.errors import WorkspaceError
+from tasks.labels import trusted
 from tasks.learners.encoder import PACKAGED, Encoder
-from tasks.records import GOLD, POOL, content_id
+from tasks.records import ASKED, GOLD, POOL, content_id
 from tasks.workspace import Workspace, write_parquet
 
 POOL_TEXTS = [["Shares rose.", "", "Ä猫"], ["A goal in the last minute."]]
@@ -85,6 +86,26 @@ def test_another_setting_encodes_everything_anew(workspace: Workspace) -> None:
     assert embed.run(changed).startswith("6 texts")
     assert embed.run(changed) == "every item has its vector"
     assert not np.array_equal(pool_vectors(changed).gather(np.array([3])), before[3:])  # cut shorter
+
+
+def test_gold_that_has_leaked_into_the_pool_is_found_at_every_pull(workspace: Workspace) -> None:
+    embed.run(workspace)
+    assert leaked(workspace).empty
+    add_shard(workspace, 2, ["the cup final", "of another kind"])
+    assert embed.run(workspace).endswith("; 1 items of the pool are nearly gold: neither asked nor learned")
+    (row,) = leaked(workspace).to_dict("records")
+    assert (row["id"], row["gold"]) == (content_id("the cup final"), content_id(GOLD_TEXTS[1]))
+    before = stamps(workspace)
+    embed.run(workspace)
+    assert stamps(workspace) == before
+
+    drawn = {"id": content_id("Shares rose."), "text": "Shares rose.", "source_id": None, "label": None, "ask": 1}
+    drawn |= {"why": "grown", "turn": 1, "propensity": 0.2, "among": 6, "doubt": 0.1}
+    trusted.append(workspace, ASKED, ASKED.conform(pd.DataFrame([drawn])))
+    embed.run(workspace)
+    assert set(leaked(workspace).id) == {content_id("the cup final"), content_id("Shares rose.")}
+    ids = pd.Series([content_id(GOLD_TEXTS[1]), content_id("Shares rose.")])
+    np.testing.assert_allclose(gold_vectors(workspace, ids)[1], pool_vectors(workspace).gather(np.array([0]))[0])
 
 
 def test_a_long_shard_is_encoded_in_pieces(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

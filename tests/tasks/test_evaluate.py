@@ -94,6 +94,22 @@ def test_more_gold_makes_the_interval_narrower() -> None:
     assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
 
 
+def test_items_count_what_they_weigh() -> None:
+    actual, predicted, weights = [0, 0, 1, 1, 2], [0, 1, 1, 0, 2], np.array([0.5, 2.0, 1.0, 0.25, 1.25])
+    gold = gold_set(actual).assign(weight=weights)
+    result = evaluate.evaluate(gold, saying(predicted), CLASSES, 100, seed=0)
+    assert result.metrics["accuracy"] == pytest.approx(1 - 2.25 / 5)
+    f1 = f1_score(actual, predicted, average="macro", sample_weight=weights)
+    assert result.metrics["macro_f1"] == pytest.approx(f1)
+    correct = weights[[0, 2, 4]].sum() / weights.sum()
+    assert result.metrics["calibration_error"] == pytest.approx(abs(correct - 0.7), abs=1e-6)
+    assert result.predictions.weight.tolist() == weights.tolist()
+    assert result.calibration["items"].tolist() == [5]
+    assert result.per_class["items"].tolist() == [2, 2, 1, 0]
+    alike = evaluate.evaluate(gold.assign(weight=1.0), saying(predicted), CLASSES, 100, seed=0)
+    assert alike.metrics == evaluate.evaluate(gold_set(actual), saying(predicted), CLASSES, 100, seed=0).metrics
+
+
 def test_one_gold_item_proves_nothing() -> None:
     metrics = evaluate.evaluate(gold_set([2]), saying([2]), CLASSES, 100, seed=0).metrics
     assert (metrics["accuracy"], metrics["accuracy_low"], metrics["accuracy_high"]) == (1, 0, 1)

@@ -70,6 +70,18 @@ def test_models_are_compared_on_the_gold_items_that_both_have_seen() -> None:
     assert elsewhere.reason == "the champion was measured on other gold items, so the newer model is taken"
 
 
+def test_items_count_what_they_weigh_even_as_cells_of_a_csv() -> None:
+    new, old = answers(with_share(0.9)), answers(with_share(0.88))
+    disputed = (new.predicted == new.actual) != (old.predicted == old.actual)
+    assert decide(new, old, Promote(), seed=0).promoted
+    light = new.assign(weight=np.where(disputed, "0.010000", "1.010000"))
+    found = decide(light, old.assign(weight=light.weight), Promote(), seed=0)
+    assert found.figures["gate.difference"] == pytest.approx(0.02 * 0.01 / light.weight.astype(float).mean())
+    # the champion saw a smaller gold set: its weights are those of the items that both have seen
+    grown = decide(light.assign(weight="3.0"), old[:900].assign(weight="1.0"), Promote(), seed=0)
+    assert grown.figures["gate.difference"] == pytest.approx(20 / 900)
+
+
 def test_equal_models_are_seldom_promoted_and_better_ones_mostly() -> None:
     def promoted(lead: float) -> float:
         """The share of pairs, right in 85 % and this much more, that agree in nine items of ten."""

@@ -19,7 +19,7 @@ from tasks.labels import ledger
 from tasks.learners import Items, Model, untrained
 from tasks.learners.frozen import Head
 from tasks.proof import control
-from tasks.records import BATCH, LABELS, POOL
+from tasks.records import BATCH, LABELS, LEAKS, POOL
 from tasks.score import score as score_items
 from tasks.select import answered, select
 from tasks.settings import Score, Select
@@ -139,6 +139,27 @@ def test_the_stage_asks_other_items_each_round_and_never_one_that_is_labelled(tm
         ledger.append(workspace.labels, number + 1, LABELS.conform(rows.reindex(columns=list(LABELS.columns))))
     assert line == "nothing is left to ask"
     assert sorted(asked) == IDS
+
+
+def test_the_reserve_and_what_is_nearly_gold_are_never_asked(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    content |= {"select": {"batch": N, "strategy": "random"}, "gold": {"reserve": 0.3}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    write_parquet(
+        workspace.pool / "shard-0000.parquet", pd.DataFrame({"id": IDS, "text": IDS, "source_id": None}), POOL
+    )
+    workspace.vectors.mkdir()
+    np.save(workspace.vectors / "shard-0000.npy", np.concatenate(VECTORS.shards))
+    kept = control.reserved(control.order(pd.Index(IDS), 0), 0.3)
+    assert 0 < kept.sum() < N
+    leak = IDS[int(np.flatnonzero(~kept)[0])]
+    found = pd.DataFrame({"id": [leak], "gold": "g", "similarity": 0.99})
+    write_parquet(workspace.vectors / "shard-0000.leaks.parquet", found, LEAKS)
+    write_parquet(workspace.scores, SCORES)
+    ledger.append(workspace.labels, 0, LABELS.frame())
+    stage.run(workspace)
+    assert set(pd.read_parquet(workspace.batch).id) == set(np.array(IDS)[~kept]) - {leak}
 
 
 def test_what_has_been_answered_reaches_the_strategies() -> None:

@@ -14,7 +14,7 @@ from tasks.errors import SettingsError, WorkspaceError
 from tasks.labels import ledger
 from tasks.learners import Items
 from tasks.learners.encoder import Encoder
-from tasks.records import LABELS, POOL
+from tasks.records import LABELS, LEAKS, POOL
 from tasks.settings import parse
 from tasks.workspace import Workspace, write_parquet
 
@@ -81,6 +81,13 @@ def test_the_order_of_answers_changes_no_byte(workspace: Workspace) -> None:
         train.run(workspace)
         models.append({file.name: file.read_bytes() for file in workspace.model.iterdir()})
     assert models[0] == models[1]
+
+
+def test_labels_of_items_that_are_nearly_gold_are_left_out_and_counted(workspace: Workspace) -> None:
+    ledger.append(workspace.labels, 1, answers({2: "yes", 3: "no", 5: "yes"}))
+    leaks = pd.DataFrame({"id": [IDS[2], IDS[7]], "gold": "g", "similarity": 0.99})
+    write_parquet(workspace.vectors / "shard-0000.leaks.parquet", leaks, LEAKS)
+    assert train.run(workspace) == "2 labels in 2 of 3 classes, 1 left out: in gold or nearly so"
 
 
 def test_a_label_that_is_no_class_any_more(workspace: Workspace) -> None:

@@ -1,0 +1,219 @@
+"""Trusted labels on files: what is drawn, asked, taken in and kept, whatever the reviewers do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import gold, score
+from tasks.errors import InputError, ServiceError, WorkspaceError
+from tasks.labels import trusted
+from tasks.learners import Items, untrained
+from tasks.learners.frozen import Head
+from tasks.proof import control
+from tasks.records import ASKED, GOLD, POOL
+from tasks.services.label_studio import choice
+from tasks.settings import Score
+from tasks.workspace import Workspace, write_parquet
+from tests.tasks.test_push import Project as Tasks
+
+CLASSES = ["x", "y"]
+N = 300
+IDS = [f"i{n:03d}" for n in range(N)]
+VECTORS = np.random.default_rng(0).normal(size=(N, 4)).astype(np.float32)
+HEAD = Head(CLASSES, np.arange(2), np.eye(2, 4, dtype=np.float32), np.zeros(2, dtype=np.float32))
+INSIDE = [item for item, kept in zip(IDS, control.reserved(control.order(pd.Index(IDS), 0), 0.2), strict=True) if kept]
+
+
+class Project(Tasks):
+    """The gold project in memory."""
+
+    title = "n · i · gold"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Any = None
+        self.said: dict[int, list[dict[str, Any]]] = {}
+        self.people: dict[int, int] = {}
+
+    @property
+    def number(self) -> int:
+        if self.found is None:
+            raise ServiceError("Label Studio has no project")
+        return int(self.found)
+
+    def create(self, classes: list[str], prediction_shown: bool, answers: int, description: str) -> None:
+        assert (classes, prediction_shown, answers) == (CLASSES, False, 2)
+        assert description
+        self.found = 7
+
+    def add(self, wanted: list[dict[str, Any]]) -> None:
+        self.imports.append([task["data"]["item"] for task in wanted])
+        for task in wanted:
+            self.put(task["data"]["item"], number=task["data"]["round"])
+
+    def tab(self, round_number: int, word: str = "Round") -> str:
+        return f"{word} {round_number}"
+
+    def answer(self, item: str, person: int, label: str | None, annotation: int | None = None) -> None:
+        task = next(row["task_id"] for row in self.rows if row["id"] == item)
+        number = annotation or sum(map(len, self.said.values())) + 1
+        one = {"id": number, "was_cancelled": label is None, "result": choice(label) if label else []}
+        one |= {"completed_by": {"id": person}, "lead_time": 3.0, "created_at": "2026-11-25T10:00:00Z"}
+        one["updated_at"] = f"2026-11-25T11:{len(self.said.get(task, [])):02d}:{number % 60:02d}Z"
+        kept = [old for old in self.said.get(task, []) if old["id"] != number]
+        self.said[task] = [*kept, one]
+
+    def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
+        item = {row["task_id"]: row["id"] for row in self.rows}
+        return [
+            {"id": task, "data": {"item": item[task]}, "annotations": self.said[task]}
+            for task in task_ids
+            if task in self.said
+        ]
+
+    def ask_again(self, task_id: int, people: int) -> None:
+        self.people[task_id] = people
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A pool with scores, and a gold set of three."""
+    made = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content | {"gold": {"reserve": 0.2}}))
+    pool = pd.DataFrame({"id": IDS, "text": [f"text of {each}" for each in IDS], "source_id": None})
+    write_parquet(made.pool / "shard-0001.parquet", pool, POOL)
+    own = pd.DataFrame({"id": list("abc"), "text": list("abc"), "source_id": None, "label": ["x", "x", "y"]})
+    write_parquet(made.gold, own, GOLD)
+    write_parquet(made.scores, score.score(pd.Index(IDS), Items.of(VECTORS), HEAD, Score()))
+    predictions = {"id": list("abc"), "actual": ["x", "x", "y"], "predicted": ["x", "y", "x"]}
+    made.metrics.mkdir()
+    pd.DataFrame(predictions | {"confidence": [0.9, 0.6, 0.8]}).to_csv(made.metrics / "predictions.csv", index=False)
+    return made
+
+
+def test_items_of_the_reserve_are_drawn_once_however_often_it_grows(workspace: Workspace) -> None:
+    project: Any = Project()
+    for n in (10, 5):
+        assert gold.grow(workspace, n, project).startswith(f"{n} items put up for trusted labels: Ask")
+    asked = trusted.asked(workspace)
+    assert asked.dtypes.astype(str).to_dict() == ASKED.columns
+    assert set(asked.id) <= set(INSIDE)
+    assert asked.id.is_unique
+    assert asked.turn.tolist() == list(range(1, 16))
+    assert asked.ask.tolist() == [1] * 10 + [2] * 5
+    assert asked.among.tolist() == [len(INSIDE) - turn for turn in range(15)]
+    assert sorted([item for batch in project.imports for item in batch]) == sorted(asked.id)
+    by_id = pd.read_parquet(workspace.scores).set_index("id").confidence
+    assert asked.doubt.tolist() == pytest.approx((1 - by_id[asked.id]).tolist())
+    least, most = asked.sort_values("doubt").iloc[[0, -1]].propensity
+    assert most > least
+
+
+@pytest.mark.parametrize("n", [0, -3, len(INSIDE) + 1])
+def test_more_than_there_is_and_nothing_are_refused(workspace: Workspace, n: int) -> None:
+    with pytest.raises(InputError, match=rf"expected 1 to {len(INSIDE)} items .*got {n}"):
+        gold.grow(workspace, n, Project())  # type: ignore[arg-type]
+    assert trusted.asked(workspace).empty
+
+
+def test_all_of_the_reserve_can_be_drawn(workspace: Workspace) -> None:
+    gold.grow(workspace, len(INSIDE), Project())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected 1 to 0 items"):
+        gold.grow(workspace, 1, Project())  # type: ignore[arg-type]
+
+
+def test_without_a_reserve_a_round_or_the_old_seed_nothing_is_drawn(workspace: Workspace) -> None:
+    project: Any = Project()
+    gold.grow(workspace, 10, project)
+    params = workspace.root / "params.yaml"
+    content = json.loads(params.read_text())
+    for change, said in (({"gold": {"reserve": 0.0}}, "no item is kept"), ({"seed": 1}, "no longer in the reserve")):
+        params.write_text(json.dumps(content | change))
+        with pytest.raises(InputError, match=said):
+            gold.grow(Workspace(workspace.root), 1, project)
+    workspace.scores.unlink()
+    with pytest.raises(WorkspaceError, match="no scores to draw by"):
+        gold.grow(workspace, 1, project)
+
+
+def test_without_a_model_each_item_is_as_likely(workspace: Workspace) -> None:
+    scores = score.score(pd.Index(IDS), Items.of(VECTORS), untrained.Untrained(CLASSES), Score())
+    write_parquet(workspace.scores, scores)
+    gold.grow(workspace, 5, Project())  # type: ignore[arg-type]
+    asked = trusted.asked(workspace)
+    assert asked.propensity.tolist() == pytest.approx((1 / asked.among).tolist())
+    assert asked.doubt.isna().all()
+
+
+def test_answers_are_taken_in_once_and_a_third_person_is_asked_where_two_differ(workspace: Workspace) -> None:
+    project: Any = Project()
+    gold.grow(workspace, 2, project)
+    first, second = trusted.asked(workspace).id
+    for person, label in ((1, "x"), (2, "x")):
+        project.answer(first, person, label)
+    project.answer(second, 1, "x")
+    project.answer(second, 2, "z")  # no class: kept, and no vote
+    assert gold.collect(workspace, project) == "4 new answers: 3 own, 0 grown, 2 to come (1 open, 0 disputed)"
+    assert trusted.answers(workspace).status.tolist() == ["labelled", "labelled", "labelled", "refused"]
+    assert list(project.people.values()) == [3]
+    assert len(trusted.gold(workspace)) == 3
+    assert gold.collect(workspace, project).startswith("0 new answers")
+    project.answer(second, 3, "x")
+    assert gold.collect(workspace, project) == "1 new answers: 3 own, 2 grown"
+    found = trusted.gold(workspace)
+    assert found.id.tolist() == ["a", "b", "c", first, second]
+    assert found.text.tolist()[3:] == [f"text of {first}", f"text of {second}"]
+    project.answer(first, 2, "y", annotation=2)  # that person has thought again
+    assert "1 disputed" in gold.collect(workspace, project)
+    assert len(trusted.answers(workspace)) == 6
+    assert trusted.gold(workspace).label.tolist()[3] == "x"
+
+
+def test_what_five_people_cannot_decide_is_set_aside_and_said(workspace: Workspace) -> None:
+    project: Any = Project()
+    gold.grow(workspace, 2, project)
+    first, second = trusted.asked(workspace).id
+    for person, label in enumerate(["x", "y", None, "y", "x"]):
+        project.answer(first, person, label)
+    for person in range(2):
+        project.answer(second, person, "y")
+    said = gold.collect(workspace, project)
+    assert said == "7 new answers: 3 own, 1 grown, 1 set aside: nobody could decide them"
+    assert trusted.gold(workspace).weight.tolist() == pytest.approx([1] * 4)
+
+
+def test_the_gold_rows_that_the_model_is_surest_to_be_wrong_go_before_people(workspace: Workspace) -> None:
+    project: Any = Project()
+    gold.review(workspace, 1, project)
+    (asked,) = trusted.asked(workspace).to_dict("records")
+    assert (asked["id"], asked["label"], asked["why"]) == ("c", "y", "review")
+    with pytest.raises(InputError, match="expected 1 to 1 rows"):
+        gold.review(workspace, 2, project)
+    for person in (1, 2):
+        project.answer("c", person, "x")
+    gold.collect(workspace, project)
+    assert trusted.gold(workspace).label.tolist() == ["x", "x", "x"]
+    assert pd.read_parquet(workspace.gold).label.tolist() == ["x", "x", "y"]  # what the user gave stays as it was
+
+
+def test_an_interrupted_ask_is_completed_and_a_deleted_project_is_said(workspace: Workspace) -> None:
+    project: Any = Project()
+    gold.grow(workspace, 4, project)
+    project.remove([1, 2])
+    gold.collect(workspace, project)
+    assert sorted(project.tasks(1).id) == sorted(trusted.asked(workspace).id)
+    gone: Any = Project()  # deleted before anybody answered: it is made anew
+    gold.collect(workspace, gone)
+    assert len(gone.tasks(1)) == 4
+    gone.answer(trusted.asked(workspace).id[0], 1, "x")
+    gold.collect(workspace, gone)
+    before = len(trusted.asked(workspace))
+    for again in (lambda: gold.collect(workspace, Project()), lambda: gold.grow(workspace, 1, Project())):  # type: ignore[arg-type]
+        with pytest.raises(ServiceError, match="no project"):
+            again()
+    assert len(trusted.asked(workspace)) == before
