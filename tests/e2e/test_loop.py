@@ -66,7 +66,12 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
         workspace.root, "git", "log", "-1", "--format=%s", last.data.tags["mlflow.source.git.commit"]
     ).startswith("round 3: 12 labels")
     assert {entry.dataset.name for entry in last.inputs.dataset_inputs} == {"pool", "gold", "labels"}
-    assert {file.path for file in client.list_artifacts(last.info.run_id)} >= {"learning_curve.png", "confusion.png"}
+    assert {file.path for file in client.list_artifacts(last.info.run_id)} >= {
+        "learning_curve.png",
+        "confusion.png",
+        "round-0003.html",
+        "round-0003-reviewers.html",
+    }
 
     # the registered model answers text, and was not pickled
     champion = Tracking(promote.experiment(chosen)).champion()
@@ -81,6 +86,7 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert sorted(open_batch.id) == sorted(pd.read_parquet(workspace.batch).id)
     described = project.client.projects.get(project.number).description
     assert f"Round 3: your last {BATCH} labels took it from" in described
+    assert described.endswith(f"/runs/{last.info.run_id}/artifacts/round-0003-reviewers.html")
 
     # and status says the same
     seen = json.loads(status.status(workspace).json())
@@ -111,7 +117,10 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
         "prove",
         "report",
     }
-    wanted = {f"{name}-{chosen.project.id}" for name in ("rounds", "learning-curve", "open-batch", "answers")}
+    wanted = {
+        f"{name}-{chosen.project.id}"
+        for name in ("rounds", "learning-curve", "open-batch", "answers", "report", "reviewers")
+    }
     query = {"artifacts": {"key": {"any_": sorted(wanted)}}}
     found = httpx.post(f"{servers.prefect_api_url}/artifacts/latest/filter", json=query).json()
     assert {artifact["key"] for artifact in found} == wanted

@@ -1,11 +1,16 @@
 """Stage `promote`: who is the champion, and what a run is told of the settings."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.promote import decide, flat
-from tasks.settings import Promote
+from tasks.errors import WorkspaceError
+from tasks.promote import decide, experiment, flat, rollback
+from tasks.services.mlflow import Tracking
+from tasks.settings import Promote, parse
+from tasks.workspace import Workspace
 
 RNG = np.random.default_rng(0)
 ITEMS = 1000
@@ -105,3 +110,29 @@ def test_settings_as_flat_texts_that_mlflow_takes() -> None:
         "pull.columns.id": "None",
         "wait.poll_seconds": "[1, 30]",
     }
+
+
+def test_rollback_goes_back_champion_by_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "PREFECT_API_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    project = {"name": "a/b: c", "id": "1"}  # signs that MLflow takes in no name
+    workspace = Workspace(tmp_path)
+    workspace.__dict__["settings"] = parse(
+        {"project": project, "classes": ["x", "y"], "pull": {"pool": "", "gold": ""}}
+    )
+    tracking = Tracking(experiment(workspace.settings))
+    with pytest.raises(WorkspaceError, match="no champion to go back to"):
+        rollback(workspace)
+    tracking.client.create_registered_model(tracking.name)
+    for version in ("1", "2", "3"):
+        tracking.client.create_model_version(tracking.name, str(tmp_path), run_id="0" * 32)
+        tracking.crown(version)
+        if version != "1":
+            tracking.note(version, replaces=str(int(version) - 1))
+    for version in ("2", "1"):
+        assert rollback(workspace).startswith(f"version {version} is the champion again")
+        assert (champion := tracking.champion()) is not None and champion.version == version
+    assert tracking.tags("3")["rolled_back"] == "true"
+    with pytest.raises(WorkspaceError, match="no champion to go back to"):
+        rollback(workspace)
