@@ -160,9 +160,8 @@ def collect(workspace: Workspace, project: LabelStudioProject) -> str:
         trusted.append(workspace, ANSWERS, new)
     seen = trusted.seen(workspace)
     more = seen[seen.state.isin(["open", "disputed"]) & (seen.wanted > trusted.AGREE)]
-    task_of = tasks.drop_duplicates("id").set_index("id").task_id
-    for row in more[more.id.isin(task_of.index)].itertuples():
-        project.ask_again(int(task_of[row.id]), int(row.wanted))
+    for row in more.merge(tasks.drop_duplicates("id")[["id", "task_id"]], on="id").to_dict("records"):
+        project.ask_again(int(row["task_id"]), int(row["wanted"]))
     return f"{len(new):,} new answers: {standing(workspace)}"
 
 

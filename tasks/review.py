@@ -86,18 +86,18 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.classes)
     given_so_far = pd.concat([trusted.answers(workspace), said]).drop_duplicates("annotation_id", keep="last")
     done = 0
-    for row in trusted.verdicts(asked, given_so_far).merge(tasks[tasks.id.isin(answers)], on="id").itertuples():
-        mine = said[said.id == row.id]
-        votes = list(zip(mine.annotator, mine.label.where(mine.label.notna(), None), strict=True))
-        own = None if pd.isna(row.label) else str(row.label)
+    open_tasks = asked.merge(tasks[tasks.id.isin(answers)], on="id")
+    for row in open_tasks.to_dict("records"):
+        mine = given_so_far[given_so_far.id == row["id"]].sort_values("created_at", kind="stable")
+        votes = list(zip(mine.annotator, mine.label.astype(object).where(mine.label.notna(), None), strict=True))
+        own = None if pd.isna(row["label"]) else str(row["label"])
         for number, (person, name) in enumerate(people):
             if trusted.verdict(votes, own).state in ("decided", "set aside"):
                 break
             if name not in {who for who, _ in votes}:
-                label = given(
-                    str(row.id), answers[row.id], settings.classes, replace(manner, seed=manner.seed + number)
-                )
-                person.answer(int(row.task_id), choice(label), LEAD_TIME_S[0])
+                own_manner = replace(manner, seed=manner.seed + number)
+                label = given(row["id"], answers[row["id"]], settings.classes, own_manner)
+                person.answer(int(row["task_id"]), choice(label), LEAD_TIME_S[0])
                 votes.append((name, label))
                 done += 1
     if not done:
