@@ -9,7 +9,7 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test lint bench bench-labels up down lock clean python environment label-studio
+.PHONY: help setup demo test lint bench bench-labels bench-proof up down lock clean python environment label-studio
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
@@ -18,6 +18,7 @@ help:
 	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"
 	@echo "make lint    style and types        make bench   figures"
 	@echo "make bench-labels DATA=FOLDER   labels needed, ours and the rivals', on labelled sets of yours (hours)"
+	@echo "make bench-proof DATA=FOLDER    does the proof hold? meter, stop rule, gate on simulated loops (hours)"
 	@echo "make lock    new lock files         make clean   remove what setup made; data and labels stay"
 
 # Both installs at once: one downloads while the other unpacks.
@@ -70,6 +71,10 @@ bench-labels: setup
 	@test -x .venv-rivals/bin/python || { $(PYTHON) -m venv .venv-rivals && \
 	.venv-rivals/bin/python $(INSTALL) -r tests/bench/rivals.lock; }
 	@$(BIN)/python -m tests.bench.labels $(DATA) $(ARGS)
+
+bench-proof: setup
+	@test -n "$(DATA)" || { echo "bench-proof: say where the labelled sets are: make bench-proof DATA=FOLDER"; exit 2; }
+	@$(BIN)/python -m tests.bench.proof $(DATA) $(ARGS)
 
 up down: setup
 	@$(BIN)/labelwise $@

@@ -25,6 +25,11 @@ REPEATS = 3
 SMALLEST = 8  # labels in a part
 ROUNDS = 8  # of the loop that are looked at, evenly in the logarithm of their labels
 GROUPS = 10  # of draws, each with a guess of its own at how much training sets differ
+FALLS = (
+    0.0,
+    1.0,
+)  # powers of their size with which variances between training sets fall: of real ones, anything between
+NOISE = 0.004  # of the error between training sets, at least: models that all name the commonest class prove nothing
 FAR = 20  # times the control labels there are: "more than that many would be needed"
 
 Floats = NDArray[np.float64]
@@ -65,8 +70,11 @@ class Savings:
 
     @property
     def verdict(self) -> str:
-        """`saves`, `costs` (more labels than random would) or `unclear`."""
-        return "saves" if self.ratio.high < 1 else "costs" if self.ratio.low > 1 else "unclear"
+        """`saves`, `costs` (more labels than random would) or `unclear`. A loop that was good at first and has stood
+        still since costs by the projected figure, which then lies where the control arm has been."""
+        if self.ratio.low > 1 or self.projected.low > 1:
+            return "costs"
+        return "saves" if self.ratio.high < 1 else "unclear"
 
     def as_json(self) -> dict[str, Any]:
         """For metrics/proof.json."""
@@ -85,19 +93,21 @@ def measure(
     wrong: label numbers -> (g,) which gold items a model trained on these labels gets wrong. rounds: the labels that
     each round had, the last one all of them. control: the labels of the control arm. weights: (g,) of the gold items.
     """
-    sizes, random, spread, freedom = halved(wrong, control, rng)
+    sizes, random, variances = halved(wrong, control, rng)
     if len(sizes) < 3 or len(rounds) < 3:
         return None
     ns, loop = _followed(wrong, rounds)
     m, n = float(len(control)), float(len(rounds[-1]))
     found = []
     for _ in range(GROUPS):
-        # Few parts say little about how much training sets differ: not one guess at that, but as many as groups.
-        guess = spread * np.sqrt(freedom / rng.chisquare(freedom))
+        # Few parts say little about how much training sets differ, and how fast that falls with their size: not one
+        # guess at that, but as many as groups.
+        falls = rng.uniform(*FALLS)
+        guess = spread(variances, falls, rng)
         resample = rng.dirichlet(np.ones(len(weights)), size=DRAWS // GROUPS) * weights
         resample /= resample.sum(axis=1, keepdims=True)  # a Bayesian bootstrap (Rubin 1981) of the gold items
         chance = posterior(Points(sizes, resample @ random.T, np.full(len(sizes), guess)), rng)
-        own = posterior(Points(ns, resample @ loop.T, guess * np.sqrt(m / ns)), rng)
+        own = posterior(Points(ns, resample @ loop.T, guess * (m / ns) ** (falls / 2)), rng)
         found.append((own.labels_for(chance.errors(m)), chance.labels_for(own.errors(n)), chance, own))
     needed = np.concatenate([one[0] for one in found])
     instead = np.concatenate([one[1] for one in found])
@@ -117,14 +127,15 @@ def measure(
     )
 
 
-def halved(wrong: Wrong, control: NDArray[np.int64], rng: np.random.Generator) -> tuple[Floats, Floats, float, int]:
+def halved(
+    wrong: Wrong, control: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Floats, Floats, dict[int, float]]:
     """The control arm's curve: models of the whole arm, of its halves, quarters and so on.
 
-    Returns sizes (j,), ascending; the mean wrongness of the models of each size, (j, g); the standard deviation of the
-    error between training sets as large as the arm, taken from the differences between parts (a set half as large
-    varies twice as much); and the degrees of freedom of that figure.
+    Returns sizes (j,), ascending; the mean wrongness of the models of each size, (j, g); and by number of parts the
+    variance of the error between parts.
     """
-    sizes, errors, variances = [], [], []
+    sizes, errors, variances = [], [], {}
     for parts in PARTS:
         if len(control) // parts < SMALLEST:
             break
@@ -136,10 +147,18 @@ def halved(wrong: Wrong, control: NDArray[np.int64], rng: np.random.Generator) -
         sizes.append(len(control) / parts)
         errors.append(answers.mean(axis=(0, 1)))
         if 1 < parts <= 8:
-            variances.append((parts - 1, float(answers.mean(axis=2).var(axis=1, ddof=1).mean()) / parts))
-    freedom = sum(own for own, _ in variances)
-    spread = np.sqrt(sum(own * value for own, value in variances) / max(freedom, 1))
-    return np.array(sizes[::-1]), np.array(errors[::-1]), float(spread), freedom
+            variances[parts] = float(answers.mean(axis=2).var(axis=1, ddof=1).mean())
+    return np.array(sizes[::-1]), np.array(errors[::-1]), variances
+
+
+def spread(variances: dict[int, float], falls: float, rng: np.random.Generator) -> float:
+    """A draw of the standard deviation of the error between training sets as large as the arm, from the variances
+    between its parts: each says what it can with one less than so many degrees of freedom. falls: the power of their
+    size with which variances fall."""
+    freedom = sum(parts - 1 for parts in variances)
+    pooled = sum((parts - 1) * value / parts**falls for parts, value in variances.items()) / freedom
+    pooled = max(pooled, NOISE**2)
+    return float(np.sqrt(pooled * freedom / rng.chisquare(freedom)))
 
 
 def further(ratio: Interval, control: int) -> int | None:

@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 
 from tasks.proof.curves import Points, posterior
-from tasks.proof.savings import Interval
+from tasks.proof.savings import NOISE, Interval
 
 KAPPA, CHANGED, UNCERTAINTY, PLATEAU = 0.99, 0.01, 0.05, 0.005
 WINDOW = 3  # rounds that must agree
 DRAWS = 1000
 AHEAD = (1, 2, 4, 8)  # batches: a batch that pays only together with the next ones pays
 RETURN = 2.0  # once stopping was advised, going on must be worth this many times its cost
-NOISE = 0.004  # of the error between training sets, at least: two rounds on a line prove no line
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,8 @@ def _net(history: pd.DataFrame, prices: Prices) -> _Net | None:
     sizes = history.labels.to_numpy(dtype=float)
     errors = 1 - history.accuracy.to_numpy(dtype=float)
     rng = np.random.default_rng(len(sizes))
-    # How far rounds scatter about a smooth curve, from second differences: a line has none, and noise has 6 sd^2.
+    # How far rounds scatter about a smooth curve, from second differences: a line has none, and noise has 6 sd^2. Two
+    # rounds on a line prove no line.
     bends = np.diff(errors, 2)
     spread = max(NOISE, float(np.sqrt((bends**2).mean() / 6)))
     known = Points(sizes, errors[None], np.full(len(sizes), spread), alike=0.0)

@@ -1,4 +1,4 @@
-"""`make bench-proof DATA=FOLDER`: does the proof hold? The methods of tasks/proof on simulated loops whose truth is known.
+"""`make bench-proof DATA=FOLDER`: does the proof hold? The methods of tasks/proof on simulated loops of known truth.
 
 Labelled sets lie in FOLDER. Of each, every seed draws a pool, a gold set and an exam, which nothing but the truth is
 measured on. Each run is kept in .bench/proof/, so that a call that was cut off goes on where it was.
@@ -244,7 +244,7 @@ def seeds_of(name: str, strategy: str) -> list[int]:
 
 
 def savings_rows(worlds: list[World]) -> list[dict[str, str]]:
-    """How often the meter's 90 % interval holds the true ratio, after all rounds; projected: the same of that figure."""
+    """How often the meter's 90 % interval holds the true ratio after all rounds; of the projected figure as well."""
     rows = []
     for strategy in ("random", "auto"):
         total = np.zeros(3, int)
@@ -260,6 +260,7 @@ def savings_rows(worlds: list[World]) -> list[dict[str, str]]:
             held_far = sum(held_by(one["projected"], far) for one in found)
             total += [held, held_far, len(found)]
             verdicts = [one["verdict"] for one in found]
+            ends = [float(np.median([one["ratio"][end] for one in found])) for end in ("low", "high")]
             rows.append(
                 {
                     "set": here.name,
@@ -311,6 +312,11 @@ def bad_rows(worlds: list[World]) -> list[dict[str, str]]:
                 }
             )
     return rows
+
+
+def costs(found: dict[str, Any] | None) -> bool:
+    """Whether the meter is red."""
+    return found is not None and found["verdict"] == "costs"
 
 
 def held_by(interval: dict[str, float], true: list[float]) -> bool:

@@ -61,6 +61,12 @@ def test_ten_gold_items_crown_nobody_by_luck() -> None:
     assert not decide(answers(np.arange(10) < 9), answers(np.arange(10) < 7), Promote(), seed=0).promoted
 
 
+def test_a_protected_class_without_a_gold_item_stops_nobody() -> None:
+    decision = decide(answers(with_share(0.92)), answers(with_share(0.88)), Promote(protected=["unseen"]), seed=0)
+    assert decision.promoted
+    assert decision.figures["gate.worse.unseen"] == 0.5
+
+
 def test_the_first_model_is_the_champion() -> None:
     decision = decide(answers(with_share(0.1)), None, Promote(), seed=0)
     assert (decision.promoted, decision.reason) == (True, "the first model")

@@ -11,6 +11,7 @@ from tasks.records import BATCH, LABELS
 from tasks.report import CURVE, curve, markdown, news, seconds_by_stage, table, with_round
 from tasks.workspace import Workspace, write_json, write_parquet
 
+PARAMS = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
 NO_ROUNDS = pd.DataFrame(columns=CURVE)
 
 
@@ -70,6 +71,27 @@ def test_the_stage_adds_this_round_to_the_file_once(workspace: Workspace) -> Non
         assert report.run(workspace).startswith("Round 1: With 2 labels")
     kept = curve(workspace)
     assert kept[["round", "labels", "accuracy", "asks"]].to_numpy().tolist() == [[1, 2, 0.8, 1]]
+
+
+def test_what_a_round_said_of_savings_is_kept_when_later_rounds_say_otherwise(workspace: Workspace) -> None:
+    (workspace.root / "params.yaml").write_text(json.dumps(PARAMS))
+
+    def find(middle: float) -> None:
+        interval = {"middle": middle, "low": middle / 2, "high": middle * 2}
+        figures = dict.fromkeys(("ratio", "needed", "projected", "saved"), interval)
+        write_json(
+            workspace.metrics / "proof.json",
+            {"savings": {"verdict": "unclear", "labels": 2, "control": 1, "curves": {}, **figures}},
+        )
+        report.run(workspace)
+
+    find(0.5)
+    ledger.append(workspace.labels, 2, LABELS.frame())
+    find(0.9)
+    kept = report.kept(workspace, "savings.csv", report.SAVINGS)
+    assert kept["round"].tolist() == [1, 2]
+    assert kept.ratio.tolist() == [0.5, 0.9]
+    assert kept.money.isna().all()  # nobody knows what a label costs
 
 
 # Words

@@ -119,6 +119,30 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     assert played(2.0, 3).as_json() == played(2.0, 3).as_json()
 
 
+def test_a_loop_that_stood_still_after_a_good_start_costs() -> None:
+    """Good at once, then nothing: what the arm has now was reached early, but random labels would be as far by now."""
+    hardness = np.random.default_rng(0).random(GOLD)
+
+    def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        by_chance = (rows < 10_000).all()
+        error = 0.9 * len(rows) ** -0.35 if by_chance else 0.22
+        return np.asarray(hardness < error * np.exp(np.random.default_rng(rows).normal(scale=0.02)))
+
+    arm, chosen = np.arange(100), 10_000 + np.arange(400)
+    so_far = [np.concatenate([arm[: 5 * n], chosen[: 20 * n]]) for n in range(1, 21)]
+    found = savings.measure(wrong, so_far, arm, np.ones(GOLD), np.random.default_rng(0))
+    assert found is not None
+    assert found.projected.low > 1
+    assert found.verdict == "costs"
+
+
+def test_models_that_all_name_one_class_are_no_proof_that_training_sets_are_alike() -> None:
+    rng = np.random.default_rng(0)
+    assert min(savings.spread({2: 0.0, 4: 0.0}, 1.0, rng) for _ in range(50)) > 0
+    wide, narrow = (np.mean([savings.spread({2: 4e-4, 4: 4e-4}, falls, rng) for _ in range(50)]) for falls in (0, 1))
+    assert wide > narrow  # where variances do not fall with size, the whole arm varies as much as its parts
+
+
 def test_too_small_a_control_arm_has_no_curve() -> None:
     few = [np.arange(n) for n in (5, 10, 20)]
     assert savings.measure(world(1.0, 0), few, np.arange(12), np.ones(GOLD), np.random.default_rng(0)) is None
@@ -186,6 +210,15 @@ def test_costs_are_the_answers_times_their_rate_and_the_seconds_times_theirs() -
     free = money.costs(ledger, seconds, hourly_rate=0.0, compute_rate=0.0)
     assert free.total == 0.0
     assert money.costs(ledger[2:], seconds, 30.0, 0.5).total is None
+
+
+def test_money_saved_is_labels_at_their_price_less_all_computing() -> None:
+    paid = money.Costs(36.0, 0.3, 30.0, 5.0)
+    assert money.net(Interval(100, 50, 200), paid) == Interval(25.0, 10.0, 55.0)
+    assert money.net(Interval(10, -5, 20), paid) == Interval(-2.0, -6.5, 1.0)  # computing cost more than was saved
+    assert money.net(Interval(100, 50, 200), money.Costs(None, None, None, 5.0)) is None
+    free = money.Costs(36.0, 0.0, 0.0, 0.0)
+    assert money.net(Interval(100, 50, 200), free) == Interval(0.0, 0.0, 0.0)
 
 
 # The gate
@@ -294,6 +327,13 @@ def test_advice_does_not_flicker() -> None:
         stops = [stopping.value(history(noisy[:rounds]), stopping.Prices(15.0, 100.0)).stop for rounds in range(1, 31)]
         assert np.abs(np.diff(np.array(stops, dtype=int))).sum() <= 1
         assert stops[-1]
+
+
+def test_labels_that_cost_nothing_are_worth_asking_and_worthless_points_are_not() -> None:
+    assert not stopping.value(history(STEEP), stopping.Prices(0.0, 100.0)).stop
+    assert stopping.value(history(STEEP), stopping.Prices(1.0, 0.0)).stop
+    neither = stopping.value(history(STEEP), stopping.Prices(0.0, 0.0))
+    assert neither.worth is not None and neither.worth.middle == 0
 
 
 def test_no_history_is_no_reason_to_stop() -> None:

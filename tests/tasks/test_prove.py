@@ -1,0 +1,100 @@
+"""Stage `prove`: what the meter says of real models, and of ledgers and gold sets that cannot tell anything."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import prove
+from tasks.labels import ledger
+from tasks.learners import Items
+from tasks.proof import control, savings
+from tasks.records import GOLD, LABELS, POOL
+from tasks.settings import Settings, parse
+from tasks.workspace import Workspace, write_parquet
+
+CLASSES = ["a", "b", "c"]
+RNG = np.random.default_rng(0)
+TRUTH = RNG.integers(0, 3, 600)
+VECTORS = (np.eye(3, 16)[TRUTH] + 0.6 * RNG.normal(size=(600, 16))).astype(np.float32)
+IDS = [f"i{n:03d}" for n in range(600)]
+EXAM = slice(300, 600)
+
+
+def settings(**select: float) -> Settings:
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    return parse(content | {"train": {"learner": "frozen"}, "select": select})
+
+
+def labels(one_class: bool = False) -> pd.DataFrame:
+    """300 labels in 12 rounds, a fifth of them in the control arm; one_class: all of these have the same label."""
+    places = control.order(pd.Index(IDS[:300]), 0)
+    why = np.where(places <= np.sort(places)[59], control.WHY, "uncertain")
+    names = np.array(CLASSES, dtype=object)[TRUTH[:300]]
+    given = np.where((why == control.WHY) & one_class, "a", names)
+    return pd.DataFrame({"id": IDS[:300], "label": given, "round": 1 + np.arange(300) // 25, "why": why})
+
+
+def metered(given: pd.DataFrame, exam: np.ndarray) -> savings.Savings | None:
+    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[exam]]})
+    items = Items.of(VECTORS[: len(given)])
+    return prove.meter(given, items, gold, Items.of(VECTORS[exam]), items, settings())
+
+
+def test_labels_that_chance_chose_save_nothing() -> None:
+    found = metered(labels(), np.arange(300, 600))
+    assert found is not None
+    assert found.ratio.low <= 1 <= found.ratio.high
+    assert (found.labels, found.control) == (300, 60)
+
+
+@pytest.mark.parametrize(
+    ("one_class", "exam"),
+    [
+        (True, np.arange(300, 600)),  # nothing can be learned from the control arm
+        (False, np.arange(300, 310)),  # ten gold items
+        (False, np.flatnonzero(TRUTH == 2)),  # two classes are not in gold at all
+    ],
+)
+def test_what_cannot_tell_much_is_measured_without_an_error(one_class: bool, exam: np.ndarray) -> None:
+    found = metered(labels(one_class), exam)
+    assert found is not None
+    for interval in (found.ratio, found.needed, found.projected, found.saved):
+        assert np.isfinite([interval.low, interval.middle, interval.high]).all()
+        assert interval.low <= interval.middle <= interval.high
+
+
+def test_ten_gold_items_give_no_verdict() -> None:
+    for first in (300, 310, 320):
+        found = metered(labels(), np.arange(first, first + 10))
+        assert found is not None
+        assert found.verdict == "unclear"
+
+
+def test_another_learner_than_the_cheap_one_can_be_the_judge() -> None:
+    own = settings().model_copy(update={"prove": settings().prove.model_copy(update={"learner": "propagate"})})
+    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[EXAM]]})
+    items = Items.of(VECTORS[:300])
+    wrong = prove.judged_by(labels(), items, gold, Items.of(VECTORS[EXAM]), items, own)
+    assert wrong(np.arange(200)).mean() < 0.5
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.0, "nobody can know them"), (0.2, "too few labels")])
+def test_the_stage_says_what_it_cannot_know(tmp_path: Path, share: float, said: str) -> None:
+    made = Workspace(tmp_path)
+    (tmp_path / "params.yaml").write_text(settings(control=share).model_dump_json())
+    pool = pd.DataFrame({"id": IDS[:30], "text": IDS[:30], "source_id": None})
+    write_parquet(made.pool / "shard-0000.parquet", pool, POOL)
+    gold = pd.DataFrame({"id": IDS[300:310], "text": IDS[300:310], "source_id": None, "label": "a"})
+    write_parquet(made.gold, gold, GOLD)
+    made.vectors.mkdir()
+    np.save(made.vectors / "shard-0000.npy", VECTORS[:30].astype(np.float16))
+    np.save(made.vectors / f"{made.gold.stem}.npy", VECTORS[300:310].astype(np.float16))
+    given = labels()[:30].assign(status="labelled", why="uncertain", annotation_id=range(30), created_at="2026-01-01")
+    ledger.append(made.labels, 0, LABELS.frame())
+    ledger.append(made.labels, 1, LABELS.conform(given.reindex(columns=list(LABELS.columns))))
+
+    assert said in prove.run(made)
+    assert json.loads((made.metrics / "proof.json").read_text())["savings"] is None
