@@ -1,5 +1,6 @@
 """Stage `report`: the curve counts every round once, the words fit the figures."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
