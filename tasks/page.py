@@ -136,7 +136,9 @@ def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, An
     if not measured:
         return [*cards, Card("labels, against labelling by chance", "cannot tell yet", said or "no model yet", "open")]
     ratio, saved = measured["ratio"], measured["saved"]
-    shown = "cannot tell yet" if measured["verdict"] == "unclear" else f"{ratio['middle']:.2f} of random's labels"
+    stands_still = measured["verdict"] == "costs" and ratio["low"] <= 1
+    clear = measured["projected" if stands_still else "ratio"]["middle"]
+    shown = "cannot tell yet" if measured["verdict"] == "unclear" else f"{clear:.2f} of random's labels"
     cards.append(Card("labels, against labelling by chance", shown, said, TONES[measured["verdict"]]))
     known = measured["projected"]["high"] < 1 or measured["projected"]["low"] > 1
     endless = f"over {saved['high']:,.0f}" if measured["projected"]["low"] < NEVER else f"{saved['high']:+,.0f}"

@@ -207,5 +207,7 @@ def sentence(savings: Savings | None) -> str:
             else ("the two are too close for the control arm to settle")
         )
         return f"savings: cannot tell yet, {shown}; {more}"
+    if savings.verdict == "costs" and savings.ratio.low <= 1:
+        shown = f"{savings.projected:.2f} of the labels that random ones would take for its present accuracy"
     word = "the loop needs" if savings.verdict == "saves" else "NO GAIN HERE: the loop needs"
     return f"savings: {word} {shown}"
