@@ -7,9 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import FlowRun, StateType
 
 from tasks import report, status, stop
 from tasks.proof.stopping import Advice
@@ -23,8 +20,12 @@ def stopping_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "advice", lambda _workspace: Advice(True, "no batch pays"))
 
 
-def paused() -> FlowRun | None:
-    """The run that asks now."""
+def paused() -> Any:
+    """The run that asks now, or None. Prefect is imported late, when its address is in the environment."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state))
@@ -40,6 +41,8 @@ def until(seen: Callable[[], Any]) -> Any:
 
 
 def test_a_person_stops_the_loop_and_lets_it_go_on(make: Make, source: Source) -> None:
+    from prefect.client.orchestration import get_client
+
     workspace = make(select__batch=3)
     assert play(workspace, max_wait=0).startswith("0 of 3 answered")  # a run on schedule asks nobody
     assert paused() is None
