@@ -1,6 +1,8 @@
 """The gold set by active testing against uniform sampling, on labelled sets whose accuracy is known.
 
-One of the benches behind docs/proof.md (`make bench-proof`); by itself: python -m tests.bench.proof_gold DATA [fresh] [SET...].
+One of the benches behind docs/proof.md (`make bench-proof`). By itself:
+
+    python -m tests.bench.proof_gold DATA [fresh] [SET...]
 """
 
 import sys
