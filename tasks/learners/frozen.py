@@ -1,6 +1,7 @@
 """`frozen`: the encoder stays as it is, a logistic head learns on its vectors. Cheap enough for every round."""
 
 import json
+import warnings
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -90,7 +91,9 @@ def head(examples: Examples, vectors: NDArray[np.float32], c: float) -> Head:
     seen = examples.seen
     if len(seen) == 1:
         return Head(examples.classes, seen, np.zeros((1, vectors.shape[1]), np.float32), np.zeros(1, np.float32))
-    fitted = LogisticRegression(C=c, max_iter=STEPS).fit(vectors, examples.labels, sample_weight=examples.weights)
+    with warnings.catch_warnings():  # many classes of few labels each are what a first round has
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater")
+        fitted = LogisticRegression(C=c, max_iter=STEPS).fit(vectors, examples.labels, sample_weight=examples.weights)
     weights, bias = fitted.coef_, fitted.intercept_
     if len(seen) == 2:  # scikit-learn keeps one row for two classes: its softmax is that of (0, w)
         weights, bias = np.vstack([np.zeros_like(weights), weights]), np.concatenate([np.zeros_like(bias), bias])
