@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import infra
-from tasks import report, tables
+from tasks import gold, report, tables
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
 from tasks.pictures import DARK, LIGHT, MANY, as_link, pictures
@@ -127,10 +127,11 @@ def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop:
 
 def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
     """Accuracy and savings."""
-    cards = [Card("accuracy on gold", "no model yet", f"{metrics.get('items', 0):.0f} gold items")]
+    trusted = f"{metrics.get('items', 0):.0f} gold items ({gold.standing(workspace)})"
+    cards = [Card("accuracy on gold", "no model yet", trusted)]
     if "accuracy" in metrics:
         ends = f"95 % interval {metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}"
-        cards = [Card("accuracy on gold", f"{metrics['accuracy']:.3f}", f"{ends}, {metrics['items']:.0f} gold items")]
+        cards = [Card("accuracy on gold", f"{metrics['accuracy']:.3f}", f"{ends}, {trusted}")]
     measured = found.get("savings")
     said = found.get("said", "").removeprefix("savings: ")
     if not measured:

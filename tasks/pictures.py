@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tasks import report
+from tasks import promote, report
 from tasks.workspace import Workspace, table_of_text
 
 OWN, CHANCE, IDEAL = "#3b86c8", "#d9772b", "#8b949e"  # seen on white and on black
@@ -71,12 +71,20 @@ def learning_curve(rounds: pd.DataFrame, arms: dict[str, pd.DataFrame] | None = 
     return picture
 
 
-def confusion(predictions: pd.DataFrame) -> Figure:
-    """Which class is taken for which; rows are the truth and sum to 1."""
-    counts = pd.crosstab(predictions.actual, predictions.predicted)
+def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Which class is taken for which, gold items weighed: a row a class of the truth, summing to 1 if gold has
+    it."""
+    weighed = promote.weighed(predictions)
+    counts = pd.crosstab(weighed.actual, weighed.predicted, weighed.weight, aggfunc="sum")
     names = sorted(set(counts.index) | set(counts.columns))
-    shares = counts.reindex(index=names, columns=names, fill_value=0)
-    shares = shares.div(shares.sum(axis=1).clip(lower=1), axis=0)
+    counts = counts.reindex(index=names, columns=names).fillna(0.0)
+    return counts.div(counts.sum(axis=1).replace(0.0, 1.0), axis=0)
+
+
+def confusion(predictions: pd.DataFrame) -> Figure:
+    """The picture of `confusions`."""
+    shares = confusions(predictions)
+    names = shares.index.tolist()
     size = 5.4 if len(names) <= MANY else min(3 + 0.25 * len(names), 22)
     picture = Figure(figsize=(size, size * 0.9), layout="constrained")
     axes = picture.subplots()

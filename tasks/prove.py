@@ -35,14 +35,14 @@ def prove(
 def meter(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
 ) -> savings.Savings | None:
-    """The savings meter alone. Both arms learn with `prove.learner`, whatever the loop itself learns with: what is
-    compared is the choice of labels alone."""
+    """The savings meter alone, gold items weighed. Both arms learn with `prove.learner`, whatever the loop itself
+    learns with: what is compared is the choice of labels alone."""
     wrong = judged_by(labels, labelled, gold, exam, pool, settings)
     in_control = np.flatnonzero(control.sample(labels, settings.seed))
     rounds = labels["round"].to_numpy()
     so_far = [np.flatnonzero(rounds <= number) for number in np.unique(rounds[rounds > 0])]
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
-    return savings.measure(wrong, so_far, in_control, np.ones(len(gold)), rng)
+    return savings.measure(wrong, so_far, in_control, gold.weight.to_numpy(), rng)
 
 
 def judged_by(

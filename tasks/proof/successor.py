@@ -45,8 +45,8 @@ def check(
 ) -> Successor | None:
     """Train a linear model on words (TF-IDF: nothing in common with the encoder) on as many chosen as control labels.
 
-    labels: columns text, label. chosen, control: (m,) which are of either kind. gold: text, label. None where there are
-    too few. The interval holds chance in the gold items and in which labels were taken.
+    labels: columns text, label. chosen, control: (m,) which are of either kind. gold: text, label, weight. None where
+    there are too few. The interval holds chance in the gold items and in which labels were taken.
     """
     k = min(int(chosen.sum()), int(control.sum()), MOST)
     if k < LEAST:
@@ -59,11 +59,15 @@ def check(
             rows = np.sort(rng.choice(np.flatnonzero(kind), k, replace=False))
             right[name].append(_answers(labels.iloc[rows], gold.text) == truth)
     own, other = (np.array(right[name], dtype=float) for name in ("chosen", "random"))
+    shares = gold.weight.to_numpy() / gold.weight.sum()
+    by_run, by_run_other = own @ shares, other @ shares
     gains = own.mean(axis=0) - other.mean(axis=0)
-    between = (own.mean(axis=1).var(ddof=1) + other.mean(axis=1).var(ddof=1)) / REPEATS
-    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(gains.var() / len(gains) + between))
-    difference = float(gains.mean())
-    return Successor(k, float(own.mean()), float(other.mean()), difference, difference - reach, difference + reach)
+    difference = float(gains @ shares)
+    between = (by_run.var(ddof=1) + by_run_other.var(ddof=1)) / REPEATS
+    within = shares**2 @ (gains - difference) ** 2  # of the gold items; with equal weights their variance over n
+    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(within + between))
+    ends = difference - reach, difference + reach
+    return Successor(k, float(by_run.mean()), float(by_run_other.mean()), difference, *ends)
 
 
 def _answers(labels: pd.DataFrame, texts: pd.Series) -> NDArray[np.object_]:

@@ -93,3 +93,11 @@ def test_pictures_of_a_dark_page_are_light_on_nothing(workspace: Workspace, tmp_
         assert (np.abs(light - ink) < 0.2).mean() > 0.005
         assert (np.abs(light - (1 - ink)) < 0.05).mean() < 0.001
     assert dict(mpl.rcParams) == before
+
+
+def test_confusions_weigh_the_gold_items_and_sum_to_one_where_gold_has_the_class() -> None:
+    answers = pd.DataFrame({"actual": ["a", "a", "b"], "predicted": ["a", "b", "c"], "weight": ["3", "1", "0.5"]})
+    shares = pictures.confusions(answers)
+    assert shares.loc["a"].tolist() == [0.75, 0.25, 0.0]
+    assert shares.loc["b"].tolist() == [0.0, 0.0, 1.0]
+    assert shares.loc["c"].tolist() == [0.0, 0.0, 0.0]  # nothing of gold is a c

@@ -37,8 +37,8 @@ def labels(one_class: bool = False) -> pd.DataFrame:
     return pd.DataFrame({"id": IDS[:300], "label": given, "round": 1 + np.arange(300) // 25, "why": why})
 
 
-def metered(given: pd.DataFrame, exam: np.ndarray) -> savings.Savings | None:
-    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[exam]]})
+def metered(given: pd.DataFrame, exam: np.ndarray, weight: np.ndarray | float = 1.0) -> savings.Savings | None:
+    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[exam]], "weight": weight})
     items = Items.of(VECTORS[: len(given)])
     return prove.meter(given, items, gold, Items.of(VECTORS[exam]), items, settings())
 
@@ -48,6 +48,15 @@ def test_labels_that_chance_chose_save_nothing() -> None:
     assert found is not None
     assert found.ratio.low <= 1 <= found.ratio.high
     assert (found.labels, found.control) == (300, 60)
+
+
+def test_gold_items_count_by_their_weight() -> None:
+    exam = np.arange(300, 600)
+    easy = np.linalg.norm(VECTORS[exam] - np.eye(3, 16)[TRUTH[exam]], axis=1)
+    near = np.where(easy < np.quantile(easy, 0.3), 3.0, 0.01)
+    alike, weighed = metered(labels(), exam), metered(labels(), exam, near)
+    assert alike is not None and weighed is not None
+    assert weighed.curves["loop"][-1]["middle"] > alike.curves["loop"][-1]["middle"] + 0.03
 
 
 @pytest.mark.parametrize(
@@ -75,7 +84,7 @@ def test_ten_gold_items_give_no_verdict() -> None:
 
 def test_another_learner_than_the_cheap_one_can_be_the_judge() -> None:
     own = settings().model_copy(update={"prove": settings().prove.model_copy(update={"learner": "propagate"})})
-    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[EXAM]]})
+    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[EXAM]], "weight": 1.0})
     items = Items.of(VECTORS[:300])
     wrong = prove.judged_by(labels(), items, gold, Items.of(VECTORS[EXAM]), items, own)
     assert wrong(np.arange(200)).mean() < 0.5

@@ -254,7 +254,7 @@ def test_labels_that_teach_another_model_nothing_are_warned_of(chosen_clear: boo
     written = [*texts(classes[:150], rng, chosen_clear), *texts(classes[150:], rng, True)]
     labels = pd.DataFrame({"text": written, "label": [f"c{one}" for one in classes]})
     exam = rng.integers(0, 3, 300)
-    gold = pd.DataFrame({"text": texts(exam, rng, True), "label": [f"c{one}" for one in exam]})
+    gold = pd.DataFrame({"text": texts(exam, rng, True), "label": [f"c{one}" for one in exam], "weight": 1.0})
     found = successor.check(labels, is_chosen, ~is_chosen, gold, seed=0)
     assert found is not None
     assert found.worse == worse
@@ -262,9 +262,23 @@ def test_labels_that_teach_another_model_nothing_are_warned_of(chosen_clear: boo
     assert found.low <= found.difference <= found.high
 
 
+def test_the_check_weighs_gold_items_as_if_they_were_there_so_often() -> None:
+    rng = np.random.default_rng(1)
+    classes = rng.integers(0, 3, 120)
+    labels = pd.DataFrame({"text": texts(classes, rng, True), "label": [f"c{one}" for one in classes]})
+    half = np.arange(120) < 60
+    exam = rng.integers(0, 3, 40)
+    gold = pd.DataFrame({"text": texts(exam, rng, False), "label": [f"c{one}" for one in exam], "weight": 1.0})
+    twice = successor.check(labels, half, ~half, pd.concat([gold, gold[:10]]), seed=0)
+    heavy = successor.check(labels, half, ~half, gold.assign(weight=np.where(np.arange(40) < 10, 2.0, 1.0)), seed=0)
+    assert twice is not None and heavy is not None
+    assert np.isclose([heavy.chosen, heavy.random], [twice.chosen, twice.random]).all()
+    assert heavy.high - heavy.low >= twice.high - twice.low  # but one heavy item is not two items
+
+
 def test_few_or_wordless_labels_are_no_trouble_to_the_check() -> None:
     labels = pd.DataFrame({"text": ["!"] * 60, "label": ["a", "b"] * 30})
-    gold = pd.DataFrame({"text": ["?", "x"], "label": ["a", "b"]})
+    gold = pd.DataFrame({"text": ["?", "x"], "label": ["a", "b"], "weight": 1.0})
     half = np.arange(60) < 30
     assert successor.check(labels[:10], half[:10], ~half[:10], gold, seed=0) is None
     found = successor.check(labels, half, ~half, gold, seed=0)
