@@ -53,9 +53,10 @@ label-studio: python
 demo: setup
 	@$(BIN)/labelwise demo $(ARGS)
 
+# Two workers, each with servers of its own; the tests of a file stay together. ARGS='-n 0' runs them one by one.
 test: setup
 	@echo "test: running pytest $(ARGS) (the first test that needs the servers waits up to a minute for them)"; \
-	begun=$$(date +%s); $(BIN)/pytest $(ARGS); result=$$?; echo "test: took $(SECONDS_SINCE) s"; exit $$result
+	begun=$$(date +%s); $(BIN)/pytest -n 2 --dist loadscope $(ARGS); result=$$?; echo "test: took $(SECONDS_SINCE) s"; exit $$result
 
 lint: setup
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +15,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     """Label Studio, MLflow and Prefect, real ones, in a home of their own, and the four variables that lead there.
 
     LABELWISE_TEST_HOME names a home to use instead, so that a second run skips the minute of the first start; servers
-    that already run there are left running.
+    that already run there are left running. Each of several workers has servers of its own.
     """
-    home = os.environ.get("LABELWISE_TEST_HOME") or str(tmp_path_factory.mktemp("home"))
+    kept, worker = os.environ.get("LABELWISE_TEST_HOME"), os.environ.get("PYTEST_XDIST_WORKER", "")
+    home = str(Path(kept) / worker) if kept else str(tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABELWISE_HOME", home)
         found = all(server.state == "running" for server in local.ps())

@@ -13,9 +13,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -114,20 +115,21 @@ def up(progress: Progress) -> Addresses:
     end of its log.
     """
     folder = home()
-    with _claimed(folder):
-        record = _read(folder)
-        mine = not _all_alive(folder, record)
-        if mine:
-            record = _start(folder, record, progress)
-    if not mine and all(_ready(folder, record, server) for server in SERVERS):
-        progress("Label Studio, MLflow and Prefect already run")
-        return _addresses(folder, record)
-    try:
-        _await_ready(folder, record, progress)
-    except KeyboardInterrupt:
-        if mine:
-            down()
-        raise
+    with ExitStack() as kept:  # the ports, until they are listened on
+        with _claimed(folder):
+            record = _read(folder)
+            mine = not _all_alive(folder, record)
+            if mine:
+                record = _start(folder, record, progress, kept)
+        if not mine and all(_ready(folder, record, server) for server in SERVERS):
+            progress("Label Studio, MLflow and Prefect already run")
+            return _addresses(folder, record)
+        try:
+            _await_ready(folder, record, progress)
+        except KeyboardInterrupt:
+            if mine:
+                down()
+            raise
     return _addresses(folder, record)
 
 
@@ -184,20 +186,21 @@ def sign_in() -> tuple[str, str]:
 # Starting
 
 
-def _start(folder: Path, record: Record, progress: Progress) -> Record:
-    """Start all three under a new runner and write down who they are. Call it with the folder claimed."""
+def _start(folder: Path, record: Record, progress: Progress, kept: ExitStack) -> Record:
+    """Start all three under a new runner and write down who they are. Call it with the folder claimed. `kept` holds
+    their ports against another home that starts at the same time."""
     if found := obituary():
         progress(f"{found}. Starting again")
     program = _label_studio_program()
     _stop(folder, record)
-    kept = _secrets(folder) if (folder / "secrets.env").exists() else _make_secrets(folder)
-    ports = _ports(record, progress)
+    secret = _secrets(folder) if (folder / "secrets.env").exists() else _make_secrets(folder)
+    ports = _ports(record, progress, kept)
     if not _database(folder).exists():
         progress("first start: Label Studio makes its database, which takes up to a minute")
     for server in SERVERS:
         (folder / server.name).mkdir(exist_ok=True)
         _open_log(_log(folder, server.name))
-    runner = _spawn(folder, _environment(folder, ports, kept) | {"LABEL_STUDIO_BIN": program})
+    runner = _spawn(folder, _environment(folder, ports, secret) | {"LABEL_STUDIO_BIN": program})
     record = {RUNNER: Entry(0, runner.pid, runner.create_time())}
     _write(folder, record | {name: Entry(port, 0, 0.0) for name, port in ports.items()})
     record |= {name: Entry(ports[name], *found) for name, found in _children(folder, runner).items()}
@@ -274,16 +277,25 @@ def _label_studio_program() -> str:
     return str(Path(found).absolute())
 
 
-def _ports(record: Record, progress: Progress) -> dict[str, int]:
+def _ports(record: Record, progress: Progress, kept: ExitStack) -> dict[str, int]:
     """A free port for each: the one it had last, its usual one, any."""
     ports: dict[str, int] = {}
     for server in SERVERS:
         last = record[server.name].port if server.name in record else server.port
-        free = (port for port in (last, server.port) if port not in ports.values() and _is_free(port))
-        ports[server.name] = next(free, 0) or _any_free()
+        wished = (port for port in (last, server.port) if port not in ports.values())
+        ports[server.name] = next((port for port in wished if _is_free(port) and _keep(port, kept)), 0) or _any_free()
         if ports[server.name] != last:
             progress(f"{server.title}: port {last} is taken; it gets {ports[server.name]}")
     return ports
+
+
+def _keep(port: int, kept: ExitStack) -> bool:
+    """Whether no other start has its eye on the port: a server takes up to a minute before it listens."""
+    try:
+        kept.enter_context(FileLock(Path(tempfile.gettempdir()) / f"labelwise-{os.getuid()}-{port}.lock", timeout=0))
+    except OSError:  # held, or somebody else's
+        return False
+    return True
 
 
 def _is_free(port: int) -> bool:

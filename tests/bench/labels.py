@@ -36,8 +36,9 @@ STRATEGIES = ["random", "auto"]
 CHEAP_RIVALS = ["skactiveml-margin", "skactiveml-typiclust"]
 SEEDS = 5
 FEWSHOT = ["frozen", "propagate", "ensemble", "contrastive", "auto"]
-FEWSHOT_SETS = {"convabuse": (5, 16), "spamassassin": (5, 16), "it_tickets": (5, 16)}
-FEWSHOT_SEEDS = 3
+FEWSHOT_SETS = {"convabuse": (5, 16), "spamassassin": (5, 16), "it_tickets": (5,)}
+FEWSHOT_SEEDS = {"convabuse": 5, "spamassassin": 3, "it_tickets": 3}  # SetFit takes minutes to learn long texts
+TUNED_SET, TUNED_SEEDS, TUNED_ROUNDS, SETFIT_ROUNDS = "convabuse", 5, 12, 4
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def fewshot(name: str, folder: Path, per_class: int) -> list[dict[str, str]]:
     """The learners and SetFit on the same few labels of each class: accuracy on gold, seconds to learn."""
     pool, gold, settings = prepared(folder)
     found: dict[str, list[tuple[float, float]]] = {}
-    for seed in range(FEWSHOT_SEEDS):
+    for seed in range(FEWSHOT_SEEDS[name]):
         order = pool.table.sample(frac=1, random_state=seed)
         rows = np.sort(order.groupby("label").head(per_class).index.to_numpy())
         for learner in FEWSHOT:
@@ -151,6 +152,37 @@ def fewshot(name: str, folder: Path, per_class: int) -> list[dict[str, str]]:
         }
         for learner, values in found.items()
     ]
+
+
+def tuned(folder: Path, say: Any) -> list[dict[str, str]]:
+    """Whole runs with learners that tune an encoder: ours with `learner: auto`, and small-text's SetFit with breaking
+    ties as far as its hours allow. Accuracy on gold after so many labels."""
+    batch = SETS[TUNED_SET].batch
+    sources = str(folder / "pool.parquet"), str(folder / "gold.parquet")
+    plan = rehearse.Plan(*sources, STRATEGIES, ["auto"], batch, TUNED_ROUNDS, TUNED_SEEDS, 0.0)
+    runs = [Run(**run) for run in rehearse.rehearse(plan, folder / "tuned", None, say)["runs"]]
+    prepared(folder)
+    sizes = [batch] * SETFIT_ROUNDS
+    runs += [
+        rival(folder, "smalltext-setfit-breakingties", seed, sizes) for seed in range(FEWSHOT_SEEDS["spamassassin"])
+    ]
+    by_name = {(run.strategy, run.seed): run for run in runs}
+    rows = []
+    for at in range(TUNED_ROUNDS):
+        row = {"labels": str(batch * (at + 1))}
+        for name in [*STRATEGIES, "smalltext-setfit-breakingties"]:
+            there = [run for (one, _), run in by_name.items() if one == name and at < len(run.accuracy)]
+            row[name] = f"{rehearsal.Estimate.of([run.accuracy[at] for run in there]):.3f}" if there else ""
+            row[f"{name}, s"] = f"{np.mean([run.seconds[at] for run in there]):.0f}" if there else ""
+        for name in ("random", "smalltext-setfit-breakingties"):
+            pairs = [
+                own.accuracy[at] - by_name[(name, seed)].accuracy[at]
+                for (one, seed), own in by_name.items()
+                if one == "auto" and (name, seed) in by_name and at < len(by_name[(name, seed)].accuracy)
+            ]
+            row[f"auto less {name}"] = f"{rehearsal.Estimate.of(pairs):+.3f}" if pairs else ""
+        rows.append(row)
+    return rows
 
 
 def cpu() -> list[dict[str, str]]:
@@ -228,9 +260,14 @@ def _count(value: float | None, last: int) -> str:
 
 
 def main(data: Path, names: list[str]) -> None:
-    """Play what has not been played, and print the tables as far as they go; `fewshot` and `cpu` are further ones."""
+    """Play what has not been played, and print the tables as far as they go; `fewshot`, `tuned` and `cpu` are
+    further ones."""
     if names == ["cpu"]:
         write(cpu(), "cpu.md")
+        return
+    if names == ["tuned"]:
+        cleaned(data, TUNED_SET, KEPT / TUNED_SET)
+        write(tuned(KEPT / TUNED_SET, lambda line: print(line, file=sys.stderr)), "tuned.md")
         return
     few = "fewshot" in names
     rows = []

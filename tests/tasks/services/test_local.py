@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -154,6 +155,16 @@ def test_a_taken_port_is_left_alone_and_the_new_one_remembered(monkeypatch: pyte
     assert f"Label Studio: port {taken} is taken; it gets {given}" in said
     local.down()
     assert local.up(quiet).label_studio_url == first.label_studio_url  # though its usual one is free by now
+
+
+def test_two_homes_that_start_at_once_do_not_choose_one_port() -> None:
+    wished = {server.name: local._any_free() for server in local.SERVERS}
+    record = {name: local.Entry(port, 0, 0.0) for name, port in wished.items()}
+    with ExitStack() as first, ExitStack() as second:
+        assert local._ports(record, quiet, first) == wished
+        assert not set(local._ports(record, quiet, second).values()) & set(wished.values())
+    with ExitStack() as third:  # the servers of the first listen by now, or are dead
+        assert local._ports(record, quiet, third) == wished
 
 
 def test_a_listener_on_all_interfaces_counts_as_taken() -> None:
