@@ -103,6 +103,19 @@ QUIET = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_LOGGING_COLORS": "false",
 }
+# Label Studio sends nothing to addresses that are not public, and reads nothing from them. Our webhook is on loopback, so
+# that alone is taken off its list; the list that it would use of itself cannot be changed but by giving all of it.
+UNREACHABLE = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24"),
+    *("192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+    *("::/128", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32"),
+    *("2001:20::/28", "2001:db8::/32", "2002::/16", "fc00::/7", "fe80::/10", "ff00::/8"),
+)
+GUARDED = {
+    "SSRF_PROTECTION_ENABLED": "true",
+    "USE_DEFAULT_BANNED_SUBNETS": "false",
+    "USER_ADDITIONAL_BANNED_SUBNETS": ",".join(UNREACHABLE),
+}
 
 Record = dict[str, Entry]
 _STARTED: list[psutil.Popen] = []  # runners of this process, kept: Python warns when a child that runs is forgotten
@@ -260,7 +273,7 @@ def _environment(folder: Path, ports: dict[str, int], kept: dict[str, str]) -> d
         "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",  # else its page looks at port 4200
     }
     numbers = {f"LABELWISE_{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()}
-    return inherited | QUIET | kept | places | numbers
+    return inherited | QUIET | GUARDED | kept | places | numbers
 
 
 def _label_studio_program() -> str:
