@@ -247,12 +247,20 @@ def rollback(workspace: Folder = HERE) -> None:
 def serve(
     workspace: Folder = HERE,
     cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",
+    webhook: Annotated[bool, typer.Option(help="Also run when Label Studio says that somebody has answered.")] = True,
+    listen: Annotated[str, typer.Option(help="HOST:PORT where Label Studio's events come in; port 0: a free one.")] = (
+        "127.0.0.1:0"
+    ),
+    webhook_url: Annotated[
+        str, typer.Option(help="http://NAME:PORT under which Label Studio finds it; default: --listen.")
+    ] = "",
 ) -> None:
-    """Run the loop on a schedule, through a Prefect deployment, until stopped."""
+    """Run the loop on a schedule and whenever somebody has answered, through a Prefect deployment, until stopped."""
     prepare(workspace)
     from flows.serve import serve as start
+    from flows.wake import Listen
 
-    start(workspace.resolve(), cron)
+    start(workspace.resolve(), cron, Listen.parse(listen, webhook_url) if webhook else None, _tell)
 
 
 @app.command()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -202,8 +201,7 @@ class Steps:
     def wait(self, max_wait: float | None) -> wait.Answers:
         """For the reviewers."""
         settings = self.workspace.settings
-        asked_at = datetime.fromisoformat(self.versions.git("log", "-1", "--format=%cI", snapshot.tag(self.round)))
-
+        asked_at = self.versions.committed_at(snapshot.tag(self.round))
         size = len(pd.read_parquet(self.workspace.batch))
 
         def do() -> wait.Answers:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import chdir, contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ class Versions:
     def message(self, revision: str) -> str:
         """The message of a commit."""
         return self.git("log", "-1", "--format=%B", revision)
+
+    def committed_at(self, revision: str) -> datetime:
+        """When a commit was made, with its time zone."""
+        return datetime.fromisoformat(self.git("log", "-1", "--format=%cI", revision))
 
     def save(self, message: str, tag: str = "") -> None:
         """Commit what the loop owns, and tag it. Nothing to commit is no error: a repeated save changes nothing."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pandas as pd
@@ -31,6 +32,10 @@ HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:file_upload", "tasks:storage_filename", "tasks:created_at", "tasks:updated_at", "tasks:updated_by"),
     *("tasks:avg_lead_time", "tasks:draft_exists", "tasks:data.item", "tasks:data.round"),
 ]
+EVENTS = {  # after which there may be something to do
+    "actions": ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"],
+    "send_for_all_actions": False,
+}
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
 
@@ -91,6 +96,35 @@ class LabelStudioProject:
         """Change settings of the project: description, label_config, model_version..."""
         with connected(self.url):
             self.client.projects.update(self.number, **settings)
+
+    def call(self, url: str, headers: dict[str, str]) -> bool:
+        """Let Label Studio call `url`, with these headers, whenever an answer has changed. Whether anything was to do.
+
+        Ours is known by the path of its address: one from an earlier port is changed, a second one removed.
+        ServiceError when Label Studio refuses the address.
+        """
+        wanted: Any = {"url": url, "headers": headers, "is_active": True, "send_payload": False, **EVENTS}
+        self._refuse_another_loopback(url)
+        with connected(self.url):
+            ours = [hook for hook in self.client.webhooks.list(project=str(self.number)) if _same_path(hook.url, url)]
+            for surplus in ours[1:]:
+                self.client.webhooks.delete(surplus.id or 0)
+            if not ours:
+                self.client.webhooks.create(project=self.number, **wanted)
+                return True
+            if all(_plain(getattr(ours[0], name)) == _plain(value) for name, value in wanted.items()):
+                return len(ours) > 1
+            self.client.webhooks.update(ours[0].id or 0, **wanted)
+            return True
+
+    def _refuse_another_loopback(self, url: str) -> None:
+        """ServiceError rather than that a Label Studio elsewhere gives our secret to whoever listens on its own
+        loopback."""
+        if is_loopback(url) and not is_loopback(self.url):
+            raise ServiceError(
+                f"Label Studio at {self.url} cannot call {url}",
+                fix="`labelwise serve --listen HOST:PORT` with an address of this machine that it can reach",
+            )
 
     # Tasks
 
@@ -192,6 +226,25 @@ def chosen(result: list[dict[str, Any]]) -> str | None:
     """The label in an answer; None when it holds none, or more than one."""
     labels = [label for part in result if part.get("from_name") == FROM for label in part["value"].get("choices", [])]
     return labels[0] if len(labels) == 1 else None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address means the machine that looks it up.
+
+    >>> is_loopback("http://127.0.0.1:8080"), is_loopback("http://labels.example.org")
+    (True, False)
+    """
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def _same_path(one: str, other: str) -> bool:
+    return urlsplit(one).path == urlsplit(other).path
+
+
+def _plain(value: Any) -> Any:
+    """Lists compare as sets."""
+    return sorted(value) if isinstance(value, list) else value
 
 
 def _of_round(number: int) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """The three local servers: started from infra/Procfile by honcho, waited for, looked at, stopped.
 
-Beneath home(): `servers.json` (ports and processes), `secrets.env` (sign-in and token, 0600), `logs/`, and a folder of
-data for each server. honcho stops all three when one dies; its own log says which one went first.
+Beneath home(): `servers.json` (ports and processes), `secrets.env` (sign-in and token, 0600), `webhook.secret` (0600),
+`logs/`, and a folder of data for each server. honcho stops all three when one dies; its own log says which one went
+first.
 """
 
 import http.client
@@ -103,8 +104,8 @@ QUIET = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_LOGGING_COLORS": "false",
 }
-# Label Studio sends nothing to addresses that are not public, and reads nothing from them. Our webhook is on loopback, so
-# that alone is taken off its list; the list that it would use of itself cannot be changed but by giving all of it.
+# Label Studio calls and reads no address that is not public. Our webhook is on loopback, so that alone is taken off its
+# list; and its list can only be changed by giving all of it.
 UNREACHABLE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24"),
     *("192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
@@ -194,6 +195,24 @@ def sign_in() -> tuple[str, str]:
     """The e-mail address and password of Label Studio's owner, as made at the first start."""
     kept = _secrets(home())
     return kept["LABEL_STUDIO_USERNAME"], kept["LABEL_STUDIO_PASSWORD"]
+
+
+def webhook_secret() -> str:
+    """What Label Studio's events must carry: LABELWISE_WEBHOOK_SECRET, else one made once, in `webhook.secret`.
+
+    Not in secrets.env, which every server is given. InputError when the variable cannot be a header.
+    """
+    given = os.environ.get("LABELWISE_WEBHOOK_SECRET", "").strip()
+    if given:
+        if len(given) < 16 or not (given.isascii() and given.isprintable()):
+            raise InputError("LABELWISE_WEBHOOK_SECRET", expected="16 or more printable characters of ASCII")
+        return given
+    folder = home()
+    path = folder / "webhook.secret"
+    with _claimed(folder):
+        if not path.exists():
+            _write_private(path, secrets.token_urlsafe(32))
+    return path.read_text(encoding="utf-8").strip()
 
 
 # Starting
