@@ -1,9 +1,10 @@
 """A Prefect deployment that runs the loop on a schedule, and whenever Label Studio says that somebody has answered."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from time import sleep
 from typing import Any
 from uuid import UUID
@@ -31,8 +32,8 @@ POLL_S = 2.0  # how often Prefect is asked for runs that are due: what a wake-up
 def serve(workspace: Path, cron: str, listen: Listen | None, tell: Tell) -> None:
     """Register the deployment and run it when due, or woken by Label Studio, until stopped.
 
-    listen: where webhooks come in; None: the schedule alone wakes the loop. A run that is due while another is at work is
-    left out: the next one does what is to be done. InputError when `cron` is no schedule or the address is taken.
+    listen: where webhooks come in; None: the schedule alone wakes the loop. A run that is due while another is at work
+    is left out: the next one does what is to be done. InputError when `cron` is no schedule or the address is taken.
     """
     try:
         schedule = Cron(cron, timezone=_time_zone())
@@ -62,11 +63,11 @@ def _woken(workspace: Path, deployment: UUID, listen: Listen | None, tell: Tell)
     if listen is None:
         yield
         return
-    secret = webhook_secret()
-    waker = Waker(lambda: due(workspace), lambda: run_now(workspace, deployment), lambda: registration.tend(), tell)
+    secret, flag = webhook_secret(), Event()
     path = f"/labelwise/{Workspace.open(workspace).settings.project.id}"
-    listener = Listener(listen, path, secret, waker.wake)
-    registration = Registration(workspace, listener.url, secret, tell)
+    listener = Listener(listen, path, secret, flag.set)
+    registration = Registration(workspace, listener.url, secret, flag.set, tell)
+    waker = Waker(flag, lambda: due(workspace), lambda: run_now(workspace, deployment), registration.tend, tell)
     tell(f"Label Studio wakes it at {listener.url}")
     waker.start()
     try:
@@ -77,10 +78,13 @@ def _woken(workspace: Path, deployment: UUID, listen: Listen | None, tell: Tell)
 
 
 class Registration:
-    """Keeps our webhook in Label Studio's project: there once the project is, there again when somebody removed it."""
+    """Keeps our webhook in Label Studio's project: there once the project is, there again when somebody removed it.
 
-    def __init__(self, workspace: Path, url: str, secret: str, tell: Tell) -> None:
-        self._workspace, self._url, self._secret, self._tell = workspace, url, secret, tell
+    new: called when it had to be made or changed: what happened before then nobody was told.
+    """
+
+    def __init__(self, workspace: Path, url: str, secret: str, new: Callable[[], None], tell: Tell) -> None:
+        self._workspace, self._url, self._secret, self._new, self._tell = workspace, url, secret, new, tell
         self._said = ""
 
     def tend(self) -> None:
@@ -89,7 +93,8 @@ class Registration:
         if project.found is None:
             return
         try:
-            project.call(self._url, {HEADER: self._secret})
+            if project.call(self._url, {HEADER: self._secret}):
+                self._new()
             self._said = ""
         except ServiceError as error:
             if str(error) != self._said:

@@ -7,10 +7,11 @@ raised: an event that comes while a run is at work raises it again, and causes o
 
 import asyncio
 import hmac
+import os
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -35,7 +36,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Listen:
-    """Where the listener is: `host` and `port` (0: any that is free). url: by which Label Studio finds it, '': by these."""
+    """Where the listener is: `host` and `port` (0: any that is free). url: where Label Studio finds it, '': there."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -115,7 +116,8 @@ class Listener:
             self._socket = socket.create_server((listen.host, listen.port), family=family)
         except OSError as error:
             fix = "choose another port by --listen HOST:PORT, or --no-webhook"
-            raise InputError(f"--listen {listen.host}:{listen.port}: {error.strerror}", fix=fix) from None
+            got = os.strerror(error.errno) if error.errno else str(error)
+            raise InputError(f"cannot listen at {listen.host}:{listen.port}", got=got, fix=fix) from None
         self.port: int = self._socket.getsockname()[1]
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         self.url = (listen.url or f"http://{host}:{self.port}") + path
@@ -133,7 +135,7 @@ class Listener:
             h11_max_incomplete_event_size=16_384,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread = Thread(target=self._server.run, args=([self._socket],), daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -147,27 +149,22 @@ class Listener:
 
 
 class Waker:
-    """Looks when it is told to, one look at a time. Any number of calls of `wake` during a look are one further look.
+    """Looks when the flag is raised, one look at a time; raised during a look, however often, it is one look more.
 
     due: whether a run now would do anything. run: plays one run to its end; False when it could not begin, because
-    another one is at work. tend: called at least every LOOK_S seconds.
+    another one is at work. tend: called after each look, and at least every LOOK_S seconds.
     """
 
     def __init__(
-        self, due: Callable[[], bool], run: Callable[[], bool], tend: Callable[[], None], tell: Tell = print
+        self, flag: Event, due: Callable[[], bool], run: Callable[[], bool], tend: Callable[[], None], tell: Tell
     ) -> None:
-        self._due, self._run, self._tend, self._tell = due, run, tend, tell
-        self._flag, self._ended = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._flag, self._due, self._run, self._tend, self._tell = flag, due, run, tend, tell
+        self._ended = Event()
 
     def start(self) -> None:
-        """Begin, with a first look: what came while nobody listened is found by it."""
-        self.wake()
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Cause a look, soon. Costs nothing, from any thread."""
+        """Begin, with a first look: it finds what came while nobody listened."""
         self._flag.set()
+        Thread(target=self._work, daemon=True).start()
 
     def close(self) -> None:
         """End after the present look."""
@@ -175,17 +172,18 @@ class Waker:
         self._flag.set()
 
     def _work(self) -> None:
+        self._guarded(self._tend)
         while not self._ended.is_set():
-            woken = self._flag.wait(LOOK_S)
-            self._guarded(self._tend)
-            if woken and not self._ended.wait(SETTLE_S):
+            if self._flag.wait(LOOK_S) and not self._ended.wait(SETTLE_S):
                 self._flag.clear()  # from here on an event means a further look
                 self._guarded(self._look)
+            self._guarded(self._tend)
 
     def _look(self) -> None:
-        """One look, put off while something else is at work."""
+        """One look; put off while something else is at work."""
         pause, longest = PAUSES_S
         while self._due() and not self._run():
+            self._guarded(self._tend)
             if self._ended.wait(pause):
                 return
             pause = min(longest, 2 * pause)
@@ -196,5 +194,5 @@ class Waker:
             do()
         except LabelwiseError as error:
             self._tell(f"wake-up: {error}")
-        except Exception as error:  # of Prefect's client and the wire: of many kinds
+        except Exception as error:  # of Prefect's client and of the wire: there are many kinds
             self._tell(f"wake-up: {type(error).__name__}: {str(error)[:200]}")
