@@ -44,7 +44,7 @@ from tasks import (
     train,
     wait,
 )
-from tasks.errors import ServiceDown, ServiceError
+from tasks.errors import ServiceDown, ServiceError, plain
 from tasks.items import stored
 from tasks.labels import ledger
 from tasks.services import label_studio
@@ -296,7 +296,7 @@ class Steps:
     def say(self, stage: str, what: str, seconds: float | None = None, markup: bool = False) -> None:
         """One line on the terminal."""
         took = "" if seconds is None else f"  ({seconds:.1f} s)"
-        console.print(f"round {self.round} · {stage:<9}{what}{took}", markup=markup)
+        console.print(f"round {self.round} · {stage:<9}{plain(what)}{took}", markup=markup)
 
     def _artifact(self, create: Callable[..., Any], key: str, **content: Any) -> None:
         """Keep an artifact under a key of this workspace, so that those of another one stay apart."""

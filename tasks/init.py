@@ -111,7 +111,12 @@ def _ids(source: str, columns: settings.Columns) -> set[str]:
 
 
 def located(source: str) -> str:
-    """A source that means the same from any folder: local paths made absolute."""
+    """A source that means the same from any folder: local paths made absolute. InputError when it carries a password:
+    it will be committed."""
+    try:
+        settings.without_credentials(source)
+    except ValueError as error:
+        raise InputError(source, got=str(error)) from None
     return source if "://" in source else str(Path(source).expanduser().absolute())
 
 

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import LabelwiseError, ServiceError, WorkspaceError
+from tasks.services.addresses import private
 
 # What the loop writes, and so what it commits. params.yaml is the user's; it is committed with each round all the same.
 OWNED = ["data", "metrics", "dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config"]
+# A workspace may be somebody else's: what its .git says is to be run at a commit or a look is not run.
+NO_PROGRAMS = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"]
 TRACKED = ["data/pool", "data/gold", "data/labels", "data/quarantine"]
 
 
@@ -33,7 +36,11 @@ class Versions:
     def git(self, *words: str) -> str:
         """What a git command prints. ServiceError with the end of its complaint when it fails."""
         done = subprocess.run(
-            ["git", "-C", str(self.root), *words], capture_output=True, text=True, env=_environment(), check=False
+            ["git", "-C", str(self.root), *NO_PROGRAMS, *words],
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            check=False,
         )
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()
@@ -69,7 +76,7 @@ class Versions:
     def _identity(self) -> list[str]:
         """A name for commits on a machine where git has none."""
         known = subprocess.run(
-            ["git", "-C", str(self.root), "var", "GIT_COMMITTER_IDENT"],
+            ["git", "-C", str(self.root), *NO_PROGRAMS, "var", "GIT_COMMITTER_IDENT"],
             capture_output=True,
             env=_environment(),
             check=False,
@@ -214,6 +221,9 @@ def _dvc(root: Path) -> Iterator[None]:
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
+    # DVC unpickles what it remembers there of files. Of itself it takes a folder that everybody may write, or one that
+    # the workspace names.
+    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(private("dvc")))
     log = logging.getLogger("dvc")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -20,7 +20,7 @@ import pandas as pd
 
 import infra
 from tasks.errors import ServiceDown, ServiceError
-from tasks.services.addresses import addresses
+from tasks.services.addresses import addresses, public
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
 FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
@@ -55,12 +55,12 @@ class LabelStudioProject:
         end = f" · {workspace_id}" + (f" · {mark}" if mark else "")
         self.title = name[: TITLE - len(end)] + end
         where = addresses()
-        self.url = where.label_studio_url.rstrip("/")
+        self.url = public(where.label_studio_url)
         with connected(self.url):
             from label_studio_sdk import LabelStudio as Client
 
             make: Any = Client  # its constructor is untyped
-            self.client = make(base_url=self.url, api_key=where.label_studio_api_key, timeout=TIMEOUT_S)
+            self.client = make(base_url=where.label_studio_url, api_key=where.label_studio_api_key, timeout=TIMEOUT_S)
 
     @cached_property
     def found(self) -> int | None:

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 
 from tasks import push
+from tasks.services.addresses import Addresses
 from tasks.services.label_studio import choice
 from tasks.services.reviewers import Reviewer
 from tasks.workspace import Workspace
-from tests.e2e.conftest import Make, rows, tool
+from tests.e2e.conftest import Make, play, rows, tool
 from tests.e2e.test_outside import until
 
 NEVER = "0 0 1 1 *"  # the schedule has no part in this
@@ -36,7 +38,14 @@ def serving(workspace: Workspace, *words: str) -> Iterator[Path]:
             assert "Traceback" not in said.read_text(), said.read_text()
 
 
-def test_label_studio_wakes_the_loop(make: Make) -> None:
+def woken(workspace: Workspace, servers: Addresses) -> int:
+    """How many runs of this workspace were begun by a wake-up, so Prefect says."""
+    wanted = {"flow_runs": {"tags": {"all_": ["woken"]}}, "sort": "START_TIME_DESC"}
+    runs = httpx.post(f"{servers.prefect_api_url}/flow_runs/filter", json=wanted).raise_for_status().json()
+    return sum(run["parameters"]["workspace"] == str(workspace.root) for run in runs)
+
+
+def test_label_studio_wakes_the_loop(make: Make, servers: Addresses) -> None:
     workspace = make(select__batch=2, select__control=0.5)
     reviewers = [Reviewer(1), Reviewer(2)]
 
@@ -49,14 +58,15 @@ def test_label_studio_wakes_the_loop(make: Make) -> None:
         with ThreadPoolExecutor(2) as pool:  # both within some milliseconds
             list(pool.map(lambda who, task: who.answer(task, choice("sport"), 1.0), reviewers, tasks))
 
+    play(workspace)
     with serving(workspace, "--cron", NEVER) as said:
-        until(lambda: bool(hooks()), 120)  # the first run has made the project, and the registration follows
+        until(lambda: bool(hooks()), 120)
         (hook,) = hooks()
         answer_both(1)
         until(lambda: tool(workspace.root, "git", "tag").split() == ["round-0000", "round-0001"], 120)
     assert rows(workspace).status.tolist() == ["labelled", "labelled"]
     assert len(pd.read_parquet(workspace.batch)) == push.open_project(workspace.settings).count(2) == 2
-    assert len(hooks()) == 1
+    assert woken(workspace, servers) == 1
     secret = hook.headers["X-Labelwise-Secret"]
     assert len(secret) > 30 and secret not in said.read_text()
     assert not [path for path in workspace.root.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
