@@ -120,7 +120,7 @@ class Steps:
 
         pulled = self._step("pull", do)
         for line in pulled.warnings:
-            self.say("pull", f"[yellow]{line}[/yellow]", markup=True)
+            self.say("pull", f"[yellow]{escape(line)}[/yellow]", markup=True)
         if pulled.docs:
             self._artifact(create_link_artifact, "data-docs", link=Path(pulled.docs).as_uri(), link_text="Data Docs")
 

@@ -17,16 +17,17 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from tasks.errors import SettingsError
 
 _CREDENTIALS = re.compile(r"://[^/@]*:[^/]*@|[?&][\w-]*(sig|signature|token|key|secret|password|credential)=", re.I)
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _FORMULA = re.compile(r"\s*[=+@-].*[(|!]")
 
 
 def _showing(name: str) -> str:
     """A name that people see: in terminals, where control characters are commands, and in tables that a spreadsheet
     opens, where such a beginning is a formula."""
-    if not name.isprintable():
-        raise ValueError(f"{ascii(name)} has characters that do not show")
+    if _COMMANDS.search(name):
+        raise ValueError(f"{name!a} has control characters")
     if _FORMULA.match(name):
-        raise ValueError(f"{ascii(name)} would be a formula in a spreadsheet")
+        raise ValueError(f"{name!a} would be a formula in a spreadsheet")
     return name
 
 

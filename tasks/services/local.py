@@ -230,7 +230,7 @@ def _start(folder: Path, record: Record, progress: Progress, kept: ExitStack) ->
     if not _database(folder).exists():
         progress("first start: Label Studio makes its database, which takes up to a minute")
     for server in SERVERS:
-        (folder / server.name).mkdir(exist_ok=True)
+        (folder / server.name).mkdir(mode=0o700, exist_ok=True)
         _open_log(_log(folder, server.name))
     runner = _spawn(folder, _environment(folder, ports, secret) | {"LABEL_STUDIO_BIN": program})
     record = {RUNNER: Entry(0, runner.pid, runner.create_time())}
@@ -244,7 +244,7 @@ def _spawn(folder: Path, environment: dict[str, str]) -> psutil.Process:
     """honcho, in a session of its own: it outlives the terminal that started it."""
     # No .env file: honcho would read the one beside the Procfile, which belongs to compose.yaml.
     command = [sys.executable, "-m", "honcho", "--no-colour", "-e", os.devnull, "-f", str(PROCFILE), "start"]
-    with _log(folder, RUNNER).open("wb") as log:
+    with open(_log(folder, RUNNER), "wb", opener=_for_its_owner) as log:  # noqa: PTH123
         runner = psutil.Popen(
             command,
             cwd=folder,
@@ -253,6 +253,7 @@ def _spawn(folder: Path, environment: dict[str, str]) -> psutil.Process:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,  # Label Studio's database holds its tokens
         )
     _STARTED.append(runner)
     return runner
@@ -601,7 +602,7 @@ def _claimed(folder: Path) -> Iterator[None]:
     """Hold the folder for one start or stop; it is made if it is not there, for its owner alone."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "logs").mkdir(exist_ok=True)
+        (folder / "logs").mkdir(mode=0o700, exist_ok=True)
         with FileLock(folder / "servers.lock", timeout=90):
             yield
     except Timeout:
@@ -637,6 +638,11 @@ def _write_private(path: Path, content: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    """Opens a file that nobody else may read."""
+    return os.open(path, flags, 0o600)
 
 
 def _make_secrets(folder: Path) -> dict[str, str]:
@@ -681,7 +687,7 @@ def _open_log(path: Path) -> None:
     """Begin a new chapter; a log grown too long is set aside as `.1` first."""
     if path.exists() and path.stat().st_size > BIGGEST_LOG:
         path.replace(path.with_suffix(".log.1"))
-    with path.open("a", encoding="utf-8") as log:
+    with open(path, "a", encoding="utf-8", opener=_for_its_owner) as log:  # noqa: PTH123
         log.write(f"{CHAPTER}{datetime.now():%Y-%m-%d %H:%M:%S}\n")
 
 
