@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx
 import pandas as pd
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 import infra
 from tasks.errors import ServiceDown, ServiceError
@@ -173,7 +174,7 @@ class LabelStudioProject:
             with connected(self.url):
                 ask = self.client.projects.exports.download_sync
                 chunks = ask(self.number, export_type="JSON", request_options=wanted)
-                exported += json.loads(b"".join(chunks))
+                exported += annotated(b"".join(chunks), self.url)
         return exported
 
     # Tabs of the data manager
@@ -222,10 +223,48 @@ def choice(label: str) -> list[dict[str, Any]]:
     return [{"from_name": FROM, "to_name": TO, "type": "choices", "value": {"choices": [label]}}]
 
 
-def chosen(result: list[dict[str, Any]]) -> str | None:
-    """The label in an answer; None when it holds none, or more than one."""
-    labels = [label for part in result if part.get("from_name") == FROM for label in part["value"].get("choices", [])]
-    return labels[0] if len(labels) == 1 else None
+def chosen(result: list[Any]) -> str | None:
+    """The label in an answer, whatever an answer may look like; None when it holds none, or more than one."""
+    parts = [part for part in result if isinstance(part, dict) and part.get("from_name") == FROM]
+    values = [part["value"] for part in parts if isinstance(part.get("value"), dict)]
+    labels = [label for value in values if isinstance(found := value.get("choices"), list) for label in found]
+    if len(labels) != 1 or not isinstance(labels[0], str):
+        return None
+    return labels[0].encode("utf-8", "backslashreplace").decode("utf-8")  # JSON can say what no file can hold
+
+
+class _Reviewer(BaseModel):
+    id: int
+
+
+class _Annotation(BaseModel):
+    id: Annotated[int, Field(ge=0, lt=2**63)]
+    result: list[Any]
+    was_cancelled: bool | None
+    completed_by: int | _Reviewer | None
+    lead_time: Annotated[float, Field(allow_inf_nan=False)] | None
+    created_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|[+-][0-9:]+)?$", max_length=40)]
+
+
+class _Annotated(BaseModel):
+    """A task as it is exported: as much of it as the loop rests on."""
+
+    id: Annotated[int, Field(ge=0, lt=2**63)]
+    annotations: list[_Annotation]
+
+
+def annotated(exported: bytes, url: str) -> list[dict[str, Any]]:
+    """The tasks in an export. ServiceError when it is none, or not of the shape that we know."""
+    try:
+        tasks: list[dict[str, Any]] = json.loads(exported)
+        TypeAdapter(list[_Annotated]).validate_python(tasks, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        got = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ServiceError(f"Label Studio at {url} exports tasks of another shape", got=got[:160]) from None
+    except (ValueError, RecursionError) as error:
+        raise ServiceError(f"Label Studio at {url} exports no JSON", got=str(error)[:160]) from None
+    return tasks
 
 
 def is_loopback(url: str) -> bool:

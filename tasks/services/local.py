@@ -244,7 +244,7 @@ def _spawn(folder: Path, environment: dict[str, str]) -> psutil.Process:
     """honcho, in a session of its own: it outlives the terminal that started it."""
     # No .env file: honcho would read the one beside the Procfile, which belongs to compose.yaml.
     command = [sys.executable, "-m", "honcho", "--no-colour", "-e", os.devnull, "-f", str(PROCFILE), "start"]
-    with open(_log(folder, RUNNER), "wb", opener=_for_its_owner) as log:  # noqa: PTH123
+    with open(_log(folder, RUNNER), "wb", opener=_for_its_owner) as log:
         runner = psutil.Popen(
             command,
             cwd=folder,
@@ -687,7 +687,7 @@ def _open_log(path: Path) -> None:
     """Begin a new chapter; a log grown too long is set aside as `.1` first."""
     if path.exists() and path.stat().st_size > BIGGEST_LOG:
         path.replace(path.with_suffix(".log.1"))
-    with open(path, "a", encoding="utf-8", opener=_for_its_owner) as log:  # noqa: PTH123
+    with open(path, "a", encoding="utf-8", opener=_for_its_owner) as log:
         log.write(f"{CHAPTER}{datetime.now():%Y-%m-%d %H:%M:%S}\n")
 
 
