@@ -41,6 +41,8 @@ def run(
         raise InputError(
             f"{root} is no empty folder", expected="a new folder", fix="choose another, or run the loop that is there"
         )
+    for address in (pool, gold, labelled or "", remote or ""):
+        _refuse_credentials(address)
     changes: dict[str, Any] = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
@@ -110,13 +112,16 @@ def _ids(source: str, columns: settings.Columns) -> set[str]:
     }
 
 
-def located(source: str) -> str:
-    """A source that means the same from any folder: local paths made absolute. InputError when it carries a password:
-    it will be committed."""
+def _refuse_credentials(address: str) -> None:
+    """InputError when an address that will be committed carries a password."""
     try:
-        settings.without_credentials(source)
+        settings.without_credentials(address)
     except ValueError as error:
-        raise InputError(source, got=str(error)) from None
+        raise InputError(address, got=str(error)) from None
+
+
+def located(source: str) -> str:
+    """A source that means the same from any folder: local paths made absolute."""
     return source if "://" in source else str(Path(source).expanduser().absolute())
 
 

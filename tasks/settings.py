@@ -26,9 +26,18 @@ def _showing(name: str) -> str:
     opens, where such a beginning is a formula."""
     if _COMMANDS.search(name):
         raise ValueError(f"{name!a} has control characters")
-    if _FORMULA.match(name):
+    if formula(name):
         raise ValueError(f"{name!a} would be a formula in a spreadsheet")
     return name
+
+
+def formula(text: str) -> bool:
+    """Whether a spreadsheet that opens a CSV would run this text.
+
+    >>> formula("=HYPERLINK(A1)"), formula("-1"), formula("a=b(c)")
+    (True, False, False)
+    """
+    return bool(_FORMULA.match(text))
 
 
 def without_credentials(address: str) -> str:
