@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks import errors
-from tasks.errors import LabelwiseError
+from tasks.errors import LabelwiseError, ServiceError
 
 KINDS = {
     name: kind

@@ -16,7 +16,7 @@ def test_a_text_that_a_spreadsheet_would_run_is_left_out_and_counted(
 ) -> None:
     made = pd.DataFrame({"text": ["fine (really)", "=HYPERLINK(A1)"], "parent_a": 0, "parent_b": 1, "synthetic": True})
     items: Any = SimpleNamespace(take=lambda _: SimpleNamespace(texts=lambda: []))
-    monkeypatch.setattr(synthesise, "pool_vectors", lambda _: SimpleNamespace(gather=lambda rows: np.zeros((2, 3))))
+    monkeypatch.setattr(synthesise, "pool_vectors", lambda _: SimpleNamespace(gather=lambda _: np.zeros((2, 3))))
     monkeypatch.setattr(synthesise, "pool_items", lambda *_: items)
     monkeypatch.setattr(synthesise, "synthesise", lambda *_: made)
     pd.DataFrame({"id": ["a", "b"], "prediction": ["no", "yes"]}).to_parquet(tmp_path / "scores.parquet")
