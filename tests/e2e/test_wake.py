@@ -1,6 +1,5 @@
 """The real Label Studio wakes the real loop: two answers at once are one round, and a webhook removed comes back."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -26,16 +25,22 @@ NEVER = "0 0 1 1 *"  # the schedule has no part in this
 
 @contextmanager
 def serving(workspace: Workspace, *words: str) -> Iterator[Path]:
-    """`labelwise serve`; gives the file of what it says."""
-    said = workspace.root.parent / "said"
-    command = [sys.executable, "-m", "flows.cli", "serve", "--workspace", str(workspace.root), *words]
-    with said.open("w") as file, subprocess.Popen(command, env=os.environ, stdout=file, stderr=file) as process:
+    """`labelwise serve`, called in a folder that a stranger has filled; gives the file of what it says."""
+    here, said = workspace.root.parent / "here", workspace.root.parent / "said"
+    here.mkdir()
+    (here / "sklearn.py").write_text(f"open({str(here / 'owned')!r}, 'w')\n")
+    (here / ".env").write_text("PREFECT_LOGGING_CONFIG_PATH=evil.yml\nPREFECT_API_URL=http://127.0.0.1:9/api\n")
+        f"version: 1\nformatters: {{x: {{(): pathlib.Path.touch, self: {here / 'owned'}}}}}\n"
+    )
+    command = [str(Path(sys.executable).parent / "labelwise"), "serve", "--workspace", str(workspace.root), *words]
+    with said.open("w") as file, subprocess.Popen(command, cwd=here, stdout=file, stderr=file) as process:
         try:
             yield said
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0, said.read_text()
             assert "Traceback" not in said.read_text(), said.read_text()
+            assert not (here / "owned").exists()
 
 
 def woken(workspace: Workspace, servers: Addresses) -> int:
