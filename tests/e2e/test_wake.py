@@ -30,8 +30,6 @@ def serving(workspace: Workspace, *words: str) -> Iterator[Path]:
     here.mkdir()
     (here / "sklearn.py").write_text(f"open({str(here / 'owned')!r}, 'w')\n")
     (here / ".env").write_text("PREFECT_LOGGING_CONFIG_PATH=evil.yml\nPREFECT_API_URL=http://127.0.0.1:9/api\n")
-        f"version: 1\nformatters: {{x: {{(): pathlib.Path.touch, self: {here / 'owned'}}}}}\n"
-    )
     command = [str(Path(sys.executable).parent / "labelwise"), "serve", "--workspace", str(workspace.root), *words]
     with said.open("w") as file, subprocess.Popen(command, cwd=here, stdout=file, stderr=file) as process:
         try:
