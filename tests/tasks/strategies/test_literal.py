@@ -22,6 +22,7 @@ from tasks.strategies import (
 )
 from tasks.strategies import hybrid as hybrids
 from tasks.strategies.base import Floats
+from tasks.strategies.clusters import clustered as clustered_vectors
 from tasks.strategies.stream import Threshold
 from tasks.strategies.synthesis import synthesise
 from tasks.strategies.uncertainty import margin_of
@@ -96,8 +97,7 @@ def test_prob_cover_covers_most_each_time() -> None:
     vectors = vectors_of(given)
     alone = Candidates(given.probabilities, given.gather)
     found = picks("prob_cover", alone, 6)
-    rng = np.random.default_rng(0)
-    pseudo = diversity.MiniBatchKMeans(3, random_state=int(rng.integers(2**31)), n_init=1).fit(vectors).labels_
+    pseudo, _ = clustered_vectors(vectors, 3, np.random.default_rng(0))
     threshold = diversity.pure_cosine(vectors @ vectors.T, pseudo)
     balls = [{at for at in range(80) if float(vectors[row] @ vectors[at]) >= threshold} for row in range(80)]
     covered: set[int] = set()
