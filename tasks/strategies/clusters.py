@@ -12,8 +12,8 @@ STEPS = 3
 
 
 def clustered(vectors: Floats, c: int, rng: np.random.Generator) -> tuple[Indices, Floats]:
-    """(n,) the cluster of each of (n, d) unit vectors, and (c, d) the centres, of unit length; c <= n. Where vectors are
-    alike, some clusters are empty.
+    """(n,) the cluster of each of (n, d) unit vectors, and (c, d) the centres, of unit length; c <= n. Where vectors
+    are alike, some clusters are empty.
 
     Spherical k-means (Dhillon & Modha 2001): a centre is the direction of the mean. Centres settle on few items (as in
     mini-batch k-means: Sculley 2010), and in few steps when the seeds are good: three steps on max(4096, 20c) items,
