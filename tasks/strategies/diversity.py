@@ -35,7 +35,7 @@ def k_centre(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice
         _draw_near(nearest, candidates, candidates.gather(np.array(picks)))
         nearest[picks] = np.inf
     while len(picks) < k:
-        settled = _settled(nearest, candidates, k - len(picks))
+        settled = _settled(nearest, candidates, k - len(picks), rng)
         picks.extend(settled)
         if len(picks) < k:
             _draw_near(nearest, candidates, candidates.gather(np.array(settled)))
@@ -49,10 +49,11 @@ def _draw_near(nearest: Floats, candidates: Candidates, centres: Floats) -> None
         np.maximum(nearest[part], (vectors @ centres.T).max(axis=1), out=nearest[part])
 
 
-def _settled(nearest: Floats, candidates: Candidates, k: int) -> list[int]:
-    """The next greedy picks, at least one and at most k, that follow from the farthest candidates alone."""
+def _settled(nearest: Floats, candidates: Candidates, k: int, rng: np.random.Generator) -> list[int]:
+    """The next greedy picks, at least one and at most k, that follow from the farthest candidates alone; of several
+    that are equally far, chance takes one."""
     front = np.argpartition(nearest, FRONT)[: FRONT + 1] if len(nearest) > FRONT else np.arange(len(nearest))
-    front = front[np.lexsort((front, nearest[front]))]
+    front = front[np.lexsort((rng.random(len(front)), nearest[front]))]
     bound = np.inf if len(front) == len(nearest) else nearest[front[-1]]
     vectors, own = candidates.gather(front), nearest[front].copy()
     picks: list[int] = []
@@ -102,11 +103,15 @@ def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choic
     large_first = np.argsort(-sizes, kind="stable")
     turn_of = large_first[turns(labels[large_first], sizes[large_first], k)]
     asked, shares = np.unique(turn_of, return_counts=True)
-    picks = [_typical(vectors, np.flatnonzero(own == one), share) for one, share in zip(asked, shares, strict=True)]
+    picks = [
+        _typical(vectors, rng.permutation(np.flatnonzero(own == one)), share)
+        for one, share in zip(asked, shares, strict=True)
+    ]
     return chosen(sample[np.concatenate(picks)[in_turns(turn_of)]], why="diverse")
 
 
 def _typical(vectors: Floats, rows: Indices, k: int) -> Indices:
+    """The k most typical of these rows; of several, those that stand first."""
     return rows[np.argsort(-typicality(vectors[rows]), kind="stable")[:k]]
 
 
@@ -147,9 +152,9 @@ def prob_cover(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
     open_ = np.ones(len(sample), dtype=bool)
     if len(candidates.labelled):
         open_ = (vectors @ candidates.labelled.vectors.T).max(axis=1) < threshold
-    gains = covers[:, open_].sum(axis=1)
+    gains = covers[:, open_].sum(axis=1) + rng.random(len(sample)) / 2  # chance settles ties
     picks: list[int] = []
-    while len(picks) < k and gains.max() > 0:
+    while len(picks) < k and gains.max() >= 1:
         picks.append(int(gains.argmax()))
         fresh = covers[picks[-1]] & open_
         gains -= covers[:, fresh].sum(axis=1)
