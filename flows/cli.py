@@ -150,7 +150,9 @@ def rehearse(
     batch: Annotated[int, typer.Option(min=1, help="Items a round.")] = 25,
     rounds: Annotated[int, typer.Option(min=1)] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each; five give an interval worth having.")] = 5,
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of answers that are wrong.")] = 0.0,
+    noise: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of answers that are wrong, in the runs and in the whole pool.")
+    ] = 0.0,
     first: Annotated[int | None, typer.Option(min=1, help="Items in the first round; default: --batch.")] = None,
     json_to: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
     out: Annotated[Path, typer.Option(help="Vectors, runs, figures and picture; go on by giving it again.")] = Path(

@@ -50,6 +50,7 @@ from tasks.labels import ledger
 from tasks.services import label_studio
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
+from tasks.strategies import Labelled
 from tasks.workspace import Workspace
 
 REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
@@ -87,6 +88,8 @@ class Steps:
     def check(self, unfinished: bool) -> None:
         """Stop before anything is touched when settings are wrong, a server is down or files were changed by others."""
         settings = self.workspace.settings
+        train.learner_of(settings)
+        select.strategy_for(settings.select, Labelled())
         self.project.found  # noqa: B018  (asks Label Studio)
         Tracking(promote.experiment(settings))
         stored.refuse_missing(self.workspace)
