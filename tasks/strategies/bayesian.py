@@ -92,23 +92,30 @@ def hypermodel(labelled: Labelled, c: int, draws: int, rng: np.random.Generator)
 
 
 def bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """The items that tell most about the weights, each by itself; Laplace posterior. O(nTcd) time, O(n) memory."""
+    """The items that tell most about the weights, each by itself (BALD: Houlsby et al. 2011, arXiv 1112.5745); Laplace
+    posterior. A fit of a head, O(md² + d³ + c³) for the posterior, then O(nTcd) time with T = 20 draws; O(n) memory
+    beside a block of four million probabilities."""
     return top(_information(candidates, laplace, rng), k, rng)
 
 
 def bald_dropout(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """BALD with a posterior by dropout."""
+    """BALD with a posterior by dropout on the head (Gal & Ghahramani 2016, arXiv 1506.02142). Its width does not follow
+    the number of labels, so `bald` is the better one. A fit of a head, then O(nTcd) time, T = 20; O(n) memory beside a
+    block of four million probabilities."""
     return top(_information(candidates, dropout, rng), k, rng)
 
 
 def bald_epinet(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """BALD with a posterior by a linear hypermodel."""
+    """BALD with a posterior by a linear hypermodel, an epinet without hidden layers (Dwaracherla et al. 2020, arXiv
+    2006.07464; Osband et al. 2021, arXiv 2107.08924). A fit of a head, 60 steps of training on at most 256 labels, then
+    O(nTcd) time, T = 20; O(n + Tcd) memory beside a block of four million probabilities."""
     return top(_information(candidates, hypermodel, rng), k, rng)
 
 
 def power_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Drawn without replacement in proportion to BALD (stochastic batch acquisition: Kirsch et al. 2021, arXiv
-    2106.12059): the k highest of log BALD plus Gumbel noise. Spreads a batch at no cost."""
+    2106.12059): the k highest of log BALD plus Gumbel noise. Spreads a batch at no cost: time and memory are those of
+    `bald`."""
     scores = np.log(_information(candidates, laplace, rng) + 1e-12) + rng.gumbel(size=len(candidates))
     return top(scores, k, rng)
 
@@ -117,7 +124,9 @@ def batch_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
     """The batch that tells most as a whole, greedily (BatchBALD: Kirsch et al. 2019, arXiv 1906.08158): two items that
     tell the same count once. Among the 500 candidates of highest BALD (k when that is more), with 50 draws.
 
-    Exact while the batch has at most 200 outcomes; beyond that, outcomes are drawn. O(n'·200·Tc) time a pick.
+    Exact while the batch has at most 200 outcomes; beyond that, outcomes are drawn. O(nTcd) time to find the
+    candidates, as in `bald`, and O(n'·200·Tc) a pick, T = 50 and n' = 500; O(n + n'Tc) memory beside a block of four
+    million probabilities.
     """
     draws = laplace(candidates.labelled, candidates.probabilities.shape[1], JOINT_DRAWS, rng)
     most = min(len(candidates), max(MOST_JOINT, k))

@@ -19,7 +19,8 @@ ANSWERS = 10  # answers tried of each candidate: the most probable
 
 
 def gradient_length(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """The items whose answer is expected to pull hardest at a linear softmax head (Settles et al. 2008). O(nc) time.
+    """The items whose answer is expected to pull hardest at a linear softmax head (Settles et al. 2008). O(nc) time
+    and memory.
 
     The gradient for class y is (p - e_y) outer [h, 1], and the length of an outer product is the product of the
     lengths. Vectors h have length 1, so the second factor is the square root of 2 for all, and none is read.

@@ -2,7 +2,8 @@
 
 Each place in a batch belongs to an arm: 'random', 'uncertain' (margin) or 'diverse' (farthest first). Random places are
 drawn first, from all candidates alike, so they are a plain sample of what was open; their propensity is the chance
-of such a place, r / n for r random places, given r. It is not the chance to be asked for whatever reason.
+of such a place, r / n for r random places, given r. It is not the chance to be asked for whatever reason. They stay
+beside a near-duplicate (see `batches.without_near_duplicates`).
 
 Nothing is kept between rounds. What an arm was worth is found by replaying the answers, whose `why` names their arm
 (see `advantages`).
@@ -29,7 +30,8 @@ ARMS = ("random", "uncertain", "diverse")
 
 
 def epsilon(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Margin, but each place in the batch is random with a probability of 0.1 (epsilon-greedy). O(n log n)."""
+    """Margin, but each place in the batch is random with a probability of 0.1 (epsilon-greedy: Sutton & Barto 1998,
+    'Reinforcement Learning', section 2.2). O(nc + n log n) time, O(nc) memory."""
     return mixed(candidates, drawn(np.array([EPSILON, 1 - EPSILON, 0]), k, rng), rng)
 
 
@@ -38,7 +40,8 @@ def exponentiated_gradient(candidates: Candidates, k: int, rng: np.random.Genera
     arXiv 1408.2196; exponentiated gradient, Kivinen & Warmuth 1997).
 
     An epsilon would have earned what its arms earned, each as often as it would have asked it. With little past, all
-    epsilons are alike; a tenth of the chance is always shared evenly. O(n log n), and the replay: 40 fits of a head.
+    epsilons are alike; a tenth of the chance is always shared evenly. O(nc + n log n) time, and the replay: 40 fits of
+    a head; O(nc) memory.
     """
     advice = np.column_stack([EPSILONS, 1 - EPSILONS])
     weights = softmax(RATE * advice @ advantages(candidates, ARMS[:2]).sum(axis=0))
@@ -52,7 +55,8 @@ def bandit(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     learning (Hsu & Lin 2015), which wants never to be worse than chance. Each arm keeps a chance of 0.1 a place.
 
     Theirs plays one arm a query and pays that one. Here all arms share a batch, so all can be paid after each (Hedge,
-    Freund & Schapire 1997). O(n log n + nmd + 5000 kd), and the replay: 60 fits of a head.
+    Freund & Schapire 1997). O(nc + n log n + nmd + 5000 kd) time, and the replay: 60 fits of a head; O(nc) memory and
+    that of 5,000 vectors.
     """
     weights = softmax(RATE * advantages(candidates, ARMS).sum(axis=0))
     return mixed(candidates, drawn((1 - FLOOR * len(ARMS)) * weights + FLOOR, k, rng), rng)

@@ -87,9 +87,10 @@ def _distance(at: int, picks: list[int], candidates: Candidates, errors: Floats,
 
 
 def cluster_margin(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """Of the 10k items with the smallest margin, one a cluster in turn, small clusters first (Citovsky et al. 2021,
-    arXiv 2107.14263). Clusters are average-linkage ones of the vectors, k of them, made among those items alone
-    instead of once over the pool. O(n log n + m² d) time, m = 10k, at most 2,000 beyond k."""
+    """Of the 10k items with the smallest margin, one a cluster, small clusters first (Citovsky et al. 2021, arXiv
+    2107.14263). Clusters are average-linkage ones of the vectors, made among those items alone instead of once over the
+    pool, and as many as there are picks, so that each gives one. O(nc + m²d) time and O(n + m²) memory, m = 10k, at
+    most the larger of 2,000 and k."""
     unsure = margin_of(candidates.probabilities)
     rows = top(unsure, min(len(candidates), max(k, min(POOL_PER_PICK * k, MOST_CLUSTERED))), rng).indices
     if len(rows) == k or k == 1:
@@ -132,7 +133,7 @@ def density(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 def discriminative(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Items that a classifier of 'labelled or not' is surest are not (Gissin & Shalev-Shwartz 2019, arXiv 1907.06347),
     in ten sub-batches, each counted as labelled before the next. The classifier learns from 5,000 of the candidates at
-    most. O(nd) time a sub-batch."""
+    most. A fit to 5,000 vectors and O(nd) time a sub-batch; memory is O(n) and that of the vectors learned from."""
     picks: list[int] = []
     labelled = candidates.labelled.vectors
     scores = np.zeros(len(candidates))
