@@ -97,8 +97,7 @@ def cluster_margin(candidates: Candidates, k: int, rng: np.random.Generator) -> 
         return chosen(rows[:k], unsure[rows[:k]])
     clusters = AgglomerativeClustering(k, linkage="average").fit(candidates.gather(rows)).labels_
     members = sorted((np.flatnonzero(clusters == own) for own in range(k)), key=len)
-    turns = sorted((turn, place, row) for place, own in enumerate(members) for turn, row in enumerate(own))
-    picks = rows[[row for _, _, row in turns[:k]]]
+    picks = rows[[own[0] for own in members]]  # rows stand in the order of their margins
     return chosen(picks, unsure[picks])
 
 

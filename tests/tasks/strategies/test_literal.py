@@ -167,7 +167,7 @@ def test_density_is_margin_times_mean_similarity(seed: int) -> None:
     assert picks("density", given, 9) == ranked(scores, 9)
 
 
-def test_cluster_margin_takes_from_small_clusters_first_and_each_in_turn() -> None:
+def test_cluster_margin_takes_the_least_sure_of_each_cluster_small_clusters_first() -> None:
     given = clustered(2, n=40)
     found = picks("cluster_margin", given, 4)
     rows = np.argsort(-margin_of(given.probabilities), kind="stable")[:40]
