@@ -94,8 +94,12 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
             tell(f"rehearse: {leaked.sum():,} rows of the pool are in gold too; left out")
         pool = pool[~leaked]
     if pool.label.nunique() < 2 or gold.empty:
+        classes = pool.label.unique()
         raise InputError(
-            "rehearse", expected="two classes in the pool, and rows to measure with", got=f"{len(gold)} gold rows"
+            "rehearse",
+            expected="two classes in the pool, and rows to measure with",
+            got=f"{len(pool):,} pool rows of {len(classes)} ({', '.join(classes[:3])}), {len(gold):,} gold rows",
+            fix="add labelled rows that differ in text and label",
         )
     if strangers := sorted(set(gold.label) - set(pool.label)):
         tell(f"rehearse: classes that only gold has, which nobody can learn: {', '.join(strangers[:5])}")

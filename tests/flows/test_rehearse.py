@@ -215,7 +215,7 @@ def test_what_cannot_be_rehearsed(tmp_path: Path, changes: dict[str, Any], error
 
 
 def test_one_class_alone_cannot_be_rehearsed(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="two classes"):
+    with pytest.raises(InputError, match=r"two classes in the pool.*got 20 pool rows of 1 \(good\), 60 gold rows"):
         played(plan_of(tmp_path, pool=csv(tmp_path, "one.csv", 0, 20, ["good"])), tmp_path / "out")
 
 
