@@ -5,8 +5,8 @@ from scipy.sparse import csr_array
 
 from tasks.strategies.base import SIMILARITIES, Floats, Indices
 
-SEEDED_FROM, LEARNED_FROM = 2048, 4096  # items at least, or so many for each cluster:
-SEEDS_EACH, LEARNED_EACH = 10, 20
+SEEDED_FROM, SEEDS_EACH, MOST_SEEDED = 2048, 10, 4096  # items at least, for each cluster, and at most: 64 MB
+LEARNED_FROM, LEARNED_EACH = 4096, 20  # items at least, and for each cluster
 TRIALS = 24  # items drawn for each seed, of which the best is taken
 STEPS = 3
 
@@ -17,7 +17,7 @@ def clustered(vectors: Floats, c: int, rng: np.random.Generator) -> tuple[Indice
 
     Spherical k-means (Dhillon & Modha 2001): a centre is the direction of the mean. Centres settle on few items (as in
     mini-batch k-means: Sculley 2010), and in few steps when the seeds are good: three steps on max(4096, 20c) items,
-    then each item goes to its nearest centre. O(ncd + c²d) time; O(n + c²) memory beside the vectors.
+    then each item goes to its nearest centre. O(ncd) time; O(n + cd) memory beside the vectors and 64 MB.
     """
     sample = vectors[_sample(len(vectors), max(LEARNED_FROM, LEARNED_EACH * c), rng)]
     centres = sample[seeds(sample, c, rng)]
@@ -29,9 +29,16 @@ def clustered(vectors: Floats, c: int, rng: np.random.Generator) -> tuple[Indice
 def seeds(vectors: Floats, c: int, rng: np.random.Generator) -> Indices:
     """c rows for centres to start from: greedy k-means++ (Arthur & Vassilvitskii 2007). The first is drawn by chance;
     then always 24 in proportion to their squared distance from the nearest seed, of which that one is taken that leaves
-    the least of these distances. On at most max(2048, 10c) items, whose similarities are all held."""
-    rows = _sample(len(vectors), max(SEEDED_FROM, SEEDS_EACH * c), rng)
-    squared = np.maximum(2 - 2 * (vectors[rows] @ vectors[rows].T), 0)
+    the least of these distances. On 2,048 to 4,096 items, whose distances are all held; more seeds than that are drawn
+    by chance."""
+    if c > MOST_SEEDED:
+        return rng.choice(len(vectors), c, replace=False)
+    rows = _sample(len(vectors), min(max(SEEDED_FROM, SEEDS_EACH * c), MOST_SEEDED), rng)
+    tried_from = vectors[rows]
+    squared = tried_from @ tried_from.T  # of an array with itself: half the products
+    squared *= -2
+    squared += 2
+    np.maximum(squared, 0, out=squared)
     np.fill_diagonal(squared, 0)
     taken = [int(rng.integers(len(rows)))]
     left = squared[taken[0]]
