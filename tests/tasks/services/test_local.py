@@ -229,6 +229,7 @@ def test_label_studio_may_call_loopback_and_nothing_else_that_is_not_public() ->
     assert not any(banned(address) for address in ("127.0.0.1", "93.184.216.34", "2606:2800::1"))
 
 
+@pytest.mark.usefixtures("stand_ins")
 def test_servers_see_nothing_of_the_users_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOST", "CI", "DJANGO_DB", "PORT", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "theirs")
