@@ -9,12 +9,13 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test lint bench bench-labels bench-proof audit up down lock clean python environment label-studio
+.PHONY: help setup demo test chaos lint bench bench-labels bench-proof audit up down lock clean python environment label-studio
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
 	@echo "make demo    set up, then three rounds on real text with real servers"
 	@echo "make test    set up, then all tests; some of them with make test ARGS='-k pull'"
+	@echo "make chaos   set up, then 200 kills and faults; fewer with make chaos ARGS='--faults 40 --seed 7'"
 	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"
 	@echo "make lint    style and types        make bench   figures"
 	@echo "make bench-labels DATA=FOLDER   labels needed, ours and the rivals', on labelled sets of yours (hours)"
@@ -58,6 +59,10 @@ demo: setup
 test: setup
 	@echo "test: running pytest $(ARGS) (the first test that needs the servers waits up to a minute for them)"; \
 	begun=$$(date +%s); $(BIN)/pytest -n 2 --dist loadscope $(ARGS); result=$$?; echo "test: took $(SECONDS_SINCE) s"; exit $$result
+
+# Bounded in time (--minutes, 60): no play begins after that. A play that fails says how to play it again alone.
+chaos: setup
+	@$(BIN)/python -m tests.e2e.chaos $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

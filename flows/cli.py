@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import chdir
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -134,7 +135,8 @@ def run(
     from flows.loop import loop
 
     try:
-        print(plain(loop(str(workspace), rounds, max_wait)))
+        with prefect_may_go():
+            print(plain(loop(str(workspace), rounds, max_wait)))
     except KeyboardInterrupt:
         _end("stopped; run the same command again to go on", 130)
 
@@ -351,13 +353,33 @@ def prepare(workspace: Path) -> None:
     try:
         httpx.get(f"{where.prefect_api_url}/health", timeout=10).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServiceDown(
-            f"Prefect does not answer at {where.prefect_api_url}",
-            got=str(error) or type(error).__name__,
-            fix="`labelwise up`, or set PREFECT_API_URL",
-        ) from None
+        raise _no_prefect(where.prefect_api_url, error) from None
     with chdir(sys.prefix):
         import prefect.context  # noqa: F401
+
+
+@contextmanager
+def prefect_may_go() -> Iterator[None]:
+    """Prefect's errors as one of ours: its server may go while the loop runs. What was done by then stays done."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException) as error:
+        raise _no_prefect(os.environ["PREFECT_API_URL"], error) from None
+    except RuntimeError as error:
+        if "reach API" not in str(error):  # Prefect has no class of its own for that
+            raise
+        raise _no_prefect(os.environ["PREFECT_API_URL"], error) from None
+
+
+def _no_prefect(url: str, error: Exception) -> ServiceDown:
+    return ServiceDown(
+        f"Prefect does not answer at {url}",
+        got=str(error) or type(error).__name__,
+        fix="`labelwise up`, or set PREFECT_API_URL; then run it again",
+    )
 
 
 def _tell(line: str) -> None:

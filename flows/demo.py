@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import prepare
+from flows.cli import prefect_may_go, prepare
 from tasks import init, report, settings
 from tasks import status as where
 from tasks.labels import ledger
@@ -43,7 +43,7 @@ def demo(folder: Path, tell: Callable[[str], None]) -> None:
     tell(f"demo: 3 of 3: {rounds} rounds; the first encodes 2,000 articles (about a minute on two cores)")
     from flows.loop import loop
 
-    with reviewers(folder, source / "answers.csv", rounds):
+    with reviewers(folder, source / "answers.csv", rounds), prefect_may_go():
         loop(str(folder.resolve()), rounds)
     finale(workspace)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-import httpx
 import pandas as pd
 from prefect import task
 from prefect.artifacts import (
@@ -50,6 +49,7 @@ from tasks.labels import ledger
 from tasks.services import label_studio
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
+from tasks.services.patience import patient
 from tasks.strategies import Labelled
 from tasks.workspace import Workspace
 
@@ -90,13 +90,15 @@ class Steps:
         settings = self.workspace.settings
         train.learner_of(settings)
         select.strategy_for(settings.select, Labelled())
-        self.project.found  # noqa: B018  (asks Label Studio)
-        Tracking(promote.experiment(settings))
+        patient(lambda: (self.project.found, Tracking(promote.experiment(settings))), self._tell("check"), met=False)
+        self.versions.clear()
+        if unfinished:
+            self.say("check", "the last run did not end; going on from where it was")
+            self.versions.restore()
         stored.refuse_missing(self.workspace)
         self.versions.refuse_side_tracks()
         self.versions.refuse_rewriting("data/labels", "data/pool")
         if unfinished:
-            self.say("check", "the last run did not end; going on from where it was")
             snapshot.recover(self.workspace, self.versions)
         else:
             self.versions.refuse_strange_changes()
@@ -186,9 +188,8 @@ class Steps:
 
     def told_to_stop(self) -> str:
         """Why the loop ends here, '' when it goes on. The advice is said either way."""
-        advice, answers = stop.advised(self.workspace), stop.Answers(self.workspace)
-        answers.forget_others(advice)
-        answer = answers.to(advice)
+        advice = stop.advised(self.workspace)
+        answer = patient(lambda: stop.Answers(self.workspace).of_now(advice), self._tell("stop"))
         if advice.cause:
             said = f"you said {answer}" if answer else stop.HOW
             self.say("stop", f"[yellow]stopping is advised: {escape(f'{advice.why}; {said}')}[/yellow]", markup=True)
@@ -216,13 +217,15 @@ class Steps:
                 bar = progress.add_task(f"round {self.round + 1} · answers", total=None)
 
                 def tell(seen: label_studio.Progress) -> None:
+                    if seen.total > size:  # an import that went through late
+                        patient(lambda: push.without_doubles(self.project, self.round + 1), self._tell("wait"))
                     progress.update(bar, completed=seen.answered, total=seen.total)
                     shown(100 * seen.answered / max(seen.total, 1))
 
                 batch = self.project, self.round + 1, size
                 return wait.wait(*batch, settings.wait, asked_at, max_wait, tell, told_to_stop)
 
-        return self._step("wait", do, outside=True)
+        return self._step("wait", do)  # each look is patient by itself
 
     @contextmanager
     def _asking(self, max_wait: float | None) -> Iterator[Callable[[], bool]]:
@@ -254,7 +257,8 @@ class Steps:
 
     def anything_new(self) -> bool:
         """Whether there is reason for another round when nothing was left to ask: late answers, or new items."""
-        if not snapshot.look(self.workspace, self.project).rows.empty:
+        look = patient(lambda: snapshot.look(self.workspace, self.project), self._tell("snapshot"))
+        if not look.rows.empty:
             return True
         self.pull()
         return stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
@@ -274,10 +278,11 @@ class Steps:
     # How a stage is run and shown
 
     def _step(self, stage: str, do: Callable[[], Result], outside: bool = False) -> Result:
-        """Run a stage as a Prefect task. Stages that talk to a server outside try again when it does not answer."""
+        """Run a stage as a Prefect task. Stages that talk to a server outside try again when it does not answer: whole,
+        since they find what they did before."""
 
         def body() -> Result:
-            result = do()
+            result = patient(do, self._tell(stage)) if outside else do()
             get_run_logger().info(line(result))
             return result
 
@@ -285,9 +290,6 @@ class Steps:
             name=stage,
             task_run_name=f"{stage} · round {self.round}",
             cache_policy=NO_CACHE,
-            retries=3 if outside else 0,
-            retry_delay_seconds=[1, 5, 15],
-            retry_condition_fn=_no_answer,
         )(body)
         started = time.perf_counter()
         result: Result = run()
@@ -300,6 +302,10 @@ class Steps:
         """One line on the terminal."""
         took = "" if seconds is None else f"  ({seconds:.1f} s)"
         console.print(f"round {self.round} · {stage:<9}{plain(what)}{took}", markup=markup)
+
+    def _tell(self, stage: str) -> Callable[[str], None]:
+        """How a stage that waits for a server says so."""
+        return lambda line: self.say(stage, f"[yellow]{escape(line)}[/yellow]", markup=True)
 
     def _artifact(self, create: Callable[..., Any], key: str, **content: Any) -> None:
         """Keep an artifact under a key of this workspace, so that those of another one stay apart."""
@@ -322,14 +328,3 @@ class Steps:
 def line(result: Any) -> str:
     """What a stage says of itself."""
     return result.summary() if isinstance(result, pull.Pulled) else str(result)
-
-
-def _no_answer(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether a failed task is worth another try: only when a server did not answer at all."""
-    try:
-        state.result()
-    except (ServiceDown, httpx.ConnectError):
-        return True
-    except Exception:
-        return False
-    return False

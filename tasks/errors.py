@@ -7,6 +7,7 @@ LabelwiseError
 │   └── WorkspaceBusy     another loop holds it                                    exit 4
 └── ServiceError          Label Studio, MLflow, Prefect, DVC or git said no        exit 5
     └── ServiceDown       it did not answer at all                                 exit 5
+        └── ServiceBusy   it answered that it cannot now: 429, 500 and above       exit 5
 """
 
 import re
@@ -77,3 +78,13 @@ class ServiceError(LabelwiseError):
 
 class ServiceDown(ServiceError):
     """A service did not answer."""
+
+
+class ServiceBusy(ServiceDown):
+    """A service answered that it cannot now. retry_after: in how many seconds it can, where it says so."""
+
+    def __init__(
+        self, problem: str, *, retry_after: float | None = None, expected: str = "", got: str = "", fix: str = ""
+    ) -> None:
+        super().__init__(problem, expected=expected, got=got, fix=fix)
+        self.retry_after = retry_after

@@ -194,7 +194,7 @@ def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[
 def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame) -> int:
     """Bring to the gold project what it lacks of all that was asked; returns how many tasks. The project is made while
     nobody has answered anything yet; later ServiceError says that it is gone."""
-    if project.found is None and trusted.answers(workspace).empty:
+    if project.settle() is None and trusted.answers(workspace).empty:
         settings = workspace.settings
         project.create(settings.classes, prediction_shown=False, answers=trusted.AGREE, description=BRIEF)
     project.number  # noqa: B018  (says so when the project has been deleted)

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.dataset as ds
 
+from tasks.errors import ServiceDown
 from tasks.items import stored
 from tasks.labels import ledger
 from tasks.services.label_studio import LabelStudioProject, choice, interface
@@ -31,21 +32,30 @@ def tasks(
 def push(project: LabelStudioProject, wanted: list[dict[str, Any]], round_number: int) -> int:
     """Import the tasks that the round lacks; returns how many. Doubles without an answer are removed.
 
-    The count after the import catches a request of ours that was cut off but went through all the same.
+    The count after the import catches a request of ours that was cut off but went through all the same. ServiceDown
+    when not all arrived: what is there is found by the next try.
     """
     there: set[str] = set()
     if project.count(round_number):
-        there = set(_without_doubles(project, round_number).id)
+        there = set(without_doubles(project, round_number).id)
     missing = [task for task in wanted if task["data"]["item"] not in there]
     if missing:
         project.add(missing)
         if project.count(round_number) != len(wanted):
-            _without_doubles(project, round_number)
+            arrived = without_doubles(project, round_number).id.nunique()
+            if arrived < len(wanted):
+                raise ServiceDown(
+                    f"Label Studio did not take the whole batch of round {round_number}",
+                    expected=f"{len(wanted)} tasks",
+                    got=str(arrived),
+                    fix="run it again: it brings what is missing",
+                )
     return len(missing)
 
 
-def _without_doubles(project: LabelStudioProject, round_number: int) -> pd.DataFrame:
-    """The tasks of a round, one an item; of two, the one with an answer stays, else the older."""
+def without_doubles(project: LabelStudioProject, round_number: int) -> pd.DataFrame:
+    """The tasks of a round, one an item; of two, the one with an answer stays, else the older. The others are removed:
+    imports that went through unheard."""
     found = project.tasks(round_number).sort_values(["answers", "task_id"], ascending=[False, True])
     doubled = found.duplicated("id") & (found.answers == 0)
     project.remove(found.task_id[doubled].tolist())
@@ -74,11 +84,13 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     settings = workspace.settings
     number = ledger.current_round(workspace.labels) + 1
     batch = pd.read_parquet(workspace.batch)
-    if project.found is None and number == 1:
+    if project.settle() is None and number == 1:
         project.create(settings.classes, settings.push.show_prediction)
     wanted = tasks(batch, read_texts(workspace, batch.id), number, settings.push.show_prediction)
     version = f"round-{number - 1:04d}" if any("predictions" in task for task in wanted) else ""
     pushed = push(project, wanted, number)
+    if number > 1:
+        without_doubles(project, number - 1)  # an import may go through when its round is over
     # Each time, so that a push that was cut off leaves nothing undone; a version must have predictions to be shown.
     project.update(label_config=interface(settings.classes), model_version=version, description=news)
     return f"{pushed} tasks new, {len(wanted)} in round {number}: {project.tab(number)}"

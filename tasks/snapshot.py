@@ -1,6 +1,7 @@
 """Stage `snapshot`: make what happened durable. The labels of a batch go into the ledger before any training starts;
 model, metrics and the next batch follow, under a tag of their own."""
 
+import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -111,6 +112,15 @@ def recover(workspace: Workspace, versions: Versions) -> None:
     if versions.uncommitted("data/labels"):
         save_labels(workspace, versions)
     versions.push()
+    finish_round(workspace, versions)
+
+
+def finish_round(workspace: Workspace, versions: Versions) -> None:
+    """Tag the round that a loop committed and died before it tagged it: to play it again would commit it twice."""
+    number = ledger.current_round(workspace.labels)
+    said = versions.message("HEAD").splitlines()[0]
+    if re.fullmatch(rf"round {number}: .*, asks \d+", said) and not versions.changes():
+        versions.save(said, tag(number))
 
 
 def run_round(workspace: Workspace, versions: Versions, accuracy: str, run_id: str) -> str:

@@ -70,6 +70,11 @@ class Answers:
         if said and key != advice.key:
             self.keep("", advice)
 
+    def of_now(self, advice: Advised) -> str:
+        """What `to` gives, once an answer to other advice is forgotten."""
+        self.forget_others(advice)
+        return self.to(advice)
+
     def _kept(self) -> tuple[str, str]:
         kept = self.tracking.remembered()
         return kept.get("labelwise.answer", ""), kept.get("labelwise.answered", "")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import LabelwiseError, ServiceError, WorkspaceError
+from tasks.services import leftovers
 from tasks.services.addresses import private
 
 # What the loop writes, and so what it commits. params.yaml is the user's; it is committed with each round all the same.
@@ -51,7 +52,8 @@ class Versions:
         done = self._run(*words)
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()
-            raise ServiceError(f"git {words[0]} failed in {self.root}", got=said[-1] if said else "no word")
+            fix = "end the git that works there, then run it again" if leftovers.git_locks(self.root) else ""
+            raise ServiceError(f"git {words[0]} failed in {self.root}", got=said[-1] if said else "no word", fix=fix)
         return done.stdout.strip()
 
     @property
@@ -73,7 +75,7 @@ class Versions:
 
     def save(self, message: str, tag: str = "") -> None:
         """Commit what the loop owns, and tag it. Nothing to commit is no error: a repeated save changes nothing."""
-        paths = [path for path in [*OWNED, "params.yaml"] if (self.root / path).exists()]
+        paths = self._paths()
         self.git("add", "--all", "--", *paths)
         if self.git("diff", "--cached", "--name-only", "--", *paths):
             self.git(*self._identity(), "commit", "--quiet", "--no-gpg-sign", "--message", message, "--", *paths)
@@ -94,6 +96,39 @@ class Versions:
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(self.root), *NO_PROGRAMS, *words]
         return subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
+
+    def clear(self) -> None:
+        """Remove the locks that dead processes left."""
+        leftovers.remove_dead_locks(self.root)
+
+    def restore(self) -> None:
+        """Put right what a loop that died was writing: DVC does not replace its files whole.
+
+        One that was cut off is taken from the last commit, or removed where that has none: the stage that it tells of
+        runs again, the folder is added again.
+        """
+        leftovers.remove_scraps(self.root)
+        for path in ["dvc.lock", *self._tracked()]:
+            if (self.root / path).exists() and not self._whole(path):
+                if self.head and self.git("ls-tree", "--name-only", "HEAD", "--", path):
+                    self.git("checkout", "HEAD", "--", path)
+                else:
+                    (self.root / path).unlink()
+
+    def _whole(self, path: str) -> bool:
+        """Whether a file of DVC's was written to its end: it can be read, and no entry lacks what is written last."""
+        from dvc.dvcfile import Lockfile, SingleStageFile
+        from ruamel.yaml import YAML
+
+        text = (self.root / path).read_text(encoding="utf-8", errors="replace")
+        if not text.endswith("\n"):
+            return False
+        try:
+            with _dvc(self.root):
+                (SingleStageFile if path.endswith(".dvc") else Lockfile)(self.repo, path).load()
+            return _complete(YAML(typ="safe").load(text))
+        except (LabelwiseError, TypeError, KeyError, AttributeError):
+            return False
 
     def refuse_side_tracks(self) -> None:
         """WorkspaceError when an older version is checked out: from there it would ask again what was answered."""
@@ -121,10 +156,15 @@ class Versions:
                 fix="`dvc checkout " + " ".join(f"{folder}.dvc" for folder in folders) + "` brings it back",
             )
 
+    def changes(self) -> list[str]:
+        """Files that the next `save` would commit."""
+        return [
+            line.split(maxsplit=1)[1] for line in self.git("status", "--porcelain", "--", *self._paths()).splitlines()
+        ]
+
     def refuse_strange_changes(self) -> None:
         """WorkspaceError when files that the loop owns were changed by somebody else since the last commit."""
-        paths = [path for path in OWNED if (self.root / path).exists()]
-        changed = [line.split(maxsplit=1)[1] for line in self.git("status", "--porcelain", "--", *paths).splitlines()]
+        changed = [path for path in self.changes() if path != "params.yaml"]
         with _dvc(self.root):
             changed += [str(name) for name in self.repo.status(targets=self._tracked())]
         if changed:
@@ -207,6 +247,10 @@ class Versions:
             found[Path(path).stem] = str(content["outs"][0]["md5"])
         return found
 
+    def _paths(self) -> list[str]:
+        """What there is of what the loop commits."""
+        return [path for path in [*OWNED, "params.yaml"] if (self.root / path).exists()]
+
     def _tracked(self) -> list[str]:
         return [f"{path}.dvc" for path in TRACKED if (self.root / f"{path}.dvc").exists()]
 
@@ -224,6 +268,15 @@ def create(root: Path, remote: str) -> Versions:
             config["remote"] = {"storage": {"url": remote}}
         repo.close()
     return versions
+
+
+def _complete(content: Any) -> bool:
+    """Whether no entry of dvc.lock or a .dvc file lacks what DVC writes last of it."""
+    if "outs" in content:
+        return all("path" in out for out in content["outs"])
+    stages = content["stages"].values()
+    entries = [entry for stage in stages for kind in ("deps", "outs") for entry in stage.get(kind, [])]
+    return all("nfiles" in entry or ("size" in entry and not entry["md5"].endswith(".dir")) for entry in entries)
 
 
 @contextmanager

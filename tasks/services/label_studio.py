@@ -1,13 +1,14 @@
 """Label Studio: one project a workspace, one task an item and round, looked for before it is made.
 
 Label Studio refuses no duplicates and has no key of ours, so a task carries item id and round in its data and every
-import is preceded by a look and followed by a count.
+import is preceded by a look and followed by a count. A request may also go through long after we gave it up: of two
+projects or tabs of one title the older stays, see `settle` and `tab`.
 """
 
 import json
 import string
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +21,9 @@ import pandas as pd
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 import infra
-from tasks.errors import ServiceDown, ServiceError
+from tasks.errors import ServiceBusy, ServiceDown, ServiceError
 from tasks.services.addresses import addresses, public
+from tasks.services.patience import patiently, seconds_asked
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
 FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
@@ -61,14 +63,26 @@ class LabelStudioProject:
             from label_studio_sdk import LabelStudio as Client
 
             make: Any = Client  # its constructor is untyped
-            self.client = make(base_url=where.label_studio_url, api_key=where.label_studio_api_key, timeout=TIMEOUT_S)
+            # Its own retries are off, see tasks/services/patience.py.
+            key = where.label_studio_api_key
+            self.client = make(base_url=where.label_studio_url, api_key=key, timeout=TIMEOUT_S, max_retries=0)
 
     @cached_property
     def found(self) -> int | None:
         """The number of the project, None when there is none yet."""
+        return next((project.id for project in self._same_title()), None)
+
+    def settle(self) -> int | None:
+        """Look anew for the project, and remove others of its title that are empty: requests of ours to make it that
+        went through unheard."""
         with connected(self.url):
-            projects: Any = self.client.projects.list(title=self.title)  # it matches parts too
-            return next((project.id for project in projects if project.title == self.title), None)
+            first, *others = self._same_title() or [None]
+            for project in others:
+                if not project.task_number:
+                    with gone_is_well():
+                        self.client.projects.delete(project.id)
+        self.found = first.id if first else None
+        return self.found
 
     @property
     def number(self) -> int:
@@ -81,7 +95,9 @@ class LabelStudioProject:
         return self.found
 
     def create(self, classes: list[str], prediction_shown: bool, answers: int = 1, description: str = "") -> None:
-        """Make the project. answers: people who are to answer each task."""
+        """Make the project, unless it is there. answers: people who are to answer each task."""
+        if self.settle() is not None:
+            return
         with connected(self.url):
             made = self.client.projects.create(
                 title=self.title,
@@ -142,6 +158,7 @@ class LabelStudioProject:
         """How many tasks a round has."""
         return self._total(_of_round(round_number))
 
+    @patiently
     def progress(self, round_number: int) -> Progress:
         """How far the reviewers are. Two cheap requests, whatever the size of the project."""
         this_round = _of_round(round_number)
@@ -160,10 +177,11 @@ class LabelStudioProject:
             self.client.tasks.update(str(task_id), overlap=people, is_labeled=False)
 
     def remove(self, task_ids: Iterable[int]) -> None:
-        """Delete tasks."""
+        """Delete tasks. One that is gone already is no error."""
         with connected(self.url):
             for task_id in task_ids:
-                self.client.tasks.delete(str(task_id))
+                with gone_is_well():
+                    self.client.tasks.delete(str(task_id))
 
     def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
         """These tasks with their annotations, as exported; those without any are left out, deleted ones too."""
@@ -180,14 +198,24 @@ class LabelStudioProject:
     # Tabs of the data manager
 
     def tab(self, round_number: int, word: str = "Round") -> str:
-        """The address of the round's tab, which is made when it is not there."""
+        """The address of the round's tab, which is made when it is not there. The older of two stays."""
         title = f"{word} {round_number}"
         with connected(self.url):
-            views = self.client.views.list(project=self.number)
-            found = next((view.id for view in views if (view.data or {}).get("title") == title), None)
-            if found is None:
-                found = self.client.views.create(project=self.number, data=_tab(title, round_number)).id
-        return f"{self.url}/projects/{self.number}/data?tab={found}"
+            views: Any = self.client.views.list(project=self.number)
+            found = sorted(view.id for view in views if (view.data or {}).get("title") == title)
+            for surplus in found[1:]:
+                with gone_is_well():
+                    self.client.views.delete(str(surplus))
+            if not found:
+                found = [self.client.views.create(project=self.number, data=_tab(title, round_number)).id]
+        return f"{self.url}/projects/{self.number}/data?tab={found[0]}"
+
+    def _same_title(self) -> list[Any]:
+        """The projects of our title: those that hold tasks first, then the older."""
+        with connected(self.url):
+            projects: Any = self.client.projects.list(title=self.title)  # it matches parts too
+            same = [project for project in projects if project.title == self.title]
+        return sorted(same, key=lambda project: (not project.task_number, project.id))
 
     def _total(self, filters: list[dict[str, Any]]) -> int:
         with connected(self.url):
@@ -312,9 +340,10 @@ def connected(url: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise _refusal(url, error.status_code or 0, _said(error.body)) from None
+        raise _refusal(url, error.status_code or 0, _said(error.body), error.headers or {}) from None
     except httpx.HTTPStatusError as error:
-        raise _refusal(url, error.response.status_code, error.response.text) from None
+        said = error.response
+        raise _refusal(url, said.status_code, said.text, said.headers) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceDown(
             f"Label Studio does not answer at {url}",
@@ -328,7 +357,26 @@ def _said(body: Any) -> str:
     return str(body.get("validation_errors") or body.get("detail") or body) if isinstance(body, dict) else str(body)
 
 
-def _refusal(url: str, status: int, body: str) -> ServiceError:
+@contextmanager
+def gone_is_well() -> Iterator[None]:
+    """For deleting: what is not there any more need not be deleted."""
+    from label_studio_sdk.core.api_error import ApiError
+
+    try:
+        yield
+    except ApiError as error:
+        if error.status_code != 404:
+            raise
+
+
+def _refusal(url: str, status: int, body: str, headers: Mapping[str, str]) -> ServiceError:
+    if status == 429 or status >= 500:
+        return ServiceBusy(
+            f"Label Studio at {url} cannot answer now ({status})",
+            got=body[:160],
+            fix="run it again later; its log says what is wrong",
+            retry_after=seconds_asked(headers),
+        )
     if status in (401, 403):
         return ServiceError(
             f"Label Studio at {url} refuses our token ({status})",

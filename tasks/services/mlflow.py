@@ -1,7 +1,12 @@
-"""MLflow: one run a round, found by its tags before it is made; a registered version a model; the alias `champion`."""
+"""MLflow: one run a round, found by its tags before it is made; a registered version a model; the alias `champion`.
 
+MLflow has no keys of ours either. A request may go through unheard, or long after we gave it up: of two runs of a
+round, or versions of a run, the one that is in use stays, else the older; see `record`.
+"""
+
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +16,15 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from tasks.errors import ServiceDown, ServiceError
+from tasks.errors import ServiceBusy, ServiceDown, ServiceError
 from tasks.services.addresses import addresses, public
+from tasks.services.patience import seconds_asked
 from tasks.workspace import table_of_text
 
-# Before mlflow is imported. Its own retries would keep people waiting for minutes when the server is down.
+# Before mlflow is imported. Its own retries are off, see tasks/services/patience.py.
 for name, value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # the loop says it in its own lines
@@ -72,6 +78,12 @@ class Tracking:
             return
         try:
             httpx.get(f"{self.uri}/health", timeout=10).raise_for_status()
+        except httpx.HTTPStatusError as error:
+            raise ServiceBusy(
+                f"MLflow at {public(self.uri)} cannot answer now ({error.response.status_code})",
+                fix="run it again later; its log says what is wrong",
+                retry_after=seconds_asked(error.response.headers),
+            ) from None
         except httpx.HTTPError as error:
             raise ServiceDown(
                 f"MLflow does not answer at {self.uri}",
@@ -91,16 +103,13 @@ class Tracking:
 
     def record(self, run: RoundRun, model: Path) -> tuple[str, str]:
         """Log the round and register the model folder; what an interrupted call did is found. (run id, version)."""
-        import mlflow
-
         with _mlflow_errors():
-            mlflow.set_experiment(self.name)
-            found = self.find(run.number, run.tags["labelwise.inputs"])
-            with mlflow.start_run(run_id=found, run_name=f"round-{run.number:04d}", tags=run.tags) as active:
-                run_id = str(active.info.run_id)
-                self._log(run_id, run)
-                version = self._version(run_id) or self._register(run_id, model)
-            return run_id, version
+            run_id = self._run(run)
+            self._log(run_id, run)
+            version = self._version(run_id) or self._register(run_id, model)
+            self.client.set_terminated(run_id)
+            self._remove_remains(run_id)
+        return run_id, version
 
     def attach(self, run_id: str, files: list[Path]) -> None:
         """Keep files with a run; one of the same name is replaced."""
@@ -111,19 +120,26 @@ class Tracking:
     def find(self, number: int, inputs: str) -> str | None:
         """The id of the run of a round on just these inputs, whether it ended or was cut off."""
         wanted = f"tags.`labelwise.round` = '{number}' and tags.`labelwise.inputs` = '{inputs}'"
-        runs = self.client.search_runs([self._experiment()], wanted, max_results=1)
-        return str(runs[0].info.run_id) if runs else None
+        runs = self._runs(wanted)
+        used = next((run for run in runs if self._version(run)), None)
+        return used or next(iter(runs), None)
+
+    def _runs(self, wanted: str) -> list[str]:
+        """The ids of the runs that a search finds, oldest first."""
+        found = self.client.search_runs([self._experiment()], wanted, order_by=["attributes.start_time ASC"])
+        return [str(run.info.run_id) for run in found]
 
     def champion(self) -> Champion | None:
         """The version under the alias, None before the first."""
         from mlflow.exceptions import MlflowException
 
-        try:
-            version = self.client.get_model_version_by_alias(self.name, CHAMPION)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise ServiceError("MLflow failed", got=str(error)[:200]) from error
+        with _mlflow_errors():
+            try:
+                version = self.client.get_model_version_by_alias(self.name, CHAMPION)
+            except MlflowException as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    return None
+                raise
         return Champion(str(version.version), str(version.run_id))
 
     def crown(self, version: str) -> None:
@@ -168,39 +184,91 @@ class Tracking:
                 return str(self.client.create_experiment(self.name))
             return str(experiment.experiment_id)
 
-    def _log(self, run_id: str, run: RoundRun) -> None:
-        import mlflow
-        from mlflow.data.meta_dataset import MetaDataset
-        from mlflow.data.sources import LocalArtifactDatasetSource
-        from mlflow.entities import Metric, Param
-        from mlflow.utils.time import get_current_time_millis
+    def _run(self, run: RoundRun) -> str:
+        """The run of the round, found or made."""
+        if found := self.find(run.number, run.tags["labelwise.inputs"]):
+            return found
+        made = self.client.create_run(self._experiment(), tags=run.tags, run_name=f"round-{run.number:04d}")
+        return str(made.info.run_id)
 
-        now = get_current_time_millis()
+    def _log(self, run_id: str, run: RoundRun) -> None:
+        """What the run does not hold yet: a figure that is logged twice would show as two points."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+        logged = self.client.get_run(run_id)
+        now = int(logged.info.start_time)
         self.client.log_batch(
             run_id,
-            metrics=[Metric(key, value, now, run.number) for key, value in run.metrics.items()],
+            metrics=[
+                Metric(key, value, now, run.number)
+                for key, value in run.metrics.items()
+                if key not in logged.data.metrics
+            ],
             params=[Param(key, value) for key, value in run.params.items()],
+            tags=[RunTag(key, value) for key, value in run.tags.items()],
         )
-        for name, (path, digest) in run.inputs.items():
-            mlflow.log_input(MetaDataset(LocalArtifactDatasetSource(path), name=name, digest=digest[:36]), context=name)
+        inputs = [
+            DatasetInput(
+                Dataset(name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": path})),
+                [InputTag("mlflow.data.context", name)],
+            )
+            for name, (path, digest) in run.inputs.items()
+        ]
+        self.client.log_inputs(run_id, datasets=inputs)
 
     def _version(self, run_id: str) -> str | None:
-        found = self.client.search_model_versions(f"run_id = '{run_id}'")
+        """The registered version of a run."""
+        found = _in_order_of_use(self.client.search_model_versions(f"run_id = '{run_id}'"))
         return str(found[0].version) if found else None
 
     def _register(self, run_id: str, model: Path) -> str:
+        """Keep the model with its run, going on from where an earlier call ended, and register it."""
         import mlflow
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model
 
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            loader_module="tasks.learners.serving",
-            data_path=str(model),
-            pip_requirements=["labelwise"],
-        )
+        experiment = self._experiment()
+        mine = f"source_run_id = '{run_id}'"
+        found = self.client.search_logged_models([experiment], mine, order_by=[{"field_name": "creation_time"}])
+        logged = found[0] if found else self.client.create_logged_model(experiment, "model", run_id)
+        outputs = self.client.get_run(run_id).outputs
+        if logged.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
+            self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])  # twice would be refused
+        with TemporaryDirectory() as scratch:
+            mlflow.pyfunc.save_model(
+                f"{scratch}/model",
+                mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
+                loader_module="tasks.learners.serving",
+                data_path=str(model),
+                pip_requirements=["labelwise"],
+            )
+            self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
+        self.client.finalize_logged_model(logged.model_id, "READY")
         if not self.client.search_registered_models(f"name = '{self.name}'"):
             self.client.create_registered_model(self.name)
         made = self.client.create_model_version(self.name, logged.model_uri, run_id, model_id=logged.model_id)
         return str(made.version)
+
+    def _remove_remains(self, run_id: str) -> None:
+        """Remove what was made by requests that went through unheard: runs and models that were never gone on with,
+        second versions of a run."""
+        for other in self._runs("attributes.status = 'RUNNING' and tags.`labelwise.round` != ''"):
+            if other != run_id and not self._version(other):
+                self.client.delete_run(other)
+        newest = [{"field_name": "creation_time", "ascending": False}]
+        for model in self.client.search_logged_models([self._experiment()], max_results=20, order_by=newest):
+            if model.status == "PENDING":  # the server's own filter takes only its own number for that
+                self.client.delete_logged_model(model.model_id)
+        known = set()
+        for version in _in_order_of_use(self.client.search_model_versions(f"name = '{self.name}'")):
+            if version.run_id in known and not version.aliases and not version.tags:
+                self.client.delete_model_version(self.name, version.version)
+            known.add(version.run_id)
+
+
+def _in_order_of_use(versions: Iterable[Any]) -> list[Any]:
+    """Registered versions: those with an alias first, then those that were judged, then the older."""
+    return sorted(versions, key=lambda version: (not version.aliases, not version.tags, int(version.version)))
 
 
 def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: list[Path]) -> str:
@@ -242,10 +310,18 @@ def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: li
 
 @contextmanager
 def _mlflow_errors() -> Iterator[None]:
-    """MLflow's errors as one of ours."""
+    """MLflow's errors as ours. It says of a server that is gone that it failed with 500."""
+    import requests
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    except MlflowException as error:
-        raise ServiceError("MLflow failed", got=str(error)[:200]) from error
+    except (MlflowException, requests.RequestException) as error:
+        status = error.get_http_status_code() if isinstance(error, MlflowException) else _status(error)
+        kind = ServiceBusy if status >= 500 or status == 429 else ServiceError
+        raise kind("MLflow failed", got=str(error)[:200]) from error
+
+
+def _status(error: Any) -> int:
+    """The status that an artifact was refused with; 503 where there was no answer."""
+    return 503 if error.response is None else int(error.response.status_code)

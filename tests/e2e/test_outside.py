@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from tasks import push, status
-from tasks.errors import ServiceDown, ServiceError
 from tasks.services.addresses import Addresses
 from tests.e2e.conftest import BATCH, Make, Source, command, play_rounds, tool
 
@@ -113,31 +112,3 @@ def test_two_loops_at_once_do_no_harm(make: Make) -> None:
 def test_a_bad_schedule_is_one_line(make: Make) -> None:
     done = command("serve", "--workspace", str(make().root), "--cron", "every day")
     assert "--cron" in one_line(done)
-
-
-@pytest.mark.parametrize(("error", "tries"), [(ServiceDown, 3), (ServiceError, 1)])
-def test_only_a_server_that_does_not_answer_is_asked_again(
-    servers: Addresses, error: type[Exception], tries: int
-) -> None:
-    from prefect import flow, task
-    from prefect.cache_policies import NO_CACHE
-
-    from flows.steps import _no_answer
-
-    tried = []
-
-    @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=0, retry_condition_fn=_no_answer)
-    def ask() -> None:
-        tried.append(1)
-        if len(tried) < 3:
-            raise error("no")
-
-    @flow
-    def once() -> None:
-        try:
-            ask()
-        except error:
-            return
-
-    once()
-    assert len(tried) == tries

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.errors import ServiceDown
 from tasks.labels import ledger
 from tasks.push import push, read_texts, run, tasks
 from tasks.records import BATCH, LABELS, POOL
@@ -35,7 +36,7 @@ class Project:
         self.imports: list[list[str]] = []
         self.meanwhile: list[str] = []  # items of an earlier import of ours that goes through just before the next
         self.settings: dict[str, Any] = {}
-        self.found = 1
+        self.takes = 1000  # of each import, as many tasks
         self.cut_off = False  # the import goes through, but we never hear of it
 
     def put(self, item: str, answers: int = 0, number: int = 2) -> int:
@@ -45,6 +46,9 @@ class Project:
     def tasks(self, round_number: int) -> pd.DataFrame:
         found = [row for row in self.rows if row["round"] == round_number]
         return pd.DataFrame(found, columns=["task_id", "id", "answers"])
+
+    def settle(self) -> int:
+        return 1
 
     def update(self, **settings: Any) -> None:
         self.settings = settings
@@ -57,7 +61,7 @@ class Project:
 
     def add(self, wanted: list[dict[str, Any]]) -> None:
         self.imports.append([task["data"]["item"] for task in wanted])
-        for item in self.meanwhile + self.imports[-1]:
+        for item in self.meanwhile + self.imports[-1][: self.takes]:
             self.put(item)
         if self.cut_off:
             raise ConnectionError
@@ -127,6 +131,16 @@ def test_an_import_that_went_through_unheard_is_not_repeated() -> None:
     assert len(project.imports) == 1
 
 
+def test_an_import_that_was_taken_in_part_is_completed_by_the_next_try() -> None:
+    project = Project()
+    project.takes = 1
+    for there in ("1", "2"):
+        with pytest.raises(ServiceDown, match=f"expected 3 tasks, got {there}"):
+            pushed(project)
+    assert pushed(project) == 1
+    assert project.imports == [["a", "b", "c"], ["b", "c"], ["c"]]
+
+
 def test_doubles_that_arrive_while_we_import_are_removed() -> None:
     project = Project()
     project.meanwhile = ["a", "b"]
@@ -167,6 +181,21 @@ def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> 
         assert (project.settings["model_version"], project.settings["description"]) == (version, "news")
         assert project.settings["label_config"] == interface(["x", "y"])
         project.settings = {}
+
+
+def test_what_went_through_when_its_round_was_over_is_removed(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    for number in (0, 1):
+        ledger.append(workspace.labels, number, LABELS.frame())
+    rows = pd.DataFrame({"id": list(TEXTS), "text": list(TEXTS.values()), "source_id": None})
+    write_parquet(workspace.pool / "shard-0001.parquet", rows, POOL)
+    write_parquet(workspace.batch, batch(["x"] * 3), BATCH)
+    project: Any = Project()
+    asked, _ = project.put("d", answers=1, number=1), project.put("d", number=1)
+    run(workspace, project, "news")
+    assert project.tasks(1).task_id.tolist() == [asked]
 
 
 @given(there=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=10))

@@ -344,6 +344,43 @@ def test_labels_that_were_written_and_not_committed_are_seen(versions: Versions)
     assert not versions.uncommitted("data/labels")
 
 
+@pytest.mark.parametrize("name", ["dvc.lock", "data/labels.dvc"])
+def test_a_file_of_dvc_that_was_cut_off_anywhere_comes_back(versions: Versions, name: str) -> None:
+    file = versions.root / name
+    whole = file.read_text()
+    line_ends = [at + 1 for at, letter in enumerate(whole[:-1]) if letter == "\n"]
+    for length in [*range(0, len(whole), 17), *line_ends]:
+        file.write_text(whole[:length])
+        versions.restore()
+        left = file.read_text()
+        assert left == whole or (name == "dvc.lock" and length in line_ends and versions.changed("double"))
+        file.write_text(whole)
+    assert versions.changes() == []
+
+
+def test_one_that_was_never_committed_is_made_anew(versions: Versions) -> None:
+    pool = versions.root / "data" / "pool"
+    pool.mkdir()
+    (pool / "shard").write_text("text")
+    versions.add()
+    file = versions.root / "data" / "pool.dvc"
+    whole = file.read_text()
+    file.write_text(whole[: len(whole) // 2])
+    versions.restore()
+    assert not file.exists()
+    versions.add()
+    assert file.read_text() == whole
+
+
+def test_a_whole_file_stays_as_it_is(versions: Versions) -> None:
+    shard(versions, 1).write_text("second")
+    versions.add()
+    versions.record("double")
+    before = [(versions.root / name).read_text() for name in ("dvc.lock", "data/labels.dvc")]
+    versions.restore()
+    assert [(versions.root / name).read_text() for name in ("dvc.lock", "data/labels.dvc")] == before
+
+
 # Stages
 
 

@@ -1,0 +1,152 @@
+"""All that git, DVC, Label Studio and MLflow hold of a workspace, as a list of facts: lines of text without numbers and
+times that servers give. Two workspaces that were played alike have the same facts, each as often."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tasks import promote, push
+from tasks.labels import ledger
+from tasks.services.dvc import Versions
+from tasks.workspace import Workspace
+
+LEDGER = ["id", "label", "status", "round", "origin", "why", "propensity"]
+TIMED = "seconds."  # figures of how long a stage took, through all interruptions
+
+
+def of(root: Path) -> list[str]:
+    """The facts, sorted."""
+    workspace = Workspace.open(root)
+    facts = [*files(workspace), *versions(workspace), *label_studio(workspace), *mlflow(workspace)]
+    return sorted(facts)
+
+
+def files(workspace: Workspace) -> Iterator[str]:
+    """Ledger, batch, figures, model."""
+    for row in ledger.read(workspace.labels)[LEDGER].to_dict("records"):
+        yield f"ledger {json.dumps(row, default=str)}"
+    for row in pd.read_parquet(workspace.batch).to_dict("records"):
+        yield f"batch {json.dumps(row, default=str)}"
+    for name in ("gold.json", "curve.csv", "predictions.csv", "proof.json"):
+        path = workspace.metrics / name
+        if path.exists():
+            yield f"metrics {name} {digest(path.read_bytes())}"
+    savings = workspace.metrics / "savings.csv"
+    if savings.exists():
+        table = pd.read_csv(savings)
+        yield f"metrics savings.csv {table.drop(columns=[c for c in table if c.startswith('money')]).to_csv()}"
+    seconds = pd.read_csv(workspace.metrics / "seconds.csv")
+    yield f"metrics seconds.csv of rounds {seconds['round'].tolist()}"
+    for path in sorted(workspace.model.rglob("*")):
+        if path.is_file():
+            yield f"model {path.name} {digest(path.read_bytes())}"
+    for path in workspace.root.rglob(".*.part"):
+        yield f"scrap {path.relative_to(workspace.root)}"
+    for path in (workspace.root / "data").rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            yield f"file {path.relative_to(workspace.root)}"
+
+
+def versions(workspace: Workspace) -> Iterator[str]:
+    """Commits and tags, what is not committed, and whether the remote holds all of it whole."""
+    here = Versions(workspace.root)
+    rounds = rounds_of_runs(workspace)
+    for subject in here.git("log", "--format=%s").splitlines():
+        yield f"commit {subject}"
+    for tag in here.git("tag").splitlines():
+        message = here.message(tag)
+        run = message.partition("MLflow-Run: ")[2].strip()
+        yield f"tag {tag} on {message.splitlines()[0]!r}, run of round {rounds.get(run, 'none')}"
+    for line in here.git("status", "--porcelain").splitlines():
+        yield f"uncommitted {line}"
+    for lock in [*(workspace.root / ".git").rglob("*.lock")]:
+        yield f"lock {lock.name}"
+    here.git("fsck", "--no-dangling", "--no-progress")
+    lacking = here.repo.status(cloud=True)
+    changed = here.repo.status()
+    yield f"not in the remote: {sorted(lacking)}, changed: {sorted(changed)}"
+    remote = Path(f"{workspace.root}.remote") / "files" / "md5"
+    for path in remote.glob("*/*"):
+        name = path.parent.name + path.name.removesuffix(".dir")
+        if hashlib.md5(path.read_bytes()).hexdigest() != name:
+            yield f"broken in the remote: {path.name}"
+
+
+def label_studio(workspace: Workspace) -> Iterator[str]:
+    """Projects, tabs, tasks with what the model thinks, answers."""
+    project = push.open_project(workspace.settings)
+    same: Any = project.client.projects.list(title=project.title)
+    for found in [each for each in same if each.title == project.title]:
+        words = (found.description or "").partition(" More: ")[0]
+        yield f"project, {found.task_number} tasks, model {found.model_version}, said {words!r}"
+        yield f"interface {digest((found.label_config or '').encode())}"
+        views: Any = project.client.views.list(project=found.id)
+        for view in views:
+            yield f"tab {(view.data or {}).get('title')}"
+        tasks: Any = project.client.tasks.list(project=found.id, page_size=1000, fields="all")
+        for task in tasks:
+            guess = sorted(_said(one) for one in task.predictions or [])
+            answers = sorted(_said(one) for one in task.annotations or [])
+            yield f"task {task.data['item']} of round {task.data['round']}, predicted {guess}, answered {answers}"
+
+
+def mlflow(workspace: Workspace) -> Iterator[str]:
+    """Runs with their figures and files, models, versions, aliases."""
+    client, experiment = _experiment(workspace)
+    if experiment is None:
+        return
+    here, name = Versions(workspace.root), promote.experiment(workspace.settings)
+    rounds = rounds_of_runs(workspace)
+    yield f"experiment, answer {experiment.tags.get('labelwise.answer', '')!r}"
+    for run in client.search_runs([experiment.experiment_id]):
+        tags, number, run_id = run.data.tags, run.data.tags["labelwise.round"], run.info.run_id
+        commit = here.git("log", "-1", "--format=%s", tags["mlflow.source.git.commit"])
+        yield f"run {run.info.run_name} of round {number}: {run.info.status}, from {commit!r}"
+        for key in [key for key in run.data.metrics if not key.startswith(TIMED)]:
+            points = len(client.get_metric_history(run_id, key))
+            yield f"run of round {number}: {key} {run.data.metrics[key]}, {points} points"
+        params = json.dumps(run.data.params, sort_keys=True)
+        yield f"run of round {number}: {len(run.data.params)} parameters, {digest(params.encode())}"
+        inputs = sorted((one.dataset.name, *(tag.value for tag in one.tags)) for one in run.inputs.dataset_inputs)
+        yield f"run of round {number}: inputs {inputs}"
+        for file in client.list_artifacts(run_id):
+            yield f"run of round {number}: file {file.path}, {'empty' if not file.file_size else 'there'}"
+    for model in client.search_logged_models([experiment.experiment_id]):
+        yield f"model of the run of round {rounds.get(model.source_run_id)}: {model.status}"
+    found = sorted(client.search_model_versions(f"name = '{name}'"), key=lambda version: int(version.version))
+    rank = {version.version: position for position, version in enumerate(found)}
+    for version in found:
+        said = {key: value for key, value in version.tags.items() if key != "replaces"}
+        replaced = rank.get(version.tags.get("replaces"))
+        of_round = rounds.get(version.run_id)
+        yield f"version of round {of_round}: {version.aliases}, replaces {replaced}, {json.dumps(said, sort_keys=True)}"
+        kept = sorted(file.path for file in client.list_logged_model_artifacts(version.source.removeprefix("models:/")))
+        yield f"version of round {of_round}: files {kept}"
+
+
+def rounds_of_runs(workspace: Workspace) -> dict[str, str]:
+    """The round of each run, by the run's id."""
+    client, experiment = _experiment(workspace)
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    return {run.info.run_id: run.data.tags["labelwise.round"] for run in runs}
+
+
+def _experiment(workspace: Workspace) -> tuple[Any, Any]:
+    from tasks.services.mlflow import Tracking
+
+    tracking = Tracking(promote.experiment(workspace.settings))
+    return tracking.client, tracking.client.get_experiment_by_name(tracking.name)
+
+
+def _said(one: Any) -> str:
+    """The label of an annotation or a prediction."""
+    found = one if isinstance(one, dict) else one.dict()
+    return str(found["result"][0]["value"]["choices"][0] if found.get("result") else None)
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,308 @@
+"""Workspaces that are played by forks of this process, on servers behind tests/e2e/faults.py."""
+
+import importlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tasks.services import local
+from tests.e2e import die
+from tests.e2e.faults import Fault, as_order
+from tests.e2e.processes import ended, fork, inside
+
+BATCH = 4
+POOL, GOLD = 60, 40
+QUICK = {
+    "select.batch": BATCH,
+    "wait.poll_seconds": [0.1, 1],
+    "train.learner": "frozen",
+    "train.regularisation": 1.0,
+    "evaluate.resamples": 100,
+    "promote.rule": "not_worse",  # so that the alias moves with most rounds
+    "promote.tolerance": 0.3,
+}
+TIMEOUT_S = 2  # of requests to Label Studio and MLflow, so that a slow one is cheap to play
+WEB = ("label_studio", "mlflow")
+
+
+class Stage:
+    """The servers behind their proxies, the source, and what an undisturbed play leaves and does."""
+
+    def __init__(self, folder: Path, home: str) -> None:
+        self.folder, self.home = folder, home
+        self.mine = not (Path(home) / "servers.json").exists()  # servers that nobody had started end with us
+        self.real = self._up()
+        upstreams = {"label_studio": self.real.label_studio_url, "mlflow": self.real.mlflow_tracking_uri}
+        upstreams["pipe:prefect"] = self.real.prefect_api_url.removesuffix("/api")
+        words = [sys.executable, "-m", "tests.e2e.faults", *(f"{name}={url}" for name, url in upstreams.items())]
+        self.proxies = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.proxies.stdout is not None
+        ports = json.loads(self.proxies.stdout.readline())
+        self.orders = httpx.Client(base_url=f"http://127.0.0.1:{ports['orders']}", timeout=60)
+        os.environ |= {
+            "LABEL_STUDIO_URL": f"http://127.0.0.1:{ports['label_studio']}",
+            "LABEL_STUDIO_API_KEY": self.real.label_studio_api_key,
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['mlflow']}",
+            "PREFECT_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT_S),
+            "PREFECT_CLIENT_MAX_RETRIES": "1",
+            "DO_NOT_TRACK": "true",
+        }
+
+    def _up(self) -> Any:
+        with _environment(LABELWISE_HOME=self.home):
+            return local.up(lambda _line: None)
+
+    def close(self) -> None:
+        self.proxies.communicate()
+        if self.mine:
+            with _environment(LABELWISE_HOME=self.home):
+                local.down()
+
+    # Orders to the proxies
+
+    def arm(self, fault: Fault | None) -> None:
+        self.orders.post("/arm", json=as_order(fault)).raise_for_status()
+
+    def calm(self) -> None:
+        self.orders.post("/calm").raise_for_status()
+
+    def looked(self) -> dict[str, Any]:
+        return self.orders.get("/seen").json()
+
+    # Servers
+
+    def kill_server(self, name: str) -> None:
+        """kill -9 of a server and its children. Its runner stops the others then; all start again."""
+        with _environment(LABELWISE_HOME=self.home):
+            pid = next(state.pid for state in local.ps() if state.name == name)
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)] if pid else []
+        for process in family:
+            with suppress(psutil.Error):
+                process.kill()
+
+    def restart(self) -> None:
+        self._up()
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.pop(name, None) for name in (*values, "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY")}
+    os.environ |= values
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+# A play
+
+
+class Play:
+    """One workspace, and what is done to it."""
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self.stage = stage
+        self.root = stage.folder / name
+        self.log = stage.folder / f"{name}.log"
+        inside(partial(make, self.root, stage), self.log)
+
+    def run(self, prepared: Callable[[], Any] = lambda: None) -> int:
+        """A run of the loop; its exit code."""
+        return ended(self.start(prepared))
+
+    def start(self, prepared: Callable[[], Any] = lambda: None) -> int:
+        return fork(partial(run_loop, self.root, prepared), self.log)
+
+    def said(self) -> str:
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1] if lines else ""
+
+    def answer(self, most: int | None = None, chance: random.Random | None = None) -> int:
+        return inside(partial(answer, self.root, most, chance), self.log.with_suffix(".answers"))
+
+    def facts(self) -> Counter[str]:
+        from tests.e2e import facts
+
+        return Counter(inside(partial(facts.of, self.root), self.log.with_suffix(".facts")))
+
+
+def run_loop(root: Path, prepared: Callable[[], Any]) -> None:
+    """`labelwise run --max-wait 0`, in a child."""
+    from flows.cli import main
+    from tasks import embed, pictures
+    from tasks.services import label_studio, patience
+
+    embed.Encoder = Words  # type: ignore[misc,assignment]
+    for name in ("learning_curve", "confusion", "calibration"):
+        setattr(pictures, name, lambda *_words: Blank())
+    patience.PAUSE_S, label_studio.TIMEOUT_S = 0.2, TIMEOUT_S
+    patience.TRIES = 4
+    prepared()
+    sys.argv = ["labelwise", "run", "--workspace", str(root), "--max-wait", "0"]
+    main()
+
+
+class Words:
+    """Stands in for the encoder, which takes seconds to load: a text's vector follows from its words alone."""
+
+    def __init__(self, _name: str, _max_tokens: int) -> None:
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        self.model = HashingVectorizer(n_features=64)
+
+    def encode(self, texts: list[str], progress: Callable[[int], None]) -> Any:
+        progress(len(texts))
+        return self.model.transform(texts).toarray()
+
+
+class Blank:
+    """Stands in for a picture: drawing takes longer than all else."""
+
+    def savefig(self, path: Path) -> None:
+        path.write_bytes(b"a picture")
+
+
+def make(root: Path, stage: Stage) -> None:
+    """A workspace small enough that a round takes seconds."""
+    from tasks import init, settings
+    from tasks.settings import Columns
+
+    source = stage.folder / "source"
+    classes = ["business", "politics", "sport"]
+    init.run(root, str(source / "pool.csv"), str(source / "gold.csv"), classes, "chaos", None, Columns())
+    settings.change(root / "params.yaml", QUICK)
+
+
+def make_source(folder: Path) -> None:
+    """Headlines: short, so that encoding them takes a second."""
+    from flows.demo import bbc_news
+
+    folder.mkdir(parents=True)
+    news = bbc_news()
+    news["label"] = news.label.replace({"sports": "sport"})
+    news = news[news.label.isin(["business", "politics", "sport"])]
+    rows = news.assign(text=news.text.str.split().str[:12].str.join(" ")).drop_duplicates("text")
+    rows = rows.sample(POOL + GOLD, random_state=0)
+    rows[:POOL][["text"]].to_csv(folder / "pool.csv", index=False)
+    rows[:POOL].to_csv(folder / "answers.csv", index=False)
+    rows[POOL:].to_csv(folder / "gold.csv", index=False)
+
+
+def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
+    """Reviewers answer what is open of the present round, `most` items at most; of an item that stands there twice, one
+    task, as chance has it. Returns how many."""
+    import pandas as pd
+
+    from tasks import push, review
+    from tasks.labels import ledger
+    from tasks.services.label_studio import choice
+    from tasks.workspace import Workspace
+
+    here = Workspace.open(root)
+    project = push.open_project(here.settings)
+    if project.found is None:
+        return 0
+    known = review.read_answers(
+        root.parent / "source" / "answers.csv", here.settings.pull.columns, here.settings.classes
+    )
+    tasks = project.tasks(ledger.current_round(here.labels) + 1)
+    open_tasks = tasks[~tasks.id.isin(tasks.id[tasks.answers > 0])]
+    if chance is not None:
+        open_tasks = open_tasks.sample(frac=1, random_state=chance.randrange(2**31))
+    rows = pd.DataFrame(open_tasks).drop_duplicates("id").to_dict("records")[:most]
+    for row in rows:
+        project.client.annotations.create(
+            id=int(row["task_id"]), result=choice(known[row["id"]]), lead_time=5.0, was_cancelled=False
+        )
+    return len(rows)
+
+
+# A play that nobody disturbs
+
+
+@dataclass
+class Seen:
+    """What an undisturbed run of one round does: requests by server, calls by place, seconds."""
+
+    requests: dict[str, list[str]]
+    calls: dict[str, int]
+    seconds: float
+
+
+class Undisturbed:
+    """A play that nobody disturbs, played on as far as it is asked: what each round does, and leaves."""
+
+    def __init__(self, stage: Stage, tell: Callable[[str], None]) -> None:
+        self.play, self.tell = Play(stage, "undisturbed"), tell
+        self.seen: list[Seen] = []
+        self._facts: list[Counter[str]] = []
+
+    def round(self, number: int) -> Seen:
+        """What the run of a round does. Later rounds do as the third does."""
+        return self.seen[number] if number < len(self.seen) else self.seen[-1]
+
+    def facts(self, number: int) -> Counter[str]:
+        """What there is when this round's batch is with the reviewers."""
+        while len(self.seen) <= number:
+            self._on()
+        return self._facts[number]
+
+    def _on(self) -> None:
+        stage, counted = self.play.stage, self.play.log.with_suffix(".counts")
+        if self.seen:
+            self.play.answer()
+        stage.arm(None)
+        begun = time.monotonic()
+        if self.play.run(partial(counting, self.play.root, counted)):
+            raise RuntimeError(f"the undisturbed loop failed: {self.play.log.read_text()[-3000:]}")
+        took = time.monotonic() - begun
+        requests = {name: stage.looked()[name]["seen"] for name in WEB}
+        self.seen.append(Seen(requests, json.loads(counted.read_text())["calls"], took))
+        self._facts.append(self.play.facts())
+        made = ", ".join(f"{len(each)} requests to {name}" for name, each in requests.items())
+        self.tell(f"undisturbed: round {len(self.seen) - 1} in {took:.1f} s, {made}, {len(self._facts[-1])} facts")
+
+
+def counting(root: Path, to: Path) -> None:
+    """Write down, when this process ends, how often it came to each place."""
+    counts, leave = die.count(die.PLACES, root), os._exit
+
+    def leaving(code: int) -> None:
+        to.write_text(json.dumps({"calls": counts, "modules": sorted(sys.modules)}))
+        leave(code)
+
+    os._exit = leaving  # type: ignore[assignment]
+
+
+def import_all() -> None:
+    """What a run of the loop needs, once for all of them."""
+    import mlflow.pyfunc  # noqa: F401
+    from dvc.repo import Repo  # noqa: F401
+    from label_studio_sdk import LabelStudio  # noqa: F401
+
+    import tests.e2e.facts  # noqa: F401
+
+
+def import_as(log: Path) -> None:
+    """Import what an undisturbed run has imported in the end."""
+    for name in json.loads(log.with_suffix(".counts").read_text())["modules"]:
+        with suppress(Exception):
+            importlib.import_module(name)

@@ -1,0 +1,235 @@
+"""Faults: of which kinds there are, where one strikes by chance or by plan, and how."""
+
+import json
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.e2e import die
+from tests.e2e.faults import Fault
+from tests.e2e.plays import TIMEOUT_S, WEB, Play, Seen
+from tests.e2e.processes import ended
+
+WRITES = ("POST", "PATCH", "PUT", "DELETE")
+ON_A_REQUEST = [
+    *("refuse", "lose", "error", "done_error", "busy", "slow", "late", "cut", "half", "down"),
+    *("kill_before", "kill_after", "kill_during"),
+]
+HERE = ["kill at a place", "kill at a moment", "kill while writing", "disk full", "disk full for git", "locks left"]
+KINDS = [*(f"request: {kind}" for kind in ON_A_REQUEST), *HERE, "Prefect down", "server killed"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fault to come: its kind, in words, and what `strike` needs."""
+
+    kind: str
+    what: str
+    how: dict[str, Any]
+
+
+@dataclass
+class Struck:
+    """A fault that was tried. what: in words; kind: of KINDS; struck: whether the run came to it."""
+
+    kind: str
+    what: str
+    struck: bool = False
+    code: int = 0
+    said: str = ""
+
+
+# Where
+
+
+def draw(chance: random.Random, kind: str, seen: Seen) -> Plan:
+    """Where a fault of a kind strikes, by what an undisturbed run of the round does."""
+    return Plan(kind, *_drawn(chance, kind, seen))
+
+
+def _drawn(chance: random.Random, kind: str, seen: Seen) -> tuple[str, dict[str, Any]]:
+    if kind.startswith("request: "):
+        wanted = kind.removeprefix("request: ")
+        writes = {name: [at for at, words in enumerate(made) if changes(words)] for name, made in seen.requests.items()}
+        server = chance.choice([name for name in WEB if writes[name]])
+        made, numbers = seen.requests[server], writes[server]
+        if wanted not in ("cut", "late", "lose", "done_error") and chance.random() < 0.4:
+            numbers = list(range(len(made)))
+        at = chance.choice(numbers)
+        seconds = {"slow": TIMEOUT_S + 0.6, "late": TIMEOUT_S + chance.choice([0.1, 0.6, 3.0]), "kill_during": 0.02}
+        fault = Fault(server, wanted, at, seconds.get(wanted, 0.0))
+        if chance.random() < 0.5:  # the first of its like: a run that goes on from the middle comes to it too
+            fault = replace(fault, at=0, like=f"^{alike(made[at])}$")
+        return f"{server} request {fault.at} {fault.like or made[at]}", {"fault": fault}
+    if kind == "kill at a place":
+        place = chance.choice([place for place, calls in seen.calls.items() if calls and place != die.OPEN])
+        nth, when = chance.randrange(seen.calls[place]), chance.choice(["before", "after"])
+        return f"{when} {place} call {nth}", {"place": place, "nth": nth, "when": when}
+    if kind == "kill at a moment":
+        seconds = round(chance.uniform(0.05, seen.seconds), 2)
+        return f"after {seconds} s", {"seconds": seconds}
+    if kind in ("kill while writing", "disk full"):
+        if kind == "disk full" and chance.random() < 0.5:
+            nth = chance.randrange(seen.calls["os:fsync"])
+            return f"os:fsync call {nth}", {"place": "os:fsync", "nth": nth}
+        nth = chance.randrange(seen.calls[die.OPEN])
+        return f"file {nth}", {"nth": nth}
+    if kind == "disk full for git":
+        nth = chance.randrange(seen.calls["tasks.services.dvc:Versions.git"])
+        return f"git command {nth}", {"nth": nth}
+    if kind == "locks left":
+        return "after a kill", {"seconds": round(chance.uniform(0.5, seen.seconds), 2)}
+    if kind == "Prefect down":
+        seconds = round(chance.uniform(0.0, seen.seconds), 2)
+        return f"after {seconds} s", {"fault": Fault("prefect", "down", 0, seconds)}
+    name = chance.choice(["label-studio", "mlflow"])
+    return f"{name} after {(seconds := round(chance.uniform(0.3, seen.seconds), 2))} s", {
+        "server": name,
+        "seconds": seconds,
+    }
+
+
+def alike(request: str) -> str:
+    """A pattern of requests that differ in no more than the numbers of projects, runs, tasks and rounds.
+
+    >>> alike("POST /api/projects/12/import")
+    'POST /api/projects/[^/]+/import'
+    """
+    like = re.sub(r"/([0-9]+|[0-9a-f]{32}|m-[0-9a-f]{32})(?=/|$)", "/[^/]+", request)
+    return re.sub(r"/round-[0-9]+", "/round-[0-9]+", like)
+
+
+def changes(request: str) -> bool:
+    """Whether a request, `METHOD /path`, changes something."""
+    return request.split()[0] in WRITES and not request.endswith("/search")
+
+
+# How
+
+
+def strike(play: Play, plan: Plan) -> Struck:
+    """Run the loop once, with one fault."""
+    kind, how = plan.kind, plan.how
+    stage, struck = play.stage, Struck(kind, plan.what)
+    mark = play.log.with_suffix(".struck")
+    mark.unlink(missing_ok=True)
+    there = lambda: os.close(os.open(mark, os.O_CREAT | os.O_WRONLY))  # noqa: E731  (not by `open`: it may be planted)
+    stage.arm(None)
+    if "fault" in how:
+        fault: Fault = how["fault"]
+        if fault.kind.startswith("kill"):
+            gate, opened = os.pipe()  # the loop waits until its pid is known to the proxy
+            pid = play.start(lambda: os.read(gate, 1))
+            stage.arm(replace(fault, pids=(pid,)))
+            os.write(opened, b".")
+            os.close(gate)
+            os.close(opened)
+        else:
+            stage.arm(fault)
+            pid = play.start()
+        struck.code = ended(pid)
+        struck.struck = bool(stage.looked()[fault.server]["struck"])
+        if fault.kind != "late" and struck.code <= 0:
+            stage.calm()
+        stage.arm(None)
+    elif kind == "kill at a place":
+        struck.code = play.run(partial(die.plant, how["place"], how["nth"], how["when"], die.die))
+        struck.struck = struck.code == -signal.SIGKILL
+        if how.get("locks"):
+            leave_locks(play.root)
+    elif kind == "kill while writing":
+        struck.code = play.run(partial(die.die_writing, play.root, how["nth"], how.get("name", "")))
+        struck.struck = struck.code == -signal.SIGKILL
+    elif kind in ("kill at a moment", "locks left", "server killed"):
+        pid = play.start()
+        struck.struck, struck.code = _after(pid, how["seconds"], partial(_act, play, kind, how, pid))
+    elif kind == "disk full":
+        plan = partial(die.plant, how["place"], how["nth"], "before", die.full, there) if "place" in how else None
+        struck.code = play.run(plan or partial(die.fill_disk, play.root, how["nth"], there))
+        struck.struck = mark.exists()
+    elif kind == "disk full for git":
+        struck.code = play.run(partial(die.fill_disk_of_git, how["nth"], there))
+        struck.struck = mark.exists()
+    struck.said = play.said()
+    if kind == "server killed":
+        stage.restart()
+    return struck
+
+
+def _after(pid: int, seconds: float, act: Callable[[], None]) -> tuple[bool, int]:
+    """Let a child run for so long, then do something to it. Whether it still ran then, and its exit code."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return False, os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    act()
+    return True, ended(pid)
+
+
+def _act(play: Play, kind: str, how: dict[str, Any], pid: int) -> None:
+    if kind == "server killed":
+        play.stage.kill_server(how["server"])
+        return
+    os.kill(pid, signal.SIGKILL)
+    if kind == "locks left":
+        leave_locks(play.root)
+
+
+def leave_locks(root: Path) -> None:
+    """What git, DVC and we ourselves leave when they are killed at the worst moment."""
+    for name in ("index.lock", "HEAD.lock", "refs/heads/main.lock"):
+        (root / ".git" / name).touch()
+    stranger = os.getppid()  # lives, but is no DVC: the number has been given again
+    held = {"write": {str(root / "data" / "labels"): {"pid": stranger, "cmd": "dvc add"}}, "read": {}}
+    record = root / ".dvc" / "tmp" / "rwlock"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text(json.dumps(held) if root.stat().st_mtime_ns % 2 else '{"write": {"da')
+    os.utime(record, (0, 0))
+    (root / ".labelwise").mkdir(exist_ok=True)
+    (root / ".labelwise" / "lock").touch()
+
+
+# The boundaries that `make test` looks at, in the order in which a round comes to them
+
+
+def _kill(when: str, place: str, nth: int = 0, **how: Any) -> Plan:
+    words = f"{when} {place.partition(':')[2]}" + (f", call {nth}" if nth else "")
+    return Plan("kill at a place", words, {"place": place, "nth": nth, "when": when, **how})
+
+
+def _request(kind: str, server: str, like: str, seconds: float = 0.0) -> Plan:
+    return Plan(f"request: {kind}", f"{server} {like}", {"fault": Fault(server, kind, 0, seconds, (), like)})
+
+
+SERVICES = "tasks.services"
+BOUNDARIES = [
+    Plan("kill while writing", "dvc.lock", {"nth": 3, "name": "dvc.lock"}),
+    _kill("before", f"{SERVICES}.dvc:Versions.record", 3),  # scored, not recorded
+    Plan("disk full", "a file of a stage", {"place": "os:fsync", "nth": 4}),
+    _kill("after", f"{SERVICES}.dvc:Versions.push"),  # committed, not tagged
+    _request("lose", "label_studio", "POST /api/projects/$"),  # goes on by itself, to the end of round 0
+    _kill("after", "tasks.labels.ledger:append"),
+    _kill("before", f"{SERVICES}.dvc:Versions.push", 0, locks=True),  # labels committed, not sent
+    _kill("before", "tasks.learners.frozen:fit"),
+    _request("done_error", "mlflow", "POST /api/2.0/mlflow/runs/create"),
+    _kill("after", f"{SERVICES}.label_studio:LabelStudioProject.add"),
+    _kill("before", f"{SERVICES}.label_studio:LabelStudioProject.progress"),
+    _request("half", "label_studio", "GET /api/tasks/$"),
+    _kill("after", f"{SERVICES}.mlflow:Tracking._register"),
+    _kill("after", f"{SERVICES}.mlflow:Tracking.crown"),
+    _request("cut", "label_studio", "/import"),
+    _request("late", "label_studio", "/import", TIMEOUT_S + 0.6),
+    Plan("disk full for git", "git add", {"nth": 8}),
+    _request("lose", "mlflow", "POST /api/2.0/mlflow/model-versions/create"),
+    Plan("Prefect down", "after 2 s", {"fault": Fault("prefect", "down", 0, 2.0)}),
+    _request("busy", "label_studio", "POST /api/dm/views/$"),
+]

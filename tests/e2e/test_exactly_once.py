@@ -1,0 +1,93 @@
+"""The loop dies, or a server fails it, at each boundary of a round; run again each time, it ends like one that nobody
+disturbed. The whole is `make chaos`, which draws places and moments at random."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from tasks.services.addresses import Addresses
+from tasks.services.label_studio import LabelStudioProject
+from tasks.services.mlflow import RoundRun, Tracking
+from tests.e2e.strikes import BOUNDARIES
+
+
+@pytest.mark.timeout(1800)
+def test_every_boundary_leaves_what_an_undisturbed_loop_leaves(servers: Addresses) -> None:
+    command = [sys.executable, "-m", "tests.e2e.chaos", "--boundaries"]
+    environment = os.environ | {"LABELWISE_TEST_HOME": os.environ["LABELWISE_HOME"]}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1700, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    struck, missed, lost, doubled = re.findall(r"^all +(\d+) +(\d+) +(\d+) +(\d+) ", done.stdout, re.M)[0]
+    assert (int(struck), missed, lost, doubled) == (len(BOUNDARIES), "0", "0", "0"), done.stdout
+
+
+@pytest.fixture
+def project(servers: Addresses) -> LabelStudioProject:
+    """A project with a task, and two empty ones of its title: the older a request that went through unheard."""
+    name = token_hex(4)
+    made = LabelStudioProject("twins", name)
+    for _ in range(3):
+        made.client.projects.create(title=made.title, label_config="<View/>")
+    numbers = sorted(each.id for each in made._same_title())
+    made.found = numbers[1]
+    made.add([{"data": {"text": "t", "item": "a", "round": 1}}])
+    return LabelStudioProject("twins", name)
+
+
+def test_of_projects_of_one_title_the_one_with_tasks_stays(project: LabelStudioProject) -> None:
+    used = project.found
+    assert project.settle() == used
+    assert [each.id for each in project._same_title()] == [used]
+    assert project.count(1) == 1
+    project.create(["x", "y"], prediction_shown=False)  # finds it
+    assert [each.id for each in project._same_title()] == [used]
+
+
+def test_of_two_tabs_the_older_stays(project: LabelStudioProject) -> None:
+    first = project.tab(1)
+    project.client.views.create(project=project.number, data={"title": "Round 1"})
+    project.client.views.create(project=project.number, data={"title": "mine"})
+    assert project.tab(1) == first
+    titles = [view.data["title"] for view in project.client.views.list(project=project.number)]
+    assert sorted(titles) == ["Round 1", "mine"]
+
+
+def test_a_task_that_is_gone_is_no_obstacle_to_its_removal(project: LabelStudioProject) -> None:
+    task = int(project.tasks(1).task_id[0])
+    project.remove([task])
+    project.remove([task])
+    assert project.count(1) == 0
+
+
+def test_of_runs_models_and_versions_the_one_in_use_stays(servers: Addresses, tmp_path: Path) -> None:
+    tracking = Tracking(f"twins-{token_hex(4)}")
+    (tmp_path / "weights").write_text("w")
+    tags = {"labelwise.round": "1", "labelwise.inputs": "x"}
+    run = RoundRun(1, {"seed": "0"}, {"accuracy": 0.5}, tags, {"pool": ("data/pool", "abc")})
+    first = tracking.record(run, tmp_path)
+    tracking.crown(first[1])
+    client, experiment = tracking.client, tracking._experiment()
+    # what requests leave that go through unheard, or late
+    client.create_run(experiment, tags=tags, start_time=1)
+    client.create_run(experiment, tags=tags | {"labelwise.round": "0"})
+    client.create_logged_model(experiment, "model", first[0])
+    source = client.get_model_version(tracking.name, first[1]).source
+    client.create_model_version(tracking.name, source, first[0], model_id=source.removeprefix("models:/"))
+
+    assert tracking.record(run, tmp_path) == first
+    assert [found.info.run_id for found in client.search_runs([experiment])] == [first[0]]
+    assert [found.version for found in client.search_model_versions(f"name = '{tracking.name}'")] == [first[1]]
+    assert len(client.search_logged_models([experiment])) == 1
+    assert len(client.get_metric_history(first[0], "accuracy")) == 1
+    kept = client.get_run(first[0])
+    assert (kept.info.status, len(kept.inputs.dataset_inputs)) == ("FINISHED", 1)
+
+    client.delete_model_version(tracking.name, first[1])  # as if we had died before it was registered
+    again = tracking.record(run, tmp_path)
+    assert again[0] == first[0] and again[1] != first[1]
+    assert len(client.search_logged_models([experiment])) == 1
