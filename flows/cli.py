@@ -243,6 +243,30 @@ def rollback(workspace: Folder = HERE) -> None:
     print(promote.rollback(Workspace.open(workspace)))
 
 
+# Proof
+
+From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@app.command()
+def replay(
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="Its tag, round-0007, or its number.")],
+    source: From = "",
+    workspace: Folder = HERE,
+    encode: Annotated[bool, typer.Option("--encode", help="Encode the texts anew, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rebuild a past round from its tag alone and compare it part by part. Exits 1 when something differs."""
+    from flows import replay as flow
+    from tasks.replay import DIFFERS
+
+    seen = flow.replay(workspace, name, source, encode, _tell)
+    print(seen.json() if as_json else "\n".join(flow.lines(seen)))
+    if seen.verdict == DIFFERS:
+        raise typer.Exit(1)
+
+
 @app.command()
 def serve(
     workspace: Folder = HERE,

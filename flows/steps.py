@@ -26,25 +26,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.question import Question
-from tasks import (
-    embed,
-    evaluate,
-    gold,
-    page,
-    pictures,
-    promote,
-    prove,
-    pull,
-    push,
-    report,
-    score,
-    select,
-    snapshot,
-    stop,
-    thanks,
-    train,
-    wait,
-)
+from flows.stages import REPRODUCIBLE
+from tasks import evaluate, gold, page, pictures, promote, pull, push, report, snapshot, stop, thanks, wait
 from tasks.errors import ServiceDown, ServiceError
 from tasks.items import stored
 from tasks.labels import ledger
@@ -53,14 +36,6 @@ from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
 from tasks.workspace import Workspace
 
-REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
-    "embed": embed.run,
-    "train": train.run,
-    "evaluate": evaluate.run,
-    "score": score.run,
-    "select": select.run,
-    "prove": prove.run,
-}
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 Result = TypeVar("Result")
 
@@ -261,7 +236,7 @@ class Steps:
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""
         said = report.news(report.curve(self.workspace))
-        run_id = self.versions.message(snapshot.tag(self.round)).partition(f"{snapshot.RUN}: ")[2].strip()
+        run_id = snapshot.run_of(self.versions.message(snapshot.tag(self.round)))
         if not run_id:
             return said
         tracking = Tracking(promote.experiment(self.workspace.settings))

@@ -23,6 +23,11 @@ def tag(number: int) -> str:
     return f"round-{number:04d}"
 
 
+def run_of(message: str) -> str:
+    """The id of the run that a round's commit names; '' for a round without a model."""
+    return message.partition(f"{RUN}: ")[2].strip()
+
+
 @dataclass(frozen=True)
 class Collected:
     """What a look at Label Studio brought: rows (LABELS) for the ledger; answers that cannot count, with `reason`."""

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import report
-from tasks.promote import LIBRARIES
+from tasks.made_with import LIBRARIES
 from tasks.proof import money
 from tasks.push import read_texts
 from tasks.services.dvc import Versions
@@ -234,7 +234,12 @@ def made_with(workspace: Workspace, versions: Versions, number: int, run_id: str
     return Table(
         "Versions, and how to replay this round",
         [],
-        [*cells, ["Python", platform.python_version()], ["libraries", listed]],
+        [
+            *cells,
+            ["Python", platform.python_version()],
+            ["libraries", listed],
+            ["to replay it", f"labelwise replay {tag(number)}"],
+        ],
     )
 
 

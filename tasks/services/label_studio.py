@@ -19,7 +19,7 @@ import pandas as pd
 
 import infra
 from tasks.errors import ServiceDown, ServiceError
-from tasks.services.addresses import addresses
+from tasks.services.addresses import known
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
 FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
@@ -49,13 +49,13 @@ class LabelStudioProject:
     def __init__(self, name: str, workspace_id: str, mark: str = "") -> None:
         end = f" · {workspace_id}" + (f" · {mark}" if mark else "")
         self.title = name[: TITLE - len(end)] + end
-        where = addresses()
-        self.url = where.label_studio_url.rstrip("/")
+        where = known("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY")
+        self.url = where["LABEL_STUDIO_URL"].rstrip("/")
         with connected(self.url):
             from label_studio_sdk import LabelStudio as Client
 
             make: Any = Client  # its constructor is untyped
-            self.client = make(base_url=self.url, api_key=where.label_studio_api_key, timeout=TIMEOUT_S)
+            self.client = make(base_url=self.url, api_key=where["LABEL_STUDIO_API_KEY"], timeout=TIMEOUT_S)
 
     @cached_property
     def found(self) -> int | None:

@@ -1,0 +1,147 @@
+"""Past versions, read: a clone of a history, files at many commits at once, and whether data is what its hash says."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tasks.errors import LabelwiseError, ServiceError
+from tasks.services.dvc import TRACKED, Versions, _dvc, _environment
+
+# What a clone must not do on our machine: follow links that lead out of it, or speak through a program of its choice.
+CAREFUL = ("-c", "core.symlinks=false", "-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit, and the round's tag on it, '' for none."""
+
+    id: str
+    date: str  # ISO 8601
+    message: str
+    tag: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.message.partition("\n")[0]
+
+
+def clone(source: str, folder: Path) -> Versions:
+    """A copy of a workspace's history, by its folder or address, without its data. ServiceError when git cannot."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    Versions(folder.parent).git(*CAREFUL, "clone", "--quiet", "--no-hardlinks", "--", source, str(folder))
+    secret = Path(source) / ".dvc" / "config.local"  # where people keep the keys of the DVC remote
+    if secret.is_file():
+        shutil.copyfile(secret, folder / ".dvc" / "config.local")
+    return Versions(folder)
+
+
+def checkout(versions: Versions, revision: str) -> None:
+    """Make a clone's files those of a revision."""
+    versions.git(*CAREFUL, "checkout", "--quiet", "--detach", revision)
+
+
+def fetch(versions: Versions, targets: list[str]) -> None:
+    """Bring data of the present version (stages, `.dvc` files) from the DVC remote. ServiceError when some is gone."""
+    try:
+        with _dvc(versions.root):
+            versions.repo.pull(targets)
+    except LabelwiseError:
+        raise
+    except Exception as error:  # each kind of store raises its own
+        raise ServiceError(
+            "the DVC remote does not give what this version names",
+            got=f"{type(error).__name__}: {error}"[:300],
+            fix="check the address in .dvc/config, your credentials, and `dvc push` in the workspace",
+        ) from error
+
+
+# git
+
+
+def rounds(versions: Versions) -> dict[str, Commit]:
+    """The commits that bear a round's tag, by tag, in the history of what is checked out or not."""
+    lines = versions.git(
+        "for-each-ref", "--format=%(refname:short)%00%(objectname)%00%(*objectname)", "refs/tags/round-*"
+    )
+    named = [line.split("\0") for line in lines.splitlines()]
+    commits = log(versions, "--no-walk=unsorted", *(tag for tag, _, _ in named)) if named else []
+    by_id = {commit.id: commit for commit in commits}
+    found = {tag: by_id.get(peeled or own) for tag, own, peeled in named}
+    return {tag: Commit(each.id, each.date, each.message, tag) for tag, each in found.items() if each}
+
+
+def log(versions: Versions, *words: str) -> list[Commit]:
+    """The commits that `git log WORDS` finds, in its order."""
+    lines = versions.git("log", "--format=%H%x00%cI%x00%B%x1e", *words, "--")
+    return [Commit(*entry.strip("\n").split("\0")) for entry in lines.split("\x1e") if entry.strip("\n")]
+
+
+def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[str, str]:
+    """The file at `path` in each of the revisions that have it. One process for all."""
+    asked = list(dict.fromkeys(revisions))
+    command = ["git", "-C", str(versions.root), "cat-file", "--batch"]
+    wanted = "".join(f"{revision}:{path}\n" for revision in asked).encode()
+    done = subprocess.run(command, input=wanted, capture_output=True, env=_environment(), check=False)
+    if done.returncode:
+        raise ServiceError("git cat-file failed", got=done.stderr.decode(errors="replace")[:200])
+    found, rest = {}, done.stdout
+    for revision in asked:
+        head, _, rest = rest.partition(b"\n")
+        if head.endswith(b" missing"):
+            continue
+        size = int(head.split()[-1])
+        found[revision], rest = rest[:size].decode("utf-8", "replace"), rest[size + 1 :]
+    return found
+
+
+# DVC
+
+
+def tracked(content: str) -> dict[str, Any]:
+    """What a `.dvc` file says of its folder: md5, nfiles, ..."""
+    return dict(YAML(typ="safe", pure=False).load(content)["outs"][0])
+
+
+def outputs(versions: Versions) -> dict[str, str]:
+    """DVC's hash of each folder and file that the present version names, by path."""
+    yaml = YAML(typ="safe")
+    found = {}
+    for path in TRACKED:
+        file = versions.root / f"{path}.dvc"
+        if file.exists():
+            found[path] = str(tracked(file.read_text(encoding="utf-8"))["md5"])
+    lock = versions.root / "dvc.lock"
+    stages = yaml.load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
+    for stage in stages.values():
+        found |= {str(out["path"]): str(out["md5"]) for out in stage.get("outs", [])}
+    return found
+
+
+def strangers(versions: Versions, path: str, md5: str) -> list[str]:
+    """The files at `path` that are not what the hash says: changed, gone or too many. DVC itself trusts its remote."""
+    place = versions.root / path
+    if not md5.endswith(".dir"):
+        return [] if place.is_file() and _md5(place) == md5 else [path]
+    listing = _cached(versions, md5)
+    if listing is None or f"{hashlib.md5(listing).hexdigest()}.dir" != md5:  # noqa: S324  (DVC's own)
+        return [f"{path}/ (its list of files)"]
+    wanted = {entry["relpath"]: entry["md5"] for entry in json.loads(listing)}
+    present = {str(file.relative_to(place)): _md5(file) for file in place.rglob("*") if file.is_file()}
+    return [f"{path}/{name}" for name in sorted(wanted.keys() | present) if wanted.get(name) != present.get(name)]
+
+
+def _cached(versions: Versions, md5: str) -> bytes | None:
+    file = Path(versions.repo.cache.local.oid_to_path(md5))
+    return file.read_bytes() if file.is_file() else None
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
