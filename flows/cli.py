@@ -268,6 +268,17 @@ def replay(
 
 
 @app.command()
+def audit(source: From = "", workspace: Folder = HERE, as_json: Json = False) -> None:
+    """Account for the whole history: models, labels, answers. Exits 1 when something is missing or surplus."""
+    from tasks.audit import run as stage
+
+    seen = stage.run(workspace, source)
+    print(seen.json() if as_json else "\n".join(stage.lines(seen)))
+    if not seen.in_order:
+        raise typer.Exit(1)
+
+
+@app.command()
 def serve(
     workspace: Folder = HERE,
     cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",

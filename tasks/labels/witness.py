@@ -20,15 +20,17 @@ from tasks.records import LABELS, WITNESS
 
 FILE = "labels.csv"  # its name beside a run
 DIGEST, SHARDS = "labelwise.labels", "labelwise.shards"  # tags of a run: the digest of that file, and `first-last`
+KINDS = {"left_only": "surplus", "right_only": "missing", "both": "changed"}
 KEY = ["shard", "id", "task_id", "annotation_id", "place"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What is not as it was with one row. said: in words, with both values."""
+    """What is not as it was with one row. said: in words, with both values. kind: missing, surplus or changed."""
 
     item: str
     said: str
+    kind: str = "changed"
 
     def __str__(self) -> str:
         return f"item {self.item}: {self.said}" if self.item else self.said
@@ -99,7 +101,7 @@ def differences(now: pd.DataFrame, then: pd.DataFrame, forgotten: Collection[str
     """What of the rows `then` (WITNESS, as a run has them) is not so `now`; rows of forgotten items may be gone."""
     both = _placed(now).merge(_placed(then), on=KEY, how="outer", suffixes=("", "_then"), indicator=True)
     odd = both[(both.digest != both.digest_then) & ~((both["_merge"] == "right_only") & both.id.isin(set(forgotten)))]
-    return [Difference(str(row["id"]), _said(row)) for row in odd.to_dict("records")]
+    return [Difference(str(row["id"]), _said(row), KINDS[row["_merge"]]) for row in odd.to_dict("records")]
 
 
 def span(shards: str) -> range:

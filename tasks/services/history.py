@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from tasks.services.dvc import TRACKED, Versions, _dvc, _environment
 
 # What a clone must not do on our machine: follow links that lead out of it, or speak through a program of its choice.
 CAREFUL = ("-c", "core.symlinks=false", "-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null")
+
+
+NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def log(versions: Versions, *words: str) -> list[Commit]:
     return [Commit(*entry.strip("\n").split("\0")) for entry in lines.split("\x1e") if entry.strip("\n")]
 
 
-def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[str, str]:
+def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[str, bytes]:
     """The file at `path` in each of the revisions that have it. One process for all."""
     asked = list(dict.fromkeys(revisions))
     command = ["git", "-C", str(versions.root), "cat-file", "--batch"]
@@ -97,31 +102,51 @@ def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[st
         if head.endswith(b" missing"):
             continue
         size = int(head.split()[-1])
-        found[revision], rest = rest[:size].decode("utf-8", "replace"), rest[size + 1 :]
+        found[revision], rest = rest[:size], rest[size + 1 :]
     return found
 
 
 # DVC
 
 
-def tracked(content: str) -> dict[str, Any]:
-    """What a `.dvc` file says of its folder: md5, nfiles, ..."""
-    return dict(YAML(typ="safe", pure=False).load(content)["outs"][0])
-
-
 def outputs(versions: Versions) -> dict[str, str]:
     """DVC's hash of each folder and file that the present version names, by path."""
-    yaml = YAML(typ="safe")
-    found = {}
-    for path in TRACKED:
-        file = versions.root / f"{path}.dvc"
-        if file.exists():
-            found[path] = str(tracked(file.read_text(encoding="utf-8"))["md5"])
-    lock = versions.root / "dvc.lock"
-    stages = yaml.load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
-    for stage in stages.values():
-        found |= {str(out["path"]): str(out["md5"]) for out in stage.get("outs", [])}
+    files = [versions.root / name for name in NAMING]
+    return _named(file.read_bytes() for file in files if file.exists())
+
+
+def tracked(content: bytes) -> dict[str, Any]:
+    """What a `.dvc` file says of its folder: md5, nfiles, ..."""
+    return dict(YAML(typ="safe").load(content)["outs"][0])
+
+
+def objects(versions: Versions, revisions: Iterable[str]) -> dict[str, str]:
+    """DVC's hash of every file that these revisions name, with the first revision that names it."""
+    revisions = list(revisions)
+    by_file = [contents(versions, name, revisions) for name in NAMING]
+    in_git = set(versions.git("ls-files").splitlines())  # figures that git keeps itself
+    found: dict[str, str] = {}
+    for revision in revisions:
+        outs = _named(each[revision] for each in by_file if revision in each)
+        for path, md5 in outs.items():
+            if path not in in_git:
+                found.setdefault(md5, revision)
+    for md5, revision in list(found.items()):
+        if md5.endswith(".dir") and (listing := _listing(versions, md5)):
+            for entry in json.loads(listing):
+                found.setdefault(entry["md5"], revision)
     return found
+
+
+def at_remote(versions: Versions, digests: Iterable[str]) -> set[str]:
+    """Which of these files the DVC remote has. ServiceError when it does not answer."""
+    with _remote(versions) as store:
+        return set(store.oids_exist(list(digests)))
+
+
+def remotes(versions: Versions) -> list[str]:
+    """The addresses of the DVC remotes, without the names and passwords in them."""
+    return [re.sub(r"//[^/@]*@", "//", str(each["url"])) for each in versions.repo.config["remote"].values()]
 
 
 def strangers(versions: Versions, path: str, md5: str) -> list[str]:
@@ -129,7 +154,7 @@ def strangers(versions: Versions, path: str, md5: str) -> list[str]:
     place = versions.root / path
     if not md5.endswith(".dir"):
         return [] if place.is_file() and _md5(place) == md5 else [path]
-    listing = _cached(versions, md5)
+    listing = _listing(versions, md5)
     if listing is None or f"{hashlib.md5(listing).hexdigest()}.dir" != md5:  # noqa: S324  (DVC's own)
         return [f"{path}/ (its list of files)"]
     wanted = {entry["relpath"]: entry["md5"] for entry in json.loads(listing)}
@@ -137,9 +162,38 @@ def strangers(versions: Versions, path: str, md5: str) -> list[str]:
     return [f"{path}/{name}" for name in sorted(wanted.keys() | present) if wanted.get(name) != present.get(name)]
 
 
-def _cached(versions: Versions, md5: str) -> bytes | None:
+def _named(files: Iterable[bytes]) -> dict[str, str]:
+    """What `.dvc` files and dvc.lock name: DVC's hash by path."""
+    found: dict[str, str] = {}
+    for content in files:
+        read = YAML(typ="safe").load(content)
+        if "stages" in read:
+            outs = [out for stage in read["stages"].values() for out in stage.get("outs", [])]
+        else:
+            outs = [out | {"path": f"data/{out['path']}"} for out in read["outs"]]
+        found |= {str(out["path"]): str(out["md5"]) for out in outs}
+    return found
+
+
+def _listing(versions: Versions, md5: str) -> bytes | None:
+    """DVC's list of the files of a folder, from its cache or else from its remote; None where neither has it."""
     file = Path(versions.repo.cache.local.oid_to_path(md5))
-    return file.read_bytes() if file.is_file() else None
+    if file.is_file():
+        return file.read_bytes()
+    with _remote(versions) as store:
+        return bytes(store.fs.cat_file(store.oid_to_path(md5))) if store.exists(md5) else None
+
+
+@contextmanager
+def _remote(versions: Versions) -> Iterator[Any]:
+    """The store behind the DVC remote, and its errors as ours."""
+    try:
+        with _dvc(versions.root):
+            yield versions.repo.cloud.get_remote_odb(hash_name="md5")
+    except LabelwiseError:
+        raise
+    except Exception as error:  # each kind of store raises its own
+        raise ServiceError("the DVC remote cannot be read", got=f"{type(error).__name__}: {error}"[:300]) from error
 
 
 def _md5(file: Path) -> str:
