@@ -279,6 +279,20 @@ def audit(source: From = "", workspace: Folder = HERE, as_json: Json = False) ->
 
 
 @app.command()
+def lineage(
+    item: Annotated[str, typer.Argument(metavar="ITEM_ID", help="16 hexadecimal digits.")],
+    workspace: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Tell one item's life: when it came, when and why it was asked, who answered, which models learned from it."""
+    from tasks import lineage as stage
+    from tasks.workspace import Workspace
+
+    seen = stage.run(Workspace.open(workspace), item)
+    print(seen.json() if as_json else "\n".join(stage.lines(seen)))
+
+
+@app.command()
 def serve(
     workspace: Folder = HERE,
     cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",

@@ -20,8 +20,8 @@ def answers(
     forgotten: Collection[str] = (),
 ) -> Part:
     """Compare tasks with annotations, as Label Studio exports them, with rows (columns id, label, status,
-    annotation_id, in the order in which they came in). pending: annotations that the next look takes in, or anew: nothing is wrong
-    with those yet."""
+    annotation_id, in the order in which they came in). pending: annotations that the next look takes in, or anew:
+    nothing is wrong with those yet."""
     known = rows[rows.annotation_id.notna()]
     last = known.drop_duplicates("annotation_id", keep="last")
     recorded = {int(row["annotation_id"]): row for row in last.to_dict("records")}

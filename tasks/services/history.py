@@ -82,9 +82,9 @@ def rounds(versions: Versions) -> dict[str, Commit]:
     return {tag: Commit(each.id, each.date, each.message, tag) for tag, each in found.items() if each}
 
 
-def log(versions: Versions, *words: str) -> list[Commit]:
-    """The commits that `git log WORDS` finds, in its order."""
-    lines = versions.git("log", "--format=%H%x00%cI%x00%B%x1e", *words, "--")
+def log(versions: Versions, *words: str, path: str = "") -> list[Commit]:
+    """The commits that `git log WORDS` finds, in its order; of one path, those that changed it."""
+    lines = versions.git("log", "--format=%H%x00%cI%x00%B%x1e", *words, "--", *[path] * bool(path))
     return [Commit(*entry.strip("\n").split("\0")) for entry in lines.split("\x1e") if entry.strip("\n")]
 
 
