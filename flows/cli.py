@@ -293,6 +293,28 @@ def lineage(
 
 
 @app.command()
+def forget(
+    items: Annotated[list[str], typer.Argument(metavar="ITEM_ID...", help="16 hexadecimal digits each.")],
+    workspace: Folder = HERE,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
+) -> None:
+    """Forget items from now on, a request of data protection; say what learned from them and what still has them."""
+    from tasks import forget as stage
+    from tasks.errors import InputError
+    from tasks.workspace import Workspace
+
+    def agreed(shown: list[str]) -> bool:
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise InputError("forget cannot be undone", expected="--yes, or a terminal on which to ask")
+        print("\n".join(shown))
+        return typer.confirm("These items and all answers about them will be forgotten. It cannot be undone. Go on?")
+
+    print("\n".join(stage.run(Workspace.open(workspace), items, agreed)))
+
+
+@app.command()
 def serve(
     workspace: Folder = HERE,
     cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",

@@ -103,6 +103,8 @@ def replay(workspace: Path, name: str, source: str, encode: bool, tell: Tell) ->
         if not source:
             parts.append(_working_copy(Workspace.open(workspace), tracking, heard))
         elsewhere = made_with.changed(version.tags) if version and version.tags else ["nothing says where it was made"]
+        if encode and forgotten.ids(here):
+            elsewhere.append("vectors were made beside texts that are forgotten")
         parts += _rebuilt(versions, here, tracking, version, encode, not elsewhere, tell)
         return Replayed(own.tag, own.id, run_id, version.version if version else "", elsewhere, parts)
 

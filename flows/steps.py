@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from flows.question import Question
 from flows.stages import REPRODUCIBLE
-from tasks import evaluate, gold, page, pictures, promote, pull, push, report, snapshot, stop, thanks, wait
+from tasks import evaluate, forget, gold, page, pictures, promote, pull, push, report, snapshot, stop, thanks, wait
 from tasks.errors import ServiceDown, ServiceError
 from tasks.items import stored
 from tasks.labels import ledger
@@ -67,6 +67,8 @@ class Steps:
         Tracking(promote.experiment(settings))
         stored.refuse_missing(self.workspace)
         self.versions.refuse_side_tracks()
+        if said := forget.resume(self.workspace, self.versions):
+            self.say("forget", said)
         self.versions.refuse_rewriting("data/labels", "data/pool")
         if unfinished:
             self.say("check", "the last run did not end; going on from where it was")

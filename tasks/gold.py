@@ -96,7 +96,7 @@ def draw(scores: pd.DataFrame, drawn: pd.DataFrame, n: int, settings: Settings) 
         )
     doubt = np.where(left.prediction.isna(), np.nan, 1 - left.confidence.to_numpy(dtype=np.float64))
     found = testing.draw(doubt, n, np.random.default_rng([settings.seed, 4, len(drawn)]))
-    turns = len(drawn) + 1 + np.arange(n)
+    turns = int(drawn.turn.max() if len(drawn) else 0) + 1 + np.arange(n)  # some drawn may be forgotten since
     columns = {"turn": turns, "propensity": found.propensity, "among": found.among, "doubt": doubt[found.rows]}
     return pd.DataFrame({"id": left.id.iloc[found.rows].to_numpy(), **columns})
 

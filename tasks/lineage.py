@@ -1,7 +1,7 @@
 """The life of one item: when it came, when and why it was asked, who answered what, which models learned from it."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,10 +105,11 @@ def run(workspace: Workspace, item: str) -> Lineage:
             expected="the id of an item: 16 hexadecimal digits, as the ledger and the report have it",
             got=plain(repr(item), 60),
         )
-    rows, trusted_rows = _rows(workspace, item), _trusted(workspace, item)
-    rounds = [int(tag.removeprefix("round-")) for tag in history.rounds(versions)]
+    rows, trusted_rows = ledger.read_by_shard(workspace.labels), _trusted(workspace, item)
+    rows = rows[rows.id == item].reset_index(drop=True)
+    rounds = [snapshot.number_of(tag) for tag in history.rounds(versions)]
     leaks = set(leaked(workspace).id) if workspace.vectors.exists() else set()
-    numbers = learned(rows, rounds, leaks)
+    numbers = learned(rows, rounds, leaks) if buried.empty else forgotten.rounds(str(buried.learned.iloc[-1]))
     by_tag, unknown = _versions(workspace) if numbers else ({}, [])
     return Lineage(
         item=item,
@@ -163,13 +164,6 @@ def _found(workspace: Workspace, item: str) -> tuple[Path | None, str]:
     return None, ""
 
 
-def _rows(workspace: Workspace, item: str) -> pd.DataFrame:
-    """The ledger's rows about the item, with the column `shard`."""
-    numbers = range(ledger.current_round(workspace.labels) + 1)
-    parts = [pd.read_parquet(ledger.shard(workspace.labels, number)).assign(shard=number) for number in numbers]
-    return pd.concat([part[part.id == item] for part in parts], ignore_index=True)
-
-
 def _trusted(workspace: Workspace, item: str) -> pd.DataFrame:
     """What people said of the item when asked for a trusted label."""
     asked, said = trusted.asked(workspace), trusted.answers(workspace)
@@ -194,10 +188,16 @@ def _place(
     return said
 
 
+def shards_by_revision(versions: Versions, revisions: Iterable[str]) -> dict[str, int]:
+    """How many shards the pool had in each of these revisions."""
+    files = history.contents(versions, POOL, revisions)
+    return {revision: int(history.tracked(content).get("nfiles", 0)) for revision, content in files.items()}
+
+
 def _entered(versions: Versions, workspace: Workspace, shard: Path) -> Entry | None:
     commits = history.log(versions, "--reverse", "HEAD", path=POOL)
-    files = history.contents(versions, POOL, [each.id for each in commits])
-    counted = [(each, int(history.tracked(files[each.id]).get("nfiles", 0))) for each in commits if each.id in files]
+    sizes = shards_by_revision(versions, [each.id for each in commits])
+    counted = [(each, sizes[each.id]) for each in commits if each.id in sizes]
     position = stored.shards(workspace).index(shard) + 1
     return entry(position, f"pool/{shard.name}", counted)
 

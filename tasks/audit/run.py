@@ -87,9 +87,9 @@ def run(workspace: Path, source: str) -> Audit:
         tracking = Tracking(promote.experiment(here.settings))
         known = tracking.registered()
         past = _past(versions)
-        rows = _ledger(here)
+        rows = ledger.read_by_shard(here.labels)
         gone = forgotten.ids(here)
-        learned = max((int(tag.removeprefix("round-")) for tag in past.tags), default=-1)
+        learned = max(map(snapshot.number_of, past.tags), default=-1)
         named = {snapshot.run_of(commit.message) for commit in past.tags.values()}
         heard = witness.words((each.run_id, each.tags or {}) for each in known if each.run_id in named)
         unlike = witness.check(here.labels, heard, lambda run_id: tracking.table(run_id, witness.FILE), gone)
@@ -134,13 +134,6 @@ def _past(versions: Versions) -> Past:
         for tag, content in history.contents(versions, f"data/{name}.dvc", tags).items():
             hashes.setdefault(tag, {})[name] = str(history.tracked(content)["md5"])
     return Past(tags, {each.id for each in history.log(versions, "HEAD")}, inputs, hashes)
-
-
-def _ledger(here: Workspace) -> pd.DataFrame:
-    """The ledger with the column `shard`: the round in which a row came in."""
-    numbers = range(ledger.current_round(here.labels) + 1)
-    parts = [pd.read_parquet(ledger.shard(here.labels, number)).assign(shard=number) for number in numbers]
-    return pd.concat(parts, ignore_index=True)
 
 
 def _pool(here: Workspace) -> list[str]:

@@ -142,6 +142,13 @@ class LabelStudioProject:
                 exported += json.loads(b"".join(chunks))
         return exported
 
+    def tasks_of(self, items: Iterable[str]) -> list[int]:
+        """The tasks of these items, in whatever round."""
+        asked = [
+            {"filter": "filter:tasks:data.item", "operator": "equal", "type": "String", "value": each} for each in items
+        ]
+        return [task.id for one in asked for task in self._list([one], PAGE, "id")]
+
     def everything(self) -> list[dict[str, Any]]:
         """All tasks that have annotations, with these, as exported: one request."""
         with connected(self.url):
