@@ -73,6 +73,12 @@ def found(part: str, complaints: Sequence[str], said: str, word: str = IDENTICAL
     return Finding(part, DIFFERS, "; ".join(complaints[:SHOWN]) + more)
 
 
+def also(finding: Finding, complaints: Sequence[str]) -> Finding:
+    """A finding with what else was found of its part."""
+    said = [finding.said] if finding.verdict == DIFFERS else []
+    return found(finding.part, [*said, *complaints], finding.said, finding.verdict)
+
+
 # What the round followed from
 
 

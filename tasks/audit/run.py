@@ -27,7 +27,12 @@ from tasks.terminal import plain
 from tasks.workspace import Workspace
 
 SHOWN = 10  # models, and complaints, that people are shown; programs get all
-FETCHED = ["data/pool.dvc", "data/gold.dvc", "data/labels.dvc", "data/batch.parquet"]
+FETCHED = [
+    "data/pool.dvc",
+    "data/gold.dvc",
+    "data/labels.dvc",
+    "select",
+]  # by stage: a file as a target makes DVC leave out others
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def run(workspace: Path, source: str) -> Audit:
         named = {snapshot.run_of(commit.message) for commit in past.tags.values()}
         heard = witness.words((each.run_id, each.tags or {}) for each in known if each.run_id in named)
         unlike = witness.check(here.labels, heard, lambda run_id: tracking.table(run_id, witness.FILE), gone)
-        objects = history.objects(versions, past.tags)
+        objects = history.objects(versions, [*past.tags, "HEAD"])
         parts = [
             models.rounds(past, known),
             models.models(past, known, snapshot.tag(ledger.current_round(here.labels))),

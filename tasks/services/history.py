@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 from tasks.errors import LabelwiseError, ServiceError
 from tasks.services.dvc import TRACKED, Versions, _dvc, _environment
 
-# What a clone must not do on our machine: follow links that lead out of it, or speak through a program of its choice.
-CAREFUL = ("-c", "core.symlinks=false", "-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null")
+# What a clone must not do on our machine: lead out of its folder by links, or run what somebody put beside it.
+CAREFUL = ("--config", "core.symlinks=false", "--config", "core.hooksPath=/dev/null")
 
 
 NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
@@ -40,8 +40,10 @@ class Commit:
 def clone(source: str, folder: Path) -> Versions:
     """A copy of a workspace's history, by its folder or address, without its data. ServiceError when git cannot."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    Versions(folder.parent).git(*CAREFUL, "clone", "--quiet", "--no-hardlinks", "--", source, str(folder))
-    secret = Path(source) / ".dvc" / "config.local"  # where people keep the keys of the DVC remote
+    place = Path(source).expanduser()
+    where = str(place.resolve()) if place.exists() else source
+    Versions(folder.parent).git("clone", "--quiet", "--no-hardlinks", *CAREFUL, "--", where, str(folder))
+    secret = place / ".dvc" / "config.local"  # where people keep the keys of the DVC remote
     if secret.is_file():
         shutil.copyfile(secret, folder / ".dvc" / "config.local")
     return Versions(folder)
@@ -49,7 +51,7 @@ def clone(source: str, folder: Path) -> Versions:
 
 def checkout(versions: Versions, revision: str) -> None:
     """Make a clone's files those of a revision."""
-    versions.git(*CAREFUL, "checkout", "--quiet", "--detach", revision)
+    versions.git("checkout", "--quiet", "--detach", revision)
 
 
 def fetch(versions: Versions, targets: list[str]) -> None:
