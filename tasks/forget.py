@@ -32,9 +32,12 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
     agreed: is shown what will go, and says whether it may. InputError: an id is unknown; nothing has changed then.
     WorkspaceError: the loop holds the workspace or has to end its work first, or nothing would be left.
     """
+    versions = Versions(workspace.root)
+    stored.refuse_missing(workspace)
+    if not pending(versions) and set(items) <= forgotten.ids(workspace):
+        versions.push()  # whoever forgot them may have died before this
+        return _said("forgotten before", workspace, versions, items)
     with claimed(workspace) as claim:
-        versions = Versions(workspace.root)
-        stored.refuse_missing(workspace)
         versions.refuse_side_tracks()
         begun = pending(versions)
         if not begun and claim.unfinished:
@@ -53,11 +56,9 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
         claim.begin()
         if len(found):
             forgotten.bury(workspace, _tombstones(workspace, versions, found))
-        said = finish(workspace, versions) if len(found) or begun else "forgotten before"
+        said = finish(workspace, versions)
         versions.push()
-    buried = forgotten.read(workspace)
-    meant = buried[buried.id.isin([*items, *found.id])]
-    return [f"{said}: {', '.join(meant.id)}", *still_held(workspace, versions, meant)]
+    return _said(said, workspace, versions, [*items, *found.id])
 
 
 def pending(versions: Versions) -> bool:
@@ -165,6 +166,13 @@ def _delete_tasks(workspace: Workspace, items: Iterable[str]) -> int:
 
 
 # What forgetting does not reach
+
+
+def _said(line: str, workspace: Workspace, versions: Versions, items: list[str]) -> list[str]:
+    """What was done, and what still holds the items."""
+    buried = forgotten.read(workspace)
+    meant = buried[buried.id.isin(items)]
+    return [f"{line}: {', '.join(meant.id)}", *still_held(workspace, versions, meant)]
 
 
 def still_held(workspace: Workspace, versions: Versions, rows: pd.DataFrame) -> list[str]:

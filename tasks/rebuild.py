@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks import replay
-from tasks.errors import LabelwiseError
+from tasks.errors import LabelwiseError, ServiceError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger, trusted, witness
 from tasks.replay import DIFFERS, Finding, found
@@ -120,8 +120,11 @@ class Scratch:
         """What MLflow gives out as the round's model, against what was recorded."""
         if self.version is None:
             return []
-        with TemporaryDirectory() as folder:
-            files = replay.read_files(self.tracking.files(self.version.version, Path(folder)))
+        try:
+            with TemporaryDirectory() as folder:
+                files = replay.read_files(self.tracking.files(self.version.version, Path(folder)))
+        except ServiceError as error:
+            return [f"MLflow does not give the files of version {self.version.version}: {error}"]
         return replay.registered(files, recorded, self.version.version)
 
 

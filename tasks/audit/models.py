@@ -23,7 +23,7 @@ class Traced:
     run: str
     commit: str
     rows: int
-    reviewers: int
+    reviewers: list[str]
     code: str
     made_by: dict[str, str]
 
@@ -78,17 +78,17 @@ def models(past: Past, versions: Collection[Registered], present: str) -> Part:
 
 def traced(versions: Collection[Registered], rows: pd.DataFrame) -> list[Traced]:
     """The versions with what made them. rows: the ledger, with the column `shard`."""
-    learned: dict[str, tuple[int, int]] = {}
+    learned: dict[str, tuple[int, list[str]]] = {}
     people: set[str] = set()
     so_far = 0
     for shard, part in rows.groupby("shard", sort=True):
         so_far += len(part)
         people |= set(part.annotator.dropna())
-        learned[str(shard)] = so_far, len(people)
+        learned[str(shard)] = so_far, sorted(people)
     made = []
     for each in versions:
         tags = each.tags or each.facts
-        count, reviewers = learned.get(tags.get("labelwise.round", ""), (0, 0))
+        count, reviewers = learned.get(tags.get("labelwise.round", ""), (0, []))
         named = tags.get("labelwise.tag", "?"), each.run_id, tags.get("mlflow.source.git.commit", "?")
         libraries = {name.removeprefix("version."): tags[name] for name in sorted(tags) if name.startswith("version.")}
         made.append(Traced(each.version, *named, count, reviewers, tags.get(CODE, "?"), libraries))

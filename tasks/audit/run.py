@@ -16,7 +16,7 @@ from tasks import gold, promote, push, snapshot
 from tasks.audit import answers, data, models
 from tasks.audit.models import Past, Traced
 from tasks.audit.part import Part
-from tasks.errors import LabelwiseError
+from tasks.errors import LabelwiseError, ServiceError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger, trusted, witness
 from tasks.services import history
@@ -67,7 +67,7 @@ def lines(seen: Audit) -> list[str]:
         made = (
             f"labelwise {each.made_by.get('labelwise', '?')} ({each.code[:8]}), torch {each.made_by.get('torch', '?')}"
         )
-        counts = f"{each.rows:,}", f"{each.reviewers:,}"
+        counts = f"{each.rows:,}", f"{len(each.reviewers):,}"
         shown.append((each.version, each.round, each.run[:8], each.commit[:10], *counts, made))
     said = _aligned(shown)
     if more := len(seen.models) - SHOWN if len(seen.models) > SHOWN else 0:
@@ -98,12 +98,12 @@ def run(workspace: Path, source: str) -> Audit:
         named = {snapshot.run_of(commit.message) for commit in past.tags.values()}
         heard = witness.words((each.run_id, each.tags or {}) for each in known if each.run_id in named)
         unlike = witness.check(here.labels, heard, lambda run_id: tracking.table(run_id, witness.FILE), gone)
-        objects = history.objects(versions, [*past.tags, "HEAD"])
+        objects = history.objects(versions, [*past.tags, "HEAD"] if past.tags else [])
         parts = [
             models.rounds(past, known),
             models.models(past, known, snapshot.tag(ledger.current_round(here.labels))),
             data.rows(rows, unlike, {number for word in heard for number in word.shards}, learned),
-            data.items(rows, _pool(here), pd.read_parquet(here.gold, columns=["id"]).id, gone),
+            data.items(rows, _pool(here), stored.gold(here).id, gone),
             data.stored(objects, history.at_remote(versions, objects)),
             _champion(tracking, known),
             *_label_studio(here, rows, gone),
@@ -158,9 +158,13 @@ def _champion(tracking: Tracking, known: Sequence[Registered]) -> Part:
     if registered is None:
         found.said = f"version {champion.version} was registered before digests were kept"
         return found
-    with TemporaryDirectory() as scratch:
-        digest = promote.digest_of(tracking.files(champion.version, Path(scratch)))
     found.checked = 1
+    try:
+        with TemporaryDirectory() as scratch:
+            digest = promote.digest_of(tracking.files(champion.version, Path(scratch)))
+    except ServiceError as error:
+        found.missing.append(f"the files of version {champion.version}: {error}")
+        return found
     if digest != registered:
         found.changed.append(f"the files of version {champion.version} in MLflow are not those that were registered")
     return found

@@ -17,7 +17,9 @@ from tasks.errors import LabelwiseError, ServiceError
 from tasks.services.dvc import TRACKED, Versions, _dvc, _environment
 
 # What a clone must not do on our machine: lead out of its folder by links, or run what somebody put beside it.
-CAREFUL = ("--config", "core.symlinks=false", "--config", "core.hooksPath=/dev/null")
+# Nor may git change the ends of lines: digests are made of the files.
+SETTINGS = ("core.symlinks=false", "core.hooksPath=/dev/null", "core.autocrlf=false")
+CAREFUL = [word for setting in SETTINGS for word in ("--config", setting)]
 
 
 NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
@@ -42,7 +44,10 @@ def clone(source: str, folder: Path) -> Versions:
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = Path(source).expanduser()
     where = str(place.resolve()) if place.exists() else source
-    Versions(folder.parent).git("clone", "--quiet", "--no-hardlinks", *CAREFUL, "--", where, str(folder))
+    try:
+        Versions(folder.parent).git("clone", "--quiet", "--no-hardlinks", *CAREFUL, "--", where, str(folder))
+    except ServiceError as error:
+        raise ServiceError(f"no history from {anonymous(source)}", got=anonymous(str(error))) from None
     secret = place / ".dvc" / "config.local"  # where people keep the keys of the DVC remote
     if secret.is_file():
         shutil.copyfile(secret, folder / ".dvc" / "config.local")
@@ -64,7 +69,7 @@ def fetch(versions: Versions, targets: list[str]) -> None:
     except Exception as error:  # each kind of store raises its own
         raise ServiceError(
             "the DVC remote does not give what this version names",
-            got=f"{type(error).__name__}: {error}"[:300],
+            got=anonymous(f"{type(error).__name__}: {error}")[:300],
             fix="check the address in .dvc/config, your credentials, and `dvc push` in the workspace",
         ) from error
 
@@ -147,8 +152,17 @@ def at_remote(versions: Versions, digests: Iterable[str]) -> set[str]:
 
 
 def remotes(versions: Versions) -> list[str]:
-    """The addresses of the DVC remotes, without the names and passwords in them."""
-    return [re.sub(r"//[^/@]*@", "//", str(each["url"])) for each in versions.repo.config["remote"].values()]
+    """The addresses of the DVC remotes."""
+    return [anonymous(str(each["url"])) for each in versions.repo.config["remote"].values()]
+
+
+def anonymous(text: str) -> str:
+    """Addresses without the names and passwords in them.
+
+    >>> anonymous("https://me:secret@host/data")
+    'https://host/data'
+    """
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def strangers(versions: Versions, path: str, md5: str) -> list[str]:
@@ -195,7 +209,9 @@ def _remote(versions: Versions) -> Iterator[Any]:
     except LabelwiseError:
         raise
     except Exception as error:  # each kind of store raises its own
-        raise ServiceError("the DVC remote cannot be read", got=f"{type(error).__name__}: {error}"[:300]) from error
+        raise ServiceError(
+            "the DVC remote cannot be read", got=anonymous(f"{type(error).__name__}: {error}")[:300]
+        ) from error
 
 
 def _md5(file: Path) -> str:

@@ -146,7 +146,7 @@ def test_everything_is_accounted_for(played: Workspace, servers: Addresses) -> N
     head = tool(played.root, "git", "log", "--format=%H", "-1", "round-0002~1")
     model = seen["models"][1]
     assert (model["version"], model["round"], model["commit"]) == ("2", "round-0002", head)
-    assert (model["rows"], model["reviewers"]) == (2 * BATCH, 1)
+    assert (model["rows"], len(model["reviewers"])) == (2 * BATCH, 1)
     checked = {part["name"]: part["checked"] for part in seen["parts"]}
     assert checked["answers"] == checked["ledger rows"] == 2 * BATCH
     assert checked["files at remote"] > 20
