@@ -234,12 +234,7 @@ def made_with(workspace: Workspace, versions: Versions, number: int, run_id: str
     return Table(
         "Versions, and how to replay this round",
         [],
-        [
-            *cells,
-            ["Python", platform.python_version()],
-            ["libraries", listed],
-            ["to replay it", f"labelwise replay {tag(number)}"],
-        ],
+        [*cells, ["Python", platform.python_version()], ["libraries", listed]],
     )
 
 

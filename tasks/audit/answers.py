@@ -8,8 +8,9 @@ import pandas as pd
 from tasks.audit.part import Part
 from tasks.services.label_studio import chosen
 
-GONE = "withdrawn"  # the status of a row that says: this annotation was deleted
-NO_LABEL = ("refused", GONE)  # of rows that do not say what was answered
+WITHDRAWN, GONE = "withdrawn", "gone"  # rows that say: this annotation was deleted; this task was, its answers stay
+NO_LABEL = ("refused", WITHDRAWN)  # rows that do not say what was answered
+Key = tuple[str, int, int]  # item, round and number: Label Studio gives a number again after it was free
 
 
 def answers(
@@ -19,29 +20,52 @@ def answers(
     pending: Collection[int],
     forgotten: Collection[str] = (),
 ) -> Part:
-    """Compare tasks with annotations, as Label Studio exports them, with rows (columns id, label, status,
-    annotation_id, in the order in which they came in). pending: annotations that the next look takes in, or anew:
-    nothing is wrong with those yet."""
+    """Compare tasks with annotations, as Label Studio exports them, with rows (columns id, round, label, status,
+    annotator, annotation_id, in the order in which they came in).
+
+    pending: annotations that the next look takes in, or anew: nothing is wrong with those yet. An annotation that has
+    another number now, or repeats what its reviewer has said of the item before, is accounted for by that row.
+    """
     known = rows[rows.annotation_id.notna()]
-    last = known.drop_duplicates("annotation_id", keep="last")
-    recorded = {int(row["annotation_id"]): row for row in last.to_dict("records")}
-    given = {int(each["id"]): (task, each) for task in exported for each in task["annotations"]}
-    waiting = {number for number in pending if number in given or number in recorded}
+    recorded = {_key(row): row for row in known.to_dict("records")}  # of one annotation the last row
+    given = {
+        (str(item), int(task["data"].get("round", 0)), int(each["id"])): (task, each)
+        for task in exported
+        for each in task["annotations"]
+        if (item := task["data"].get("item")) is not None
+    }
+    waiting = {key for key in given.keys() | recorded.keys() if key[2] in pending}
+    said = {
+        (*key[:2], str(row["annotator"]), _answer(row)) for key, row in recorded.items() if row["status"] != WITHDRAWN
+    }
+    heard = {(*key[:2], _who(each), _given(each)) for key, (_, each) in given.items()}
+    last = rows.drop_duplicates(["id", "round"], keep="last")
+    gone = set(zip(last.id[last.status == GONE], last["round"][last.status == GONE], strict=True))
+
     found = Part(name, len(given.keys() | recorded.keys()), waiting=len(waiting))
-    for number in sorted(given.keys() - recorded.keys() - waiting):
-        found.surplus.append(_surplus(number, given[number][0], set(forgotten)))
-    for number in sorted(recorded.keys() - given.keys() - waiting):
-        row = recorded[number]
-        if row["status"] != GONE:
-            found.missing.append(f"item {row['id']}: its annotation {number} ({_answer(row)}) is not in Label Studio")
-    for number in sorted((given.keys() & recorded.keys()) - waiting):
-        row, said = recorded[number], _given(given[number][1])
-        if row["status"] == GONE:
-            found.surplus.append(f"item {row['id']}: its annotation {number} was withdrawn, and is in Label Studio")
-        elif row["status"] not in NO_LABEL and said != _answer(row):
-            found.changed.append(
-                f"item {row['id']}: annotation {number} says {said} in Label Studio, {_answer(row)} here"
-            )
+    found.surplus = [
+        f"annotation {each['id']} is on task {task['id']}, which the loop has not made"
+        for task in exported
+        for each in task["annotations"]
+        if task["data"].get("item") is None
+    ]
+    for key in sorted(given.keys() - recorded.keys() - waiting):
+        task, each = given[key]
+        if key[0] in forgotten:
+            found.surplus.append(f"item {key[0]}: task {task['id']} is there although the item was forgotten")
+        elif (*key[:2], _who(each), _given(each)) not in said:
+            found.surplus.append(f"item {key[0]}: its annotation {key[2]} has no row")
+    for key in sorted(recorded.keys() - given.keys() - waiting):
+        row = recorded[key]
+        elsewhere = (*key[:2], str(row["annotator"]), _answer(row)) in heard
+        if row["status"] != WITHDRAWN and key[:2] not in gone and not elsewhere:
+            found.missing.append(f"item {key[0]}: its annotation {key[2]} ({_answer(row)}) is not in Label Studio")
+    for key in sorted((given.keys() & recorded.keys()) - waiting):
+        row, now = recorded[key], _given(given[key][1])
+        if row["status"] == WITHDRAWN:
+            found.surplus.append(f"item {key[0]}: its annotation {key[2]} was withdrawn, and is in Label Studio")
+        elif row["status"] not in NO_LABEL and now != _answer(row):
+            found.changed.append(f"item {key[0]}: annotation {key[2]} says {now} in Label Studio, {_answer(row)} here")
     doubled = known[known.duplicated()]
     found.surplus += [
         f"item {row['id']}: annotation {row['annotation_id']} twice" for row in doubled.to_dict("records")
@@ -49,15 +73,8 @@ def answers(
     return found
 
 
-def _surplus(number: int, task: Mapping[str, Any], forgotten: set[str]) -> str:
-    item = task.get("data", {}).get("item")
-    if item is None:
-        return f"annotation {number} is on task {task['id']}, which the loop has not made"
-    return f"item {item}: " + (
-        f"task {task['id']} is there although the item was forgotten"
-        if item in forgotten
-        else f"its annotation {number} has no row"
-    )
+def _key(row: Mapping[Any, Any]) -> Key:
+    return str(row["id"]), int(row["round"]), int(row["annotation_id"])
 
 
 def _answer(row: Mapping[Any, Any]) -> str:
@@ -66,3 +83,8 @@ def _answer(row: Mapping[Any, Any]) -> str:
 
 def _given(annotation: Mapping[str, Any]) -> str:
     return "skipped" if annotation["was_cancelled"] else repr(chosen(annotation["result"]))
+
+
+def _who(annotation: Mapping[str, Any]) -> str:
+    who = annotation.get("completed_by")
+    return str(who["id"] if isinstance(who, dict) else who)

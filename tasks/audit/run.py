@@ -184,7 +184,7 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
         project, asked, known = push.open_gold_project(here.settings), trusted.asked(here), trusted.answers(here)
         exported = _exported(project)
         pending = _numbers(gold.unknown(gold.answered(exported, asked, here.settings.classes), known))
-        return answers.answers("gold answers", exported, known, pending, gone)
+        return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone)
 
     return [_reached("answers", batches), _reached("gold answers", golden)]
 

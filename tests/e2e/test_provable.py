@@ -207,6 +207,26 @@ def test_the_life_of_an_item(played: Workspace, source: Source) -> None:
 
 # Forgetting. The last, as it changes the workspace.
 
+DEADLY = """
+import os, signal, sys
+from importlib import import_module
+from flows.cli import main
+
+when, module, path, *sys.argv = sys.argv[1:]
+*owners, name = path.split(".")
+owner = import_module(module)
+for each in owners:
+    owner = getattr(owner, each)
+real = getattr(owner, name)
+
+def deadly(*words, **named):
+    if when == "after":
+        real(*words, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(owner, name, deadly)
+main()
+"""
 PLACES = [
     ("before", "tasks.forget:_delete_tasks"),  # the tombstone is written, nothing else
     ("after", "tasks.purge:_vectors"),  # the vectors are without it, their table is not
@@ -228,12 +248,8 @@ def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source
 
     words = ["forget", learned, open_one, measured, "--yes", "--workspace", str(played.root)]
     for when, place in PLACES:
-        died = subprocess.run(
-            [sys.executable, "-m", "tests.e2e.die", when, place, *words],
-            env=os.environ,
-            capture_output=True,
-            check=False,
-        )
+        deadly = [sys.executable, "-c", DEADLY, when, *place.split(":"), "labelwise", *words]
+        died = subprocess.run(deadly, env=os.environ, capture_output=True, check=False)
         assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     play(played)  # the loop ends what was begun, and finds its batch without the item
 

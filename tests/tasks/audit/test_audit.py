@@ -40,10 +40,15 @@ def past(*numbers: int) -> Past:
 def task(number: int, item: str | None, *given: tuple[int, str | None]) -> dict[str, Any]:
     """A task as exported, with (annotation, label; None for a skip)."""
     said = [
-        {"id": n, "was_cancelled": label is None, "result": [{"from_name": "label", "value": {"choices": [label]}}]}
+        {
+            "id": n,
+            "was_cancelled": label is None,
+            "result": [{"from_name": "label", "value": {"choices": [label]}}],
+            "completed_by": {"id": 7},
+        }
         for n, label in given
     ]
-    return {"id": number, "data": {"item": item} if item else {}, "annotations": said}
+    return {"id": number, "data": {"item": item, "round": 1} if item else {}, "annotations": said}
 
 
 # Models
@@ -131,6 +136,19 @@ def test_edits_withdrawals_doubles_and_what_was_forgotten() -> None:
     assert back.surplus == ["item a: task 1 is there although the item was forgotten"]
     imported = rows(labelled("a", "x", 1) | {"annotation_id": None, "task_id": None, "origin": "imported"})
     assert answers.answers("answers", [], imported, set()).checked == 0
+
+
+def test_a_task_that_is_gone_keeps_its_answers_and_one_that_was_imported_again_has_other_numbers() -> None:
+    mine = labelled("a", "x", 1) | {"annotator": "7"}
+    gone = rows(mine, {"id": "a", "status": "gone", "task_id": 1})
+    assert answers.answers("answers", [], gone, set()).complaints == []
+    again = rows(mine, {"id": "a", "status": "moved", "task_id": 9})
+    assert answers.answers("answers", [task(9, "a", (31, "x"))], again, set()).complaints == []
+    assert answers.answers("answers", [task(9, "a", (31, "y"))], again, set()).surplus
+    alike = [task(1, "a", (1, "x"), (2, "x"))]  # the same person, the same answer
+    assert answers.answers("answers", alike, rows(mine), set()).complaints == []
+    number_given_again = [task(1, "a", (1, "x")), task(2, "b", (1, "y"))]
+    assert answers.answers("answers", number_given_again, rows(mine, labelled("b", "y", 1)), set()).complaints == []
 
 
 # Data
