@@ -243,7 +243,73 @@ def rollback(workspace: Folder = HERE) -> None:
     print(promote.rollback(Workspace.open(workspace)))
 
 
-# Proof
+@app.command()
+def serve(
+    workspace: Folder = HERE,
+    cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",
+) -> None:
+    """Run the loop on a schedule, through a Prefect deployment, until stopped."""
+    prepare(workspace)
+    from flows.serve import serve as start
+
+    start(workspace.resolve(), cron)
+
+
+@app.command()
+def review(
+    answers: Annotated[Path, typer.Option(help="A file with the text and label columns of the workspace.")],
+    workspace: Folder = HERE,
+    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong answers.")] = 0.0,
+    users: Annotated[int, typer.Option(min=1, max=50, help="How many reviewers share the batch.")] = 1,
+    rate: Annotated[float, typer.Option(min=0, help="Answers a minute; 0: as fast as it goes.")] = 0.0,
+    batches: Annotated[int, typer.Option(min=1, help="Answer so many, waiting for each after the first.")] = 1,
+    seed: Annotated[int, typer.Option(help="Which answers are wrong.")] = 0,
+    gold: Annotated[bool, typer.Option("--gold", help="Answer what is put up for trusted labels instead.")] = False,
+) -> None:
+    """Stand in for people: sign in to Label Studio and answer the open batch from a file."""
+    from tasks import review as stage
+    from tasks.workspace import Workspace
+
+    play = stage.run_gold if gold else stage.run
+    play(Workspace.open(workspace), answers, stage.Manner(noise, users, rate, batches, seed), _tell)
+
+
+# Trusted labels
+
+gold_app = typer.Typer(help="Grow the gold set by trusted labels, and put doubtful ones before people.")
+app.add_typer(gold_app, name="gold", no_args_is_help=True)
+
+
+@gold_app.command("grow")
+def gold_grow(n: Annotated[int, typer.Argument(metavar="N", help="How many items.")], workspace: Folder = HERE) -> None:
+    """Draw N items of the reserve where the model is likely to be wrong, for two people at least to label."""
+    from tasks import gold
+    from tasks.workspace import Workspace
+
+    print(gold.held(Workspace.open(workspace), lambda here, project: gold.grow(here, n, project)))
+
+
+@gold_app.command("review")
+def gold_review(
+    n: Annotated[int, typer.Argument(metavar="N", help="How many rows.")], workspace: Folder = HERE
+) -> None:
+    """Put N rows of your own gold set before people: those that the model is surest to be labelled wrongly."""
+    from tasks import gold
+    from tasks.workspace import Workspace
+
+    print(gold.held(Workspace.open(workspace), lambda here, project: gold.review(here, n, project)))
+
+
+@gold_app.command("collect")
+def gold_collect(workspace: Folder = HERE) -> None:
+    """Take in the answers given so far; where two people differ, ask a third. The next round measures by them."""
+    from tasks import gold
+    from tasks.workspace import Workspace
+
+    print(gold.held(Workspace.open(workspace), gold.collect))
+
+
+# The past
 
 From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -312,72 +378,6 @@ def forget(
         return typer.confirm("These items and all answers about them will be forgotten. It cannot be undone. Go on?")
 
     print("\n".join(stage.run(Workspace.open(workspace), items, agreed)))
-
-
-@app.command()
-def serve(
-    workspace: Folder = HERE,
-    cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",
-) -> None:
-    """Run the loop on a schedule, through a Prefect deployment, until stopped."""
-    prepare(workspace)
-    from flows.serve import serve as start
-
-    start(workspace.resolve(), cron)
-
-
-@app.command()
-def review(
-    answers: Annotated[Path, typer.Option(help="A file with the text and label columns of the workspace.")],
-    workspace: Folder = HERE,
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong answers.")] = 0.0,
-    users: Annotated[int, typer.Option(min=1, max=50, help="How many reviewers share the batch.")] = 1,
-    rate: Annotated[float, typer.Option(min=0, help="Answers a minute; 0: as fast as it goes.")] = 0.0,
-    batches: Annotated[int, typer.Option(min=1, help="Answer so many, waiting for each after the first.")] = 1,
-    seed: Annotated[int, typer.Option(help="Which answers are wrong.")] = 0,
-    gold: Annotated[bool, typer.Option("--gold", help="Answer what is put up for trusted labels instead.")] = False,
-) -> None:
-    """Stand in for people: sign in to Label Studio and answer the open batch from a file."""
-    from tasks import review as stage
-    from tasks.workspace import Workspace
-
-    play = stage.run_gold if gold else stage.run
-    play(Workspace.open(workspace), answers, stage.Manner(noise, users, rate, batches, seed), _tell)
-
-
-# Trusted labels
-
-gold_app = typer.Typer(help="Grow the gold set by trusted labels, and put doubtful ones before people.")
-app.add_typer(gold_app, name="gold", no_args_is_help=True)
-
-
-@gold_app.command("grow")
-def gold_grow(n: Annotated[int, typer.Argument(metavar="N", help="How many items.")], workspace: Folder = HERE) -> None:
-    """Draw N items of the reserve where the model is likely to be wrong, for two people at least to label."""
-    from tasks import gold
-    from tasks.workspace import Workspace
-
-    print(gold.held(Workspace.open(workspace), lambda here, project: gold.grow(here, n, project)))
-
-
-@gold_app.command("review")
-def gold_review(
-    n: Annotated[int, typer.Argument(metavar="N", help="How many rows.")], workspace: Folder = HERE
-) -> None:
-    """Put N rows of your own gold set before people: those that the model is surest to be labelled wrongly."""
-    from tasks import gold
-    from tasks.workspace import Workspace
-
-    print(gold.held(Workspace.open(workspace), lambda here, project: gold.review(here, n, project)))
-
-
-@gold_app.command("collect")
-def gold_collect(workspace: Folder = HERE) -> None:
-    """Take in the answers given so far; where two people differ, ask a third. The next round measures by them."""
-    from tasks import gold
-    from tasks.workspace import Workspace
-
-    print(gold.held(Workspace.open(workspace), gold.collect))
 
 
 @app.command()
