@@ -117,8 +117,8 @@ class Scratch:
         return witness.check(where.labels, self.heard, fetch, forgotten.ids(where))
 
     def _served(self, recorded: Mapping[str, bytes]) -> list[str]:
-        """What MLflow gives out as the round's model, against what was recorded."""
-        if self.version is None:
+        """What MLflow gives out as the round's model, against what was recorded; its files may have been cleared."""
+        if self.version is None or "removed" in self.version.facts:
             return []
         try:
             with TemporaryDirectory() as folder:
