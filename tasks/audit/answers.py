@@ -34,7 +34,8 @@ def answers(
         for each in task["annotations"]
         if (item := task["data"].get("item")) is not None
     }
-    waiting = {key for key in given.keys() | recorded.keys() if key[2] in pending}
+    kept = {key for key in given.keys() & recorded.keys() if not _edited(given[key][1], recorded[key])}
+    waiting = {key for key in given.keys() | recorded.keys() if key[2] in pending} - kept
     said = {
         (*key[:2], str(row["annotator"]), _answer(row)) for key, row in recorded.items() if row["status"] != WITHDRAWN
     }
@@ -83,6 +84,13 @@ def _answer(row: Mapping[Any, Any]) -> str:
 
 def _given(annotation: Mapping[str, Any]) -> str:
     return "skipped" if annotation["was_cancelled"] else repr(chosen(annotation["result"]))
+
+
+def _edited(annotation: Mapping[str, Any], row: Mapping[Any, Any]) -> bool:
+    """Whether it was touched after it was collected; if not, no other look would make the row say something else."""
+    when = annotation.get("updated_at"), row["created_at"]
+    now, then = (pd.to_datetime(each, utc=True, format="ISO8601", errors="coerce") for each in when)
+    return not now <= then  # also where one of them is unknown
 
 
 def _who(annotation: Mapping[str, Any]) -> str:

@@ -121,6 +121,14 @@ def test_what_the_next_look_takes_in_is_waiting() -> None:
     assert (found.complaints, found.waiting) == ([], 3)
 
 
+def test_a_row_that_was_changed_does_not_pass_for_an_answer_that_was_edited() -> None:
+    ledger = rows(labelled("a", "x", 1, "2026-01-01T10:00:00+00:00"))
+    seen = task(1, "a", (1, "y"))
+    for updated, changed in (("2026-01-01T10:00:00Z", 1), ("2026-01-01T10:00:01Z", 0)):
+        seen["annotations"][0]["updated_at"] = updated
+        assert len(answers.answers("answers", [seen], ledger, {1}).changed) == changed
+
+
 def test_edits_withdrawals_doubles_and_what_was_forgotten() -> None:
     later = labelled("a", "y", 1) | {"created_at": "2026-01-02"}
     edited = rows(labelled("a", "x", 1), later)
