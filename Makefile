@@ -9,7 +9,7 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test lint bench bench-labels bench-proof up down lock clean python environment label-studio
+.PHONY: help setup demo test lint bench bench-labels bench-proof audit up down lock clean python environment label-studio
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint    style and types        make bench   figures"
 	@echo "make bench-labels DATA=FOLDER   labels needed, ours and the rivals', on labelled sets of yours (hours)"
 	@echo "make bench-proof DATA=FOLDER    does the proof hold? meter, stop rule, gate on simulated loops (hours)"
+	@echo "make audit   known vulnerabilities of all that the lock files name"
 	@echo "make lock    new lock files         make clean   remove what setup made; data and labels stay"
 
 # Both installs at once: one downloads while the other unpacks.
@@ -77,6 +78,24 @@ bench-proof: setup
 	@test -n "$(DATA)" || { echo "bench-proof: say where the labelled sets are: make bench-proof DATA=FOLDER"; exit 2; }
 	@$(BIN)/python -m tests.bench.proof $(DATA) $(ARGS)
 
+# Known for its faults: a service that does not name them does not answer, and then its silence about ours means nothing.
+CANARY := jinja2==2.4.1
+AUDITOR ?= .venv-audit/bin/pip-audit
+AUDIT := $(AUDITOR) --disable-pip --no-deps --strict --progress-spinner off --timeout 20
+
+audit: python
+	@test -x $(AUDITOR) || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python $(INSTALL) pip-audit==2.10.1; }
+	@canary=$$(mktemp); trap 'rm -f "$$canary"' EXIT; echo "$(CANARY)" > "$$canary"; \
+	for service in pypi osv; do \
+	  $(AUDIT) -s $$service -r "$$canary" 2>/dev/null | grep -q '^jinja2 ' || continue; \
+	  result=0; \
+	  for lock in requirements.lock infra/label-studio.lock; do \
+	    echo "audit: $$lock, asking $$service"; $(AUDIT) -s $$service -r $$lock || result=1; \
+	  done; \
+	  exit $$result; \
+	done; \
+	echo "audit: no vulnerability service can be reached (pypi.org, osv.dev), so nothing is known of the locked versions"; exit 3
+
 up down: setup
 	@$(BIN)/labelwise $@
 
@@ -96,5 +115,5 @@ lock: python
 
 clean:
 	@if [ -x $(BIN)/labelwise ]; then $(BIN)/labelwise down || true; fi
-	rm -rf .venv .venv-label-studio .venv-rivals .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-label-studio .venv-rivals .venv-audit .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@if [ -d .labelwise ]; then echo "kept: .labelwise, the servers' data with the labels people gave"; fi

@@ -2,12 +2,13 @@
 
 import os
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tasks.errors import LabelwiseError, ServiceDown
+from tasks.errors import LabelwiseError, ServiceDown, plain
 
 app = typer.Typer(
     help="Spends people's labelling time where it teaches a model most, and proves what it saved.",
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 def _end(line: str, code: int) -> None:
-    print(f"labelwise: {line}", file=sys.stderr)
+    print(f"labelwise: {plain(line)}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -70,7 +71,8 @@ def ps() -> None:
     for state in states:
         print(f"{state.name:<13} {state.state:<9} {state.url or '-':<28} pid {state.pid or '-':<8} {state.log}")
         if state.note:
-            print("\n".join([f"    {state.note}; the end of its log:", *local.log_tail(state.name, 5)]))
+            tail = map(plain, local.log_tail(state.name, 5))  # what strangers asked a server stands in it
+            print("\n".join([f"    {state.note}; the end of its log:", *tail]))
     if any(state.state != "running" for state in states):
         raise typer.Exit(1)
 
@@ -127,11 +129,12 @@ def run(
     ] = None,
 ) -> None:
     """Play rounds: choose, ask, wait, learn, measure, and again."""
+    workspace = workspace.resolve()
     prepare(workspace)
     from flows.loop import loop
 
     try:
-        print(loop(str(workspace.resolve()), rounds, max_wait))
+        print(plain(loop(str(workspace), rounds, max_wait)))
     except KeyboardInterrupt:
         _end("stopped; run the same command again to go on", 130)
 
@@ -147,7 +150,9 @@ def rehearse(
     batch: Annotated[int, typer.Option(min=1, help="Items a round.")] = 25,
     rounds: Annotated[int, typer.Option(min=1)] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each; five give an interval worth having.")] = 5,
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of answers that are wrong.")] = 0.0,
+    noise: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of answers that are wrong, in the runs and in the whole pool.")
+    ] = 0.0,
     first: Annotated[int | None, typer.Option(min=1, help="Items in the first round; default: --batch.")] = None,
     json_to: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
     out: Annotated[Path, typer.Option(help="Vectors, runs, figures and picture; go on by giving it again.")] = Path(
@@ -196,7 +201,7 @@ def status(
     from tasks.workspace import Workspace
 
     seen = stage.status(Workspace.open(workspace))
-    print(seen.json() if as_json else "\n".join(stage.lines(seen)))
+    print(seen.json() if as_json else "\n".join(map(plain, stage.lines(seen))))
 
 
 @app.command()
@@ -247,12 +252,22 @@ def rollback(workspace: Folder = HERE) -> None:
 def serve(
     workspace: Folder = HERE,
     cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",
+    webhook: Annotated[bool, typer.Option(help="Also run when Label Studio says that somebody has answered.")] = True,
+    listen: Annotated[str, typer.Option(help="HOST:PORT where Label Studio's events come in; port 0: a free one.")] = (
+        "127.0.0.1:0"
+    ),
+    webhook_url: Annotated[
+        str, typer.Option(help="http://NAME:PORT under which Label Studio finds it; default: --listen.")
+    ] = "",
 ) -> None:
-    """Run the loop on a schedule, through a Prefect deployment, until stopped."""
+    """Run the loop on a schedule and whenever somebody has answered, through a Prefect deployment, until stopped."""
+    workspace = workspace.resolve()
     prepare(workspace)
     from flows.serve import serve as start
+    from flows.wake import Listen
 
-    start(workspace.resolve(), cron)
+    os.chdir(sys.prefix)  # each run is a process that begins here, and takes modules and settings from here
+    start(workspace, cron, Listen.parse(listen, webhook_url) if webhook else None, _tell)
 
 
 @app.command()
@@ -391,7 +406,9 @@ def demo(
 
 
 def prepare(workspace: Path) -> None:
-    """What must be so before prefect is imported: its address in the environment, its terminal quiet."""
+    """What must be so before prefect is imported: its address in the environment, its terminal quiet. Then imports it,
+    out of reach of a workspace that somebody else has made: Prefect follows a prefect.toml, pyproject.toml or .env in
+    the folder where it is imported, and such a setting may name code to run."""
     import httpx
 
     from tasks.services.addresses import addresses
@@ -410,10 +427,12 @@ def prepare(workspace: Path) -> None:
             got=str(error) or type(error).__name__,
             fix="`labelwise up`, or set PREFECT_API_URL",
         ) from None
+    with chdir(sys.prefix):
+        import prefect.context  # noqa: F401
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

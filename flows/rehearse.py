@@ -70,7 +70,7 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
     claim(out, plan, settings, pool, gold)
     own, exam = (Rows(rows, encoded(rows, settings, out)) for rows in (pool, gold))
     sizes = batches(plan, len(pool), tell)
-    full = whole(own, exam, settings, plan.learners, out)
+    full = whole(own, exam, settings, plan, out)
     runs = played(plan, own, exam, settings, sizes, out)
     return concluded(plan, settings, runs, full, out, json_to, tell)
 
@@ -184,17 +184,19 @@ def batches(plan: Plan, pool: int, tell: Callable[[str], None]) -> list[int]:
     return [first] + [plan.batch] * (plan.rounds - 1)
 
 
-def whole(pool: Rows, gold: Rows, settings: Settings, names: list[str], out: Path) -> dict[str, float]:
-    """The accuracy of each learner on all labels of the pool: what more labels could give at most."""
+def whole(pool: Rows, gold: Rows, settings: Settings, plan: Plan, out: Path) -> dict[str, float]:
+    """The accuracy of each learner on all labels of the pool, as noisy as those of the runs (seed 0's): what more
+    labels could give at most."""
     path = out / "full.json"
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for name in names:
+    labels = pool.answers(plan.noise, settings.classes, 0).reset_index(drop=True)
+    for name in plan.learners:
         if name not in found:
-            with console.status(f"{name} on all {len(pool.table):,} labels"):
-                model = train(pool.items(), pool.table.label, pool.items(), chosen(settings, "random", name, 0))
+            with console.status(f"{name} on all {len(labels):,} labels"):
+                model = train(pool.items(), labels, pool.items(), chosen(settings, "random", name, 0))
                 found[name] = rehearsal.accuracy(model, gold.items(), gold.table.label)
             write_json(path, found)
-    return {name: found[name] for name in names}
+    return {name: found[name] for name in plan.learners}
 
 
 def played(plan: Plan, pool: Rows, gold: Rows, settings: Settings, sizes: list[int], out: Path) -> list[Run]:
@@ -276,7 +278,10 @@ def concluded(
     for row in cells.to_numpy().tolist():
         shown.add_row(*row)
     Console(width=200, highlight=False).print(shown)
-    tell("rehearse: the whole pool gives " + ", ".join(f"{value:.3f} ({name})" for name, value in full.items()))
+    noisy = f", its labels as noisy as the runs' ({plan.noise:.0%} wrong)" if plan.noise else ""
+    tell("rehearse: the whole pool gives " + ", ".join(f"{value:.3f} ({name})" for name, value in full.items()) + noisy)
+    for line in rehearsal.fallbacks(runs):
+        tell(f"rehearse: {line}")
     where = mlflow.record_rehearsal(
         out,
         digest([json.dumps(asdict(plan), default=str)]),

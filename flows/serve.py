@@ -1,35 +1,124 @@
-"""A Prefect deployment that runs the loop on a schedule, served by this process."""
+"""A Prefect deployment that runs the loop on a schedule, and whenever Label Studio says that somebody has answered."""
 
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from time import sleep
+from typing import Any
+from uuid import UUID
 
+from prefect import State
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.exceptions import TerminationSignal
+from prefect.runner import Runner
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
 from flows.loop import loop
-from tasks.errors import InputError
+from flows.wake import HEADER, Listen, Listener, Tell, Waker
+from tasks import push, wait
+from tasks.errors import InputError, ServiceError
 from tasks.promote import experiment
-from tasks.workspace import Workspace
+from tasks.services.dvc import Versions
+from tasks.services.local import webhook_secret
+from tasks.workspace import Workspace, running
+
+POLL_S = 2.0  # how often Prefect is asked for runs that are due: what a wake-up waits for at most
 
 
-def serve(workspace: Path, cron: str) -> None:
-    """Register the deployment and run it when due, until stopped. InputError when `cron` is no schedule.
+def serve(workspace: Path, cron: str, listen: Listen | None, tell: Tell) -> None:
+    """Register the deployment and run it when due, or woken by Label Studio, until stopped.
 
-    A run that is due while another is at work is left out: the next one does what is to be done.
+    listen: where webhooks come in; None: the schedule alone wakes the loop. A run that is due while another is at work
+    is left out: the next one does what is to be done. InputError when `cron` is no schedule or the address is taken.
     """
     try:
         schedule = Cron(cron, timezone=_time_zone())
     except ValueError as error:
         raise InputError(f"--cron {cron!r}", expected='five fields such as "*/10 * * * *"', got=str(error)) from None
-    loop.serve(
+    runner = Runner(query_seconds=POLL_S, pause_on_shutdown=True)
+    deployment: Any = runner.add_flow(  # an id: outside of an event loop it is no coroutine
+        loop,
         name=experiment(Workspace.open(workspace).settings),
         schedule=schedule,
         parameters={"workspace": str(workspace), "max_wait": 0},
         description="Does all that can be done now: takes in answers, learns, asks the next batch.",
-        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         entrypoint_type=EntrypointType.MODULE_PATH,
-        pause_on_shutdown=True,
     )
+    tell(f"serving {workspace}: looks at {cron!r}, until you stop it (Ctrl-C)")
+    with _woken(workspace, deployment, listen, tell):
+        try:
+            asyncio.run(runner.start())
+        except (KeyboardInterrupt, TerminationSignal):
+            tell("stopped")
+
+
+@contextmanager
+def _woken(workspace: Path, deployment: UUID, listen: Listen | None, tell: Tell) -> Iterator[None]:
+    """Listens for Label Studio while the block runs."""
+    if listen is None:
+        yield
+        return
+    secret, flag = webhook_secret(), Event()
+    path = f"/labelwise/{Workspace.open(workspace).settings.project.id}"
+    listener = Listener(listen, path, secret, flag.set)
+    registration = Registration(workspace, listener.url, secret, flag.set, tell)
+    waker = Waker(flag, lambda: due(workspace), lambda: run_now(workspace, deployment), registration.tend, tell)
+    tell(f"Label Studio wakes it at {listener.url}")
+    waker.start()
+    try:
+        yield
+    finally:
+        waker.close()
+        listener.close()
+
+
+class Registration:
+    """Keeps our webhook in Label Studio's project: there once the project is, there again when somebody removed it.
+
+    new: called when it had to be made or changed: what happened before then nobody was told.
+    """
+
+    def __init__(self, workspace: Path, url: str, secret: str, new: Callable[[], None], tell: Tell) -> None:
+        self._workspace, self._url, self._secret, self._new, self._tell = workspace, url, secret, new, tell
+        self._said = ""
+
+    def tend(self) -> None:
+        """Look whether it is there and as it should be. What Label Studio has against it is said once."""
+        project = push.open_project(Workspace.open(self._workspace).settings)
+        if project.found is None:
+            return
+        try:
+            if project.call(self._url, {HEADER: self._secret}):
+                self._new()
+            self._said = ""
+        except ServiceError as error:
+            if str(error) != self._said:
+                self._said = str(error)
+                self._tell(f"wake-up: {error}; until then the schedule alone wakes the loop")
+
+
+def due(workspace: Path) -> bool:
+    """Whether a run now would do more than say for whom it waits."""
+    here = Workspace.open(workspace)  # anew: params.yaml may have changed
+    return running(here) or wait.due(here, Versions(here.root))
+
+
+def run_now(workspace: Path, deployment: UUID) -> bool:
+    """Let the deployment run once, and wait for its end. False when another run is at work."""
+    if running(Workspace.open(workspace)):
+        return False
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployment, name="woken", tags=["woken"])
+        state: State | None = run.state
+        while state is None or not state.is_final():
+            sleep(1)
+            state = client.read_flow_run(run.id).state
+    return not state.is_cancelled()
 
 
 def _time_zone() -> str:

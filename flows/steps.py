@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,13 +26,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from flows.question import Question
 from flows.stages import REPRODUCIBLE
-from tasks import evaluate, forget, gold, page, pictures, promote, pull, push, report, snapshot, stop, thanks, wait
-from tasks.errors import ServiceDown, ServiceError
+from tasks import (
+    evaluate,
+    forget,
+    gold,
+    page,
+    pictures,
+    promote,
+    pull,
+    push,
+    report,
+    select,
+    snapshot,
+    stop,
+    thanks,
+    train,
+    wait,
+)
+from tasks.errors import ServiceDown, ServiceError, plain
 from tasks.items import stored
 from tasks.labels import ledger
 from tasks.services import label_studio
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
+from tasks.strategies import Labelled
 from tasks.workspace import Workspace
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -63,6 +79,8 @@ class Steps:
     def check(self, unfinished: bool) -> None:
         """Stop before anything is touched when settings are wrong, a server is down or files were changed by others."""
         settings = self.workspace.settings
+        train.learner_of(settings)
+        select.strategy_for(settings.select, Labelled())
         self.project.found  # noqa: B018  (asks Label Studio)
         Tracking(promote.experiment(settings))
         stored.refuse_missing(self.workspace)
@@ -98,7 +116,7 @@ class Steps:
 
         pulled = self._step("pull", do)
         for line in pulled.warnings:
-            self.say("pull", f"[yellow]{line}[/yellow]", markup=True)
+            self.say("pull", f"[yellow]{escape(line)}[/yellow]", markup=True)
         if pulled.docs:
             self._artifact(create_link_artifact, "data-docs", link=Path(pulled.docs).as_uri(), link_text="Data Docs")
 
@@ -179,8 +197,7 @@ class Steps:
     def wait(self, max_wait: float | None) -> wait.Answers:
         """For the reviewers."""
         settings = self.workspace.settings
-        asked_at = datetime.fromisoformat(self.versions.git("log", "-1", "--format=%cI", snapshot.tag(self.round)))
-
+        asked_at = self.versions.committed_at(snapshot.tag(self.round))
         size = len(pd.read_parquet(self.workspace.batch))
 
         def do() -> wait.Answers:
@@ -275,7 +292,7 @@ class Steps:
     def say(self, stage: str, what: str, seconds: float | None = None, markup: bool = False) -> None:
         """One line on the terminal."""
         took = "" if seconds is None else f"  ({seconds:.1f} s)"
-        console.print(f"round {self.round} · {stage:<9}{what}{took}", markup=markup)
+        console.print(f"round {self.round} · {stage:<9}{plain(what)}{took}", markup=markup)
 
     def _artifact(self, create: Callable[..., Any], key: str, **content: Any) -> None:
         """Keep an artifact under a key of this workspace, so that those of another one stay apart."""

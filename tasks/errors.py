@@ -9,6 +9,26 @@ LabelwiseError
     └── ServiceDown       it did not answer at all                                 exit 5
 """
 
+import re
+
+_PASSWORD = re.compile(r"(?<=://)[^\s/@:]*:[^\s/]*@")  # user:password@ of an address
+_SIGNED = re.compile(r"([?&][\w-]*(?:sig|signature|token|key|secret|password|credential)=)[^&\s]+", re.IGNORECASE)
+
+
+def plain(text: str) -> str:
+    """Text of anybody's, fit for a terminal and a log: one line, in which nothing is a command to the terminal (what
+    does not print is written as \\x1b) and no address gives away its password.
+
+    >>> print(plain("a \\n b \\x1b[2J from https://me:secret@example.org/x?token=abc"))
+    a b \\x1b[2J from https://***@example.org/x?token=***
+    """
+    line = _SIGNED.sub(r"\1***", _PASSWORD.sub("***@", " ".join(text.split())))
+    return line if line.isprintable() else "".join(map(_visible, line))
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
 
 class LabelwiseError(Exception):
     """What was expected, what came, and what to do, in one line.
@@ -24,7 +44,7 @@ class LabelwiseError(Exception):
         line = f"{problem}: {facts}" if facts else problem
         if fix:
             line = f"{line.rstrip('.')}. To mend it: {fix}"
-        super().__init__(" ".join(line.split()))
+        super().__init__(plain(line))
 
 
 class InputError(LabelwiseError):

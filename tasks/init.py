@@ -41,6 +41,8 @@ def run(
         raise InputError(
             f"{root} is no empty folder", expected="a new folder", fix="choose another, or run the loop that is there"
         )
+    for address in (pool, gold, labelled or "", remote or ""):
+        _refuse_credentials(address)
     changes: dict[str, Any] = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
@@ -108,6 +110,14 @@ def _ids(source: str, columns: settings.Columns) -> set[str]:
     return {
         content_id(text) for chunk in sources.chunks(source, [columns.text]) for text in chunk[columns.text] if text
     }
+
+
+def _refuse_credentials(address: str) -> None:
+    """InputError when an address that will be committed carries a password."""
+    try:
+        settings.without_credentials(address)
+    except ValueError as error:
+        raise InputError(address, got=str(error)) from None
 
 
 def located(source: str) -> str:

@@ -2,6 +2,7 @@
 servers."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from scipy import stats
 from tasks.embed import Vectors
 from tasks.learners import Items, Model
 from tasks.score import score
-from tasks.select import answered, select
+from tasks.select import answered, select, strategy_for
 from tasks.settings import Settings
 from tasks.train import train
 
@@ -50,7 +51,8 @@ class Rows:
 
 @dataclass
 class Run:
-    """One strategy with one learner and one seed, a point a round; asked and why: what went into each batch."""
+    """One strategy with one learner and one seed, a point a round; asked and why: what went into each batch; by: who
+    chose it, in words."""
 
     strategy: str
     learner: str
@@ -60,6 +62,7 @@ class Run:
     seconds: list[float] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
     why: list[list[str]] = field(default_factory=list)
+    by: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -68,7 +71,7 @@ class Run:
 
     def as_json(self) -> dict[str, Any]:
         """Without what was asked."""
-        return {key: value for key, value in asdict(self).items() if key not in ("asked", "why")}
+        return {key: value for key, value in asdict(self).items() if key not in ("asked", "why", "by")}
 
 
 def play(
@@ -97,6 +100,7 @@ def play(
             return
         run.asked.append(batch.id.tolist())
         run.why.append(batch.why.tolist())
+        run.by.append(strategy_for(settings.select, labelled)[1])
         model, ledger = learn(run, items, vectors, truth, settings)
         run.seconds.append(round(time.perf_counter() - began, 3))
         run.labels.append(len(ledger))
@@ -124,6 +128,16 @@ def accuracy(model: Model, exam: Items, truth: pd.Series) -> float:
 
 
 # What the runs say together
+
+
+def fallbacks(runs: list[Run]) -> list[str]:
+    """A line for each strategy whose place the cold start took, with the number of batches."""
+    batches = [(run.strategy, by) for run in runs for by in run.by]
+    return [
+        f"{count} of {sum(name == strategy for name, _ in batches)} batches of {strategy} are by {by}"
+        for (strategy, by), count in Counter(batches).items()
+        if by != strategy
+    ]
 
 
 def area(run: Run) -> float:

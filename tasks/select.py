@@ -65,12 +65,12 @@ def strategy_for(
     settings: Select, labelled: Labelled, zero_shot: bool = False, beside: NDArray[np.floating] | None = None
 ) -> tuple[Strategy, str]:
     """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have
-    been seen there is no model to ask, and the cold start takes its place. beside: vectors of what the batch holds
-    already."""
+    been seen there is no model to ask, and the cold start takes the place of a strategy that needs one. beside: vectors
+    of what the batch holds already. SettingsError for a name that nobody knows."""
     name, said = settings.strategy, settings.strategy
     strategy = one_of("select.strategy", name, strategies())
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
-    if len(np.unique(labelled.labels)) < 2 and strategy is not cold_start and name != "random":
+    if len(np.unique(labelled.labels)) < 2 and name not in COLD_STARTS:
         strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs labels of two classes)"
         if zero_shot:
             strategy = class_balanced(strategy)
@@ -110,7 +110,9 @@ def run(workspace: Workspace) -> str:
         )
     by_chance = int((batch.why == control.WHY).sum())
     said = strategy_for(settings.select, labelled)[1]
-    return f"{len(batch) - by_chance} items by {said}, {by_chance} for the control arm"
+    wanted = settings.select.batch
+    short = f"; all that is left, fewer than the {wanted} of select.batch" if len(batch) < wanted else ""
+    return f"{len(batch) - by_chance} items by {said}, {by_chance} for the control arm{short}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
@@ -16,6 +16,39 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from tasks.errors import SettingsError
 
+_CREDENTIALS = re.compile(r"://[^/@]*:[^/]*@|[?&][\w-]*(sig|signature|token|key|secret|password|credential)=", re.I)
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORMULA = re.compile(r"\s*[=+@-].*[(|!]")
+
+
+def _showing(name: str) -> str:
+    """A name that people see: in terminals, where control characters are commands, and in tables that a spreadsheet
+    opens, where such a beginning is a formula."""
+    if _COMMANDS.search(name):
+        raise ValueError(f"{name!a} has control characters")
+    if formula(name):
+        raise ValueError(f"{name!a} would be a formula in a spreadsheet")
+    return name
+
+
+def formula(text: str) -> bool:
+    """Whether a spreadsheet that opens a CSV would run this text.
+
+    >>> formula("=HYPERLINK(A1)"), formula("-1"), formula("a=b(c)")
+    (True, False, False)
+    """
+    return bool(_FORMULA.match(text))
+
+
+def without_credentials(address: str) -> str:
+    """An address that may be committed, logged and shown. ValueError when it carries a password or a signature."""
+    if _CREDENTIALS.search(address):
+        raise ValueError("the address carries a password or a key; give credentials by the environment, not here")
+    return address
+
+
+Shown = Annotated[str, AfterValidator(_showing)]
+Address = Annotated[str, AfterValidator(without_credentials)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
 
@@ -28,7 +61,7 @@ class Section(BaseModel):
 
 class Project(Section):
     # Label Studio takes titles of 50 characters: name, " · " and id.
-    name: str = Field(min_length=1, max_length=36)
+    name: Shown = Field(min_length=1, max_length=36)
     id: str = Field(min_length=1, max_length=11, pattern=r"^[A-Za-z0-9_.-]+$")
 
 
@@ -39,8 +72,8 @@ class Columns(Section):
 
 
 class Pull(Section):
-    pool: str
-    gold: str
+    pool: Address
+    gold: Address
     columns: Columns = Columns()
     max_chars: PositiveInt = 20_000
     max_refused: Share = 0.2
@@ -125,7 +158,7 @@ class Settings(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     project: Project
-    classes: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(min_length=2)]
+    classes: Annotated[list[Annotated[Shown, Field(min_length=1, max_length=100)]], Field(min_length=2)]
     pull: Pull
     embed: Embed = Embed()
     train: Train = Train()
@@ -186,8 +219,13 @@ def change(path: Path, changes: dict[str, Any]) -> None:
         for part in sections:
             section = section[part]
         section[key] = _inline(value) if isinstance(value, list) else value
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
+    scratch = path.with_name(f".{path.name}.part")
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            yaml.dump(content, file)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _inline(values: list[Any]) -> CommentedSeq:

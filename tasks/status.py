@@ -12,7 +12,7 @@ from tasks.errors import LabelwiseError
 from tasks.items import leaks
 from tasks.labels import ledger
 from tasks.promote import experiment, gold_metrics
-from tasks.services.addresses import addresses
+from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
 from tasks.workspace import Workspace, running
@@ -100,9 +100,9 @@ def _outside(
     try:
         where = addresses()
         urls = {
-            "label_studio": where.label_studio_url,
-            "mlflow": where.mlflow_tracking_uri,
-            "prefect": where.prefect_api_url.removesuffix("/api"),
+            "label_studio": public(where.label_studio_url),
+            "mlflow": public(where.mlflow_tracking_uri),
+            "prefect": public(where.prefect_api_url.removesuffix("/api")),
         }
         project = push.open_project(workspace.settings)
         if learned and project.found is not None:

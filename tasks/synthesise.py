@@ -7,6 +7,7 @@ import pandas as pd
 
 from tasks.embed import pool_items, pool_vectors
 from tasks.errors import WorkspaceError
+from tasks.settings import formula
 from tasks.strategies.synthesis import LOOKED_AT, synthesise
 from tasks.workspace import Workspace, write_csv
 
@@ -32,5 +33,9 @@ def run(workspace: Workspace, count: int, to: Path) -> str:
         parent_a=lambda one: scores.id.to_numpy()[rows[one.parent_a.to_numpy(dtype=int)]],
         parent_b=lambda one: scores.id.to_numpy()[rows[one.parent_b.to_numpy(dtype=int)]],
     )
-    write_csv(to, made[COLUMNS])
-    return f"{len(made)} synthetic texts in {to}: read them before you put any into a pool"
+    harmless = made[~made.text.map(formula).astype(bool)]
+    write_csv(to, harmless[COLUMNS])
+    left_out = (
+        f" ({len(made) - len(harmless)} left out: a spreadsheet would run them)" if len(made) > len(harmless) else ""
+    )
+    return f"{len(harmless)} synthetic texts in {to}{left_out}: read them before you put any into a pool"

@@ -1,6 +1,7 @@
 """Stage `train`: fit the learner on the labels that count."""
 
 import json
+from typing import Any
 
 import pandas as pd
 
@@ -17,9 +18,9 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -
     """A model from n items with their n labels; without any, the untrained or zero-shot one. pool: all items, labelled
     or not.
 
-    WorkspaceError: a label is no class.
+    WorkspaceError: a label is no class. SettingsError: the learner has a name that nobody knows.
     """
-    learner = one_of("train.learner", settings.train.learner, learners())
+    learner = learner_of(settings)
     if labels.empty:
         return zero_shot.fit(settings) if settings.train.zero_shot else untrained.Untrained(settings.classes)
     positions = pd.Index(settings.classes).get_indexer(pd.Index(labels))
@@ -34,6 +35,11 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -
     fit = self_training.around(learner.fit) if settings.train.self_training else learner.fit
     model: Model = fit(examples, pool, settings)
     return model
+
+
+def learner_of(settings: Settings) -> Any:
+    """The module of `train.learner`; SettingsError for a name that nobody knows."""
+    return one_of("train.learner", settings.train.learner, learners())
 
 
 def run(workspace: Workspace) -> str:

@@ -5,9 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import pandas as pd
+
+from tasks import push
 from tasks.errors import ServiceError
+from tasks.labels import ledger
+from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject, Progress
 from tasks.settings import Wait
+from tasks.snapshot import tag
+from tasks.workspace import Workspace
 
 SLOWER = 1.5  # each look without news is followed by a pause this much longer
 
@@ -37,6 +44,21 @@ def complete(progress: Progress, settings: Wait, asked_at: datetime, now: dateti
         return True
     late = settings.deadline_hours is not None and now >= asked_at + timedelta(hours=settings.deadline_hours)
     return late and progress.answered > 0
+
+
+def due(workspace: Workspace, versions: Versions) -> bool:
+    """Whether the loop would do more now than say for whom it waits. Two cheap requests; when in doubt, yes."""
+    number = ledger.current_round(workspace.labels)
+    if not versions.tagged(tag(number)):
+        return True
+    size = len(pd.read_parquet(workspace.batch, columns=["id"]))
+    project = push.open_project(workspace.settings)
+    if size == 0 or project.found is None:
+        return True
+    progress = project.progress(number + 1)
+    asked_at = versions.committed_at(tag(number))
+    now = datetime.now(asked_at.tzinfo)
+    return progress.total < size or complete(progress, workspace.settings.wait, asked_at, now)
 
 
 def wait(

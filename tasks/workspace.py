@@ -176,7 +176,7 @@ def claimed(workspace: Workspace) -> Iterator[Claim]:
     """
     workspace.scraps.mkdir(exist_ok=True)
     note = workspace.scraps / "loop.json"
-    lock = FileLock(workspace.scraps / "lock", timeout=0)
+    lock = FileLock(workspace.scraps / "lock", timeout=0.2)  # whoever only asks `running` holds it for a moment
     try:
         lock.acquire()
     except Timeout:

@@ -10,6 +10,14 @@ from tasks.services import local
 from tasks.services.addresses import Addresses
 
 
+@pytest.fixture(scope="session", autouse=True)
+def what_dvc_remembers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In a folder of this run's own, and not where the loop keeps it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     """Label Studio, MLflow and Prefect, real ones, in a home of their own, and the four variables that lead there.

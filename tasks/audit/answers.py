@@ -88,8 +88,8 @@ def _given(annotation: Mapping[str, Any]) -> str:
 
 def _edited(annotation: Mapping[str, Any], row: Mapping[Any, Any]) -> bool:
     """Whether it was touched after it was collected; if not, no other look would make the row say something else."""
-    when = annotation.get("updated_at"), row["created_at"]
-    now, then = (pd.to_datetime(each, utc=True, format="ISO8601", errors="coerce") for each in when)
+    times = pd.Series([annotation.get("updated_at"), row["created_at"]], dtype="string")
+    now, then = pd.to_datetime(times, utc=True, format="ISO8601", errors="coerce")
     return not now <= then  # also where one of them is unknown
 
 

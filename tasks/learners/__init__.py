@@ -9,10 +9,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from tasks.errors import InputError
 from tasks.learners import auto, contrastive, ensemble, finetune, frozen, propagate, untrained
 from tasks.learners.base import Examples, Items, Model
 from tasks.settings import one_of
+
+PLAIN = (".json", ".safetensors")  # what a model is made of
 
 LEARNERS: dict[str, Any] = {
     learner.NAME: learner for learner in (auto, frozen, contrastive, finetune, propagate, ensemble)
@@ -25,13 +29,27 @@ def learners() -> dict[str, Any]:
 
 
 def load(folder: Path) -> Model:
-    """The model in `folder`, whatever kind it is. InputError when the folder holds none."""
+    """The model in `folder`, whatever kind it is. InputError when the folder holds none, or anything that is neither
+    JSON nor safetensors: a stranger may have put it there, and nothing of his is unpickled."""
+    strange = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in PLAIN]
+    if strange:
+        fix = "train it anew (`labelwise run`), or bring it back by `dvc checkout`"
+        raise InputError(f"{strange[0]} is no part of a model", expected="files in " + " and ".join(PLAIN), fix=fix)
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["learner"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError) as error:
-        raise InputError(f"{folder} holds no model: {type(error).__name__}") from None
-    module = untrained if kind == untrained.NAME else one_of("train.learner", kind, learners())
-    model: Model = module.load(folder)
+        module = untrained if kind == untrained.NAME else one_of("train.learner", str(kind), learners())
+        model: Model = module.load(folder)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        raise InputError(f"{folder} holds no model of ours", got=f"{type(error).__name__}: {error}"[:160]) from None
     return model
 
 

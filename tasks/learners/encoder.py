@@ -29,8 +29,9 @@ class Encoder:
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would count the tensors of a file
         path = _path(name)
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
-            self.model: Any = AutoModel.from_pretrained(path, use_safetensors=True).eval()  # never unpickled
+            # Never code that comes with a model, and nobody is asked whether it may run; nothing is unpickled.
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            self.model: Any = AutoModel.from_pretrained(path, trust_remote_code=False, use_safetensors=True).eval()
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(
                 f"encoder {name!r} cannot be loaded",

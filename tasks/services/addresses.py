@@ -33,10 +33,29 @@ class Addresses:
         return {name: getattr(self, name.lower()) for name in NAMES}
 
 
+def public(address: str) -> str:
+    """An address without user and password: for pages, logs and links.
+
+    >>> public("https://me:secret@mlflow.example.org:5000/x")
+    'https://mlflow.example.org:5000/x'
+    """
+    scheme, found, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if found else address
+
+
 def home() -> Path:
     """Where the local servers keep data, logs and secrets: LABELWISE_HOME, or `.labelwise` beside the environment."""
     given = os.environ.get("LABELWISE_HOME", "").strip()
     return (Path(given).expanduser() if given else Path(sys.prefix).parent / ".labelwise").resolve()
+
+
+def private(name: str) -> Path:
+    """A folder in home() that its owner alone may enter; made when it is not there."""
+    home().mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = home() / name
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
 
 
 def addresses() -> Addresses:

@@ -6,18 +6,28 @@ DVC runs in this process (a command of its own costs 1.2-2 s each time); git is 
 import hashlib
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import chdir, contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import LabelwiseError, ServiceError, WorkspaceError
+from tasks.services.addresses import private
 
 # What the loop writes, and so what it commits. params.yaml is the user's; it is committed with each round all the same.
 OWNED = ["data", "metrics", "dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config"]
+# A workspace may have come from somebody else, its .git with it. What that wants run at a commit or a look is not run;
+# what git cannot be kept from running is refused.
+NO_PROGRAMS = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false"]
+PROGRAMS = re.compile(
+    r"filter\..*|diff\.external|diff\..*\.(command|textconv)|core\.alternaterefscommand|include(if)?\..*"
+    r"|extensions\.worktreeconfig"
+)
 TRACKED = ["data/pool", "data/gold", "data/labels", "data/quarantine"]
 
 
@@ -30,10 +40,15 @@ class Versions:
     # git
 
     def git(self, *words: str) -> str:
-        """What a git command prints. ServiceError with the end of its complaint when it fails."""
-        done = subprocess.run(
-            ["git", "-C", str(self.root), *words], capture_output=True, text=True, env=_environment(), check=False
-        )
+        """What a git command prints. ServiceError with the end of its complaint when it fails. WorkspaceError where the
+        repository's own settings name programs for git to run."""
+        if self._programs:
+            raise WorkspaceError(
+                f"{self.root}/.git/config names programs for git to run, or other files that may",
+                got=", ".join(self._programs[:5]),
+                fix="use a fresh clone, which has none; or remove them by `git config --local --unset NAME`",
+            )
+        done = self._run(*words)
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise ServiceError(f"git {words[0]} failed in {self.root}", got=said[-1] if said else "no word")
@@ -52,6 +67,10 @@ class Versions:
         """The message of a commit."""
         return self.git("log", "-1", "--format=%B", revision)
 
+    def committed_at(self, revision: str) -> datetime:
+        """When a commit was made, with its time zone."""
+        return datetime.fromisoformat(self.git("log", "-1", "--format=%cI", revision))
+
     def save(self, message: str, tag: str = "") -> None:
         """Commit what the loop owns, and tag it. Nothing to commit is no error: a repeated save changes nothing."""
         paths = [path for path in [*OWNED, "params.yaml"] if (self.root / path).exists()]
@@ -63,13 +82,18 @@ class Versions:
 
     def _identity(self) -> list[str]:
         """A name for commits on a machine where git has none."""
-        known = subprocess.run(
-            ["git", "-C", str(self.root), "var", "GIT_COMMITTER_IDENT"],
-            capture_output=True,
-            env=_environment(),
-            check=False,
-        )
-        return ["-c", "user.name=Labelwise", "-c", "user.email=labelwise@localhost"] if known.returncode else []
+        known = self._run("var", "GIT_COMMITTER_IDENT").returncode == 0
+        return [] if known else ["-c", "user.name=Labelwise", "-c", "user.email=labelwise@localhost"]
+
+    @cached_property
+    def _programs(self) -> list[str]:
+        """The repository's own settings that could make git run something. Those of the user are his."""
+        names = self._run("config", "--local", "--no-includes", "--list", "--name-only").stdout.splitlines()
+        return [name for name in names if PROGRAMS.fullmatch(name)]
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(self.root), *NO_PROGRAMS, *words]
+        return subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
 
     def refuse_side_tracks(self) -> None:
         """WorkspaceError when an older version is checked out: from there it would ask again what was answered."""
@@ -209,6 +233,10 @@ def _dvc(root: Path) -> Iterator[None]:
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
+    # DVC unpickles what it remembers there of files. Of itself it takes a folder that everybody may write, or one that
+    # the workspace names.
+    if not os.environ.get("DVC_SITE_CACHE_DIR"):
+        os.environ["DVC_SITE_CACHE_DIR"] = str(private("dvc"))
     log = logging.getLogger("dvc")
     level = log.level
     log.setLevel(logging.ERROR)

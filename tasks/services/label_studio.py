@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pandas as pd
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 import infra
 from tasks.errors import ServiceDown, ServiceError
-from tasks.services.addresses import known
+from tasks.services.addresses import known, public
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
 FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
@@ -31,6 +33,10 @@ HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:file_upload", "tasks:storage_filename", "tasks:created_at", "tasks:updated_at", "tasks:updated_by"),
     *("tasks:avg_lead_time", "tasks:draft_exists", "tasks:data.item", "tasks:data.round"),
 ]
+EVENTS = {  # after which there may be something to do
+    "actions": ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"],
+    "send_for_all_actions": False,
+}
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
 
@@ -50,12 +56,13 @@ class LabelStudioProject:
         end = f" · {workspace_id}" + (f" · {mark}" if mark else "")
         self.title = name[: TITLE - len(end)] + end
         where = known("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY")
-        self.url = where["LABEL_STUDIO_URL"].rstrip("/")
+        self.url = public(where["LABEL_STUDIO_URL"])
         with connected(self.url):
             from label_studio_sdk import LabelStudio as Client
 
             make: Any = Client  # its constructor is untyped
-            self.client = make(base_url=self.url, api_key=where["LABEL_STUDIO_API_KEY"], timeout=TIMEOUT_S)
+            key = where["LABEL_STUDIO_API_KEY"]
+            self.client = make(base_url=where["LABEL_STUDIO_URL"], api_key=key, timeout=TIMEOUT_S)
 
     @cached_property
     def found(self) -> int | None:
@@ -91,6 +98,35 @@ class LabelStudioProject:
         """Change settings of the project: description, label_config, model_version..."""
         with connected(self.url):
             self.client.projects.update(self.number, **settings)
+
+    def call(self, url: str, headers: dict[str, str]) -> bool:
+        """Let Label Studio call `url`, with these headers, whenever an answer has changed. Whether anything was to do.
+
+        Ours is known by the path of its address: one from an earlier port is changed, a second one removed.
+        ServiceError when Label Studio refuses the address.
+        """
+        wanted: Any = {"url": url, "headers": headers, "is_active": True, "send_payload": False, **EVENTS}
+        self._refuse_another_loopback(url)
+        with connected(self.url):
+            ours = [hook for hook in self.client.webhooks.list(project=str(self.number)) if _same_path(hook.url, url)]
+            for surplus in ours[1:]:
+                self.client.webhooks.delete(surplus.id or 0)
+            if not ours:
+                self.client.webhooks.create(project=self.number, **wanted)
+                return True
+            if all(_plain(getattr(ours[0], name)) == _plain(value) for name, value in wanted.items()):
+                return len(ours) > 1
+            self.client.webhooks.update(ours[0].id or 0, **wanted)
+            return True
+
+    def _refuse_another_loopback(self, url: str) -> None:
+        """ServiceError rather than that a Label Studio elsewhere gives our secret to whoever listens on its own
+        loopback."""
+        if is_loopback(url) and not is_loopback(self.url):
+            raise ServiceError(
+                f"Label Studio at {self.url} cannot call {url}",
+                fix="`labelwise serve --listen HOST:PORT` with an address of this machine that it can reach",
+            )
 
     # Tasks
 
@@ -139,7 +175,7 @@ class LabelStudioProject:
             with connected(self.url):
                 ask = self.client.projects.exports.download_sync
                 chunks = ask(self.number, export_type="JSON", request_options=wanted)
-                exported += json.loads(b"".join(chunks))
+                exported += annotated(b"".join(chunks), self.url)
         return exported
 
     def tasks_of(self, items: Iterable[str]) -> list[int]:
@@ -199,10 +235,67 @@ def choice(label: str) -> list[dict[str, Any]]:
     return [{"from_name": FROM, "to_name": TO, "type": "choices", "value": {"choices": [label]}}]
 
 
-def chosen(result: list[dict[str, Any]]) -> str | None:
-    """The label in an answer; None when it holds none, or more than one."""
-    labels = [label for part in result if part.get("from_name") == FROM for label in part["value"].get("choices", [])]
-    return labels[0] if len(labels) == 1 else None
+def chosen(result: list[Any]) -> str | None:
+    """The label in an answer, whatever an answer may look like; None when it holds none, or more than one."""
+    parts = [part for part in result if isinstance(part, dict) and part.get("from_name") == FROM]
+    values = [part["value"] for part in parts if isinstance(part.get("value"), dict)]
+    labels = [label for value in values if isinstance(found := value.get("choices"), list) for label in found]
+    if len(labels) != 1 or not isinstance(labels[0], str):
+        return None
+    return labels[0].encode("utf-8", "backslashreplace").decode("utf-8")  # JSON can say what no file can hold
+
+
+class _Reviewer(BaseModel):
+    id: int
+
+
+class _Annotation(BaseModel):
+    id: Annotated[int, Field(ge=0, lt=2**63)]
+    result: list[Any]
+    was_cancelled: bool | None
+    completed_by: int | _Reviewer | None
+    lead_time: Annotated[float, Field(allow_inf_nan=False)] | None
+    created_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|[+-][0-9:]+)?$", max_length=40)]
+
+
+class _Annotated(BaseModel):
+    """A task as it is exported: as much of it as the loop rests on."""
+
+    id: Annotated[int, Field(ge=0, lt=2**63)]
+    annotations: list[_Annotation]
+
+
+def annotated(exported: bytes, url: str) -> list[dict[str, Any]]:
+    """The tasks in an export. ServiceError when it is none, or not of the shape that we know."""
+    try:
+        tasks: list[dict[str, Any]] = json.loads(exported)
+        TypeAdapter(list[_Annotated]).validate_python(tasks, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        got = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ServiceError(f"Label Studio at {url} exports tasks of another shape", got=got[:160]) from None
+    except (ValueError, RecursionError) as error:
+        raise ServiceError(f"Label Studio at {url} exports no JSON", got=str(error)[:160]) from None
+    return tasks
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address means the machine that looks it up.
+
+    >>> is_loopback("http://127.0.0.1:8080"), is_loopback("http://labels.example.org")
+    (True, False)
+    """
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def _same_path(one: str, other: str) -> bool:
+    return urlsplit(one).path == urlsplit(other).path
+
+
+def _plain(value: Any) -> Any:
+    """Lists compare as sets."""
+    return sorted(value) if isinstance(value, list) else value
 
 
 def _of_round(number: int) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """The three local servers: started from infra/Procfile by honcho, waited for, looked at, stopped.
 
-Beneath home(): `servers.json` (ports and processes), `secrets.env` (sign-in and token, 0600), `logs/`, and a folder of
-data for each server. honcho stops all three when one dies; its own log says which one went first.
+Beneath home(): `servers.json` (ports and processes), `secrets.env` (sign-in and token, 0600), `webhook.secret` (0600),
+`logs/`, and a folder of data for each server. honcho stops all three when one dies; its own log says which one went
+first.
 """
 
 import http.client
@@ -103,6 +104,19 @@ QUIET = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_LOGGING_COLORS": "false",
 }
+# Label Studio calls and reads no address that is not public. Our webhook is on loopback, so that alone is taken off its
+# list; and its list can only be changed by giving all of it.
+UNREACHABLE = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24"),
+    *("192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+    *("::/128", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32"),
+    *("2001:20::/28", "2001:db8::/32", "2002::/16", "fc00::/7", "fe80::/10", "ff00::/8"),
+)
+GUARDED = {
+    "SSRF_PROTECTION_ENABLED": "true",
+    "USE_DEFAULT_BANNED_SUBNETS": "false",
+    "USER_ADDITIONAL_BANNED_SUBNETS": ",".join(UNREACHABLE),
+}
 
 Record = dict[str, Entry]
 _STARTED: list[psutil.Popen] = []  # runners of this process, kept: Python warns when a child that runs is forgotten
@@ -183,6 +197,24 @@ def sign_in() -> tuple[str, str]:
     return kept["LABEL_STUDIO_USERNAME"], kept["LABEL_STUDIO_PASSWORD"]
 
 
+def webhook_secret() -> str:
+    """What Label Studio's events must carry: LABELWISE_WEBHOOK_SECRET, else one made once, in `webhook.secret`.
+
+    Not in secrets.env, which every server is given. InputError when the variable cannot be a header.
+    """
+    given = os.environ.get("LABELWISE_WEBHOOK_SECRET", "").strip()
+    if given:
+        if len(given) < 16 or not (given.isascii() and given.isprintable()):
+            raise InputError("LABELWISE_WEBHOOK_SECRET", expected="16 or more printable characters of ASCII")
+        return given
+    folder = home()
+    path = folder / "webhook.secret"
+    with _claimed(folder):
+        if not path.exists():
+            _write_private(path, secrets.token_urlsafe(32))
+    return path.read_text(encoding="utf-8").strip()
+
+
 # Starting
 
 
@@ -198,7 +230,7 @@ def _start(folder: Path, record: Record, progress: Progress, kept: ExitStack) ->
     if not _database(folder).exists():
         progress("first start: Label Studio makes its database, which takes up to a minute")
     for server in SERVERS:
-        (folder / server.name).mkdir(exist_ok=True)
+        (folder / server.name).mkdir(mode=0o700, exist_ok=True)
         _open_log(_log(folder, server.name))
     runner = _spawn(folder, _environment(folder, ports, secret) | {"LABEL_STUDIO_BIN": program})
     record = {RUNNER: Entry(0, runner.pid, runner.create_time())}
@@ -212,7 +244,7 @@ def _spawn(folder: Path, environment: dict[str, str]) -> psutil.Process:
     """honcho, in a session of its own: it outlives the terminal that started it."""
     # No .env file: honcho would read the one beside the Procfile, which belongs to compose.yaml.
     command = [sys.executable, "-m", "honcho", "--no-colour", "-e", os.devnull, "-f", str(PROCFILE), "start"]
-    with _log(folder, RUNNER).open("wb") as log:
+    with open(_log(folder, RUNNER), "wb", opener=_for_its_owner) as log:
         runner = psutil.Popen(
             command,
             cwd=folder,
@@ -221,6 +253,7 @@ def _spawn(folder: Path, environment: dict[str, str]) -> psutil.Process:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,  # Label Studio's database holds its tokens
         )
     _STARTED.append(runner)
     return runner
@@ -260,7 +293,7 @@ def _environment(folder: Path, ports: dict[str, int], kept: dict[str, str]) -> d
         "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",  # else its page looks at port 4200
     }
     numbers = {f"LABELWISE_{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()}
-    return inherited | QUIET | kept | places | numbers
+    return inherited | QUIET | GUARDED | kept | places | numbers
 
 
 def _label_studio_program() -> str:
@@ -569,7 +602,7 @@ def _claimed(folder: Path) -> Iterator[None]:
     """Hold the folder for one start or stop; it is made if it is not there, for its owner alone."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "logs").mkdir(exist_ok=True)
+        (folder / "logs").mkdir(mode=0o700, exist_ok=True)
         with FileLock(folder / "servers.lock", timeout=90):
             yield
     except Timeout:
@@ -605,6 +638,11 @@ def _write_private(path: Path, content: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    """Opens a file that nobody else may read."""
+    return os.open(path, flags, 0o600)
 
 
 def _make_secrets(folder: Path) -> dict[str, str]:
@@ -649,7 +687,7 @@ def _open_log(path: Path) -> None:
     """Begin a new chapter; a log grown too long is set aside as `.1` first."""
     if path.exists() and path.stat().st_size > BIGGEST_LOG:
         path.replace(path.with_suffix(".log.1"))
-    with path.open("a", encoding="utf-8") as log:
+    with open(path, "a", encoding="utf-8", opener=_for_its_owner) as log:
         log.write(f"{CHAPTER}{datetime.now():%Y-%m-%d %H:%M:%S}\n")
 
 

@@ -12,7 +12,7 @@ import httpx
 import pandas as pd
 
 from tasks.errors import ServiceDown, ServiceError
-from tasks.services.addresses import known
+from tasks.services.addresses import known, public
 from tasks.workspace import table_of_text
 
 # Before mlflow is imported. Its own retries would keep people waiting for minutes when the server is down.
@@ -23,6 +23,7 @@ for name, value in {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # the loop says it in its own lines
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a stranger's model may stand where ours stood
     "GIT_PYTHON_REFRESH": "quiet",
 }.items():
     os.environ.setdefault(name, value)
@@ -94,12 +95,12 @@ class Tracking:
     def artifact_url(self, run_id: str, name: str) -> str:
         """Where people look at a file kept with a run. MLflow's page shows HTML in a frame without scripts; the address
         of the file itself would only download it."""
-        return f"{self.uri}/#/experiments/{self._experiment()}/runs/{run_id}/artifacts/{name}"
+        return f"{public(self.uri)}/#/experiments/{self._experiment()}/runs/{run_id}/artifacts/{name}"
 
     @property
     def experiment_url(self) -> str:
         """Where people look at the runs."""
-        return f"{self.uri}/#/experiments/{self._experiment()}"
+        return f"{public(self.uri)}/#/experiments/{self._experiment()}"
 
     def record(self, run: RoundRun, model: Path) -> tuple[str, str]:
         """Log the round and register the model folder; what an interrupted call did is found. (run id, version)."""

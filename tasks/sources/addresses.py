@@ -1,6 +1,9 @@
 """From the address of a source to its files, wherever fsspec finds them; and what stores say when they say no."""
 
 import gzip
+import itertools
+import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +17,11 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from tasks.errors import InputError, LabelwiseError, ServiceError
+from tasks.sources import formats, reach
 from tasks.sources.formats import ENDINGS
 
 CHECK = "check the address"
+MOST_FILES = 100_000  # of one source
 STAMPS = ("ino", "mtime", "created", "ETag", "LastModified", "etag", "last_modified", "updated", "Last-Modified")
 
 
@@ -45,8 +50,9 @@ class File:
         return _is_remote(self.fs)
 
     def open(self) -> IO[bytes]:
-        """Its bytes, unpacked when it is a .gz."""
-        return cast(IO[bytes], self.fs.open(self.path, "rb", compression="gzip" if self._packed else None))
+        """Its bytes, unpacked when it is a .gz. InputError on reading when that is out of all proportion."""
+        handle = cast(IO[bytes], self.fs.open(self.path, "rb"))
+        return cast(IO[bytes], formats.Unpacked(handle, self.name)) if self._packed else handle
 
     @property
     def _packed(self) -> bool:
@@ -118,9 +124,10 @@ def _is_remote(fs: fsspec.AbstractFileSystem) -> bool:
 
 
 def _filesystem(source: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The file system and the path on it; InputError says what to install."""
+    """The file system and the path on it; InputError says what to install, or that it may not be read."""
+    reach.refuse(source)
     try:
-        return cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(source))
+        return cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(source, **reach.options(source)))
     except ImportError as error:
         fix = "pip install labelwise[s3]" if source.startswith(("s3://", "s3a://")) else str(error)
         raise InputError(f"{source} cannot be read without a further package", fix=fix) from None
@@ -137,12 +144,16 @@ def _paths(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
             raise error.__cause__ from None  # a web server that is down: fsspec calls that 'not found' too
         return _globbed(fs, path, source)
     if about["type"] != "directory":
-        return [path]
+        return _regular(fs, [path])
+    if isinstance(fs, LocalFileSystem):
+        with os.scandir(path) as entries:  # before each of them is looked at
+            _refuse_too_many(sum(1 for _ in itertools.islice(entries, MOST_FILES + 1)), source)
     inside = [each["name"] for each in fs.ls(path, detail=True) if each["type"] != "directory"]
     known = sorted(name for name in inside if name.rpartition("/")[2][0] not in "._" and File(fs, name).kind)
     if not known:
         raise InputError(f"{source} holds no data", expected="files ending in " + ", ".join(ENDINGS))
-    return known
+    _refuse_too_many(len(known), source)
+    return _regular(fs, known, within=path)
 
 
 def _globbed(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
@@ -153,4 +164,27 @@ def _globbed(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]
     names = sorted(name for name, about in found.items() if about["type"] != "directory")
     if not names:
         raise InputError(f"no file matches {source}", fix=CHECK)
+    _refuse_too_many(len(names), source)
+    return _regular(fs, names, within=re.split(r"[*?\[]", path)[0].rpartition("/")[0] or "/")
+
+
+def _regular(fs: fsspec.AbstractFileSystem, names: list[str], within: str = "") -> list[str]:
+    """The names. InputError for a pipe or a device, whose end nobody knows, and for a link that leads out of the folder
+    `within`: whoever may put files there could else have any file of this machine read."""
+    if not isinstance(fs, LocalFileSystem):
+        return names
+    root = os.path.realpath(within)
+    for name in names:
+        real = os.path.realpath(name)
+        if within and os.path.commonpath([root, real]) != root:
+            fix = f"name {real} as a source of its own if it is meant"
+            raise InputError(f"{name} is a link that leads out of {within}", fix=fix)
+        if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113
+            raise InputError(f"{name} is no regular file", fix="save what it gives to a file")
     return names
+
+
+def _refuse_too_many(count: int, source: str) -> None:
+    if count > MOST_FILES:
+        fix = "join them into larger files (Parquet is best), or name a part of them by a glob"
+        raise InputError(f"{source} holds too many files", expected=f"{MOST_FILES:,} at most", fix=fix)

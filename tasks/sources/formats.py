@@ -2,7 +2,9 @@
 
 import csv
 import difflib
+import gzip
 import io
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +21,8 @@ Record = tuple[str | None, ...]
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 CHUNK_CHARS = 16_000_000  # a chunk of long texts ends here, however few rows it has
 MAX_CELL = 64 * 2**20  # characters; an open quote must not swallow a file of any size
+MAX_RATIO = 200  # of what is read to what is stored; text packs 3 to 20 times
+FREE = 256 * 2**20  # bytes that may be read before the ratio counts
 HEAD = 4096  # bytes looked at to tell what a file is
 LOOKS = {  # others are binary data by their NULs
     b"\x89PNG": "a PNG image",
@@ -41,6 +45,48 @@ def records(handle: IO[bytes], kind: str, name: str, columns: list[str], rows: i
     with io.BufferedReader(cast(io.RawIOBase, handle)) as buffered:
         _look(buffered.peek(HEAD)[:HEAD], kind, name)
         yield from READERS[kind](buffered, name, columns, rows)
+
+
+class Unpacked(gzip.GzipFile):
+    """A .gz that is read. InputError when it unpacks to more than MAX_RATIO times its size: nobody's text does."""
+
+    def __init__(self, handle: IO[bytes], name: str) -> None:
+        super().__init__(fileobj=handle, mode="rb")
+        self._handle, self._address = handle, name
+
+    def readinto(self, buffer: Any) -> int:
+        """As io.RawIOBase has it."""
+        got = self.read(len(buffer))
+        buffer[: len(got)] = got
+        refuse_bomb(self.tell(), self._handle.tell(), self._address)
+        return len(got)
+
+    def close(self) -> None:
+        """The file as well."""
+        super().close()
+        self._handle.close()
+
+
+def refuse_bomb(unpacked: int, packed: int, name: str) -> None:
+    """InputError when what was read is out of all proportion to what is stored."""
+    if unpacked > FREE and unpacked > MAX_RATIO * packed:
+        raise InputError(
+            f"{name} unpacks to more than {MAX_RATIO} times its size",
+            expected="texts",
+            got=f"{unpacked:,} bytes of {packed:,}",
+            fix="unpack it yourself, and see what it holds",
+        )
+
+
+def _lines(text: io.TextIOWrapper, name: str) -> Iterator[str]:
+    """The lines of a text. InputError where one is so long that it is none."""
+    for number in itertools.count(1):
+        line = text.readline(MAX_CELL)
+        if len(line) == MAX_CELL:
+            raise InputError(f"{name} line {number} is too long", expected=f"less than {MAX_CELL:,} characters")
+        if not line:
+            return
+        yield line
 
 
 def place(column: str, header: list[str], name: str) -> int:
@@ -87,7 +133,7 @@ def _separated(separator: str, handle: IO[bytes], name: str, columns: list[str],
     """CSV and TSV by the csv module: pandas drops the end of a row with a field too many without a word."""
     csv.field_size_limit(min(MAX_CELL, sys.maxsize))
     text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=separator, strict=True)
+    reader = csv.reader(_lines(text, name), delimiter=separator, strict=True)
     try:
         header = next((row for row in reader if row), [])
         picks = [place(column, header, name) for column in columns]
@@ -111,8 +157,10 @@ def _separated(separator: str, handle: IO[bytes], name: str, columns: list[str],
 def _jsonl(handle: IO[bytes], name: str, columns: list[str], _: int) -> Iterator[Record]:
     """JSON lines. A key may be absent from a row (its cell is None), but not from all of the first thousand."""
     absent, known = set(columns), dict[str, None]()
-    for number, line in enumerate(handle, start=1):
+    for number, line in enumerate(iter(lambda: handle.readline(MAX_CELL), b""), start=1):
         where = f"{name} line {number}"
+        if len(line) == MAX_CELL:
+            raise InputError(f"{where} is too long", expected=f"less than {MAX_CELL:,} bytes")
         row = _json_row(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, where)
         if row is None:
             continue
@@ -142,11 +190,19 @@ def _json_row(line: bytes, where: str) -> dict[str, Any] | None:
 
 def _parquet(handle: IO[bytes], name: str, columns: list[str], rows: int) -> Iterator[Record]:
     try:
-        file = pq.ParquetFile(handle)
-        header = file.schema_arrow.names
-        picks = [header[place(column, header, name)] for column in columns]
+        schema = pq.ParquetFile(handle).schema_arrow
+        picks = [schema.names[place(column, schema.names, name)] for column in columns]
+        # Texts that are stored once and meant often stay so: unpacked, a small file could fill any memory.
+        shared = [pick for pick in picks if not pa.types.is_nested(schema.field(pick).type)]
+        file = pq.ParquetFile(handle, read_dictionary=shared)
+        groups = [file.metadata.row_group(each) for each in range(file.num_row_groups)]
+        stored, read = sum(map(_stored, groups)), 0
+        refuse_bomb(sum(group.total_byte_size for group in groups), stored, name)
         for batch in file.iter_batches(_batch_rows(file, rows), columns=picks):
-            yield from zip(*[_strings(batch.column(pick), pick, name) for pick in picks], strict=True)
+            cells = [_strings(batch.column(pick), pick, name) for pick in picks]
+            read += sum(len(cell) for column in cells for cell in column if cell)
+            refuse_bomb(read, stored, name)
+            yield from zip(*cells, strict=True)
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the disk's or the store's fault; pyarrow's own has no number
             raise
@@ -161,10 +217,16 @@ def _batch_rows(file: pq.ParquetFile, rows: int) -> int:
     return int(max(1, min(rows, CHUNK_CHARS / max(widest, 1))))
 
 
+def _stored(group: Any) -> int:
+    """The bytes that a row group takes in the file."""
+    return sum(group.column(each).total_compressed_size for each in range(group.num_columns))
+
+
 def _strings(column: pa.Array, title: str, name: str) -> list[str | None]:
     """A column as text; bytes that are no UTF-8 as lone surrogates (Parquet's writers do not all check)."""
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        values = _strings(column.dictionary, title, name)
+        return [None if at is None else values[at] for at in column.indices.to_pylist()]
     if pa.types.is_nested(column.type):
         raise InputError(f"{name}: column {title!r}", expected="texts", got=f"{column.type} values")
     if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):

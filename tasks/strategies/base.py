@@ -95,6 +95,9 @@ def uniform(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 
 
 def top(scores: Floats, k: int, rng: np.random.Generator) -> Choice:
-    """The k highest scores. Ties are broken by chance, not by position: pools are often sorted. O(n log n)."""
-    order = np.lexsort((rng.random(len(scores)), -scores))[:k]
+    """The k highest scores, NaN below all others. Ties are broken by chance, not by position: pools are often sorted.
+    O(n + k log k), k and those that tie with the last."""
+    least = -np.partition(-scores, k - 1)[k - 1] if 0 < k < len(scores) else np.nan
+    front = np.flatnonzero(~(scores < least))
+    order = front[np.lexsort((rng.random(len(front)), -scores[front]))[:k]]
     return chosen(order, scores[order])

@@ -41,16 +41,12 @@ class Draws:
 
 
 def laplace(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> Draws:
-    """A normal distribution around the fitted head, as wide as the curvature of its loss says: Σ (diag p - p pᵀ) ⊗ h
-    hᵀ, taken as the mean of the first times the sum of the second, and the prior of the head's regularisation
-    (last-layer, Kronecker-factored Laplace: Ritter et al. 2018; Daxberger et al. 2021, arXiv 2106.14806). O(md² + d³ +
-    c³)."""
+    """A normal distribution around the fitted head, as wide as the curvature of its loss and the prior of its
+    regularisation say (last-layer, Kronecker-factored Laplace: Ritter et al. 2018; Daxberger et al. 2021, arXiv
+    2106.14806). O(md² + d³ + c³)."""
     head = heads.fit(labelled.vectors, labelled.labels, c)
-    p = head.probabilities(labelled.vectors).astype(np.float64)
-    outputs = np.diag(p.mean(axis=0)) - p.T @ p / len(p)
-    inputs = labelled.vectors.T.astype(np.float64) @ labelled.vectors
-    (left, u), (right, v) = np.linalg.eigh(outputs), np.linalg.eigh(inputs)
-    precision = np.outer(np.maximum(left, 0), np.maximum(right, 0)) + 1 / heads.INVERSE_REGULARISATION
+    p = head.probabilities(labelled.vectors)
+    u, v, precision = heads.curvature(p, labelled.vectors, 1 / heads.INVERSE_REGULARISATION)
     noise = rng.normal(size=(draws, *precision.shape)) / np.sqrt(precision)
     return Draws(head.weights + np.einsum("ck,tkl,dl->tcd", u, noise, v, optimize=True), head.bias)
 

@@ -5,16 +5,16 @@ Vectors have unit length, so that a squared distance is two less twice the cosin
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.metrics import pairwise_distances_argmin
 
 from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
+from tasks.strategies.batches import in_turns, turns
+from tasks.strategies.clusters import clustered, nearest
 
 MOST_CLUSTERED = 50_000  # more candidates than this are sampled: the shape of the pool shows in fewer
 MOST_COVERED = 5_000  # prob_cover compares each of its sample with each other: 230 MB
 MOST_CLUSTERS = 500  # typiclust
 FRONT = 512  # k_centre settles its picks among this many of the farthest before it looks at all candidates again
-NEIGHBOURS = 20  # typiclust: how many tell whether an item is typical
+NEIGHBOURS, COMPARED = 20, 1_000  # typiclust: how many tell whether an item is typical, and are looked for among
 PURITY = 0.95  # prob_cover: share of the balls that must hold one cluster only
 
 
@@ -35,7 +35,7 @@ def k_centre(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice
         _draw_near(nearest, candidates, candidates.gather(np.array(picks)))
         nearest[picks] = np.inf
     while len(picks) < k:
-        settled = _settled(nearest, candidates, k - len(picks))
+        settled = _settled(nearest, candidates, k - len(picks), rng)
         picks.extend(settled)
         if len(picks) < k:
             _draw_near(nearest, candidates, candidates.gather(np.array(settled)))
@@ -49,10 +49,11 @@ def _draw_near(nearest: Floats, candidates: Candidates, centres: Floats) -> None
         np.maximum(nearest[part], (vectors @ centres.T).max(axis=1), out=nearest[part])
 
 
-def _settled(nearest: Floats, candidates: Candidates, k: int) -> list[int]:
-    """The next greedy picks, at least one and at most k, that follow from the farthest candidates alone."""
+def _settled(nearest: Floats, candidates: Candidates, k: int, rng: np.random.Generator) -> list[int]:
+    """The next greedy picks, at least one and at most k, that follow from the farthest candidates alone; of several
+    that are equally far, chance takes one."""
     front = np.argpartition(nearest, FRONT)[: FRONT + 1] if len(nearest) > FRONT else np.arange(len(nearest))
-    front = front[np.lexsort((front, nearest[front]))]
+    front = front[np.lexsort((rng.random(len(front)), nearest[front]))]
     bound = np.inf if len(front) == len(nearest) else nearest[front[-1]]
     vectors, own = candidates.gather(front), nearest[front].copy()
     picks: list[int] = []
@@ -68,19 +69,17 @@ def _settled(nearest: Floats, candidates: Candidates, k: int) -> list[int]:
 
 def medoids(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The item nearest to each of k cluster centres, large clusters first (k-means medoids; Zhu et al. 2008, Coling).
+    Where clusters share an item or are empty, chance fills the batch.
 
-    O(nkd) time; memory is that of at most 50,000 vectors, whatever the pool.
+    O(nkd + k²d) time; memory is that of at most 50,000 vectors, whatever the pool.
     """
     sample = _sample(len(candidates), MOST_CLUSTERED, rng)
     if k >= len(sample):
         return _fill(sample, len(candidates), k, rng)
     vectors = candidates.gather(sample)
-    if _fewer_than(k, vectors):
-        return _fill(sample[:0], len(candidates), k, rng)
-    clusters = MiniBatchKMeans(k, random_state=int(rng.integers(2**31)), n_init=3).fit(vectors)
-    nearest = pairwise_distances_argmin(clusters.cluster_centers_, vectors)
-    sizes = np.bincount(clusters.labels_, minlength=k)
-    by_size = nearest[np.argsort(-sizes, kind="stable")]
+    clusters, centres = clustered(vectors, k, rng)
+    sizes = np.bincount(clusters, minlength=k)
+    by_size = nearest(centres, vectors)[np.argsort(-sizes, kind="stable")][: np.count_nonzero(sizes)]
     first_seen = np.sort(np.unique(by_size, return_index=True)[1])
     return _fill(sample[by_size[first_seen]], len(candidates), k, rng)
 
@@ -90,42 +89,48 @@ def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choic
     2202.02794). Typical: near to its 20 nearest neighbours in the cluster.
 
     Clusters as many as items labelled and asked, 500 at most (k when that is more), as in their code; unlike there,
-    small clusters stay, for what is rare is wanted too. O(n(m + k)d) time while m + k is below 500; the memory of at
-    most 50,000 vectors.
+    small clusters stay, for what is rare is wanted too. O(n(m + k)d) time while m + k is below 500, and O(1000 nd) at
+    most for what is typical; the memory of at most 50,000 vectors.
     """
     sample, labelled = _sample(len(candidates), MOST_CLUSTERED, rng), candidates.labelled.vectors
-    vectors = candidates.gather(sample)
-    m = len(candidates.labelled)
-    if k >= len(sample) or _fewer_than(m + k, vectors):
-        return _fill(sample if k >= len(sample) else sample[:0], len(candidates), k, rng)
-    everything = np.vstack([vectors, labelled]) if m else vectors
+    if k >= len(sample):
+        return _fill(sample, len(candidates), k, rng)
+    vectors, m = candidates.gather(sample), len(candidates.labelled)
     c = min(m + k, len(sample), max(MOST_CLUSTERS, k))
-    clusters = MiniBatchKMeans(c, random_state=int(rng.integers(2**31)), n_init=1).fit(everything).labels_
-    labels = np.bincount(clusters[len(sample) :], minlength=c)
-    members = {int(own): np.flatnonzero(clusters[: len(sample)] == own) for own in np.unique(clusters[: len(sample)])}
-    ranked = {own: rows[np.argsort(-typicality(vectors[rows]), kind="stable")] for own, rows in members.items()}
-    picks: list[int] = []
-    taken = dict.fromkeys(members, 0)
-    while len(picks) < k:
-        open_ = [own for own, rows in ranked.items() if taken[own] < len(rows)]
-        own = min(open_, key=lambda one: (labels[one] + taken[one], -len(members[one])))
-        picks.append(int(ranked[own][taken[own]]))
-        taken[own] += 1
-    return chosen(sample[picks], why="diverse")
+    owners, _ = clustered(np.vstack([vectors, labelled]) if m else vectors, c, rng)
+    own, labels = owners[: len(sample)], np.bincount(owners[len(sample) :], minlength=c)
+    sizes = np.bincount(own, minlength=c)
+    large_first = np.argsort(-sizes, kind="stable")
+    turn_of = large_first[turns(labels[large_first], sizes[large_first], k)]
+    asked, shares = np.unique(turn_of, return_counts=True)
+    picks = [
+        _typical(vectors, rng.permutation(np.flatnonzero(own == one)), share)
+        for one, share in zip(asked, shares, strict=True)
+    ]
+    return chosen(sample[np.concatenate(picks)[in_turns(turn_of)]], why="diverse")
+
+
+def _typical(vectors: Floats, rows: Indices, k: int) -> Indices:
+    """The k most typical of these rows; of several, those that stand first."""
+    return rows[np.argsort(-typicality(vectors[rows]), kind="stable")[:k]]
 
 
 def typicality(vectors: Floats) -> NDArray[np.floating]:
     """(n, d) items of one cluster -> (n,) one over the mean distance to the (at most 20) nearest others; 0 for one
-    alone."""
-    if len(vectors) == 1:
+    alone. In a cluster of more than 1,000 they are the nearest among 1,000 of it, evenly spaced."""
+    n = len(vectors)
+    if n == 1:
         return np.zeros(1)
-    near = min(NEIGHBOURS, len(vectors) - 1)
-    result = np.empty(len(vectors))
-    for start in range(0, len(vectors), 1024):
+    compared = np.linspace(0, n - 1, min(n, COMPARED)).astype(np.int64)
+    near = min(NEIGHBOURS, n - 1)
+    result = np.empty(n)
+    for start in range(0, n, 1024):
         part = slice(start, start + 1024)
-        squared = np.maximum(2 - 2 * (vectors[part] @ vectors.T), 0)
-        squared[np.arange(len(squared)), np.arange(len(squared)) + start] = np.inf
-        result[part] = 1 / (np.sqrt(np.partition(squared, near - 1, axis=1)[:, :near]).mean(axis=1) + 1e-6)
+        similar = vectors[part] @ vectors[compared].T
+        inside = np.flatnonzero((compared >= start) & (compared < part.stop))
+        similar[compared[inside] - start, inside] = -np.inf  # no item is its own neighbour
+        best = np.partition(similar, -near, axis=1)[:, -near:]
+        result[part] = 1 / (np.sqrt(np.maximum(2 - 2 * best, 0)).mean(axis=1) + 1e-6)
     return result
 
 
@@ -138,19 +143,18 @@ def prob_cover(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
     """
     sample = _sample(len(candidates), MOST_COVERED, rng)
     vectors = candidates.gather(sample)
-    if k >= len(sample) or _fewer_than(k, vectors):
-        return _fill(sample if k >= len(sample) else sample[:0], len(candidates), k, rng)
+    if k >= len(sample):
+        return _fill(sample, len(candidates), k, rng)
     similar = vectors @ vectors.T
-    clusters = max(candidates.probabilities.shape[1], 2)
-    pseudo = MiniBatchKMeans(clusters, random_state=int(rng.integers(2**31)), n_init=1).fit(vectors).labels_
+    pseudo, _ = clustered(vectors, min(max(candidates.probabilities.shape[1], 2), len(sample)), rng)
     threshold = pure_cosine(similar, pseudo)
     covers = similar >= threshold
     open_ = np.ones(len(sample), dtype=bool)
     if len(candidates.labelled):
         open_ = (vectors @ candidates.labelled.vectors.T).max(axis=1) < threshold
-    gains = covers[:, open_].sum(axis=1)
+    gains = covers[:, open_].sum(axis=1) + rng.random(len(sample)) / 2  # chance settles ties
     picks: list[int] = []
-    while len(picks) < k and gains.max() > 0:
+    while len(picks) < k and gains.max() >= 1:
         picks.append(int(gains.argmax()))
         fresh = covers[picks[-1]] & open_
         gains -= covers[:, fresh].sum(axis=1)
@@ -166,11 +170,6 @@ def pure_cosine(similar: Floats, clusters: Indices) -> float:
 
 def _sample(n: int, most: int, rng: np.random.Generator) -> Indices:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
-
-
-def _fewer_than(k: int, vectors: Floats) -> bool:
-    """Whether there are fewer than k different vectors: nothing can be told apart into k clusters."""
-    return len(np.unique(vectors[: k * 4], axis=0)) == 1 and len(np.unique(vectors, axis=0)) < k
 
 
 def _fill(picks: Indices, n: int, k: int, rng: np.random.Generator) -> Choice:

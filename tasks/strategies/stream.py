@@ -37,10 +37,14 @@ class Threshold:
 
 def stream(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Walk through the candidates in the pool's order as though they arrived one by one, by margin and with a budget
-    of 2k / n, until k are chosen; a walk that ends with too few is taken up again with half the threshold. O(n), O(n)
-    memory."""
+    of 2k / n, until k are chosen; a walk that ends with too few is taken up again with half the threshold.
+
+    No threshold is kept between batches: the next model has other margins. Each batch starts where a threshold settles
+    that has seen these candidates: just the budget's share of them lies above it. O(n), O(n) memory.
+    """
     unsure = margin_of(candidates.probabilities)
-    threshold = Threshold(budget=min(1.0, 2 * k / len(candidates)), level=float(np.median(unsure)))
+    budget = min(1.0, 2 * k / len(candidates))
+    threshold = Threshold(budget, level=float(np.quantile(unsure, 1 - budget)))
     picks: dict[int, None] = {}
     for _ in range(WALKS):
         for row, uncertainty in enumerate(unsure.tolist()):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -423,3 +424,56 @@ def test_what_differs_or_is_missing_is_no_success(
         monkeypatch.setattr(audit, "run", lambda *_, lost=missing: audit.Audit([], [Part("items", 1, missing=lost)]))
         assert labelwise("audit", "-w", made.root).code == code
         assert json.loads(labelwise("audit", "-w", made.root, "--json").out)["in_order"] == (code == 0)
+
+
+# A folder that somebody else has filled
+
+
+def test_settings_and_modules_of_the_folder_one_stands_in_are_not_followed(made: Workspace, tmp_path: Path) -> None:
+    """Prefect would: its logging configuration may name code to run, and a run's process looks for modules there."""
+    (tmp_path / ".env").write_text(f"PREFECT_LOGGING_CONFIG_PATH={tmp_path}/evil.yml\n")
+    (tmp_path / "prefect.toml").write_text(f'[logging]\nconfig_path = "{tmp_path}/evil.yml"\n')
+    (tmp_path / "pyproject.toml").write_text(f'[tool.prefect.logging]\nconfig_path = "{tmp_path}/evil.yml"\n')
+    standing_there = (
+        "import sys, httpx; from pathlib import Path; from types import SimpleNamespace\n"
+        "httpx.get = lambda *_, **__: SimpleNamespace(raise_for_status=lambda: None)\n"
+        "from flows import cli; cli.prepare(Path(sys.argv[1]))\n"
+        "from prefect.settings import get_current_settings; print(get_current_settings().logging.config_path)\n"
+    )
+    where = {"LABEL_STUDIO_URL": "http://x", "LABEL_STUDIO_API_KEY": "x", "MLFLOW_TRACKING_URI": "http://x"}
+    done = subprocess.run(
+        [sys.executable, "-c", standing_there, str(made.root)],
+        cwd=tmp_path,
+        env=os.environ | where | {"PREFECT_API_URL": "http://x", "PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip().endswith("logging.yml"), done.stderr
+    assert "evil" not in done.stdout
+
+
+def test_passwords_of_addresses_are_not_said(
+    labelwise: Labelwise, made: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = "http://me:hunter2@127.0.0.1:9"
+    monkeypatch.setenv("LABEL_STUDIO_URL", nobody)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "hunter2" * 5)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", nobody)
+    monkeypatch.setenv("PREFECT_API_URL", f"{nobody}/api")
+    for words in (["run", "--max-wait", "0"], ["status"], ["status", "--json"], ["rollback"]):
+        said = labelwise(*words, "--workspace", str(made.root))
+        assert "hunter2" not in said.out + said.err, words
+        assert "127.0.0.1:9" in said.out + said.err, words
+
+
+@pytest.mark.parametrize("option", ["--pool", "--gold", "--remote"])
+def test_an_address_with_a_password_is_not_committed(
+    labelwise: Labelwise, sources: Path, tmp_path: Path, option: str
+) -> None:
+    given = {"--pool": "pool.csv", "--gold": "gold.csv"} | {option: "s3://KEY:hunter2@bucket/x"}
+    words = [f"{name}={value if '://' in value else sources / value}" for name, value in given.items()]
+    said = labelwise("init", str(tmp_path / "new"), *words)
+    assert_one_line(said, 2, "the address carries a password or a key")
+    assert "hunter2" not in said.err
+    assert not (tmp_path / "new").exists()

@@ -15,6 +15,7 @@ from flows.rehearse import Plan
 from tasks import rehearsal
 from tasks.errors import InputError, SettingsError
 from tasks.rehearsal import Run, area, labels_for, summary, verdict
+from tasks.settings import parse
 
 CLASSES = ["bad", "fine", "good"]
 
@@ -83,6 +84,10 @@ def test_the_figures_are_those_of_the_rounds(tmp_path: Path, capsys: pytest.Capt
     assert saved == json.loads(json.dumps(content))
     assert (tmp_path / "out" / "rehearsal.png").stat().st_size > 10_000
     assert any("MLflow" in line for line in told)
+    assert any(line.endswith("the whole pool gives " + f"{content['full']['accuracy']:.3f} (frozen)") for line in told)
+    assert [line for line in told if "cold start" in line] == [
+        "rehearse: 2 of 8 batches of margin are by typiclust (cold start: margin needs labels of two classes)"
+    ]
 
 
 def test_a_rehearsal_that_was_cut_off_goes_on_and_comes_to_the_same(
@@ -117,7 +122,8 @@ def test_played_again_nothing_is_done_twice_and_mlflow_has_each_run_once(tmp_pat
 
     plan = plan_of(tmp_path, seeds=1)
     first, _ = played(plan, tmp_path / "out")
-    second, _ = played(plan, tmp_path / "out")
+    second, told = played(plan, tmp_path / "out")
+    assert any("1 of 4 batches of margin are by typiclust (cold start" in line for line in told)
     assert second["runs"] == first["runs"]  # the seconds too: they were read, not measured
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rehearsal")
@@ -142,6 +148,30 @@ def test_what_is_chance_but_not_strategy_is_the_same_for_all(tmp_path: Path) -> 
     assert (rows.answers(0, CLASSES, 0) == "fine").all()
 
 
+def test_an_encoder_that_gives_no_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_self: StandIn, texts: list[str], _progress: Any) -> NDArray[np.float32]:
+        return np.full((len(texts), 16), np.nan, np.float32)
+
+    monkeypatch.setattr(StandIn, "encode", broken)
+    with pytest.raises(InputError, match="vectors that are no numbers: expected finite figures"):
+        played(plan_of(tmp_path), tmp_path / "out")
+
+
+def test_rows_that_are_all_the_same_cannot_be_rehearsed(tmp_path: Path) -> None:
+    pd.DataFrame({"text": ["good 1"] * 40, "label": ["good", "bad"] * 20}).to_csv(tmp_path / "same.csv", index=False)
+    with pytest.raises(InputError, match="two classes in the pool"):
+        played(plan_of(tmp_path, pool=str(tmp_path / "same.csv")), tmp_path / "out")
+
+
+def test_vectors_that_are_all_the_same_are_rehearsed() -> None:
+    table = pd.DataFrame({"id": [f"i{n:02d}" for n in range(30)], "text": "", "label": CLASSES * 10})
+    rows = rehearsal.Rows(table, np.tile(np.eye(4, dtype=np.float16)[:1], (30, 1)))
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    settings = parse(content | {"select": {"strategy": "auto", "control": 0.0}, "train": {"learner": "frozen"}})
+    *_, run = rehearsal.play(Run("auto", "frozen", 0), rows, rows, settings, [6, 6, 6], 0.0)
+    assert run.labels == [6, 12, 18]
+
+
 def test_without_gold_a_third_of_every_class_measures(tmp_path: Path) -> None:
     told: list[str] = []
     pool, gold = flow.gathered(plan_of(tmp_path, gold=None), told.append)
@@ -160,8 +190,11 @@ def test_rows_that_cannot_count_are_left_out_and_told(tmp_path: Path) -> None:
     assert "2 rows without text or label and 1 repeated ones left out" in told[0]
 
 
-def test_the_pool_may_end_before_the_rounds_do(tmp_path: Path) -> None:
-    content, told = played(plan_of(tmp_path, batch=40, seeds=1), tmp_path / "out")
+def test_the_pool_may_end_before_the_rounds_do_and_noise_is_in_its_labels_too(tmp_path: Path) -> None:
+    content, told = played(plan_of(tmp_path, batch=40, seeds=1, noise=0.6), tmp_path / "out")
+    assert content["full"]["accuracy"] == pytest.approx(content["runs"][0]["accuracy"][-1], abs=0.15)
+    assert content["full"]["accuracy"] < 0.8
+    assert any("its labels as noisy as the runs' (60% wrong)" in line for line in told)
     assert content["runs"][0]["labels"] == [40, 80, 90]
     assert any("the pool ends after 90 labels" in line for line in told)
 
@@ -169,8 +202,8 @@ def test_the_pool_may_end_before_the_rounds_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
-        ({"strategies": ["random", "margn"]}, SettingsError, "did you mean `margin`"),
-        ({"learners": ["frozn"]}, SettingsError, "did you mean `frozen`"),
+        ({"strategies": ["random", "margn"]}, SettingsError, "one of auto, .*, got 'margn'.*did you mean `margin`"),
+        ({"learners": ["frozn"]}, SettingsError, "one of auto, .*, got 'frozn'.*did you mean `frozen`"),
         ({"batch": 91}, InputError, "a first batch of at most 90"),
         ({"pool": "nowhere.csv"}, InputError, "nowhere.csv"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks import errors
-from tasks.errors import LabelwiseError
+from tasks.errors import LabelwiseError, ServiceError
 
 KINDS = {
     name: kind
@@ -40,3 +40,27 @@ def test_what_is_not_known_is_not_said() -> None:
     assert str(LabelwiseError("no pool")) == "no pool"
     assert str(LabelwiseError("no pool.", fix="add one")) == "no pool. To mend it: add one"
     assert str(LabelwiseError("no pool", got="gold")) == "no pool: got gold"
+
+
+@pytest.mark.parametrize("hostile", ["\x1b]0;owned\x07", "\x9b2J", "a\rb", "\u202egnp.exe", "\ud800", "\0", "a\x08b"])
+def test_no_line_is_a_command_to_the_terminal(hostile: str) -> None:
+    line = str(ServiceError(hostile, expected=hostile, got=hostile, fix=hostile))
+    assert line.isprintable()
+    assert line.encode("ascii")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:hunter2@example.org/x",
+        "postgresql+psycopg2://me:hunter2@db/x",
+        "https://:hunter2@example.org",
+        "https://me:hunter2@hunter2@example.org",
+        "https://b.s3.example.org/x?X-Amz-Credential=hunter2&X-Amz-Signature=hunter2",
+        "https://example.org/x?sig=hunter2 and https://me:hunter2@example.org",
+    ],
+)
+def test_no_line_gives_a_password_away(address: str) -> None:
+    for line in (str(ServiceError(address)), str(ServiceError("x", got=f"cannot open {address}"))):
+        assert "hunter2" not in line
+        assert "example.org" in line or "db" in line

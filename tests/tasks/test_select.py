@@ -23,7 +23,7 @@ from tasks.records import BATCH, LABELS, LEAKS, POOL
 from tasks.score import score as score_items
 from tasks.select import answered, select
 from tasks.settings import Score, Select
-from tasks.strategies import Labelled
+from tasks.strategies import COLD_STARTS, STRATEGIES, Labelled
 from tasks.workspace import Workspace, write_parquet
 
 N = 30
@@ -134,6 +134,7 @@ def test_the_stage_asks_other_items_each_round_and_never_one_that_is_labelled(tm
         line = stage.run(workspace)
         batch = pd.read_parquet(workspace.batch)
         assert len(batch) == expected
+        assert ("all that is left, fewer than the 11 of select.batch" in line) == (expected == 8)
         asked += batch.id.tolist()
         rows = pd.DataFrame({"id": batch.id, "label": "x", "status": "labelled", "round": number + 1})
         ledger.append(workspace.labels, number + 1, LABELS.conform(rows.reindex(columns=list(LABELS.columns))))
@@ -177,6 +178,34 @@ def test_one_class_alone_is_no_reason_to_ask_the_model() -> None:
     assert set(batch.why) == {"diverse"}
     said = stage.strategy_for(settings, alone)[1]
     assert said == "medoids (cold start: margin needs labels of two classes)"
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - COLD_STARTS.keys()))
+def test_what_needs_a_model_falls_back_in_round_0_and_it_is_said(name: str) -> None:
+    settings = Select(batch=5, strategy=name, cold_start="medoids", control=0.0)
+    batch = select(NO_MODEL, VECTORS, Labelled(), NOBODY, settings, np.random.default_rng(0))
+    assert set(batch.why) == {"diverse"}
+    assert stage.strategy_for(settings, Labelled())[1] == f"medoids (cold start: {name} needs labels of two classes)"
+
+
+@pytest.mark.parametrize("name", COLD_STARTS)
+def test_what_needs_no_model_is_asked_from_the_first_round_on(name: str) -> None:
+    settings = Select(batch=5, strategy=name, cold_start="medoids", control=0.0, near_duplicate=None)
+    strategy, said = stage.strategy_for(settings, Labelled())
+    assert strategy is COLD_STARTS[name]
+    assert said == name
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {"bald_epinet"}))  # slow, and no other than `bald` here
+def test_items_that_are_all_the_same_are_asked_all_the_same(name: str) -> None:
+    same = Vectors(pd.Index(IDS), [np.tile(np.eye(4, dtype=np.float16)[:1], (N, 1))])
+    scores = score(same, HEAD)
+    two = answered(scores, same, TWO, CLASSES)
+    for balance in (False, True):
+        settings = Select(batch=7, strategy=name, control=0.2, balance=balance)
+        batch = select(scores, same, two, NOBODY, settings, np.random.default_rng(0))
+        assert_conforms(batch)
+        assert len(batch) == 7
 
 
 def test_the_control_arm_is_the_head_of_one_order_of_the_pool_however_the_rest_is_chosen() -> None:

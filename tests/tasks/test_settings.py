@@ -1,6 +1,7 @@
 """params.yaml: what is accepted, and the one line with which everything else is refused."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -196,23 +197,81 @@ def test_a_list_stays_on_its_line_before_its_comment(tmp_path: Path) -> None:
 
 
 NAMES = st.text(
-    st.characters(exclude_categories=["Cs"]) | st.sampled_from(":?,[]{}#&*!|>%@`'\" -\n\x85"), min_size=1, max_size=100
-)
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]) | st.sampled_from(":?,[]{}#&*!|>%@`'\" -"),
+    min_size=1,
+    max_size=100,
+).filter(lambda name: not re.search("[\u202a-\u202e\u2066-\u2069]|^\\s*[=+@-].*[(|!]", name))
 
 
 @given(names=st.lists(NAMES, min_size=2, max_size=5, unique=True))
 @example(names=["yes", "no"])
 @example(
-    names=["a:b", ":a", "a?", "?a", "? a", "-", "- ", "-a", "---", "...", "=", "<<", "\x85", "\ufeff", "0x1", "1_0"]
+    names=["a:b", ":a", "a?", "?a", "? a", "-", "- ", "-a", "---", "...", "=", "<<", "\xa0", "\ufeff", "0x1", "1_0"]
 )
 @example(names=["word " * 20, "long" * 25, "x: " * 33, "a  " * 33])
-@example(names=["null", "~", "1", "1.0", "true", "2024-01-01", "- a", "a: b", "# c", " ", "\n", "'", '"', "{", "*a"])
+@example(names=["null", "~", "1", "1.0", "true", "2024-01-01", "- a", "a: b", "# c", " ", "'", '"', "{", "*a"])
 @settings(ON_FILES, max_examples=25)
 def test_any_class_name_survives_the_file(tmp_path: Path, names: list[str]) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
     change(path, {"classes": names})
     assert read(path).classes == names
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "a\x7f", "\u202egnp", "\x9b2J", "\r"])
+def test_names_that_are_commands_to_a_terminal(name: str) -> None:
+    for content in (VALID | {"classes": ["a", name]}, VALID | {"project": {"name": name, "id": "x"}}):
+        with pytest.raises(SettingsError, match="has control characters") as caught:
+            parse(content)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", '=HYPERLINK("http://x")', "@SUM(1)", "-2+3+cmd|x", " =A(1)"])
+def test_classes_that_would_be_formulas(name: str) -> None:
+    with pytest.raises(SettingsError, match="would be a formula in a spreadsheet"):
+        parse(VALID | {"classes": ["a", name]})
+    assert parse(VALID | {"classes": ["+", "-1", "=", "@home", "-ve (not)"[:3], "naïve\xa0(x)"]})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:hunter2@example.org/pool.csv",
+        "s3://KEY:hunter2@bucket/pool.csv",
+        "https://bucket.example.org/pool.csv?X-Amz-Signature=hunter2",
+        "https://example.org/pool.csv?a=b&access_token=hunter2",
+    ],
+)
+def test_an_address_that_carries_a_secret_is_refused_and_not_said(address: str) -> None:
+    for key in ("pool", "gold"):
+        with pytest.raises(SettingsError, match=f"pull.{key}: the address carries a password or a key") as caught:
+            parse(VALID | {"pull": VALID["pull"] | {key: address}})
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingsError) as caught:
+        parse(VALID | {"pull": address})  # a wrong type is shown as it came
+    assert "hunter2" not in str(caught.value)
+    for fine in (
+        "s3://bucket/a@b:c.csv",
+        "/data/me:x@y/pool.csv",
+        "abfs://box@account/x",
+        "https://x.org/a.csv?page=2",
+    ):
+        parse(VALID | {"pull": VALID["pull"] | {"pool": fine}})
+
+
+def test_a_change_that_fails_leaves_the_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+
+    def full(_self: Any, _content: Any, file: Any) -> None:
+        file.write("seed: 1\nproj")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tasks.settings.YAML.dump", full)
+    with pytest.raises(OSError, match="No space left"):
+        change(path, {"seed": 1})
+    assert [each.name for each in tmp_path.iterdir()] == ["params.yaml"]
+    assert path.read_text(encoding="utf-8") == TEMPLATE.read_text(encoding="utf-8")
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates() | st.binary()

@@ -3,11 +3,14 @@
 import csv
 import gzip
 import json
+import os
 import sys
 import types
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import fsspec
 import pandas as pd
@@ -18,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import InputError, LabelwiseError, ServiceError
-from tasks.sources import chunks, fingerprint
+from tasks.sources import chunks, fingerprint, formats
+from tasks.sources.reach import public
 
 TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=12)
 SHARED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -172,7 +176,8 @@ class TestPlaces:
         assert "a.xlsx is of no known kind: expected a name ending in .csv" in refusal(write(tmp_path / "a.xlsx", "x"))
         assert "is of no known kind" in refusal(write(tmp_path / "a.parquet.gz", "x"))
 
-    def test_unknown_protocol(self) -> None:
+    def test_unknown_protocol(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LABELWISE_SOURCES", "nowhere")
         assert "expected a path or an address that fsspec knows" in refusal("nowhere://a/b.csv")
 
     def test_a_package_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,6 +283,162 @@ class TestParquet:
         whole = path.read_bytes()
         assert "is a broken Parquet file" in refusal(write(path, whole[:-50]))
         assert "is a broken Parquet file" in refusal(write(path, whole[:4] + bytes(300) + whole[304:]))
+
+
+class TestHostileFiles:
+    """Files that a stranger has put there. The limits are lowered, so that the tests take no time."""
+
+    @pytest.fixture(autouse=True)
+    def low_limits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(formats, "FREE", 100_000)
+        monkeypatch.setattr(formats, "MAX_CELL", 1_000_000)
+
+    @pytest.mark.parametrize("row", ["a" * 50, "", ","])
+    def test_a_gzip_bomb_stops_early(self, tmp_path: Path, row: str) -> None:
+        path = tmp_path / "a.csv.gz"
+        with gzip.open(path, "wt") as file:
+            file.write("text\n" + f"{row}\n" * 400_000)
+        assert "unpacks to more than 200 times its size" in refusal(path) or row == ","
+
+    def test_text_that_packs_well_is_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv.gz"
+        with gzip.open(path, "wt") as file:
+            file.write("text\n" + "".join(f"{number} is much the same each time\n" for number in range(20_000)))
+        assert len(texts(path)) == 20_000
+
+    @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+    def test_a_line_without_an_end(self, tmp_path: Path, name: str) -> None:
+        start = '{"text": "' if name == "a.jsonl" else 'text\n"'
+        assert "is too long: expected less than 1,000,000" in refusal(write(tmp_path / name, start + "a" * 3_000_000))
+
+    def test_a_parquet_bomb_stops_early(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        often = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), ["x" * 1000])
+        pq.write_table(pa.table({"text": often}), path)
+        assert path.stat().st_size < 20_000
+        assert "unpacks to more than 200 times its size" in refusal(path)
+        pq.write_table(pa.table({"text": ["x" * 900_000]}), path, compression="zstd", use_dictionary=False)
+        assert "unpacks to more than 200 times its size" in refusal(path)
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "a.csv")
+        assert "a.csv is no regular file" in refusal(tmp_path)
+        assert "a.csv is no regular file" in refusal(tmp_path / "a.csv")
+
+    def test_links_that_lead_out_of_the_folder(self, tmp_path: Path) -> None:
+        secret, shared = tmp_path / "elsewhere" / "secret.csv", tmp_path / "shared"
+        for folder in (secret.parent, shared):
+            folder.mkdir()
+        write_rows(secret, ["mine"])
+        write_rows(shared / "a.csv", ["x"])
+        (shared / "b.csv").symlink_to("a.csv")
+        assert texts(shared) == ["x", "x"]
+        assert texts(shared / "b.csv") == ["x"]
+        (shared / "c.csv").symlink_to(secret)
+        for source in (shared, f"{shared}/*.csv"):
+            assert f"c.csv is a link that leads out of {shared}" in refusal(source)
+        assert texts(shared / "c.csv") == ["mine"]  # named by itself, it is meant
+        (shared / "c.csv").unlink()
+        (shared / "folder").symlink_to(secret.parent)
+        assert "no file matches" in refusal(f"{shared}/*/*.csv")  # a glob goes through no link
+
+    def test_a_link_in_a_circle(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").symlink_to("a.csv")
+        for source in (tmp_path, tmp_path / "a.csv"):
+            with pytest.raises((InputError, OSError)):  # the command line says either in one line
+                read(source)
+
+    def test_too_many_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tasks.sources.addresses.MOST_FILES", 3)
+        for number in range(4):
+            write_rows(tmp_path / f"{number}.csv", ["x"])
+        for source in (tmp_path, f"{tmp_path}/*.csv"):
+            assert "holds too many files: expected 3 at most" in refusal(source)
+
+    def test_names_that_are_commands_to_a_terminal(self, tmp_path: Path) -> None:
+        line = refusal(write(tmp_path / "\x1b]0;owned\x07\x1b[2J.csv", b"\x89PNG"))
+        assert "\\x1b]0;owned\\x07\\x1b[2J.csv is not what its name says" in line
+        assert line.isprintable()
+
+    def test_deep_json(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", '{"text": ' + "[" * 200_000 + "]" * 200_000 + "}\n")
+        assert "line 1 is broken" in refusal(path)
+
+
+class Redirecting(BaseHTTPRequestHandler):
+    """Sends everybody on to `to`, and counts who comes."""
+
+    to = ""
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(302 if self.to else 200)
+        self.send_header("Location", self.to)
+        body = b"" if self.to else b"text\nthe inner secret\n"
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def inner(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A web server that is not on the public internet."""
+    monkeypatch.setattr(Redirecting, "to", "")
+    monkeypatch.setattr(Redirecting, "asked", [])
+    fsspec.filesystem("http").clear_instance_cache()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Redirecting)
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+class TestReach:
+    @pytest.mark.parametrize(
+        "source", ["http://example.org/a.csv", "ftp://x/a.csv", "sftp://x/a.csv", "github://o:r@m/a.csv", "data:,x"]
+    )
+    def test_kinds_that_are_not_read(self, source: str) -> None:
+        assert "are not read: expected a path or s3://" in refusal(source)
+
+    @pytest.mark.parametrize(
+        "source", ["zip://a.csv::pool.zip", "simplecache::https://x/a.csv", "tar::/a.tar", "https://[::1]/a.csv"]
+    )
+    def test_one_inside_the_other(self, source: str) -> None:
+        assert "sources of kind 'chained' are not read" in refusal(source)
+
+    @pytest.mark.parametrize("host", ["169.254.169.254", "127.0.0.1", "localhost", "10.0.0.1", "0x7f000001"])
+    def test_internal_addresses_are_not_asked(self, host: str) -> None:
+        assert "is not on the public internet" in refusal(f"https://{host}/latest/meta-data/a.csv")
+
+    def test_not_even_by_a_redirect(self, inner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first answer comes from a server that passes for a public one; where it sends us is not asked."""
+        seen = public("93.184.216.34"), public("127.0.0.1")
+        assert seen == (True, False)
+        monkeypatch.setenv("LABELWISE_SOURCES", "http")
+        monkeypatch.setattr(Redirecting, "to", f"http://{inner.replace('127.0.0.1', '127.0.0.2')}/inside.csv")
+        monkeypatch.setattr("tasks.sources.reach.public", lambda address: address == "127.0.0.1")
+        with pytest.raises(LabelwiseError):
+            read(f"http://{inner}/a.csv")
+        assert set(Redirecting.asked) == {"/a.csv"}
+
+    def test_a_name_that_moves_inside_is_not_followed(self, inner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LABELWISE_SOURCES", "http")
+        monkeypatch.setattr("tasks.sources.reach._refuse_internal", lambda _: None)  # it was public when we looked
+        with pytest.raises(LabelwiseError):
+            read(f"http://{inner}/a.csv")
+        assert Redirecting.asked == []
+
+    def test_who_runs_the_loop_may_allow_it(self, inner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LABELWISE_SOURCES", "http, internal")
+        assert texts(f"http://{inner}/a.csv") == ["the inner secret"]
 
 
 class TestFingerprint:

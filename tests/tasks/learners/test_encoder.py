@@ -1,5 +1,6 @@
 """The packaged encoder against one text at a time, and how texts are put together for it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -90,18 +91,29 @@ def pickled_weights(folder: Path) -> Path:
     return folder
 
 
+def with_code(folder: Path) -> Path:
+    """A model that brings its own code, as Hugging Face allows. Whoever loads it must not run that, nor ask."""
+    shutil.copytree(_path(PACKAGED), folder)
+    (folder / "evil.py").write_text(f"open({str(folder / 'owned')!r}, 'w')\nclass Evil: pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoModel": "evil.Evil", "AutoConfig": "evil.Evil"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 def empty(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
-@pytest.mark.parametrize("make", [empty, without_weights, broken_weights, pickled_weights, Path])
+@pytest.mark.parametrize("make", [empty, without_weights, broken_weights, pickled_weights, with_code, Path])
 def test_an_encoder_that_cannot_be_loaded_is_one_line(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     name = str(make(tmp_path / "encoder"))
     with pytest.raises(InputError, match=r"cannot be loaded.*set embed\.encoder in params\.yaml$") as caught:
         Encoder(name, max_tokens=64)
     assert repr(name) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "encoder" / "owned").exists()
 
 
 # Steps

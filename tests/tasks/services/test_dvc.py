@@ -420,3 +420,64 @@ def test_a_remote_that_does_not_take_it_is_one_line(
     with pytest.raises(ServiceError, match=r"^the DVC remote cannot be written: got .*credentials") as caught:
         versions.push()
     assert len(str(caught.value).splitlines()) == 1
+
+
+# A workspace that somebody else has made
+
+
+def script(path: Path, owned: Path) -> Path:
+    """A program that leaves a trace when it is run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\ntouch '{owned}'\ncat\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_hooks_and_monitors_of_a_workspace_are_not_run(versions: Versions, tmp_path: Path) -> None:
+    owned = tmp_path / "owned"
+    for name in ("pre-commit", "commit-msg", "post-commit", "reference-transaction", "post-index-change"):
+        script(versions.root / ".git" / "hooks" / name, owned)
+    program = script(tmp_path / "program", owned)
+    for name in ("core.fsmonitor", "core.hooksPath", "gpg.program"):
+        subprocess.run(["git", "-C", str(versions.root), "config", name, str(program)], check=True)
+    subprocess.run(["git", "-C", str(versions.root), "config", "log.showSignature", "true"], check=True)
+    owned.unlink(missing_ok=True)
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+    versions.save("changed", "round-0000")
+    versions.refuse_strange_changes()
+    assert versions.message("HEAD") == "changed"
+    assert not owned.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["filter.evil.clean", "filter.evil.process", "diff.external", "diff.x.textconv", "include.path"]
+)
+def test_programs_that_git_would_run_are_refused(versions: Versions, tmp_path: Path, name: str) -> None:
+    owned = tmp_path / "owned"
+    program = script(tmp_path / "program", owned)
+    if name == "include.path":
+        program = tmp_path / "config"
+        program.write_text(f"[filter \"evil\"]\n\tclean = touch '{owned}'\n")
+    (versions.root / ".gitattributes").write_text("* filter=evil diff=x\n")
+    with (versions.root / ".git" / "config").open("a") as config:  # as it would come with the folder
+        section, *middle, key = name.split(".")
+        config.write(f'[{section} "{middle[0]}"]' if middle else f"[{section}]")
+        config.write(f"\n\t{key} = {program}\n")
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+    with pytest.raises(WorkspaceError, match=f"names programs for git to run.*{name}.*use a fresh clone"):
+        Versions(versions.root).save("changed")
+    assert not owned.exists()
+
+
+def test_what_dvc_remembers_lies_where_no_stranger_writes(
+    versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC unpickles it. The workspace may not say where, nor is it the folder that all users of a machine share."""
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR")
+    monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "home"))
+    config = versions.root / ".dvc" / "config"
+    config.write_text(config.read_text().replace("[core]", f"[core]\n    site_cache_dir = {tmp_path / 'strangers'}"))
+    versions.add()
+    assert Path(versions.repo.site_cache_dir).is_relative_to(tmp_path / "home" / "dvc")
+    assert not (tmp_path / "strangers").exists()
+    assert [(tmp_path / "home" / name).stat().st_mode & 0o077 for name in (".", "dvc")] == [0, 0]

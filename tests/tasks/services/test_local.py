@@ -1,5 +1,6 @@
 """The local servers. Where the real ones would cost a minute, real processes that answer like them stand in."""
 
+import ipaddress
 import json
 import os
 import signal
@@ -197,6 +198,37 @@ def test_secrets_are_made_once_and_shown_nowhere() -> None:
 
 
 @pytest.mark.usefixtures("stand_ins")
+def test_nobody_else_may_read_what_servers_keep(tmp_path: Path) -> None:
+    local.home().mkdir(mode=0o755)  # made by somebody, for all to read
+    local.up(quiet)
+    made = [path for path in local.home().rglob("*") if not path.is_socket()]
+    assert len(made) > 8
+    assert [path for path in made if path.stat().st_mode & 0o077 and path.suffix != ".lock"] == []
+
+
+def test_the_webhooks_secret_is_made_once_for_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = local.webhook_secret()
+    assert len(made) >= 32
+    assert local.webhook_secret() == made
+    assert (local.home() / "webhook.secret").stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("LABELWISE_WEBHOOK_SECRET", "one-of-the-teams-own")
+    assert local.webhook_secret() == "one-of-the-teams-own"
+    for bad in ("short", "with\nline breaks in it", "in a wörld of ASCII"):
+        monkeypatch.setenv("LABELWISE_WEBHOOK_SECRET", bad)
+        with pytest.raises(InputError, match="16 or more printable characters") as caught:
+            local.webhook_secret()
+        assert bad not in str(caught.value)
+
+
+def test_label_studio_may_call_loopback_and_nothing_else_that_is_not_public() -> None:
+    def banned(address: str) -> bool:
+        return any(ipaddress.ip_address(address) in ipaddress.ip_network(each) for each in local.UNREACHABLE)
+
+    inside = ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "fd00::1", "fe80::1"]
+    assert all(banned(address) for address in [*inside, "::ffff:127.0.0.1", "255.255.255.255"])
+    assert not any(banned(address) for address in ("127.0.0.1", "93.184.216.34", "2606:2800::1"))
+
+
 def test_servers_see_nothing_of_the_users_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOST", "CI", "DJANGO_DB", "PORT", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "theirs")

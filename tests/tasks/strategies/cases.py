@@ -1,9 +1,13 @@
-"""Candidates and answers drawn by chance, for comparing strategies with their definitions."""
+"""Candidates and answers drawn by chance, for comparing strategies with their definitions, and what such definitions
+are written in."""
+
+import math
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.special import softmax
 
-from tasks.strategies import Candidates, Labelled
+from tasks.strategies import STRATEGIES, Candidates, Labelled
 from tasks.strategies.base import Floats
 
 
@@ -25,3 +29,19 @@ def clustered(seed: int, n: int = 60, m: int = 8, c: int = 3, d: int = 6) -> Can
 
 def vectors_of(candidates: Candidates) -> Floats:
     return candidates.gather(np.arange(len(candidates)))
+
+
+def picks(name: str, candidates: Candidates, k: int, seed: int = 0) -> list[int]:
+    return STRATEGIES[name](candidates, k, np.random.default_rng(seed)).indices.tolist()
+
+
+def ranked(scores: list[float], k: int) -> list[int]:
+    return sorted(range(len(scores)), key=lambda row: -scores[row])[:k]
+
+
+def entropy(p: Iterable[float]) -> float:
+    return -sum(float(x) * math.log(x) for x in p if x > 0)
+
+
+def divergence(p: Iterable[float], q: Iterable[float]) -> float:
+    return sum(float(x) * math.log(x / y) for x, y in zip(p, q, strict=True) if x > 0)

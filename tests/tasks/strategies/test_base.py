@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks import strategies
 from tasks.strategies import COLD_STARTS, STRATEGIES, Candidates, Labelled, Strategy
-from tasks.strategies.base import uniform
+from tasks.strategies.base import top, uniform
 
 
 def some(n: int, m: int, c: int, rng: np.random.Generator) -> Candidates:
@@ -82,6 +82,19 @@ def test_what_cannot_be_told_apart_still_gives_a_batch(name: str) -> None:
             assert_a_batch(STRATEGIES[name], case, k, 0)
 
 
+# A stream goes by the order of the pool. The hypermodel is slow, and ends in the same `top` as Laplace.
+@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {"stream", "bald_epinet"}))
+def test_of_items_that_are_all_alike_chance_takes_some_and_not_the_head_of_the_pool(name: str) -> None:
+    usual = some(10, 6, 2, np.random.default_rng(0))
+    alike = replace(
+        usual,
+        probabilities=np.tile(usual.probabilities[:1], (10, 1)),
+        gather=lambda rows: usual.gather(np.zeros(len(rows), np.int64)),
+    )
+    batches = [STRATEGIES[name](alike, 3, np.random.default_rng(seed)).indices for seed in range(20)]
+    assert np.bincount(np.concatenate(batches), minlength=10).min() >= 1  # 6 on average
+
+
 def test_the_propensity_of_chance_is_how_often_an_item_is_taken() -> None:
     given = Candidates(np.full((10, 2), 0.5), gather=lambda _rows: pytest.fail("no vectors are needed"))
     rng = np.random.default_rng(0)
@@ -89,6 +102,20 @@ def test_the_propensity_of_chance_is_how_often_an_item_is_taken() -> None:
     often = np.bincount(np.concatenate([choice.indices for choice in choices]), minlength=10) / len(choices)
     assert set(choices[0].propensity) == {0.3}
     np.testing.assert_allclose(often, 0.3, atol=0.05)  # five standard errors
+
+
+@given(
+    scores=st.lists(st.sampled_from([0.0, 0.5, 1.0, -np.inf, np.nan]), min_size=1, max_size=12),
+    k=st.integers(1, 12),
+    seed=st.integers(0, 9),
+)
+def test_the_top_is_what_sorting_gives_and_nan_comes_last(scores: list[float], k: int, seed: int) -> None:
+    k = min(k, len(scores))
+    choice = top(np.array(scores), k, np.random.default_rng(seed))
+    in_order = sorted((one for one in scores if not np.isnan(one)), reverse=True)
+    wanted = np.array([*in_order, *[np.nan] * (len(scores) - len(in_order))][:k])
+    np.testing.assert_array_equal(choice.scores, wanted)
+    assert len(set(choice.indices.tolist())) == k
 
 
 def test_a_stranger_is_found_but_takes_no_name_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

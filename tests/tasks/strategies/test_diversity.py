@@ -1,11 +1,15 @@
-"""Medoids: one item from every corner of the pool, whatever the pool looks like."""
+"""Strategies that go by vectors alone, against their definitions written out; one item from every corner of the pool,
+whatever the pool looks like."""
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from tasks.strategies import Candidates, Choice, diversity
 from tasks.strategies.base import Floats
-from tasks.strategies.diversity import medoids
+from tasks.strategies.clusters import clustered as clusters_of
+from tasks.strategies.diversity import medoids, typiclust
+from tests.tasks.strategies.cases import clustered, vectors_of
 
 RNG = np.random.default_rng
 
@@ -52,7 +56,6 @@ def test_the_same_seed_gives_the_same_batch_and_another_seed_another() -> None:
 
 @pytest.mark.parametrize("n", [2, 5, 40])
 @pytest.mark.parametrize("distinct", [1, 2])
-@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 def test_vectors_that_are_alike(n: int, distinct: int) -> None:
     vectors = np.eye(2, 8, dtype=np.float32)[np.arange(n) % distinct]
     for k in (1, 2, n - 1, n):
@@ -80,3 +83,84 @@ def test_a_large_pool_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(read) > 500  # not only the head of the pool
     for k in (60, 61, 600):  # a batch as large as the sample, or larger
         assert_distinct(medoids(candidates(vectors), k, RNG(0)), 600, k)
+
+
+# Clusters
+
+
+def literal_clusters(vectors: Floats, c: int, rng: np.random.Generator) -> tuple[list[int], Floats]:
+    """Greedy k-means++ and three steps of spherical k-means: the cluster of each, and the centres."""
+    n = len(vectors)
+    away = [
+        [max(2 - 2 * float(a @ b), 0) if i != j else 0.0 for j, b in enumerate(vectors)] for i, a in enumerate(vectors)
+    ]
+    taken = [int(rng.integers(n))]
+    while len(taken) < c:
+        left = [min(away[row][seed] for seed in taken) for row in range(n)]
+        total = np.cumsum(left)
+        tried = [next(row for row in range(n) if total[row] > one * total[-1]) for one in rng.random(24)]
+        leaving = [sum(min(left[row], away[row][one]) for row in range(n)) for one in tried]
+        taken.append(tried[int(np.argmin(leaving))])
+    centres = vectors[taken].astype(np.float64)
+    for _ in range(3):
+        owners = [max(range(c), key=lambda one: float(vector @ centres[one])) for vector in vectors]
+        for one in range(c):
+            total = sum(
+                vector.astype(np.float64) for vector, owner in zip(vectors, owners, strict=True) if owner == one
+            )
+            centres[one] = total / np.linalg.norm(total)
+    return [max(range(c), key=lambda one: float(vector @ centres[one])) for vector in vectors], centres
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_are_those_of_k_means(seed: int) -> None:
+    vectors = vectors_of(clustered(seed, n=50))
+    owners, centres = clusters_of(vectors, 7, RNG(seed))
+    literal, literal_centres = literal_clusters(vectors, 7, RNG(seed))
+    assert owners.tolist() == literal
+    np.testing.assert_allclose(centres, literal_centres, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_medoids_are_the_items_nearest_to_the_centres_large_clusters_first(seed: int) -> None:
+    given = clustered(seed, n=50)
+    vectors, rng = vectors_of(given), RNG(seed)
+    owners, centres = literal_clusters(vectors, 9, rng)
+    by_size = sorted(range(9), key=lambda one: -owners.count(one))
+    literal: list[int] = []
+    for one in by_size:
+        nearest = min(range(50), key=lambda row: float(np.linalg.norm(vectors[row] - centres[one])))
+        literal += [nearest] if nearest not in literal else []
+    rest = [row for row in range(50) if row not in literal]
+    literal += rng.choice(rest, 9 - len(literal), replace=False).tolist()
+    assert medoids(given, 9, RNG(seed)).indices.tolist() == literal
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("k", [3, 11])
+def test_typiclust_takes_the_most_typical_of_the_clusters_with_fewest_labels(seed: int, k: int) -> None:
+    given = clustered(seed, n=50, m=6)
+    vectors = vectors_of(given)
+    owners, _ = literal_clusters(np.vstack([vectors, given.labelled.vectors]), 6 + k, RNG(seed))
+    size = [owners[:50].count(one) for one in range(6 + k)]
+    held = [owners[50:].count(one) for one in range(6 + k)]
+
+    def typical(row: int) -> float:
+        others = [at for at in range(50) if owners[at] == owners[row] and at != row]
+        away = sorted(float(np.linalg.norm(vectors[row] - vectors[at])) for at in others)[:20]
+        return 1 / (float(np.mean(away)) + 1e-6) if away else 0.0
+
+    found = typiclust(given, k, RNG(seed)).indices.tolist()
+    for place, pick in enumerate(found):
+        left = {one: [r for r in range(50) if owners[r] == one and r not in found[:place]] for one in range(6 + k)}
+        own = min((one for one in left if left[one]), key=lambda one: (held[one], -size[one], one))
+        assert owners[pick] == own
+        assert typical(pick) == pytest.approx(max(typical(row) for row in left[own]), rel=1e-3)  # two alone tie
+        held[own] += 1
+
+
+def test_in_a_large_cluster_a_thousand_tell_what_is_typical(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = vectors_of(clustered(0, n=1500))
+    found = diversity.typicality(vectors)
+    monkeypatch.setattr(diversity, "COMPARED", 1500)
+    assert spearmanr(found, diversity.typicality(vectors)).statistic > 0.95

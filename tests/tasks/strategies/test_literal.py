@@ -1,6 +1,5 @@
 """Each strategy against a slow, literal version of its definition."""
 
-import itertools
 import math
 
 import numpy as np
@@ -9,33 +8,20 @@ from scipy.stats import chisquare
 from sklearn.linear_model import LogisticRegression
 
 from tasks.strategies import (
-    STRATEGIES,
     Candidates,
     Labelled,
-    bayesian,
-    committee,
     conformal,
     diversity,
-    expected,
-    exploration,
     heads,
 )
 from tasks.strategies import hybrid as hybrids
 from tasks.strategies.base import Floats
-from tasks.strategies.stream import Threshold
+from tasks.strategies.clusters import clustered as clustered_vectors
 from tasks.strategies.synthesis import synthesise
 from tasks.strategies.uncertainty import margin_of
-from tests.tasks.strategies.cases import clustered, unit, vectors_of
+from tests.tasks.strategies.cases import clustered, picks, ranked, unit, vectors_of
 
 SEEDS = range(6)
-
-
-def picks(name: str, candidates: Candidates, k: int, seed: int = 0) -> list[int]:
-    return STRATEGIES[name](candidates, k, np.random.default_rng(seed)).indices.tolist()
-
-
-def ranked(scores: list[float], k: int) -> list[int]:
-    return sorted(range(len(scores)), key=lambda row: -scores[row])[:k]
 
 
 # Diversity
@@ -91,16 +77,20 @@ def test_typiclust_takes_the_most_typical_item_of_clusters_without_labels() -> N
     assert found[0] == own[diversity.typicality(vectors[own]).argmax()]
 
 
-def test_prob_cover_covers_most_each_time() -> None:
+@pytest.mark.parametrize("answered", [False, True])
+def test_prob_cover_covers_most_each_time(answered: bool) -> None:
     given = clustered(3, n=80)
     vectors = vectors_of(given)
-    alone = Candidates(given.probabilities, given.gather)
-    found = picks("prob_cover", alone, 6)
-    rng = np.random.default_rng(0)
-    pseudo = diversity.MiniBatchKMeans(3, random_state=int(rng.integers(2**31)), n_init=1).fit(vectors).labels_
+    if not answered:
+        given = Candidates(given.probabilities, given.gather)
+    found = picks("prob_cover", given, 6)
+    pseudo, _ = clustered_vectors(vectors, 3, np.random.default_rng(0))
     threshold = diversity.pure_cosine(vectors @ vectors.T, pseudo)
     balls = [{at for at in range(80) if float(vectors[row] @ vectors[at]) >= threshold} for row in range(80)]
-    covered: set[int] = set()
+    covered = {
+        at for at in range(80) if any(float(vectors[at] @ known) >= threshold for known in given.labelled.vectors)
+    }
+    assert bool(covered) is answered
     for pick in found:
         gains = [len(ball - covered) for ball in balls]
         if max(gains) == 0:
@@ -190,13 +180,19 @@ def test_cluster_margin_takes_from_small_clusters_first_and_each_in_turn() -> No
         assert row == rows[np.flatnonzero(clusters == cluster)[0]]
 
 
-def test_discriminative_takes_what_is_least_like_the_labelled() -> None:
-    given = clustered(1)
+@pytest.mark.parametrize("seed", range(3))
+def test_discriminative_takes_what_is_least_like_the_labelled_in_ten_parts(seed: int) -> None:
+    given = clustered(seed)
     vectors = vectors_of(given)
-    both = np.vstack([given.labelled.vectors, vectors])
-    which = [0] * 8 + [1] * 60
-    judge = LogisticRegression(class_weight="balanced", max_iter=200).fit(both, which)
-    assert picks("discriminative", given, 1) == [int(judge.predict_proba(vectors)[:, 1].argmax())]
+    batch: list[int] = []
+    for size in [2] * 3 + [1] * 7:  # thirteen
+        left = [row for row in range(60) if row not in batch]
+        known = [*given.labelled.vectors, *vectors[batch]]
+        judge = LogisticRegression(class_weight="balanced", max_iter=200)
+        judge.fit(np.vstack([*known, *vectors[left]]), [0] * len(known) + [1] * len(left))
+        unlike = judge.predict_proba(vectors)[:, 1].tolist()
+        batch += sorted(left, key=lambda row: -unlike[row])[:size]
+    assert picks("discriminative", given, 13, seed) == batch
 
 
 def literal_bait(given: Candidates, k: int) -> list[int]:
@@ -225,135 +221,16 @@ def test_bait_makes_the_trace_small_forwards_and_backwards(seed: int) -> None:
     assert sorted(picks("bait", given, 4)) == sorted(literal_bait(given, 4))
 
 
-# Committees and posteriors
+# What is the default
 
 
-MEMBERS = np.random.default_rng(0).dirichlet(np.ones(4), (5, 20))  # (T, n, c)
+@pytest.mark.parametrize(("m", "name"), [(29, "badge"), (30, "margin"), (90, "margin")])
+def test_auto_is_badge_up_to_ten_labels_a_class_then_margin(m: int, name: str) -> None:
+    given = clustered(0, m=m)
+    assert picks("auto", given, 9, seed=3) == picks(name, given, 9, seed=3)
 
 
-def entropy(p: Floats) -> float:
-    return -sum(float(x) * math.log(x) for x in p if x > 0)
-
-
-def test_vote_entropy_is_that_of_the_votes() -> None:
-    for row, found in enumerate(committee.vote_entropy_of(MEMBERS)):
-        votes = [int(MEMBERS[t, row].argmax()) for t in range(5)]
-        assert found == pytest.approx(entropy(np.array([votes.count(label) / 5 for label in range(4)])))
-
-
-def test_consensus_kl_is_the_mean_divergence_from_the_mean() -> None:
-    for row, found in enumerate(committee.consensus_kl_of(MEMBERS)):
-        mean = MEMBERS[:, row].mean(axis=0)
-        parts = [sum(p * math.log(p / q) for p, q in zip(MEMBERS[t, row], mean, strict=True)) for t in range(5)]
-        assert found == pytest.approx(np.mean(parts))
-
-
-def test_a_committee_knows_every_class_that_has_a_label() -> None:
-    known = clustered(0, m=4, c=3).labelled
-    for member in committee.members(known, 5, np.random.default_rng(0)):
-        assert np.isfinite(member.bias).tolist() == [True, True, True, False, False]
-
-
-def literal_joint(p: Floats, batch: list[int]) -> float:
-    """I(outcomes of the batch; draw), by going through every outcome."""
-    t, _, c = p.shape
-    joint = 0.0
-    for outcome in itertools.product(range(c), repeat=len(batch)):
-        mass = np.mean([np.prod([p[draw, row, y] for row, y in zip(batch, outcome, strict=True)]) for draw in range(t)])
-        joint -= mass * math.log(mass)
-    return joint - float(np.mean([sum(entropy(p[draw, row]) for row in batch) for draw in range(t)]))
-
-
-def test_batch_bald_gains_are_those_of_the_joint_outcomes() -> None:
-    p = np.random.default_rng(1).dirichlet(np.ones(3) / 2, (6, 5))
-    joint, weight = np.ones((1, 6)), np.ones(1)
-    batch: list[int] = []
-    total = 0.0
-    for pick in (2, 0, 4):
-        gains = bayesian.joint_entropy(joint, weight, p)
-        conditional = [np.mean([entropy(p[t, row]) for t in range(6)]) for row in range(5)]
-        known = sum(conditional[row] for row in batch)
-        for row in set(range(5)) - set(batch):
-            assert gains[row] - conditional[row] - known == pytest.approx(literal_joint(p, [*batch, row]))
-        batch.append(pick)
-        joint, weight = bayesian.followed(joint, weight, p[:, pick], np.random.default_rng(0))
-        total = literal_joint(p, batch)
-    assert total > 0
-
-
-def test_outcomes_that_are_drawn_give_nearly_the_same() -> None:
-    rng = np.random.default_rng(2)
-    p = rng.dirichlet(np.ones(3), (20, 7))
-    joint, weight = np.ones((1, 20)), np.ones(1)
-    for row in range(6):  # 729 outcomes, of which 200 are drawn
-        joint, weight = bayesian.followed(joint, weight, p[:, row], rng)
-    assert len(joint) == bayesian.OUTCOMES
-    found = bayesian.joint_entropy(joint, weight, p)[6] - sum(
-        np.mean([entropy(p[t, row]) for t in range(20)]) for row in range(7)
-    )
-    assert found == pytest.approx(literal_joint(p, list(range(7))), rel=0.2)
-
-
-@pytest.mark.parametrize("posterior", [bayesian.laplace, bayesian.dropout, bayesian.hypermodel])
-def test_a_posterior_is_surer_where_it_has_seen_more(posterior: bayesian.Posterior) -> None:
-    few, many = clustered(5, m=6), clustered(5, m=300)
-    told = [
-        committee.consensus_kl_of(
-            posterior(one.labelled, 3, 40, np.random.default_rng(0)).probabilities(vectors_of(few))
-        ).mean()
-        for one in (few, many)
-    ]
-    if posterior is bayesian.dropout:  # its width does not follow the labels: known, and why Laplace is the default
-        assert min(told) > 0
-    else:
-        assert told[1] < told[0]
-
-
-def test_the_laplace_posterior_is_the_inverse_of_the_literal_hessian_for_one_class_against_another() -> None:
-    known = clustered(1, m=30, c=2, d=3).labelled
-    head = heads.fit(known.vectors, known.labels, 2)
-    p = head.probabilities(known.vectors).astype(np.float64)
-    mean = sum(np.diag(row) - np.outer(row, row) for row in p) / len(p)
-    precision = np.kron(mean, known.vectors.T @ known.vectors) + np.eye(6) / heads.INVERSE_REGULARISATION
-    draws = bayesian.laplace(known, 2, 40_000, np.random.default_rng(0)).weights.reshape(40_000, 6)
-    expected_covariance = np.linalg.inv(precision)
-    np.testing.assert_allclose(np.cov(draws.T), expected_covariance, atol=0.05 * expected_covariance.max())
-
-
-def test_bald_takes_the_items_of_most_mutual_information() -> None:
-    given = clustered(4)
-    draws = bayesian.laplace(given.labelled, 3, bayesian.DRAWS, np.random.default_rng(0)).probabilities(
-        vectors_of(given)
-    )
-    scores = [entropy(draws[:, row].mean(axis=0)) - np.mean([entropy(one[row]) for one in draws]) for row in range(60)]
-    assert picks("bald", given, 9) == ranked(scores, 9)
-
-
-def test_power_bald_draws_in_proportion() -> None:
-    given = clustered(4, n=5)
-    draws = bayesian.laplace(given.labelled, 3, bayesian.DRAWS, np.random.default_rng(0)).probabilities(
-        vectors_of(given)
-    )
-    scores = committee.consensus_kl_of(draws)
-    rng = np.random.default_rng(0)
-    firsts = [int((np.log(scores + 1e-12) + rng.gumbel(size=5)).argmax()) for _ in range(4000)]
-    np.testing.assert_allclose(np.bincount(firsts, minlength=5) / 4000, scores / scores.sum(), atol=0.04)
-    assert len(set(picks("power_bald", given, 5))) == 5
-
-
-# Expected change, conformal
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_gradient_length_is_expected_over_the_classes(seed: int) -> None:
-    given = clustered(seed)
-    scores = []
-    for p, h in zip(given.probabilities.astype(np.float64), vectors_of(given), strict=True):
-        lengths = [np.linalg.norm(np.outer(p - np.eye(3)[y], np.append(h, 1))) for y in range(3)]
-        scores.append(float(p @ lengths))
-    found = expected.gradient_length_of(given.probabilities)
-    order = np.argsort(-found)
-    np.testing.assert_array_equal(order[:9], ranked(scores, 9))
+# Conformal
 
 
 def p_values(given: Candidates, seed: int = 0) -> Floats:
@@ -398,7 +275,7 @@ def test_conformal_strategies_follow_the_p_values() -> None:
     assert picks("conformal_p", given, 9) == sorted(range(60), key=lambda row: (credibility[row], -margins[row]))[:9]
 
 
-# Mismatch, exploration, streams
+# Mismatch, synthesis
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -416,62 +293,6 @@ def test_mismatches_come_first_and_each_is_the_farthest(seed: int) -> None:
     assert picks("mismatch_first", given, 12) == batch
 
 
-def test_epsilon_is_margin_but_for_one_place_in_ten() -> None:
-    given = clustered(0, n=400)
-    choices = [STRATEGIES["epsilon"](given, 20, np.random.default_rng(seed)) for seed in range(200)]
-    by_chance = np.array([(np.asarray(choice.why) == "random").sum() for choice in choices])
-    assert 1.7 < by_chance.mean() < 2.3
-    for choice in choices[:20]:
-        random = np.asarray(choice.why) == "random"
-        assert (choice.propensity[random] == random.sum() / 400).all()
-        rest = np.setdiff1d(np.arange(400), choice.indices[random])
-        best = rest[np.argsort(-margin_of(given.probabilities)[rest], kind="stable")][: (~random).sum()]
-        assert choice.indices[~random].tolist() == best.tolist()
-
-
-def test_a_bandit_asks_more_of_the_arm_that_has_earned_more() -> None:
-    rng = np.random.default_rng(0)
-    centres = np.eye(6)[:3]
-
-    def drawn(labels: Floats, spread: float) -> Floats:
-        return unit(centres[labels] + rng.normal(0, spread, (len(labels), 6)))
-
-    rounds = np.repeat(np.arange(1, 7), 12)
-    why = np.tile(np.repeat(np.array(["random", "uncertain", "diverse"], dtype=object), 4), 6)
-    labels = rng.integers(3, size=72)
-    vectors = drawn(labels, 0.5)
-    wrong = why == "diverse"
-    labels = np.where(wrong, (labels + 1) % 3, labels)  # what is farthest is mislabelled: it teaches wrong things
-    p = np.full((500, 3), 1 / 3, np.float32)
-    pool = drawn(rng.integers(3, size=500), 0.5)
-    given = Candidates(p, lambda rows: pool[rows], Labelled(vectors, labels, p[:72], rounds, why))
-    asked = [STRATEGIES["bandit"](given, 60, np.random.default_rng(seed)).why for seed in range(20)]
-    shares = {arm: np.mean([(one == arm).mean() for one in asked]) for arm in ("random", "uncertain", "diverse")}
-    assert shares["diverse"] < shares["random"]
-    assert min(shares.values()) > 0.05
-
-
-def test_without_a_past_all_arms_are_alike() -> None:
-    given = clustered(0, n=300)
-    asked = np.concatenate([STRATEGIES["bandit"](given, 60, np.random.default_rng(seed)).why for seed in range(30)])
-    assert {arm: round((asked == arm).mean(), 1) for arm in ("random", "uncertain", "diverse")} == {
-        "random": 0.3,
-        "uncertain": 0.3,
-        "diverse": 0.3,
-    }
-
-
-def test_a_stream_keeps_to_its_budget_and_asks_the_less_sure() -> None:
-    rng = np.random.default_rng(0)
-    threshold, asked, sure = Threshold(budget=0.1), [], rng.random(20_000)
-    for uncertainty in sure:
-        ask, threshold = threshold.decide(float(uncertainty))
-        if ask:
-            asked.append(uncertainty)
-    assert 1800 < len(asked) <= 2001
-    assert np.mean(asked) > 0.85  # with all to choose from, it would be 0.95
-
-
 def test_synthetic_texts_join_neighbours_of_two_classes_and_are_marked() -> None:
     texts = ["my card is lost", "my card was charged twice today", "what is the weather", "my card is gone"]
     vectors = unit(np.array([[1, 0.1], [1, 0.2], [-1, 0.5], [1, 0.0]]))
@@ -483,57 +304,3 @@ def test_synthetic_texts_join_neighbours_of_two_classes_and_are_marked() -> None
         assert {row.parent_a, row.parent_b} & {0, 1}
     nothing = synthesise(texts, vectors, np.zeros(4, int), 2, np.random.default_rng(0))
     assert nothing.empty
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_error_reduction_is_the_fall_in_doubt_after_a_step_for_each_answer(seed: int) -> None:
-    given = clustered(seed, n=25)
-    update = expected.Update(given)
-    sample, tried = vectors_of(given)[:10], vectors_of(given)[10:]
-    found = expected.expected_reductions(update, sample, tried)
-    known = expected.with_bias(given.labelled.vectors).astype(np.float64)
-    ridge = np.diag([2 / heads.INVERSE_REGULARISATION] * 6 + [0.0])
-
-    def doubt(logits: Floats) -> float:
-        p = np.exp(logits - logits.max())
-        return entropy(p / p.sum())
-
-    for at, x in enumerate(tried.astype(np.float64)):
-        x = np.append(x, 1)
-        p = np.exp(update.logits(tried[[at]]))[0]
-        p /= p.sum()
-        curvature = np.linalg.inv((known.T @ known + ridge + np.outer(x, x)) / 2)
-        after = 0.0
-        for answer in range(3):
-            step = np.outer(np.eye(3)[answer] - p, curvature @ x)
-            moved = [update.logits(z[None])[0] + step @ np.append(z, 1) for z in sample]
-            after += p[answer] * float(np.mean([doubt(one) for one in moved]))
-        before = float(np.mean([doubt(update.logits(z[None])[0]) for z in sample]))
-        assert found[at] == pytest.approx(before - after, abs=1e-4)
-
-
-def test_without_a_past_every_epsilon_of_the_grid_is_as_likely() -> None:
-    given = clustered(0, n=300)
-    asked = [STRATEGIES["exponentiated_gradient"](given, 50, np.random.default_rng(seed)).why for seed in range(300)]
-    shares = np.array([(one == "random").mean() for one in asked])
-    assert abs(shares.mean() - exploration.EPSILONS.mean()) < 0.05
-    assert shares.min() < 0.1
-    assert shares.max() > 0.7
-
-
-def test_with_a_past_epsilon_follows_what_chance_was_worth() -> None:
-    rng = np.random.default_rng(0)
-    rounds = np.repeat(np.arange(1, 9), 10)
-    why = np.tile(np.repeat(np.array(["random", "uncertain"], dtype=object), 5), 8)
-    labels = rng.integers(3, size=80)
-    vectors, pool = unit(np.eye(6)[:3][labels] + rng.normal(0, 0.4, (80, 6))), unit(rng.normal(size=(300, 6)))
-    p = np.full((300, 3), 1 / 3, np.float32)
-    shares = []
-    for taught in (
-        np.where(why == "uncertain", (labels + 1) % 3, labels),
-        labels,
-    ):  # uncertain answers all wrong; right
-        given = Candidates(p, lambda rows: pool[rows], Labelled(vectors, taught, p[:80], rounds, why))
-        batches = [STRATEGIES["exponentiated_gradient"](given, 50, np.random.default_rng(seed)) for seed in range(100)]
-        shares.append(np.mean([(one.why == "random").mean() for one in batches]))
-    assert shares[0] > shares[1]
