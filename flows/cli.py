@@ -326,6 +326,77 @@ def gold_collect(workspace: Folder = HERE) -> None:
     print(gold.held(Workspace.open(workspace), gold.collect))
 
 
+# The past
+
+From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@app.command()
+def replay(
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="Its tag, round-0007, or its number.")],
+    source: From = "",
+    workspace: Folder = HERE,
+    encode: Annotated[bool, typer.Option("--encode", help="Encode the texts anew, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rebuild a past round from its tag alone and compare it part by part. Exits 1 when something differs."""
+    from flows import replay as flow
+    from tasks.replay import DIFFERS
+
+    seen = flow.replay(workspace, name, source, encode, _tell)
+    print(seen.json() if as_json else "\n".join(flow.lines(seen)))
+    if seen.verdict == DIFFERS:
+        raise typer.Exit(1)
+
+
+@app.command()
+def audit(source: From = "", workspace: Folder = HERE, as_json: Json = False) -> None:
+    """Account for the whole history: models, labels, answers. Exits 1 when something is missing or surplus."""
+    from tasks.audit import run as stage
+
+    seen = stage.run(workspace, source)
+    print(seen.json() if as_json else "\n".join(stage.lines(seen)))
+    if not seen.in_order:
+        raise typer.Exit(1)
+
+
+@app.command()
+def lineage(
+    item: Annotated[str, typer.Argument(metavar="ITEM_ID", help="16 hexadecimal digits.")],
+    workspace: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Tell one item's life: when it came, when and why it was asked, who answered, which models learned from it."""
+    from tasks import lineage as stage
+    from tasks.workspace import Workspace
+
+    seen = stage.run(Workspace.open(workspace), item)
+    print(seen.json() if as_json else "\n".join(stage.lines(seen)))
+
+
+@app.command()
+def forget(
+    items: Annotated[list[str], typer.Argument(metavar="ITEM_ID...", help="16 hexadecimal digits each.")],
+    workspace: Folder = HERE,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
+) -> None:
+    """Forget items from now on, a request of data protection; say what learned from them and what still has them."""
+    from tasks import forget as stage
+    from tasks.errors import InputError
+    from tasks.workspace import Workspace
+
+    def agreed(shown: list[str]) -> bool:
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise InputError("forget cannot be undone", expected="--yes, or a terminal on which to ask")
+        print("\n".join(shown))
+        return typer.confirm("These items and all answers about them will be forgotten. It cannot be undone. Go on?")
+
+    print("\n".join(stage.run(Workspace.open(workspace), items, agreed)))
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the demo's workspace is, or will be.")] = Path("demo"),

@@ -24,18 +24,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.question import Question
+from flows.stages import REPRODUCIBLE
 from tasks import (
-    embed,
     evaluate,
+    forget,
     gold,
     page,
     pictures,
     promote,
-    prove,
     pull,
     push,
     report,
-    score,
     select,
     snapshot,
     stop,
@@ -53,14 +52,6 @@ from tasks.services.patience import patient
 from tasks.strategies import Labelled
 from tasks.workspace import Workspace
 
-REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
-    "embed": embed.run,
-    "train": train.run,
-    "evaluate": evaluate.run,
-    "score": score.run,
-    "select": select.run,
-    "prove": prove.run,
-}
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 Result = TypeVar("Result")
 
@@ -97,6 +88,8 @@ class Steps:
             self.versions.restore()
         stored.refuse_missing(self.workspace)
         self.versions.refuse_side_tracks()
+        if said := forget.resume(self.workspace, self.versions):
+            self.say("forget", said)
         self.versions.refuse_rewriting("data/labels", "data/pool")
         if unfinished:
             snapshot.recover(self.workspace, self.versions)
@@ -266,7 +259,7 @@ class Steps:
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""
         said = report.news(report.curve(self.workspace))
-        run_id = self.versions.message(snapshot.tag(self.round)).partition(f"{snapshot.RUN}: ")[2].strip()
+        run_id = snapshot.run_of(self.versions.message(snapshot.tag(self.round)))
         if not run_id:
             return said
         tracking = Tracking(promote.experiment(self.workspace.settings))

@@ -78,13 +78,13 @@ def pool_vectors(workspace: Workspace) -> Vectors:
     """The vectors that this stage wrote."""
     shards = stored.shards(workspace)
     ids = pd.Index(np.concatenate([pq.read_table(path, columns=["id"])["id"].to_numpy() for path in shards]))
-    return Vectors(ids, [np.load(_vectors_of(workspace, path), mmap_mode="r") for path in shards])
+    return Vectors(ids, [np.load(vectors_of(workspace, path), mmap_mode="r") for path in shards])
 
 
 def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
     """(g, d) of these gold items, the user's own or drawn from the pool, in their order."""
     own = pd.Index(pd.read_parquet(workspace.gold, columns=["id"]).id)
-    vectors = np.asarray(np.load(_vectors_of(workspace, workspace.gold)), dtype=np.float32)
+    vectors = np.asarray(np.load(vectors_of(workspace, workspace.gold)), dtype=np.float32)
     rows = own.get_indexer(pd.Index(ids))
     if (rows >= 0).all():
         return vectors[rows]
@@ -98,7 +98,7 @@ def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
 
 def leaked(workspace: Workspace) -> pd.DataFrame:
     """The items of the pool that are in the gold set or nearly so (LEAKS), as this stage found them."""
-    files = [path for shard in stored.shards(workspace) if (path := _leaks_of(workspace, shard)).exists()]
+    files = [path for shard in stored.shards(workspace) if (path := leaks_of(workspace, shard)).exists()]
     return pd.concat([LEAKS.frame(), *map(pd.read_parquet, files)], ignore_index=True) if files else LEAKS.frame()
 
 
@@ -127,9 +127,9 @@ def _encode(workspace: Workspace, tables: list[Path], rows: int) -> None:
             vectors = [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
             whole = np.concatenate(vectors)
             refuse_broken(whole)
-            with atomic(_vectors_of(workspace, table)) as scratch, scratch.open("wb") as file:
+            with atomic(vectors_of(workspace, table)) as scratch, scratch.open("wb") as file:
                 np.save(file, whole)
-            write_json(_vectors_of(workspace, table).with_suffix(".json"), _fingerprint(table, settings))
+            write_json(vectors_of(workspace, table).with_suffix(".json"), fingerprint(table, settings))
 
 
 def _find_leaks(workspace: Workspace) -> None:
@@ -139,13 +139,13 @@ def _find_leaks(workspace: Workspace) -> None:
     gold = {"gold": hashlib.sha256("".join(ids).encode()).hexdigest(), "near_duplicate": least}
     gold_set = None
     for shard in stored.shards(workspace):
-        path = _leaks_of(workspace, shard)
-        wanted = {**_fingerprint(shard, workspace.settings.embed), **gold}
+        path = leaks_of(workspace, shard)
+        wanted = {**fingerprint(shard, workspace.settings.embed), **gold}
         if path.exists() and _noted(path) == wanted:
             continue
         gold_set = gold_vectors(workspace, ids) if gold_set is None else gold_set
         own = pd.Index(pq.read_table(shard, columns=["id"])["id"].to_numpy())
-        vectors = np.load(_vectors_of(workspace, shard), mmap_mode="r")
+        vectors = np.load(vectors_of(workspace, shard), mmap_mode="r")
         write_parquet(path, leaks.leaks(own, vectors, pd.Index(ids), gold_set, least), LEAKS)
         write_json(path.with_suffix(".json"), wanted)
 
@@ -162,23 +162,25 @@ def refuse_broken(vectors: NDArray[np.floating]) -> None:
         )
 
 
-def _vectors_of(workspace: Workspace, table: Path) -> Path:
+def vectors_of(workspace: Workspace, table: Path) -> Path:
+    """The file of a table's vectors, in the order of its rows."""
     return workspace.vectors / f"{table.stem}.npy"
 
 
-def _leaks_of(workspace: Workspace, shard: Path) -> Path:
+def leaks_of(workspace: Workspace, shard: Path) -> Path:
+    """The file of a shard's leaks."""
     return workspace.vectors / f"{shard.stem}.leaks.parquet"
 
 
-def _fingerprint(table: Path, settings: Embed) -> dict[str, object]:
+def fingerprint(table: Path, settings: Embed) -> dict[str, object]:
     """What the vectors of a table follow from."""
     with table.open("rb") as file:
         return {"table": hashlib.file_digest(file, "sha256").hexdigest(), **settings.model_dump()}
 
 
 def _fresh(workspace: Workspace, table: Path, settings: Embed) -> bool:
-    vectors = _vectors_of(workspace, table)
-    return vectors.exists() and _noted(vectors) == _fingerprint(table, settings)
+    vectors = vectors_of(workspace, table)
+    return vectors.exists() and _noted(vectors) == fingerprint(table, settings)
 
 
 def _noted(path: Path) -> Any:

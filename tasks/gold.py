@@ -96,7 +96,7 @@ def draw(scores: pd.DataFrame, drawn: pd.DataFrame, n: int, settings: Settings) 
         )
     doubt = np.where(left.prediction.isna(), np.nan, 1 - left.confidence.to_numpy(dtype=np.float64))
     found = testing.draw(doubt, n, np.random.default_rng([settings.seed, 4, len(drawn)]))
-    turns = len(drawn) + 1 + np.arange(n)
+    turns = int(drawn.turn.max() if len(drawn) else 0) + 1 + np.arange(n)  # some drawn may be forgotten since
     columns = {"turn": turns, "propensity": found.propensity, "among": found.among, "doubt": doubt[found.rows]}
     return pd.DataFrame({"id": left.id.iloc[found.rows].to_numpy(), **columns})
 
@@ -155,7 +155,7 @@ def collect(workspace: Workspace, project: LabelStudioProject) -> str:
     tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)], ignore_index=True)
     known = trusted.answers(workspace)
     said = answered(project.answered(tasks.task_id.tolist()), asked, workspace.settings.classes)
-    new = _unknown(said, known)
+    new = unknown(said, known)
     if len(new):
         trusted.append(workspace, ANSWERS, new)
     seen = trusted.seen(workspace)
@@ -254,7 +254,7 @@ def _ask(workspace: Workspace, project: LabelStudioProject, choose: Callable[[in
     return f"{len(rows):,} items put up for trusted labels: {project.tab(number, 'Ask')}"
 
 
-def _unknown(said: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+def unknown(said: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """The answers that are new, or changed since they were last seen."""
     last = known.drop_duplicates("annotation_id", keep="last").set_index("annotation_id")
     before = said.annotation_id.map(last.label).fillna(""), said.annotation_id.map(last.status).fillna("")

@@ -1,8 +1,6 @@
 """Stage `promote`: log the round to MLflow, register its model, and decide whether it is the new champion."""
 
-import importlib.metadata
 import json
-import platform
 import re
 import shutil
 import tempfile
@@ -12,17 +10,18 @@ from typing import Any
 
 import pandas as pd
 
+from tasks import made_with
 from tasks.errors import WorkspaceError
-from tasks.labels import ledger
+from tasks.labels import ledger, witness
 from tasks.learners.serving import ENCODER_FILE
 from tasks.proof.gate import Comparison, compare
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import RoundRun, Tracking
 from tasks.settings import Promote, Settings
-from tasks.snapshot import tag
+from tasks.snapshot import run_of, tag
 from tasks.workspace import Workspace, table_of_text
 
-LIBRARIES = ("labelwise", "torch", "transformers", "scikit-learn", "numpy", "pandas", "dvc", "mlflow", "prefect")
+MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,15 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         return "", "no model yet"
     settings = workspace.settings
     tracking = Tracking(experiment(settings))
-    with tempfile.TemporaryDirectory() as scratch:
-        facts = facts_of(workspace, versions, metrics, seconds)
-        run_id, version = tracking.record(facts, bundle(workspace, Path(scratch) / "classifier"))
     predictions = workspace.metrics / "predictions.csv"
-    tracking.attach(run_id, [predictions])
+    with tempfile.TemporaryDirectory() as scratch:
+        seen = Path(scratch) / witness.FILE
+        shards = unseen(versions, ledger.current_round(workspace.labels))
+        seen.write_text(witness.text(witness.table(workspace.labels, shards)), encoding="utf-8")
+        model = bundle(workspace, Path(scratch) / "classifier")
+        facts = facts_of(workspace, versions, metrics, seconds, model, shards)
+        run_id, version = tracking.record(facts, model)
+        tracking.attach(run_id, [predictions, seen])
     champion = tracking.champion()
     if champion is None or champion.version != version:  # an interrupted call may have crowned it already
         old = tracking.table(champion.run_id, predictions.name) if champion else None
@@ -133,9 +136,15 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
 
 
 def facts_of(
-    workspace: Workspace, versions: Versions, metrics: dict[str, float], seconds: dict[str, float]
+    workspace: Workspace,
+    versions: Versions,
+    metrics: dict[str, float],
+    seconds: dict[str, float],
+    model: Path,
+    shards: range,
 ) -> RoundRun:
-    """All that the round's run says of where it came from."""
+    """All that the round's run says of where it came from. model: the folder that is registered. shards: of the ledger,
+    those that the run bears witness of."""
     settings = workspace.settings
     number = ledger.current_round(workspace.labels)
     rows = ledger.read(workspace.labels)
@@ -152,9 +161,11 @@ def facts_of(
             "labelwise.inputs": versions.inputs(),
             "mlflow.source.git.commit": versions.head,
             "seed": str(settings.seed),
-            "python": platform.python_version(),
             **{f"dvc.{name}": digest for name, digest in hashes.items()},
-            **{f"version.{name}": importlib.metadata.version(name) for name in LIBRARIES},
+            MODEL: digest_of(model),
+            witness.DIGEST: witness.digest(witness.table(workspace.labels, shards)),
+            witness.SHARDS: f"{shards[0]}-{shards[-1]}",
+            **made_with.facts(),
         },
         inputs={name: (str(workspace.root / "data" / name), hashes[name]) for name in ("pool", "gold", "labels")},
     )
@@ -166,6 +177,19 @@ def bundle(workspace: Workspace, folder: Path) -> Path:
     encoder = workspace.settings.embed.model_dump()
     (folder / ENCODER_FILE).write_text(json.dumps(encoder), encoding="utf-8")
     return folder
+
+
+def digest_of(model: Path) -> str:
+    """The digest of a model's files."""
+    files = sorted(path for path in model.rglob("*") if path.is_file())
+    return made_with.digest((path.relative_to(model), path.read_bytes()) for path in files)
+
+
+def unseen(versions: Versions, number: int) -> range:
+    """The shards of the ledger that no earlier run bears witness of: those since the last round with a model."""
+    earlier = range(number - 1, -1, -1)
+    seen = next((n for n in earlier if versions.tagged(tag(n)) and run_of(versions.message(tag(n)))), -1)
+    return range(seen + 1, number + 1)
 
 
 def gold_metrics(workspace: Workspace) -> dict[str, float]:

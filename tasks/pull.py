@@ -13,7 +13,7 @@ import pandas as pd
 
 from tasks import sources, stage, suites
 from tasks.errors import InputError
-from tasks.items import sifting, stored, unchanged
+from tasks.items import forgotten, sifting, stored, unchanged
 from tasks.items.drafts import Drafts, drafting
 from tasks.items.identity import Ids
 from tasks.items.sifting import Sifted
@@ -35,6 +35,7 @@ class Pulled:
     gold_rows: int
     new_gold: int
     refused: dict[str, int] = field(default_factory=dict)
+    forgotten: int = 0
     docs: Path | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -48,6 +49,8 @@ class Pulled:
         line += f", gold {self.gold_rows:,} ({self.new_gold:,} new)"
         if self.refused:
             line += f", refused {sum(self.refused.values()):,}: {_listed(self.refused)}"
+        if self.forgotten:
+            line += f", left out {self.forgotten:,}: forgotten by request, yet the source has them"
         return line
 
 
@@ -62,9 +65,10 @@ def run(workspace: Workspace) -> Pulled:
     if said:
         docs = _docs(workspace) / "index.html"
         return Pulled(**said | {"new_pool": 0, "new_gold": 0, "docs": docs if docs.exists() else None})
+    folds = set(forgotten.read(workspace).fold)
     with drafting(workspace) as drafts:
-        gold_rows, gold, gold_page = _pull_gold(workspace, drafts)
-        pool_rows, pool, pool_page = _pull_pool(workspace, drafts, set(map(folded, gold_rows["text"])))
+        gold_rows, gold, gold_page = _pull_gold(workspace, drafts, folds)
+        pool_rows, pool, pool_page = _pull_pool(workspace, drafts, set(map(folded, gold_rows["text"])), folds)
         docs = expectations.build_docs(_docs(workspace), [gold_page, pool_page])
         drafts.place()
     pulled = Pulled(
@@ -74,6 +78,7 @@ def run(workspace: Workspace) -> Pulled:
         gold_rows=len(gold_rows),
         new_gold=gold.new,
         refused=dict((gold.refused + pool.refused).most_common()),
+        forgotten=gold.forgotten + pool.forgotten,
         docs=docs,
         warnings=unmeasured(gold_rows, workspace.settings.classes),
     )
@@ -96,6 +101,7 @@ class Tally:
 
     new: int = 0
     repeated: int = 0
+    forgotten: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     judged: list[pd.DataFrame] = field(default_factory=list)  # the measures, for the verdict on the whole
 
@@ -106,11 +112,15 @@ class Tally:
         self.judged.append(suites.judged(measures, sifted.refused, sifted.elsewhere))
 
 
-def _pull_gold(workspace: Workspace, drafts: Drafts) -> tuple[pd.DataFrame, Tally, expectations.Page]:
-    """Draft the gold set with its new rows; gives it whole. It fits into memory: people have labelled it by hand."""
+def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[pd.DataFrame, Tally, expectations.Page]:
+    """Draft the gold set with its new rows; gives it whole. It fits into memory: people have labelled it by hand.
+
+    folds: of what was forgotten, and stays out.
+    """
     pull, classes = workspace.settings.pull, workspace.settings.classes
     parts = list(_rows(pull.gold, pull.columns, labelled=True))
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=sifting.AS_IT_CAME)
+    rows, gone = forgotten.without(rows, folds)
     gold = stored.gold(workspace)
     strange = gold["label"][~gold["label"].isin(classes)]
     fix = "put them back into `classes` in params.yaml, or remove that file and pull anew"
@@ -124,7 +134,7 @@ def _pull_gold(workspace: Workspace, drafts: Drafts) -> tuple[pd.DataFrame, Tall
     fine = sifting.identified(rows, refused)
     in_pool = stored.pool_folds(workspace, set(fine["fold"][~fine["id"].isin(gold["id"])]))
     sifted = sifting.new_gold(rows, refused, in_pool, gold)
-    tally = Tally()
+    tally = Tally(forgotten=gone)
     tally.add(measures, sifted)
     page = _passed(workspace, suite, tally, pull.gold)
     together = pd.concat([gold, sifted.new], ignore_index=True)
@@ -134,14 +144,21 @@ def _pull_gold(workspace: Workspace, drafts: Drafts) -> tuple[pd.DataFrame, Tall
     return together, tally, page
 
 
-def _pull_pool(workspace: Workspace, drafts: Drafts, gold_folds: set[str]) -> tuple[int, Tally, expectations.Page]:
-    """Draft a shard of what is new, chunk by chunk; gives the size of the pool with it."""
+def _pull_pool(
+    workspace: Workspace, drafts: Drafts, gold_folds: set[str], folds: set[str]
+) -> tuple[int, Tally, expectations.Page]:
+    """Draft a shard of what is new, chunk by chunk; gives the size of the pool with it.
+
+    folds: of what was forgotten, and stays out.
+    """
     pull = workspace.settings.pull
     suite = suites.pool(pull.max_chars, pull.max_refused)
     seen, refused = stored.pool(workspace), stored.refused(workspace, "pool")
     shard, aside = stored.next_shard(workspace)
     tally = Tally()
-    for rows in _rows(pull.pool, pull.columns, labelled=False):
+    for chunk in _rows(pull.pool, pull.columns, labelled=False):
+        rows, gone = forgotten.without(chunk, folds)
+        tally.forgotten += gone
         measures = suites.measured(rows)
         sifted = sifting.new_pool(rows, expectations.refusals(suite, measures), gold_folds, seen)
         tally.add(measures, sifted)

@@ -55,6 +55,9 @@ LABELS = Table(
     },
 )
 
+# What a run keeps of each ledger row, all cells text; `digest` is that of the whole row. See labels/witness.py.
+WITNESS = ("shard", "id", "label", "status", "round", "task_id", "annotation_id", "digest")
+
 # An item to ask. `why`: uncertain, diverse, random. `propensity` is null where the choice is deterministic.
 BATCH = Table(
     "batch",

@@ -24,6 +24,20 @@ def tag(number: int) -> str:
     return f"round-{number:04d}"
 
 
+def run_of(message: str) -> str:
+    """The id of the run that a round's commit names; '' for a round without a model."""
+    return message.partition(f"{RUN}: ")[2].strip()
+
+
+def number_of(name: str) -> int:
+    """The number in a round's tag.
+
+    >>> number_of("round-0007")
+    7
+    """
+    return int(name.removeprefix("round-"))
+
+
 @dataclass(frozen=True)
 class Collected:
     """What a look at Label Studio brought: rows (LABELS) for the ledger; answers that cannot count, with `reason`."""

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import report
-from tasks.promote import LIBRARIES
+from tasks.made_with import LIBRARIES
 from tasks.proof import money
 from tasks.push import read_texts
 from tasks.services.dvc import Versions

@@ -98,6 +98,10 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "stop",
         "go-on",
         "gold",
+        "replay",
+        "audit",
+        "lineage",
+        "forget",
     ):
         assert f"labelwise {word}" in README
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import sources
-from tasks.items import stored
+from tasks.items import forgotten, stored
 from tasks.workspace import Workspace, write_json
 
 VERSION = 1  # raise it when the same sources would be pulled otherwise
@@ -38,7 +38,9 @@ def remember(workspace: Workspace, seen: dict[str, Any] | None, said: dict[str, 
 
 def _in_place(workspace: Workspace) -> list[list[str | int]]:
     """Name and size of the files that pulls have made."""
+    tombstones = forgotten.place(workspace)
     files = [*stored.shards(workspace), *workspace.gold.parent.glob(workspace.gold.name)]
+    files += [tombstones] if tombstones.exists() else []
     return [[file.name, file.stat().st_size] for file in files]
 
 

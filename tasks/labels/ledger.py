@@ -50,6 +50,12 @@ def read(folder: Path) -> pd.DataFrame:
     return pd.concat([pd.read_parquet(shard(folder, n)) for n in range(current_round(folder) + 1)], ignore_index=True)
 
 
+def read_by_shard(folder: Path) -> pd.DataFrame:
+    """All rows with the column `shard`: the number of the round in which a row came in."""
+    numbers = range(current_round(folder) + 1)
+    return pd.concat([pd.read_parquet(shard(folder, n)).assign(shard=n) for n in numbers], ignore_index=True)
+
+
 def effective(ledger: pd.DataFrame) -> pd.DataFrame:
     """The label that counts for each item: columns `id`, `label`, `round`, `why`, in order of id. The latest
     supersedes.

@@ -5,6 +5,7 @@ A team's own servers need nothing but the four variables; nobody who runs `label
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,24 +64,29 @@ def addresses() -> Addresses:
     Nothing is asked over the network: a service that is set from outside may still not answer.
     ServiceDown where a variable is missing and the local server does not run.
     """
-    known = _from_environment()
-    if len(known) < len(NAMES):
-        from tasks.services import local  # only here: who sets all four never pays for its imports
+    return Addresses(**{name.lower(): value for name, value in known(*NAMES).items()})
 
-        known = local.running() | known
-        if missing := [name for name in NAMES if name not in known]:
+
+def known(*names: str) -> dict[str, str]:
+    """Just these of NAMES: who only reads MLflow need not have Label Studio. ServiceDown as above."""
+    found = _from_environment(names)
+    if len(found) < len(names):
+        from tasks.services import local  # only here: who sets all of them never pays for its imports
+
+        found = {name: value for name, value in local.running().items() if name in names} | found
+        if missing := [name for name in names if name not in found]:
             wanted = _listed([NAMES[name] for name in missing if name != "LABEL_STUDIO_API_KEY"])
-            died = f" ({found})" if (found := local.obituary()) else ""
+            died = f" ({why})" if (why := local.obituary()) else ""
             raise ServiceDown(
                 f"no local server runs for {wanted}{died}",
                 fix=f"`labelwise up`, or set {_listed(missing)}",
             )
-    return Addresses(**{name.lower(): known[name] for name in NAMES})
+    return found
 
 
-def _from_environment() -> dict[str, str]:
-    """Those of the four variables that are set, without blanks and closing slashes."""
-    given = {name: os.environ.get(name, "").strip().rstrip("/") for name in NAMES}
+def _from_environment(names: Iterable[str]) -> dict[str, str]:
+    """Those of the variables that are set, without blanks and closing slashes."""
+    given = {name: os.environ.get(name, "").strip().rstrip("/") for name in names}
     known = {name: value for name, value in given.items() if value}
     pair = [name for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY") if name in known]
     if len(pair) == 1:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 import infra
 from tasks.errors import ServiceBusy, ServiceDown, ServiceError
-from tasks.services.addresses import addresses, public
+from tasks.services.addresses import known, public
 from tasks.services.patience import patiently, seconds_asked
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
@@ -57,15 +57,15 @@ class LabelStudioProject:
     def __init__(self, name: str, workspace_id: str, mark: str = "") -> None:
         end = f" · {workspace_id}" + (f" · {mark}" if mark else "")
         self.title = name[: TITLE - len(end)] + end
-        where = addresses()
-        self.url = public(where.label_studio_url)
+        where = known("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY")
+        self.url = public(where["LABEL_STUDIO_URL"])
         with connected(self.url):
             from label_studio_sdk import LabelStudio as Client
 
             make: Any = Client  # its constructor is untyped
             # Its own retries are off, see tasks/services/patience.py.
-            key = where.label_studio_api_key
-            self.client = make(base_url=where.label_studio_url, api_key=key, timeout=TIMEOUT_S, max_retries=0)
+            key = where["LABEL_STUDIO_API_KEY"]
+            self.client = make(base_url=where["LABEL_STUDIO_URL"], api_key=key, timeout=TIMEOUT_S, max_retries=0)
 
     @cached_property
     def found(self) -> int | None:
@@ -194,6 +194,17 @@ class LabelStudioProject:
                 chunks = ask(self.number, export_type="JSON", request_options=wanted)
                 exported += annotated(b"".join(chunks), self.url)
         return exported
+
+    def tasks_of(self, items: Iterable[str]) -> list[int]:
+        """The tasks of these items, in whatever round."""
+        asked = [
+            {"filter": "filter:tasks:data.item", "operator": "equal", "type": "String", "value": each} for each in items
+        ]
+        return [task.id for one in asked for task in self._list([one], PAGE, "id")]
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All tasks that have annotations, with these, as exported. In parts: a large project takes minutes."""
+        return self.answered([task.id for task in self._list([], PAGE, "id")])
 
     # Tabs of the data manager
 

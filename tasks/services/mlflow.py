@@ -6,7 +6,7 @@ round, or versions of a run, the one that is in use stays, else the older; see `
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import httpx
 import pandas as pd
 
 from tasks.errors import ServiceBusy, ServiceDown, ServiceError
-from tasks.services.addresses import addresses, public
+from tasks.services.addresses import known, public
 from tasks.services.patience import seconds_asked
 from tasks.workspace import table_of_text
 
@@ -35,6 +35,7 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 CHAMPION = "champion"
+PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,18 @@ class RoundRun:
 
 
 @dataclass(frozen=True)
+class Registered:
+    """A registered version with what it says of itself, and its run's tags and figures; these are None where the run is
+    gone."""
+
+    version: str
+    run_id: str
+    facts: dict[str, str]
+    tags: dict[str, str] | None
+    metrics: dict[str, float] | None
+
+
+@dataclass(frozen=True)
 class Champion:
     """The registered version that passed the gate last, and its run."""
 
@@ -64,7 +77,7 @@ class Tracking:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.uri = addresses().mlflow_tracking_uri
+        self.uri = known("MLFLOW_TRACKING_URI")["MLFLOW_TRACKING_URI"]
         self._answering()
         import mlflow
 
@@ -106,7 +119,7 @@ class Tracking:
         with _mlflow_errors():
             run_id = self._run(run)
             self._log(run_id, run)
-            version = self._version(run_id) or self._register(run_id, model)
+            version = self._version(run_id) or self._register(run_id, model, run.tags)
             self.client.set_terminated(run_id)
             self._remove_remains(run_id)
         return run_id, version
@@ -177,6 +190,41 @@ class Tracking:
                 return None
             return table_of_text(Path(self.client.download_artifacts(run_id, name, scratch)))
 
+    def runs(self) -> dict[str, tuple[dict[str, str], dict[str, float]]]:
+        """Tags and figures of every run of a round, by the run's id. A request for a thousand."""
+        with _mlflow_errors():
+            found = self.client.get_experiment_by_name(self.name)
+            wanted = [found.experiment_id] if found else []
+            runs = _all(lambda token: self.client.search_runs(wanted, max_results=PAGE, page_token=token))
+        tagged = [run for run in runs if "labelwise.round" in run.data.tags]
+        return {str(run.info.run_id): (dict(run.data.tags), dict(run.data.metrics)) for run in tagged}
+
+    def registered(self) -> list[Registered]:
+        """Every registered version, oldest first. A request for a thousand, and those of `runs`."""
+        runs = self.runs()
+        with _mlflow_errors():
+            wanted = f"name = '{self.name}'"
+            versions = _all(lambda token: self.client.search_model_versions(wanted, max_results=PAGE, page_token=token))
+        found = [
+            Registered(str(each.version), str(each.run_id), dict(each.tags), *runs.get(each.run_id, (None, None)))
+            for each in versions
+        ]
+        return sorted(found, key=lambda each: int(each.version))
+
+    def files(self, version: str, folder: Path) -> Path:
+        """The files of a registered model, as they were given to `record`, downloaded below `folder`."""
+        import mlflow
+
+        with _mlflow_errors():
+            uri = f"models:/{self.name}/{version}"
+            fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+        data = fetched / "data"
+        inside = sorted(data.iterdir()) if data.is_dir() else []
+        if len(inside) != 1:
+            said = f"version {version} of {self.name} in MLflow is no model of ours"
+            raise ServiceError(said, expected="one folder of data", got=str(len(inside)))
+        return inside[0]
+
     def _experiment(self) -> str:
         with _mlflow_errors():
             experiment = self.client.get_experiment_by_name(self.name)
@@ -221,7 +269,7 @@ class Tracking:
         found = _in_order_of_use(self.client.search_model_versions(f"run_id = '{run_id}'"))
         return str(found[0].version) if found else None
 
-    def _register(self, run_id: str, model: Path) -> str:
+    def _register(self, run_id: str, model: Path, tags: dict[str, str]) -> str:
         """Keep the model with its run, going on from where an earlier call ended, and register it."""
         import mlflow
         from mlflow.entities import LoggedModelOutput
@@ -246,7 +294,10 @@ class Tracking:
         self.client.finalize_logged_model(logged.model_id, "READY")
         if not self.client.search_registered_models(f"name = '{self.name}'"):
             self.client.create_registered_model(self.name)
-        made = self.client.create_model_version(self.name, logged.model_uri, run_id, model_id=logged.model_id)
+        # With all that its run says: who has the version alone can rebuild it and check it.
+        made = self.client.create_model_version(
+            self.name, logged.model_uri, run_id, tags=tags, model_id=logged.model_id
+        )
         return str(made.version)
 
     def _remove_remains(self, run_id: str) -> None:
@@ -261,14 +312,19 @@ class Tracking:
                 self.client.delete_logged_model(model.model_id)
         known = set()
         for version in _in_order_of_use(self.client.search_model_versions(f"name = '{self.name}'")):
-            if version.run_id in known and not version.aliases and not version.tags:
+            if version.run_id in known and not version.aliases and not _judged(version):
                 self.client.delete_model_version(self.name, version.version)
             known.add(version.run_id)
 
 
 def _in_order_of_use(versions: Iterable[Any]) -> list[Any]:
     """Registered versions: those with an alias first, then those that were judged, then the older."""
-    return sorted(versions, key=lambda version: (not version.aliases, not version.tags, int(version.version)))
+    return sorted(versions, key=lambda version: (not version.aliases, not _judged(version), int(version.version)))
+
+
+def _judged(version: Any) -> bool:
+    """Whether the gate has said something of it."""
+    return "promoted" in (version.tags or {})
 
 
 def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: list[Path]) -> str:
@@ -306,6 +362,16 @@ def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: li
                     client.log_artifact(run_id, str(file))
             client.set_terminated(run_id)
     return uri
+
+
+def _all(search: Callable[[str | None], Any]) -> list[Any]:
+    """All pages of a search."""
+    page = search(None)
+    found = list(page)
+    while page.token:
+        page = search(page.token)
+        found += page
+    return found
 
 
 @contextmanager

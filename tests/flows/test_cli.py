@@ -22,6 +22,7 @@ from tasks.workspace import Workspace
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
 COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "gold", "demo"]
+COMMANDS += ["replay", "audit", "lineage", "forget"]
 COMMANDS += ["report", "stop", "go-on", "rollback", "synthesise"]
 
 
@@ -367,6 +368,62 @@ def test_ctrl_c_is_one_line(labelwise: Labelwise, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cli, "prepare", lambda _workspace: None)
     monkeypatch.setitem(sys.modules, "flows.loop", SimpleNamespace(loop=stopped))
     assert_one_line(labelwise("run"), 130, "run the same command again")
+
+
+# The past
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("replay", "round-0001"), ("expected a history with rounds", "got 'round-0001'")),
+        (("lineage", "nonesuch"), ("no such item", "16 hexadecimal digits", "got 'nonesuch'")),
+        (("forget", "nonesuch", "--yes"), ("unknown, so nothing was changed", "'nonesuch'")),
+    ],
+)
+def test_a_round_or_an_item_that_is_none_is_refused(
+    labelwise: Labelwise, made: Workspace, words: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    said = labelwise(*words, "--workspace", made.root)
+    last = said._replace(err=said.err.splitlines()[-1])
+    assert_one_line(last, 2, *parts)
+    assert Versions(made.root).git("status", "--porcelain") == ""
+
+
+def test_forgetting_wants_a_yes(labelwise: Labelwise, made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks import forget
+
+    def asked(_workspace: object, _items: object, agreed: Callable[[list[str]], bool]) -> list[str]:
+        return ["gone"] if agreed(["id  'text'"]) else ["kept"]
+
+    monkeypatch.setattr(forget, "run", asked)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
+    assert_one_line(labelwise("forget", "a", "-w", made.root), 2, "cannot be undone", "--yes, or a terminal")
+    assert labelwise("forget", "a", "-w", made.root, "--yes").out == "gone\n"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    for said, end in ((True, "gone"), (False, "kept")):
+        monkeypatch.setattr("typer.confirm", lambda _question, said=said: said)
+        assert labelwise("forget", "a", "-w", made.root).out.splitlines() == ["id  'text'", end]
+
+
+def test_what_differs_or_is_missing_is_no_success(
+    labelwise: Labelwise, made: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import replay
+    from tasks.audit import run as audit
+    from tasks.audit.part import Part
+    from tasks.replay import DIFFERS, IDENTICAL, Finding
+
+    for verdict, code in ((IDENTICAL, 0), (DIFFERS, 1)):
+        seen = replay.Replayed("round-0001", "c" * 40, "", "", [], [Finding("ledger", verdict, "item a")])
+        monkeypatch.setattr(replay, "replay", lambda *_, seen=seen: seen)
+        said = labelwise("replay", "1", "-w", made.root)
+        assert (said.code, said.out.splitlines()[-1].split()[:2]) == (code, ["verdict:", verdict])
+        assert json.loads(labelwise("replay", "1", "-w", made.root, "--json").out)["verdict"] == verdict
+    for missing, code in (([], 0), (["item a"], 1)):
+        monkeypatch.setattr(audit, "run", lambda *_, lost=missing: audit.Audit([], [Part("items", 1, missing=lost)]))
+        assert labelwise("audit", "-w", made.root).code == code
+        assert json.loads(labelwise("audit", "-w", made.root, "--json").out)["in_order"] == (code == 0)
 
 
 # A folder that somebody else has filled

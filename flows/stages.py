@@ -1,0 +1,15 @@
+"""The stages that follow from pool, gold, ledger, params and code alone, in their order: the graph of dvc.yaml."""
+
+from collections.abc import Callable
+
+from tasks import embed, evaluate, prove, score, select, train
+from tasks.workspace import Workspace
+
+REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
+    "embed": embed.run,
+    "train": train.run,
+    "evaluate": evaluate.run,
+    "score": score.run,
+    "select": select.run,
+    "prove": prove.run,
+}

@@ -1,0 +1,60 @@
+"""Tombstones: which items were forgotten, and when. Never what they said.
+
+data/forgotten.csv is in git, so that a tombstone and the version without the item are one commit. An item is known
+again by its id, and in another case or with other white space by the hash of its text as it is compared
+(records.folded).
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tasks.records import content_id, folded
+from tasks.workspace import Workspace, table_of_text, write_csv
+
+# forgotten_at: ISO 8601, UTC. held, learned: the first and the last round whose data has it, whose model learned it.
+COLUMNS = ["id", "fold", "forgotten_at", "held", "learned"]
+
+
+def place(workspace: Workspace) -> Path:
+    """The file of the tombstones."""
+    return workspace.root / "data" / "forgotten.csv"
+
+
+def read(workspace: Workspace) -> pd.DataFrame:
+    """All tombstones (COLUMNS, all cells text)."""
+    path = place(workspace)
+    return table_of_text(path)[COLUMNS] if path.exists() else pd.DataFrame(columns=COLUMNS, dtype=object)
+
+
+def ids(workspace: Workspace) -> set[str]:
+    """The ids of all forgotten items."""
+    return set(read(workspace).id)
+
+
+def rounds(span: str) -> range:
+    """The rounds that a tombstone names in `held` or `learned`.
+
+    >>> list(rounds("round-0001 to round-0003")), list(rounds("round-0002")), list(rounds(""))
+    ([1, 2, 3], [2], [])
+    """
+    numbers = [int(tag.removeprefix("round-")) for tag in span.split(" to ") if tag]
+    return range(numbers[0], numbers[-1] + 1) if numbers else range(0)
+
+
+def bury(workspace: Workspace, rows: pd.DataFrame) -> None:
+    """Add tombstones (COLUMNS)."""
+    write_csv(place(workspace), pd.concat([read(workspace), rows[COLUMNS]], ignore_index=True))
+
+
+def fold(text: str) -> str:
+    """The hash by which a text is known again in another case or with other white space."""
+    return content_id(folded(text))
+
+
+def without(rows: pd.DataFrame, folds: set[str]) -> tuple[pd.DataFrame, int]:
+    """The rows (column text) that were not forgotten, and how many were. folds: of the tombstones."""
+    if not folds:
+        return rows, 0
+    gone = rows["text"].map(lambda text: isinstance(text, str) and fold(text) in folds).astype(bool)
+    return rows[~gone].reset_index(drop=True), int(gone.sum())

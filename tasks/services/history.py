@@ -1,0 +1,219 @@
+"""Past versions, read: a clone of a history, files at many commits at once, and whether data is what its hash says."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tasks.errors import LabelwiseError, ServiceError
+from tasks.services.dvc import TRACKED, Versions, _dvc, _environment
+
+# What a clone must not do on our machine: lead out of its folder by links, or run what somebody put beside it.
+# Nor may git change the ends of lines: digests are made of the files.
+SETTINGS = ("core.symlinks=false", "core.hooksPath=/dev/null", "core.autocrlf=false")
+CAREFUL = [word for setting in SETTINGS for word in ("--config", setting)]
+
+
+NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit, and the round's tag on it, '' for none."""
+
+    id: str
+    date: str  # ISO 8601
+    message: str
+    tag: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.message.partition("\n")[0]
+
+
+def clone(source: str, folder: Path) -> Versions:
+    """A copy of a workspace's history, by its folder or address, without its data. ServiceError when git cannot."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(source).expanduser()
+    where = str(place.resolve()) if place.exists() else source
+    try:
+        Versions(folder.parent).git("clone", "--quiet", "--no-hardlinks", *CAREFUL, "--", where, str(folder))
+    except ServiceError as error:
+        raise ServiceError(f"no history from {anonymous(source)}", got=anonymous(str(error))) from None
+    secret = place / ".dvc" / "config.local"  # where people keep the keys of the DVC remote
+    if secret.is_file():
+        shutil.copyfile(secret, folder / ".dvc" / "config.local")
+    return Versions(folder)
+
+
+def checkout(versions: Versions, revision: str) -> None:
+    """Make a clone's files those of a revision."""
+    versions.git("checkout", "--quiet", "--detach", revision)
+
+
+def fetch(versions: Versions, targets: list[str]) -> None:
+    """Bring data of the present version (stages, `.dvc` files) from the DVC remote. ServiceError when some is gone."""
+    try:
+        with _dvc(versions.root):
+            versions.repo.pull(targets)
+    except LabelwiseError:
+        raise
+    except Exception as error:  # each kind of store raises its own
+        raise ServiceError(
+            "the DVC remote does not give what this version names",
+            got=anonymous(f"{type(error).__name__}: {error}")[:300],
+            fix="check the address in .dvc/config, your credentials, and `dvc push` in the workspace",
+        ) from error
+
+
+# git
+
+
+def rounds(versions: Versions) -> dict[str, Commit]:
+    """The commits that bear a round's tag, by tag, in the history of what is checked out or not."""
+    lines = versions.git(
+        "for-each-ref", "--format=%(refname:short)%00%(objectname)%00%(*objectname)", "refs/tags/round-*"
+    )
+    named = [line.split("\0") for line in lines.splitlines()]
+    commits = log(versions, "--no-walk=unsorted", *(tag for tag, _, _ in named)) if named else []
+    by_id = {commit.id: commit for commit in commits}
+    found = {tag: by_id.get(peeled or own) for tag, own, peeled in named}
+    return {tag: Commit(each.id, each.date, each.message, tag) for tag, each in found.items() if each}
+
+
+def log(versions: Versions, *words: str, path: str = "") -> list[Commit]:
+    """The commits that `git log WORDS` finds, in its order; of one path, those that changed it."""
+    lines = versions.git("log", "--format=%H%x00%cI%x00%B%x1e", *words, "--", *[path] * bool(path))
+    return [Commit(*entry.strip("\n").split("\0")) for entry in lines.split("\x1e") if entry.strip("\n")]
+
+
+def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[str, bytes]:
+    """The file at `path` in each of the revisions that have it. One process for all."""
+    asked = list(dict.fromkeys(revisions))
+    command = ["git", "-C", str(versions.root), "cat-file", "--batch"]
+    wanted = "".join(f"{revision}:{path}\n" for revision in asked).encode()
+    done = subprocess.run(command, input=wanted, capture_output=True, env=_environment(), check=False)
+    if done.returncode:
+        raise ServiceError("git cat-file failed", got=done.stderr.decode(errors="replace")[:200])
+    found, rest = {}, done.stdout
+    for revision in asked:
+        head, _, rest = rest.partition(b"\n")
+        if head.endswith(b" missing"):
+            continue
+        size = int(head.split()[-1])
+        found[revision], rest = rest[:size], rest[size + 1 :]
+    return found
+
+
+# DVC
+
+
+def outputs(versions: Versions) -> dict[str, str]:
+    """DVC's hash of each folder and file that the present version names, by path."""
+    files = [versions.root / name for name in NAMING]
+    return _named(file.read_bytes() for file in files if file.exists())
+
+
+def tracked(content: bytes) -> dict[str, Any]:
+    """What a `.dvc` file says of its folder: md5, nfiles, ..."""
+    return dict(YAML(typ="safe").load(content)["outs"][0])
+
+
+def objects(versions: Versions, revisions: Iterable[str]) -> dict[str, str]:
+    """DVC's hash of every file that these revisions name, with the first revision that names it."""
+    revisions = list(revisions)
+    by_file = [contents(versions, name, revisions) for name in NAMING]
+    in_git = set(versions.git("ls-files").splitlines())  # figures that git keeps itself
+    found: dict[str, str] = {}
+    for revision in revisions:
+        outs = _named(each[revision] for each in by_file if revision in each)
+        for path, md5 in outs.items():
+            if path not in in_git:
+                found.setdefault(md5, revision)
+    for md5, revision in list(found.items()):
+        if md5.endswith(".dir") and (listing := _listing(versions, md5)):
+            for entry in json.loads(listing):
+                found.setdefault(entry["md5"], revision)
+    return found
+
+
+def at_remote(versions: Versions, digests: Iterable[str]) -> set[str]:
+    """Which of these files the DVC remote has. ServiceError when it does not answer."""
+    with _remote(versions) as store:
+        return set(store.oids_exist(list(digests)))
+
+
+def remotes(versions: Versions) -> list[str]:
+    """The addresses of the DVC remotes."""
+    return [anonymous(str(each["url"])) for each in versions.repo.config["remote"].values()]
+
+
+def anonymous(text: str) -> str:
+    """Addresses without the names and passwords in them.
+
+    >>> anonymous("https://me:secret@host/data")
+    'https://host/data'
+    """
+    return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def strangers(versions: Versions, path: str, md5: str) -> list[str]:
+    """The files at `path` that are not what the hash says: changed, gone or too many. DVC itself trusts its remote."""
+    place = versions.root / path
+    if not md5.endswith(".dir"):
+        return [] if place.is_file() and _md5(place) == md5 else [path]
+    listing = _listing(versions, md5)
+    if listing is None or f"{hashlib.md5(listing).hexdigest()}.dir" != md5:  # noqa: S324  (DVC's own)
+        return [f"{path}/ (its list of files)"]
+    wanted = {entry["relpath"]: entry["md5"] for entry in json.loads(listing)}
+    present = {str(file.relative_to(place)): _md5(file) for file in place.rglob("*") if file.is_file()}
+    return [f"{path}/{name}" for name in sorted(wanted.keys() | present) if wanted.get(name) != present.get(name)]
+
+
+def _named(files: Iterable[bytes]) -> dict[str, str]:
+    """What `.dvc` files and dvc.lock name: DVC's hash by path."""
+    found: dict[str, str] = {}
+    for content in files:
+        read = YAML(typ="safe").load(content)
+        if "stages" in read:
+            outs = [out for stage in read["stages"].values() for out in stage.get("outs", [])]
+        else:
+            outs = [out | {"path": f"data/{out['path']}"} for out in read["outs"]]
+        found |= {str(out["path"]): str(out["md5"]) for out in outs}
+    return found
+
+
+def _listing(versions: Versions, md5: str) -> bytes | None:
+    """DVC's list of the files of a folder, from its cache or else from its remote; None where neither has it."""
+    file = Path(versions.repo.cache.local.oid_to_path(md5))
+    if file.is_file():
+        return file.read_bytes()
+    with _remote(versions) as store:
+        return bytes(store.fs.cat_file(store.oid_to_path(md5))) if store.exists(md5) else None
+
+
+@contextmanager
+def _remote(versions: Versions) -> Iterator[Any]:
+    """The store behind the DVC remote, and its errors as ours."""
+    try:
+        with _dvc(versions.root):
+            yield versions.repo.cloud.get_remote_odb(hash_name="md5")
+    except LabelwiseError:
+        raise
+    except Exception as error:  # each kind of store raises its own
+        raise ServiceError(
+            "the DVC remote cannot be read", got=anonymous(f"{type(error).__name__}: {error}")[:300]
+        ) from error
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()

@@ -1,0 +1,295 @@
+"""A registered model can be rebuilt and checked; what was forged, lost or forgotten is found and named."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from tasks import forget, init, lineage, promote, push, settings, snapshot
+from tasks.audit import run as audits
+from tasks.errors import InputError
+from tasks.items import forgotten, stored
+from tasks.labels import ledger
+from tasks.records import content_id
+from tasks.replay import DIFFERS, IDENTICAL
+from tasks.services.addresses import Addresses
+from tasks.services.dvc import Versions
+from tasks.services.mlflow import Tracking
+from tasks.settings import Columns
+from tasks.workspace import Workspace
+from tests.e2e.conftest import BATCH, CLASSES, Source, answer, play, rows, tool
+
+
+@pytest.fixture(scope="module")
+def played(servers: Addresses, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Two rounds, and the third batch with the reviewers."""
+    root = tmp_path_factory.mktemp("provable") / "news"
+    init.run(root, str(source.pool), str(source.gold), CLASSES, "news", None, Columns())
+    settings.change(
+        root / "params.yaml",
+        {"select.batch": BATCH, "wait.poll_seconds": [0.2, 1], "train.learner": "frozen", "evaluate.resamples": 100},
+    )
+    workspace = Workspace.open(root)
+    play(workspace)
+    for _ in range(2):
+        answer(workspace, source)
+        play(workspace)
+    return workspace
+
+
+def forgery(played: Workspace, folder: Path) -> Workspace:
+    """A copy of the workspace and of its DVC remote, for a forger to work on."""
+    root = Path(shutil.copytree(played.root, folder / "forged"))
+    remote = shutil.copytree(f"{played.root}.remote", folder / "forged.remote")
+    (root / ".dvc" / "config.local").write_text(
+        f"[core]\n    remote = forged\n['remote \"forged\"']\n    url = {remote}\n"
+    )
+    return Workspace.open(root)
+
+
+def flip(path: Path) -> str:
+    """Change the first label in a shard of the ledger; the item's id."""
+    shard = pd.read_parquet(path)
+    shard.loc[0, "label"] = next(name for name in CLASSES if name != shard.label[0])
+    path.chmod(0o644)
+    shard.to_parquet(path, index=False)
+    return str(shard.id[0])
+
+
+def replayed(workspace: Workspace, name: str, source: str = "") -> dict[str, tuple[str, str]]:
+    """Verdict and words by part."""
+    from flows.replay import replay
+
+    seen = replay(workspace.root, name, source, False, print)
+    return {part.part: (part.verdict, part.said) for part in seen.parts}
+
+
+def parts(workspace: Workspace, source: str = "") -> dict[str, audits.Part]:
+    return {part.name: part for part in audits.run(workspace.root, source).parts}
+
+
+# Replay
+
+
+def test_a_round_is_rebuilt_bit_by_bit(played: Workspace) -> None:
+    found = replayed(played, "round-0001")
+    assert {verdict for verdict, _ in found.values()} == {IDENTICAL}, found
+    assert set(found) == {
+        *("commit", "pool", "gold", "ledger", "working copy"),
+        *("vectors", "model", "metrics", "batch"),
+    }
+    with pytest.raises(InputError, match=r"expected one of round-0000 to round-0002, got 'round-0009'"):
+        replayed(played, "round-0009")
+
+
+def test_a_label_flipped_at_the_dvc_remote_is_named(played: Workspace, tmp_path: Path) -> None:
+    forged = forgery(played, tmp_path)
+    name = "round-0002.parquet"
+    listing = tool(forged.root, "dvc", "ls", "--show-hash", ".", "data/labels").splitlines()
+    digest = next(line.split()[0] for line in listing if line.endswith(name))
+    item = flip(tmp_path / "forged.remote" / "files" / "md5" / digest[:2] / digest[2:])
+
+    found = replayed(forged, "2", source=str(forged.root))
+    assert found["commit"][0] == found["pool"][0] == found["gold"][0] == IDENTICAL
+    verdict, said = found["ledger"]
+    assert verdict == DIFFERS
+    assert said.startswith(f"item {item}: labelled ") and "but it was labelled" in said
+    assert f"data/labels/{name} is not what its hash says" in said
+    assert found["model"][0] == DIFFERS  # it learned another label
+
+
+def test_a_label_flipped_in_a_history_that_was_rewritten_is_named(played: Workspace, tmp_path: Path) -> None:
+    """Ledger, DVC hashes, commits and tag all agree with each other. MLflow remembers."""
+    forged = forgery(played, tmp_path)
+    run_id = snapshot.run_of(tool(forged.root, "git", "log", "-1", "--format=%B", "round-0002"))
+    tool(forged.root, "git", "reset", "--quiet", "--hard", "round-0001")
+    item = flip(ledger.shard(forged.labels, 2))
+    versions = Versions(forged.root)
+    versions.add(["data/labels"])
+    versions.save("round 2: 12 labels")
+    from flows.stages import REPRODUCIBLE
+
+    for stage, run in REPRODUCIBLE.items():
+        run(forged)
+        versions.record(stage)
+    versions.save(f"round 2: as if nothing had happened\n\n{snapshot.RUN}: {run_id}")
+    tool(forged.root, "git", "tag", "--force", "round-0002")
+    versions.push()
+
+    found = replayed(forged, "round-0002", source=str(forged.root))
+    assert found["ledger"][0] == DIFFERS
+    assert f"item {item}: labelled" in found["ledger"][1]
+    assert "params.yaml or dvc.lock is not the one that MLflow has seen" in found["commit"][1]
+    assert "it was rewritten" in found["commit"][1]
+    assert "head.safetensors of registered version 2 is not the recorded one" in found["model"][1]
+
+    seen = parts(forged)
+    assert any(line.startswith(f"item {item}: labelled") for line in seen["ledger rows"].changed)
+    assert any(line.startswith(f"item {item}: annotation") for line in seen["answers"].changed)
+    assert seen["models"].changed and seen["files at remote"].missing == []
+
+
+# Audit and lineage
+
+
+def test_everything_is_accounted_for(played: Workspace, servers: Addresses) -> None:
+    seen = json.loads(audits.run(Path(), str(played.root)).json())
+    assert seen["in_order"]
+    assert seen["verdict"] == "all accounted for"
+    head = tool(played.root, "git", "log", "--format=%H", "-1", "round-0002~1")
+    model = seen["models"][1]
+    assert (model["version"], model["round"], model["commit"]) == ("2", "round-0002", head)
+    assert (model["rows"], len(model["reviewers"])) == (2 * BATCH, 1)
+    checked = {part["name"]: part["checked"] for part in seen["parts"]}
+    assert checked["answers"] == checked["ledger rows"] == 2 * BATCH
+    assert checked["files at remote"] > 20
+
+
+def test_who_has_only_git_dvc_and_mlflow_is_told_what_was_not_checked(
+    played: Workspace, servers: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "PREFECT_API_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LABELWISE_HOME", str(tmp_path))
+    seen = audits.run(tmp_path, str(played.root))
+    assert seen.in_order
+    assert seen.verdict == "all accounted for, answers not checked, gold answers not checked"
+
+
+def test_what_is_surplus_or_changed_is_named(played: Workspace) -> None:
+    project = push.open_project(played.settings)
+    project.add([{"data": {"text": "not ours"}}])
+    exported = {task.id: task for task in project._list([], 100, "id,data")}
+    foreign = next(number for number, task in exported.items() if "item" not in task.data)
+    result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [CLASSES[0]]}}]
+    project.client.annotations.create(id=foreign, result=result)
+    path = ledger.shard(played.labels, 1)
+    before = path.read_bytes()
+    item = flip(path)
+    try:
+        seen = audits.run(played.root, "")
+        found = {part.name: part for part in seen.parts}
+        assert not seen.in_order
+        assert any(f"on task {foreign}, which the loop has not made" in line for line in found["answers"].surplus)
+        assert any(line.startswith(f"item {item}: annotation") for line in found["answers"].changed)
+        assert any(line.startswith(f"item {item}: labelled") for line in found["ledger rows"].changed)
+        assert any(item in line for line in audits.lines(seen))
+    finally:
+        path.write_bytes(before)
+        project.remove([foreign])
+
+
+def test_the_life_of_an_item(played: Workspace, source: Source) -> None:
+    row = rows(played).iloc[0]
+    seen = lineage.run(played, row.id)
+    assert content_id(seen.text) == row.id
+    assert seen.entered is not None and seen.entered.said.startswith("round 0: ")
+    assert [(each.round, each.why, each.label, each.counts) for each in seen.rows] == [(1, row.why, row.label, True)]
+    assert seen.learned == {"round-0001": "1", "round-0002": "2"}
+    late = rows(played).iloc[-1]
+    assert lineage.run(played, late.id).learned == {"round-0002": "2"}
+    asked = pd.read_parquet(played.batch).id[0]
+    assert (lineage.run(played, asked).open_in, lineage.run(played, asked).learned) == (3, {})
+    gold = stored.gold(played).iloc[0]
+    assert lineage.run(played, gold.id).place == [
+        f"in the gold set, labelled {gold.label!r}: models are measured by it"
+    ]
+    with pytest.raises(InputError, match="no such item"):
+        lineage.run(played, "0" * 16)
+
+
+# Forgetting. The last, as it changes the workspace.
+
+DEADLY = """
+import os, signal, sys
+from importlib import import_module
+from flows.cli import main
+
+when, module, path, *sys.argv = sys.argv[1:]
+*owners, name = path.split(".")
+owner = import_module(module)
+for each in owners:
+    owner = getattr(owner, each)
+real = getattr(owner, name)
+
+def deadly(*words, **named):
+    if when == "after":
+        real(*words, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(owner, name, deadly)
+main()
+"""
+PLACES = [
+    ("before", "tasks.forget:_delete_tasks"),  # the tombstone is written, nothing else
+    ("after", "tasks.purge:_vectors"),  # the vectors are without it, their table is not
+    ("before", "tasks.services.dvc:Versions.save"),
+    ("after", "tasks.services.dvc:Versions.save"),  # committed, not pushed
+]
+
+
+def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source: Source) -> None:
+    learned, open_one, measured = rows(played).id[0], pd.read_parquet(played.batch).id[0], stored.gold(played).id[0]
+    text = push.read_texts(played, pd.Series([learned]))[learned]
+    tasks = push.open_project(played.settings).tasks_of([learned, open_one])
+    assert len(tasks) == 2
+
+    with pytest.raises(InputError, match="unknown, so nothing was changed"):
+        forget.run(played, ["0" * 16, learned], lambda _: True)
+    assert forget.run(played, [learned], lambda shown: learned not in shown[0]) == ["nothing was forgotten"]
+    assert tool(played.root, "git", "status", "--porcelain") == "" and not forgotten.ids(played)
+
+    words = ["forget", learned, open_one, measured, "--yes", "--workspace", str(played.root)]
+    for when, place in PLACES:
+        deadly = [sys.executable, "-c", DEADLY, when, *place.split(":"), "labelwise", *words]
+        died = subprocess.run(deadly, env=os.environ, capture_output=True, check=False)
+        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    play(played)  # the loop ends what was begun, and finds its batch without the item
+
+    gone = {learned, open_one, measured}
+    assert tool(played.root, "git", "log", "--format=%s").splitlines()[0].startswith("forget: 3 items forgotten")
+    assert tool(played.root, "git", "log", "--format=%s", "round-0002..").count("\n") == 0  # one commit
+    assert tool(played.root, "git", "status", "--porcelain") == ""
+    assert text not in tool(played.root, "git", "log", "--patch", "--all")
+    for table in [*played.root.glob("data/**/*.parquet")]:
+        assert not set(pd.read_parquet(table).get("id", pd.Series(dtype=str))) & gone, table
+    assert push.open_project(played.settings).tasks_of(list(gone)) == []
+    assert len(push.open_project(played.settings).tasks(3)) == BATCH - 1
+
+    said = forget.run(Workspace.open(played.root), [learned], lambda _: True)
+    assert said[0] == f"forgotten before: {learned}"
+    assert said[1] == "learned by: the models of round-0001 to round-0002: versions 1, 2"
+    assert any(f"{source.pool} still has them" in line for line in said)
+
+    answer(played, source)
+    play(played)  # pulls again, from a source that still has all three
+    assert len(rows(played)) == 3 * BATCH - 2
+    assert stored.items(played) == 298 and len(stored.gold(played)) == 99
+    assert Tracking(promote.experiment(played.settings)).registered()[-1].facts["labelwise.tag"] == "round-0003"
+
+    assert {verdict for verdict, _ in replayed(played, "round-0002").values()} == {IDENTICAL}  # the past, whole
+    assert {verdict for verdict, _ in replayed(played, "round-0003").values()} == {IDENTICAL}
+    seen = audits.run(played.root, "")
+    assert seen.in_order, audits.lines(seen)
+    assert {part.name: part.forgotten for part in seen.parts}["items asked"] == 3
+    told = lineage.run(played, learned)
+    assert told.forgotten_at and not told.text and told.rows == []
+    assert told.learned == {"round-0001": "1", "round-0002": "2"}
+
+
+def test_a_registered_version_says_by_itself_what_made_it(played: Workspace, servers: Addresses) -> None:
+    client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
+    facts = client.get_model_version(promote.experiment(played.settings), "1").tags
+    assert facts["labelwise.tag"] == "round-0001"
+    assert facts["mlflow.source.git.commit"] == tool(played.root, "git", "rev-parse", "round-0001~1")
+    assert {"dvc.pool", "dvc.gold", "dvc.labels", "labelwise.inputs", "labelwise.model", "labelwise.labels"} <= set(
+        facts
+    )
+    assert {"seed", "python", "labelwise.code", "labelwise.machine", "version.torch", "version.numpy"} <= set(facts)
