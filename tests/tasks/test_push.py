@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tasks.labels import ledger
 from tasks.push import push, read_texts, run, tasks
 from tasks.records import BATCH, LABELS, POOL
+from tasks.services import label_studio
 from tasks.services.label_studio import chosen, interface
 from tasks.workspace import Workspace, write_parquet
 
@@ -36,6 +37,7 @@ class Project:
         self.meanwhile: list[str] = []  # items of an earlier import of ours that goes through just before the next
         self.settings: dict[str, Any] = {}
         self.found = 1
+        self.ours = True  # whether the interface is
         self.cut_off = False  # the import goes through, but we never hear of it
 
     def put(self, item: str, answers: int = 0, number: int = 2) -> int:
@@ -47,7 +49,11 @@ class Project:
         return pd.DataFrame(found, columns=["task_id", "id", "answers"])
 
     def update(self, **settings: Any) -> None:
-        self.settings = settings
+        self.settings |= settings
+
+    def offer(self, classes: list[str]) -> bool:
+        self.update(label_config=interface(classes))
+        return self.ours
 
     def tab(self, round_number: int) -> str:
         return f"tab of {round_number}"
@@ -167,6 +173,8 @@ def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> 
         assert (project.settings["model_version"], project.settings["description"]) == (version, "news")
         assert project.settings["label_config"] == interface(["x", "y"])
         project.settings = {}
+    project.ours = False
+    assert label_studio.NOT_OURS in run(workspace, project, "news")
 
 
 @given(there=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=10))
