@@ -193,7 +193,9 @@ class LabelStudioProject:
 
     def _list(self, filters: list[dict[str, Any]], page: int, include: str) -> Iterator[Any]:
         with connected(self.url):
-            yield from self._page(filters, page, include)
+            found = self._page(filters, page, include)
+            # Left to itself the SDK asks for one page more, which is not there.
+            yield from found if found.response.total > page else found.items
 
     def _page(self, filters: list[dict[str, Any]], size: int, include: str) -> Any:
         query = json.dumps({"filters": {"conjunction": "and", "items": filters}})
