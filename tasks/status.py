@@ -111,9 +111,7 @@ def _outside(
             seen = project.progress(number + 1)
             asked, answered = seen.total, seen.answered
             if not project.offers(workspace.settings.classes):
-                problems.append(
-                    "somebody changed the labelling interface; the loop puts ours back where it can"
-                )
+                problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
             urls["label_studio"] = project.tab(number + 1) if seen.total else f"{project.url}/projects/{project.number}"
     except LabelwiseError as error:
         problems.append(str(error))
