@@ -98,6 +98,7 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "stop",
         "go-on",
         "gold",
+        "gc",
     ):
         assert f"labelwise {word}" in README
 
