@@ -25,14 +25,19 @@ class Cache:
 
     def needed(self, tags: Iterable[str] | None = None) -> set[str]:
         """The objects that the present workspace, a branch or a tag names. tags: those of which all is needed; of the
-        others only what people gave is: pool, gold, ledger and what was refused."""
+        others only what people gave is: pool, gold, ledger and what was refused.
+
+        DVC fetches the list of a folder that the cache lacks, to read it; here it does not keep it.
+        """
         with self._versions.inside() as repo:
+            before = set(repo.cache.local.all())
             found = _named(repo.used_objs(all_branches=True, all_tags=True))
             if tags is not None:
                 kept = _named(repo.used_objs(all_branches=True, revs=list(tags)))
                 kept |= _named(repo.used_objs())
                 given = tuple(TRACKED)
                 found = {one: name for one, name in found.items() if one in kept or name.startswith(given)}
+            self.remove(set(repo.cache.local.all()) - before - found.keys())
         return set(found)
 
     def in_remote(self, objects: Iterable[str]) -> set[str]:

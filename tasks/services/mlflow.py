@@ -28,6 +28,7 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 CHAMPION = "champion"
+MODEL = "models:/"  # how the source of a version begins that was logged as a model; its id follows
 REMOVED = "removed"  # the tag of a version whose files `labelwise gc` took
 
 
@@ -143,12 +144,20 @@ class Tracking:
             return dict(self.client.get_model_version(self.name, version).tags)
 
     def models(self) -> pd.DataFrame:
-        """Every registered version: columns `version`, `run_id`, `model_id` (where its files are), `replaces` (the
-        version it took the alias from), `removed` (whether `drop` took its files)."""
+        """Every registered version, the oldest first: columns `version`, `run_id`, `model_id` (None where it was not
+        logged as a model), `replaces` (the version it took the alias from), `removed` (whether `drop` took its files).
+        """
         with _mlflow_errors():
             found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
         rows = [
-            (str(one.version), one.run_id, one.model_id, one.tags.get("replaces"), REMOVED in one.tags) for one in found
+            (
+                str(one.version),
+                one.run_id,
+                one.source.removeprefix(MODEL) if one.source.startswith(MODEL) else None,
+                one.tags.get("replaces"),
+                REMOVED in one.tags,
+            )
+            for one in sorted(found, key=lambda one: int(one.version))
         ]
         return pd.DataFrame(rows, columns=["version", "run_id", "model_id", "replaces", "removed"])
 
