@@ -251,6 +251,22 @@ def rollback(workspace: Folder = HERE) -> None:
 
 
 @app.command()
+def gc(
+    workspace: Folder = HERE,
+    keep: Annotated[int, typer.Option(min=2, help="So many of the last rounds stay as they are.")] = 10,
+    rebuildable: Annotated[
+        bool, typer.Option("--rebuildable", help="Also what `dvc repro` can make again of earlier rounds.")
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove it; without this it is only said.")] = False,
+) -> None:
+    """Say what can go from DVC's cache and MLflow: what no version needs, and models long surpassed."""
+    from tasks import gc as stage
+    from tasks.workspace import Workspace
+
+    print("\n".join(stage.run(Workspace.open(workspace), keep, rebuildable, remove)))
+
+
+@app.command()
 def serve(
     workspace: Folder = HERE,
     cron: Annotated[str, typer.Option(help="When, as in crontab, in this machine's time zone.")] = "*/10 * * * *",

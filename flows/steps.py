@@ -216,9 +216,14 @@ class Steps:
                     shown(100 * seen.answered / max(seen.total, 1))
 
                 batch = self.project, self.round + 1, size
-                return wait.wait(*batch, settings.wait, asked_at, max_wait, tell, told_to_stop)
+                return wait.wait(*batch, settings.wait, asked_at, max_wait, tell, self._ask_anew, told_to_stop)
 
         return self._step("wait", do)  # each look is patient by itself
+
+    def _ask_anew(self, missing: int) -> None:
+        """Tasks of the open batch that somebody deleted, to the reviewers once more."""
+        self.say("wait", f"{missing} tasks were deleted in Label Studio: asked anew")
+        push.run(self.workspace, self.project, self._news())
 
     @contextmanager
     def _asking(self, max_wait: float | None) -> Iterator[Callable[[], bool]]:

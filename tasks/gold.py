@@ -17,7 +17,7 @@ from tasks.records import ANSWERS, ASKED
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject, chosen
 from tasks.settings import Settings
-from tasks.workspace import Claim, Workspace, claimed, table_of_text
+from tasks.workspace import Workspace, claimed, table_of_text
 
 BRIEF = (
     "Trusted labels, which models are measured by. Each text is answered by two people who do not see each other's "
@@ -222,7 +222,7 @@ def held(workspace: Workspace, do: Callable[[Workspace, LabelStudioProject], str
     """Do one of these in a workspace that no loop holds, and keep what came of it as a version."""
     with claimed(workspace) as claim:
         versions = Versions(workspace.root)
-        _refuse_unfinished(claim)
+        claim.refuse_unfinished()
         versions.refuse_side_tracks()
         versions.refuse_strange_changes()
         said = do(workspace, push.open_gold_project(workspace.settings))
@@ -235,11 +235,6 @@ def keep(versions: Versions, said: str) -> None:
     versions.add(["data/gold"])
     versions.save(f"gold: {said}")
     versions.push()
-
-
-def _refuse_unfinished(claim: Claim) -> None:
-    if claim.unfinished:
-        raise WorkspaceError("the last run of the loop did not end", fix="`labelwise run` goes on from where it was")
 
 
 def _ask(workspace: Workspace, project: LabelStudioProject, choose: Callable[[int], pd.DataFrame]) -> str:

@@ -80,6 +80,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         turned=tables.turned(workspace, versions, number, texts),
         changed=tables.settings_changed(versions, number),
         reviewers=tables.reviewers(rows),
+        deeds=tables.deeds(workspace),
         versions=tables.made_with(workspace, versions, number, run_id),
         tag=tag(number),
     )

@@ -8,7 +8,8 @@ import pyarrow.dataset as ds
 from tasks.errors import ServiceDown
 from tasks.items import stored
 from tasks.labels import ledger
-from tasks.services.label_studio import LabelStudioProject, choice, interface
+from tasks.services import label_studio
+from tasks.services.label_studio import LabelStudioProject, choice
 from tasks.settings import Settings
 from tasks.workspace import Workspace
 
@@ -92,5 +93,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over
     # Each time, so that a push that was cut off leaves nothing undone; a version must have predictions to be shown.
-    project.update(label_config=interface(settings.classes), model_version=version, description=news)
-    return f"{pushed} tasks new, {len(wanted)} in round {number}: {project.tab(number)}"
+    project.update(model_version=version, description=news)
+    ours = project.offer(settings.classes)
+    said = f"{pushed} tasks new, {len(wanted)} in round {number}" + ("" if ours else f" ({label_studio.NOT_OURS})")
+    return f"{said}: {project.tab(number)}"

@@ -36,13 +36,14 @@ GOLD = Table("gold", {**POOL.columns, "label": "string"})
 # A row refused: as it came, and why. `id` is a hash of the row as it came, by which the next pull knows it again.
 QUARANTINE = Table("quarantine", {**GOLD.columns, "reason": "string"})
 
-# One annotation, or one ask that nobody answered in time. Append-only: a later row may supersede an earlier one.
+# One annotation as somebody gave, changed or withdrew it, or what became of one ask. Append-only: a later row may
+# supersede an earlier one. `gone`: its task is no longer in Label Studio; `moved`: it is there under another number.
 LABELS = Table(
     "labels",
     {
         "id": "string",
         "label": "string",  # null unless status is `labelled`
-        "status": "string",  # labelled, skipped, refused, unanswered
+        "status": "string",  # labelled, skipped, refused, withdrawn; unanswered, gone, moved
         "annotator": "string",
         "round": "int64",  # in which it was asked, which may be before the round it arrived in
         "origin": "string",  # asked, imported, weak, escalated
@@ -51,7 +52,7 @@ LABELS = Table(
         "task_id": "Int64",
         "annotation_id": "Int64",
         "lead_time_s": "float64",
-        "created_at": "string",  # ISO 8601, UTC
+        "created_at": "string",  # when the annotation was given, last changed or withdrawn: ISO 8601, UTC
     },
 )
 

@@ -21,6 +21,9 @@ MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
 SETTLED = ["uncertainty", "kappa", "changed"]  # what the rules of tasks/proof/stopping.py look at
 CURVE = ["round", "labels", *MEASURED, "asks", *SETTLED]
 SAVINGS = ["round", "labels", "control", "verdict"]
+DEEDS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer") | dict.fromkeys(
+    ("gone", "moved"), "task"
+)
 ENDS = {"": "middle", "_low": "low", "_high": "high"}
 SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved", "money") for end in ENDS]
 
@@ -160,7 +163,7 @@ def proof(workspace: Workspace) -> dict[str, Any]:
 def spending(workspace: Workspace) -> money.Costs:
     """What labels and computing came to so far."""
     prices = workspace.settings.prove
-    rows = ledger.read(workspace.labels)
+    rows = ledger.answers(ledger.read(workspace.labels))
     return money.costs(rows, seconds_by_stage(workspace), prices.hourly_rate, prices.compute_rate)
 
 
@@ -178,6 +181,17 @@ def advice(workspace: Workspace) -> stopping.Advice:
     batch = (paid.label or 0.0) * float(history.asks.iloc[-1]) + a_round
     found: stopping.Advice = rule(history, stopping.Prices(batch, settings.prove.point_worth))
     return found
+
+
+def deeds(events: pd.DataFrame) -> str:
+    """What reviewers did besides answering (a table as of `ledger.happened`), in words.
+
+    >>> deeds(pd.DataFrame({"changed": [0, 2], "gone": [1, 0]}))
+    '2 answers changed, 1 task gone; the last in round 1'
+    """
+    total = events.sum()
+    found = [f"{n} {word}" + "s" * (n != 1) + f" {name}" for name, word in DEEDS.items() if (n := total.get(name, 0))]
+    return ", ".join(found) + f"; the last in round {events.index[events.any(axis=1)][-1]}" if found else ""
 
 
 def limit(workspace: Workspace) -> str:

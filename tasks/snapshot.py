@@ -3,19 +3,22 @@ model, metrics and the next batch follow, under a tag of their own."""
 
 import re
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.labels import ledger
+from tasks import suites
+from tasks.labels import changes, ledger
 from tasks.records import LABELS
 from tasks.services.dvc import Versions
 from tasks.services.expectations import Page, build_docs, check_labels
-from tasks.services.label_studio import LabelStudioProject, chosen
+from tasks.services.label_studio import LabelStudioProject, ask_of, chosen, in_utc
 from tasks.workspace import Workspace, write_parquet
 
+OVERLAP = pd.Timedelta(minutes=10)  # longer than any look takes
+ASK = ["id", "round", "why", "propensity"]
 RUN = "MLflow-Run"  # the line of a round's commit that names its run
 
 
@@ -40,29 +43,31 @@ def number_of(name: str) -> int:
 
 @dataclass(frozen=True)
 class Collected:
-    """What a look at Label Studio brought: rows (LABELS) for the ledger; answers that cannot count, with `reason`."""
+    """What a look at Label Studio brought: rows (LABELS) for the ledger; answers that cannot count, with `reason`.
+
+    strange: annotations of tasks that we never asked, which are left alone.
+    """
 
     rows: pd.DataFrame
     refused: pd.DataFrame
     page: Page
+    strange: int = 0
 
 
-def collect(exported: list[dict[str, Any]], asked: pd.DataFrame, known: set[int]) -> pd.DataFrame:
-    """Rows (LABELS) for the annotations that the ledger does not know yet.
+def collect(exported: list[dict[str, Any]], asks: pd.DataFrame) -> pd.DataFrame:
+    """A row (LABELS, and `import_id`) for each annotation of the tasks that we asked.
 
-    exported: tasks with annotations, as Label Studio exports them. asked: columns id, round, why, propensity, task_id,
-    a row for every task that may bring an answer. known: annotation ids that are in the ledger already.
+    exported: tasks with annotations, as Label Studio exports them. asks: columns id, round, why, propensity.
     """
-    of_task = {row["task_id"]: row for row in asked.to_dict("records") if pd.notna(row["task_id"])}
-    return _frame(
-        [
-            _row(annotation, of_task[task["id"]])
-            for task in exported
-            if task["id"] in of_task
-            for annotation in task["annotations"]
-            if annotation["id"] not in known
-        ]
-    )
+    known = {(row["id"], row["round"]): row for row in asks.to_dict("records")}
+    rows = [
+        _row(annotation, known[ask] | {"task_id": task["id"]}) | {"import_id": annotation.get("import_id")}
+        for task in exported
+        if (ask := ask_of(task["data"])) in known
+        for annotation in task["annotations"]
+    ]
+    numbers = pd.array([row["import_id"] for row in rows], dtype="Int64")
+    return _frame(rows).assign(import_id=numbers)
 
 
 def sift(rows: pd.DataFrame, classes: list[str], asked_ids: Iterable[str]) -> Collected:
@@ -76,37 +81,54 @@ def sift(rows: pd.DataFrame, classes: list[str], asked_ids: Iterable[str]) -> Co
 
 
 def unanswered(asked: pd.DataFrame, collected: pd.DataFrame) -> pd.DataFrame:
-    """A row (LABELS) for each task asked in this round that nobody has answered, so that every ask leaves a trace."""
-    silent = asked[~asked.task_id.isin(collected.task_id.dropna())]
+    """A row (LABELS) for each item asked in this round that nobody has answered, so that every ask leaves a trace."""
+    said = set(zip(collected["id"], collected["round"], strict=True))
+    silent = asked[[ask not in said for ask in zip(asked["id"], asked["round"], strict=True)]].drop_duplicates("id")
     return _frame([_blank(row) | {"status": "unanswered"} for row in silent.to_dict("records")])
 
 
 def run_labels(workspace: Workspace, versions: Versions, project: LabelStudioProject) -> str:
-    """Bring all new answers into the ledger as the next shard; commit and push it. Returns a line for people."""
+    """Bring all that is new into the ledger as the next shard; commit and push it. Returns a line for people."""
     number = ledger.current_round(workspace.labels) + 1
     collected = look(workspace, project)
     _set_aside(workspace, number, collected)
     build_docs(workspace.scraps / "data_docs", [collected.page])
     ledger.append(workspace.labels, number, collected.rows)
-    return save_labels(workspace, versions)
+    said = save_labels(workspace, versions)
+    return said + (f"; {n} answers to tasks we never asked are left alone" if (n := collected.strange) else "")
 
 
 def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
-    """All that Label Studio has for this round's batch and for tasks of earlier rounds that came to nothing yet."""
+    """What the ledger lacks: answers to this round's batch, and whatever was done to tasks of earlier rounds since.
+
+    Only tasks that were touched since the last look are read. The overlap makes up for what was being written during
+    that look; what comes twice is known again.
+    """
     rows = ledger.read(workspace.labels)
     number = ledger.current_round(workspace.labels) + 1
-    batch = pd.read_parquet(workspace.batch)
-    tasks = project.tasks(number)
-    asked = batch.merge(tasks, on="id", how="left").assign(round=number)
-    columns = ["id", "round", "why", "propensity", "task_id"]
-    awaited = pd.concat([asked[columns], ledger.awaited(rows)[columns]], ignore_index=True)
-    exported = project.answered(awaited.task_id.dropna().astype(int).tolist())
-    known = set(rows.annotation_id.dropna().astype(int))
-    collected = sift(collect(exported, awaited, known), workspace.settings.classes, awaited.id)
-    silent = unanswered(asked, collected.rows)
-    if silent.empty:
-        return collected
-    return replace(collected, rows=pd.concat([collected.rows, silent], ignore_index=True))
+    asked = pd.read_parquet(workspace.batch).merge(project.tasks(number), on="id", how="left").assign(round=number)
+    earlier = ledger.asks(rows)
+    asks = pd.concat([earlier[ASK], asked[ASK]], ignore_index=True).drop_duplicates(["id", "round"])
+    before = ledger.last_look(rows)
+    touched = project.touched(None if before is None else before - OVERLAP)
+    answered = asked[asked.answers > 0].assign(updated_at=None)  # whatever the clocks say
+    seen = pd.concat([touched, answered])[touched.columns].drop_duplicates("task_id")
+    ours = seen.merge(asks[["id", "round"]], on=["id", "round"])
+    exported = project.answered(_tasks_of(ours, rows))
+    said = sift(collect(exported, asks), workspace.settings.classes, asks.id)
+    new = changes.news(rows, said.rows, ours)
+    gone = changes.gone(earlier, project.count_between, project.tasks)
+    silent = unanswered(asked, said.rows)
+    found = pd.concat([part for part in (gone, new, silent) if len(part)] or [LABELS.frame()], ignore_index=True)
+    refused = said.refused[said.refused.index.isin(new.index)].reset_index(drop=True)
+    strange = int(seen.answers[~seen.task_id.isin(ours.task_id)].sum())
+    return Collected(found, refused, said.page, strange)
+
+
+def _tasks_of(seen: pd.DataFrame, rows: pd.DataFrame) -> list[int]:
+    """The numbers of these tasks, and of all others that the ledger has for the same asks."""
+    same = rows[["id", "round", "task_id"]].dropna().merge(seen[["id", "round"]].drop_duplicates(), on=["id", "round"])
+    return sorted({*seen.task_id.astype(int), *same.task_id.astype(int)})
 
 
 def save_labels(workspace: Workspace, versions: Versions) -> str:
@@ -114,7 +136,7 @@ def save_labels(workspace: Workspace, versions: Versions) -> str:
     number = ledger.current_round(workspace.labels)
     counts = pd.read_parquet(ledger.shard(workspace.labels, number)).status.value_counts()
     parts = [f"{counts.get('labelled', 0)} labels"]
-    parts += [f"{counts[word]} {word}" for word in ("skipped", "refused", "unanswered") if word in counts]
+    parts += [f"{counts[word]} {word}" for word in suites.STATUSES if word in counts and word != "labelled"]
     versions.add()
     versions.save(f"round {number}: {', '.join(parts)}")
     versions.push()
@@ -155,10 +177,10 @@ def _row(annotation: dict[str, Any], asked: dict[Hashable, Any]) -> dict[str, An
     return _blank(asked) | {
         "label": None if skipped else chosen(annotation["result"]),
         "status": "skipped" if skipped else "labelled",
-        "annotator": str(who["id"] if isinstance(who, dict) else who),
+        "annotator": ledger.NOBODY if who is None else str(who["id"] if isinstance(who, dict) else who),
         "annotation_id": annotation["id"],
         "lead_time_s": annotation["lead_time"],
-        "created_at": annotation["created_at"],
+        "created_at": in_utc(annotation.get("updated_at") or annotation["created_at"]),
     }
 
 

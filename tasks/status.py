@@ -21,16 +21,17 @@ from tasks.workspace import Workspace, running
 @dataclass(frozen=True)
 class Status:
     """round: batches learned from. state: new, running, interrupted, waiting, answered or finished. asked and answered:
-    of the open batch; None where the server does not say. labels: items with a label. gold: figures of the last model.
-    trusted: how the gold set stands, in words. leaks: items of the pool that are nearly gold. savings, advice: in
-    words. answer: what a person said to the advice, '' for nothing. champion: registered version. commit: of the
-    workspace. urls: the three screens."""
+    of the open batch; None where the server does not say. labels: items with a label. reviewers: what they did besides
+    answering, in words. gold: figures of the last model. trusted: how the gold set stands, in words. leaks: items of
+    the pool that are nearly gold. savings, advice: in words. answer: what a person said to the advice, '' for nothing.
+    champion: registered version. commit: of the workspace. urls: the three screens."""
 
     round: int
     state: str
     asked: int | None
     answered: int | None
     labels: int
+    reviewers: str
     gold: dict[str, float | None]
     trusted: str
     leaks: int
@@ -61,6 +62,7 @@ def status(workspace: Workspace) -> Status:
         asked=asked,
         answered=answered,
         labels=len(ledger.effective(ledger.read(workspace.labels))),
+        reviewers=report.deeds(ledger.happened(workspace.labels)),
         gold={
             "accuracy": measured.get("accuracy"),
             "low": measured.get("accuracy_low"),
@@ -108,6 +110,8 @@ def _outside(
         if learned and project.found is not None:
             seen = project.progress(number + 1)
             asked, answered = seen.total, seen.answered
+            if not project.offers(workspace.settings.classes):
+                problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
             urls["label_studio"] = project.tab(number + 1) if seen.total else f"{project.url}/projects/{project.number}"
     except LabelwiseError as error:
         problems.append(str(error))
@@ -144,6 +148,7 @@ def lines(seen: Status) -> list[str]:
     return [
         f"round        {seen.round} ({seen.state})",
         f"labels       {seen.labels}",
+        *(f"reviewers    {did}" for did in [seen.reviewers] if did),
         f"accuracy     {accuracy}",
         f"gold set     {seen.trusted}",
         *(f"leaks        {n} items of the pool are nearly gold: neither asked nor learned" for n in [seen.leaks] if n),

@@ -13,7 +13,7 @@ import pandas as pd
 
 ANOTHER = "(another)"  # stands for any value that is not in a closed set
 OUTSIDE = "label is outside the classes"
-STATUSES = ("labelled", "skipped", "refused", "unanswered")
+STATUSES = ("labelled", "skipped", "refused", "unanswered", "withdrawn", "gone", "moved")
 # What strip() leaves although nobody sees it: zero-width characters, soft hyphens, byte order marks.
 INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import report
+from tasks.labels import ledger
 from tasks.made_with import LIBRARIES
 from tasks.proof import money
 from tasks.push import read_texts
@@ -59,7 +60,8 @@ def rounds(workspace: Workspace) -> Table:
 def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
     """What each round cost: answers at the price of one, computing by its seconds."""
     paid, prices = report.spending(workspace), workspace.settings.prove
-    answers = rows[rows.annotation_id.notna()].groupby("round").size()
+    given = ledger.answers(rows)
+    answers = given[given.annotation_id.notna()].groupby("round").size()
     seconds = report.seconds_by_stage(workspace).set_index("round").drop(columns=list(money.WAITING), errors="ignore")
     computed = seconds.sum(axis=1)
     table = pd.DataFrame({"answers": answers, "seconds": computed}).fillna(0.0).sort_index()
@@ -193,9 +195,21 @@ def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFra
     return None if any(table.empty for table in tables) else report.turned(*tables)
 
 
+def deeds(workspace: Workspace) -> Table:
+    """What reviewers did besides answering, by the round in which it was taken in."""
+    events = ledger.happened(workspace.labels)
+    shown = events[events.any(axis=1)].tail(EXAMPLES)
+    if shown.empty:
+        return Table("", [], [])
+    cells = [[str(number), *map(str, row)] for number, *row in shown.itertuples()]
+    said = f"In all: {report.deeds(events)}. Later words count: docs/guarantees.md has the rules."
+    return Table("Answers changed, tasks gone", ["round", *events.columns], cells, said)
+
+
 def reviewers(rows: pd.DataFrame) -> Table:
     """Who answered how much, how long it took, and how far they agree where several answered one item."""
-    given = rows[rows.annotator.notna() & (rows.origin != "imported")]
+    said = ledger.answers(rows)
+    given = said[said.annotator.notna() & (said.origin != "imported")]
     if given.empty:
         return Table("", [], [])
     answers = given[given.status == "labelled"].drop_duplicates(["id", "annotator"], keep="last")
@@ -218,9 +232,9 @@ def reviewers(rows: pd.DataFrame) -> Table:
         )
     items = answers.id[answers.id.duplicated()].nunique()
     agreed = f"agreement {same.mean():.0%} on {items} items that two or more answered" if items else ""
-    said = f"Of answers by two people to one item: {agreed}." if items else "No item was answered by two people."
-    said += " Minutes leave out tabs that were left open."
-    return Table("Reviewers", ["reviewer", "answers", "skips", "agrees (pairs)", "median s", "minutes"], cells, said)
+    words = f"Of answers by two people to one item: {agreed}." if items else "No item was answered by two people."
+    words += " Minutes leave out tabs that were left open."
+    return Table("Reviewers", ["reviewer", "answers", "skips", "agrees (pairs)", "median s", "minutes"], cells, words)
 
 
 def made_with(workspace: Workspace, versions: Versions, number: int, run_id: str) -> Table:

@@ -65,7 +65,8 @@ def headline(known: pd.DataFrame) -> str:
 
 
 def _given(rows: pd.DataFrame) -> Card:
-    answers = rows[rows.annotation_id.notna() & (rows.status == "labelled")]
+    standing = ledger.standing(rows)
+    answers = standing[standing.annotation_id.notna() & (standing.status == "labelled")]
     last = int((answers["round"] == answers["round"].max()).sum()) if len(answers) else 0
     people = answers.annotator.nunique()
     return Card(

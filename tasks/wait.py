@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from tasks import push
-from tasks.errors import ServiceError
 from tasks.labels import ledger
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject, Progress
@@ -69,13 +68,14 @@ def wait(
     asked_at: datetime,
     max_wait: float | None,
     tell: Callable[[Progress], None],
+    ask_anew: Callable[[int], object],
     told_to_stop: Callable[[], bool] = lambda: False,
 ) -> Answers:
     """Look until the batch is complete, or for `max_wait` seconds (None: for ever; 0: one look).
 
-    `tell` is called after each look, `told_to_stop` after each that found the batch open. size: of the batch.
-    asked_at: when it was committed, with its time zone.
-    ServiceError when tasks of the batch are gone.
+    `tell` is called after each look, `ask_anew` where tasks of the batch have been deleted, with their number, and
+    `told_to_stop` after each look that found the batch open. size: of the batch. asked_at: when it was committed, with
+    its time zone.
     """
     pause, longest = settings.poll_seconds
     first_pause = pause
@@ -85,10 +85,8 @@ def wait(
         progress = project.progress(round_number)
         tell(progress)
         if progress.total < size:
-            raise ServiceError(
-                f"{size - progress.total} of the {size} tasks of round {round_number} are gone from Label Studio",
-                fix="run the loop again: it asks them anew",
-            )
+            ask_anew(size - progress.total)
+            progress = project.progress(round_number)
         done = complete(progress, settings, asked_at, datetime.now(asked_at.tzinfo))
         if done or (end is not None and time.monotonic() >= end):
             return Answers(progress.total, progress.answered, done)

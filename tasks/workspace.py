@@ -155,6 +155,12 @@ class Claim:
         self.unfinished = not _read_note(note).get("finished", True)
         self._tell(finished=not self.unfinished)
 
+    def refuse_unfinished(self) -> None:
+        """WorkspaceError when the last holder's work is unfinished: what it left is the loop's to put in order."""
+        if self.unfinished:
+            fix = "`labelwise run` goes on from where it was"
+            raise WorkspaceError("the last run of the loop did not end", fix=fix)
+
     def begin(self) -> None:
         """From here on files are changed: whoever comes after a death finds the work unfinished."""
         self._tell(finished=False)

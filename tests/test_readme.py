@@ -102,6 +102,7 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "audit",
         "lineage",
         "forget",
+        "gc",
     ):
         assert f"labelwise {word}" in README
 

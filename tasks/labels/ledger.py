@@ -2,12 +2,19 @@
 
 The number of the last shard is the round the workspace is in: `round-0000.parquet` is made empty by `labelwise init`,
 each later one holds what a batch brought. Everything else about labels is derived from these rows.
+
+A row is never edited. A changed answer is a later row of the same annotation, a deleted one a later row `withdrawn`, a
+task that is gone from Label Studio a row `gone`, one that came back under another number a row `moved`.
 """
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tasks.errors import WorkspaceError
 from tasks.records import LABELS
@@ -15,6 +22,9 @@ from tasks.workspace import write_parquet
 
 RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that cannot count) and be asked again
 NOTHING = ("skipped", "refused")
+OPEN = ("unanswered", "withdrawn", "moved")  # as the last word on an ask: a reviewer has its task before him
+NOBODY = "(deleted)"  # the annotator whose account was deleted
+ANNOTATION = ["id", "round", "annotation_id", "annotator"]  # Label Studio gives a number again that it has given before
 
 _SHARD = re.compile(r"round-(\d{4,})\.parquet")
 
@@ -47,7 +57,35 @@ def append(folder: Path, number: int, rows: pd.DataFrame) -> None:
 
 def read(folder: Path) -> pd.DataFrame:
     """All rows (LABELS), in the order in which they came in."""
-    return pd.concat([pd.read_parquet(shard(folder, n)) for n in range(current_round(folder) + 1)], ignore_index=True)
+    return LABELS.conform(pa.concat_tables(_shards(folder)).to_pandas())
+
+
+def _shards(folder: Path) -> list[pa.Table]:
+    """The rows of each round, by number. Pandas would take five times as long for a year of small files."""
+    paths = [shard(folder, number) for number in range(current_round(folder) + 1)]
+    return [_shard(path, (found := path.stat()).st_mtime_ns, found.st_ino) for path in paths]
+
+
+@lru_cache(maxsize=4096)
+def _shard(path: Path, *_version: int) -> pa.Table:
+    """A shard; as long as nobody writes it anew it is read once a process."""
+    return pq.ParquetFile(path).read().replace_schema_metadata()
+
+
+# What counts
+
+
+def answers(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The last word on each annotation, in the order of the ledger; labels that came without one as they are."""
+    numbered = ledger[ledger.annotation_id.notna()]
+    superseded = numbered.index[numbered.duplicated(ANNOTATION, keep="last")]
+    return ledger.drop(index=superseded)
+
+
+def standing(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The answers that nobody has withdrawn."""
+    said = answers(ledger)
+    return said[said.status != "withdrawn"]
 
 
 def read_by_shard(folder: Path) -> pd.DataFrame:
@@ -62,27 +100,55 @@ def effective(ledger: pd.DataFrame) -> pd.DataFrame:
 
     Sorted by id so that training does not depend on the order in which people happened to answer.
     """
-    labelled = ledger[ledger.status == "labelled"]
+    said = standing(ledger)
+    labelled = said[said.status == "labelled"]
     latest = labelled.sort_values(["created_at", "annotation_id"], kind="stable").drop_duplicates("id", keep="last")
     return latest[["id", "label", "round", "why"]].sort_values("id").reset_index(drop=True)
 
 
+# What may be asked again
+
+
 def set_aside(ledger: pd.DataFrame) -> pd.Index:
-    """Ids that came to nothing more than `RETURNS` times. Two people who skip one task count once."""
-    asks = ledger[ledger.status.isin(NOTHING)].groupby("id").task_id.nunique()
-    return pd.Index(asks.index[asks > RETURNS])
+    """Ids that came to nothing in more than `RETURNS` rounds. Two people who skip one task count once."""
+    said = standing(ledger)
+    asked = said[said.status.isin(NOTHING)].groupby("id")["round"].nunique()
+    return pd.Index(asked.index[asked > RETURNS])
 
 
 def closed(ledger: pd.DataFrame) -> pd.Index:
     """Ids that must not be asked again: labelled, set aside, or still open at the reviewers from an earlier round."""
-    labelled = ledger.id[ledger.status == "labelled"]
-    last = ledger.drop_duplicates("id", keep="last")
-    still_open = last.id[(last.status == "unanswered") & last.task_id.notna()]  # a task that is gone asks nobody
-    return pd.Index(pd.concat([labelled, still_open])).union(set_aside(ledger)).unique()
+    asked = asks(ledger)
+    still_open = asked.id[asked.status.isin(OPEN) & asked.task_id.notna()]  # without a task nobody is asked
+    return pd.Index(pd.concat([effective(ledger).id, still_open])).union(set_aside(ledger)).unique()
 
 
-def awaited(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Rows of tasks that may still bring a late answer: asked in an earlier round, and no label from that task yet."""
-    answered = set(ledger.task_id[ledger.status == "labelled"].dropna())
-    rows = ledger[ledger.task_id.notna() & ~ledger.task_id.isin(answered)]
-    return rows.drop_duplicates("task_id", keep="last").reset_index(drop=True)
+def asks(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Every ask so far, one row each: `id`, `round`, `why`, `propensity`, `task_id`, `status` of its last row."""
+    asked = ledger[~ledger.origin.isin(["imported", "weak"])]
+    last = asked.drop_duplicates(["id", "round"], keep="last")
+    return last[["id", "round", "why", "propensity", "task_id", "status"]].reset_index(drop=True)
+
+
+def last_look(ledger: pd.DataFrame) -> pd.Timestamp | None:
+    """When the last thing happened that the ledger knows of, by Label Studio's clock; None before the first."""
+    told = ledger.created_at[ledger.task_id.notna()].dropna()
+    return None if told.empty else pd.to_datetime(told, utc=True, format="ISO8601").max()
+
+
+# What reviewers did besides answering
+
+
+def happened(folder: Path) -> pd.DataFrame:
+    """A row a shard, by its number: answers `changed`, `withdrawn` and `refused`, tasks `gone` and `moved`, and
+    `repeated`, further answers by one person to what was asked once."""
+    rows = [table.num_rows for table in _shards(folder)]
+    arrived = np.repeat(np.arange(len(rows)), rows)
+    ledger = read(folder)
+    said = ledger.annotation_id.notna() & (ledger.status != "withdrawn")
+    again = ledger[said].duplicated(ANNOTATION).reindex(ledger.index, fill_value=False)
+    person = ledger[said & ~again].duplicated(["id", "round", "annotator"]).reindex(ledger.index, fill_value=False)
+    events = pd.DataFrame({"changed": again, "repeated": person})
+    for status in ("withdrawn", "refused", "gone", "moved"):
+        events[status] = ledger.status == status
+    return events.groupby(arrived).sum().reindex(range(len(rows)), fill_value=0).rename_axis("round")

@@ -184,6 +184,12 @@ class Versions:
         logging.getLogger("dvc").propagate = False  # prefect's root handler would print each line again
         return Repo(str(self.root))
 
+    @contextmanager
+    def inside(self) -> Iterator[Any]:
+        """DVC's own object, to be used in here; its errors as ours."""
+        with _dvc(self.root):
+            yield self.repo
+
     def add(self, paths: Iterable[str] = TRACKED) -> None:
         """Keep the present content of these folders under version."""
         present = [path for path in paths if (self.root / path).exists()]

@@ -29,6 +29,8 @@ TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
 FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
 TITLE = 50  # characters that a project's title may have
 PAGE = 1000
+COUNTED = "id,data,total_annotations,cancelled_annotations"
+MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the one form of a date and time that the filters take
 IDS_A_REQUEST = 200  # keeps the address of an export short
 HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:inner_id", "tasks:annotations_ids", "tasks:predictions_model_versions", "tasks:total_predictions"),
@@ -39,6 +41,7 @@ EVENTS = {  # after which there may be something to do
     "actions": ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"],
     "send_for_all_actions": False,
 }
+NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
 
@@ -143,20 +146,49 @@ class LabelStudioProject:
                 fix="`labelwise serve --listen HOST:PORT` with an address of this machine that it can reach",
             )
 
+    def offer(self, classes: list[str]) -> bool:
+        """Put our labelling interface back, whatever somebody made of it. False where Label Studio does not take it,
+        since there are answers by the other one."""
+        try:
+            self.update(label_config=interface(classes))
+        except ServiceError as error:
+            if "label_config" not in str(error):
+                raise
+            return False
+        return True
+
+    def offers(self, classes: list[str]) -> bool:
+        """Whether reviewers see our labelling interface."""
+        with connected(self.url):
+            return bool(self.client.projects.get(self.number).label_config == interface(classes))
+
     # Tasks
 
     def tasks(self, round_number: int) -> pd.DataFrame:
         """The tasks of a round: columns `task_id`, `id`, `answers` (annotations and skips)."""
-        include = "id,data,total_annotations,cancelled_annotations"
         rows = [
-            (task.id, task.data["item"], (task.total_annotations or 0) + (task.cancelled_annotations or 0))
-            for task in self._list(_of_round(round_number), PAGE, include)
+            (task.id, task.data["item"], _answers(task)) for task in self._list(_of_round(round_number), PAGE, COUNTED)
         ]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers"])
 
     def count(self, round_number: int) -> int:
         """How many tasks a round has."""
         return self._total(_of_round(round_number))
+
+    def count_between(self, first: int, last: int) -> int:
+        """How many tasks the rounds from the first to the last have."""
+        both = {"min": first, "max": last}
+        return self._total([{"filter": "filter:tasks:data.round", "operator": "in", "type": "Number", "value": both}])
+
+    def touched(self, since: pd.Timestamp | None) -> pd.DataFrame:
+        """The tasks that were made, or whose annotations were given, changed or deleted, after a moment (None: ever):
+        columns as of `tasks`, `round`, and `updated_at` (ISO 8601, UTC). `id` is '' where somebody else made it."""
+        filters = [] if since is None else [_after("updated_at", since)]
+        rows = [
+            (task.id, *ask_of(task.data), _answers(task), in_utc(task.updated_at))
+            for task in self._list(filters, PAGE, f"{COUNTED},updated_at")
+        ]
+        return pd.DataFrame(rows, columns=["task_id", "id", "round", "answers", "updated_at"])
 
     @patiently
     def progress(self, round_number: int) -> Progress:
@@ -235,7 +267,9 @@ class LabelStudioProject:
 
     def _list(self, filters: list[dict[str, Any]], page: int, include: str) -> Iterator[Any]:
         with connected(self.url):
-            yield from self._page(filters, page, include)
+            found = self._page(filters, page, include)
+            # Left to itself the SDK asks for one page more, which is not there.
+            yield from found if found.response.total > page else found.items
 
     def _page(self, filters: list[dict[str, Any]], size: int, include: str) -> Any:
         query = json.dumps({"filters": {"conjunction": "and", "items": filters}})
@@ -263,9 +297,15 @@ def choice(label: str) -> list[dict[str, Any]]:
 
 
 def chosen(result: list[Any]) -> str | None:
-    """The label in an answer, whatever an answer may look like; None when it holds none, or more than one."""
-    parts = [part for part in result if isinstance(part, dict) and part.get("from_name") == FROM]
-    values = [part["value"] for part in parts if isinstance(part.get("value"), dict)]
+    """The label in an answer, whatever an answer may look like; None when it holds none, or more than one. Where an
+    administrator has given our control another name, what was chosen there is the answer.
+
+    >>> chosen([{"from_name": "renamed", "value": {"choices": ["spam"]}}])
+    'spam'
+    """
+    parts = [part for part in result if isinstance(part, dict)]
+    own = [part for part in parts if part.get("from_name") == FROM]
+    values = [part["value"] for part in own or parts if isinstance(part.get("value"), dict)]
     labels = [label for value in values if isinstance(found := value.get("choices"), list) for label in found]
     if len(labels) != 1 or not isinstance(labels[0], str):
         return None
@@ -325,6 +365,21 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, list) else value
 
 
+def ask_of(data: dict[str, Any]) -> tuple[str, int]:
+    """The item and the round that a task's data names; ('', 0) where somebody else made the task.
+
+    >>> ask_of({"item": "2cf24dba5fb0a30e", "round": 3}), ask_of({"text": "anything"})
+    (('2cf24dba5fb0a30e', 3), ('', 0))
+    """
+    item, number = data.get("item"), data.get("round")
+    return (item, number) if isinstance(item, str) and isinstance(number, int) and 0 < number < 2**31 else ("", 0)
+
+
+def _answers(task: Any) -> int:
+    """How many annotations and skips a task has."""
+    return (task.total_annotations or 0) + (task.cancelled_annotations or 0)
+
+
 def _of_round(number: int) -> list[dict[str, Any]]:
     return [_equal("data.round", number)]
 
@@ -336,6 +391,24 @@ def _tab(title: str, round_number: int) -> dict[str, Any]:
         "filters": {"conjunction": "and", "items": _of_round(round_number)},
         "hiddenColumns": {"explore": HIDDEN, "labeling": [*HIDDEN, "tasks:id"]},
         "columnsWidth": {"tasks:data.text": 600},
+    }
+
+
+def in_utc(moment: Any) -> str:
+    """A moment as the ledger keeps it, so that text sorts as time does.
+
+    >>> in_utc("2026-11-25T10:00:00+02:00")
+    '2026-11-25T08:00:00.000000Z'
+    """
+    return pd.Timestamp(moment).tz_convert("UTC").strftime(MOMENT)
+
+
+def _after(field: str, moment: pd.Timestamp) -> dict[str, Any]:
+    return {
+        "filter": f"filter:tasks:{field}",
+        "operator": "greater",
+        "type": "Datetime",
+        "value": moment.strftime(MOMENT),
     }
 
 

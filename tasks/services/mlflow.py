@@ -36,6 +36,8 @@ for name, value in {
 
 CHAMPION = "champion"
 PAGE = 1000
+MODEL = "models:/"  # how the source of a version begins that was logged as a model; its id follows
+REMOVED = "removed"  # the tag of a version whose files `labelwise gc` took
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,54 @@ class Tracking:
         """What `note` wrote on a registered version."""
         with _mlflow_errors():
             return dict(self.client.get_model_version(self.name, version).tags)
+
+    def models(self) -> pd.DataFrame:
+        """Every registered version, the oldest first: columns `version`, `run_id`, `model_id` (None where it was not
+        logged as a model), `replaces` (the version it took the alias from), `removed` (whether `drop` took its files).
+        """
+        with _mlflow_errors():
+            found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
+        rows = [
+            (
+                str(one.version),
+                one.run_id,
+                one.source.removeprefix(MODEL) if one.source.startswith(MODEL) else None,
+                one.tags.get("replaces"),
+                REMOVED in one.tags,
+            )
+            for one in sorted(found, key=lambda one: int(one.version))
+        ]
+        return pd.DataFrame(rows, columns=["version", "run_id", "model_id", "replaces", "removed"])
+
+    def rounds(self) -> dict[str, int]:
+        """The round of each run, by the run's id."""
+        with _mlflow_errors():
+            tag = "labelwise.round"
+            runs: list[Any] = []
+            token: str | None = ""
+            while token is not None:
+                page = self.client.search_runs([self._experiment()], max_results=1000, page_token=token or None)
+                runs, token = [*runs, *page], page.token or None
+            return {run.info.run_id: int(run.data.tags[tag]) for run in runs if tag in run.data.tags}
+
+    def size(self, model_id: str) -> int:
+        """The bytes of a logged model's files."""
+        with _mlflow_errors():
+            folders, total = [""], 0
+            while folders:
+                for file in self.client.list_logged_model_artifacts(model_id, folders.pop() or None):
+                    folders += [file.path] if file.is_dir else []
+                    total += file.file_size or 0
+            return total
+
+    def drop(self, version: str, model_id: str, why: str) -> None:
+        """Delete the files of a registered version's model. The version stays, with its run, its figures and `why`."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with _mlflow_errors():
+            self.client.set_model_version_tag(self.name, version, REMOVED, why)
+            where = self.client.get_logged_model(model_id).artifact_location
+            get_artifact_repository(where, tracking_uri=self.uri).delete_artifacts()
 
     def remember(self, facts: dict[str, str]) -> None:
         """Tags on the experiment as a whole."""

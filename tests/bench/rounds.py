@@ -158,7 +158,8 @@ def watched(clock: Clock) -> Iterator[None]:
         with clock.part("Prefect"):
             return step(self, stage, clock.timed("our own code and files", do), outside)
 
-    requests = ("__init__", "create", "update", "tasks", "count", "add", "remove", "answered", "tab", "progress")
+    requests = ("__init__", "create", "update", "offer", "tasks", "count", "count_between", "touched", "add", "remove")
+    requests += ("answered", "tab", "progress")
     runs = ("__init__", "record", "attach", "find", "champion", "crown", "note")
     names = {
         "Label Studio: look, push, collect": [(LabelStudioProject, name) for name in requests],

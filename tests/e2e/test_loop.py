@@ -8,10 +8,12 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks import init, promote, push, settings, snapshot, status, synthesise
+from tasks import gc, init, promote, push, settings, snapshot, status, synthesise
 from tasks.errors import ServiceError, WorkspaceBusy, WorkspaceError
 from tasks.labels import ledger
 from tasks.services.addresses import Addresses
+from tasks.services.cache import Cache
+from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
 from tasks.settings import Columns
 from tasks.workspace import Workspace, claimed
@@ -139,6 +141,7 @@ def test_the_same_seed_gives_the_same_batches_and_metrics(make: Make, source: So
 def test_a_finished_round_can_be_rebuilt_from_a_clone(make: Make, source: Source, tmp_path: Path) -> None:
     workspace = make()
     play_rounds(workspace, source, 3)
+    _make_room(workspace)
     clone = tmp_path / "clone"
     tool(tmp_path, "git", "clone", "--quiet", str(workspace.root), str(clone))
     tool(clone, "git", "checkout", "--quiet", "round-0002")
@@ -150,6 +153,40 @@ def test_a_finished_round_can_be_rebuilt_from_a_clone(make: Make, source: Source
     tool(clone, "dvc", "repro", "--force")
     assert {name: (clone / name).read_bytes() for name in before} == before
     assert files(clone / "model") == weights
+
+
+def _make_room(workspace: Workspace) -> None:
+    """`labelwise gc` with all that it may take: only the last round stays whole."""
+    versions, name = Versions(workspace.root), promote.experiment(workspace.settings)
+    tracking, cache = Tracking(name), Cache(versions)
+    tracking.crown("3")
+    for version in tracking.models().version:
+        if "replaces" in tracking.tags(version):
+            tracking.client.delete_model_version_tag(name, version, "replaces")
+    before, models = cache.objects(), tracking.models()
+    own = workspace.root / ".dvc" / "cache" / "files" / "md5" / "00" / f"{0:030x}"
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("of a run that died; in no version, and not in the remote")
+
+    told = gc.run(workspace, keep=1, rebuildable=True, remove=False)
+    assert told[-1].startswith("Nothing was removed")
+    assert len(cache.objects()) == len(before) + 1
+    done = gc.run(workspace, keep=1, rebuildable=True, remove=True)
+
+    assert [line.replace("removed", "can go") for line in done] == told[:-1]
+    left = cache.objects()
+    assert 0 < len(left) - 1 < len(before)
+    assert cache.needed([snapshot.tag(3)]) <= set(left.index)
+    assert own.exists() and "that no version needs, for the DVC remote lacks them" in done[-1]
+    assert tracking.models().removed.tolist() == [version in ("1", "2") for version in models.version]
+    assert [tracking.size(one) > 0 for one in models.model_id] == [version == "3" for version in models.version]
+    assert tracking.champion() is not None
+    assert mlflow.pyfunc.load_model(f"models:/{name}@champion")
+    assert "up to date" in tool(workspace.root, "dvc", "status")
+    cloud = tool(workspace.root, "dvc", "status", "--cloud")
+    assert "up to date" in cloud or "in sync" in cloud
+    again = gc.run(workspace, keep=1, rebuildable=True, remove=False)
+    assert again[0].startswith("DVC cache    0 (0.0 MB)") and again[1].startswith("MLflow       0 (0.0 MB)")
 
 
 def test_pushing_twice_changes_nothing_and_a_cut_push_is_completed(make: Make) -> None:

@@ -13,6 +13,7 @@ from tasks.errors import ServiceDown
 from tasks.labels import ledger
 from tasks.push import push, read_texts, run, tasks
 from tasks.records import BATCH, LABELS, POOL
+from tasks.services import label_studio
 from tasks.services.label_studio import chosen, interface
 from tasks.workspace import Workspace, write_parquet
 
@@ -37,6 +38,8 @@ class Project:
         self.meanwhile: list[str] = []  # items of an earlier import of ours that goes through just before the next
         self.settings: dict[str, Any] = {}
         self.takes = 1000  # of each import, as many tasks
+        self.found = 1
+        self.ours = True  # whether the interface is
         self.cut_off = False  # the import goes through, but we never hear of it
 
     def put(self, item: str, answers: int = 0, number: int = 2) -> int:
@@ -51,7 +54,11 @@ class Project:
         return 1
 
     def update(self, **settings: Any) -> None:
-        self.settings = settings
+        self.settings |= settings
+
+    def offer(self, classes: list[str]) -> bool:
+        self.update(label_config=interface(classes))
+        return self.ours
 
     def tab(self, round_number: int) -> str:
         return f"tab of {round_number}"
@@ -181,6 +188,8 @@ def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> 
         assert (project.settings["model_version"], project.settings["description"]) == (version, "news")
         assert project.settings["label_config"] == interface(["x", "y"])
         project.settings = {}
+    project.ours = False
+    assert label_studio.NOT_OURS in run(workspace, project, "news")
 
 
 def test_what_went_through_when_its_round_was_over_is_removed(tmp_path: Path) -> None:

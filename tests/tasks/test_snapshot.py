@@ -10,7 +10,7 @@ import pytest
 from tasks.labels import ledger
 from tasks.records import BATCH, LABELS
 from tasks.services.label_studio import choice
-from tasks.snapshot import collect, look, run_labels, sift, unanswered
+from tasks.snapshot import OVERLAP, collect, look, run_labels, sift, unanswered
 from tasks.workspace import Workspace, write_parquet
 
 CLASSES = ["no", "yes"]
@@ -37,8 +37,11 @@ def answer(number: int, result: list[dict[str, Any]] | str, skipped: bool = Fals
     }
 
 
-def task(number: int, *annotations: dict[str, Any]) -> dict[str, Any]:
-    return {"id": number, "annotations": list(annotations)}
+def task(number: int, *annotations: dict[str, Any], ask: tuple[str, int] | None = None) -> dict[str, Any]:
+    """A task as Label Studio exports it. ask: item and round in its data; those of ASKED where not given."""
+    known = {11: ("a", 3), 12: ("b", 3), 5: ("old", 1)}
+    item, round_number = ask or known.get(number, (None, None))
+    return {"id": number, "annotations": list(annotations), "data": {"item": item, "round": round_number}}
 
 
 def only(rows: pd.DataFrame) -> dict[str, Any]:
@@ -47,8 +50,8 @@ def only(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def test_an_answer_becomes_a_row_with_what_it_was_asked_as() -> None:
-    row = only(collect([task(11, answer(1, "yes", who={"id": 7, "email": "a@b.c"}))], ASKED, known=set()))
-    assert row | {"propensity": None} == {
+    row = only(collect([task(11, answer(1, "yes", who={"id": 7, "email": "a@b.c"}))], ASKED))
+    assert row | {"propensity": None, "import_id": 0} == {
         "id": "a",
         "label": "yes",
         "status": "labelled",
@@ -60,28 +63,35 @@ def test_an_answer_becomes_a_row_with_what_it_was_asked_as() -> None:
         "task_id": 11,
         "annotation_id": 1,
         "lead_time_s": 4.5,
-        "created_at": "2026-01-01T00:00:01Z",
+        "import_id": 0,
+        "created_at": "2026-01-01T00:00:01.000000Z",
     }
 
 
 def test_a_late_answer_keeps_the_round_in_which_it_was_asked() -> None:
-    row = only(collect([task(5, answer(1, "no"))], ASKED, known=set()))
+    row = only(collect([task(5, answer(1, "no"))], ASKED))
     assert (row["id"], row["round"], row["why"], row["propensity"]) == ("old", 1, "random", 0.25)
 
 
 def test_a_skip_is_kept_without_the_answer_it_may_hold() -> None:
-    row = only(collect([task(11, answer(1, "yes", skipped=True))], ASKED, known=set()))
+    row = only(collect([task(11, answer(1, "yes", skipped=True))], ASKED))
     assert (row["status"], row["annotation_id"]) == ("skipped", 1)
     assert pd.isna(row["label"])
 
 
-def test_two_reviewers_of_one_task_are_two_rows_and_a_known_answer_is_none() -> None:
+def test_a_row_says_when_the_answer_was_last_changed_and_in_which_task_it_is_now() -> None:
+    changed = answer(1, "no", who=None) | {"updated_at": "2026-01-02T02:00:00+02:00", "import_id": 4}
+    row = only(collect([task(77, changed, ask=("a", 3))], ASKED))
+    assert (row["created_at"], row["task_id"], row["import_id"]) == ("2026-01-02T00:00:00.000000Z", 77, 4)
+    assert row["annotator"] == ledger.NOBODY
+
+
+def test_two_reviewers_of_one_task_are_two_rows() -> None:
     exported = [task(11, answer(1, "yes"), answer(2, "no")), task(12, answer(3, "no"))]
-    assert collect(exported, ASKED, known=set()).annotation_id.tolist() == [1, 2, 3]
-    assert collect(exported, ASKED, known={1, 3}).annotation_id.tolist() == [2]
-    nothing = collect(exported, ASKED, known={1, 2, 3})
+    assert collect(exported, ASKED).annotation_id.tolist() == [1, 2, 3]
+    nothing = collect([], ASKED)
     assert nothing.empty
-    assert nothing.dtypes.astype(str).to_dict() == LABELS.columns
+    assert nothing.dtypes.astype(str).to_dict() == LABELS.columns | {"import_id": "Int64"}
 
 
 @pytest.mark.parametrize(
@@ -91,13 +101,13 @@ def test_two_reviewers_of_one_task_are_two_rows_and_a_known_answer_is_none() -> 
         [],
         choice("no") + choice("yes"),
         [{"from_name": "label", "value": {"choices": ["no", "yes"]}}],
-        [{"from_name": "another control", "value": {"choices": ["no"]}}],
+        [{"from_name": "another control", "value": {"text": ["no"]}}],
     ],
-    ids=["not offered", "nothing", "two parts", "two labels", "another control"],
+    ids=["not offered", "nothing", "two parts", "two labels", "another kind of control"],
 )
 def test_an_answer_that_cannot_count_is_set_aside_with_a_reason(result: Any) -> None:
     exported = [task(11, answer(1, result), answer(2, "yes")), task(12, answer(3, [], skipped=True))]
-    sifted = sift(collect(exported, ASKED, known=set()), CLASSES, ASKED.id)
+    sifted = sift(collect(exported, ASKED), CLASSES, ASKED.id)
     assert sifted.rows.annotation_id.tolist() == [1, 2, 3]
     assert sifted.rows.status.tolist() == ["refused", "labelled", "skipped"]
     assert sifted.rows.label.isna().tolist() == [True, False, True]
@@ -109,7 +119,7 @@ def test_an_answer_that_cannot_count_is_set_aside_with_a_reason(result: Any) -> 
 
 
 def test_an_answer_to_what_was_never_asked_is_set_aside() -> None:
-    sifted = sift(collect([task(11, answer(1, "yes"))], ASKED, known=set()), CLASSES, asked_ids=["b"])
+    sifted = sift(collect([task(11, answer(1, "yes"))], ASKED), CLASSES, asked_ids=["b"])
     assert sifted.rows[["status", "annotation_id"]].to_numpy().tolist() == [["refused", 1]]
     assert only(sifted.refused)["reason"] == "id was never asked"
 
@@ -123,50 +133,68 @@ def test_nothing_to_sift() -> None:
 
 def test_what_is_in_the_ledger_as_refused_passes_its_suite() -> None:
     exported = [task(11, answer(1, "maybe"), answer(2, [])), task(12, answer(3, "no"))]
-    sifted = sift(collect(exported, ASKED, known=set()), CLASSES, ASKED.id)
+    sifted = sift(collect(exported, ASKED), CLASSES, ASKED.id)
     assert sift(LABELS.conform(sifted.rows), CLASSES, ASKED.id).refused.empty
 
 
-def test_tasks_that_were_not_asked_for_are_ignored() -> None:
-    """A server that does not know how to choose gives all that it has."""
-    exported = [task(99, answer(1, "yes")), task(11, answer(2, "no")), task(98)]
-    assert collect(exported, ASKED, known=set()).annotation_id.tolist() == [2]
-    assert collect(exported[::2], ASKED, known=set()).empty
+@pytest.mark.parametrize("data", [{}, {"item": "a"}, {"item": ["a"], "round": 3}, {"item": "a", "round": 10**30}])
+def test_tasks_that_somebody_else_made_are_left_alone(data: dict[str, Any]) -> None:
+    strange = task(11, answer(1, "yes")) | {"data": data}
+    assert collect([strange, task(11, answer(2, "no")), task(98)], ASKED).annotation_id.tolist() == [2]
 
 
 def test_every_task_that_nobody_answered_leaves_a_trace() -> None:
     this_round = ASKED[ASKED["round"] == 3]
-    silent = unanswered(this_round, collect([task(11, answer(1, "yes"))], ASKED, known=set()))
+    silent = unanswered(this_round, collect([task(11, answer(1, "yes"))], ASKED))
     assert silent.id.tolist() == ["b", "gone"]
     assert set(silent.status) == {"unanswered"}
     assert silent.task_id.isna().tolist() == [False, True]
     assert silent.dtypes.astype(str).to_dict() == LABELS.columns
-    everything = collect([task(11, answer(1, "no")), task(12, answer(2, "no"))], ASKED, known=set())
+    everything = collect([task(11, answer(1, "no")), task(12, answer(2, "no"))], ASKED)
     assert unanswered(this_round[:2], everything).empty
 
 
 def test_a_late_answer_to_an_earlier_task_does_not_hide_that_the_present_one_is_open() -> None:
     twice = ASKED.assign(id=["a", "b", "a", "gone"])  # `a` was asked as task 5 before, and again as task 11
-    rows = collect([task(5, answer(1, [], skipped=True))], twice, known=set())
+    rows = collect([task(5, answer(1, [], skipped=True), ask=("a", 1))], twice)
     assert unanswered(twice[twice["round"] == 3], rows).task_id.dropna().tolist() == [11, 12]
 
 
 # A look at everything
 
 
+ASKS = {1: ("a", 1), 2: ("b", 1), 3: ("c", 1)}  # tasks of the first round, by number
+MOMENT = "2026-01-03T00:00:00.000000Z"
+
+
 class Project:
-    """Label Studio's answers to a look: the tasks of a round, and tasks with what was said."""
+    """Label Studio's answers to a look: the tasks of round 2, and tasks with what was said, all touched since."""
 
-    def __init__(self, tasks: dict[int, str], exported: list[dict[str, Any]]) -> None:
-        self._tasks = tasks
-        self._exported = exported
+    def __init__(self, tasks: dict[int, str], exported: list[dict[str, Any]], earlier: int = 3) -> None:
+        self._asks = dict(list(ASKS.items())[:earlier]) | {number: (item, 2) for number, item in tasks.items()}
+        self._exported = {each["id"]: each for each in exported}
+        self.since: list[pd.Timestamp | None] = []
 
-    def tasks(self, _round_number: int) -> pd.DataFrame:
-        rows = [(number, item, 0) for number, item in self._tasks.items()]
-        return pd.DataFrame(rows, columns=["task_id", "id", "answers"])
+    def tasks(self, number: int) -> pd.DataFrame:
+        seen = self._all()
+        return seen[seen["round"] == number][["task_id", "id", "answers"]].reset_index(drop=True)
+
+    def count_between(self, first: int, last: int) -> int:
+        return int(self._all()["round"].between(first, last).sum())
+
+    def touched(self, since: pd.Timestamp | None) -> pd.DataFrame:
+        self.since.append(since)
+        seen = self._all()
+        return seen[seen.task_id.isin(self._exported)].assign(updated_at=MOMENT).reset_index(drop=True)
 
     def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
-        return [each for each in self._exported if each["id"] in task_ids]
+        found = [(self._exported[number], self._asks[number]) for number in task_ids if number in self._exported]
+        return [each | {"data": {"item": item, "round": number}} for each, (item, number) in found]
+
+    def _all(self) -> pd.DataFrame:
+        said = {number: len(each["annotations"]) for number, each in self._exported.items()}
+        rows = [(number, item, at, said.get(number, 0)) for number, (item, at) in self._asks.items()]
+        return pd.DataFrame(rows, columns=["task_id", "id", "round", "answers"])
 
 
 @pytest.fixture
@@ -184,7 +212,9 @@ def workspace(tmp_path: Path) -> Workspace:
             "why": "diverse",
             "task_id": [1, 2, 3],
             "annotation_id": pd.array([1, 2, None], dtype="Int64"),
-            "created_at": "2026-01-01",
+            "annotator": ["7", "7", None],
+            "origin": "asked",
+            "created_at": ["2026-01-01T00:00:00Z", "2026-01-01T00:00:02Z", None],
         }
     )
     ledger.append(made.labels, 0, LABELS.frame())
@@ -196,15 +226,18 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_a_look_brings_new_late_and_missing_answers(workspace: Workspace) -> None:
     exported = [
-        task(1, answer(1, "yes"), answer(8, "no")),  # answered before: no longer looked at
+        task(1, answer(1, "yes"), answer(8, "no", who=8)),  # answered before, and now by somebody else too
         task(2, answer(2, [], skipped=True), answer(4, "no")),  # skipped then, answered late
         task(3, answer(5, "yes")),
         task(6, answer(6, "no"), answer(7, "never offered")),
     ]
-    seen = look(workspace, Project({6: "d", 7: "e"}, exported))  # type: ignore[arg-type]  # f: its task was deleted
+    project = Project({6: "d", 7: "e"}, exported)  # f: its task was deleted
+    seen = look(workspace, project)  # type: ignore[arg-type]
 
+    assert project.since == [pd.Timestamp("2026-01-01T00:00:02Z") - OVERLAP]
     rows = seen.rows[["id", "label", "status", "round", "task_id"]].astype(object)
     assert rows.where(rows.notna(), None).to_numpy().tolist() == [
+        ["a", "no", "labelled", 1, 1],
         ["b", "no", "labelled", 1, 2],
         ["c", "yes", "labelled", 1, 3],
         ["d", "no", "labelled", 2, 6],
@@ -217,7 +250,6 @@ def test_a_look_brings_new_late_and_missing_answers(workspace: Workspace) -> Non
     ledger.append(workspace.labels, 2, seen.rows)
     history = ledger.read(workspace.labels)
     assert sorted(ledger.closed(history)) == ["a", "b", "c", "d", "e"]  # f goes back to the pool
-    assert ledger.awaited(history).task_id.tolist() == [7]
 
 
 class Saved:
@@ -248,7 +280,7 @@ def test_answers_go_into_the_ledger_and_what_came_to_nothing_twice_is_set_aside(
         2: [task(6, answer(6, "maybe")), task(7, answer(7, "never offered"))],
         3: [],
     }.items():
-        project = Project({6: "b", 7: "e"} if number == 2 else {}, exported)
+        project = Project({6: "b", 7: "e"}, exported)
         assert "labels" in run_labels(workspace, versions, project)  # type: ignore[arg-type]
         if number == 2:
             write_parquet(workspace.batch, BATCH.frame(), BATCH)
@@ -266,7 +298,8 @@ def test_answers_go_into_the_ledger_and_what_came_to_nothing_twice_is_set_aside(
     ]
     assert (workspace.scraps / "data_docs" / "results" / "ledger.json").exists()
 
-    assert look(workspace, Project({}, [task(6, answer(6, "maybe"))])).rows.empty  # type: ignore[arg-type]  # known
+    known = Project({6: "b", 7: "e"}, [task(6, answer(6, "maybe"))])
+    assert look(workspace, known).rows.empty  # type: ignore[arg-type]
 
 
 def test_a_look_when_every_task_of_the_round_is_gone(workspace: Workspace) -> None:

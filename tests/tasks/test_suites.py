@@ -119,7 +119,7 @@ class TestLabels:
             {"annotation_id": 12},
         ) == {
             0: "id was never asked",
-            1: "status is none of labelled, skipped, refused, unanswered",
+            1: "status is none of " + ", ".join(suites.STATUSES),
             2: "round is below 0",
             3: "label is outside the classes",
             4: "label is outside the classes",

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.errors import ServiceDown, ServiceError
 from tasks.services.label_studio import Progress
 from tasks.settings import Wait
 from tasks.wait import Answers, complete, wait
@@ -62,6 +61,11 @@ class Project:
         self._answered: Iterator[int] = iter(answered)
         self._last = 0
         self._total = total
+        self.anew: list[int] = []
+
+    def ask_anew(self, missing: int) -> None:
+        self.anew.append(missing)
+        self._total += missing
 
     def progress(self, _round_number: int) -> Progress:
         self._last = next(self._answered, self._last)
@@ -79,6 +83,7 @@ def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[An
         ASKED,
         max_wait,
         lambda progress: seen.append(progress.answered),
+        project.ask_anew,
     )
     return answers, seen
 
@@ -115,20 +120,19 @@ def test_waiting_ends_with_the_deadline_that_is_past() -> None:
     assert seen == [0, 0, 1]
 
 
-@pytest.mark.parametrize(
-    ("project", "line"),
-    [
-        (Project(2, total=3), "1 of the 4 tasks of round 1 are gone"),
-        (Project(3, total=3), "1 of the 4 tasks of round 1 are gone"),  # what is left is answered: not complete
-        (Project(0, total=0), "4 of the 4 tasks of round 1 are gone"),
-    ],
-)
-@pytest.mark.parametrize("max_wait", [None, 0.0])
-def test_tasks_that_are_gone_end_the_waiting_at_once(project: Project, line: str, max_wait: float | None) -> None:
-    with pytest.raises(ServiceError, match=line) as caught:
-        looks(project, max_wait)
-    assert not isinstance(caught.value, ServiceDown)  # another try would find the same
-    assert "run the loop again" in str(caught.value)
+@pytest.mark.parametrize(("answered", "left"), [(2, 3), (3, 3), (0, 0)])  # what is left is answered: not complete
+def test_tasks_that_somebody_deleted_are_asked_anew(answered: int, left: int) -> None:
+    project = Project(answered, total=left)
+    answers, _ = looks(project, max_wait=0)
+    assert answers == Answers(total=4, answered=answered, complete=False)
+    assert project.anew == [4 - left]
+
+
+def test_waiting_goes_on_after_tasks_were_asked_anew() -> None:
+    project = Project(1, 2, 4, total=3)
+    answers, _ = looks(project, max_wait=None)
+    assert answers.complete
+    assert project.anew == [1]
 
 
 def test_doubles_are_no_loss() -> None:

@@ -93,48 +93,87 @@ def test_an_empty_ledger() -> None:
     nothing = LABELS.frame()
     assert ledger.effective(nothing).empty
     assert ledger.closed(nothing).empty
-    assert ledger.awaited(nothing).empty
+    assert ledger.asks(nothing).empty
+    assert ledger.last_look(nothing) is None
 
 
-# What must not be asked again, and what may still come
+def said(number: int, status: str, label: str | None = None, at: str = "2026-01-01", who: str = "7") -> dict[str, Any]:
+    """What became of annotation `number`; task 1, round 1, item a."""
+    known = {"annotation_id": number, "status": status, "label": label, "created_at": at, "annotator": who}
+    return known | {"task_id": 1, "round": 1}
 
 
 @pytest.mark.parametrize(
-    ("history", "closed", "awaited"),
+    ("history", "counts"),
     [
-        ([("labelled", 1)], True, []),
-        ([("skipped", 1)], False, [1]),  # back to the pool; the task may still be answered
-        ([("skipped", 1), ("skipped", 2)], True, [1, 2]),  # set aside
-        ([("skipped", 1), ("skipped", 1)], False, [1]),  # two reviewers of one task
-        ([("refused", 1)], False, [1]),  # as if skipped: back to the pool
-        ([("refused", 1), ("skipped", 1)], False, [1]),
-        ([("refused", 1), ("skipped", 2)], True, [1, 2]),
-        ([("refused", 1), ("refused", 2)], True, [1, 2]),
-        ([("refused", 1), ("labelled", 1)], True, []),
-        ([("skipped", 1), ("labelled", 1), ("refused", 2)], True, [2]),
-        ([("skipped", 1), ("labelled", 2)], True, [1]),
-        ([("skipped", 1), ("unanswered", 2)], True, [1, 2]),
-        ([("unanswered", 1)], True, [1]),  # a reviewer has it before him
-        ([("unanswered", 1), ("labelled", 1)], True, []),
-        ([("unanswered", 1), ("skipped", 1)], False, [1]),
-        ([("unanswered", None)], False, []),  # the task is gone: nobody has it before him
-        ([("unanswered", None), ("labelled", 2)], True, []),
+        ([said(1, "labelled", "x"), said(1, "labelled", "y", "2026-01-02")], ["y"]),  # changed
+        ([said(1, "labelled", "x"), said(1, "skipped", at="2026-01-02")], []),  # changed into a skip
+        ([said(1, "labelled", "x"), said(1, "refused", at="2026-01-02")], []),
+        ([said(1, "labelled", "x"), said(2, "skipped", at="2026-01-02")], ["x"]),  # somebody else's skip
+        ([said(1, "labelled", "x"), said(1, "withdrawn", at="2026-01-02")], []),
+        ([said(1, "labelled", "x"), said(2, "labelled", "y", "2026-01-02"), said(2, "withdrawn")], ["x"]),
+        ([said(1, "labelled", "x"), said(1, "withdrawn"), said(2, "labelled", "y")], ["y"]),
+        ([said(1, "labelled", "x"), said(1, "labelled", "y", "2026-01-02", who="8")], ["y"]),  # a number given anew
+        ([said(1, "labelled", "x"), said(1, "withdrawn", who="8")], ["x"]),
     ],
 )
-def test_the_fate_of_an_item(history: list[tuple[str, int | None]], closed: bool, awaited: list[int]) -> None:
+def test_the_last_word_on_each_annotation_counts(history: list[dict[str, Any]], counts: list[str]) -> None:
+    assert ledger.effective(rows(*history)).label.tolist() == counts
+
+
+def test_labels_that_came_without_an_annotation_all_stand() -> None:
+    imported = {"origin": "imported", "round": 0}
+    given = rows({"id": "a", "label": "x", **imported}, {"id": "b", "label": "y", **imported})
+    assert ledger.effective(given).label.tolist() == ["x", "y"]
+
+
+# What must not be asked again
+
+
+@pytest.mark.parametrize(
+    ("history", "closed"),
+    [
+        ([("labelled", 1)], True),
+        ([("skipped", 1)], False),  # back to the pool; the task may still be answered
+        ([("skipped", 1), ("skipped", 2)], True),  # set aside
+        ([("skipped", 1), ("skipped", 1)], False),  # two reviewers of one task
+        ([("refused", 1)], False),  # as if skipped: back to the pool
+        ([("refused", 1), ("skipped", 1)], False),
+        ([("refused", 1), ("skipped", 2)], True),
+        ([("refused", 1), ("refused", 2)], True),
+        ([("refused", 1), ("labelled", 1)], True),
+        ([("skipped", 1), ("labelled", 1), ("refused", 2)], True),
+        ([("skipped", 1), ("labelled", 2)], True),
+        ([("skipped", 1), ("unanswered", 2)], True),
+        ([("unanswered", 1)], True),  # a reviewer has it before him
+        ([("unanswered", 1), ("labelled", 1)], True),
+        ([("unanswered", 1), ("skipped", 1)], False),
+        ([("unanswered", None)], False),  # the task is gone: nobody has it before him
+        ([("unanswered", None), ("labelled", 2)], True),
+        ([("unanswered", 1), ("gone", 1)], False),
+        ([("unanswered", 1), ("gone", 1), ("moved", 1)], True),  # somebody has put it back
+        ([("labelled", 1), ("gone", 1)], True),  # its answer stays
+        ([("labelled", 1), ("withdrawn", 1)], True),  # the task is open again: its reviewer is awaited
+        ([("labelled", 1), ("withdrawn", 1), ("gone", 1)], False),
+        ([("skipped", 1), ("unanswered", 2), ("gone", 1)], True),  # the later task is still open
+    ],
+)
+def test_the_fate_of_an_item(history: list[tuple[str, int | None]], closed: bool) -> None:
+    """Status and task; the task of round 1 is number 1, and so on."""
     other = {"id": "other", "status": "skipped", "task_id": 9}
-    given = [{"status": status, "task_id": task, "round": at} for at, (status, task) in enumerate(history)]
-    seen = rows(other, *given)
-    assert list(ledger.closed(seen)) == (["a"] if closed else [])
-    waiting = ledger.awaited(seen)
-    assert sorted(waiting.task_id[waiting.id == "a"]) == awaited
+    given = [
+        {"status": status, "task_id": task, "round": task or 1, "annotation_id": (task or 1) * 10}
+        | ({"annotator": "7"} if status in ("labelled", "withdrawn") else {"annotator": f"{at} of them"})
+        for at, (status, task) in enumerate(history)
+    ]
+    assert list(ledger.closed(rows(other, *given))) == (["a"] if closed else [])
 
 
 @pytest.mark.parametrize("status", ledger.NOTHING)
-def test_an_item_is_set_aside_when_two_tasks_came_to_nothing(status: str) -> None:
-    twice = [{"id": "twice", "status": status, "task_id": number} for number in (1, 2)]
-    together = [{"id": "together", "status": status, "task_id": 3}] * 3
-    answered = [{"id": "answered", "status": other, "task_id": at} for at, other in ((4, "unanswered"), (5, status))]
+def test_an_item_is_set_aside_when_two_rounds_came_to_nothing(status: str) -> None:
+    twice = [{"id": "twice", "status": status, "round": number} for number in (1, 2)]
+    together = [{"id": "together", "status": status, "round": 3}] * 3
+    answered = [{"id": "answered", "status": other, "round": at} for at, other in ((4, "unanswered"), (5, status))]
     assert list(ledger.set_aside(rows(*twice, *together, *answered))) == ["twice"]
     assert ledger.RETURNS == 1
     assert ledger.set_aside(LABELS.frame()).empty
@@ -145,7 +184,41 @@ def test_a_refused_answer_never_counts() -> None:
     assert ledger.effective(given).label.tolist() == ["x"]
 
 
-def test_what_is_awaited_keeps_the_round_in_which_it_was_asked() -> None:
-    seen = rows({"status": "unanswered", "task_id": 1, "round": 2, "why": "random", "propensity": 0.25})
-    (row,) = ledger.awaited(seen).to_dict("records")
-    assert (row["round"], row["why"], row["propensity"]) == (2, "random", 0.25)
+def test_an_ask_is_an_item_in_a_round_and_its_last_row_says_how_it_stands() -> None:
+    imported = {"id": "i", "origin": "imported", "round": 0}
+    first = {"status": "unanswered", "task_id": 1, "round": 2, "why": "random", "propensity": 0.25}
+    late = first | {"status": "labelled", "label": "x", "annotation_id": 3, "task_id": 8}
+    (row,) = ledger.asks(rows(imported, first, late)).to_dict("records")
+    assert row == {"id": "a", "round": 2, "why": "random", "propensity": 0.25, "task_id": 8, "status": "labelled"}
+
+
+def test_the_last_look_is_told_by_the_servers_own_times() -> None:
+    imported = labelled("i", "x", 1, "2026-09-09T00:00:00Z") | {"task_id": None}  # by the clock of this machine
+    found = ledger.last_look(rows(imported, labelled("a", "x", 2, "2026-01-01T10:00:00.5Z"), {"task_id": 4}))
+    assert found == pd.Timestamp("2026-01-01T10:00:00.5Z")
+    assert ledger.last_look(rows(imported)) is None
+
+
+# What reviewers did besides answering
+
+
+def test_what_happened_is_counted_by_the_round_in_which_it_was_taken_in(tmp_path: Path) -> None:
+    shards = [
+        rows(),
+        rows(said(1, "labelled", "x"), said(2, "labelled", "x", who="8"), {"id": "b", "status": "refused"}),
+        rows(said(1, "labelled", "y"), said(3, "labelled", "z"), {"status": "gone"}, {"status": "moved"}),
+        rows(),
+        rows(said(1, "withdrawn")),
+    ]
+    for number, shard in enumerate(shards):
+        ledger.append(tmp_path, number, shard)
+    found = ledger.happened(tmp_path)
+    assert found.index.tolist() == [0, 1, 2, 3, 4]
+    assert found.columns.tolist() == ["changed", "repeated", "withdrawn", "refused", "gone", "moved"]
+    assert found.to_numpy().tolist() == [
+        [0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0],
+        [1, 1, 0, 0, 1, 1],
+        [0, 0, 0, 0, 0, 0],
+        [0, 0, 1, 0, 0, 0],
+    ]

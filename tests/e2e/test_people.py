@@ -1,0 +1,168 @@
+"""What reviewers and administrators really do in Label Studio, and what becomes of it: the rules of docs/guarantees.md,
+on the real server."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from tasks import page, push, status
+from tasks.labels import ledger
+from tasks.services.addresses import Addresses
+from tasks.services.dvc import Versions
+from tasks.services.label_studio import FROM, TO, LabelStudioProject, choice, interface
+from tasks.services.reviewers import Reviewer
+from tasks.workspace import Workspace
+from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows
+
+SIZE = 8
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(servers: Addresses) -> Ask:
+    """Label Studio's interface, as its pages use it: ask(method, path, body)."""
+    headers = {"Authorization": f"Token {servers.label_studio_api_key}"}
+    with httpx.Client(base_url=servers.label_studio_url, headers=headers, timeout=60) as client:
+
+        def request(method: str, path: str, body: Any = None) -> Any:
+            done = client.request(method, f"/api/{path}", json=body).raise_for_status()
+            return done.json() if done.content else None
+
+        yield request
+
+
+def delete_tasks(ask: Ask, project: LabelStudioProject, task_ids: list[int]) -> None:
+    """As people do it in the data manager."""
+    chosen = {"selectedItems": {"all": False, "included": task_ids}}
+    ask("POST", f"dm/actions?id=delete_tasks&project={project.number}", chosen)
+
+
+def annotations(project: LabelStudioProject, task_id: int) -> list[dict[str, Any]]:
+    return project.answered([task_id])[0]["annotations"]
+
+
+def other(label: str) -> str:
+    return next(name for name in CLASSES if name != label)
+
+
+def labels(workspace: Workspace) -> dict[str, str]:
+    counts = ledger.effective(rows(workspace))
+    return dict(zip(counts.id, counts.label, strict=True))
+
+
+def next_round(workspace: Workspace, source: Source) -> pd.DataFrame:
+    """Answer the open batch and let the loop take it in; the rows that came with it."""
+    before = len(rows(workspace))
+    answer(workspace, source)
+    play(workspace)
+    return rows(workspace)[before:]
+
+
+def test_answers_are_changed_withdrawn_given_again_and_imported_again(make: Make, source: Source, ask: Ask) -> None:
+    workspace = make(select__batch=SIZE, train__learner="frozen")
+    play_rounds(workspace, source, 1)
+    project = push.open_project(workspace.settings)
+    tasks = project.tasks(1).sort_values("task_id").reset_index(drop=True)
+    before = labels(workspace)
+    changed, deleted, emptied, twice, shared, lost = tasks.id[:6]
+    task_of = dict(zip(tasks["id"], tasks.task_id, strict=True))
+    own = {item: annotations(project, task_of[item])[0]["id"] for item in before}
+
+    ask("PATCH", f"annotations/{own[changed]}/", {"result": choice(other(before[changed]))})
+    ask("DELETE", f"annotations/{own[deleted]}/")
+    selected = {"selectedItems": {"all": False, "included": [task_of[emptied]]}}
+    ask("POST", f"dm/actions?id=delete_tasks_annotations&project={project.number}", selected)
+    Reviewer(1).answer(task_of[twice], choice(before[twice]), 1.0)  # the same person says the same again
+    Reviewer(2).answer(task_of[shared], choice(other(before[shared])), 1.0)
+    delete_tasks(ask, project, [task_of[lost]])
+
+    new = next_round(workspace, source)
+    old = new[new["round"] == 1].set_index("id")
+    assert old.status.to_dict() == {
+        changed: "labelled",
+        deleted: "withdrawn",
+        emptied: "withdrawn",
+        shared: "labelled",
+        lost: "gone",
+    }
+    assert old.annotation_id[changed] == own[changed]
+    now = labels(workspace)
+    assert {item: now.get(item) for item in before} == before | {
+        changed: other(before[changed]),
+        deleted: None,
+        emptied: None,
+        shared: other(before[shared]),
+    }
+    assert {deleted, emptied, lost} <= set(ledger.closed(rows(workspace)))  # two are open again, one has its answer
+    said = "1 answer changed, 2 answers withdrawn, 1 task gone; the last in round 2"
+    assert status.status(workspace).reviewers == said
+    assert said in page.page(workspace, Versions(workspace.root))
+
+    # The project is imported again from its export, in another order: Label Studio gives numbers of deleted tasks and
+    # annotations to others. No answer is taken in twice, and one that was withdrawn and is given again counts again.
+    Reviewer(2).answer(task_of[deleted], choice(CLASSES[0]), 1.0)
+    exported = ask("GET", f"projects/{project.number}/export?exportType=JSON&download_all_tasks=true")
+    delete_tasks(ask, project, [task["id"] for task in exported])
+    # An export has predictions by number, and Label Studio's own import answers 500 to these.
+    ask("POST", f"projects/{project.number}/import", [task | {"predictions": []} for task in exported[::-1]])
+    before = labels(workspace)
+    new = next_round(workspace, source)
+    assert new[new["round"] < 3].status.value_counts().to_dict() == {"moved": 2 * SIZE - 1, "labelled": 1}
+    assert {item: labels(workspace)[item] for item in [*before, deleted]} == before | {deleted: CLASSES[0]}
+
+    # Edits and deletions go on as if nothing had happened.
+    tasks = project.tasks(1)
+    task_of = dict(zip(tasks["id"], tasks.task_id, strict=True))
+    own = {item: annotations(project, task_of[item])[0]["id"] for item in (changed, twice)}
+    ask("PATCH", f"annotations/{own[changed]}/", {"result": choice(before[twice])})
+    for annotation in annotations(project, task_of[twice]):
+        ask("DELETE", f"annotations/{annotation['id']}/")
+    new = next_round(workspace, source)
+    assert new[new["round"] < 4].set_index("id").status.to_dict() == {changed: "labelled", twice: "withdrawn"}
+    assert labels(workspace)[changed] == before[twice]
+    assert twice not in labels(workspace)
+
+
+def test_tasks_deleted_before_an_answer_are_asked_anew(make: Make, ask: Ask) -> None:
+    workspace = make(select__batch=SIZE, train__learner="frozen")
+    play(workspace)
+    project = push.open_project(workspace.settings)
+    first = project.tasks(1)
+    delete_tasks(ask, project, first.task_id[:2].tolist())
+    assert play(workspace).startswith(f"0 of {SIZE} answered")
+    assert sorted(project.tasks(1).id) == sorted(first.id)
+
+
+def test_an_administrator_changes_the_interface(make: Make, source: Source, ask: Ask) -> None:
+    workspace = make(select__batch=SIZE, train__learner="frozen")
+    play(workspace)
+    project = push.open_project(workspace.settings)
+    ours = interface(CLASSES)
+    settings = f"projects/{project.number}/"
+
+    # Other choices: ours are back with the next run.
+    ask("PATCH", settings, {"label_config": interface(["weather", CLASSES[0]])})
+    assert any("interface" in line for line in status.status(workspace).problems)
+    play(workspace)
+    assert ask("GET", settings)["label_config"] == ours
+    assert not status.status(workspace).problems
+
+    # Another control, and answers by it: Label Studio keeps it, and answers count by their label.
+    ask("PATCH", settings, {"label_config": ours.replace(f'name="{FROM}"', 'name="topic"')})
+    tasks = project.tasks(1).sort_values("task_id").reset_index(drop=True)
+    someone = Reviewer(1)
+    for place, task in tasks.iterrows():
+        label = "weather" if place == 0 else CLASSES[0]
+        part = {"from_name": "topic", "to_name": TO, "type": "choices", "value": {"choices": [label]}}
+        someone.answer(int(task.task_id), [part], 1.0)
+    play(workspace)
+    assert rows(workspace).status.value_counts().to_dict() == {"labelled": SIZE - 1, "refused": 1}
+    assert set(labels(workspace).values()) == {CLASSES[0]}
+    seen = status.status(workspace)
+    assert seen.round == 1
+    assert seen.reviewers == "1 answer refused; the last in round 1"
+    assert any("interface" in line for line in seen.problems)
+    assert seen.asked == SIZE  # and the next batch is there
