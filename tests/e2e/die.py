@@ -132,15 +132,15 @@ def die_writing(root: Path, nth: int, name: str = "") -> None:
     on_open(root, deadly)
 
 
-def fill_disk_of_git(nth: int, then: Act) -> None:
-    """The n-th git command (from 0) can write no more than some bytes to a file."""
+def fill_disk_of_git(nth: int, then: Act, word: str) -> None:
+    """The n-th git command (from 0) of those with this word (add, commit) can write no more than some bytes."""
     import subprocess
 
     calls, real = 0, subprocess.run
 
     def run(words: Any, *more: Any, **named: Any) -> Any:
         nonlocal calls
-        if words[0] == "git":
+        if words[0] == "git" and word in words:
             if calls == nth:
                 then()
                 named["preexec_fn"] = lambda: (

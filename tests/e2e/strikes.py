@@ -82,8 +82,9 @@ def _drawn(chance: random.Random, kind: str, seen: Seen) -> tuple[str, dict[str,
         nth = chance.randrange(seen.calls[die.OPEN])
         return f"file {nth}", {"nth": nth}
     if kind == "disk full for git":
-        nth = chance.randrange(seen.calls["tasks.services.dvc:Versions.git"])
-        return f"git command {nth}", {"nth": nth}
+        word = chance.choice(["add", "commit"])  # once for the labels, once for the round
+        nth = chance.randrange(2 if seen.calls["tasks.labels.ledger:append"] else 1)
+        return f"git {word}, call {nth}", {"word": word, "nth": nth}
     if kind == "locks left":
         return "after a kill", {"seconds": round(chance.uniform(0.5, seen.seconds), 2)}
     if kind == "Prefect down":
@@ -155,7 +156,7 @@ def strike(play: Play, plan: Plan) -> Struck:
         struck.code = play.run(plan or partial(die.fill_disk, play.root, how["nth"], there))
         struck.struck = mark.exists()
     elif kind == "disk full for git":
-        struck.code = play.run(partial(die.fill_disk_of_git, how["nth"], there))
+        struck.code = play.run(partial(die.fill_disk_of_git, how["nth"], there, how["word"]))
         struck.struck = mark.exists()
     struck.said = play.said()
     if kind == "server killed":
@@ -228,7 +229,7 @@ BOUNDARIES = [
     _kill("after", f"{SERVICES}.mlflow:Tracking.crown"),
     _request("cut", "label_studio", "/import"),
     _request("late", "label_studio", "/import", TIMEOUT_S + 0.6),
-    Plan("disk full for git", "git add", {"nth": 8}),
+    Plan("disk full for git", "git commit", {"word": "commit", "nth": 0}),
     _request("lose", "mlflow", "POST /api/2.0/mlflow/model-versions/create"),
     Plan("Prefect down", "after 2 s", {"fault": Fault("prefect", "down", 0, 2.0)}),
     _request("busy", "label_studio", "POST /api/dm/views/$"),
