@@ -33,6 +33,7 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
     WorkspaceError: the loop holds the workspace or has to end its work first, or nothing would be left.
     """
     versions = Versions(workspace.root)
+    versions.clear()
     stored.refuse_missing(workspace)
     if not pending(versions) and set(items) <= forgotten.ids(workspace):
         versions.push()  # whoever forgot them may have died before this
@@ -44,7 +45,9 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
             raise WorkspaceError(
                 "the last run of the loop did not end", fix="`labelwise run` goes on from where it was"
             )
-        if not begun:
+        if begun:
+            versions.restore()
+        else:
             versions.refuse_strange_changes()
         before = forgotten.read(workspace)
         found = resolve(_texts(workspace), [item for item in items if item not in set(before.id)])
