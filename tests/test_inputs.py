@@ -198,14 +198,16 @@ def annotations(value: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "completed_by": st.integers(1, 3) | st.fixed_dictionaries({"id": st.integers(1, 3)}) | st.none(),
             "lead_time": st.none() | st.floats(0, 1e6),
             "created_at": stamps,
+            "updated_at": st.none() | stamps,
+            "import_id": st.none() | st.integers(0, 9),
         }
     )
 
 
 def tasks_of(one: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.lists(
-        st.fixed_dictionaries({"id": st.integers(1, 4), "annotations": st.lists(one, max_size=3)}), max_size=3
-    )
+    ask = st.fixed_dictionaries({"item": st.sampled_from("wxyz"), "round": st.just(1)})
+    task = {"id": st.integers(1, 4), "data": ask, "annotations": st.lists(one, max_size=3)}
+    return st.lists(st.fixed_dictionaries(task), max_size=3)
 
 
 @st.composite
@@ -236,15 +238,17 @@ ASKED = pd.DataFrame(
 
 
 def collected(content: bytes) -> pd.DataFrame | None:
-    rows: pd.DataFrame | None = refused(lambda: snapshot.collect(annotated(content, "http://ls"), ASKED, known={0}))
+    rows: pd.DataFrame | None = refused(lambda: snapshot.collect(annotated(content, "http://ls"), ASKED))
     if rows is not None and len(rows):
-        assert rows.dtypes.astype(str).to_dict() == LABELS.frame().dtypes.astype(str).to_dict()
+        assert rows.dtypes.astype(str).to_dict() == LABELS.columns | {"import_id": "Int64"}
         rows.to_parquet(io.BytesIO())  # what a file cannot hold is not among it
     return rows
 
 
 def test_exports() -> None:
-    raw = damaged(b'[{"id": 1, "annotations": []}]', BITS) | st.sampled_from([b"[" * 100_000, b"<html>", b"null", b"7"])
+    raw = damaged(b'[{"id": 1, "data": {}, "annotations": []}]', BITS) | st.sampled_from(
+        [b"[" * 100_000, b"<html>", b"null", b"7"]
+    )
     run("export", collected, exports() | exports() | raw)
 
 
@@ -264,7 +268,7 @@ def test_exports_are_sifted() -> None:
 
 def test_an_export_of_another_shape_is_said() -> None:
     with pytest.raises(ServiceError, match=r"another shape: got 0.annotations.0.id: Field required"):
-        annotated(b'[{"id": 1, "annotations": [{}]}]', "http://ls")
+        annotated(b'[{"id": 1, "data": {}, "annotations": [{}]}]', "http://ls")
     with pytest.raises(ServiceError, match="exports no JSON"):
         annotated(b"<html>Bad gateway</html>", "http://ls")
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pandas as pd
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 import infra
 from tasks.errors import ServiceBusy, ServiceDown, ServiceError
@@ -312,6 +312,19 @@ def chosen(result: list[Any]) -> str | None:
     return labels[0].encode("utf-8", "backslashreplace").decode("utf-8")  # JSON can say what no file can hold
 
 
+def _moment(text: str) -> str:
+    """The text, where it is a date with a time; ValueError otherwise."""
+    in_utc(text)
+    return text
+
+
+Moment = Annotated[
+    str,
+    Field(pattern=r"^\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|[+-][0-9:]+)?$", max_length=40),
+    AfterValidator(_moment),
+]
+
+
 class _Reviewer(BaseModel):
     id: int
 
@@ -322,13 +335,16 @@ class _Annotation(BaseModel):
     was_cancelled: bool | None
     completed_by: int | _Reviewer | None
     lead_time: Annotated[float, Field(allow_inf_nan=False)] | None
-    created_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|[+-][0-9:]+)?$", max_length=40)]
+    created_at: Moment
+    updated_at: Moment | None = None
+    import_id: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
 class _Annotated(BaseModel):
     """A task as it is exported: as much of it as the loop rests on."""
 
     id: Annotated[int, Field(ge=0, lt=2**63)]
+    data: dict[str, Any]
     annotations: list[_Annotation]
 
 
