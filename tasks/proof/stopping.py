@@ -18,6 +18,7 @@ KAPPA, CHANGED, UNCERTAINTY, PLATEAU = 0.99, 0.01, 0.05, 0.005
 WINDOW = 3  # rounds that must agree
 DRAWS = 1000
 AHEAD = (1, 2, 4, 8)  # batches: a batch that pays only together with the next ones pays
+REPLAYED = 50  # rounds on which the hysteresis looks back: what was advised before them counts no more
 RETURN = 2.0  # once stopping was advised, going on must be worth this many times its cost
 
 
@@ -77,7 +78,8 @@ def value(history: pd.DataFrame, prices: Prices) -> Advice:
     eight together would. Hysteresis: stopping must be advised by two rounds in a row, and is taken back only when going
     on is worth twice its cost.
     """
-    verdicts = [_net(history[: at + 1], prices) for at in range(len(history))]
+    first = max(0, len(history) - REPLAYED)
+    verdicts = [_net(history[: at + 1], prices) for at in range(first, len(history))]
     stopped, against = False, 0
     for net in verdicts:
         if net is None:

@@ -298,6 +298,15 @@ STEEP = 0.95 - 0.5 * np.arange(1, 13) ** -0.3 * 0.9
 FLAT = np.concatenate([[0.6, 0.8, 0.9, 0.93], np.full(10, 0.935)])
 
 
+def test_a_long_history_is_not_replayed_from_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    judge = stopping._net
+    monkeypatch.setattr(stopping, "_net", lambda rows, prices: asked.append(len(rows)) or judge(rows, prices))
+    long = 0.95 - 0.5 * np.arange(1, 81) ** -0.3 * 0.9
+    stopping.value(history(long), stopping.Prices(1.0, 1.0))
+    assert asked == list(range(81 - stopping.REPLAYED, 81))  # each by all the rounds before it
+
+
 @pytest.mark.parametrize(
     ("rule", "go_on", "stop"),
     [
