@@ -22,8 +22,12 @@ def plain(text: str) -> str:
 
     >>> print(plain("a \\n b \\x1b[2J from https://me:secret@example.org/x?token=abc"))
     a b \\x1b[2J from https://***@example.org/x?token=***
+    >>> print(plain("round        3"))
+    round        3
     """
-    line = _SIGNED.sub(r"\1***", _PASSWORD.sub("***@", " ".join(text.split())))
+    # Spaces within a line may be those of a table.
+    one = " ".join(text.split()) if len(text.splitlines()) > 1 else text.replace("\t", " ")
+    line = _SIGNED.sub(r"\1***", _PASSWORD.sub("***@", one.rstrip()))
     return line if line.isprintable() else "".join(map(_visible, line))
 
 
