@@ -18,7 +18,7 @@ KAPPA, CHANGED, UNCERTAINTY, PLATEAU = 0.99, 0.01, 0.05, 0.005
 WINDOW = 3  # rounds that must agree
 DRAWS = 1000
 AHEAD = (1, 2, 4, 8)  # batches: a batch that pays only together with the next ones pays
-REPLAYED = 50  # rounds on which the hysteresis looks back: what was advised before them counts no more
+REPLAYED = 20  # rounds on which the hysteresis looks back, as many as were simulated (docs/proof.md)
 RETURN = 2.0  # once stopping was advised, going on must be worth this many times its cost
 
 
