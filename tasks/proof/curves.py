@@ -71,9 +71,11 @@ def posterior(points: Points, rng: np.random.Generator, each: int = 1) -> Curves
     """
     j, unit = len(points.sizes), float(points.sizes[-1])
     typical = points.errors.mean(axis=0)
-    shared = points.alike * np.outer(points.spread, points.spread)
     own = (1 - points.alike) * points.spread**2 + (MISFIT * typical) ** 2 + 1e-8
-    whiten = np.linalg.inv(np.linalg.cholesky(shared + np.diag(own)))
+    whiten = np.diag(own**-0.5)
+    if points.alike:  # else there is nothing to invert, which hundreds of rounds would make slow
+        shared = points.alike * np.outer(points.spread, points.spread)
+        whiten = np.linalg.inv(np.linalg.cholesky(shared + np.diag(own)))
     turn, power = SHAPES.T
     table = _fall(points.sizes[:, None] / unit, turn, power).T  # (shapes, j)
     white = table @ whiten.T
