@@ -96,6 +96,8 @@ def label_studio(workspace: Workspace) -> Iterator[str]:
 
 def mlflow(workspace: Workspace) -> Iterator[str]:
     """Runs with their figures and files, models, versions, aliases."""
+    from tasks.services.mlflow import Tracking
+
     client, experiment = _experiment(workspace)
     if experiment is None:
         return
@@ -119,11 +121,16 @@ def mlflow(workspace: Workspace) -> Iterator[str]:
         yield f"model of the run of round {rounds.get(model.source_run_id)}: {model.status}"
     found = sorted(client.search_model_versions(f"name = '{name}'"), key=lambda version: int(version.version))
     rank = {version.version: position for position, version in enumerate(found)}
+    champion = Tracking(name).champion()
+    yield f"champion: {rank.get(champion.version) if champion else None}"
     for version in found:
-        said = {key: value for key, value in version.tags.items() if key != "replaces"}
+        own = client.get_run(version.run_id).data.tags
+        inherited = all(version.tags.get(key) == own[key] for key in own if not key.startswith("mlflow."))
+        said = {key: value for key, value in version.tags.items() if key not in own and key != "replaces"}
         replaced = rank.get(version.tags.get("replaces"))
         of_round = rounds.get(version.run_id)
-        yield f"version of round {of_round}: {version.aliases}, replaces {replaced}, {json.dumps(said, sort_keys=True)}"
+        yield f"version of round {of_round}: replaces {replaced}, {json.dumps(said, sort_keys=True)}"
+        yield f"version of round {of_round}: bears its run's tags {inherited}"
         kept = sorted(file.path for file in client.list_logged_model_artifacts(version.source.removeprefix("models:/")))
         yield f"version of round {of_round}: files {kept}"
 
