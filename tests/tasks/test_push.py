@@ -38,7 +38,7 @@ class Project:
         self.meanwhile: list[str] = []  # items of an earlier import of ours that goes through just before the next
         self.settings: dict[str, Any] = {}
         self.takes = 1000  # of each import, as many tasks
-        self.found = 1
+        self.found: int | None = 1
         self.ours = True  # whether the interface is
         self.cut_off = False  # the import goes through, but we never hear of it
 
@@ -50,8 +50,8 @@ class Project:
         found = [row for row in self.rows if row["round"] == round_number]
         return pd.DataFrame(found, columns=["task_id", "id", "answers"])
 
-    def settle(self) -> int:
-        return 1
+    def settle(self) -> int | None:
+        return self.found
 
     def update(self, **settings: Any) -> None:
         self.settings |= settings

@@ -120,7 +120,8 @@ def test_an_older_version_is_no_place_to_go_on_from(versions: Versions) -> None:
     versions.git("tag", "release-9", "HEAD")
     for away in (["round-0001"], ["-b", "again", "round-0001"]):
         versions.git("checkout", "--quiet", *away)
-        versions.git("commit", "--quiet", "--allow-empty", "--message", "mine")
+        mine = ("-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--allow-empty", "--message", "mine")
+        versions.git(*mine)
         with pytest.raises(WorkspaceError, match=r"older version .*holds round-0002.*`git checkout main") as caught:
             versions.refuse_side_tracks()
         assert len(str(caught.value).splitlines()) == 1
