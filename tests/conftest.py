@@ -1,6 +1,7 @@
 """What several tests share: the real servers, started once for the whole run."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from tasks.services import local
 from tasks.services.addresses import Addresses
+
+# `make test &` of a shell has SIGINT ignored, and so would have every `labelwise serve` that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
