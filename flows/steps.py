@@ -202,7 +202,7 @@ class Steps:
         size = len(pd.read_parquet(self.workspace.batch))
 
         def do() -> wait.Answers:
-            self.project.number  # noqa: B018  (says so when the project has been deleted)
+            self.project.require()
             shown = self._progress_artifact()
             columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
             bars = Progress(*columns, console=console, transient=True)

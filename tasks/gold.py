@@ -197,7 +197,7 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
     if project.settle() is None and trusted.answers(workspace).empty:
         settings = workspace.settings
         project.create(settings.classes, prediction_shown=False, answers=trusted.AGREE, description=BRIEF)
-    project.number  # noqa: B018  (says so when the project has been deleted)
+    project.require()
     new = 0
     for number in trusted.asks(asked):
         rows = asked[asked.ask == number].to_dict("records")
@@ -242,7 +242,7 @@ def _ask(workspace: Workspace, project: LabelStudioProject, choose: Callable[[in
     asked = trusted.asked(workspace)
     number = int(asked.ask.max()) + 1 if len(asked) else 1
     if len(trusted.answers(workspace)):
-        project.number  # noqa: B018  (nothing is drawn for a project that has been deleted)
+        project.require()  # before anything is drawn for it
     rows = ASKED.conform(choose(number))
     trusted.append(workspace, ASKED, rows)
     bring(workspace, project, pd.concat([asked, rows], ignore_index=True))

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from tasks.errors import LabelwiseError, ServiceError
+from tasks.errors import LabelwiseError, ServiceError, plain
 from tasks.services.dvc import TRACKED, Versions
 
 MD5 = "md5"
@@ -49,7 +50,9 @@ class Cache:
         except LabelwiseError:
             raise
         except Exception as error:  # each kind of store raises its own
-            raise ServiceError("the DVC remote cannot be read", got=f"{type(error).__name__}: {error}"[:300]) from error
+            raise ServiceError(
+                "the DVC remote cannot be read", got=plain(f"{type(error).__name__}: {error}")[:300]
+            ) from error
 
     def remove(self, objects: Iterable[str]) -> None:
         """Delete objects from the cache of this machine; nothing else is touched."""
@@ -58,6 +61,6 @@ class Cache:
                 repo.cache.local.delete(one)
 
 
-def _named(used: dict[object, set[object]]) -> dict[str, str]:
+def _named(used: dict[Any, set[Any]]) -> dict[str, str]:
     """The path under which each object is named, by its number."""
-    return {str(one.value): str(one.obj_name or "") for each in used.values() for one in each}  # type: ignore[attr-defined]
+    return {str(one.value): str(one.obj_name or "") for each in used.values() for one in each}

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import LabelwiseError, ServiceError, WorkspaceError
+from tasks.errors import LabelwiseError, ServiceError, WorkspaceError, plain
 from tasks.services import leftovers
 from tasks.services.addresses import private
 
@@ -221,7 +221,7 @@ class Versions:
         except Exception as error:  # each kind of store raises its own
             raise ServiceError(
                 "the DVC remote cannot be written",
-                got=f"{type(error).__name__}: {error}"[:300],
+                got=plain(f"{type(error).__name__}: {error}")[:300],
                 fix="check the address in .dvc/config and your credentials, then run it again",
             ) from error
 

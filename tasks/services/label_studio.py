@@ -97,6 +97,10 @@ class LabelStudioProject:
             )
         return self.found
 
+    def require(self) -> None:
+        """ServiceError when the project has been deleted under us."""
+        _ = self.number
+
     def create(self, classes: list[str], prediction_shown: bool, answers: int = 1, description: str = "") -> None:
         """Make the project, unless it is there. answers: people who are to answer each task."""
         if self.settle() is not None:

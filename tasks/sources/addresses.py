@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
@@ -179,7 +180,7 @@ def _regular(fs: fsspec.AbstractFileSystem, names: list[str], within: str = "") 
         if within and os.path.commonpath([root, real]) != root:
             fix = f"name {real} as a source of its own if it is meant"
             raise InputError(f"{name} is a link that leads out of {within}", fix=fix)
-        if os.path.exists(real) and not os.path.isfile(real):  # noqa: PTH110, PTH113
+        if Path(real).exists() and not Path(real).is_file():
             raise InputError(f"{name} is no regular file", fix="save what it gives to a file")
     return names
 

@@ -45,6 +45,9 @@ class Project(Tasks):
             raise ServiceError("Label Studio has no project")
         return int(self.found)
 
+    def require(self) -> None:
+        assert self.number
+
     def create(self, classes: list[str], prediction_shown: bool, answers: int, description: str) -> None:
         assert (classes, prediction_shown, answers) == (CLASSES, False, 2)
         assert description
