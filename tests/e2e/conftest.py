@@ -70,7 +70,6 @@ def make(servers: Addresses, source: Source, tmp_path: Path) -> Make:
 
 def play(workspace: Workspace, rounds: int | None = None, max_wait: float = 0) -> str:
     """The loop in this process; imported late, when Prefect's address is in the environment."""
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     from flows.loop import loop
 
     return loop(str(workspace.root), rounds, max_wait)
