@@ -40,7 +40,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
         patch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         from prefect.context import refresh_global_settings_context
 
-        refresh_global_settings_context()  # a test without servers may have imported Prefect before its address was known
+        refresh_global_settings_context()  # it may have been imported before its address was known
         yield addresses
         patch.setenv("LABELWISE_HOME", home)
         if not found:

@@ -6,6 +6,7 @@ projects or tabs of one title the older stays, see `settle` and `tab`.
 """
 
 import json
+import re
 import string
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,9 @@ TITLE = 50  # characters that a project's title may have
 PAGE = 1000
 COUNTED = "id,data,total_annotations,cancelled_annotations"
 MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the one form of a date and time that the filters take
+TABS = 20  # rounds that keep their tab: Label Studio reads all tabs whenever it is asked for one
+# What is asked of a project; left to itself Label Studio counts all its tasks by eight measures too.
+BRIEFLY: Any = {"additional_query_parameters": {"include": "id,label_config"}}
 IDS_A_REQUEST = 200  # keeps the address of an export short
 HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:inner_id", "tasks:annotations_ids", "tasks:predictions_model_versions", "tasks:total_predictions"),
@@ -119,7 +123,7 @@ class LabelStudioProject:
     def update(self, **settings: Any) -> None:
         """Change settings of the project: description, label_config, model_version..."""
         with connected(self.url):
-            self.client.projects.update(self.number, **settings)
+            self.client.projects.update(self.number, request_options=BRIEFLY, **settings)
 
     def call(self, url: str, headers: dict[str, str]) -> bool:
         """Let Label Studio call `url`, with these headers, whenever an answer has changed. Whether anything was to do.
@@ -164,7 +168,8 @@ class LabelStudioProject:
     def offers(self, classes: list[str]) -> bool:
         """Whether reviewers see our labelling interface."""
         with connected(self.url):
-            return bool(self.client.projects.get(self.number).label_config == interface(classes))
+            project = self.client.projects.get(self.number, request_options=BRIEFLY)
+            return bool(project.label_config == interface(classes))
 
     # Tasks
 
@@ -200,7 +205,7 @@ class LabelStudioProject:
         this_round = _of_round(round_number)
         total = self._total(this_round)
         untouched = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
-        return Progress(total, total - self._total([*this_round, *untouched]))
+        return Progress(total, total - self._total([*untouched, *this_round]))  # the quick conditions first
 
     def add(self, tasks: list[Any]) -> None:
         """Import tasks, all in one request."""
@@ -245,22 +250,27 @@ class LabelStudioProject:
     # Tabs of the data manager
 
     def tab(self, round_number: int, word: str = "Round") -> str:
-        """The address of the round's tab, which is made when it is not there. The older of two stays."""
-        title = f"{word} {round_number}"
+        """The address of the round's tab, which is made when it is not there. The older of two stays; tabs of rounds
+        long past go, their tasks stay."""
         with connected(self.url):
             views: Any = self.client.views.list(project=self.number)
-            found = sorted(view.id for view in views if (view.data or {}).get("title") == title)
-            for surplus in found[1:]:
+            named = [(view.id, re.fullmatch(f"{word} ([1-9][0-9]{{0,8}})", _title(view))) for view in views]
+            ours = sorted((view, int(found[1])) for view, found in named if found)
+            found = [view for view, number in ours if number == round_number]
+            past = [view for view, number in ours if number <= round_number - TABS]
+            for surplus in [*found[1:], *past]:
                 with gone_is_well():
                     self.client.views.delete(str(surplus))
             if not found:
-                found = [self.client.views.create(project=self.number, data=_tab(title, round_number)).id]
+                data = _tab(f"{word} {round_number}", round_number)
+                found = [self.client.views.create(project=self.number, data=data).id]
         return f"{self.url}/projects/{self.number}/data?tab={found[0]}"
 
     def _same_title(self) -> list[Any]:
         """The projects of our title: those that hold tasks first, then the older."""
         with connected(self.url):
-            projects: Any = self.client.projects.list(title=self.title)  # it matches parts too
+            # `title` matches parts too.
+            projects: Any = self.client.projects.list(title=self.title, include="id,title,task_number")
             same = [project for project in projects if project.title == self.title]
         return sorted(same, key=lambda project: (not project.task_number, project.id))
 
@@ -402,6 +412,11 @@ def _answers(task: Any) -> int:
 
 def _of_round(number: int) -> list[dict[str, Any]]:
     return [_equal("data.round", number)]
+
+
+def _title(view: Any) -> str:
+    """What somebody called a tab, whatever that may be."""
+    return str((view.data or {}).get("title"))
 
 
 def _tab(title: str, round_number: int) -> dict[str, Any]:

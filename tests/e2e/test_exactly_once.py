@@ -10,6 +10,7 @@ from secrets import token_hex
 
 import pytest
 
+from tasks.services import label_studio
 from tasks.services.addresses import Addresses
 from tasks.services.label_studio import LabelStudioProject
 from tasks.services.mlflow import RoundRun, Tracking
@@ -55,6 +56,19 @@ def test_of_two_tabs_the_older_stays(project: LabelStudioProject) -> None:
     assert project.tab(1) == first
     titles = [view.data["title"] for view in project.client.views.list(project=project.number)]
     assert sorted(titles) == ["Round 1", "mine"]
+
+
+def test_tabs_of_rounds_long_past_go_and_those_of_people_stay(project: LabelStudioProject) -> None:
+    def titles() -> list[str]:
+        return sorted(view.data["title"] for view in project.client.views.list(project=project.number))
+
+    for title in ("Round", "Round 0", "Round 1st", f"Round {'9' * 5000}", "Ask 1"):
+        project.client.views.create(project=project.number, data={"title": title})
+    theirs = titles()
+    for number in (1, 2, label_studio.TABS + 1):
+        project.tab(number)
+    assert titles() == sorted([*theirs, "Round 2", f"Round {label_studio.TABS + 1}"])
+    assert project.count(1) == 1  # its tasks stay
 
 
 def test_a_task_that_is_gone_is_no_obstacle_to_its_removal(project: LabelStudioProject) -> None:
