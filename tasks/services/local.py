@@ -12,12 +12,13 @@ import re
 import secrets
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -137,13 +138,14 @@ def up(progress: Progress) -> Addresses:
                 record = _start(folder, record, progress, kept)
         if not mine and all(_ready(folder, record, server) for server in SERVERS):
             progress("Label Studio, MLflow and Prefect already run")
-            return _addresses(folder, record)
-        try:
-            _await_ready(folder, record, progress)
-        except KeyboardInterrupt:
-            if mine:
-                down()
-            raise
+        else:
+            try:
+                _await_ready(folder, record, progress)
+            except KeyboardInterrupt:
+                if mine:
+                    down()
+                raise
+    _first_start(folder).unlink(missing_ok=True)
     return _addresses(folder, record)
 
 
@@ -227,11 +229,16 @@ def _start(folder: Path, record: Record, progress: Progress, kept: ExitStack) ->
     _stop(folder, record)
     secret = _secrets(folder) if (folder / "secrets.env").exists() else _make_secrets(folder)
     ports = _ports(record, progress, kept)
-    if not _database(folder).exists():
-        progress("first start: Label Studio makes its database, which takes up to a minute")
     for server in SERVERS:
         (folder / server.name).mkdir(mode=0o700, exist_ok=True)
         _open_log(_log(folder, server.name))
+    if _half_made(folder):
+        progress("Label Studio was stopped while it made its database, and cannot go on from there: it makes a new one")
+        for path in _database(folder).parent.glob(f"{_database(folder).name}*"):
+            path.unlink()
+    if not _database(folder).exists():
+        _first_start(folder).touch()
+        progress("first start: Label Studio makes its database, which takes up to a minute")
     runner = _spawn(folder, _environment(folder, ports, secret) | {"LABEL_STUDIO_BIN": program})
     record = {RUNNER: Entry(0, runner.pid, runner.create_time())}
     _write(folder, record | {name: Entry(port, 0, 0.0) for name, port in ports.items()})
@@ -294,6 +301,16 @@ def _environment(folder: Path, ports: dict[str, int], kept: dict[str, str]) -> d
     }
     numbers = {f"LABELWISE_{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()}
     return inherited | QUIET | GUARDED | kept | places | numbers
+
+
+def _half_made(folder: Path) -> bool:
+    """Whether Label Studio's first start never came to its end. Nobody can have put anything into it then; where there
+    is a project all the same (it was slower than `up` waited), it is no longer half made."""
+    if not (_first_start(folder).exists() and _database(folder).exists()):
+        return False
+    with closing(sqlite3.connect(_database(folder))) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        return "project" not in tables or not database.execute("SELECT 1 FROM project LIMIT 1").fetchone()
 
 
 def _label_studio_program() -> str:
@@ -677,6 +694,11 @@ def _secrets(folder: Path) -> dict[str, str]:
 
 def _database(folder: Path) -> Path:
     return folder / "label-studio" / "label_studio.sqlite3"
+
+
+def _first_start(folder: Path) -> Path:
+    """Is there from the moment that Label Studio begins to make its database until it has answered."""
+    return folder / "label-studio" / "first-start"
 
 
 def _log(folder: Path, name: str) -> Path:

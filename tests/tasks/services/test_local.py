@@ -264,6 +264,38 @@ def test_a_server_that_dies_while_starting_says_so_with_the_end_of_its_log(
 
 
 @pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        ("CREATE TABLE django_migrations (app)", False),
+        ("CREATE TABLE project (id)", False),
+        ("CREATE TABLE project (id); INSERT INTO project VALUES (1)", True),
+    ],
+)
+def test_a_first_start_that_was_cut_off_begins_anew_unless_somebody_has_worked_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, kept: bool
+) -> None:
+    database = home() / "label-studio" / "label_studio.sqlite3"
+    whole = os.environ["LABEL_STUDIO_BIN"]
+    make = f"import sqlite3; sqlite3.connect('{database}').executescript('{content}')"
+    body = f'"{sys.executable}" -c "{make}"; exit 3'
+    monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "cut-off", body))
+    with pytest.raises(ServiceError, match="while it was starting"):
+        local.up(quiet)
+    assert database.exists()
+
+    monkeypatch.setenv("LABEL_STUDIO_BIN", whole)
+    said: list[str] = []
+    local.up(said.append)
+    assert database.exists() == kept
+    assert any("cannot go on from there: it makes a new one" in line for line in said) != kept
+    local.down()
+    database.touch()
+    local.up(said.append)
+    assert database.exists()  # once it has answered, it is never touched again
+
+
+@pytest.mark.usefixtures("stand_ins")
 def test_a_server_killed_later_is_reported_and_the_next_up_repairs() -> None:
     local.up(quiet)
     everyone = members()
