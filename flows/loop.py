@@ -5,8 +5,15 @@ finds what is there, a wait looks again; so to resume is to run again.
 """
 
 from itertools import count
+from typing import Any
+from uuid import UUID
 
+import httpx
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectException
+from prefect.runtime import flow_run
+from prefect.states import Crashed
 
 from flows.steps import Steps
 from tasks.services.dvc import Versions
@@ -23,7 +30,8 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
     with claimed(here) as claim:
         steps = Steps(here, Versions(here.root))
         steps.check(claim.unfinished)
-        claim.begin()
+        declare_dead(claim.unfinished_run)
+        claim.begin(flow_run.id or "")
         for played in count():
             if not steps.learned():
                 learn(steps)
@@ -52,3 +60,18 @@ def learn(steps: Steps) -> None:
     steps.promote()
     steps.report()
     steps.snapshot_round()
+
+
+def declare_dead(run_id: str) -> None:
+    """Tell Prefect that the process of an earlier run is gone: it cannot know, and would show it as running for ever.
+    The loop does not rest on that, so a Prefect that does not listen is no error."""
+    if not run_id:
+        return
+    gone: Any = Crashed(message="its process died; the next run of the loop went on from where it was")
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(UUID(run_id)).state
+            if state is None or not state.is_final():
+                client.set_flow_run_state(UUID(run_id), gone, force=True)
+    except (httpx.HTTPError, PrefectException):
+        pass

@@ -152,8 +152,10 @@ class Claim:
 
     def __init__(self, note: Path) -> None:
         self._note = note
-        self.unfinished = not _read_note(note).get("finished", True)
-        self._tell(finished=not self.unfinished)
+        before = _read_note(note)
+        self.unfinished = not before.get("finished", True)
+        self.unfinished_run = str(before.get("run", "")) if self.unfinished else ""
+        self._tell(finished=not self.unfinished, run=self.unfinished_run)
 
     def refuse_unfinished(self) -> None:
         """WorkspaceError when the last holder's work is unfinished: what it left is the loop's to put in order."""
@@ -161,16 +163,17 @@ class Claim:
             fix = "`labelwise run` goes on from where it was"
             raise WorkspaceError("the last run of the loop did not end", fix=fix)
 
-    def begin(self) -> None:
-        """From here on files are changed: whoever comes after a death finds the work unfinished."""
-        self._tell(finished=False)
+    def begin(self, run: str = "") -> None:
+        """From here on files are changed: whoever comes after a death finds the work unfinished. run: Prefect's id of
+        it."""
+        self._tell(finished=False, run=run)
 
     def end(self) -> None:
         """All is in order."""
         self._tell(finished=True)
 
-    def _tell(self, finished: bool) -> None:
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "finished": finished}
+    def _tell(self, finished: bool, run: str = "") -> None:
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "finished": finished, "run": run}
         write_json(self._note, holder)
 
 

@@ -237,7 +237,7 @@ def _start(folder: Path, record: Record, progress: Progress, kept: ExitStack) ->
         for path in _database(folder).parent.glob(f"{_database(folder).name}*"):
             path.unlink()
     if not _database(folder).exists():
-        _first_start(folder).touch()
+        _first_start(folder).touch(mode=0o600)
         progress("first start: Label Studio makes its database, which takes up to a minute")
     runner = _spawn(folder, _environment(folder, ports, secret) | {"LABEL_STUDIO_BIN": program})
     record = {RUNNER: Entry(0, runner.pid, runner.create_time())}

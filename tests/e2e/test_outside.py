@@ -1,5 +1,6 @@
 """What the loop says and does when a server is down, refuses or is somebody else's; and the schedule."""
 
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from tasks import push, status
 from tasks.services.addresses import Addresses
-from tests.e2e.conftest import BATCH, Make, Source, command, play_rounds, tool
+from tests.e2e.conftest import BATCH, Make, Source, command, play, play_rounds, tool
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
@@ -112,3 +113,19 @@ def test_two_loops_at_once_do_no_harm(make: Make) -> None:
 def test_a_bad_schedule_is_one_line(make: Make) -> None:
     done = command("serve", "--workspace", str(make().root), "--cron", "every day")
     assert "--cron" in one_line(done)
+
+
+def test_a_run_whose_process_was_killed_is_not_shown_as_running_for_ever(make: Make, servers: Addresses) -> None:
+    workspace = make(select__batch=3)
+    note = workspace.scraps / "loop.json"
+    with subprocess.Popen([sys.executable, "-m", "flows.cli", "run", "--workspace", str(workspace.root)]) as process:
+        until(lambda: note.exists() and bool(json.loads(note.read_text()).get("run")), 120)
+        process.kill()
+    run = json.loads(note.read_text())["run"]
+
+    def state() -> str:
+        return str(httpx.get(f"{servers.prefect_api_url}/flow_runs/{run}").raise_for_status().json()["state_type"])
+
+    assert state() == "RUNNING"  # Prefect cannot know
+    assert play(workspace).startswith("0 of 3 answered")
+    assert state() == "CRASHED"
