@@ -12,7 +12,8 @@ LabelwiseError
 
 import re
 
-_PASSWORD = re.compile(r"(?<=://)[^\s/@:]*:[^\s/]*@")  # user:password@ of an address
+# user:password@ of an address, or a name alone, which may be a token; git@ is neither
+_PASSWORD = re.compile(r"(?<=://)(?!git@)(?:[^\s/@:]*:[^\s/]*|[^\s/?#@]+)@")
 _SIGNED = re.compile(r"([?&][\w-]*(?:sig|signature|token|key|secret|password|credential)=)[^&\s]+", re.IGNORECASE)
 
 

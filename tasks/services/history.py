@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tasks.errors import LabelwiseError, ServiceError
+from tasks.errors import LabelwiseError, ServiceError, plain
+from tasks.services.addresses import public
 from tasks.services.dvc import TRACKED, Versions, _dvc, _environment
 
 # What a clone must not do on our machine: lead out of its folder by links, or run what somebody put beside it.
@@ -47,7 +47,7 @@ def clone(source: str, folder: Path) -> Versions:
     try:
         Versions(folder.parent).git("clone", "--quiet", "--no-hardlinks", *CAREFUL, "--", where, str(folder))
     except ServiceError as error:
-        raise ServiceError(f"no history from {anonymous(source)}", got=anonymous(str(error))) from None
+        raise ServiceError(f"no history from {source}", got=str(error)) from None
     secret = place / ".dvc" / "config.local"  # where people keep the keys of the DVC remote
     if secret.is_file():
         shutil.copyfile(secret, folder / ".dvc" / "config.local")
@@ -69,7 +69,7 @@ def fetch(versions: Versions, targets: list[str]) -> None:
     except Exception as error:  # each kind of store raises its own
         raise ServiceError(
             "the DVC remote does not give what this version names",
-            got=anonymous(f"{type(error).__name__}: {error}")[:300],
+            got=plain(f"{type(error).__name__}: {error}")[:300],
             fix="check the address in .dvc/config, your credentials, and `dvc push` in the workspace",
         ) from error
 
@@ -153,16 +153,7 @@ def at_remote(versions: Versions, digests: Iterable[str]) -> set[str]:
 
 def remotes(versions: Versions) -> list[str]:
     """The addresses of the DVC remotes."""
-    return [anonymous(str(each["url"])) for each in versions.repo.config["remote"].values()]
-
-
-def anonymous(text: str) -> str:
-    """Addresses without the names and passwords in them.
-
-    >>> anonymous("https://me:secret@host/data")
-    'https://host/data'
-    """
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return [public(str(each["url"])) for each in versions.repo.config["remote"].values()]
 
 
 def strangers(versions: Versions, path: str, md5: str) -> list[str]:
@@ -209,9 +200,8 @@ def _remote(versions: Versions) -> Iterator[Any]:
     except LabelwiseError:
         raise
     except Exception as error:  # each kind of store raises its own
-        raise ServiceError(
-            "the DVC remote cannot be read", got=anonymous(f"{type(error).__name__}: {error}")[:300]
-        ) from error
+        said = plain(f"{type(error).__name__}: {error}")[:300]
+        raise ServiceError("the DVC remote cannot be read", got=said) from error
 
 
 def _md5(file: Path) -> str:

@@ -55,6 +55,7 @@ def test_no_line_is_a_command_to_the_terminal(hostile: str) -> None:
         "https://me:hunter2@example.org/x",
         "postgresql+psycopg2://me:hunter2@db/x",
         "https://:hunter2@example.org",
+        "https://hunter2@example.org",
         "https://me:hunter2@hunter2@example.org",
         "https://b.s3.example.org/x?X-Amz-Credential=hunter2&X-Amz-Signature=hunter2",
         "https://example.org/x?sig=hunter2 and https://me:hunter2@example.org",
