@@ -432,7 +432,7 @@ def prepare(workspace: Path) -> None:
     from tasks.services.addresses import addresses
     from tasks.workspace import Workspace
 
-    Workspace.open(workspace).settings  # noqa: B018  (a bad params.yaml is said before any server is asked)
+    _ = Workspace.open(workspace).settings  # a bad params.yaml is said before any server is asked
     where = addresses()
     os.environ.update(where.as_environment())
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # our own lines say it in brief

@@ -55,7 +55,7 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
         if len(found) and not agreed([f"{row['id']}  {plain(row['text'], 80)!r}" for row in found.to_dict("records")]):
             return ["nothing was forgotten"]
         for project in (push.open_project(workspace.settings), push.open_gold_project(workspace.settings)):
-            project.found  # noqa: B018  (is Label Studio there? once begun, it is needed)
+            _ = project.found  # is Label Studio there? Once begun, it is needed
         claim.begin()
         if len(found):
             forgotten.bury(workspace, _tombstones(workspace, versions, found))
