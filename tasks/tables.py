@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -32,12 +33,12 @@ class Table:
     said: str = ""
     narrow: int = 30  # characters; a longer cell may break anywhere, and a phone shows its row as a list
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """Which columns hold numbers, which stand to the right."""
         return [all(NUMBER.fullmatch(cell) for cell in column) for column in zip(*self.rows, strict=True)]
 
-    @property
+    @cached_property
     def stacks(self) -> bool:
         """Whether a phone shows a row's cells one below the other."""
         return any(len(cell) > self.narrow for row in self.rows for cell in row)

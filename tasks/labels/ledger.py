@@ -26,6 +26,7 @@ OPEN = ("unanswered", "withdrawn", "moved")  # as the last word on an ask: a rev
 NOBODY = "(deleted)"  # the annotator whose account was deleted
 ANNOTATION = ["id", "round", "annotation_id", "annotator"]  # Label Studio gives a number again that it has given before
 
+Version = tuple[Path, int, int]  # of a shard: file, when it was written, inode
 _SHARD = re.compile(r"round-(\d{4,})\.parquet")
 
 
@@ -57,19 +58,25 @@ def append(folder: Path, number: int, rows: pd.DataFrame) -> None:
 
 def read(folder: Path) -> pd.DataFrame:
     """All rows (LABELS), in the order in which they came in."""
-    return LABELS.conform(pa.concat_tables(_shards(folder)).to_pandas())
+    return _rows(*_versions(folder)).copy(deep=False)  # pandas copies what is written to
 
 
-def _shards(folder: Path) -> list[pa.Table]:
-    """The rows of each round, by number. Pandas would take five times as long for a year of small files."""
+def _versions(folder: Path) -> list[Version]:
+    """The shards by number."""
     paths = [shard(folder, number) for number in range(current_round(folder) + 1)]
-    return [_shard(path, (found := path.stat()).st_mtime_ns, found.st_ino) for path in paths]
+    return [(path, (found := path.stat()).st_mtime_ns, found.st_ino) for path in paths]
+
+
+@lru_cache(maxsize=1)
+def _rows(*versions: Version) -> pd.DataFrame:
+    """The rows of these shards. pandas itself would take five times as long for a year of small files."""
+    return LABELS.conform(pa.concat_tables(map(_shard, versions)).to_pandas())
 
 
 @lru_cache(maxsize=4096)
-def _shard(path: Path, *_version: int) -> pa.Table:
+def _shard(version: Version) -> pa.Table:
     """A shard; as long as nobody writes it anew it is read once a process."""
-    return pq.ParquetFile(path).read().replace_schema_metadata()
+    return pq.ParquetFile(version[0]).read().replace_schema_metadata()
 
 
 # What counts
@@ -142,7 +149,7 @@ def last_look(ledger: pd.DataFrame) -> pd.Timestamp | None:
 def happened(folder: Path) -> pd.DataFrame:
     """A row a shard, by its number: answers `changed`, `withdrawn` and `refused`, tasks `gone` and `moved`, and
     `repeated`, further answers by one person to what was asked once."""
-    rows = [table.num_rows for table in _shards(folder)]
+    rows = [_shard(version).num_rows for version in _versions(folder)]
     arrived = np.repeat(np.arange(len(rows)), rows)
     ledger = read(folder)
     said = ledger.annotation_id.notna() & (ledger.status != "withdrawn")

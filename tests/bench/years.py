@@ -85,7 +85,8 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
     clock = Clock()
     project = push.open_project(workspace.settings)
     number = ledger.current_round(workspace.labels) + 1
-    ledger._shard.cache_clear()  # as in a process of its own
+    ledger._rows.cache_clear()  # as in a process of its own
+    ledger._shard.cache_clear()
     with clock.part("check before anything is touched"):
         stored.refuse_missing(workspace)
         versions.refuse_side_tracks()
@@ -97,6 +98,7 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
     with clock.part("wait: one look"):
         wait.wait(project, number, BATCH, workspace.settings.wait, datetime.now(UTC), 0, lambda _: None, lambda _: None)
     _answer(workspace, project, number)
+    ledger._rows.cache_clear()
     ledger._shard.cache_clear()
     with clock.part("status"):
         status.status(workspace)
