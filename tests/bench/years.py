@@ -229,7 +229,10 @@ def _years(workspace: Any, versions: Any) -> int:
     pool = _pool(workspace).id
     items = {number: pool[LEARNED + (number - 1) * BATCH :][:BATCH] for number in numbers}
     for chunk in (numbers[start : start + 10] for start in range(0, len(numbers), 10)):
-        project.add([task for number in chunk for task in _answered(workspace, items[number], number)])
+        made = [task for number in chunk for task in _answered(workspace, items[number], number)]
+        project.add(made)
+        there = project.count_between(chunk[0], chunk[-1])
+        assert there == len(made), f"Label Studio took {there} of {len(made)} tasks"  # it says nothing when it fails
     for number in numbers:
         tasks = project.tasks(number)
         asked = tasks.assign(round=number, why=np.where(np.arange(len(tasks)) % 5, "uncertain", "control"))
