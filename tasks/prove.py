@@ -12,6 +12,7 @@ from tasks.embed import gold_items, leaked, pool_items, pool_vectors
 from tasks.labels import ledger, trusted
 from tasks.learners import Examples, Items, calibration, frozen
 from tasks.proof import control, savings, successor
+from tasks.select import withheld
 from tasks.settings import Settings
 from tasks.train import train, without_leaks
 from tasks.workspace import Workspace, write_json
@@ -20,7 +21,7 @@ from tasks.workspace import Workspace, write_json
 def prove(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
 ) -> tuple[savings.Savings | None, successor.Successor | None]:
-    """The savings meter and the successor check on the labels that count (columns id, label, round, why).
+    """The savings meter and the successor check on the labels that count (columns id, label, round, why, control).
 
     labelled, exam: the items of labels and gold (columns label, weight), in their order.
     """
@@ -28,8 +29,7 @@ def prove(
     by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
     read = labels.assign(text=labelled.texts())
     gold_read = gold.assign(text=exam.texts())
-    in_control = control.sample(labels, settings.seed)
-    return measured, successor.check(read, by_strategy, in_control, gold_read, settings.seed)
+    return measured, successor.check(read, by_strategy, labels.control.to_numpy(), gold_read, settings.seed)
 
 
 def meter(
@@ -38,7 +38,7 @@ def meter(
     """The savings meter alone, gold items weighed. Both arms learn with `prove.learner`, whatever the loop itself
     learns with: what is compared is the choice of labels alone."""
     wrong = judged_by(labels, labelled, gold, exam, pool, settings)
-    in_control = np.flatnonzero(control.sample(labels, settings.seed))
+    in_control = np.flatnonzero(labels.control)
     rounds = labels["round"].to_numpy()
     so_far = [np.flatnonzero(rounds <= number) for number in np.unique(rounds[rounds > 0])]
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
@@ -80,6 +80,8 @@ def run(workspace: Workspace) -> str:
     settings = workspace.settings
     labels = without_leaks(ledger.effective(ledger.read(workspace.labels)), leaked(workspace))
     vectors = pool_vectors(workspace)
+    still_open = vectors.ids.difference(withheld(workspace, vectors.ids))
+    labels = labels.assign(control=control.sample(labels, still_open, settings.seed))
     pool = pool_items(workspace, vectors)
     gold = trusted.gold(workspace)
     measured, next_model = (

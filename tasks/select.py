@@ -10,7 +10,7 @@ from tasks.labels import ledger
 from tasks.proof import control
 from tasks.records import BATCH
 from tasks.score import probabilities
-from tasks.settings import Select, one_of
+from tasks.settings import Select, Settings, one_of
 from tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
 from tasks.strategies.base import chosen
 from tasks.strategies.batches import asked_of, class_balanced, mixed, without_near_duplicates
@@ -93,6 +93,17 @@ def answered(scores: pd.DataFrame, vectors: Vectors, labels: pd.DataFrame, class
     )
 
 
+def withheld(workspace: Workspace, pool: pd.Index) -> pd.Index:
+    """Ids that must not be asked: closed by the ledger, kept for gold, or nearly gold. pool: all of its ids."""
+    kept = kept_for_gold(pool, workspace.settings)
+    return ledger.closed(ledger.read(workspace.labels)).union(kept).union(pd.Index(leaked(workspace).id))
+
+
+def kept_for_gold(pool: pd.Index, settings: Settings) -> pd.Index:
+    """The reserve (`gold.reserve`): ids that are never asked, so that gold can be drawn from them."""
+    return pool[control.reserved(control.order(pool, settings.seed), settings.gold.reserve)]
+
+
 def run(workspace: Workspace) -> str:
     """Read scores, vectors and ledger, write data/batch.parquet. Returns a line for people."""
     settings = workspace.settings
@@ -100,14 +111,12 @@ def run(workspace: Workspace) -> str:
     rows = ledger.read(workspace.labels)
     scores, vectors = pd.read_parquet(workspace.scores), pool_vectors(workspace)
     labelled = answered(scores, vectors, ledger.effective(rows), settings.classes)
-    kept = scores.id[control.reserved(control.order(pd.Index(scores.id), settings.seed), settings.gold.reserve)]
-    closed = ledger.closed(rows).union(pd.Index(kept)).union(pd.Index(leaked(workspace).id))
-    batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed)
+    pool = pd.Index(scores.id)
+    batch = select(scores, vectors, labelled, withheld(workspace, pool), settings.select, rng, settings.seed)
     write_parquet(workspace.batch, batch)
     if batch.empty:
-        return "nothing is left to ask" + (
-            f" ({len(kept):,} items are kept for gold: gold.reserve)" if len(kept) else ""
-        )
+        kept = len(kept_for_gold(pool, settings))
+        return "nothing is left to ask" + (f" ({kept:,} items are kept for gold: gold.reserve)" if kept else "")
     by_chance = int((batch.why == control.WHY).sum())
     said = strategy_for(settings.select, labelled)[1]
     wanted = settings.select.batch

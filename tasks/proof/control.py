@@ -2,7 +2,8 @@
 
 Every item has a place in one order of the pool that the seed alone decides. The control arm is the head of that order.
 An item at the head which a strategy asked for before counts as soon as the head reaches it: its answer would have been
-the same. So the answered head is a uniform sample of the pool at every moment, however the rest was chosen.
+the same. So the answered head is a uniform sample of the pool at every moment, however the rest was chosen: it ends
+before the first item that can still be asked, such as one that came to the pool since and has its place within.
 The tail of the same order is the reserve from which gold is drawn.
 """
 
@@ -33,9 +34,12 @@ def draw(places: Order, k: int, share: float, rng: np.random.Generator) -> NDArr
     return np.argsort(places, kind="stable")[:wanted]
 
 
-def sample(labels: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
-    """(m,) which labels (columns id, why) are in the control arm: those up to the last one it asked for. Items that
-    were skipped or are still open leave holes."""
+def sample(labels: pd.DataFrame, still_open: pd.Index, seed: int) -> NDArray[np.bool_]:
+    """(m,) which labels (columns id, why) are in the control arm: those up to the last one it asked for, and before the
+    first of the items that can still be asked. Items that were skipped or are with the reviewers leave holes."""
     places = order(pd.Index(labels.id), seed)
     asked = (labels.why == WHY).to_numpy()
-    return places <= places[asked].max() if asked.any() else asked
+    if not asked.any():
+        return asked
+    first_open = order(still_open, seed).min(initial=np.iinfo(np.uint64).max)
+    return (places <= places[asked].max()) & (places < first_open)

@@ -42,7 +42,8 @@ def compare(new: Rights, old: Rights, weights: NDArray[np.float64], confidence: 
         stakes = (gains * weights)[disputed]
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(FLIPS, len(stakes)))
         chance = signs @ np.abs(stakes)
-        p_better = float(((chance > stakes.sum()) + 0.5 * np.isclose(chance, stakes.sum())).mean())
+        tied = np.isclose(chance, stakes.sum())  # the same sum, taken in another order, may differ in its last bit
+        p_better = float(((chance > stakes.sum()) & ~tied).mean() + 0.5 * tied.mean())
         p_worse = 1 - p_better
     error = float(np.sqrt((weights**2 * (gains - difference) ** 2).sum())) / total if total else 1.0
     reach = float(stats.norm.ppf(confidence)) * error

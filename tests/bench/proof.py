@@ -186,6 +186,8 @@ def metered(world: World, strategy: str, seed: int, at: int) -> dict[str, Any] |
         ledger = ledger.merge(pool.table[["id", "label"]], on="id")
         rows = pd.Index(pool.table.id).get_indexer(pd.Index(ledger.id))
         settings = world.settings.model_copy(update={"seed": seed})
+        still_open = pd.Index(pool.table.id).difference(pd.Index(ledger.id))
+        ledger = ledger.assign(control=control.sample(ledger, still_open, seed))
         exam = gold.table.assign(weight=1.0)
         found = prove.meter(ledger, pool.items().take(rows), exam, gold.items(), pool.items(), settings)
         content = found and {key: value for key, value in found.as_json().items() if key != "curves"}
@@ -422,6 +424,7 @@ def cost_rows() -> list[dict[str, str]]:
     places = control.order(pd.Index(ids[:5000]), 0)
     why = np.where(places <= np.sort(places)[999], control.WHY, "uncertain")
     ledger = pd.DataFrame({"id": ids[:5000], "label": names[labels[:5000]], "round": rounds, "why": why})
+    ledger["control"] = control.sample(ledger, pd.Index([]), 0)
     gold = pd.DataFrame({"id": ids[5000:], "label": names[labels[5000:]], "weight": 1.0})
     items, exam = Items.of(vectors[:5000], texts[:5000]), Items.of(vectors[5000:], texts[5000:])
     rows = []

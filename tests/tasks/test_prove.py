@@ -34,7 +34,8 @@ def labels(one_class: bool = False) -> pd.DataFrame:
     why = np.where(places <= np.sort(places)[59], control.WHY, "uncertain")
     names = np.array(CLASSES, dtype=object)[TRUTH[:300]]
     given = np.where((why == control.WHY) & one_class, "a", names)
-    return pd.DataFrame({"id": IDS[:300], "label": given, "round": 1 + np.arange(300) // 25, "why": why})
+    made = pd.DataFrame({"id": IDS[:300], "label": given, "round": 1 + np.arange(300) // 25, "why": why})
+    return made.assign(control=control.sample(made, pd.Index([]), 0))
 
 
 def metered(given: pd.DataFrame, exam: np.ndarray, weight: np.ndarray | float = 1.0) -> savings.Savings | None:

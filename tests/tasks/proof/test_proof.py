@@ -176,8 +176,35 @@ def test_the_order_of_the_pool_is_the_seeds_alone_and_new_items_do_not_move_the_
 
 def test_without_a_control_label_there_is_no_control_arm() -> None:
     labels = pd.DataFrame({"id": ["a", "b"], "why": ["uncertain", "random"]})
-    assert not control.sample(labels, 0).any()
-    assert not control.sample(labels[:0], 0).any()
+    assert not control.sample(labels, pd.Index([]), 0).any()
+    assert not control.sample(labels[:0], pd.Index(["c"]), 0).any()
+
+
+def test_the_control_arm_stays_a_fair_sample_of_a_pool_that_grows_and_of_another_seeds_order() -> None:
+    """200 items asked by chance from 1,000; then 1,000 of another kind come, and 40 labels a round go on, half of them
+    by chance, half by a strategy that wants the new kind."""
+    old, new = (pd.Index([f"{kind}{n:04d}" for n in range(1000)]) for kind in ("old", "new"))
+
+    def asked_first(pool: pd.Index, asked: dict[str, str], k: int) -> list[str]:
+        left = pool.difference(pd.Index(list(asked)))
+        return left[np.argsort(control.order(left, 1))[:k]].tolist()
+
+    def arm(pool: pd.Index, asked: dict[str, str], seed: int = 1) -> pd.Index:
+        labels = pd.DataFrame({"id": list(asked), "why": list(asked.values())})
+        still_open = pool.difference(pd.Index(labels.id))
+        return pd.Index(labels.id[control.sample(labels, still_open, seed)])
+
+    asked = dict.fromkeys(asked_first(old, {}, 200), control.WHY)
+    assert len(arm(old, asked)) == 200
+    assert len(arm(old, asked, seed=2)) < 20  # an order that nobody asked by
+    pool = old.append(new)
+    assert len(arm(pool, asked)) < 20  # every other place is one of the new items now
+    for _ in range(12):
+        asked |= dict.fromkeys(new.difference(pd.Index(list(asked)))[:20], "uncertain")
+        asked |= dict.fromkeys(asked_first(pool, asked, 20), control.WHY)
+    sample = arm(pool, asked)
+    assert len(sample) > 300
+    assert stats.binomtest(int(sample.str.startswith("new").sum()), len(sample), 0.5).pvalue > 0.01
 
 
 # Money
@@ -230,6 +257,16 @@ def test_weighted_items_agree_with_equal_ones_where_the_weights_are_nearly_equal
     uneven = compare(new, old, np.ones(300) + 1e-6 * rng.random(300), 0.95, seed=0)
     assert uneven.p_better == pytest.approx(even.p_better, abs=0.02)
     assert uneven.difference == pytest.approx(even.difference, abs=1e-4)
+
+
+def test_of_two_equal_sums_of_weights_neither_is_the_greater() -> None:
+    """Won on all disputed items: by random signs as often as by no other, counted by half."""
+    for seed in range(20):
+        weights = np.concatenate([np.random.default_rng(seed).uniform(0.3, 3, 4), np.ones(50)])
+        new, old = np.ones(54, dtype=bool), np.arange(54) >= 4
+        found = compare(new, old, weights, 0.9, seed)
+        assert abs(found.p_better - 1 / 32) < 0.006
+        assert abs(found.p_worse - 31 / 32) < 0.006
 
 
 def test_nothing_to_compare_is_no_lead() -> None:
