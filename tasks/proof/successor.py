@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-REPEATS = 5
+REPEATS = 10
 MOST = 1000  # labels of each kind: a check, not a second loop
 LEAST = 20
 CONFIDENCE = 0.95
@@ -46,7 +46,8 @@ def check(
     """Train a linear model on words (TF-IDF: nothing in common with the encoder) on as many chosen as control labels.
 
     labels: columns text, label. chosen, control: (m,) which are of either kind. gold: text, label, weight. None where
-    there are too few. The interval holds chance in the gold items and in which labels were taken.
+    there are too few. The interval holds chance in the gold items and, by drawing labels with replacement (the
+    bootstrap), in which labels either arm happens to have.
     """
     k = min(int(chosen.sum()), int(control.sum()), MOST)
     if k < LEAST:
@@ -56,16 +57,16 @@ def check(
     right: dict[str, list[NDArray[np.bool_]]] = {"chosen": [], "random": []}
     for _ in range(REPEATS):
         for name, kind in (("chosen", chosen), ("random", control)):
-            rows = np.sort(rng.choice(np.flatnonzero(kind), k, replace=False))
+            rows = np.sort(rng.choice(np.flatnonzero(kind), k))
             right[name].append(_answers(labels.iloc[rows], gold.text) == truth)
     own, other = (np.array(right[name], dtype=float) for name in ("chosen", "random"))
     shares = gold.weight.to_numpy() / gold.weight.sum()
     by_run, by_run_other = own @ shares, other @ shares
     gains = own.mean(axis=0) - other.mean(axis=0)
     difference = float(gains @ shares)
-    between = (by_run.var(ddof=1) + by_run_other.var(ddof=1)) / REPEATS
+    between = by_run.var(ddof=1) + by_run_other.var(ddof=1)
     within = shares**2 @ (gains - difference) ** 2  # of the gold items; with equal weights their variance over n
-    reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(within + between))
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, 2 * REPEATS - 2) * np.sqrt(within + between))
     ends = difference - reach, difference + reach
     return Successor(k, float(by_run.mean()), float(by_run_other.mean()), difference, *ends)
 
