@@ -188,7 +188,7 @@ def verdict(played: Played) -> str:
 
 def table(plays: list[Played]) -> str:
     """By kind of fault: how many, and what the plays that had one came to."""
-    head = f"{'fault':<24}{'struck':>8}{'missed':>8}{'lost':>7}{'doubled':>9}{'state equal':>13}"
+    head = f"{'fault':<24}{'struck':>8}{'missed':>8}{'lost':>7}{'doubled':>9}{'state equal':>16}"
     lines = ["", head]
     for kind in KINDS:
         mine = [(play, fault) for play in plays for fault in play.faults if fault.kind == kind]
@@ -198,13 +198,13 @@ def table(plays: list[Played]) -> str:
         lost, doubled = sum(len(play.lost) for play in hit), sum(len(play.doubled) for play in hit)
         equal = sum(play.equal for play in hit)
         lines.append(
-            f"{kind:<24}{len(hit):>8}{len(mine) - len(hit):>8}{lost:>7}{doubled:>9}{f'{equal} of {len(hit)}':>13}"
+            f"{kind:<24}{len(hit):>8}{len(mine) - len(hit):>8}{lost:>7}{doubled:>9}{f'{equal} of {len(hit)}':>16}"
         )
     hit_all = sum(fault.struck for play in plays for fault in play.faults)
     lines.append(
         f"{'all':<24}{hit_all:>8}{sum(len(play.faults) for play in plays) - hit_all:>8}"
         f"{sum(len(play.lost) for play in plays):>7}{sum(len(play.doubled) for play in plays):>9}"
-        f"{f'{sum(play.equal for play in plays)} of {len(plays)} plays':>13}"
+        f"{f'{sum(play.equal for play in plays)} of {len(plays)} plays':>16}"
     )
     return "\n".join(lines)
 
