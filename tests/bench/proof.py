@@ -25,7 +25,7 @@ from tasks import pictures, prove, report
 from tasks.evaluate import evaluate
 from tasks.learners import Items, Model
 from tasks.promote import decide
-from tasks.proof import control
+from tasks.proof import control, successor
 from tasks.proof.gate import compare
 from tasks.proof.stopping import RULES, Prices
 from tasks.rehearsal import Rows, Run, accuracy, play
@@ -50,6 +50,7 @@ WORTHS = (1.0, 2.0, 5.0, 10.0)  # of a point of accuracy, in batches
 BUDGETS = range(2, ROUNDS + 1, 2)
 PAIRS = 1000
 GOLD = 1000
+DRAWS, ARMS, WRONG = 50, (60, 240), 0.4  # successor check: control and chosen labels, share of wrong ones if planted
 MOST = 5000  # items of a set
 SHARES = (0.6, 0.8)  # up to where the pool goes, and gold; the rest is the exam
 BATCHES = {"spamassassin": 25, "convabuse": 25, "unfair_tos": 25, "it_tickets": 50, "banking77": 75}
@@ -409,6 +410,38 @@ def gate_rows(worlds: list[World]) -> list[dict[str, str]]:
     return rows
 
 
+def successor_rows(worlds: list[World]) -> list[dict[str, str]]:
+    """The successor check where both arms are drawn by chance, and where a part of the chosen labels is wrong."""
+    rows = []
+    for here in worlds:
+        found = {"equal": [_checked(here, seed, 0.0) for seed in range(DRAWS)]}
+        found["planted"] = [_checked(here, seed, WRONG) for seed in range(DRAWS)]
+        said = [one.high - one.low for one in found["equal"]]
+        rows.append(
+            {
+                "set": here.name,
+                "equal: said worse": share(sum(one.worse for one in found["equal"]), DRAWS),
+                "equal: said better": share(sum(one.low > 0 for one in found["equal"]), DRAWS),
+                "spread": f"{np.std([one.difference for one in found['equal']], ddof=1):.3f}",
+                "spread it claims": f"{np.mean(said) / 2 / stats.norm.ppf(0.975):.3f}",
+                f"{WRONG:.0%} wrong: said worse": share(sum(one.worse for one in found["planted"]), DRAWS),
+            }
+        )
+    return rows
+
+
+def _checked(here: World, seed: int, wrong: float) -> successor.Successor:
+    pool, gold, _ = here.drawn(seed)
+    rng = np.random.default_rng([seed, 8])
+    rows = pool.table.iloc[rng.permutation(len(pool.table))[: sum(ARMS)]].reset_index(drop=True)
+    chosen = np.arange(len(rows)) >= ARMS[0]
+    spoilt = chosen & (rng.random(len(rows)) < wrong)
+    labels = rows.label.mask(spoilt, pd.Series(rng.choice(here.settings.classes, len(rows))))
+    found = successor.check(rows.assign(label=labels), chosen, ~chosen, gold.table.assign(weight=1.0), seed)
+    assert found is not None
+    return found
+
+
 def cost_rows() -> list[dict[str, str]]:
     """CPU seconds at 5,000 labels of 77 classes, a fifth in the control arm, 1,000 gold items."""
     rng = np.random.default_rng(0)
@@ -463,6 +496,7 @@ SECTIONS: dict[str, Callable[[list[World]], list[dict[str, str]]]] = {
     "bad": bad_rows,
     "stop": stop_rows,
     "gate": gate_rows,
+    "successor": successor_rows,
     "cost": lambda _worlds: cost_rows(),
 }
 
