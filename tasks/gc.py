@@ -32,11 +32,11 @@ def unneeded(objects: pd.Series, needed: set[str]) -> pd.Series:
 
 
 def old_models(models: pd.DataFrame, rounds: dict[str, int], champion: str | None, since: int) -> pd.DataFrame:
-    """The versions (as of `Tracking.models`) whose model can go, with their `round`: not the champion, not one that a
-    champion replaced, for it may come back, and not of round `since` or later. rounds: by run; one of an unknown round
+    """The versions (as of `Tracking.models`) whose model can go, with their `round`: not the champion, not one that has
+    ever been it, for it may come back, and not of round `since` or later. rounds: by run; one of an unknown round
     stays."""
     found = models.assign(round=models.run_id.map(rounds).astype("Int64"))
-    kept = found.version.isin([champion, *found.replaces.dropna()]) | found.removed | found.model_id.isna()
+    kept = (found.version == champion) | found.promoted | found.removed | found.model_id.isna()
     return found[~kept & (found["round"] < since).fillna(False)].reset_index(drop=True)
 
 
@@ -76,7 +76,7 @@ def lines(waste: Waste, keep: int, removed: bool) -> list[str]:
     objects, models, here = (amount(each) for each in (waste.objects, waste.models.bytes, waste.only_here))
     said = [
         f"DVC cache    {objects} {did}: no version needs them, and the DVC remote has them",
-        f"MLflow       {models} {did}: models neither champion nor replaced by one, nor of the last {keep} rounds",
+        f"MLflow       {models} {did}: models that were never champion, nor are of the last {keep} rounds",
     ]
     if len(waste.only_here):
         said.append(f"kept         {here} that no version needs, for the DVC remote lacks them")

@@ -175,21 +175,22 @@ class Tracking:
 
     def models(self) -> pd.DataFrame:
         """Every registered version, the oldest first: columns `version`, `run_id`, `model_id` (None where it was not
-        logged as a model), `replaces` (the version it took the alias from), `removed` (whether `drop` took its files).
+        logged as a model), `promoted` (whether it has ever been champion), `removed` (whether `drop` took its files).
         """
         with _mlflow_errors():
             found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
+        followed = {one.tags.get("replaces") for one in found}
         rows = [
             (
                 str(one.version),
                 one.run_id,
                 one.source.removeprefix(MODEL) if one.source.startswith(MODEL) else None,
-                one.tags.get("replaces"),
+                one.tags.get("promoted") == "true" or str(one.version) in followed,
                 REMOVED in one.tags,
             )
             for one in sorted(found, key=lambda one: int(one.version))
         ]
-        return pd.DataFrame(rows, columns=["version", "run_id", "model_id", "replaces", "removed"])
+        return pd.DataFrame(rows, columns=["version", "run_id", "model_id", "promoted", "removed"])
 
     def rounds(self) -> dict[str, int]:
         """The round of each run, by the run's id."""
