@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tasks.promote import experiment
+from tasks.records import number_of, tag
 from tasks.services.cache import Cache
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
-from tasks.snapshot import tag
 from tasks.workspace import Workspace, claimed
 
 
@@ -43,14 +43,15 @@ def old_models(models: pd.DataFrame, rounds: dict[str, int], champion: str | Non
 def find(workspace: Workspace, versions: Versions, keep: int, rebuildable: bool) -> Waste:
     """What can go, when the last `keep` rounds are to stay as they are. rebuildable: also what `dvc repro` can make
     again of earlier rounds: models, scores, vectors, batches."""
-    numbers = sorted(int(name.rpartition("-")[2]) for name in versions.git("tag", "--list", "round-*").split())
+    numbers = sorted(map(number_of, versions.git("tag", "--list", "round-*").split()))
     last = numbers[-keep:]
     cache = Cache(versions)
     left = unneeded(cache.objects(), cache.needed(map(tag, last) if rebuildable else None))
     there = left.index.isin(list(cache.in_remote(left.index)))
     tracking = Tracking(experiment(workspace.settings))
     champion = tracking.champion()
-    of_run = {run_id: number for run_id, number in tracking.rounds().items() if number in numbers}
+    learned = {run_id: int(tags["labelwise.round"]) for run_id, (tags, _) in tracking.runs().items()}
+    of_run = {run_id: number for run_id, number in learned.items() if number in numbers}
     models = old_models(tracking.models(), of_run, champion.version if champion else None, min(last, default=0))
     return Waste(left[there], left[~there], models.assign(bytes=[tracking.size(one) for one in models.model_id]))
 

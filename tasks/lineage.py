@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 import pyarrow.dataset as ds
 
-from tasks import promote, snapshot
+from tasks import promote
 from tasks.embed import leaked
 from tasks.errors import InputError, LabelwiseError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger, trusted
+from tasks.records import number_of, tag
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.services.history import Commit
@@ -107,7 +108,7 @@ def run(workspace: Workspace, item: str) -> Lineage:
         )
     rows, trusted_rows = ledger.read_by_shard(workspace.labels), _trusted(workspace, item)
     rows = rows[rows.id == item].reset_index(drop=True)
-    rounds = [snapshot.number_of(tag) for tag in history.rounds(versions)]
+    rounds = [number_of(name) for name in history.rounds(versions)]
     leaks = set(leaked(workspace).id) if workspace.vectors.exists() else set()
     numbers = learned(rows, rounds, leaks) if buried.empty else forgotten.rounds(str(buried.learned.iloc[-1]))
     by_tag, unknown = _versions(workspace) if numbers else ({}, [])
@@ -118,7 +119,7 @@ def run(workspace: Workspace, item: str) -> Lineage:
         entered=_entered(versions, workspace, found) if found else None,
         open_in=_open_in(workspace, item),
         rows=_answers(rows, trusted_rows),
-        learned={snapshot.tag(number): by_tag.get(snapshot.tag(number)) for number in numbers},
+        learned={tag(number): by_tag.get(tag(number)) for number in numbers},
         forgotten_at=str(buried.forgotten_at.iloc[-1]) if len(buried) else "",
         unknown=unknown,
     )
@@ -140,8 +141,8 @@ def lines(seen: Lineage) -> list[str]:
         where = f"gold ask {row.round}" if row.gold else f"round {row.round}"
         said.append(f"  asked       {where}: {plain(row.why, 40)}{chance}" + (f", task {row.task}" if row.task else ""))
         said.append(f"  answered    {_spoken(row)}")
-    for tag, version in seen.learned.items():
-        said.append(f"  learned by  the model of {tag}" + (f", version {version}" if version else ""))
+    for name, version in seen.learned.items():
+        said.append(f"  learned by  the model of {name}" + (f", version {version}" if version else ""))
     if not seen.learned and not seen.forgotten_at:
         said.append("  learned by  no model")
     return said + [f"  not known   {plain(line, 200)}" for line in seen.unknown]

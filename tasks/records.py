@@ -127,6 +127,24 @@ class Refusal(NamedTuple):
     reason: str
 
 
+def tag(number: int) -> str:
+    """The git tag of a round that is complete: trained, measured, and its next batch chosen.
+
+    >>> tag(7)
+    'round-0007'
+    """
+    return f"round-{number:04d}"
+
+
+def number_of(name: str) -> int:
+    """The number in a round's tag.
+
+    >>> number_of("round-0007")
+    7
+    """
+    return int(name.removeprefix("round-"))
+
+
 def content_id(text: str) -> str:
     """The id of an item: a hash of its content, so that the same text has the same id everywhere.
 

@@ -14,8 +14,8 @@ from tasks.labels import ledger
 from tasks.made_with import LIBRARIES
 from tasks.proof import money
 from tasks.push import read_texts
+from tasks.records import tag
 from tasks.services.dvc import Versions
-from tasks.snapshot import tag
 from tasks.workspace import Workspace, table_of_text
 
 EXAMPLES = 12  # items shown of the last batch
