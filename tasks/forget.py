@@ -132,9 +132,10 @@ def _tombstones(workspace: Workspace, versions: Versions, found: pd.DataFrame) -
     """What is kept of the items (columns id, text): nothing of the text."""
     names = history.rounds(versions)
     sizes = lineage.shards_by_revision(versions, names)
-    place = {item: at for at, shard in enumerate(stored.shards(workspace), 1) for item in _among(shard, found.id)}
+    shards = stored.shards(workspace)
+    place = {item: at for at, shard in enumerate(shards, 1) for item in _among(shard, found.id)}
     rows = ledger.read_by_shard(workspace.labels)
-    leaks = set(embed.leaked(workspace).id) if workspace.vectors.exists() else set()
+    leaks = lineage.leaks_by_round(versions, names, [shards[at - 1] for at in sorted(set(place.values()))])
     numbers = [number_of(name) for name in names]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     made = []
