@@ -87,19 +87,19 @@ ASKED = Table(
     },
 )
 
-# What one person said of an item that was put up for a trusted label. Append-only.
+# What one person said of an item that was put up for a trusted label, or withdrew. Append-only.
 ANSWERS = Table(
     "answers",
     {
         "id": "string",
         "label": "string",  # null unless `status` is `labelled`
-        "status": "string",  # labelled, skipped, refused
+        "status": "string",  # labelled, skipped, refused, withdrawn
         "annotator": "string",
         "ask": "int64",
         "task_id": "int64",
-        "annotation_id": "int64",  # there again when that person has changed the answer
+        "annotation_id": "int64",  # there again when that person has changed or withdrawn the answer
         "lead_time_s": "float64",
-        "created_at": "string",  # ISO 8601, UTC
+        "created_at": "string",  # as in LABELS; older rows bear the time zone of Label Studio
     },
 )
 

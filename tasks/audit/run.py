@@ -183,8 +183,9 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
 
     def golden() -> Part:
         project, asked, known = push.open_gold_project(here.settings), trusted.asked(here), trusted.answers(here)
-        exported = _exported(project)
-        pending = _numbers(gold.unknown(gold.answered(exported, asked, here.settings.classes), known))
+        tasks = project.touched(None) if project.found is not None else pd.DataFrame(columns=["task_id", "updated_at"])
+        exported = project.answered(tasks.task_id.tolist())
+        pending = _numbers(gold.news(gold.answered(exported, asked, here.settings.classes), known, tasks))
         return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone)
 
     return [_reached("answers", batches), _reached("gold answers", golden)]
