@@ -15,7 +15,7 @@ from tasks.proof import control
 from tasks.proof import gold as testing
 from tasks.records import ANSWERS, ASKED
 from tasks.services.dvc import Versions
-from tasks.services.label_studio import LabelStudioProject, chosen, in_utc
+from tasks.services.label_studio import LabelStudioProject, ask_of, chosen, in_utc
 from tasks.settings import Settings
 from tasks.snapshot import OVERLAP
 from tasks.workspace import Workspace, claimed, table_of_text
@@ -177,20 +177,21 @@ def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFra
 def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Rows (ANSWERS) for all answers in the tasks that Label Studio exported. An answer with no label that is a class
     is `refused`: it is kept, and counts as a skip."""
-    ask_of = dict(zip(asked.id, asked.ask, strict=True))
+    asks = dict(zip(asked.id, asked.ask, strict=True))
     rows = []
     for task in exported:
-        for one in task["annotations"] if task["data"]["item"] in ask_of else []:
+        item, _ = ask_of(task["data"])
+        for one in task["annotations"] if item in asks else []:
             label = None if one["was_cancelled"] else chosen(one["result"])
             fine = label in classes
             who = one["completed_by"]
             rows.append(
                 {
-                    "id": task["data"]["item"],
+                    "id": item,
                     "label": label if fine else None,
                     "status": "skipped" if one["was_cancelled"] else "labelled" if fine else "refused",
                     "annotator": str(who["id"] if isinstance(who, dict) else who),
-                    "ask": ask_of[task["data"]["item"]],
+                    "ask": asks[item],
                     "task_id": task["id"],
                     "annotation_id": one["id"],
                     "lead_time_s": one["lead_time"],

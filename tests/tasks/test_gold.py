@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from tasks import gold, score
+from tasks.audit import run as audit
 from tasks.errors import InputError, ServiceError, WorkspaceError
 from tasks.labels import trusted
 from tasks.learners import Items, untrained
 from tasks.learners.frozen import Head
 from tasks.proof import control
-from tasks.records import ANSWERS, ASKED, GOLD, POOL
+from tasks.records import ANSWERS, ASKED, GOLD, LABELS, POOL
 from tasks.services.label_studio import choice
 from tasks.settings import Score
 from tasks.workspace import Workspace, write_parquet
@@ -93,9 +94,9 @@ class Project(Tasks):
     def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
         item = {row["task_id"]: row["id"] for row in self.rows}
         return [
-            {"id": task, "data": {"item": item[task]}, "annotations": self.said[task]}
+            {"id": task, "data": {"item": item[task], "round": 1} if item[task] else {}, "annotations": self.said[task]}
             for task in task_ids
-            if self.said.get(task)
+            if task in self.said
         ]
 
     def ask_again(self, task_id: int, people: int) -> None:
@@ -240,6 +241,19 @@ def test_the_loop_sees_that_a_decided_answer_was_changed_and_reads_only_what_was
     decided.answer(first, 2, "y", annotation=2)
     assert gold.pull(workspace).startswith("1 new answers: 3 own, 2 grown, 0 to come (0 open, 1 disputed)")
     assert list(decided.people.values()) == [3]  # a third person is asked
+
+
+def test_an_audit_lets_a_deleted_answer_wait_for_the_next_look_and_then_knows_of_it(
+    workspace: Workspace, decided: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
+    decided.withdraw(trusted.asked(workspace).id[0], 2)
+    decided.said[decided.put("")] = []  # a task that somebody else made
+    nothing = LABELS.frame().assign(shard=0)
+    for waiting in (1, 0):
+        part = next(each for each in audit._label_studio(workspace, nothing, set()) if each.name == "gold answers")
+        assert (part.checked, part.waiting, part.complaints) == (4, waiting, [])
+        gold.pull(workspace)
 
 
 def test_a_task_that_is_deleted_takes_no_trusted_answer_back(workspace: Workspace, decided: Project) -> None:
