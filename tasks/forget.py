@@ -107,7 +107,7 @@ def resolve(texts: pd.DataFrame, items: Iterable[str]) -> pd.DataFrame:
 
 
 def _texts(workspace: Workspace) -> pd.DataFrame:
-    """Id and text of all that the workspace holds; a refused row is known by its text's id too."""
+    """Id and text of all that the workspace holds. The id of a refused row is a hash of the row as it came."""
     files = [*stored.shards(workspace), workspace.gold, *sorted(workspace.quarantine.glob("*-*.parquet"))]
     tables = [pq.read_table(file) for file in files if file.exists()]
     parts = [table.select(["id", "text"]).to_pandas() for table in tables if "text" in table.column_names]

@@ -46,7 +46,7 @@ LABELS = Table(
         "status": "string",  # labelled, skipped, refused, withdrawn; unanswered, gone, moved
         "annotator": "string",
         "round": "int64",  # in which it was asked, which may be before the round it arrived in
-        "origin": "string",  # asked, imported, weak, escalated
+        "origin": "string",  # asked, imported
         "why": "string",
         "propensity": "float64",
         "task_id": "Int64",
@@ -59,7 +59,7 @@ LABELS = Table(
 # What a run keeps of each ledger row, all cells text; `digest` is that of the whole row. See labels/witness.py.
 WITNESS = ("shard", "id", "label", "status", "round", "task_id", "annotation_id", "digest")
 
-# An item to ask. `why`: uncertain, diverse, random. `propensity` is null where the choice is deterministic.
+# An item to ask. `why`: uncertain, diverse, random, control. `propensity` is null where the choice is deterministic.
 BATCH = Table(
     "batch",
     {
