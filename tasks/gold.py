@@ -271,8 +271,8 @@ def news(said: pd.DataFrame, known: pd.DataFrame, tasks: pd.DataFrame) -> pd.Dat
     last = known.drop_duplicates(trusted.ANSWER, keep="last")
     before = said[trusted.ANSWER].merge(last[[*trusted.ANSWER, "label", "status"]], on=trusted.ANSWER, how="left")
     same = (before.label.fillna("") == said.label.fillna("")) & (before.status.fillna("") == said.status)
-    left = last[trusted.ANSWER].merge(said[trusted.ANSWER], how="left", indicator=True)["_merge"] == "left_only"
-    gone = last[left.to_numpy() & (last.status != trusted.WITHDRAWN)].merge(tasks[["task_id", "updated_at"]])
+    held = last.set_index(trusted.ANSWER).index.isin(said.set_index(trusted.ANSWER).index)
+    gone = last[~held & (last.status != trusted.WITHDRAWN)].merge(tasks[["task_id", "updated_at"]], on="task_id")
     gone = gone.assign(label=None, status=trusted.WITHDRAWN, created_at=gone.updated_at)
     return pd.concat([said[~same.to_numpy()], ANSWERS.conform(gone)], ignore_index=True)
 
