@@ -111,7 +111,7 @@ class Steps:
 
         def do() -> pull.Pulled:
             pulled = pull.run(self.workspace)
-            if said := gold.pull(self.workspace):
+            if said := patient(lambda: gold.pull(self.workspace), self._tell("gold")):
                 self.say("gold", said)
             self.versions.add()
             return pulled

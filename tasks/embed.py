@@ -169,7 +169,12 @@ def vectors_of(workspace: Workspace, table: Path) -> Path:
 
 def leaks_of(workspace: Workspace, shard: Path) -> Path:
     """The file of a shard's leaks."""
-    return workspace.vectors / f"{shard.stem}.leaks.parquet"
+    return workspace.vectors / leaks_name(shard)
+
+
+def leaks_name(shard: Path) -> str:
+    """What the file of a shard's leaks is called, in whatever version."""
+    return f"{shard.stem}.leaks.parquet"
 
 
 def fingerprint(table: Path, settings: Embed) -> dict[str, object]:

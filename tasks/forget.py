@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from tasks import embed, lineage, promote, push, select, snapshot, sources
+from tasks import embed, lineage, promote, push, select, sources
 from tasks.errors import InputError, LabelwiseError, WorkspaceError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger
 from tasks.purge import purge
+from tasks.records import number_of, tag
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
@@ -41,13 +42,10 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
     with claimed(workspace) as claim:
         versions.refuse_side_tracks()
         begun = pending(versions)
-        if not begun and claim.unfinished:
-            raise WorkspaceError(
-                "the last run of the loop did not end", fix="`labelwise run` goes on from where it was"
-            )
         if begun:
             versions.restore()
         else:
+            claim.refuse_unfinished()
             versions.refuse_strange_changes()
         before = forgotten.read(workspace)
         found = resolve(_texts(workspace), [item for item in items if item not in set(before.id)])
@@ -109,7 +107,7 @@ def resolve(texts: pd.DataFrame, items: Iterable[str]) -> pd.DataFrame:
 
 
 def _texts(workspace: Workspace) -> pd.DataFrame:
-    """Id and text of all that the workspace holds; a refused row is known by its text's id too."""
+    """Id and text of all that the workspace holds. The id of a refused row is a hash of the row as it came."""
     files = [*stored.shards(workspace), workspace.gold, *sorted(workspace.quarantine.glob("*-*.parquet"))]
     tables = [pq.read_table(file) for file in files if file.exists()]
     parts = [table.select(["id", "text"]).to_pandas() for table in tables if "text" in table.column_names]
@@ -132,18 +130,19 @@ def _refuse_emptiness(workspace: Workspace, gone: Collection[str]) -> None:
 
 def _tombstones(workspace: Workspace, versions: Versions, found: pd.DataFrame) -> pd.DataFrame:
     """What is kept of the items (columns id, text): nothing of the text."""
-    tags = history.rounds(versions)
-    sizes = lineage.shards_by_revision(versions, tags)
-    place = {item: at for at, shard in enumerate(stored.shards(workspace), 1) for item in _among(shard, found.id)}
+    names = history.rounds(versions)
+    sizes = lineage.shards_by_revision(versions, names)
+    shards = stored.shards(workspace)
+    place = {item: at for at, shard in enumerate(shards, 1) for item in _among(shard, found.id)}
     rows = ledger.read_by_shard(workspace.labels)
-    leaks = set(embed.leaked(workspace).id) if workspace.vectors.exists() else set()
-    numbers = [snapshot.number_of(tag) for tag in tags]
+    leaks = lineage.leaks_by_round(versions, names, [shards[at - 1] for at in sorted(set(place.values()))])
+    numbers = [number_of(name) for name in names]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     made = []
     for row in found.to_dict("records"):
-        held = [tag for tag in tags if sizes.get(tag, 0) >= place.get(row["id"], 0)]
+        held = [name for name in names if sizes.get(name, 0) >= place.get(row["id"], 0)]
         learned = lineage.learned(rows[rows.id == row["id"]], numbers, leaks)
-        spans = _span(held), _span([snapshot.tag(number) for number in learned])
+        spans = _span(held), _span([tag(number) for number in learned])
         made.append([row["id"], forgotten.fold(row["text"]), now, *spans])
     return pd.DataFrame(made, columns=forgotten.COLUMNS)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tasks.promote import experiment
+from tasks.records import number_of, tag
 from tasks.services.cache import Cache
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
-from tasks.snapshot import tag
 from tasks.workspace import Workspace, claimed
 
 
@@ -32,25 +32,26 @@ def unneeded(objects: pd.Series, needed: set[str]) -> pd.Series:
 
 
 def old_models(models: pd.DataFrame, rounds: dict[str, int], champion: str | None, since: int) -> pd.DataFrame:
-    """The versions (as of `Tracking.models`) whose model can go, with their `round`: not the champion, not one that a
-    champion replaced, for it may come back, and not of round `since` or later. rounds: by run; one of an unknown round
+    """The versions (as of `Tracking.models`) whose model can go, with their `round`: not the champion, not one that has
+    ever been it, for it may come back, and not of round `since` or later. rounds: by run; one of an unknown round
     stays."""
     found = models.assign(round=models.run_id.map(rounds).astype("Int64"))
-    kept = found.version.isin([champion, *found.replaces.dropna()]) | found.removed | found.model_id.isna()
+    kept = (found.version == champion) | found.promoted | found.removed | found.model_id.isna()
     return found[~kept & (found["round"] < since).fillna(False)].reset_index(drop=True)
 
 
 def find(workspace: Workspace, versions: Versions, keep: int, rebuildable: bool) -> Waste:
     """What can go, when the last `keep` rounds are to stay as they are. rebuildable: also what `dvc repro` can make
     again of earlier rounds: models, scores, vectors, batches."""
-    numbers = sorted(int(name.rpartition("-")[2]) for name in versions.git("tag", "--list", "round-*").split())
+    numbers = sorted(map(number_of, versions.git("tag", "--list", "round-*").split()))
     last = numbers[-keep:]
     cache = Cache(versions)
     left = unneeded(cache.objects(), cache.needed(map(tag, last) if rebuildable else None))
     there = left.index.isin(list(cache.in_remote(left.index)))
     tracking = Tracking(experiment(workspace.settings))
     champion = tracking.champion()
-    of_run = {run_id: number for run_id, number in tracking.rounds().items() if number in numbers}
+    learned = {run_id: int(tags["labelwise.round"]) for run_id, (tags, _) in tracking.runs().items()}
+    of_run = {run_id: number for run_id, number in learned.items() if number in numbers}
     models = old_models(tracking.models(), of_run, champion.version if champion else None, min(last, default=0))
     return Waste(left[there], left[~there], models.assign(bytes=[tracking.size(one) for one in models.model_id]))
 
@@ -76,7 +77,7 @@ def lines(waste: Waste, keep: int, removed: bool) -> list[str]:
     objects, models, here = (amount(each) for each in (waste.objects, waste.models.bytes, waste.only_here))
     said = [
         f"DVC cache    {objects} {did}: no version needs them, and the DVC remote has them",
-        f"MLflow       {models} {did}: models neither champion nor replaced by one, nor of the last {keep} rounds",
+        f"MLflow       {models} {did}: models that were never champion, nor are of the last {keep} rounds",
     ]
     if len(waste.only_here):
         said.append(f"kept         {here} that no version needs, for the DVC remote lacks them")

@@ -10,13 +10,14 @@ import pandas as pd
 
 from tasks import push
 from tasks.errors import InputError, WorkspaceError
-from tasks.labels import trusted
+from tasks.labels import ledger, trusted
 from tasks.proof import control
 from tasks.proof import gold as testing
 from tasks.records import ANSWERS, ASKED
 from tasks.services.dvc import Versions
-from tasks.services.label_studio import LabelStudioProject, chosen
+from tasks.services.label_studio import LabelStudioProject, ask_of, chosen, in_utc
 from tasks.settings import Settings
+from tasks.snapshot import OVERLAP
 from tasks.workspace import Workspace, claimed, table_of_text
 
 BRIEF = (
@@ -152,40 +153,49 @@ def collect(workspace: Workspace, project: LabelStudioProject) -> str:
     if asked.empty:
         return "nothing has been put up for trusted labels"
     bring(workspace, project, asked)
-    tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)], ignore_index=True)
+    return f"{_spoken(take_in(workspace, project, asked))}: {standing(workspace)}"
+
+
+def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame) -> pd.DataFrame:
+    """Keep what people have said, changed or withdrawn since the last look, and ask one more person where they differ.
+    Returns what is new (ANSWERS). Once all is decided only tasks touched since then are read."""
     known = trusted.answers(workspace)
+    before = None if _awaited(trusted.seen(workspace)).any() else ledger.last_look(known)
+    touched = project.touched(None if before is None else before - OVERLAP)
+    tasks = touched.merge(asked[["id", "ask"]].rename(columns={"ask": "round"}), on=["id", "round"])
     said = answered(project.answered(tasks.task_id.tolist()), asked, workspace.settings.classes)
-    new = unknown(said, known)
+    new = news(said, known, tasks)
     if len(new):
         trusted.append(workspace, ANSWERS, new)
     seen = trusted.seen(workspace)
-    more = seen[seen.state.isin(["open", "disputed"]) & (seen.wanted > trusted.AGREE)]
+    more = seen[_awaited(seen) & (seen.wanted > trusted.AGREE)]
     for row in more.merge(tasks.drop_duplicates("id")[["id", "task_id"]], on="id").to_dict("records"):
         project.ask_again(int(row["task_id"]), int(row["wanted"]))
-    return f"{len(new):,} new answers: {standing(workspace)}"
+    return new
 
 
 def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Rows (ANSWERS) for all answers in the tasks that Label Studio exported. An answer with no label that is a class
     is `refused`: it is kept, and counts as a skip."""
-    ask_of = dict(zip(asked.id, asked.ask, strict=True))
+    asks = dict(zip(asked.id, asked.ask, strict=True))
     rows = []
     for task in exported:
-        for one in task["annotations"] if task["data"]["item"] in ask_of else []:
+        item, _ = ask_of(task["data"])
+        for one in task["annotations"] if item in asks else []:
             label = None if one["was_cancelled"] else chosen(one["result"])
             fine = label in classes
             who = one["completed_by"]
             rows.append(
                 {
-                    "id": task["data"]["item"],
+                    "id": item,
                     "label": label if fine else None,
                     "status": "skipped" if one["was_cancelled"] else "labelled" if fine else "refused",
                     "annotator": str(who["id"] if isinstance(who, dict) else who),
-                    "ask": ask_of[task["data"]["item"]],
+                    "ask": asks[item],
                     "task_id": task["id"],
                     "annotation_id": one["id"],
                     "lead_time_s": one["lead_time"],
-                    "created_at": one.get("updated_at") or one["created_at"],
+                    "created_at": in_utc(one.get("updated_at") or one["created_at"]),
                 }
             )
     return ANSWERS.conform(pd.DataFrame(rows, columns=list(ANSWERS.columns)))
@@ -208,14 +218,19 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
 
 
 def pull(workspace: Workspace) -> str:
-    """What the loop does of it: take in answers while some are awaited, and say so where that cannot be."""
-    seen = trusted.seen(workspace)
-    if not seen.state.isin(["open", "disputed"]).any():
+    """What the loop does of it: take in answers, and say so where that cannot be though some are awaited. What was
+    decided may be said otherwise later."""
+    asked = trusted.asked(workspace)
+    if asked.empty:
         return ""
     project = push.open_gold_project(workspace.settings)
-    if project.found is None and not trusted.answers(workspace).empty:
-        return f"{project.title!r} is gone from Label Studio: no trusted label can come"
-    return collect(workspace, project)
+    awaited = bool(_awaited(trusted.seen(workspace)).any())
+    if project.found is None and not (awaited and trusted.answers(workspace).empty):
+        return f"{project.title!r} is gone from Label Studio: no trusted label can come" if awaited else ""
+    if awaited:
+        return collect(workspace, project)
+    new = take_in(workspace, project, asked)
+    return f"{_spoken(new)}: {standing(workspace)}" if len(new) else ""
 
 
 def held(workspace: Workspace, do: Callable[[Workspace, LabelStudioProject], str]) -> str:
@@ -249,9 +264,24 @@ def _ask(workspace: Workspace, project: LabelStudioProject, choose: Callable[[in
     return f"{len(rows):,} items put up for trusted labels: {project.tab(number, 'Ask')}"
 
 
-def unknown(said: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """The answers that are new, or changed since they were last seen."""
-    last = known.drop_duplicates("annotation_id", keep="last").set_index("annotation_id")
-    before = said.annotation_id.map(last.label).fillna(""), said.annotation_id.map(last.status).fillna("")
-    same = (before[0] == said.label.fillna("")) & (before[1] == said.status)
-    return said[~same].reset_index(drop=True)
+def news(said: pd.DataFrame, known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """Rows (ANSWERS) that are not known: answers that are new or were changed, and those that their task holds no
+    longer, as withdrawn. said: all that these tasks (task_id, updated_at) hold. A task that was deleted takes no answer
+    back: who wants one gone deletes the annotation."""
+    last = known.drop_duplicates(trusted.ANSWER, keep="last")
+    before = said[trusted.ANSWER].merge(last[[*trusted.ANSWER, "label", "status"]], on=trusted.ANSWER, how="left")
+    same = (before.label.fillna("") == said.label.fillna("")) & (before.status.fillna("") == said.status)
+    held = last.set_index(trusted.ANSWER).index.isin(said.set_index(trusted.ANSWER).index)
+    gone = last[~held & (last.status != trusted.WITHDRAWN)].merge(tasks[["task_id", "updated_at"]], on="task_id")
+    gone = gone.assign(label=None, status=trusted.WITHDRAWN, created_at=gone.updated_at)
+    return pd.concat([said[~same.to_numpy()], ANSWERS.conform(gone)], ignore_index=True)
+
+
+def _awaited(seen: pd.DataFrame) -> "pd.Series[bool]":
+    """Which of the items that were asked people must still answer."""
+    return seen.state.isin(["open", "disputed"])
+
+
+def _spoken(new: pd.DataFrame) -> str:
+    withdrawn = int((new.status == trusted.WITHDRAWN).sum())
+    return f"{len(new) - withdrawn:,} new answers" + (f", {withdrawn:,} withdrawn" if withdrawn else "")

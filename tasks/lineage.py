@@ -1,7 +1,7 @@
 """The life of one item: when it came, when and why it was asked, who answered what, which models learned from it."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 import pyarrow.dataset as ds
 
-from tasks import promote, snapshot
-from tasks.embed import leaked
+from tasks import promote
+from tasks.embed import leaked, leaks_name
 from tasks.errors import InputError, LabelwiseError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger, trusted
+from tasks.records import number_of, tag
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.services.history import Commit
@@ -21,7 +22,7 @@ from tasks.services.mlflow import Registered, Tracking
 from tasks.terminal import plain
 from tasks.workspace import Workspace
 
-POOL = "data/pool.dvc"
+POOL, VECTORS = "data/pool.dvc", "data/vectors"
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,23 @@ class Lineage:
         return json.dumps(asdict(self), indent=2)
 
 
-def learned(rows: pd.DataFrame, rounds: Collection[int], leaks: Collection[str] = ()) -> list[int]:
+def learned(rows: pd.DataFrame, rounds: Collection[int], leaks: Mapping[int, Collection[str]]) -> list[int]:
     """The rounds whose model learned from an item: those in which a label of it counted. rows: of this item alone, with
-    the column `shard`. leaks: ids that are gold or nearly so, from which nothing is learned."""
-    if rows.empty or rows.id.iloc[0] in set(leaks):
-        return []
-    return [number for number in sorted(rounds) if len(ledger.effective(rows[rows.shard <= number]))]
+    the column `shard`. leaks: by round the ids that were gold or nearly so then, from which nothing was learned."""
+    return [
+        number
+        for number in sorted(rounds)
+        if not rows.id.isin(leaks.get(number, ())).any() and len(ledger.effective(rows[rows.shard <= number]))
+    ]
+
+
+def leaks_by_round(versions: Versions, tags: Collection[str], shards: Iterable[Path]) -> dict[int, set[str]]:
+    """The ids in these shards of the pool that were gold or nearly so in each round, by the round's own vectors. Where
+    DVC's cache does not have these any more a round is left out, and all that was labelled counts as learned: that is
+    the error that harms nobody who asks to be forgotten."""
+    files = history.cached(versions, VECTORS, [leaks_name(shard) for shard in shards], tags)
+    ids = {file: set(pd.read_parquet(file, columns=["id"]).id) for each in files.values() for file in each}
+    return {number_of(name): set().union(*(ids[file] for file in each)) for name, each in files.items()}
 
 
 def entry(position: int, shard: str, commits: Sequence[tuple[Commit, int]]) -> Entry | None:
@@ -107,9 +119,8 @@ def run(workspace: Workspace, item: str) -> Lineage:
         )
     rows, trusted_rows = ledger.read_by_shard(workspace.labels), _trusted(workspace, item)
     rows = rows[rows.id == item].reset_index(drop=True)
-    rounds = [snapshot.number_of(tag) for tag in history.rounds(versions)]
     leaks = set(leaked(workspace).id) if workspace.vectors.exists() else set()
-    numbers = learned(rows, rounds, leaks) if buried.empty else forgotten.rounds(str(buried.learned.iloc[-1]))
+    numbers = _learned(versions, rows, found) if buried.empty else forgotten.rounds(str(buried.learned.iloc[-1]))
     by_tag, unknown = _versions(workspace) if numbers else ({}, [])
     return Lineage(
         item=item,
@@ -118,7 +129,7 @@ def run(workspace: Workspace, item: str) -> Lineage:
         entered=_entered(versions, workspace, found) if found else None,
         open_in=_open_in(workspace, item),
         rows=_answers(rows, trusted_rows),
-        learned={snapshot.tag(number): by_tag.get(snapshot.tag(number)) for number in numbers},
+        learned={tag(number): by_tag.get(tag(number)) for number in numbers},
         forgotten_at=str(buried.forgotten_at.iloc[-1]) if len(buried) else "",
         unknown=unknown,
     )
@@ -140,8 +151,8 @@ def lines(seen: Lineage) -> list[str]:
         where = f"gold ask {row.round}" if row.gold else f"round {row.round}"
         said.append(f"  asked       {where}: {plain(row.why, 40)}{chance}" + (f", task {row.task}" if row.task else ""))
         said.append(f"  answered    {_spoken(row)}")
-    for tag, version in seen.learned.items():
-        said.append(f"  learned by  the model of {tag}" + (f", version {version}" if version else ""))
+    for name, version in seen.learned.items():
+        said.append(f"  learned by  the model of {name}" + (f", version {version}" if version else ""))
     if not seen.learned and not seen.forgotten_at:
         said.append("  learned by  no model")
     return said + [f"  not known   {plain(line, 200)}" for line in seen.unknown]
@@ -153,6 +164,12 @@ def _spoken(row: Answer) -> str:
     what = repr(row.label) if row.label is not None else row.status
     standing = " (counts)" if row.counts else " (superseded)" if row.status == "labelled" and not row.gold else ""
     return f"{row.created_at}: {what} by reviewer {plain(row.reviewer, 40)}{standing}"
+
+
+def _learned(versions: Versions, rows: pd.DataFrame, shard: Path | None) -> list[int]:
+    """`learned` by the history. shard: that of the item, None where it is not in the pool."""
+    tags = history.rounds(versions)
+    return learned(rows, [number_of(name) for name in tags], leaks_by_round(versions, tags, [shard] if shard else []))
 
 
 def _found(workspace: Workspace, item: str) -> tuple[Path | None, str]:
@@ -182,7 +199,7 @@ def _place(
     if item in set(drawn.id):
         said.append("drawn for the gold set")
     if in_pool and item in set(leaks):
-        said.append("gold or nearly so: neither asked nor learned from")
+        said.append("gold or nearly so by now: neither asked nor learned from")
     if item in set(ledger.set_aside(rows)):
         said.append("set aside: asked twice and came to nothing (data/quarantine)")
     return said

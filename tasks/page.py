@@ -17,8 +17,8 @@ from tasks.promote import gold_metrics
 from tasks.proof import money
 from tasks.proof.savings import Interval
 from tasks.proof.stopping import Advice
+from tasks.records import tag
 from tasks.services.dvc import Versions
-from tasks.snapshot import tag
 from tasks.workspace import Workspace, atomic
 
 NEVER = 0.06  # a projected ratio as low as this: random labelling may never come to that accuracy

@@ -15,10 +15,11 @@ from tasks.errors import WorkspaceError
 from tasks.labels import ledger, witness
 from tasks.learners.serving import ENCODER_FILE
 from tasks.proof.gate import Comparison, compare
+from tasks.records import tag
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import RoundRun, Tracking
 from tasks.settings import Promote, Settings
-from tasks.snapshot import run_of, tag
+from tasks.snapshot import run_of
 from tasks.workspace import Workspace, table_of_text
 
 MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered

@@ -8,6 +8,7 @@ import pyarrow.dataset as ds
 from tasks.errors import ServiceDown
 from tasks.items import stored
 from tasks.labels import ledger
+from tasks.records import tag
 from tasks.services import label_studio
 from tasks.services.label_studio import LabelStudioProject, choice
 from tasks.settings import Settings
@@ -22,7 +23,7 @@ def tasks(
     for row in batch.sort_values("rank").to_dict("records"):
         task: dict[str, Any] = {"data": {"text": texts[row["id"]], "item": row["id"], "round": round_number}}
         if prediction_shown and pd.notna(row["prediction"]):
-            version = f"round-{round_number - 1:04d}"
+            version = tag(round_number - 1)
             task["predictions"] = [
                 {"model_version": version, "score": row["confidence"], "result": choice(row["prediction"])}
             ]
@@ -88,7 +89,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     if project.settle() is None and number == 1:
         project.create(settings.classes, settings.push.show_prediction)
     wanted = tasks(batch, read_texts(workspace, batch.id), number, settings.push.show_prediction)
-    version = f"round-{number - 1:04d}" if any("predictions" in task for task in wanted) else ""
+    version = tag(number - 1) if any("predictions" in task for task in wanted) else ""
     pushed = push(project, wanted, number)
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over

@@ -46,7 +46,7 @@ LABELS = Table(
         "status": "string",  # labelled, skipped, refused, withdrawn; unanswered, gone, moved
         "annotator": "string",
         "round": "int64",  # in which it was asked, which may be before the round it arrived in
-        "origin": "string",  # asked, imported, weak, escalated
+        "origin": "string",  # asked, imported
         "why": "string",
         "propensity": "float64",
         "task_id": "Int64",
@@ -59,7 +59,7 @@ LABELS = Table(
 # What a run keeps of each ledger row, all cells text; `digest` is that of the whole row. See labels/witness.py.
 WITNESS = ("shard", "id", "label", "status", "round", "task_id", "annotation_id", "digest")
 
-# An item to ask. `why`: uncertain, diverse, random. `propensity` is null where the choice is deterministic.
+# An item to ask. `why`: uncertain, diverse, random, control. `propensity` is null where the choice is deterministic.
 BATCH = Table(
     "batch",
     {
@@ -87,19 +87,19 @@ ASKED = Table(
     },
 )
 
-# What one person said of an item that was put up for a trusted label. Append-only.
+# What one person said of an item that was put up for a trusted label, or withdrew. Append-only.
 ANSWERS = Table(
     "answers",
     {
         "id": "string",
         "label": "string",  # null unless `status` is `labelled`
-        "status": "string",  # labelled, skipped, refused
+        "status": "string",  # labelled, skipped, refused, withdrawn
         "annotator": "string",
         "ask": "int64",
         "task_id": "int64",
-        "annotation_id": "int64",  # there again when that person has changed the answer
+        "annotation_id": "int64",  # there again when that person has changed or withdrawn the answer
         "lead_time_s": "float64",
-        "created_at": "string",  # ISO 8601, UTC
+        "created_at": "string",  # as in LABELS; older rows bear the time zone of Label Studio
     },
 )
 
@@ -125,6 +125,24 @@ class Refusal(NamedTuple):
 
     rule: str
     reason: str
+
+
+def tag(number: int) -> str:
+    """The git tag of a round that is complete: trained, measured, and its next batch chosen.
+
+    >>> tag(7)
+    'round-0007'
+    """
+    return f"round-{number:04d}"
+
+
+def number_of(name: str) -> int:
+    """The number in a round's tag.
+
+    >>> number_of("round-0007")
+    7
+    """
+    return int(name.removeprefix("round-"))
 
 
 def content_id(text: str) -> str:

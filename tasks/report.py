@@ -111,7 +111,7 @@ def news(rounds: pd.DataFrame) -> str:
         return f"Round {int(last['round'])}: {now} That is the first model: thank you."
     before = known.iloc[-2]
     gained = int(last.labels - before.labels)
-    if gained == 0:
+    if gained <= 0:  # labels may be withdrawn, and items forgotten
         return f"Round {int(last['round'])}: {now}"
     moved = f"your last {gained} labels took it from {before.accuracy:.1%} to {last.accuracy:.1%}"
     return f"Round {int(last['round'])}: {moved}. {now}"

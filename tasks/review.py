@@ -84,12 +84,11 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
     tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
     said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.classes)
-    given_so_far = pd.concat([trusted.answers(workspace), said]).drop_duplicates("annotation_id", keep="last")
+    so_far = trusted.votes(pd.concat([trusted.answers(workspace), said]))
     done = 0
     open_tasks = asked.merge(tasks[tasks.id.isin(answers)], on="id")
     for row in open_tasks.to_dict("records"):
-        mine = given_so_far[given_so_far.id == row["id"]].sort_values("created_at", kind="stable")
-        votes = list(zip(mine.annotator, mine.label.astype(object).where(mine.label.notna(), None), strict=True))
+        votes = so_far.get(row["id"], [])
         own = None if pd.isna(row["label"]) else str(row["label"])
         for number, (person, name) in enumerate(people):
             if trusted.verdict(votes, own).state in ("decided", "set aside"):

@@ -12,6 +12,7 @@ import pandas as pd
 from tasks import suites
 from tasks.labels import changes, ledger
 from tasks.records import LABELS
+from tasks.records import tag as tag  # by this name flows know it
 from tasks.services.dvc import Versions
 from tasks.services.expectations import Page, build_docs, check_labels
 from tasks.services.label_studio import LabelStudioProject, ask_of, chosen, in_utc
@@ -22,23 +23,9 @@ ASK = ["id", "round", "why", "propensity"]
 RUN = "MLflow-Run"  # the line of a round's commit that names its run
 
 
-def tag(number: int) -> str:
-    """The git tag of a round that is complete: trained, measured, and its next batch chosen."""
-    return f"round-{number:04d}"
-
-
 def run_of(message: str) -> str:
     """The id of the run that a round's commit names; '' for a round without a model."""
     return message.partition(f"{RUN}: ")[2].strip()
-
-
-def number_of(name: str) -> int:
-    """The number in a round's tag.
-
-    >>> number_of("round-0007")
-    7
-    """
-    return int(name.removeprefix("round-"))
 
 
 @dataclass(frozen=True)

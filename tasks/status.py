@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import gold, push, report, snapshot, stop
+from tasks import gold, push, report, stop
 from tasks.embed import leaked
 from tasks.errors import LabelwiseError
 from tasks.items import leaks
 from tasks.labels import ledger
 from tasks.promote import experiment, gold_metrics
+from tasks.records import tag
 from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
@@ -52,7 +53,7 @@ def status(workspace: Workspace) -> Status:
     """Look at everything; a server that does not answer leaves its part None and a line in `problems`."""
     versions = Versions(workspace.root)
     number = ledger.current_round(workspace.labels)
-    learned = versions.tagged(snapshot.tag(number))
+    learned = versions.tagged(tag(number))
     problems: list[str] = []
     asked, answered, urls = _outside(workspace, number, learned, problems)
     measured, advice = gold_metrics(workspace), stop.advised(workspace)

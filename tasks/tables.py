@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from tasks import report
-from tasks.labels import ledger
+from tasks.labels import ledger, trusted
 from tasks.made_with import LIBRARIES
 from tasks.proof import money
 from tasks.push import read_texts
+from tasks.records import tag
 from tasks.services.dvc import Versions
-from tasks.snapshot import tag
 from tasks.workspace import Workspace, table_of_text
 
 EXAMPLES = 12  # items shown of the last batch
@@ -95,7 +95,8 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
 
 def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: int) -> Table:
     """The last batch: why each item was asked, what the model thought of it, and what came."""
-    last = rows[(rows["round"] == number) & (rows.origin != "imported")].drop_duplicates("id")
+    own = rows[(rows["round"] == number) & (rows.origin != "imported")]
+    last, counting = own.drop_duplicates("id", keep="last"), ledger.effective(own).set_index("id").label
     shown: list[dict[Any, Any]] = last.head(EXAMPLES).to_dict("records")
     if not shown:
         return Table("", [], [])
@@ -113,7 +114,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
             str(row["why"]) if pd.notna(row["why"]) else "",
             cut(texts.get(row["id"], "")),
             thought(row["id"]),
-            row["label"] if pd.notna(row["label"]) else row["status"],
+            counting.get(row["id"], row["status"]),
             row["id"],
         ]
         for row in shown
@@ -234,7 +235,7 @@ def reviewers(rows: pd.DataFrame) -> Table:
     items = answers.id[answers.id.duplicated()].nunique()
     agreed = f"agreement {same.mean():.0%} on {items} items that two or more answered" if items else ""
     words = f"Of answers by two people to one item: {agreed}." if items else "No item was answered by two people."
-    words += " Minutes leave out tabs that were left open."
+    words += " In the minutes a tab that was left open counts as ten times the median."
     return Table("Reviewers", ["reviewer", "answers", "skips", "agrees (pairs)", "median s", "minutes"], cells, words)
 
 
@@ -267,8 +268,8 @@ def cut(text: str) -> str:
 
 
 def gold_texts(workspace: Workspace) -> dict[str, str]:
-    """The texts of the gold set, by id."""
+    """The texts of the gold set, the user's own and what was drawn, by id."""
     if not workspace.gold.exists():
         return {}
-    rows = pd.read_parquet(workspace.gold, columns=["id", "text"])
+    rows = trusted.gold(workspace)
     return dict(zip(rows["id"], rows["text"], strict=True))

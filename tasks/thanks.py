@@ -59,7 +59,7 @@ def headline(known: pd.DataFrame) -> str:
         return f"With your first {int(last.labels)} labels {right}."
     before = known.iloc[-2]
     gained = int(last.labels - before.labels)
-    if last.accuracy > before.accuracy and gained:
+    if last.accuracy > before.accuracy and gained > 0:
         return f"Your last {gained} labels took the model from {before.accuracy:.1%} to {last.accuracy:.1%}."
     return f"With your {int(last.labels)} labels {right}."
 
@@ -107,4 +107,4 @@ def _examples(found: pd.DataFrame | None, texts: dict[str, str]) -> Table:
     items: list[dict[Any, Any]] = found[found.right].head(MOST).to_dict("records")
     cells = [[tables.cut(texts.get(row["id"], "")), row["before"], row["now"]] for row in items]
     head = ["text", "it thought", "now it says, rightly"]
-    return Table("What it learned from the last batch", head, cells, "Cases that nobody was asked about.")
+    return Table("What it learned from the last batch", head, cells, "Cases that it is measured by and never learns.")

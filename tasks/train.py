@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tasks import stage
@@ -14,9 +15,9 @@ from tasks.settings import Settings, one_of
 from tasks.workspace import Workspace, atomic
 
 
-def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -> Model:
+def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, offered: Items | None = None) -> Model:
     """A model from n items with their n labels; without any, the untrained or zero-shot one. pool: all items, labelled
-    or not.
+    or not. offered: those that self-training may take at the model's word; None: all of them.
 
     WorkspaceError: a label is no class. SettingsError: the learner has a name that nobody knows.
     """
@@ -32,7 +33,9 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings) -
             fix="put it back into `classes` in params.yaml",
         )
     examples = Examples(labelled, positions, settings.classes)
-    fit = self_training.around(learner.fit) if settings.train.self_training else learner.fit
+    fit = learner.fit
+    if settings.train.self_training:
+        fit = self_training.around(fit, pool if offered is None else offered)
     model: Model = fit(examples, pool, settings)
     return model
 
@@ -45,10 +48,12 @@ def learner_of(settings: Settings) -> Any:
 def run(workspace: Workspace) -> str:
     """Read the ledger and the vectors, write model/. Returns a line for people."""
     known = ledger.effective(ledger.read(workspace.labels))
-    labels = without_leaks(known, leaked(workspace))
+    leaks = leaked(workspace)
+    labels = without_leaks(known, leaks)
     vectors = pool_vectors(workspace)
     pool = pool_items(workspace, vectors)
-    model = train(pool.take(vectors.rows(labels.id)), labels.label, pool, workspace.settings)
+    offered = pool.take(np.flatnonzero(~vectors.ids.isin(leaks.id)))
+    model = train(pool.take(vectors.rows(labels.id)), labels.label, pool, workspace.settings, offered)
     with atomic(workspace.model) as scratch:
         scratch.mkdir()
         model.save(scratch)

@@ -9,10 +9,10 @@ import pandas as pd
 
 from tasks import push
 from tasks.labels import ledger
+from tasks.records import tag
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject, Progress
 from tasks.settings import Wait
-from tasks.snapshot import tag
 from tasks.workspace import Workspace
 
 SLOWER = 1.5  # each look without news is followed by a pause this much longer

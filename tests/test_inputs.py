@@ -269,6 +269,10 @@ def test_exports_are_sifted() -> None:
 def test_an_export_of_another_shape_is_said() -> None:
     with pytest.raises(ServiceError, match=r"another shape: got 0.annotations.0.id: Field required"):
         annotated(b'[{"id": 1, "data": {}, "annotations": [{}]}]', "http://ls")
+    naive = {"id": 1, "result": [], "was_cancelled": False, "completed_by": 1, "lead_time": 1.0}
+    tree = [{"id": 1, "data": {}, "annotations": [naive | {"created_at": "2026-01-01T00:00:00"}]}]
+    with pytest.raises(ServiceError, match=r"another shape: got 0.annotations.0.created_at"):
+        annotated(json.dumps(tree).encode(), "http://ls")
     with pytest.raises(ServiceError, match="exports no JSON"):
         annotated(b"<html>Bad gateway</html>", "http://ls")
 

@@ -19,6 +19,7 @@ from tasks.audit.part import Part
 from tasks.errors import LabelwiseError, ServiceError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger, trusted, witness
+from tasks.records import number_of, tag
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject
@@ -94,14 +95,14 @@ def run(workspace: Path, source: str) -> Audit:
         past = _past(versions)
         rows = ledger.read_by_shard(here.labels)
         gone = forgotten.ids(here)
-        learned = max(map(snapshot.number_of, past.tags), default=-1)
+        learned = max(map(number_of, past.tags), default=-1)
         named = {snapshot.run_of(commit.message) for commit in past.tags.values()}
         heard = witness.words((each.run_id, each.tags or {}) for each in known if each.run_id in named)
         unlike = witness.check(here.labels, heard, lambda run_id: tracking.table(run_id, witness.FILE), gone)
         objects = history.objects(versions, [*past.tags, "HEAD"] if past.tags else [])
         parts = [
             models.rounds(past, known),
-            models.models(past, known, snapshot.tag(ledger.current_round(here.labels))),
+            models.models(past, known, tag(ledger.current_round(here.labels))),
             data.rows(rows, unlike, {number for word in heard for number in word.shards}, learned),
             data.items(rows, _pool(here), stored.gold(here).id, gone),
             data.stored(objects, history.at_remote(versions, objects)),
@@ -130,14 +131,14 @@ def _past(versions: Versions) -> Past:
     tags = history.rounds(versions)
     both = [history.contents(versions, name, tags) for name in ("params.yaml", "dvc.lock")]
     inputs = {
-        tag: hashlib.sha256(b"".join(each[tag] for each in both)).hexdigest()[:16]
-        for tag in tags
-        if all(tag in each for each in both)
+        name: hashlib.sha256(b"".join(each[name] for each in both)).hexdigest()[:16]
+        for name in tags
+        if all(name in each for each in both)
     }
     hashes: dict[str, dict[str, str]] = {}
     for name in ("pool", "gold", "labels"):
-        for tag, content in history.contents(versions, f"data/{name}.dvc", tags).items():
-            hashes.setdefault(tag, {})[name] = str(history.tracked(content)["md5"])
+        for revision, content in history.contents(versions, f"data/{name}.dvc", tags).items():
+            hashes.setdefault(revision, {})[name] = str(history.tracked(content)["md5"])
     return Past(tags, {each.id for each in history.log(versions, "HEAD")}, inputs, hashes)
 
 
@@ -182,8 +183,9 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
 
     def golden() -> Part:
         project, asked, known = push.open_gold_project(here.settings), trusted.asked(here), trusted.answers(here)
-        exported = _exported(project)
-        pending = _numbers(gold.unknown(gold.answered(exported, asked, here.settings.classes), known))
+        tasks = project.touched(None) if project.found is not None else pd.DataFrame(columns=["task_id", "updated_at"])
+        exported = project.answered(tasks.task_id.tolist())
+        pending = _numbers(gold.news(gold.answered(exported, asked, here.settings.classes), known, tasks))
         return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone)
 
     return [_reached("answers", batches), _reached("gold answers", golden)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tasks.records import content_id, folded
+from tasks.records import content_id, folded, number_of
 from tasks.workspace import Workspace, table_of_text, write_csv
 
 # forgotten_at: ISO 8601, UTC. held, learned: the first and the last round whose data has it, whose model learned it.
@@ -38,7 +38,7 @@ def rounds(span: str) -> range:
     >>> list(rounds("round-0001 to round-0003")), list(rounds("round-0002")), list(rounds(""))
     ([1, 2, 3], [2], [])
     """
-    numbers = [int(tag.removeprefix("round-")) for tag in span.split(" to ") if tag]
+    numbers = [number_of(name) for name in span.split(" to ") if name]
     return range(numbers[0], numbers[-1] + 1) if numbers else range(0)
 
 

@@ -132,7 +132,7 @@ def closed(ledger: pd.DataFrame) -> pd.Index:
 
 def asks(ledger: pd.DataFrame) -> pd.DataFrame:
     """Every ask so far, one row each: `id`, `round`, `why`, `propensity`, `task_id`, `status` of its last row."""
-    asked = ledger[~ledger.origin.isin(["imported", "weak"])]
+    asked = ledger[~ledger.origin.isin(["imported"])]
     last = asked.drop_duplicates(["id", "round"], keep="last")
     return last[["id", "round", "why", "propensity", "task_id", "status"]].reset_index(drop=True)
 

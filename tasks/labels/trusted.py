@@ -20,6 +20,8 @@ AGREE = 2  # people who must agree
 MOST = 5  # people who are asked
 OWNER = "the gold set"  # whose vote the user's own label is
 GROWN, REVIEW = "grown", "review"
+WITHDRAWN = "withdrawn"
+ANSWER = ["id", "annotation_id"]  # by which an answer is known again
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,29 @@ def verdict(votes: Iterable[tuple[str, str | None]], own: str | None = None) -> 
     return found
 
 
+def standing(answers: pd.DataFrame) -> pd.DataFrame:
+    """The rows (ANSWERS) of the answers that nobody has withdrawn. Label Studio may give a number once more."""
+    withdrawn = (answers.status == WITHDRAWN).astype(int)[::-1]
+    return answers[withdrawn.groupby([answers[column] for column in ANSWER]).cumsum().sort_index() == 0]
+
+
+def votes(answers: pd.DataFrame) -> dict[str, list[tuple[str, str | None]]]:
+    """What `verdict` is made of, by item. Rows of earlier versions have their times as Label Studio wrote them, which
+    do not sort as text."""
+    said = standing(answers.reset_index(drop=True))
+    said = said.assign(created_at=pd.to_datetime(said.created_at, utc=True, format="ISO8601"))
+    ordered = said.sort_values(["created_at", "annotation_id"], kind="stable")
+    labels = ordered.label.astype(object).where(ordered.label.notna(), None)
+    found: dict[str, list[tuple[str, str | None]]] = {}
+    for item, person, label in zip(ordered.id, ordered.annotator, labels, strict=True):
+        found.setdefault(item, []).append((person, label))
+    return found
+
+
 def verdicts(asked: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     """The rows of `asked` (ASKED) with what became of them: columns `verdict` (a label or null), `state`, `wanted`,
     `people`."""
-    ordered = answers.sort_values(["created_at", "annotation_id"], kind="stable")
-    labels = ordered.label.astype(object).where(ordered.label.notna(), None)
-    by_item: dict[str, list[tuple[str, str | None]]] = {}
-    for item, person, label in zip(ordered.id, ordered.annotator, labels, strict=True):
-        by_item.setdefault(item, []).append((person, label))
+    by_item = votes(answers)
     own = asked.label.astype(object).where(asked.label.notna(), None)
     found = [verdict(by_item.get(item, []), label) for item, label in zip(asked.id, own, strict=True)]
     return asked.assign(

@@ -71,6 +71,8 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Propagated:
 
 def graph_of(examples: Examples, pool: Items, seed: int) -> Graph:
     """The graph of the labelled items and a sample of the pool."""
+    # Items that are gold or nearly so may be in the sample. They come without a label: the graph knows where they lie,
+    # as of all that it will be asked about, and nothing of what gold is measured by.
     sample = np.sort(np.random.default_rng(seed).permutation(len(pool))[:NODES])
     nodes = np.vstack([examples.items.vectors(), pool.take(sample).vectors()])
     return Graph(nodes, neighbours(nodes))

@@ -15,22 +15,22 @@ SURE = 0.9
 WEIGHT = 0.5  # of an item that no person has labelled
 
 
-def around(fit: Fit) -> Fit:
-    """The same learner, taught a second time with the items that the first time made it sure of."""
+def around(fit: Fit, offered: Items) -> Fit:
+    """The same learner, taught a second time with those of the items offered that the first time made it sure of."""
 
     def fit_twice(examples: Examples, pool: Items, settings: Settings) -> Model:
         model = fit(examples, pool, settings)
-        more = with_sure_items(model, examples, pool, settings.seed)
+        more = with_sure_items(model, examples, offered, settings.seed)
         return model if len(more) == len(examples) else fit(more, pool, settings)
 
     return fit_twice
 
 
-def with_sure_items(model: Model, examples: Examples, pool: Items, seed: int) -> Examples:
+def with_sure_items(model: Model, examples: Examples, offered: Items, seed: int) -> Examples:
     """The examples, and after them items of which the model is at least 90 % sure: the surest of each class, no class
     more than it has labels, so that what is common does not crowd out what is rare. Their weight is half a label's."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(pool))[:LOOKED_AT])
-    p = model.probabilities(pool.take(rows))
+    rows = np.sort(np.random.default_rng(seed).permutation(len(offered))[:LOOKED_AT])
+    p = model.probabilities(offered.take(rows))
     predicted, confidence = p.argmax(axis=1), p.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
     sure = [
@@ -40,7 +40,7 @@ def with_sure_items(model: Model, examples: Examples, pool: Items, seed: int) ->
     ]
     if not sure:
         return examples
-    return joined(examples, pool.take(rows[sure]), predicted[sure])
+    return joined(examples, offered.take(rows[sure]), predicted[sure])
 
 
 def joined(examples: Examples, items: Items, labels: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Examples:

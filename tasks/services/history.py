@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +122,20 @@ def outputs(versions: Versions) -> dict[str, str]:
     return _named(file.read_bytes() for file in files if file.exists())
 
 
+def cached(versions: Versions, folder: str, names: Collection[str], revisions: Iterable[str]) -> dict[str, list[Path]]:
+    """Those files of a stage's folder that bear these names, in each of the revisions, read-only, from DVC's cache. A
+    revision of which something is not at hand is left out."""
+    known: dict[str, list[Path] | None] = {}
+    found = {}
+    for revision, lock in contents(versions, "dvc.lock", revisions).items():
+        md5 = _named([lock]).get(folder, "")
+        if md5 not in known:
+            known[md5] = _cached(versions, md5, names) if md5 else None
+        if (files := known[md5]) is not None:
+            found[revision] = files
+    return found
+
+
 def tracked(content: bytes) -> dict[str, Any]:
     """What a `.dvc` file says of its folder: md5, nfiles, ..."""
     return dict(YAML(typ="safe").load(content)["outs"][0])
@@ -180,6 +194,16 @@ def _named(files: Iterable[bytes]) -> dict[str, str]:
             outs = [out | {"path": f"data/{out['path']}"} for out in read["outs"]]
         found |= {str(out["path"]): str(out["md5"]) for out in outs}
     return found
+
+
+def _cached(versions: Versions, md5: str, names: Collection[str]) -> list[Path] | None:
+    """The files of these names in a folder, in DVC's cache; None where it lacks one, or the list of them."""
+    place = versions.repo.cache.local.oid_to_path
+    listing = Path(place(md5))
+    if not listing.is_file():
+        return None
+    files = [Path(place(entry["md5"])) for entry in json.loads(listing.read_bytes()) if entry["relpath"] in names]
+    return files if all(file.is_file() for file in files) else None
 
 
 def _listing(versions: Versions, md5: str) -> bytes | None:

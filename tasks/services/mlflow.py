@@ -17,6 +17,7 @@ import httpx
 import pandas as pd
 
 from tasks.errors import ServiceBusy, ServiceDown, ServiceError
+from tasks.records import tag
 from tasks.services.addresses import known, public
 from tasks.services.patience import seconds_asked
 from tasks.workspace import table_of_text
@@ -111,11 +112,6 @@ class Tracking:
         of the file itself would only download it."""
         return f"{public(self.uri)}/#/experiments/{self._experiment()}/runs/{run_id}/artifacts/{name}"
 
-    @property
-    def experiment_url(self) -> str:
-        """Where people look at the runs."""
-        return f"{public(self.uri)}/#/experiments/{self._experiment()}"
-
     def record(self, run: RoundRun, model: Path) -> tuple[str, str]:
         """Log the round and register the model folder; what an interrupted call did is found. (run id, version)."""
         with _mlflow_errors():
@@ -175,32 +171,22 @@ class Tracking:
 
     def models(self) -> pd.DataFrame:
         """Every registered version, the oldest first: columns `version`, `run_id`, `model_id` (None where it was not
-        logged as a model), `replaces` (the version it took the alias from), `removed` (whether `drop` took its files).
+        logged as a model), `promoted` (whether it has ever been champion), `removed` (whether `drop` took its files).
         """
         with _mlflow_errors():
             found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
+        followed = {one.tags.get("replaces") for one in found}
         rows = [
             (
                 str(one.version),
                 one.run_id,
                 one.source.removeprefix(MODEL) if one.source.startswith(MODEL) else None,
-                one.tags.get("replaces"),
+                one.tags.get("promoted") == "true" or str(one.version) in followed,
                 REMOVED in one.tags,
             )
             for one in sorted(found, key=lambda one: int(one.version))
         ]
-        return pd.DataFrame(rows, columns=["version", "run_id", "model_id", "replaces", "removed"])
-
-    def rounds(self) -> dict[str, int]:
-        """The round of each run, by the run's id."""
-        with _mlflow_errors():
-            tag = "labelwise.round"
-            runs: list[Any] = []
-            token: str | None = ""
-            while token is not None:
-                page = self.client.search_runs([self._experiment()], max_results=1000, page_token=token or None)
-                runs, token = [*runs, *page], page.token or None
-            return {run.info.run_id: int(run.data.tags[tag]) for run in runs if tag in run.data.tags}
+        return pd.DataFrame(rows, columns=["version", "run_id", "model_id", "promoted", "removed"])
 
     def size(self, model_id: str) -> int:
         """The bytes of a logged model's files."""
@@ -286,7 +272,7 @@ class Tracking:
         """The run of the round, found or made."""
         if found := self.find(run.number, run.tags["labelwise.inputs"]):
             return found
-        made = self.client.create_run(self._experiment(), tags=run.tags, run_name=f"round-{run.number:04d}")
+        made = self.client.create_run(self._experiment(), tags=run.tags, run_name=tag(run.number))
         return str(made.info.run_id)
 
     def _log(self, run_id: str, run: RoundRun) -> None:

@@ -79,6 +79,11 @@ class Choice:
 Strategy = Callable[[Candidates, int, np.random.Generator], Choice]
 
 
+def sampled(n: int, most: int, rng: np.random.Generator) -> Indices:
+    """At most `most` of n rows, drawn by chance, in their order."""
+    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+
+
 def chosen(
     indices: Indices, scores: Floats | None = None, why: str = "uncertain", propensity: float = np.nan
 ) -> Choice:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from tasks.strategies.base import SIMILARITIES, Floats, Indices
+from tasks.strategies.base import SIMILARITIES, Floats, Indices, sampled
 
 SEEDED_FROM, SEEDS_EACH, MOST_SEEDED = 2048, 10, 4096  # items at least, for each cluster, and at most: 64 MB
 LEARNED_FROM, LEARNED_EACH = 4096, 20  # items at least, and for each cluster
@@ -19,7 +19,7 @@ def clustered(vectors: Floats, c: int, rng: np.random.Generator) -> tuple[Indice
     mini-batch k-means: Sculley 2010), and in few steps when the seeds are good: three steps on max(4096, 20c) items,
     then each item goes to its nearest centre. O(ncd) time; O(n + cd) memory beside the vectors and 64 MB.
     """
-    sample = vectors[_sample(len(vectors), max(LEARNED_FROM, LEARNED_EACH * c), rng)]
+    sample = vectors[sampled(len(vectors), max(LEARNED_FROM, LEARNED_EACH * c), rng)]
     centres = sample[seeds(sample, c, rng)]
     for _ in range(STEPS):
         centres = _moved(sample, nearest(sample, centres), centres)
@@ -33,7 +33,7 @@ def seeds(vectors: Floats, c: int, rng: np.random.Generator) -> Indices:
     by chance."""
     if c > MOST_SEEDED:
         return rng.choice(len(vectors), c, replace=False)
-    rows = _sample(len(vectors), min(max(SEEDED_FROM, SEEDS_EACH * c), MOST_SEEDED), rng)
+    rows = sampled(len(vectors), min(max(SEEDED_FROM, SEEDS_EACH * c), MOST_SEEDED), rng)
     tried_from = vectors[rows]
     squared = tried_from @ tried_from.T  # of an array with itself: half the products
     squared *= -2
@@ -68,7 +68,3 @@ def _moved(vectors: Floats, owners: Indices, centres: Floats) -> Floats:
     sums = csr_array((np.ones(n, np.float32), (owners, np.arange(n))), shape=(len(centres), n)) @ vectors
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.where(lengths > 0, sums / np.where(lengths > 0, lengths, 1), centres)
-
-
-def _sample(n: int, most: int, rng: np.random.Generator) -> Indices:
-    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))

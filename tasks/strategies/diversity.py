@@ -6,7 +6,7 @@ Vectors have unit length, so that a squared distance is two less twice the cosin
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
+from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen, sampled
 from tasks.strategies.batches import in_turns, turns
 from tasks.strategies.clusters import clustered, nearest
 
@@ -73,7 +73,7 @@ def medoids(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 
     O(nkd + k²d) time; memory is that of at most 50,000 vectors, whatever the pool.
     """
-    sample = _sample(len(candidates), MOST_CLUSTERED, rng)
+    sample = sampled(len(candidates), MOST_CLUSTERED, rng)
     if k >= len(sample):
         return _fill(sample, len(candidates), k, rng)
     vectors = candidates.gather(sample)
@@ -92,7 +92,7 @@ def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choic
     small clusters stay, for what is rare is wanted too. O(n(m + k)d) time while m + k is below 500, and O(1000 nd) at
     most for what is typical; the memory of at most 50,000 vectors.
     """
-    sample, labelled = _sample(len(candidates), MOST_CLUSTERED, rng), candidates.labelled.vectors
+    sample, labelled = sampled(len(candidates), MOST_CLUSTERED, rng), candidates.labelled.vectors
     if k >= len(sample):
         return _fill(sample, len(candidates), k, rng)
     vectors, m = candidates.gather(sample), len(candidates.labelled)
@@ -141,7 +141,7 @@ def prob_cover(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
 
     On a sample of 5,000 candidates; O(5000² d) time, 230 MB.
     """
-    sample = _sample(len(candidates), MOST_COVERED, rng)
+    sample = sampled(len(candidates), MOST_COVERED, rng)
     vectors = candidates.gather(sample)
     if k >= len(sample):
         return _fill(sample, len(candidates), k, rng)
@@ -166,10 +166,6 @@ def pure_cosine(similar: Floats, clusters: Indices) -> float:
     """The smallest cosine such that, for 95 % of the items, all that are at least that near are of its own cluster."""
     alien = np.where(clusters[:, None] == clusters[None], -1.0, similar).max(axis=1)  # the nearest of another cluster
     return float(np.nextafter(np.quantile(alien, PURITY), 2))
-
-
-def _sample(n: int, most: int, rng: np.random.Generator) -> Indices:
-    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
 
 
 def _fill(picks: Indices, n: int, k: int, rng: np.random.Generator) -> Choice:

@@ -81,6 +81,18 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     assert after.state.eq("decided").all()
     assert after.verdict[row["id"]] == row["label"]
 
+    # a trusted answer that somebody deletes no longer counts, as the next run sees by itself
+    held = project.answered(tasks.task_id.tolist())
+    task = next(one for one in held if one["data"]["item"] == tasks.id[2])
+    project.client.annotations.delete(task["annotations"][0]["id"])
+    answer(workspace, source)
+    play(workspace)
+    assert trusted.seen(workspace).set_index("id").state[tasks.id[2]] == "open"
+    assert len(trusted.gold(workspace)) == 100
+    people[2].answer(task["id"], choice(truth[tasks.text[2]]), 5.0)
+    answer(workspace, source)
+    play(workspace)
+
     # a project deleted with answers in it is no reason to lose them
     project.client.projects.delete(project.number)
     with pytest.raises(ServiceError, match="has no project"):

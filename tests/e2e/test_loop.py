@@ -161,6 +161,7 @@ def _make_room(workspace: Workspace) -> None:
     tracking, cache = Tracking(name), Cache(versions)
     tracking.crown("3")
     for version in tracking.models().version:
+        tracking.note(version, promoted=str(version == "3").lower())
         if "replaces" in tracking.tags(version):
             tracking.client.delete_model_version_tag(name, version, "replaces")
     before, models = cache.objects(), tracking.models()

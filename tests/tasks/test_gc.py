@@ -1,13 +1,17 @@
 """What can go, and what never does."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pandas as pd
 
 from tasks.gc import Waste, lines, old_models, unneeded
+from tasks.services.mlflow import Tracking
 
 
-def models(*rows: tuple[str, str | None, str | None, bool]) -> pd.DataFrame:
-    """Versions (version, model, replaces, removed); the run of version n is `run n`."""
-    frame = pd.DataFrame(rows, columns=["version", "model_id", "replaces", "removed"])
+def models(*rows: tuple[str, str | None, bool, bool]) -> pd.DataFrame:
+    """Versions (version, model, promoted, removed); the run of version n is `run n`."""
+    frame = pd.DataFrame(rows, columns=["version", "model_id", "promoted", "removed"])
     return frame.assign(run_id="run " + frame.version)
 
 
@@ -18,21 +22,38 @@ def test_what_some_version_needs_stays() -> None:
 
 def test_of_the_models_those_go_that_were_never_champion_and_are_old() -> None:
     given = models(
-        ("1", "m1", None, False),  # the champion before the last one
-        ("2", "m2", None, False),
-        ("3", "m3", "1", False),  # ... which it replaced
-        ("4", "m4", None, False),
-        ("5", "m5", "3", False),  # the champion
-        ("6", "m6", None, True),  # gone already
-        ("7", None, None, False),  # its files are nowhere
-        ("8", "m8", None, False),  # of no round that anybody knows
-        ("9", "m9", None, False),  # too young
+        ("1", "m1", True, False),  # a champion long ago
+        ("2", "m2", False, False),
+        ("3", "m3", False, False),  # the champion, made so by hand
+        ("4", "m4", False, False),
+        ("5", "m5", True, False),  # the champion that was rolled back
+        ("6", "m6", False, True),  # gone already
+        ("7", None, False, False),  # its files are nowhere
+        ("8", "m8", False, False),  # of no round that anybody knows
+        ("9", "m9", False, False),  # too young
     )
     rounds = {f"run {number}": number for number in (1, 2, 3, 4, 5, 6, 7, 9)}
-    found = old_models(given, rounds, champion="5", since=9)
+    found = old_models(given, rounds, champion="3", since=9)
     assert found[["version", "round"]].to_numpy().tolist() == [["2", 2], ["4", 4]]
     assert old_models(given, rounds, champion=None, since=0).empty
     assert old_models(models(), {}, None, 5).empty
+
+
+def test_who_has_ever_been_champion_is_known_after_a_rollback_too() -> None:
+    def version(number: int, **tags: str) -> Any:
+        return SimpleNamespace(version=number, run_id=f"run {number}", source=f"models:/m{number}", tags=tags)
+
+    versions = [
+        version(5, promoted="true", replaces="3", rolled_back="true"),
+        version(4, promoted="false"),
+        version(3, promoted="true", replaces="2"),
+        version(2),  # crowned by hand, as its successor says
+        version(1),
+    ]
+    tracking: Any = object.__new__(Tracking)
+    tracking.name, tracking.client = "n", SimpleNamespace(search_model_versions=lambda *_, **__: versions)
+    found = tracking.models()
+    assert found.version[found.promoted].tolist() == ["2", "3", "5"]
 
 
 def test_what_is_kept_is_said_too() -> None:

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from tasks import gold, score
+from tasks.audit import run as audit
 from tasks.errors import InputError, ServiceError, WorkspaceError
 from tasks.labels import trusted
 from tasks.learners import Items, untrained
 from tasks.learners.frozen import Head
 from tasks.proof import control
-from tasks.records import ASKED, GOLD, POOL
+from tasks.records import ANSWERS, ASKED, GOLD, LABELS, POOL
 from tasks.services.label_studio import choice
 from tasks.settings import Score
 from tasks.workspace import Workspace, write_parquet
@@ -38,6 +39,9 @@ class Project(Tasks):
         self.found: Any = None
         self.said: dict[int, list[dict[str, Any]]] = {}
         self.people: dict[int, int] = {}
+        self.touched_at: dict[int, str] = {}
+        self.made = 0
+        self.looks: list[pd.Timestamp | None] = []
 
     @property
     def number(self) -> int:
@@ -58,6 +62,11 @@ class Project(Tasks):
         for task in wanted:
             self.put(task["data"]["item"], number=task["data"]["round"])
 
+    def put(self, item: str, answers: int = 0, number: int = 2) -> int:
+        self.made += 1  # no number twice
+        self.rows.append({"task_id": self.made, "id": item, "answers": answers, "round": number})
+        return self.made
+
     def tab(self, round_number: int, word: str = "Round") -> str:
         return f"{word} {round_number}"
 
@@ -69,11 +78,23 @@ class Project(Tasks):
         one["updated_at"] = f"2026-11-25T11:{len(self.said.get(task, [])):02d}:{number % 60:02d}Z"
         kept = [old for old in self.said.get(task, []) if old["id"] != number]
         self.said[task] = [*kept, one]
+        self.touched_at[task] = one["updated_at"]
+
+    def withdraw(self, item: str, person: int) -> None:
+        task = next(row["task_id"] for row in self.rows if row["id"] == item)
+        self.said[task] = [one for one in self.said[task] if one["completed_by"]["id"] != person]
+        self.touched_at[task] = "2026-11-25T13:00:00Z"
+
+    def touched(self, since: pd.Timestamp | None) -> pd.DataFrame:
+        self.looks.append(since)
+        at = [self.touched_at.get(row["task_id"], "2026-11-25T09:00:00Z") for row in self.rows]
+        found = pd.DataFrame(self.rows, columns=["task_id", "id", "round", "answers"]).assign(updated_at=at)
+        return found if since is None else found[pd.to_datetime(found.updated_at, utc=True) > since]
 
     def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
         item = {row["task_id"]: row["id"] for row in self.rows}
         return [
-            {"id": task, "data": {"item": item[task]}, "annotations": self.said[task]}
+            {"id": task, "data": {"item": item[task], "round": 1} if item[task] else {}, "annotations": self.said[task]}
             for task in task_ids
             if task in self.said
         ]
@@ -175,6 +196,85 @@ def test_answers_are_taken_in_once_and_a_third_person_is_asked_where_two_differ(
     assert "1 disputed" in gold.collect(workspace, project)
     assert len(trusted.answers(workspace)) == 6
     assert trusted.gold(workspace).label.tolist()[3] == "x"
+
+
+@pytest.fixture
+def decided(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Two items were drawn; two people agreed on both, and that is collected."""
+    project = Project()
+    as_given: Any = project
+    gold.grow(workspace, 2, as_given)
+    for item in trusted.asked(workspace).id:
+        for person in (1, 2):
+            project.answer(item, person, "x")
+    assert gold.collect(workspace, as_given) == "4 new answers: 3 own, 2 grown"
+    monkeypatch.setattr(gold.push, "open_gold_project", lambda _settings: project)
+    return project
+
+
+def test_an_answer_that_is_deleted_no_longer_counts_and_its_item_is_open_again(
+    workspace: Workspace, decided: Project
+) -> None:
+    first, second = trusted.asked(workspace).id
+    decided.withdraw(first, 2)
+    assert gold.pull(workspace) == "0 new answers, 1 withdrawn: 3 own, 0 grown, 2 to come (1 open, 0 disputed)"
+    rows = trusted.answers(workspace)
+    assert rows.dtypes.astype(str).to_dict() == ANSWERS.columns
+    assert rows.status.tolist() == ["labelled"] * 4 + ["withdrawn"]  # what was said stays
+    assert (rows.annotator.iloc[-1], rows.created_at.iloc[-1]) == ("2", "2026-11-25T13:00:00Z")
+    assert gold.pull(workspace).startswith("0 new answers: ")
+    assert len(trusted.answers(workspace)) == 5
+    decided.answer(first, 2, "y", annotation=int(rows.annotation_id.iloc[-1]))  # a number that was given before
+    assert "1 disputed" in gold.pull(workspace)
+    assert trusted.votes(trusted.answers(workspace)) == {
+        first: [("1", "x"), ("2", "y")],
+        second: [("1", "x"), ("2", "x")],
+    }
+
+
+def test_the_loop_sees_that_a_decided_answer_was_changed_and_reads_only_what_was_touched(
+    workspace: Workspace, decided: Project
+) -> None:
+    assert gold.pull(workspace) == ""
+    assert decided.looks[-1] is not None
+    first = trusted.asked(workspace).id[0]
+    decided.answer(first, 2, "y", annotation=2)
+    assert gold.pull(workspace).startswith("1 new answers: 3 own, 2 grown, 0 to come (0 open, 1 disputed)")
+    assert list(decided.people.values()) == [3]  # a third person is asked
+
+
+def test_an_audit_lets_a_deleted_answer_wait_for_the_next_look_and_then_knows_of_it(
+    workspace: Workspace, decided: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
+    decided.withdraw(trusted.asked(workspace).id[0], 2)
+    decided.said[decided.put("")] = []  # a task that somebody else made
+    nothing = LABELS.frame().assign(shard=0)
+    for waiting in (1, 0):
+        part = next(each for each in audit._label_studio(workspace, nothing, set()) if each.name == "gold answers")
+        assert (part.checked, part.waiting, part.complaints) == (4, waiting, [])
+        gold.pull(workspace)
+
+
+def test_a_task_that_is_deleted_takes_no_trusted_answer_back(workspace: Workspace, decided: Project) -> None:
+    decided.remove([1, 2])
+    assert gold.pull(workspace) == ""
+    assert gold.collect(workspace, decided) == "0 new answers: 3 own, 2 grown"  # type: ignore[arg-type]
+    decided.found = None
+    assert gold.pull(workspace) == ""
+
+
+def test_times_are_kept_in_utc_and_older_rows_are_ordered_by_time_all_the_same(
+    workspace: Workspace, decided: Project
+) -> None:
+    assert trusted.answers(workspace).created_at.str.endswith(".000000Z").all()
+    item = trusted.asked(workspace).id[0]
+    early, late = "2026-11-25T11:30:00+02:00", "2026-11-25T10:00:00.000000Z"  # as text the other way round
+    given = {"id": item, "status": "labelled", "ask": 1, "task_id": 1, "lead_time_s": 1.0}
+    rows = pd.DataFrame([given, given]).assign(
+        label=["y", "x"], annotator="1", annotation_id=[8, 7], created_at=[early, late]
+    )
+    assert trusted.votes(ANSWERS.conform(rows)) == {item: [("1", "y"), ("1", "x")]}
 
 
 def test_what_five_people_cannot_decide_is_set_aside_and_said(workspace: Workspace) -> None:

@@ -1,11 +1,22 @@
 """When an item came, which rounds learned from it, and that its words cannot harm a terminal."""
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
-from tasks import lineage
+import pandas as pd
+import pytest
+
+from tasks import embed, forget, lineage
+from tasks.labels import ledger
 from tasks.lineage import Answer, Entry, Lineage
+from tasks.records import GOLD, LABELS, LEAKS, POOL, tag
+from tasks.services import dvc
+from tasks.services.dvc import Versions
 from tasks.services.history import Commit
 from tasks.terminal import plain
+from tasks.workspace import Workspace, write_parquet
 from tests.tasks.labels.rows import labelled, rows
 
 LIFE = Lineage(
@@ -15,9 +26,53 @@ LIFE = Lineage(
 
 def test_an_item_is_learned_from_the_round_in_which_its_label_came_in() -> None:
     life = rows({"id": "a", "status": "unanswered", "task_id": 1}, labelled("a", "x", 1)).assign(shard=[1, 3])
-    assert lineage.learned(life, range(5)) == [3, 4]
-    assert lineage.learned(life, range(5), leaks=["a"]) == []
-    assert lineage.learned(life[:1], range(5)) == lineage.learned(life[:0], range(5)) == []
+    assert lineage.learned(life, range(5), {}) == [3, 4]
+    assert lineage.learned(life, range(5), {3: ["a"], 4: ["b"]}) == [4]
+    assert lineage.learned(life[:1], range(5), {}) == lineage.learned(life[:0], range(5), {}) == []
+
+
+@pytest.fixture
+def leaked_later(tmp_path: Path) -> tuple[Workspace, Versions]:
+    """Items a and b were labelled in round 1. In round 3 gold came that is nearly a; it stays."""
+    here = Workspace(tmp_path / "here")
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
+    here.root.mkdir()
+    (here.root / "params.yaml").write_text(json.dumps(content))
+    (here.root / "dvc.yaml").write_text("stages:\n  embed:\n    cmd: 'true'\n    outs: [data/vectors]\n")
+    shard = here.pool / "shard-0001.parquet"
+    write_parquet(shard, pd.DataFrame({"id": ["a", "b"], "text": ["A", "B"], "source_id": None}), POOL)
+    write_parquet(here.gold, GOLD.frame())
+    versions = dvc.create(here.root, str(tmp_path / "remote"))
+    given = {1: rows(labelled("a", "x", 1), labelled("b", "y", 2))}
+    for number in range(5):
+        ledger.append(here.labels, number, given.get(number, LABELS.frame()))
+        near = pd.DataFrame({"id": ["a"] * (number >= 3), "gold": "g", "similarity": 0.99})
+        write_parquet(embed.leaks_of(here, shard), near, LEAKS)
+        (here.vectors / "of-the-round").write_text(str(number))
+        versions.record("embed")
+        versions.add()
+        versions.save(f"round {number}", tag(number))
+    return here, versions
+
+
+def test_what_became_nearly_gold_was_learned_before_that(
+    leaked_later: tuple[Workspace, Versions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, versions = leaked_later
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there
+    assert list(lineage.run(here, "a").learned) == ["round-0001", "round-0002"]
+    assert list(lineage.run(here, "b").learned) == [tag(number) for number in range(1, 5)]
+    stone = forget._tombstones(here, versions, pd.DataFrame({"id": ["a"], "text": ["A"]}))
+    assert stone[["held", "learned"]].to_numpy().tolist() == [["round-0000 to round-0004", "round-0001 to round-0002"]]
+
+
+def test_where_the_vectors_of_a_round_are_gone_its_model_counts_as_having_learned(
+    leaked_later: tuple[Workspace, Versions],
+) -> None:
+    here, versions = leaked_later
+    shutil.rmtree(here.root / ".dvc" / "cache")
+    stone = forget._tombstones(here, versions, pd.DataFrame({"id": ["a"], "text": ["A"]}))
+    assert stone.learned.tolist() == ["round-0001 to round-0004"]
 
 
 def test_the_commit_that_brought_a_shard() -> None:

@@ -13,12 +13,14 @@ from playwright.sync_api import sync_playwright
 
 from tasks import init, page, report, tables, thanks
 from tasks.errors import WorkspaceError
-from tasks.labels import ledger
+from tasks.labels import ledger, trusted
 from tasks.proof import savings
-from tasks.records import BATCH, LABELS, content_id
+from tasks.records import ANSWERS, ASKED, BATCH, LABELS, content_id
 from tasks.services.dvc import Versions
 from tasks.settings import Columns
 from tasks.workspace import Workspace, write_json, write_parquet
+from tests.tasks.labels.rows import labelled
+from tests.tasks.labels.rows import rows as ledger_rows
 from tests.tasks.proof.test_proof import played
 
 EVIL = '<script>document.title="stolen"</script><img src=x onerror="document.title=1">'
@@ -120,6 +122,28 @@ def test_costs_add_up_round_by_round(workspace: Workspace) -> None:
     ]
 
 
+def test_of_two_answers_the_one_that_counts_is_shown(workspace: Workspace) -> None:
+    given = ledger_rows(
+        labelled(IDS[0], "earlier", 1, "2026-01-01"),
+        labelled(IDS[0], "later", 2, "2026-01-02"),
+        labelled(IDS[1], "stays", 3),
+        {"id": IDS[1], "status": "gone", "task_id": 3},  # its task, after the answer
+        {"id": IDS[2], "status": "skipped", "annotation_id": 4},
+    )
+    shown = tables.asked(workspace, Versions(workspace.root), given.assign(origin="asked"), 1).rows
+    assert [row[3] for row in shown] == ["later", "stays", "skipped"]
+
+
+def test_texts_of_drawn_gold_are_shown_as_those_of_the_users_own(workspace: Workspace) -> None:
+    assert tables.gold_texts(workspace).keys() == {"g1", "g2"}
+    item = {"id": IDS[9], "text": "drawn", "ask": 1, "why": trusted.GROWN, "turn": 1, "propensity": 0.5, "among": 2}
+    trusted.append(workspace, ASKED, pd.DataFrame([item]).reindex(columns=list(ASKED.columns)))
+    said = {"id": IDS[9], "label": "plain", "status": "labelled", "ask": 1, "task_id": 1, "lead_time_s": 1.0}
+    people = pd.DataFrame([said, said]).assign(annotator=["7", "8"], annotation_id=[1, 2], created_at="2026-01-01")
+    trusted.append(workspace, ANSWERS, people)
+    assert tables.gold_texts(workspace)[IDS[9]] == "drawn"
+
+
 def test_confusions_come_with_the_error_it_was_surest_of(workspace: Workspace) -> None:
     answers = [("a", "x", "y", 0.5), ("b", "x", "y", 0.9), ("c", "y", "x", 0.99), ("d", "x", "x", 1.0)]
     table = pd.DataFrame(answers, columns=["id", "actual", "predicted", "confidence"])
@@ -136,6 +160,7 @@ def test_agreement_is_of_items_that_two_answered() -> None:
     rows = LABELS.conform(rows.reindex(columns=list(LABELS.columns)))
     found = tables.reviewers(rows)
     assert "agreement 50% on 2 items" in found.said
+    assert "a tab that was left open counts as ten times the median" in found.said
     assert [row[:4] for row in found.rows] == [
         ["1", "2", "0", "50% (2)"],
         ["2", "2", "0", "50% (2)"],
@@ -158,6 +183,8 @@ def test_the_reviewers_headline_claims_no_gain_that_is_none() -> None:
     assert thanks.headline(known) == "Your last 25 labels took the model from 80.0% to 85.0%."
     fell = thanks.headline(known.assign(accuracy=[0.85, 0.8]))
     assert fell == "With your 50 labels the model is right in 80.0% of cases it has never seen."
+    withdrawn = thanks.headline(known.assign(labels=[25, 22]))
+    assert withdrawn == "With your 22 labels the model is right in 85.0% of cases it has never seen."
 
 
 # Text against what is behind it, the least of the page, as WCAG 2 reckons contrast.

@@ -116,9 +116,10 @@ def test_news_of_a_later_model_tells_what_the_last_labels_did() -> None:
     assert "first model" not in said
 
 
-def test_news_of_a_round_without_a_label_claims_nothing() -> None:
-    said = news(with_round(rounds(2), row(3, 50, 0.9)))
-    assert said.startswith("Round 3: With 50 labels the model is right in 90.0%")
+@pytest.mark.parametrize("labels", [50, 47])
+def test_news_of_a_round_that_has_no_label_more_or_fewer_claims_nothing(labels: int) -> None:
+    said = news(with_round(rounds(2), row(3, labels, 0.9)))
+    assert said.startswith(f"Round 3: With {labels} labels the model is right in 90.0%")
     assert "took it from" not in said
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from tasks import learners, train
 from tasks.errors import SettingsError, WorkspaceError
 from tasks.labels import ledger
-from tasks.learners import Items
+from tasks.learners import Examples, Items, frozen, self_training
 from tasks.learners.encoder import Encoder
 from tasks.records import LABELS, LEAKS, POOL
-from tasks.settings import parse
+from tasks.settings import Settings, parse
 from tasks.workspace import Workspace, write_parquet
 
 CONTENT: dict[str, Any] = {
@@ -88,6 +88,30 @@ def test_labels_of_items_that_are_nearly_gold_are_left_out_and_counted(workspace
     leaks = pd.DataFrame({"id": [IDS[2], IDS[7]], "gold": "g", "similarity": 0.99})
     write_parquet(workspace.vectors / "shard-0000.leaks.parquet", leaks, LEAKS)
     assert train.run(workspace) == "2 labels in 2 of 3 classes, 1 left out: in gold or nearly so"
+
+
+def test_self_training_takes_no_item_that_is_in_gold_drawn_for_it_or_nearly_so(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[list[str]] = []
+    real = frozen.fit
+
+    def fit(examples: Examples, pool: Items, settings: Settings) -> frozen.Head:
+        learned.append(examples.items.texts())
+        return real(examples, pool, settings)
+
+    monkeypatch.setattr(frozen, "fit", fit)
+    monkeypatch.setattr(self_training, "SURE", 0.0)
+    params = CONTENT | {"train": {"learner": "frozen", "self_training": True}}
+    (workspace.root / "params.yaml").write_text(json.dumps(params))
+    given = {n: ["no", "yes"][n % 2] for n in range(12, 20)}
+    ledger.append(workspace.labels, 1, answers(given))
+    leaks = pd.DataFrame({"id": IDS[:11], "gold": "g", "similarity": 0.99})
+    write_parquet(workspace.vectors / "shard-0000.leaks.parquet", leaks, LEAKS)
+    train.run(workspace)
+    assert len(learned) == 2  # with the labels, then with the surest items too
+    assert len(learned[1]) > len(learned[0])
+    assert not set(learned[1]) & set(leaks.id)
 
 
 def test_a_label_that_is_no_class_any_more(workspace: Workspace) -> None:
