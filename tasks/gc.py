@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tasks.promote import experiment
-from tasks.records import number_of, tag
+from tasks.records import number_of, round_tags, tag
 from tasks.services.cache import Cache
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
@@ -43,7 +43,7 @@ def old_models(models: pd.DataFrame, rounds: dict[str, int], champion: str | Non
 def find(workspace: Workspace, versions: Versions, keep: int, rebuildable: bool) -> Waste:
     """What can go, when the last `keep` rounds are to stay as they are. rebuildable: also what `dvc repro` can make
     again of earlier rounds: models, scores, vectors, batches."""
-    numbers = sorted(map(number_of, versions.git("tag", "--list", "round-*").split()))
+    numbers = sorted(map(number_of, round_tags(versions.git("tag", "--list", "round-*"))))
     last = numbers[-keep:]
     cache = Cache(versions)
     left = unneeded(cache.objects(), cache.needed(map(tag, last) if rebuildable else None))

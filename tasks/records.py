@@ -5,6 +5,7 @@ always give the same Parquet bytes.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -134,6 +135,15 @@ def tag(number: int) -> str:
     'round-0007'
     """
     return f"round-{number:04d}"
+
+
+def round_tags(names: str) -> list[str]:
+    """Which of these names of tags, divided by white space, are those of rounds: people make tags too.
+
+    >>> round_tags("round-0001 round-x round-0002 round-0002-bad")
+    ['round-0001', 'round-0002']
+    """
+    return [name for name in names.split() if re.fullmatch(r"round-[0-9]{4,9}", name)]
 
 
 def number_of(name: str) -> int:

@@ -52,7 +52,7 @@ def run(workspace: Workspace) -> str:
     labels = without_leaks(known, leaks)
     vectors = pool_vectors(workspace)
     pool = pool_items(workspace, vectors)
-    offered = pool.take(np.flatnonzero(~vectors.ids.isin(leaks.id)))
+    offered = pool.take(np.flatnonzero(~vectors.ids.isin(leaks.id) & ~vectors.ids.isin(known.id)))
     model = train(pool.take(vectors.rows(labels.id)), labels.label, pool, workspace.settings, offered)
     with atomic(workspace.model) as scratch:
         scratch.mkdir()

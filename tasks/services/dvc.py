@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import LabelwiseError, ServiceError, WorkspaceError, plain
+from tasks.records import round_tags
 from tasks.services import leftovers
 from tasks.services.addresses import private
 
@@ -132,8 +133,8 @@ class Versions:
 
     def refuse_side_tracks(self) -> None:
         """WorkspaceError when an older version is checked out: from there it would ask again what was answered."""
-        later = set(self.git("tag", "--list", "round-*").split())
-        later -= set(self.git("tag", "--merged", "HEAD", "--list", "round-*").split())
+        later = set(round_tags(self.git("tag", "--list", "round-*")))
+        later -= set(round_tags(self.git("tag", "--merged", "HEAD", "--list", "round-*")))
         if later:
             raise WorkspaceError(
                 f"{self.root} has an older version checked out",

@@ -13,6 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tasks.errors import LabelwiseError, ServiceError, plain
+from tasks.records import round_tags
 from tasks.services.addresses import public
 from tasks.services.dvc import TRACKED, Versions, _dvc, _environment
 
@@ -82,7 +83,7 @@ def rounds(versions: Versions) -> dict[str, Commit]:
     lines = versions.git(
         "for-each-ref", "--format=%(refname:short)%00%(objectname)%00%(*objectname)", "refs/tags/round-*"
     )
-    named = [line.split("\0") for line in lines.splitlines()]
+    named = [line.split("\0") for line in lines.splitlines() if round_tags(line.partition("\0")[0])]
     commits = log(versions, "--no-walk=unsorted", *(tag for tag, _, _ in named)) if named else []
     by_id = {commit.id: commit for commit in commits}
     found = {tag: by_id.get(peeled or own) for tag, own, peeled in named}

@@ -117,7 +117,8 @@ def test_an_older_version_is_no_place_to_go_on_from(versions: Versions) -> None:
     versions.refuse_side_tracks()  # without any tag
     at_round_2(versions)
     versions.refuse_side_tracks()
-    versions.git("tag", "release-9", "HEAD")
+    for name in ("release-9", "round-x", "round-0003-try"):  # tags of people
+        versions.git("tag", name, "HEAD")
     for away in (["round-0001"], ["-b", "again", "round-0001"]):
         versions.git("checkout", "--quiet", *away)
         mine = ("-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--allow-empty", "--message", "mine")
