@@ -1,5 +1,6 @@
 """The stages as Prefect tasks: each bears its stage's name, is timed, and says in one line what it did."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -307,13 +308,13 @@ class Steps:
 
     def _artifact(self, create: Callable[..., Any], key: str, **content: Any) -> None:
         """Keep an artifact under a key of this workspace, so that those of another one stay apart."""
-        create(key=f"{key}-{self.workspace.settings.project.id}".lower(), **content)
+        create(key=artifact_key(key, self.workspace.settings.project.id), **content)
 
     def _progress_artifact(self) -> Callable[[float], None]:
         """A progress bar on Prefect's page; returns how to move it."""
         made: Any = create_progress_artifact(
             progress=0.0,
-            key=f"answers-{self.workspace.settings.project.id}".lower(),
+            key=artifact_key("answers", self.workspace.settings.project.id),
             description="answered by reviewers",
         )
 
@@ -321,6 +322,16 @@ class Steps:
             update_progress_artifact(made, progress=percent)
 
         return move
+
+
+def artifact_key(name: str, project_id: str) -> str:
+    """A key that Prefect takes: small letters, digits and dashes. What else an id may hold is written as its number, so
+    that two ids stay two keys.
+
+    >>> artifact_key("rounds", "1f3a"), artifact_key("rounds", "a_b"), artifact_key("rounds", "a.b")
+    ('rounds-1f3a', 'rounds-a-5f-b', 'rounds-a-2e-b')
+    """
+    return re.sub(r"[^a-z0-9-]", lambda found: f"-{ord(found[0]):x}-", f"{name}-{project_id}".lower())
 
 
 def line(result: Any) -> str:
