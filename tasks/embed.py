@@ -123,7 +123,8 @@ def _encode(workspace: Workspace, tables: list[Path], rows: int) -> None:
         bar = progress.add_task(f"embed {rows:,} texts", total=rows)
         for table in tables:
             texts = pq.read_table(table, columns=["text"])["text"].to_pylist()
-            pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
+            # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
+            pieces = [texts[start : start + PIECE] for start in range(0, max(len(texts), 1), PIECE)]
             vectors = [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
             whole = np.concatenate(vectors)
             refuse_broken(whole)
