@@ -327,14 +327,14 @@ def chosen(result: list[Any]) -> str | None:
 
 
 def _moment(text: str) -> str:
-    """The text, where it is a date with a time; ValueError otherwise."""
+    """The text, where it is a date with a time and a zone; ValueError otherwise."""
     in_utc(text)
     return text
 
 
 Moment = Annotated[
     str,
-    Field(pattern=r"^\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|[+-][0-9:]+)?$", max_length=40),
+    Field(pattern=r"^\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|[+-][0-9:]+)$", max_length=40),
     AfterValidator(_moment),
 ]
 
