@@ -15,7 +15,7 @@ from tasks.proof import control
 from tasks.proof import gold as testing
 from tasks.records import ANSWERS, ASKED
 from tasks.services.dvc import Versions
-from tasks.services.label_studio import LabelStudioProject, chosen
+from tasks.services.label_studio import LabelStudioProject, ask_of, chosen
 from tasks.settings import Settings
 from tasks.workspace import Workspace, claimed, table_of_text
 
@@ -167,21 +167,22 @@ def collect(workspace: Workspace, project: LabelStudioProject) -> str:
 
 def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Rows (ANSWERS) for all answers in the tasks that Label Studio exported. An answer with no label that is a class
-    is `refused`: it is kept, and counts as a skip."""
-    ask_of = dict(zip(asked.id, asked.ask, strict=True))
+    is `refused`: it is kept, and counts as a skip. Tasks that we never asked are left alone."""
+    known = set(zip(asked.id, asked.ask, strict=True))
     rows = []
     for task in exported:
-        for one in task["annotations"] if task["data"]["item"] in ask_of else []:
+        item, number = ask_of(task["data"])
+        for one in task["annotations"] if (item, number) in known else []:
             label = None if one["was_cancelled"] else chosen(one["result"])
             fine = label in classes
             who = one["completed_by"]
             rows.append(
                 {
-                    "id": task["data"]["item"],
+                    "id": item,
                     "label": label if fine else None,
                     "status": "skipped" if one["was_cancelled"] else "labelled" if fine else "refused",
                     "annotator": str(who["id"] if isinstance(who, dict) else who),
-                    "ask": ask_of[task["data"]["item"]],
+                    "ask": number,
                     "task_id": task["id"],
                     "annotation_id": one["id"],
                     "lead_time_s": one["lead_time"],

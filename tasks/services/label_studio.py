@@ -174,9 +174,12 @@ class LabelStudioProject:
     # Tasks
 
     def tasks(self, round_number: int) -> pd.DataFrame:
-        """The tasks of a round: columns `task_id`, `id`, `answers` (annotations and skips)."""
+        """The tasks of a round, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
+        and skips)."""
         rows = [
-            (task.id, task.data["item"], _answers(task)) for task in self._list(_of_round(round_number), PAGE, COUNTED)
+            (task.id, item, _answers(task))
+            for task in self._list(_of_round(round_number), PAGE, COUNTED)
+            if (item := ask_of(task.data)[0])
         ]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers"])
 

@@ -71,11 +71,9 @@ class Project(Tasks):
         self.said[task] = [*kept, one]
 
     def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
-        item = {row["task_id"]: row["id"] for row in self.rows}
+        data = {row["task_id"]: {"item": row["id"], "round": row["round"]} for row in self.rows}
         return [
-            {"id": task, "data": {"item": item[task]}, "annotations": self.said[task]}
-            for task in task_ids
-            if task in self.said
+            {"id": task, "data": data[task], "annotations": self.said[task]} for task in task_ids if task in self.said
         ]
 
     def ask_again(self, task_id: int, people: int) -> None:
@@ -175,6 +173,17 @@ def test_answers_are_taken_in_once_and_a_third_person_is_asked_where_two_differ(
     assert "1 disputed" in gold.collect(workspace, project)
     assert len(trusted.answers(workspace)) == 6
     assert trusted.gold(workspace).label.tolist()[3] == "x"
+
+
+@pytest.mark.parametrize("data", [{}, {"item": "i001"}, {"item": 7, "round": 1}, {"item": "i001", "round": "second"}])
+def test_tasks_that_somebody_else_made_are_left_alone(workspace: Workspace, data: dict[str, Any]) -> None:
+    project: Any = Project()
+    gold.grow(workspace, 1, project)
+    asked = trusted.asked(workspace)
+    project.answer(asked.id[0], 1, "x")
+    (ours,) = project.answered([1])
+    exported = [ours, ours | {"id": 9, "data": data}]
+    assert gold.answered(exported, asked, CLASSES).task_id.tolist() == [1]
 
 
 def test_what_five_people_cannot_decide_is_set_aside_and_said(workspace: Workspace) -> None:
