@@ -112,7 +112,7 @@ class Steps:
 
         def do() -> pull.Pulled:
             pulled = pull.run(self.workspace)
-            if said := gold.pull(self.workspace):
+            if said := patient(lambda: gold.pull(self.workspace), self._tell("pull")):  # it alone asks a server
                 self.say("gold", said)
             self.versions.add()
             return pulled
@@ -224,7 +224,7 @@ class Steps:
     def _ask_anew(self, missing: int) -> None:
         """Tasks of the open batch that somebody deleted, to the reviewers once more."""
         self.say("wait", f"{missing} tasks were deleted in Label Studio: asked anew")
-        push.run(self.workspace, self.project, self._news())
+        patient(lambda: push.run(self.workspace, self.project, self._news()), self._tell("wait"))
 
     @contextmanager
     def _asking(self, max_wait: float | None) -> Iterator[Callable[[], bool]]:
@@ -233,8 +233,9 @@ class Steps:
         if max_wait == 0:
             yield lambda: False
             return
-        advice, answers = stop.advised(self.workspace), stop.Answers(self.workspace)
-        asked = advice.cause and not answers.to(advice)
+        advice = stop.advised(self.workspace)
+        answers = patient(lambda: stop.Answers(self.workspace), self._tell("wait"))
+        asked = advice.cause and not patient(lambda: answers.to(advice), self._tell("wait"))
         with Question(advice.why) if asked else nullcontext() as question:
 
             def told_to_stop() -> bool:

@@ -1,14 +1,17 @@
-"""What is refused before any server is asked."""
+"""What is refused before any server is asked, what a hiccup of one does not end, and when there is another round."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tasks.errors import SettingsError
+from tasks.errors import ServiceDown, SettingsError
+from tasks.services.patience import patient
 from tasks.settings import Project
+from tasks.stop import Advised
 from tasks.workspace import Workspace
 
 
@@ -41,3 +44,64 @@ def test_prefect_takes_the_key_of_every_id_that_settings_allow(project_id: str) 
     Project(name="n", id=project_id)
     key = artifact_key("learning-curve", project_id)
     assert ArtifactCreate(key=key).key == key
+
+
+class Hiccup:
+    """Works at the third try: before that its server does not answer."""
+
+    def __init__(self, result: Any = None) -> None:
+        self.tries, self.result = 0, result
+
+    def __call__(self, *_words: Any) -> Any:
+        self.tries += 1
+        if self.tries < 3:
+            raise ServiceDown("it does not answer")
+        return self.result
+
+
+@pytest.fixture
+def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The steps of a workspace, without Prefect and without pauses."""
+    from flows.steps import Steps
+
+    def step(self: Any, stage: str, do: Callable[[], Any], outside: bool = False) -> Any:
+        return patient(do, self._tell(stage)) if outside else do()
+
+    monkeypatch.setattr("tasks.services.patience._pause", lambda _state: 0.0)
+    monkeypatch.setattr(Steps, "_step", step)
+    monkeypatch.setattr(Steps, "_artifact", lambda *_words, **_content: None)
+    monkeypatch.setattr(Steps, "say", lambda *_words, **_named: None)
+    return Steps(Workspace(tmp_path), SimpleNamespace(add=lambda: None))
+
+
+def test_a_server_that_hiccups_while_gold_is_collected_ends_nothing(
+    steps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected = Hiccup("4 new answers")
+    monkeypatch.setattr("flows.steps.pull.run", lambda _: SimpleNamespace(warnings=[], docs=None))
+    monkeypatch.setattr("flows.steps.gold.pull", collected)
+    steps.pull()
+    assert collected.tries == 3
+
+
+def test_a_server_that_hiccups_when_it_is_asked_whether_to_stop_ends_nothing(
+    steps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Hiccup("stop")
+    made = Hiccup(SimpleNamespace(to=answer))
+    monkeypatch.setattr("flows.steps.stop.advised", lambda _: Advised("max_rounds", "enough"))
+    monkeypatch.setattr("flows.steps.stop.Answers", made)
+    with steps._asking(None) as told_to_stop:
+        assert told_to_stop()
+    assert made.tries == 3
+
+
+def test_a_server_that_hiccups_when_deleted_tasks_are_asked_anew_ends_nothing(
+    steps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed = Hiccup()
+    steps.project = object()
+    monkeypatch.setattr("flows.steps.push.run", pushed)
+    monkeypatch.setattr("flows.steps.Steps._news", lambda _: "")
+    steps._ask_anew(2)
+    assert pushed.tries == 3
