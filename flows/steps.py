@@ -256,12 +256,15 @@ class Steps:
         self._step("snapshot", self._save_labels, outside=True)
 
     def anything_new(self) -> bool:
-        """Whether there is reason for another round when nothing was left to ask: late answers, or new items."""
+        """Whether there is reason for another round when nothing was left to ask: late answers, new items, or anything
+        else that a version lacks: gold, rows refused, settings. Left uncommitted, the next run would take it for
+        somebody else's."""
         look = patient(lambda: snapshot.look(self.workspace, self.project), self._tell("snapshot"))
         if not look.rows.empty:
             return True
         self.pull()
-        return stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
+        grown = stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
+        return grown or bool(self.versions.changes())
 
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""

@@ -6,13 +6,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from tasks import init, settings, snapshot
 from tasks.errors import ServiceDown, SettingsError
+from tasks.items import stored
+from tasks.records import BATCH
+from tasks.services.dvc import Versions
 from tasks.services.patience import patient
-from tasks.settings import Project
+from tasks.settings import Columns, Project
 from tasks.stop import Advised
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, write_parquet
 
 
 @pytest.mark.parametrize(
@@ -105,3 +110,56 @@ def test_a_server_that_hiccups_when_deleted_tasks_are_asked_anew_ends_nothing(
     monkeypatch.setattr("flows.steps.Steps._news", lambda _: "")
     steps._ask_anew(2)
     assert pushed.tries == 3
+
+
+def new_gold(folder: Path) -> None:
+    (folder / "gold.csv").write_text((folder / "gold.csv").read_text() + "green,cold\n")
+
+
+def a_row_refused(folder: Path) -> None:
+    (folder / "pool.csv").write_text((folder / "pool.csv").read_text() + "RED\n")
+
+
+def a_new_item(folder: Path) -> None:
+    (folder / "pool.csv").write_text((folder / "pool.csv").read_text() + "item 9\n")
+
+
+def another_setting(folder: Path) -> None:
+    settings.change(folder / "here" / "params.yaml", {"gold.reserve": 0.0})
+
+
+@pytest.mark.parametrize("change", [new_gold, a_row_refused, a_new_item, another_setting])
+def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
+    steps: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr("tasks.services.expectations._render", lambda folder, _: (folder / "index.html").touch())
+    (tmp_path / "pool.csv").write_text("text\n" + "".join(f"item {n}\n" for n in range(8)))
+    (tmp_path / "gold.csv").write_text("text,label\nred,warm\nblue,cold\n")
+    sources = [str(tmp_path / name) for name in ("pool.csv", "gold.csv")]
+    workspace = init.run(tmp_path / "here", *sources, None, "", None, Columns())
+    steps.workspace, steps.versions = workspace, Versions(workspace.root)
+    steps.project = SimpleNamespace(
+        tasks=lambda _: pd.DataFrame(columns=["task_id", "id", "answers"]),
+        touched=lambda _: pd.DataFrame(columns=["task_id", "id", "round", "answers", "updated_at"]),
+        answered=lambda _: [],
+        count_between=lambda *_: 0,
+    )
+
+    def learn() -> None:
+        """As much of a round as nobody has anything left to ask in."""
+        steps.pull()
+        items = pd.concat(map(pd.read_parquet, stored.shards(workspace)))
+        write_parquet(workspace.scores, items[["id"]])
+        write_parquet(workspace.batch, BATCH.frame())
+        steps.versions.save(f"round {steps.round}", snapshot.tag(steps.round))
+
+    learn()
+    assert not steps.anything_new()
+    change(tmp_path)
+    assert steps.anything_new()
+    assert steps.anything_new()  # as after a death at this place
+    snapshot.run_labels(workspace, steps.versions, steps.project)
+    learn()
+    assert not steps.anything_new()
+    assert steps.round == 1
+    steps.versions.refuse_strange_changes()
