@@ -54,7 +54,11 @@ class Vectors:
         rows = np.asarray(self.ids.get_indexer(pd.Index(ids)))
         if (rows < 0).any():
             strangers = ids[rows < 0]
-            raise WorkspaceError(f"{len(strangers)} labelled items are not in the pool", got=str(strangers.iloc[0]))
+            raise WorkspaceError(
+                f"{len(strangers)} labelled items are not in the pool",
+                got=str(strangers.iloc[0]),
+                fix="data/quarantine says why the pull refused them; mend the source, or `pull` in params.yaml",
+            )
         return rows
 
 
