@@ -115,7 +115,7 @@ def init(
 
     classes = [part.strip() for part in labels.split(",") if part.strip()] or None
     columns = Columns(text=text_column, label=label_column, id=id_column or None)
-    made = stage.run(folder, pool, gold, classes, name, remote or None, columns, labelled or None)
+    made = stage.run(folder, pool, gold, classes, name, remote or None, columns, labelled or None, _tell)
     print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: labelwise run --workspace {folder}")
 
 

@@ -1,5 +1,6 @@
 """The stages as Prefect tasks: each bears its stage's name, is timed, and says in one line what it did."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -223,7 +224,7 @@ class Steps:
     def _ask_anew(self, missing: int) -> None:
         """Tasks of the open batch that somebody deleted, to the reviewers once more."""
         self.say("wait", f"{missing} tasks were deleted in Label Studio: asked anew")
-        push.run(self.workspace, self.project, self._news())
+        patient(lambda: push.run(self.workspace, self.project, self._news()), self._tell("wait"))
 
     @contextmanager
     def _asking(self, max_wait: float | None) -> Iterator[Callable[[], bool]]:
@@ -232,8 +233,9 @@ class Steps:
         if max_wait == 0:
             yield lambda: False
             return
-        advice, answers = stop.advised(self.workspace), stop.Answers(self.workspace)
-        asked = advice.cause and not answers.to(advice)
+        advice = stop.advised(self.workspace)
+        answers = patient(lambda: stop.Answers(self.workspace), self._tell("wait"))
+        asked = advice.cause and not patient(lambda: answers.to(advice), self._tell("wait"))
         with Question(advice.why) if asked else nullcontext() as question:
 
             def told_to_stop() -> bool:
@@ -254,12 +256,15 @@ class Steps:
         self._step("snapshot", self._save_labels, outside=True)
 
     def anything_new(self) -> bool:
-        """Whether there is reason for another round when nothing was left to ask: late answers, or new items."""
+        """Whether there is reason for another round when nothing was left to ask: late answers, new items, or anything
+        else that a version lacks: gold, rows refused, settings. Left uncommitted, the next run would take it for
+        somebody else's."""
         look = patient(lambda: snapshot.look(self.workspace, self.project), self._tell("snapshot"))
         if not look.rows.empty:
             return True
         self.pull()
-        return stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
+        grown = stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
+        return grown or bool(self.versions.changes())
 
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""
@@ -307,13 +312,13 @@ class Steps:
 
     def _artifact(self, create: Callable[..., Any], key: str, **content: Any) -> None:
         """Keep an artifact under a key of this workspace, so that those of another one stay apart."""
-        create(key=f"{key}-{self.workspace.settings.project.id}".lower(), **content)
+        create(key=artifact_key(key, self.workspace.settings.project.id), **content)
 
     def _progress_artifact(self) -> Callable[[float], None]:
         """A progress bar on Prefect's page; returns how to move it."""
         made: Any = create_progress_artifact(
             progress=0.0,
-            key=f"answers-{self.workspace.settings.project.id}".lower(),
+            key=artifact_key("answers", self.workspace.settings.project.id),
             description="answered by reviewers",
         )
 
@@ -321,6 +326,16 @@ class Steps:
             update_progress_artifact(made, progress=percent)
 
         return move
+
+
+def artifact_key(name: str, project_id: str) -> str:
+    """A key that Prefect takes: small letters, digits and dashes. What else an id may hold is written as its number, so
+    that two ids stay two keys.
+
+    >>> artifact_key("rounds", "1f3a"), artifact_key("rounds", "a_b"), artifact_key("rounds", "a.b")
+    ('rounds-1f3a', 'rounds-a-5f-b', 'rounds-a-2e-b')
+    """
+    return re.sub(r"[^a-z0-9-]", lambda found: f"-{ord(found[0]):x}-", f"{name}-{project_id}".lower())
 
 
 def line(result: Any) -> str:

@@ -56,10 +56,19 @@ class Listen:
         if host in ("0.0.0.0", "::") and not url:  # noqa: S104
             fix = "add --webhook-url http://NAME:PORT, by which Label Studio finds this machine"
             raise InputError(f"--listen {address!r} is every address of this machine, and none to call", fix=fix)
-        given = urlsplit(url)
-        if url and (given.scheme not in ("http", "https") or not given.hostname or given.username or given.query):
+        if url and not _callable(url):
             raise InputError("--webhook-url", expected="http://NAME:PORT, nothing more", got=repr(url))
         return cls(host, int(port), url.rstrip("/"))
+
+
+def _callable(url: str) -> bool:
+    """Whether it is http://NAME:PORT, or the same with https, and nothing more."""
+    try:
+        given = urlsplit(url)
+        _ = given.port
+    except ValueError:  # a bracket that nothing closes, a port that is no number
+        return False
+    return given.scheme in ("http", "https") and bool(given.hostname) and not (given.username or given.query)
 
 
 # The listener

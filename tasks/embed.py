@@ -54,7 +54,11 @@ class Vectors:
         rows = np.asarray(self.ids.get_indexer(pd.Index(ids)))
         if (rows < 0).any():
             strangers = ids[rows < 0]
-            raise WorkspaceError(f"{len(strangers)} labelled items are not in the pool", got=str(strangers.iloc[0]))
+            raise WorkspaceError(
+                f"{len(strangers)} labelled items are not in the pool",
+                got=str(strangers.iloc[0]),
+                fix="data/quarantine says why the pull refused them; mend the source, or `pull` in params.yaml",
+            )
         return rows
 
 
@@ -123,7 +127,8 @@ def _encode(workspace: Workspace, tables: list[Path], rows: int) -> None:
         bar = progress.add_task(f"embed {rows:,} texts", total=rows)
         for table in tables:
             texts = pq.read_table(table, columns=["text"])["text"].to_pylist()
-            pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
+            # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
+            pieces = [texts[start : start + PIECE] for start in range(0, max(len(texts), 1), PIECE)]
             vectors = [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
             whole = np.concatenate(vectors)
             refuse_broken(whole)

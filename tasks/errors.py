@@ -12,8 +12,10 @@ LabelwiseError
 
 import re
 
-# user:password@ of an address, or a name alone, which may be a token; git@ is neither
-_PASSWORD = re.compile(r"(?<=://)(?!git@)(?:[^\s/@:]*:[^\s/]*|[^\s/?#@]+)@")
+# user:password@ of an address, or a name alone, which may be a token; git@ is neither, nor is the name before the @
+# where it stands for a container, or for whoever signs in by a key
+_NAMED = "".join(f"(?<!{kind}://)" for kind in ("az", "abfs", "abfss", "ssh", "sftp"))
+_PASSWORD = re.compile(rf"(?<=://)(?!git@)(?:[^\s/@:]*:[^\s/]*|{_NAMED}[^\s/?#@]+)@")
 _SIGNED = re.compile(r"([?&][\w-]*(?:sig|signature|token|key|secret|password|credential)=)[^&\s]+", re.IGNORECASE)
 
 
@@ -28,8 +30,18 @@ def plain(text: str) -> str:
     """
     # Spaces within a line may be those of a table.
     one = " ".join(text.split()) if len(text.splitlines()) > 1 else text.replace("\t", " ")
-    line = _SIGNED.sub(r"\1***", _PASSWORD.sub("***@", one.rstrip()))
+    line = without_secrets(one.rstrip())
     return line if line.isprintable() else "".join(map(_visible, line))
+
+
+def without_secrets(text: str) -> str:
+    """Text in which no address gives away a password, a token or a signature. An address that loses something here is
+    one that must not be committed either.
+
+    >>> without_secrets("https://token@example.org/x"), without_secrets("abfs://container@account/x")
+    ('https://***@example.org/x', 'abfs://container@account/x')
+    """
+    return _SIGNED.sub(r"\1***", _PASSWORD.sub("***@", text))
 
 
 def _visible(character: str) -> str:

@@ -176,12 +176,12 @@ def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFra
 
 def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Rows (ANSWERS) for all answers in the tasks that Label Studio exported. An answer with no label that is a class
-    is `refused`: it is kept, and counts as a skip."""
-    asks = dict(zip(asked.id, asked.ask, strict=True))
+    is `refused`: it is kept, and counts as a skip. Tasks that we never asked are left alone."""
+    known = set(zip(asked.id, asked.ask, strict=True))
     rows = []
     for task in exported:
-        item, _ = ask_of(task["data"])
-        for one in task["annotations"] if item in asks else []:
+        item, number = ask_of(task["data"])
+        for one in task["annotations"] if (item, number) in known else []:
             label = None if one["was_cancelled"] else chosen(one["result"])
             fine = label in classes
             who = one["completed_by"]
@@ -191,7 +191,7 @@ def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[
                     "label": label if fine else None,
                     "status": "skipped" if one["was_cancelled"] else "labelled" if fine else "refused",
                     "annotator": str(who["id"] if isinstance(who, dict) else who),
-                    "ask": asks[item],
+                    "ask": number,
                     "task_id": task["id"],
                     "annotation_id": one["id"],
                     "lead_time_s": one["lead_time"],

@@ -2,6 +2,8 @@
 
 import secrets
 import shutil
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import infra
 from tasks import settings, sources
 from tasks.errors import InputError
 from tasks.labels import ledger
+from tasks.pull import fates, listed
 from tasks.records import LABELS, content_id
 from tasks.services import dvc
 from tasks.workspace import Workspace
@@ -29,10 +32,12 @@ def run(
     remote: str | None,
     columns: settings.Columns,
     labelled: str | None = None,
+    tell: Callable[[str], None] = print,
 ) -> Workspace:
     """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first.
 
-    labelled: rows of the pool that have a label already; they are the ledger's first, of origin `imported`.
+    labelled: rows of the pool that have a label already; they are the ledger's first, of origin `imported`. tell: gets
+    a line where some of them are left out.
 
     classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None: a folder beside root.
     """
@@ -53,7 +58,8 @@ def run(
     }
     if next(sources.chunks(pool, [columns.text] + ([columns.id] if columns.id else [])), None) is None:
         raise InputError(f"{pool} holds no row", expected="at least one text to label")
-    rows = imported(labelled, pool, gold, columns, list(changes["classes"])) if labelled else LABELS.frame()
+    pull = settings.Pull(pool=pool, gold=gold, columns=columns)
+    rows = imported(labelled, pull, changes["classes"], tell) if labelled else LABELS.frame()
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -79,20 +85,29 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     versions.save("labelwise init")
 
 
-def imported(labelled: str, pool: str, gold: str, columns: settings.Columns, classes: list[str]) -> pd.DataFrame:
-    """Labels that people have given already, as ledger rows (LABELS) of origin `imported`.
+def imported(labelled: str, pull: settings.Pull, classes: list[str], tell: Callable[[str], None]) -> pd.DataFrame:
+    """Labels that people have given already, as ledger rows (LABELS) of origin `imported`. What the first pull will
+    refuse, since it is in gold say, is left out, and said: a label without its item would stop the loop.
 
-    InputError, and nothing is taken: a label outside the classes, a row that is not in the pool, is in gold, or stands
-    there twice with different labels.
+    InputError, and nothing is taken: a label outside the classes, a row that is not in the pool, or stands there twice
+    with different labels.
     """
-    rows = pd.concat(sources.chunks(labelled, [columns.text, columns.label]), ignore_index=True)
+    columns = pull.columns
+    parts = list(sources.chunks(labelled, [columns.text, columns.label]))
+    if not parts:
+        raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
+    rows = pd.concat(parts, ignore_index=True)
     rows = pd.DataFrame({"text": rows[columns.text], "label": rows[columns.label].str.strip()}).drop_duplicates()
     rows = rows.assign(id=[content_id(text or "") for text in rows.text])
-    in_pool, in_gold = _ids(pool, columns), _ids(gold, columns)
+    in_pool = fates(pull, classes, set(rows.id))
+    refused = rows.id.map({item: rule for item, rule in in_pool.items() if rule}).dropna()
+    if len(refused):
+        why = listed(Counter(refused))
+        tell(f"{labelled}: {len(refused):,} labels left out, since the pull will refuse their rows: {why}")
+    rows = rows.drop(index=refused.index)
     for wrong, what, fix in (
         (~rows.label.isin(classes), "labels outside the classes", "one of " + ", ".join(classes)),
         (~rows.id.isin(in_pool), "rows that are not in the pool", "rows of the pool, text by text"),
-        (rows.id.isin(in_gold), "rows that are in the gold set", "gold is never learned from"),
         (rows.id.duplicated(keep=False), "rows with two labels", "one label a text"),
     ):
         if wrong.any():
@@ -104,12 +119,6 @@ def imported(labelled: str, pool: str, gold: str, columns: settings.Columns, cla
     known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
     table = pd.DataFrame({"id": rows.id, "label": rows.label, **known, "created_at": now})
     return LABELS.conform(table.reindex(columns=list(LABELS.columns)))
-
-
-def _ids(source: str, columns: settings.Columns) -> set[str]:
-    return {
-        content_id(text) for chunk in sources.chunks(source, [columns.text]) for text in chunk[columns.text] if text
-    }
 
 
 def _refuse_credentials(address: str) -> None:

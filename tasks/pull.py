@@ -5,7 +5,7 @@ refused: see suites.py and items/sifting.py.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from tasks.errors import InputError
 from tasks.items import forgotten, sifting, stored, unchanged
 from tasks.items.drafts import Drafts, drafting
 from tasks.items.identity import Ids
-from tasks.items.sifting import Sifted
-from tasks.records import GOLD, POOL, QUARANTINE, folded
+from tasks.items.sifting import Seen, Sifted
+from tasks.records import GOLD, POOL, QUARANTINE, content_id, folded
 from tasks.services import expectations
-from tasks.settings import Columns
+from tasks.settings import Columns, Pull
 from tasks.workspace import Workspace
 
 SHOWN = 10  # labels or classes named in an error
@@ -48,7 +48,7 @@ class Pulled:
         line = f"pool {self.pool_rows:,} items ({self.new_pool:,} new, {self.repeated:,} repeated)"
         line += f", gold {self.gold_rows:,} ({self.new_gold:,} new)"
         if self.refused:
-            line += f", refused {sum(self.refused.values()):,}: {_listed(self.refused)}"
+            line += f", refused {sum(self.refused.values()):,}: {listed(self.refused)}"
         if self.forgotten:
             line += f", left out {self.forgotten:,}: forgotten by request, yet the source has them"
         return line
@@ -90,6 +90,24 @@ def unmeasured(gold: pd.DataFrame, classes: Sequence[str]) -> list[str]:
     """A line for each class that has no row in the gold set."""
     missing = [name for name in classes if name not in set(gold["label"])]
     return [f"class {name!r} has no gold row: how well it is recognised cannot be measured" for name in missing]
+
+
+def fates(pull: Pull, classes: Sequence[str], ids: Collection[str]) -> dict[str, str]:
+    """What a first pull makes of those of the items `ids` that the pool's source has: the rule that refuses each, ''
+    where it is taken."""
+    rows = pd.concat(list(_rows(pull.gold, pull.columns, labelled=True)), ignore_index=True)
+    suite = suites.gold(pull.max_chars, pull.max_refused, classes)
+    refused = expectations.refusals(suite, suites.measured(rows, classes))
+    gold_folds = set(map(folded, sifting.new_gold(rows, refused, (), GOLD.frame()).new["text"]))
+    suite, seen = suites.pool(pull.max_chars, pull.max_refused), Seen()
+    found: dict[str, str] = {}
+    for chunk in _rows(pull.pool, pull.columns, labelled=False):
+        sifted = sifting.new_pool(chunk, expectations.refusals(suite, suites.measured(chunk)), gold_folds, seen)
+        why = sifted.refused | sifted.elsewhere
+        for position, item in enumerate(content_id(text or "") for text in chunk["text"]):
+            if item in ids:
+                found[item] = found.get(item, why[position].rule) if position in why else ""
+    return found
 
 
 # Gold, then pool
@@ -205,7 +223,7 @@ def _passed(workspace: Workspace, suite: suites.Suite, tally: Tally, source: str
         raise InputError(
             f"{suite.name}: {source}: {' and '.join(verdict.broken)}",
             expected="usable rows",
-            got=f"{_listed(tally.refused)} among {len(measures):,} rows",
+            got=f"{listed(tally.refused)} among {len(measures):,} rows",
             fix=f"see {docs}; mend the source, or change pull.columns, pull.max_chars or pull.max_refused",
         )
     return verdict.page
@@ -221,7 +239,8 @@ def _docs(workspace: Workspace) -> Path:
     return workspace.scraps / "data_docs"
 
 
-def _listed(counts: dict[str, int]) -> str:
+def listed(counts: dict[str, int]) -> str:
+    """Refused rows by rule, in words."""
     return ", ".join(f"{count:,} x {rule}" for rule, count in counts.items()) or "none"
 
 

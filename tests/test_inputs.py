@@ -275,6 +275,11 @@ def test_an_export_of_another_shape_is_said() -> None:
         annotated(json.dumps(tree).encode(), "http://ls")
     with pytest.raises(ServiceError, match="exports no JSON"):
         annotated(b"<html>Bad gateway</html>", "http://ls")
+    said = {"id": 1, "result": [], "was_cancelled": False, "completed_by": 7, "lead_time": 1.0}
+    said["created_at"] = "2026-11-25T10:00:00"  # of which zone, nobody says
+    exported = json.dumps([{"id": 1, "data": {}, "annotations": [said]}]).encode()
+    with pytest.raises(ServiceError, match=r"another shape: got 0\.annotations\.0\.created_at: String should match"):
+        annotated(exported, "http://ls")
 
 
 # Webhooks, as they come off the wire

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tasks.audit.part import Part
-from tasks.services.label_studio import chosen
+from tasks.services.label_studio import ask_of, chosen
 
 WITHDRAWN, GONE = "withdrawn", "gone"  # rows that say: this annotation was deleted; this task was, its answers stay
 NO_LABEL = ("refused", WITHDRAWN)  # rows that do not say what was answered
@@ -29,10 +29,10 @@ def answers(
     known = rows[rows.annotation_id.notna()]
     recorded = {_key(row): row for row in known.to_dict("records")}  # of one annotation the last row
     given = {
-        (str(item), int(task["data"].get("round", 0)), int(each["id"])): (task, each)
+        (*ask, int(each["id"])): (task, each)
         for task in exported
+        if (ask := ask_of(task["data"]))[0]
         for each in task["annotations"]
-        if (item := task["data"].get("item")) is not None
     }
     kept = {key for key in given.keys() & recorded.keys() if not _edited(given[key][1], recorded[key])}
     waiting = {key for key in given.keys() | recorded.keys() if key[2] in pending} - kept
@@ -48,7 +48,7 @@ def answers(
         f"annotation {each['id']} is on task {task['id']}, which the loop has not made"
         for task in exported
         for each in task["annotations"]
-        if task["data"].get("item") is None
+        if not ask_of(task["data"])[0]
     ]
     for key in sorted(given.keys() - recorded.keys() - waiting):
         task, each = given[key]

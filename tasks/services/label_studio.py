@@ -45,6 +45,8 @@ EVENTS = {  # after which there may be something to do
     "actions": ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"],
     "send_for_all_actions": False,
 }
+# The filter that leaves out tasks which somebody else made with a `round` of their own: they have no `item`.
+NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "String", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
@@ -174,20 +176,24 @@ class LabelStudioProject:
     # Tasks
 
     def tasks(self, round_number: int) -> pd.DataFrame:
-        """The tasks of a round: columns `task_id`, `id`, `answers` (annotations and skips)."""
+        """The tasks of a round, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
+        and skips)."""
         rows = [
-            (task.id, task.data["item"], _answers(task)) for task in self._list(_of_round(round_number), PAGE, COUNTED)
+            (task.id, item, _answers(task))
+            for task in self._list([*_of_round(round_number), NAMED], PAGE, COUNTED)
+            if (item := ask_of(task.data)[0])
         ]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers"])
 
     def count(self, round_number: int) -> int:
         """How many tasks a round has."""
-        return self._total(_of_round(round_number))
+        return self._total([*_of_round(round_number), NAMED])
 
     def count_between(self, first: int, last: int) -> int:
         """How many tasks the rounds from the first to the last have."""
         both = {"min": first, "max": last}
-        return self._total([{"filter": "filter:tasks:data.round", "operator": "in", "type": "Number", "value": both}])
+        inside = {"filter": "filter:tasks:data.round", "operator": "in", "type": "Number", "value": both}
+        return self._total([inside, NAMED])
 
     def touched(self, since: pd.Timestamp | None) -> pd.DataFrame:
         """The tasks that were made, or whose annotations were given, changed or deleted, after a moment (None: ever):
@@ -202,7 +208,7 @@ class LabelStudioProject:
     @patiently
     def progress(self, round_number: int) -> Progress:
         """How far the reviewers are. Two cheap requests, whatever the size of the project."""
-        this_round = _of_round(round_number)
+        this_round = [*_of_round(round_number), NAMED]
         total = self._total(this_round)
         untouched = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
         return Progress(total, total - self._total([*untouched, *this_round]))  # the quick conditions first

@@ -31,8 +31,10 @@ def refuse(source: str) -> None:
             expected="a path or " + ", ".join(f"{kind}://" for kind in KINDS[1:-1]),
             fix=f"fetch it yourself, or allow it by LABELWISE_SOURCES={kind} in the environment",
         )
-    if kind in ("http", "https") and INTERNAL not in _allowed():
-        _refuse_internal(source)
+    if kind in ("http", "https"):
+        host = _host(source)
+        if INTERNAL not in _allowed():
+            _refuse_internal(host)
 
 
 def options(source: str) -> dict[str, Any]:
@@ -70,9 +72,16 @@ def public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def _refuse_internal(address: str) -> None:
+def _host(address: str) -> str:
+    """The host of a web address. InputError where it is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError as error:  # a bracket that nothing closes, say
+        raise InputError(address, expected="a web address, https://HOST/PATH", got=str(error)) from None
+
+
+def _refuse_internal(host: str) -> None:
     """A clear word before anything is asked. What it cannot see, a redirect or a name that moves, `connect` refuses."""
-    host = urlsplit(address).hostname or ""
     try:
         found = {str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):

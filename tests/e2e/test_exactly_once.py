@@ -12,7 +12,7 @@ import pytest
 
 from tasks.services import label_studio
 from tasks.services.addresses import Addresses
-from tasks.services.label_studio import LabelStudioProject
+from tasks.services.label_studio import LabelStudioProject, Progress
 from tasks.services.mlflow import RoundRun, Tracking
 from tests.e2e.strikes import BOUNDARIES
 
@@ -76,6 +76,16 @@ def test_a_task_that_is_gone_is_no_obstacle_to_its_removal(project: LabelStudioP
     project.remove([task])
     project.remove([task])
     assert project.count(1) == 0
+
+
+def test_tasks_of_other_origin_are_not_counted_whatever_they_call_their_columns(project: LabelStudioProject) -> None:
+    project.add([{"data": {"text": "t", "round": number}} for number in (1, 1, 2, "first")])
+    project.add([{"data": {"text": "t", "round": 1, "item": ""}}, {"data": {"text": "t", "round": 1, "item": None}}])
+    assert project.tasks(1).id.tolist() == ["a"]
+    assert (project.count(1), project.count(2), project.count_between(1, 2)) == (1, 0, 1)
+    assert project.progress(1) == Progress(1, 0)
+    project.client.annotations.create(id=int(project.tasks(1).task_id[0]), result=[])
+    assert project.progress(1) == Progress(1, 1)
 
 
 def test_of_runs_models_and_versions_the_one_in_use_stays(servers: Addresses, tmp_path: Path) -> None:

@@ -140,7 +140,8 @@ def test_every_address_is_none_to_call() -> None:
     with pytest.raises(InputError, match="add --webhook-url"):
         Listen.parse("0.0.0.0:8765")
     assert Listen.parse("0.0.0.0:8765", "http://loop.example.org:8765/").url == "http://loop.example.org:8765"
-    for url in ("loop.example.org", "ftp://x", "http://", "http://me:secret@x", "http://x?a=b"):
+    strange = ("http://[abc", "http://x:port", "http://x:99999")
+    for url in ("loop.example.org", "ftp://x", "http://", "http://me:secret@x", "http://x?a=b", *strange):
         with pytest.raises(InputError, match="--webhook-url"):
             Listen.parse("127.0.0.1:0", url)
 

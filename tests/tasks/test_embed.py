@@ -117,6 +117,17 @@ def test_a_long_shard_is_encoded_in_pieces(workspace: Workspace, monkeypatch: py
     np.testing.assert_allclose(pool_vectors(workspace).gather(np.arange(4)), whole, atol=1e-3)
 
 
+def test_a_shard_whose_every_item_was_forgotten_is_encoded_anew_like_any_other(workspace: Workspace) -> None:
+    add_shard(workspace, 2, [])
+    for settings in ({}, {"max_tokens": 8}):
+        changed = configured(workspace.root, **settings)
+        assert embed.run(changed).startswith("6 texts encoded")
+        pool = pool_vectors(changed)
+        assert (len(pool), [len(shard) for shard in pool.shards]) == (4, [3, 1, 0])
+        assert pool.gather(np.arange(4)).shape == (4, 384)
+    assert leaked(changed).empty
+
+
 # Vectors
 
 

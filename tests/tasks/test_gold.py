@@ -92,11 +92,9 @@ class Project(Tasks):
         return found if since is None else found[pd.to_datetime(found.updated_at, utc=True) > since]
 
     def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
-        item = {row["task_id"]: row["id"] for row in self.rows}
+        data = {row["task_id"]: {"item": row["id"], "round": row["round"]} if row["id"] else {} for row in self.rows}
         return [
-            {"id": task, "data": {"item": item[task], "round": 1} if item[task] else {}, "annotations": self.said[task]}
-            for task in task_ids
-            if task in self.said
+            {"id": task, "data": data[task], "annotations": self.said[task]} for task in task_ids if task in self.said
         ]
 
     def ask_again(self, task_id: int, people: int) -> None:
@@ -275,6 +273,17 @@ def test_times_are_kept_in_utc_and_older_rows_are_ordered_by_time_all_the_same(
         label=["y", "x"], annotator="1", annotation_id=[8, 7], created_at=[early, late]
     )
     assert trusted.votes(ANSWERS.conform(rows)) == {item: [("1", "y"), ("1", "x")]}
+
+
+@pytest.mark.parametrize("data", [{}, {"item": "i001"}, {"item": 7, "round": 1}, {"item": "i001", "round": "second"}])
+def test_tasks_that_somebody_else_made_are_left_alone(workspace: Workspace, data: dict[str, Any]) -> None:
+    project: Any = Project()
+    gold.grow(workspace, 1, project)
+    asked = trusted.asked(workspace)
+    project.answer(asked.id[0], 1, "x")
+    (ours,) = project.answered([1])
+    exported = [ours, ours | {"id": 9, "data": data}]
+    assert gold.answered(exported, asked, CLASSES).task_id.tolist() == [1]
 
 
 def test_what_five_people_cannot_decide_is_set_aside_and_said(workspace: Workspace) -> None:

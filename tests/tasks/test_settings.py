@@ -237,7 +237,9 @@ def test_classes_that_would_be_formulas(name: str) -> None:
     "address",
     [
         "https://me:hunter2@example.org/pool.csv",
+        "https://hunter2@example.org/pool.csv",
         "s3://KEY:hunter2@bucket/pool.csv",
+        "abfs://box:hunter2@account/x",
         "https://bucket.example.org/pool.csv?X-Amz-Signature=hunter2",
         "https://example.org/pool.csv?a=b&access_token=hunter2",
     ],
@@ -254,9 +256,12 @@ def test_an_address_that_carries_a_secret_is_refused_and_not_said(address: str) 
         "s3://bucket/a@b:c.csv",
         "/data/me:x@y/pool.csv",
         "abfs://box@account/x",
+        "sftp://me@example.org/pool.csv",
         "https://x.org/a.csv?page=2",
     ):
         parse(VALID | {"pull": VALID["pull"] | {"pool": fine}})
+    with pytest.raises(SettingsError, match="carries a password or a key"):  # a blank does not end it
+        parse(VALID | {"pull": VALID["pull"] | {"pool": "https://me:hunter2 @example.org/pool.csv"}})
 
 
 def test_a_change_that_fails_leaves_the_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -418,6 +418,12 @@ class TestReach:
     def test_internal_addresses_are_not_asked(self, host: str) -> None:
         assert "is not on the public internet" in refusal(f"https://{host}/latest/meta-data/a.csv")
 
+    @pytest.mark.parametrize("allowed", ["", "internal"])
+    @pytest.mark.parametrize("host", ["[bad", "bad]", "x\u2100y"])
+    def test_what_is_no_address(self, host: str, allowed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LABELWISE_SOURCES", allowed)
+        assert "expected a web address, https://HOST/PATH" in refusal(f"https://{host}/pool.csv")
+
     def test_not_even_by_a_redirect(self, inner: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """The first answer comes from a server that passes for a public one; where it sends us is not asked."""
         seen = public("93.184.216.34"), public("127.0.0.1")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from tasks.audit import answers, data, models
 from tasks.audit.models import Past
@@ -113,6 +114,16 @@ def test_answers_to_rows_and_back() -> None:
         "item a: its annotation 9 has no row",
     ]
     assert found.changed == ["item a: annotation 1 says 'y' in Label Studio, 'x' here"]
+
+
+@pytest.mark.parametrize(
+    "data", [{"item": "a", "round": "second"}, {"item": ["a"], "round": 1}, {"round": 1}, {"item": "a"}]
+)
+def test_a_task_that_somebody_else_made_is_named_whatever_it_holds(data: dict[str, Any]) -> None:
+    strange = task(7, None, (8, "x")) | {"data": data}
+    ledger = rows(labelled("a", "x", 1))
+    found = answers.answers("answers", [task(1, "a", (1, "x")), strange], ledger, set())
+    assert found.complaints == ["surplus: annotation 8 is on task 7, which the loop has not made"]
 
 
 def test_what_the_next_look_takes_in_is_waiting() -> None:

@@ -1,6 +1,8 @@
 """Label Studio without a server: the interface for any class names, answers there and back, its errors as ours."""
 
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.errors import ServiceDown, ServiceError
-from tasks.services.label_studio import HOTKEYS, choice, chosen, connected, interface
+from tasks.services.label_studio import HOTKEYS, LabelStudioProject, choice, chosen, connected, interface
 
 XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), min_size=1)
 URL = "http://127.0.0.1:8080"
@@ -34,6 +36,18 @@ def test_hotkeys_are_given_once_as_far_as_they_go() -> None:
     assert keys[: len(HOTKEYS)] == list(HOTKEYS)
     assert len(set(HOTKEYS)) == len(HOTKEYS) == 35
     assert keys[len(HOTKEYS) :] == [None] * (77 - 35)
+
+
+def test_tasks_that_somebody_else_made_are_no_tasks_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    strangers: list[Any] = [{"round": 1}, {"round": 1, "item": 5}, {"round": 1.0, "item": "b"}]
+    data = [{"item": "a", "round": 1, "text": "t"}, *strangers]
+    listed = [
+        SimpleNamespace(id=number, data=each, total_annotations=1, cancelled_annotations=None)
+        for number, each in enumerate(data, 1)
+    ]
+    monkeypatch.setattr(LabelStudioProject, "_list", lambda *_: iter(listed))
+    project = LabelStudioProject.__new__(LabelStudioProject)
+    assert project.tasks(1).to_dict("records") == [{"task_id": 1, "id": "a", "answers": 1}]
 
 
 @given(label=st.text())
