@@ -43,7 +43,7 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
             if reason := steps.told_to_stop():
                 return reason
             steps.push()
-            if played == rounds:
+            if rounds is not None and played >= rounds:
                 return "the next batch is with the reviewers"
             answers = steps.wait(max_wait)
             if not answers.complete:

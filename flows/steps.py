@@ -256,15 +256,16 @@ class Steps:
         self._step("snapshot", self._save_labels, outside=True)
 
     def anything_new(self) -> bool:
-        """Whether there is reason for another round when nothing was left to ask: late answers, new items, or anything
-        else that a version lacks: gold, rows refused, settings. Left uncommitted, the next run would take it for
-        somebody else's."""
+        """Whether there is reason for another round when nothing was left to ask: late answers, new items, gold that no
+        model was measured by, or anything else that a version lacks: rows refused, settings. Left uncommitted, the next
+        run would take it for somebody else's."""
         look = patient(lambda: snapshot.look(self.workspace, self.project), self._tell("snapshot"))
         if not look.rows.empty:
             return True
         self.pull()
         grown = stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
-        return grown or bool(self.versions.changes())
+        gold_since = self.versions.git("diff", "--name-only", snapshot.tag(self.round), "--", "data/gold.dvc")
+        return grown or bool(gold_since or self.versions.changes())
 
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""

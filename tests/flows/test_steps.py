@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks import init, settings, snapshot
+from tasks import init, pull, settings, snapshot
 from tasks.errors import ServiceDown, SettingsError
 from tasks.items import stored
 from tasks.records import BATCH
@@ -128,7 +128,16 @@ def another_setting(folder: Path) -> None:
     settings.change(folder / "here" / "params.yaml", {"gold.reserve": 0.0})
 
 
-@pytest.mark.parametrize("change", [new_gold, a_row_refused, a_new_item, another_setting])
+def gold_that_is_committed(folder: Path) -> None:
+    new_gold(folder)
+    here = Workspace(folder / "here")
+    pull.run(here)
+    versions = Versions(here.root)
+    versions.add()
+    versions.save("trusted labels")
+
+
+@pytest.mark.parametrize("change", [new_gold, gold_that_is_committed, a_row_refused, a_new_item, another_setting])
 def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
     steps: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
