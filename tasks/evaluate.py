@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from tasks import learners, stage
 from tasks.embed import gold_items
 from tasks.labels import trusted
-from tasks.proof.gold import accuracy
+from tasks.proof.active_testing import accuracy
 from tasks.workspace import Workspace, write_csv, write_json
 
 BINS = 10
@@ -39,8 +39,8 @@ def evaluate(
     """Compare (g, c) probabilities with the labels of g gold items (columns id, label, and weight unless all count
     alike).
 
-    The accuracy has Wilson's interval, see `proof/gold.py`: the percentile bootstrap says 1.000 to 1.000 where all are
-    right. The other intervals are percentile bootstraps over gold items, each with its weight (Efron & Tibshirani 1993,
+    The accuracy has Wilson's interval, see `proof/active_testing.py`: the percentile bootstrap says 1.000 to 1.000
+    where all are right. The other intervals are percentile bootstraps over gold items, each with its weight (Efron & Tibshirani 1993,
     chapter 13).
     """
     weights = gold.weight.to_numpy() if "weight" in gold else np.ones(len(gold))

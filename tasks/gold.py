@@ -11,8 +11,7 @@ import pandas as pd
 from tasks import push
 from tasks.errors import InputError, WorkspaceError
 from tasks.labels import ledger, trusted
-from tasks.proof import control
-from tasks.proof import gold as testing
+from tasks.proof import active_testing, control
 from tasks.records import ANSWERS, ASKED
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject, ask_of, chosen, in_utc
@@ -96,7 +95,7 @@ def draw(scores: pd.DataFrame, drawn: pd.DataFrame, n: int, settings: Settings) 
             fix="ask for fewer, raise gold.reserve in params.yaml, or add to the pool",
         )
     doubt = np.where(left.prediction.isna(), np.nan, 1 - left.confidence.to_numpy(dtype=np.float64))
-    found = testing.draw(doubt, n, np.random.default_rng([settings.seed, 4, len(drawn)]))
+    found = active_testing.draw(doubt, n, np.random.default_rng([settings.seed, 4, len(drawn)]))
     turns = int(drawn.turn.max() if len(drawn) else 0) + 1 + np.arange(n)  # some drawn may be forgotten since
     columns = {"turn": turns, "propensity": found.propensity, "among": found.among, "doubt": doubt[found.rows]}
     return pd.DataFrame({"id": left.id.iloc[found.rows].to_numpy(), **columns})

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks.proof import gold as testing
+from tasks.proof import active_testing
 from tasks.records import ANSWERS, ASKED, Table
 from tasks.workspace import Workspace, write_parquet
 
@@ -115,9 +115,9 @@ def whole(own: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
     drawn = complete(seen)
     if drawn.empty:
         return kept.assign(weight=1.0).reset_index(drop=True)
-    given = testing.weights(drawn.propensity.to_numpy(), drawn.among.to_numpy(dtype=np.int64))
+    given = active_testing.weights(drawn.propensity.to_numpy(), drawn.among.to_numpy(dtype=np.int64))
     has_label = drawn.verdict.notna().to_numpy()
-    added = drawn.assign(label=drawn.verdict, weight=testing.decided(given, has_label))[has_label]
+    added = drawn.assign(label=drawn.verdict, weight=active_testing.decided(given, has_label))[has_label]
     columns = [*own.columns, "weight"]
     return pd.concat([kept.assign(weight=1.0), added.reindex(columns=columns)], ignore_index=True)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows import rehearse
-from tasks.proof import gold
+from tasks.proof import active_testing
 from tasks.rehearsal import Rows
 from tasks.settings import Settings
 from tasks.train import train
@@ -24,7 +24,7 @@ from tests.bench.labels import KEPT, cleaned
 
 SETS = ["spamassassin", "convabuse", "it_tickets", "banking77", "unfair_tos"]
 SEEDS = 500
-UNSEEN = "clinc150"  # nothing in tasks/proof/gold.py was chosen by a look at it
+UNSEEN = "clinc150"  # nothing in tasks/proof/active_testing.py was chosen by a look at it
 FRESH = 100  # the first model of a run with models and draws that nothing was chosen by
 POPULATION = 4000  # items at most whose accuracy is to be estimated: the set's pool, without those that are learned
 LEARNED = 1000  # from which the labels of the models come
@@ -46,7 +46,7 @@ class Tally:
     held: list[bool] = field(default_factory=list)
 
     def add(self, right: Bools, weights: Floats, truth: float) -> None:
-        found = gold.accuracy(right, weights)
+        found = active_testing.accuracy(right, weights)
         self.errors.append(found.value - truth)
         self.held.append(found.low <= truth <= found.high)
 
@@ -97,13 +97,13 @@ def simulated(doubt: Floats, right: Bools, later: Bools, seed: int, tallies: dic
     tallies["uniform"].add(right[reserve[:GOLD]], even, truth)
     tallies["uniform, later"].add(later[reserve[:GOLD]], even, true_later)
     tallies["uniform, half"].add(right[reserve[: GOLD // 2]], even[: GOLD // 2], truth)
-    drawn = gold.draw(doubt[reserve], GOLD, rng)
-    rows, weights = reserve[drawn.rows], gold.weights(drawn.propensity, drawn.among)
+    drawn = active_testing.draw(doubt[reserve], GOLD, rng)
+    rows, weights = reserve[drawn.rows], active_testing.weights(drawn.propensity, drawn.among)
     tallies["grown"].add(right[rows], weights, truth)
     tallies["grown, later"].add(later[rows], weights, true_later)
     tallies["naive"].add(right[rows], even, truth)
     half = GOLD // 2
-    first = gold.weights(drawn.propensity[:half], drawn.among[:half])
+    first = active_testing.weights(drawn.propensity[:half], drawn.among[:half])
     tallies["grown, half"].add(right[rows[:half]], first, truth)
     mixed = np.concatenate([rest[:half], rows[:half]])
     tallies["mixed"].add(right[mixed], np.concatenate([even[:half], first]), truth)
