@@ -40,8 +40,8 @@ def evaluate(
     alike).
 
     The accuracy has Wilson's interval, see `proof/active_testing.py`: the percentile bootstrap says 1.000 to 1.000
-    where all are right. The other intervals are percentile bootstraps over gold items, each with its weight (Efron & Tibshirani 1993,
-    chapter 13).
+    where all are right. The other intervals are percentile bootstraps over gold items, each with its weight (Efron &
+    Tibshirani 1993, chapter 13).
     """
     weights = gold.weight.to_numpy() if "weight" in gold else np.ones(len(gold))
     actual = pd.Index(classes).get_indexer(pd.Index(gold.label))

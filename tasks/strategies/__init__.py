@@ -41,7 +41,7 @@ STRATEGIES: dict[str, Strategy] = {
     "prob_cover": diversity.prob_cover,
     "badge": hybrid.badge,
     "cluster_margin": hybrid.cluster_margin,
-    "contrastive": hybrid.contrastive,
+    "cal": hybrid.cal,
     "density": hybrid.density,
     "discriminative": hybrid.discriminative,
     "bait": hybrid.bait,

@@ -13,7 +13,7 @@ Doubles = NDArray[np.float64]
 
 AT_ONCE = 64  # badge: picks between two looks at all candidates
 POOL_PER_PICK, MOST_CLUSTERED = 10, 2_000  # cluster_margin: candidates a pick, and at most
-NEIGHBOURS = 10  # contrastive: labelled items that an item is compared with
+NEIGHBOURS = 10  # cal: labelled items that an item is compared with
 SUB_BATCHES, MOST_COMPARED = 10, 5_000  # discriminative
 MOST_WEIGHED, SPARE, RIDGE = 5_000, 2, 1.0  # bait: candidates; picks before the backward pass, as a multiple of k
 FLOOR = 1e-9
@@ -101,7 +101,7 @@ def cluster_margin(candidates: Candidates, k: int, rng: np.random.Generator) -> 
     return chosen(picks, unsure[picks])
 
 
-def contrastive(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
+def cal(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Items that the model judges otherwise than their labelled neighbours (CAL: Margatina et al. 2021, arXiv
     2109.03764): the mean divergence KL(neighbour, item) over the ten nearest, and all that are as near as the tenth.
 

@@ -147,7 +147,7 @@ def test_badge_starts_with_the_longest_gradient_and_draws_as_k_means_plus_plus()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_contrastive_is_the_mean_divergence_from_the_nearest_answers(seed: int) -> None:
+def test_cal_is_the_mean_divergence_from_the_nearest_answers(seed: int) -> None:
     given = clustered(seed, m=14)
     known = given.labelled
     scores = []
@@ -155,7 +155,7 @@ def test_contrastive_is_the_mean_divergence_from_the_nearest_answers(seed: int) 
         near = sorted(range(14), key=lambda at: float(np.linalg.norm(known.vectors[at] - h)))[:10]
         neighbours = [known.probabilities[at].tolist() for at in near]
         scores.append(np.mean([sum(q * math.log(q / r) for q, r in zip(n, p, strict=True)) for n in neighbours]))
-    assert picks("contrastive", given, 9) == ranked(scores, 9)
+    assert picks("cal", given, 9) == ranked(scores, 9)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
