@@ -54,6 +54,7 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
 
 def learn(steps: Steps) -> None:
     """Train on every label so far, measure, choose whom to ask next; kept as one version, tagged with the round."""
+    steps.workspace.reread()
     steps.pull()
     for stage in ("embed", "train", "evaluate", "score", "select", "prove"):
         steps.reproduce(stage)

@@ -46,6 +46,11 @@ class Workspace:
         """params.yaml as it was when first asked for."""
         return settings.read(self.root / "params.yaml")
 
+    def reread(self) -> None:
+        """Ask for params.yaml anew: while a loop waits for its reviewers people change it, and the next commit takes it
+        along as what the round was learned with."""
+        self.__dict__.pop("settings", None)
+
     # Data: versioned by DVC
     @property
     def pool(self) -> Path:

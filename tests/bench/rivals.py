@@ -118,7 +118,7 @@ def queries(data: Any, k: int) -> dict[str, float]:
         "badge, scikit-activeml": lambda: badge(0)(x, y, model, k),
         "typiclust, scikit-activeml": lambda: typiclust(0)(x, y, model, k),
         "prob_cover, scikit-activeml": lambda: pool.ProbCover(random_state=0).query(x, y, batch_size=k),
-        "contrastive, scikit-activeml": lambda: pool.ContrastiveAL(random_state=0).query(
+        "cal, scikit-activeml": lambda: pool.ContrastiveAL(random_state=0).query(
             x, y, model, fit_clf=False, batch_size=k
         ),
         "discriminative, scikit-activeml": lambda: pool.DiscriminativeAL(random_state=0).query(

@@ -172,3 +172,21 @@ def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
     assert not steps.anything_new()
     assert steps.round == 1
     steps.versions.refuse_strange_changes()
+
+
+def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_round_on(tmp_path: Path) -> None:
+    from flows.loop import learn
+
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content | {"select": {"batch": 25}}))
+    workspace = Workspace(tmp_path)
+    assert workspace.settings.select.batch == 25
+    settings.change(tmp_path / "params.yaml", {"select.batch": 4})
+    seen: list[int] = []
+
+    def note(*_: object) -> None:
+        seen.append(workspace.settings.select.batch)
+
+    stages = dict.fromkeys(("pull", "reproduce", "promote", "report", "snapshot_round"), note)
+    learn(SimpleNamespace(workspace=workspace, **stages))  # type: ignore[arg-type]
+    assert set(seen) == {4}
