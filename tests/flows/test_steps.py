@@ -188,5 +188,6 @@ def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_rou
         seen.append(workspace.settings.select.batch)
 
     stages = dict.fromkeys(("pull", "reproduce", "promote", "report", "snapshot_round"), note)
-    learn(SimpleNamespace(workspace=workspace, **stages))  # type: ignore[arg-type]
+    steps: Any = SimpleNamespace(workspace=workspace, **stages)
+    learn(steps)
     assert set(seen) == {4}
