@@ -70,9 +70,10 @@ def declare_dead(run_id: str) -> None:
         return
     gone: Any = Crashed(message="its process died; the next run of the loop went on from where it was")
     try:
+        run = UUID(run_id)
         with get_client(sync_client=True) as client:
-            state = client.read_flow_run(UUID(run_id)).state
+            state = client.read_flow_run(run).state
             if state is None or not state.is_final():
-                client.set_flow_run_state(UUID(run_id), gone, force=True)
-    except (httpx.HTTPError, PrefectException):
+                client.set_flow_run_state(run, gone, force=True)
+    except (httpx.HTTPError, PrefectException, ValueError):  # the last: what was noted is no id of Prefect's
         pass

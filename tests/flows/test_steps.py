@@ -191,3 +191,10 @@ def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_rou
     steps: Any = SimpleNamespace(workspace=workspace, **stages)
     learn(steps)
     assert set(seen) == {4}
+
+
+def test_a_note_that_names_no_run_of_prefects_stops_nothing() -> None:
+    from flows.loop import declare_dead
+
+    for noted in ("", "no id", "1" * 5000):
+        declare_dead(noted)
