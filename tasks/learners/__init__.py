@@ -12,14 +12,14 @@ from typing import Any
 from safetensors import SafetensorError
 
 from tasks.errors import InputError
-from tasks.learners import auto, contrastive, ensemble, finetune, frozen, propagate, untrained
+from tasks.learners import auto, bag_of_words, contrastive, ensemble, finetune, frozen, propagate, untrained
 from tasks.learners.base import Examples, Items, Model
 from tasks.settings import one_of
 
 PLAIN = (".json", ".safetensors")  # what a model is made of
 
 LEARNERS: dict[str, Any] = {
-    learner.NAME: learner for learner in (auto, frozen, contrastive, finetune, propagate, ensemble)
+    learner.NAME: learner for learner in (auto, frozen, contrastive, finetune, propagate, bag_of_words, ensemble)
 }
 
 

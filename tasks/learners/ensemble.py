@@ -1,7 +1,9 @@
-"""`ensemble`: what `frozen` and `propagate` say, weighed by how right each was about labels it had not seen.
+"""`ensemble`: what `frozen`, `propagate` and `bag_of_words` say, weighed by how right each was about labels it had not
+seen.
 
-The head draws straight borders, the graph follows the shape of the pool; where one of them errs the other often does
-not. Their weights come from the ledger, so where the graph is of no use it gets none.
+The head draws straight borders between vectors, the graph follows the shape of the pool, the words are what no encoder
+has put into a vector; where one of them errs the others often do not. Their weights come from the ledger, so what is of
+no use gets none.
 """
 
 import json
@@ -12,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from tasks.learners import calibration, frozen, propagate
-from tasks.learners.base import Examples, Items
+from tasks.learners import bag_of_words, calibration, frozen, propagate
+from tasks.learners.base import Examples, Items, Model
 from tasks.settings import Settings
 
 NAME = "ensemble"
+LEAST = 0.01  # weight of the words below which they could change no answer, and need not be read
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A weighted sum of logits: weights = (head, graph, frequency of the classes among the labels)."""
+    """A weighted sum of logits: weights = (head, graph, frequency of the classes among the labels, words). words: None,
+    and no weight, where they are of no use: then no text need be read."""
 
     head: frozen.Head
     graph: propagate.Propagated
     frequency: list[float]
+    words: bag_of_words.BagOfWords | None
     weights: list[float]
     trained: bool = True
     draft: None = None
@@ -43,29 +48,52 @@ class Ensemble:
         shares = np.log(np.maximum(self.graph.probabilities(items), propagate.FLOOR))
         head = self.head.logits(items.vectors())
         known = np.isfinite(head)
-        parts = (np.where(known, head, 0), shares, logarithms(self.frequency))
+        parts = [np.where(known, head, 0), shares, logarithms(self.frequency)]
+        if self.words is not None:
+            parts.append(np.where(known, self.words.logits(items), 0))
         return np.where(known, sum(w * part for w, part in zip(self.weights, parts, strict=True)), -np.inf)
 
     def save(self, folder: Path) -> None:
         """`config.json`, and a folder a member."""
         config = {"learner": NAME, "frequency": self.frequency, "weights": self.weights}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        for name, member in ((frozen.NAME, self.head), (propagate.NAME, self.graph)):
-            (folder / name).mkdir()
-            member.save(folder / name)
+        members: dict[str, Model | None] = {
+            frozen.NAME: self.head,
+            propagate.NAME: self.graph,
+            bag_of_words.NAME: self.words,
+        }
+        for name, member in members.items():
+            if member is not None:
+                (folder / name).mkdir()
+                member.save(folder / name)
 
 
 def fit(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
-    """Both members on the same labels, their weights from labels that neither had seen."""
+    """All members on the same labels, their weights from labels that none had seen."""
     rows = calibration.sampled(examples, settings.seed)
+    given, c = examples.labels[rows], len(examples.classes)
+    regularisation, quiet = frozen.crossed(examples.take(rows), settings)
     graph = propagate.graph_of(examples, pool, settings.seed)
-    c, quiet = frozen.crossed(examples.take(rows), settings)
     spread = propagate.crossed(graph, examples, rows, settings.seed)
-    frequency = (np.bincount(examples.labels, minlength=len(examples.classes)) / len(examples)).tolist()
-    prior = np.broadcast_to(logarithms(frequency), quiet.shape)
-    weights = calibration.pooling([quiet, spread, prior], examples.labels[rows]).tolist()
-    head = frozen.head(examples, examples.items.vectors(), c)
-    return Ensemble(head, propagate.model(graph, examples), frequency, weights)
+    read, words = bag_of_words.crossed(examples, rows, settings.seed)
+    fold = calibration.folds(given, settings.seed)
+    prior = np.stack([logarithms(frequencies(given[fold != number], c)) for number in range(calibration.FOLDS)])[fold]
+    *others, of_words = calibration.pooling([quiet, spread, prior, read], given).tolist()
+    heeded = of_words >= LEAST
+    head = frozen.head(examples, examples.items.vectors(), regularisation)
+    return Ensemble(
+        head,
+        propagate.model(graph, examples),
+        frequencies(examples.labels, c),
+        words if heeded else None,
+        [*others, of_words] if heeded else others,
+    )
+
+
+def frequencies(labels: NDArray[np.int64], classes: int) -> list[float]:
+    """The share of each of the c classes among the labels; zeros when there are none."""
+    shares: list[float] = (np.bincount(labels, minlength=classes) / max(len(labels), 1)).tolist()
+    return shares
 
 
 def logarithms(frequency: list[float]) -> NDArray[np.float64]:
@@ -77,5 +105,11 @@ def logarithms(frequency: list[float]) -> NDArray[np.float64]:
 def load(folder: Path) -> Ensemble:
     """The model that `Ensemble.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    head, graph = frozen.load(folder / frozen.NAME), propagate.load(folder / propagate.NAME)
-    return Ensemble(head, graph, config["frequency"], config["weights"])
+    words = bag_of_words.load(folder / bag_of_words.NAME) if (folder / bag_of_words.NAME).exists() else None
+    return Ensemble(
+        frozen.load(folder / frozen.NAME),
+        propagate.load(folder / propagate.NAME),
+        config["frequency"],
+        words,
+        config["weights"],
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
@@ -18,6 +19,7 @@ from tasks.settings import Settings
 
 NAME = "frozen"
 STEPS = 500
+Vectors = NDArray[np.float32] | csr_matrix
 GRID = (10.0, 100.0, 1.0, 1000.0)  # scikit-learn's C; of equals the first is taken
 
 
@@ -45,9 +47,9 @@ class Head:
         result[:, self.seen] = softmax(self.logits(vectors)[:, self.seen], axis=1)
         return result
 
-    def logits(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def logits(self, vectors: Vectors) -> NDArray[np.float32]:
         """(n, d) -> (n, c); minus infinity for classes not seen."""
-        result = np.full((len(vectors), len(self.classes)), -np.inf, dtype=np.float32)
+        result = np.full((vectors.shape[0], len(self.classes)), -np.inf, dtype=np.float32)
         result[:, self.seen] = vectors @ self.weights.T + self.bias
         return result
 
@@ -72,21 +74,28 @@ def fit(examples: Examples, _pool: Items, settings: Settings) -> Head:
 def crossed(examples: Examples, settings: Settings) -> tuple[float, NDArray[np.float64]]:
     """The regularisation C of the least cross-fitted log loss, and the (m, c) logits it gives of labels not seen."""
     grid = GRID if settings.train.regularisation is None else (settings.train.regularisation,)
-    fold, vectors = calibration.folds(examples.labels, settings.seed), examples.items.vectors()
+    vectors = examples.items.vectors()
     tried = []
     for c in grid:
-        logits = np.full((len(examples), len(examples.classes)), -np.inf)
-        for number in np.unique(fold):
-            seen, held_out = np.flatnonzero(fold != number), fold == number
-            if len(seen):
-                logits[held_out] = head(examples.take(seen), vectors[seen], c).logits(vectors[held_out])
+        logits = held_out(examples, vectors, c, settings.seed)
         temperature = calibration.temperature(logits, examples.labels)
         tried.append((calibration.log_loss(logits, examples.labels, temperature), c, logits))
     _, c, logits = min(tried, key=itemgetter(0))
     return c, logits
 
 
-def head(examples: Examples, vectors: NDArray[np.float32], c: float) -> Head:
+def held_out(examples: Examples, vectors: Vectors, c: float, seed: int) -> NDArray[np.float64]:
+    """(m, c) logits of the labels, each by a head of regularisation C on the (m, d) vectors of the other folds."""
+    fold = calibration.folds(examples.labels, seed)
+    logits = np.full((len(examples), len(examples.classes)), -np.inf)
+    for number in np.unique(fold):
+        seen, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if len(seen):
+            logits[rest] = head(examples.take(seen), vectors[seen], c).logits(vectors[rest])
+    return logits
+
+
+def head(examples: Examples, vectors: Vectors, c: float) -> Head:
     """A head of regularisation C, as it comes, on (m, d) vectors, m >= 1. One class alone gives a constant model."""
     seen = examples.seen
     if len(seen) == 1:

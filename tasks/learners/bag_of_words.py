@@ -1,0 +1,105 @@
+"""`bag_of_words`: a logistic head on the words a text holds, weighed by tf-idf (Salton & Buckley 1988, 'Term-weighting
+approaches in automatic text retrieval'). An encoder reads the first few hundred tokens of a text and turns names,
+product codes and typing errors into what they resemble; this reads to the end and takes each word as it is. Worth
+little with a handful of labels, and much on long texts with a few hundred.
+
+Words are hashed (Weinberger et al. 2009, arXiv 0902.2206), so that a model holds no list of what people wrote.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix
+from scipy.special import softmax
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
+from tasks.learners import calibration, frozen
+from tasks.learners.base import Examples, Items
+from tasks.settings import Settings
+
+NAME = "bag_of_words"
+BUCKETS = 2**18  # that words are hashed into
+REGULARISATION = 30.0  # scikit-learn's C: between 30 and 100 nothing could be told apart
+BLOCK = 2048  # texts that are held at once
+HASHING = HashingVectorizer(n_features=BUCKETS, alternate_sign=False, norm=None)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the labelled texts hold. buckets: (v,) those with a word in them, in order; rarity: (v,) inverse document
+    frequencies. Words of no labelled text count nothing: nothing has been learned of them."""
+
+    buckets: NDArray[np.int64]
+    rarity: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, texts: list[str]) -> "Vocabulary":
+        """The words of m >= 1 texts; where there are none, one that never occurs."""
+        counts = HASHING.transform(texts)
+        buckets = np.unique(counts.indices).astype(np.int64) if counts.nnz else np.zeros(1, np.int64)
+        return cls(buckets, TfidfTransformer().fit(counts[:, buckets]).idf_.astype(np.float32))
+
+    def vectors(self, texts: list[str]) -> csr_matrix:
+        """n texts -> (n, v), rows of unit length, or zero where no word is known."""
+        weighing = TfidfTransformer(sublinear_tf=True)
+        weighing.idf_ = self.rarity
+        return csr_matrix(weighing.transform(HASHING.transform(texts)[:, self.buckets]))
+
+
+@dataclass(frozen=True)
+class BagOfWords:
+    """A head over the words of a vocabulary."""
+
+    vocabulary: Vocabulary
+    head: frozen.Head
+    trained: bool = True
+    draft: None = None
+
+    @property
+    def classes(self) -> list[str]:
+        return self.head.classes
+
+    def probabilities(self, items: Items) -> NDArray[np.float32]:
+        """n items -> (n, c)."""
+        return softmax(self.logits(items), axis=1).astype(np.float32)
+
+    def logits(self, items: Items) -> NDArray[np.float32]:
+        """n items -> (n, c); minus infinity for classes not seen."""
+        parts = [self.head.logits(self.vocabulary.vectors(block.texts())) for block in items.blocks(BLOCK)]
+        return np.concatenate([np.zeros((0, len(self.classes)), np.float32), *parts])
+
+    def save(self, folder: Path) -> None:
+        """`config.json`, `words.safetensors`, and the head in a folder of its own."""
+        (folder / "config.json").write_text(json.dumps({"learner": NAME, "buckets": BUCKETS}), encoding="utf-8")
+        save_file({"buckets": self.vocabulary.buckets, "rarity": self.vocabulary.rarity}, folder / "words.safetensors")
+        (folder / "head").mkdir()
+        self.head.save(folder / "head")
+
+
+def fit(examples: Examples, _pool: Items, settings: Settings) -> BagOfWords:
+    """A calibrated head on the words of the labelled texts. Time and memory grow with the words of these, not with the
+    pool."""
+    rows = calibration.sampled(examples, settings.seed)
+    logits, whole = crossed(examples, rows, settings.seed)
+    head = whole.head.at(calibration.temperature(logits, examples.labels[rows]))
+    return BagOfWords(whole.vocabulary, head)
+
+
+def crossed(examples: Examples, rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.float64], BagOfWords]:
+    """(r, c) logits of the labels at these rows, each from the labels at the rows of the other folds alone; and what
+    was learned from all labels, not calibrated."""
+    texts = examples.items.texts()
+    vocabulary = Vocabulary.of(texts)
+    vectors = vocabulary.vectors(texts)
+    logits = frozen.held_out(examples.take(rows), vectors[rows], REGULARISATION, seed)
+    return logits, BagOfWords(vocabulary, frozen.head(examples, vectors, REGULARISATION))
+
+
+def load(folder: Path) -> BagOfWords:
+    """The model that `BagOfWords.save` wrote."""
+    tensors = load_file(folder / "words.safetensors")
+    return BagOfWords(Vocabulary(tensors["buckets"], tensors["rarity"]), frozen.load(folder / "head"))
