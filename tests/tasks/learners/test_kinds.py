@@ -15,6 +15,7 @@ from tasks.learners import (
     auto,
     calibration,
     contrastive,
+    ensemble,
     finetune,
     frozen,
     propagate,
@@ -231,14 +232,28 @@ def test_self_training_adds_the_surest_and_no_class_more_than_it_has_labels(pool
     assert (p.max(axis=1)[~own] >= self_training.SURE).all()
 
 
-def test_auto_takes_the_learner_that_labels_held_out_speak_for(pool: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_opinion_that_labels_held_out_speak_for(pool: Items, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.arange(32)
     chosen = auto.fit(examples_of(pool, rows), pool, settings_of())
-    assert chosen.chosen in ("ensemble", "contrastive")
-    losses = dict(reversed(part.split(" for ")) for part in chosen.reason.split(": ")[1].split(" and "))
+    losses = dict(reversed(part.split(" for ")) for part in chosen.reason.split(": ")[1].split(", "))
+    assert set(losses) == {"ensemble", "contrastive", "ensemble + contrastive"}
     assert min(losses, key=lambda name: float(losses[name])) == chosen.chosen
     monkeypatch.setattr(auto, "MOST_TUNED", 31)
     assert auto.fit(examples_of(pool, rows), pool, settings_of()).chosen == "ensemble"
+
+
+def test_two_learners_together_are_one_opinion(pool: Items, tmp_path: Path) -> None:
+    examples = examples_of(pool)
+    members = {kind.NAME: kind.fit(examples, pool, settings_of()) for kind in (ensemble, contrastive)}
+    both = auto.Auto(members, "made for this test")
+    product = np.prod([model.probabilities(pool) for model in members.values()], axis=0)
+    expected = np.sqrt(product) / np.sqrt(product).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(both.probabilities(pool), expected, atol=1e-5)
+    assert both.draft is members["ensemble"]
+
+    both.save(tmp_path)
+    again = learners.load(tmp_path)
+    np.testing.assert_allclose(again.probabilities(pool), both.probabilities(pool), atol=2e-3)
 
 
 def test_what_no_person_labelled_is_never_held_out() -> None:
