@@ -24,7 +24,6 @@ from tasks.settings import Settings
 NAME = "bag_of_words"
 BUCKETS = 2**18  # that words are hashed into
 REGULARISATION = 30.0  # scikit-learn's C: between 30 and 100 nothing could be told apart
-BLOCK = 2048  # texts that are held at once
 HASHING = HashingVectorizer(n_features=BUCKETS, alternate_sign=False, norm=None)
 
 
@@ -69,7 +68,7 @@ class BagOfWords:
 
     def logits(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c); minus infinity for classes not seen."""
-        parts = [self.head.logits(self.vocabulary.vectors(block.texts())) for block in items.blocks(BLOCK)]
+        parts = [self.head.logits(self.vocabulary.vectors(block.texts())) for block in items.blocks()]
         return np.concatenate([np.zeros((0, len(self.classes)), np.float32), *parts])
 
     def save(self, folder: Path) -> None:
