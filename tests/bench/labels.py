@@ -33,6 +33,7 @@ KEPT = ROOT / ".bench"
 RIVALS = ROOT / ".venv-rivals" / "bin" / "python"
 LEARNERS = ["frozen", "ensemble"]
 STRATEGIES = ["random", "auto"]
+FURTHER = "random, further"
 MARGIN, TYPICLUST, BADGE = "skactiveml-margin", "skactiveml-typiclust", "skactiveml-badge"
 SEEDS = 5
 FEWSHOT = ["frozen", "propagate", "ensemble", "contrastive", "auto"]
@@ -44,19 +45,21 @@ SETFIT_SEEDS, SETFIT_ROUNDS = 3, 4  # minutes a round
 
 @dataclass(frozen=True)
 class Set:
-    """batch and rounds: the budget. rivals: those that play it with all seeds in hours rather than days."""
+    """batch and rounds: the budget. rivals: those that play it with all seeds in hours rather than days. further: the
+    batch and rounds in which `random` is played until it gets there, where it does not within the budget."""
 
     batch: int
     rounds: int
     rivals: tuple[str, ...] = (MARGIN, TYPICLUST, BADGE)
+    further: tuple[int, int] | None = None
 
 
 SETS = {
     "spamassassin": Set(25, 20),
-    "convabuse": Set(25, 20),
-    "banking77": Set(200, 12, (MARGIN, TYPICLUST)),
+    "convabuse": Set(25, 20, further=(50, 20)),
+    "banking77": Set(200, 12, (MARGIN, TYPICLUST), further=(400, 12)),
     "unfair_tos": Set(25, 20),
-    "clinc150": Set(300, 10, (MARGIN,)),
+    "clinc150": Set(300, 10, (MARGIN,), further=(1000, 7)),
     "it_tickets": Set(200, 10),
 }
 
@@ -73,18 +76,22 @@ def cleaned(data: Path, name: str, to: Path) -> None:
 
 def ours(folder: Path, budget: Set, say: Any) -> tuple[list[Run], dict[str, float]]:
     """Every run of ours on a set, and the accuracy of each learner on the whole pool."""
-    plan = rehearse.Plan(
-        str(folder / "pool.parquet"),
-        str(folder / "gold.parquet"),
-        STRATEGIES,
-        LEARNERS,
-        budget.batch,
-        budget.rounds,
-        SEEDS,
-        0.0,
+    content = rehearsed(folder, "ours", STRATEGIES, LEARNERS, (budget.batch, budget.rounds), say)
+    runs = [Run(**run) for run in content["runs"]]
+    if budget.further:
+        longer = rehearsed(folder, "further", ["random"], ["ensemble"], budget.further, say)["runs"]
+        runs += [Run(**run | {"strategy": FURTHER}) for run in longer]
+    return runs, content["full"]["by_learner"]
+
+
+def rehearsed(
+    folder: Path, part: str, strategies: list[str], learners: list[str], budget: tuple[int, int], say: Any
+) -> dict[str, Any]:
+    """What `labelwise rehearse` makes of them on a set, kept in a part of its folder."""
+    sources = str(folder / "pool.parquet"), str(folder / "gold.parquet")
+    return rehearse.rehearse(
+        rehearse.Plan(*sources, strategies, learners, *budget, SEEDS, 0.0), folder / part, None, say
     )
-    content = rehearse.rehearse(plan, folder / "ours", None, say)
-    return [Run(**run) for run in content["runs"]], content["full"]["by_learner"]
 
 
 def prepared(folder: Path) -> tuple[Rows, Rows, Settings]:
@@ -226,6 +233,7 @@ def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dic
     for own, other, of in [
         (("auto", "frozen"), ("random", "frozen"), "frozen"),
         (("auto", "ensemble"), ("random", "ensemble"), "ensemble"),
+        (("auto", "ensemble"), (FURTHER, "ensemble"), "ensemble"),
         *((("auto", "ensemble"), (rival, "theirs"), "frozen") for rival in (MARGIN, TYPICLUST, BADGE)),
         (("auto", "ensemble"), ("random", "frozen"), "frozen"),
     ]:
@@ -238,6 +246,7 @@ def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dic
         needed = [
             rehearsal.median([rehearsal.labels_for(run, target) for run in side]) for side in zip(*pairs, strict=True)
         ]
+        alike = all(run.labels == rival.labels for run, rival in pairs)
         area = rehearsal.Estimate.of([rehearsal.area(run) / rehearsal.area(rival) for run, rival in pairs])
         rows.append(
             {
@@ -248,7 +257,7 @@ def compared(name: str, runs: Iterable[Run], full: dict[str, float]) -> list[dic
                 "labels, ours": _count(needed[0], pairs[0][0].labels[-1]),
                 "labels, theirs": _count(needed[1], pairs[0][1].labels[-1]),
                 "ratio": f"{ratio['bound']} {estimate:.2f}".strip(),
-                "area, ratio": f"{area:.3f}",
+                "area, ratio": f"{area:.3f}" if alike else "",
             }
         )
     return rows
@@ -282,7 +291,7 @@ def main(data: Path, names: list[str]) -> None:
         prepared(folder)
         runs += theirs(folder, SETS[name]) if RIVALS.exists() else []
         rows += compared(name, runs, full)
-        picture = rehearsal.picture(runs, full)
+        picture = rehearsal.picture([run for run in runs if run.strategy != FURTHER], full)
         picture.savefig(ROOT / "docs" / f"labels-{name}.png", dpi=80)
         write(rows, "labels.md")
 
