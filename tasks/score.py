@@ -33,7 +33,7 @@ def score(ids: pd.Index, items: Items, model: Model, settings: Score) -> pd.Data
 
 
 def judged(items: Items, model: Model, settings: Score) -> NDArray[np.float32]:
-    """(n, c) probabilities. Where the model reads texts, its draft judges all items, and the model itself those that
+    """(n, c) probabilities. Where the model has a draft, that judges all items, and the model itself those that
     the draft is least sure of, at most `settings.reencode`: a tuned encoder must not cost a pass over the whole
     pool."""
     quick = model if model.draft is None or len(items) <= settings.reencode else model.draft

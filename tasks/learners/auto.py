@@ -46,7 +46,7 @@ class Auto:
 
     @property
     def draft(self) -> Model | None:
-        """Of a model that reads texts, the part that does not."""
+        """Of a model with a tuned encoder, the part that needs none."""
         costly = self.members.get(contrastive.NAME)
         return None if costly is None else self.members.get(ensemble.NAME, costly.draft)
 

@@ -22,7 +22,7 @@ from tasks.learners.base import Examples, Items
 from tasks.settings import Settings
 
 NAME = "bag_of_words"
-BUCKETS = 2**18  # that words are hashed into
+BUCKETS = 2**18  # that words are hashed into; models on disk hold positions among these, so it stays
 REGULARISATION = 30.0  # scikit-learn's C: between 30 and 100 nothing could be told apart
 HASHING = HashingVectorizer(n_features=BUCKETS, alternate_sign=False, norm=None)
 
@@ -73,7 +73,7 @@ class BagOfWords:
 
     def save(self, folder: Path) -> None:
         """`config.json`, `words.safetensors`, and the head in a folder of its own."""
-        (folder / "config.json").write_text(json.dumps({"learner": NAME, "buckets": BUCKETS}), encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps({"learner": NAME}), encoding="utf-8")
         save_file({"buckets": self.vocabulary.buckets, "rarity": self.vocabulary.rarity}, folder / "words.safetensors")
         (folder / "head").mkdir()
         self.head.save(folder / "head")
