@@ -19,8 +19,9 @@ from tasks.settings import Settings
 
 NAME = "frozen"
 STEPS = 500
-Vectors = NDArray[np.float32] | csr_matrix
 GRID = (10.0, 100.0, 1.0, 1000.0)  # scikit-learn's C; of equals the first is taken
+
+Vectors = NDArray[np.float32] | csr_matrix
 
 
 @dataclass(frozen=True)

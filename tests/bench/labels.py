@@ -39,7 +39,7 @@ SEEDS = 5
 FEWSHOT = ["frozen", "propagate", "ensemble", "contrastive", "auto"]
 FEWSHOT_SETS = {"convabuse": (5, 16), "spamassassin": (5, 16), "it_tickets": (5,)}
 FEWSHOT_SEEDS = {"convabuse": 5, "spamassassin": 5, "it_tickets": 3}  # SetFit takes minutes to learn long texts
-TUNED_SET, TUNED_SEEDS, TUNED_ROUNDS = "convabuse", 5, 12
+TUNED_SET, TUNED_ROUNDS = "convabuse", 12
 SETFIT_SEEDS, SETFIT_ROUNDS = 3, 4  # minutes a round
 
 
@@ -167,9 +167,8 @@ def tuned(folder: Path, say: Any) -> list[dict[str, str]]:
     """Whole runs with learners that tune an encoder: ours with `learner: auto`, and small-text's SetFit with breaking
     ties as far as its hours allow. Accuracy on gold after so many labels."""
     batch = SETS[TUNED_SET].batch
-    sources = str(folder / "pool.parquet"), str(folder / "gold.parquet")
-    plan = rehearse.Plan(*sources, STRATEGIES, ["auto"], batch, TUNED_ROUNDS, TUNED_SEEDS, 0.0)
-    runs = [Run(**run) for run in rehearse.rehearse(plan, folder / "tuned", None, say)["runs"]]
+    content = rehearsed(folder, "tuned", STRATEGIES, ["auto"], (batch, TUNED_ROUNDS), say)
+    runs = [Run(**run) for run in content["runs"]]
     prepared(folder)
     sizes = [batch] * SETFIT_ROUNDS
     runs += [rival(folder, "smalltext-setfit-breakingties", seed, sizes) for seed in range(SETFIT_SEEDS)]
