@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.progress import Progress
 from tasks import stage
 from tasks.errors import InputError, WorkspaceError
 from tasks.items import leaks, stored
+from tasks.items.wording import UNKNOWN, WORDING, Wording, wording
 from tasks.labels import trusted
 from tasks.learners.base import Items
 from tasks.learners.encoder import Encoder
@@ -23,6 +25,7 @@ from tasks.records import LEAKS
 from tasks.settings import Embed
 from tasks.workspace import Workspace, atomic, write_json, write_parquet
 
+MULTILINGUAL = "intfloat/multilingual-e5-small"
 PIECE = 4096  # texts sorted and encoded together: bounds memory, long enough to pack well
 
 
@@ -30,11 +33,13 @@ PIECE = 4096  # texts sorted and encoded together: bounds memory, long enough to
 class Vectors:
     """The vectors of the pool, in its order, left on disk until asked for.
 
-    ids: (n,) of the items; shards: the memory-mapped float16 arrays, (n_i, d) each.
+    ids: (n,) of the items; shards: the memory-mapped float16 arrays, (n_i, d) each; wording: (n,) how their texts are
+    worded, None where nobody has kept it.
     """
 
     ids: pd.Index
     shards: list[NDArray[np.float16]]
+    wording: Wording | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,7 +87,13 @@ def pool_vectors(workspace: Workspace) -> Vectors:
     """The vectors that this stage wrote."""
     shards = stored.shards(workspace)
     ids = pd.Index(np.concatenate([pq.read_table(path, columns=["id"])["id"].to_numpy() for path in shards]))
-    return Vectors(ids, [np.load(vectors_of(workspace, path), mmap_mode="r") for path in shards])
+    wording = [wording_of(workspace, path) for path in shards]
+    known = all(path.exists() for path in wording)
+    return Vectors(
+        ids,
+        [np.load(vectors_of(workspace, path), mmap_mode="r") for path in shards],
+        np.concatenate([np.load(path) for path in wording]) if known else None,
+    )
 
 
 def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
@@ -100,6 +111,19 @@ def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
     return result
 
 
+def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
+    """(g,) how these gold items are worded, as `gold_vectors`."""
+    own = pd.Index(pd.read_parquet(workspace.gold, columns=["id"]).id)
+    result = np.empty(len(ids), dtype=WORDING)
+    rows = own.get_indexer(pd.Index(ids))
+    drawn = rows < 0
+    result[~drawn] = np.load(wording_of(workspace, workspace.gold))[rows[~drawn]]
+    if drawn.any():
+        pool = pool_vectors(workspace)
+        result[drawn] = pool.wording[pool.rows(ids[drawn])] if pool.wording is not None else 0
+    return result
+
+
 def leaked(workspace: Workspace) -> pd.DataFrame:
     """The items of the pool that are in the gold set or nearly so (LEAKS), as this stage found them."""
     files = [path for shard in stored.shards(workspace) if (path := leaks_of(workspace, shard)).exists()]
@@ -107,51 +131,82 @@ def leaked(workspace: Workspace) -> pd.DataFrame:
 
 
 def run(workspace: Workspace) -> str:
-    """Encode the shards that have no vectors yet, or whose text or encoder has changed. Returns a line for people."""
+    """Encode the shards that have no vectors yet, or whose text or encoder has changed, and keep how their texts are
+    worded. Returns a line for people."""
     settings = workspace.settings.embed
     tables = [workspace.gold, *stored.shards(workspace)]
-    stale = [table for table in tables if not _fresh(workspace, table, settings)]
+    stale = [table for table in tables if not _fresh(vectors_of(workspace, table), table, settings)]
+    unread = [
+        table for table in tables if settings.wording and not _fresh(wording_of(workspace, table), table, settings)
+    ]
     rows = sum(pq.read_metadata(table).num_rows for table in stale)
-    if stale:
-        _encode(workspace, stale, rows)
+    if stale or unread:
+        _encode(workspace, stale, unread, rows)
     _find_leaks(workspace)
-    near = len(leaks.near(leaked(workspace)))
-    said = f"{rows:,} texts encoded by {settings.encoder}" if stale else "every item has its vector"
-    return said + (f"; {near:,} items of the pool are nearly gold: neither asked nor learned" if near else "")
+    said = [f"{rows:,} texts encoded by {settings.encoder}" if stale else "every item has its vector"]
+    if near := len(leaks.near(leaked(workspace))):
+        said.append(f"{near:,} of {stored.items(workspace):,} items of the pool are {leaks.WORDS}")
+    if settings.wording and (strange := unknown(workspace)) >= UNKNOWN:
+        said.append(unknown_words(settings.encoder, strange))
+    return "; ".join(said)
 
 
-def _encode(workspace: Workspace, tables: list[Path], rows: int) -> None:
+def unknown(workspace: Workspace) -> float:
+    """The share of the pool's items of which the encoder does not know most tokens."""
+    wording = pool_vectors(workspace).wording
+    return float((wording["unknown"] > UNKNOWN).mean()) if wording is not None and len(wording) else 0.0
+
+
+def unknown_words(encoder: str, share: float) -> str:
+    """What to do about texts that the encoder cannot read."""
+    return (
+        f"{encoder} does not know most characters of {share:.0%} of the texts, so to it they look alike: set "
+        f"embed.encoder to a multilingual one, such as {MULTILINGUAL} (needs a network once)"
+    )
+
+
+def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: int) -> None:
     settings = workspace.settings.embed
     encoder = Encoder(settings.encoder, settings.max_tokens)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"embed {rows:,} texts", total=rows)
-        for table in tables:
+        for table in dict.fromkeys([*stale, *unread]):
             texts = pq.read_table(table, columns=["text"])["text"].to_pylist()
             # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
             pieces = [texts[start : start + PIECE] for start in range(0, max(len(texts), 1), PIECE)]
-            vectors = [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
-            whole = np.concatenate(vectors)
-            refuse_broken(whole)
-            with atomic(vectors_of(workspace, table)) as scratch, scratch.open("wb") as file:
-                np.save(file, whole)
-            write_json(vectors_of(workspace, table).with_suffix(".json"), fingerprint(table, settings))
+            if table in stale:
+                tell = partial(progress.advance, bar)
+                whole = np.concatenate([encoder.encode(piece, tell).astype(np.float16) for piece in pieces])
+                refuse_broken(whole)
+                _keep(vectors_of(workspace, table), whole, fingerprint(table, settings))
+            if table in unread:
+                read = np.concatenate([wording(piece, encoder.unknown(piece)) for piece in pieces])
+                _keep(wording_of(workspace, table), read, fingerprint(table, settings))
+
+
+def _keep(path: Path, rows: NDArray[Any], made_of: dict[str, object]) -> None:
+    with atomic(path) as scratch, scratch.open("wb") as file:
+        np.save(file, rows)
+    write_json(path.with_suffix(".json"), made_of)
 
 
 def _find_leaks(workspace: Workspace) -> None:
     """Compare with gold, answered or not, every shard that has not been compared with just this gold."""
     ids = pd.concat([pd.read_parquet(workspace.gold, columns=["id"]).id, trusted.drawn(workspace).id]).drop_duplicates()
-    least = workspace.settings.gold.near_duplicate
+    least, worded = workspace.settings.gold.near_duplicate, workspace.settings.embed.wording
     gold = {"gold": hashlib.sha256("".join(ids).encode()).hexdigest(), "near_duplicate": least}
+    gold |= {"wording": True} if worded else {}
     gold_set = None
     for shard in stored.shards(workspace):
         path = leaks_of(workspace, shard)
         wanted = {**fingerprint(shard, workspace.settings.embed), **gold}
         if path.exists() and _noted(path) == wanted:
             continue
-        gold_set = gold_vectors(workspace, ids) if gold_set is None else gold_set
+        gold_set = gold_set or (gold_vectors(workspace, ids), gold_wording(workspace, ids) if worded else None)
         own = pd.Index(pq.read_table(shard, columns=["id"])["id"].to_numpy())
         vectors = np.load(vectors_of(workspace, shard), mmap_mode="r")
-        write_parquet(path, leaks.leaks(own, vectors, pd.Index(ids), gold_set, least), LEAKS)
+        both = (np.load(wording_of(workspace, shard)), gold_set[1]) if gold_set[1] is not None else None
+        write_parquet(path, leaks.leaks(own, vectors, pd.Index(ids), gold_set[0], least, both), LEAKS)
         write_json(path.with_suffix(".json"), wanted)
 
 
@@ -172,6 +227,11 @@ def vectors_of(workspace: Workspace, table: Path) -> Path:
     return workspace.vectors / f"{table.stem}.npy"
 
 
+def wording_of(workspace: Workspace, table: Path) -> Path:
+    """The file that says how a table's texts are worded, in the order of its rows."""
+    return workspace.vectors / f"{table.stem}.wording.npy"
+
+
 def leaks_of(workspace: Workspace, shard: Path) -> Path:
     """The file of a shard's leaks."""
     return workspace.vectors / leaks_name(shard)
@@ -185,12 +245,12 @@ def leaks_name(shard: Path) -> str:
 def fingerprint(table: Path, settings: Embed) -> dict[str, object]:
     """What the vectors of a table follow from."""
     with table.open("rb") as file:
-        return {"table": hashlib.file_digest(file, "sha256").hexdigest(), **settings.model_dump()}
+        return {"table": hashlib.file_digest(file, "sha256").hexdigest(), **settings.model_dump(exclude={"wording"})}
 
 
-def _fresh(workspace: Workspace, table: Path, settings: Embed) -> bool:
-    vectors = vectors_of(workspace, table)
-    return vectors.exists() and _noted(vectors) == fingerprint(table, settings)
+def _fresh(made: Path, table: Path, settings: Embed) -> bool:
+    """Whether a file was made of the table as it is now."""
+    return made.exists() and _noted(made) == fingerprint(table, settings)
 
 
 def _noted(path: Path) -> Any:

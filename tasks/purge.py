@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.embed import fingerprint, leaks_of, vectors_of
+from tasks.embed import fingerprint, leaks_of, vectors_of, wording_of
 from tasks.items import forgotten, stored
 from tasks.workspace import Workspace, atomic, table_of_text, write_csv, write_json
 
@@ -74,10 +74,12 @@ def _with_vectors(workspace: Workspace, path: Path, gone: Collection[str]) -> No
         return
     with atomic(path) as scratch:
         _write(scratch, pq.read_table(path), kept)
-        _vectors(vectors_of(workspace, path), kept)
+        in_order = vectors_of(workspace, path), wording_of(workspace, path)
+        for rows in in_order:
+            _vectors(rows, kept)
         made_of = fingerprint(scratch, workspace.settings.embed)["table"]
-        for note in (vectors_of(workspace, path).with_suffix(".json"), leaks.with_suffix(".json")):
-            if note.exists():
+        for made in (*in_order, leaks):
+            if (note := made.with_suffix(".json")).exists():
                 write_json(note, json.loads(note.read_text(encoding="utf-8")) | {"table": made_of})
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tasks import stage
 from tasks.embed import Vectors, leaked, pool_vectors
+from tasks.items import leaks
 from tasks.labels import ledger
 from tasks.proof import control
 from tasks.records import BATCH
@@ -13,7 +13,7 @@ from tasks.score import probabilities
 from tasks.settings import Select, Settings, one_of
 from tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
 from tasks.strategies.base import chosen
-from tasks.strategies.batches import asked_of, class_balanced, mixed, without_near_duplicates
+from tasks.strategies.batches import asked_of, class_balanced, mixed, spread
 from tasks.workspace import Workspace, write_parquet
 
 
@@ -37,12 +37,13 @@ def select(
     if k == 0:
         return BATCH.frame()
     p = probabilities(scores)[open_rows]
-    candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled)
+    wording = None if vectors.wording is None else vectors.wording[open_rows]
+    candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording)
     drawn = control.draw(control.order(pd.Index(scores.id.iloc[open_rows]), seed), k, settings.control, rng)
     choice = chosen(drawn, why=control.WHY, propensity=len(drawn) / len(open_rows))
     if len(drawn) < k:
         zero_shot = bool(scores.prediction.notna().all()) and not len(labelled)
-        strategy, _ = strategy_for(settings, labelled, zero_shot, candidates.gather(drawn))
+        strategy, _ = strategy_for(settings, labelled, zero_shot, candidates.take(drawn))
         rest = np.setdiff1d(np.arange(len(open_rows)), drawn)
         choice = mixed(choice, asked_of(strategy, candidates, rest, k - len(drawn), rng), rng)
     asked = scores.iloc[open_rows[choice.indices]].reset_index(drop=True)
@@ -62,11 +63,11 @@ def select(
 
 
 def strategy_for(
-    settings: Select, labelled: Labelled, zero_shot: bool = False, beside: NDArray[np.floating] | None = None
+    settings: Select, labelled: Labelled, zero_shot: bool = False, beside: Candidates | None = None
 ) -> tuple[Strategy, str]:
     """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have
-    been seen there is no model to ask, and the cold start takes the place of a strategy that needs one. beside: vectors
-    of what the batch holds already. SettingsError for a name that nobody knows."""
+    been seen there is no model to ask, and the cold start takes the place of a strategy that needs one. beside: what
+    the batch holds already. SettingsError for a name that nobody knows."""
     name, said = settings.strategy, settings.strategy
     strategy = one_of("select.strategy", name, strategies())
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
@@ -77,7 +78,7 @@ def strategy_for(
     elif settings.balance:
         strategy = class_balanced(strategy)
     if settings.near_duplicate is not None:
-        strategy = without_near_duplicates(strategy, settings.near_duplicate, beside)
+        strategy = spread(strategy, settings.near_duplicate, beside)
     return strategy, said
 
 
@@ -114,14 +115,22 @@ def run(workspace: Workspace) -> str:
     pool = pd.Index(scores.id)
     batch = select(scores, vectors, labelled, withheld(workspace, pool), settings.select, rng, settings.seed)
     write_parquet(workspace.batch, batch)
+    wanted = settings.select.batch
+    why = "" if len(batch) == wanted else left_out(workspace, pool)
     if batch.empty:
-        kept = len(kept_for_gold(pool, settings))
-        return "nothing is left to ask" + (f" ({kept:,} items are kept for gold: gold.reserve)" if kept else "")
+        return f"nothing is left to ask{why}"
     by_chance = int((batch.why == control.WHY).sum())
     said = strategy_for(settings.select, labelled)[1]
-    wanted = settings.select.batch
-    short = f"; all that is left, fewer than the {wanted} of select.batch" if len(batch) < wanted else ""
+    short = f"; all that is left, fewer than the {wanted} of select.batch{why}" if len(batch) < wanted else ""
     return f"{len(batch) - by_chance} items by {said}, {by_chance} for the control arm{short}"
+
+
+def left_out(workspace: Workspace, pool: pd.Index) -> str:
+    """In brackets, what settings keep out of every batch; '' for nothing. pool: all of its ids."""
+    kept, near = len(kept_for_gold(pool, workspace.settings)), len(leaks.near(leaked(workspace)))
+    parts = [f"{kept:,} items are kept for gold (gold.reserve)"] if kept else []
+    parts += [f"{near:,} are {leaks.WORDS}"] if near else []
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ class Pull(Section):
 class Embed(Section):
     encoder: str = Field(default="all-MiniLM-L6-v2", min_length=1)
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
+    wording: bool = False  # workspaces made before there was such a thing replay as they were
 
 
 class Train(Section):

@@ -1,24 +1,34 @@
-"""Gold that has leaked: items of the pool which are in the gold set, or so like one that who learns them knows it."""
+"""Gold that has leaked: items of the pool which are in the gold set, or so like one that a model which learns them has
+learned it."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.items.wording import Wording, alike
 from tasks.records import LEAKS
 
+WORDS = "nearly gold (gold.near_duplicate): neither asked nor learned"
 BLOCK = 8192  # items compared at once: bounds memory
 
 
 def leaks(
-    ids: pd.Index, vectors: NDArray[np.floating], gold_ids: pd.Index, gold: NDArray[np.float32], least: float | None
+    ids: pd.Index,
+    vectors: NDArray[np.floating],
+    gold_ids: pd.Index,
+    gold: NDArray[np.float32],
+    least: float | None,
+    wording: tuple[Wording, Wording] | None = None,
 ) -> pd.DataFrame:
     """Which of n items (n, d) are one of g gold items (g, d), or have a cosine similarity of at least `least` with one:
-    a row (LEAKS) each, with the gold item it is most like. Vectors are of unit length. None: only the same items.
-    O(n g d)."""
+    a row (LEAKS) each, with the gold item it is most like. Vectors are of unit length. least None: only the same items.
+    wording: of the items and of gold; a similarity that it does not bear out does not count. O(n g d)."""
     same = ids.isin(gold_ids)
     parts = [pd.DataFrame({"id": ids[same], "gold": ids[same], "similarity": 1.0})]
     for start in range(0, len(ids) if least is not None and len(gold) else 0, BLOCK):
         similar = np.asarray(vectors[start : start + BLOCK], dtype=np.float32) @ gold.T
+        if wording is not None:
+            similar[~alike(wording[0][start : start + BLOCK], wording[1])] = -1
         best = similar.argmax(axis=1)
         height = similar[np.arange(len(best)), best]
         found = np.flatnonzero((height >= (least or 1)) & ~same[start : start + BLOCK])

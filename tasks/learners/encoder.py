@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,21 @@ class Encoder:
                 vectors[rows] = pooled(states, padded["attention_mask"]).numpy()
             progress(len(rows))
         return vectors
+
+    def unknown(self, texts: list[str]) -> NDArray[np.float32]:
+        """(n,) the share of each text's tokens that the encoder does not know, in [0, 1], punctuation apart: characters
+        that it has never seen. 0 for a tokenizer that knows every byte."""
+        if not texts:
+            return np.empty(0, np.float32)
+        mark, said = self.tokenizer.unk_token_id, self._says_something
+        rows = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return np.array([row.count(mark) / max(sum(map(said.__contains__, row)), 1) for row in rows], dtype=np.float32)
+
+    @cached_property
+    def _says_something(self) -> set[int]:
+        """The tokens that are more than punctuation, the one for the unknown among them."""
+        vocabulary = self.tokenizer.get_vocab().items()
+        return {at for token, at in vocabulary if any(map(str.isalnum, token))} | {self.tokenizer.unk_token_id}
 
 
 def pooled(states: Any, mask: Any) -> Any:

@@ -39,18 +39,21 @@ class Candidates:
     gather: vectors of the candidates at the given indices, (k, d) float32, unit length. Called on need: they may be
         a million rows on disk.
     labelled: what has been answered so far; empty before there is a model.
+    wording: (n,) how their texts are worded (`tasks.items.wording`), for the wrappers; None where it is not known.
     """
 
     probabilities: Floats
     gather: Callable[[Indices], Floats]
     labelled: Labelled = field(default_factory=Labelled)
+    wording: NDArray[np.void] | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
     def take(self, indices: Indices) -> "Candidates":
         """These candidates alone, renumbered from 0."""
-        return Candidates(self.probabilities[indices], lambda rows: self.gather(indices[rows]), self.labelled)
+        wording = None if self.wording is None else self.wording[indices]
+        return Candidates(self.probabilities[indices], lambda rows: self.gather(indices[rows]), self.labelled, wording)
 
     def blocks(self, size: int = BLOCK, beside: int = 1) -> Iterator[tuple[slice, Floats]]:
         """All vectors in order, with the candidates they belong to, at most `size` at a time; fewer where each is

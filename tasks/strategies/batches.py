@@ -1,21 +1,26 @@
 """Wrappers around any strategy: what a batch as a whole should be like."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.items.wording import Wording, alike
 from tasks.strategies.base import Candidates, Choice, Floats, Indices, Strategy
 
+TEMPLATE_SHARE = 10  # no template has more than a tenth of a batch, unless nothing else fills it
 
-def without_near_duplicates(strategy: Strategy, threshold: float, beside: Floats | None = None) -> Strategy:
-    """The same strategy, but no two items of its batch have a cosine similarity of `threshold` or more, nor has one to
-    an item that is in the batch already: beside, (j, d). What chance drew is exempt: it stays, and the others make way.
 
-    The strategy is asked, whatever is too near to an accepted item is shut out, and it is asked again for what is
-    missing. When nothing but near-duplicates is left, they fill the batch. Items whose word is 'random' keep their
-    propensity, since nothing can turn them out. What makes up for near-duplicates has none, whatever drew it: its
-    chance hangs on what the batch held by then.
+def spread(strategy: Strategy, threshold: float, beside: Candidates | None = None) -> Strategy:
+    """The same strategy, but no two items of its batch are near-duplicates, nor is one of an item that is in the batch
+    already (beside); and no template of machine-made texts has more than a tenth of the batch, or more than is needed
+    to fill it. Near-duplicates have a cosine similarity of `threshold` or more, which their wording bears out where it
+    is known. What chance drew is exempt: it stays, and the others make way.
+
+    The strategy is asked, whatever is too near to an accepted item or of a template that has its share is shut out, and
+    it is asked again for what is missing. When nothing else is left, such items fill the batch. Items whose word is
+    'random' keep their propensity, since nothing can turn them out. What makes up for near-duplicates has none,
+    whatever drew it: its chance hangs on what the batch held by then.
 
     A batch without near-duplicates costs one call of the strategy. Otherwise there is one more call for each time that
     near ones come back, seldom more than three and k at most, and O(nkd) time for all of them together; O(n) memory.
@@ -23,14 +28,73 @@ def without_near_duplicates(strategy: Strategy, threshold: float, beside: Floats
 
     def choose(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
         choice = strategy(candidates, k, rng)
-        there = candidates.gather(choice.indices[:0]) if beside is None else beside
-        kept = _apart(candidates, choice, threshold, there)
+        there = Held.of(candidates.take(choice.indices[:0]) if beside is None else beside)
+        most = share_of_a_template(candidates, k)
+        kept = _apart(candidates, choice, threshold, there, most)
         if len(kept.indices) == k:
             return choice
-        batch = _made_up(strategy, candidates, kept, k, threshold, there, rng)
+        batch = _made_up(strategy, candidates, kept, k, threshold, there, most, rng)
         return replace(batch, propensity=np.where(_by_chance(batch), batch.propensity, np.nan))
 
     return choose
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is known of j items that others are compared with. vectors: (j, d); wording: (j,) or None."""
+
+    vectors: Floats
+    wording: Wording | None
+
+    @classmethod
+    def of(cls, candidates: Candidates) -> "Held":
+        """All of the candidates, which must be few: their vectors are read."""
+        return cls(candidates.gather(np.arange(len(candidates))), candidates.wording)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def take(self, rows: Indices) -> "Held":
+        """These items alone."""
+        return Held(self.vectors[rows], None if self.wording is None else self.wording[rows])
+
+    def and_(self, other: "Held") -> "Held":
+        """These items, then the others."""
+        known = None if self.wording is None or other.wording is None else np.append(self.wording, other.wording)
+        return Held(np.concatenate([self.vectors, other.vectors]), known)
+
+    def near(self, others: "Held", threshold: float) -> NDArray[np.bool_]:
+        """(j, m) which are near-duplicates of which."""
+        found = self.vectors @ others.vectors.T >= threshold
+        if self.wording is None or others.wording is None or not found.any():
+            return np.asarray(found)
+        return np.asarray(found & alike(self.wording, others.wording))
+
+
+def of_template(wording: Wording | None, held: Wording | None) -> NDArray[np.int64] | int:
+    """(n,) how many of the held items have the template of each of n; 0 where nothing is known."""
+    if wording is None or held is None or not len(held):
+        return 0
+    names, counts = np.unique(held["template"], return_counts=True)
+    at = np.searchsorted(names, wording["template"]).clip(max=len(names) - 1)
+    return np.where(names[at] == wording["template"], counts[at], 0)
+
+
+def share_of_a_template(candidates: Candidates, k: int) -> int:
+    """How many of k items may have one template: the least that fills a batch, but a tenth of it at least, for what
+    varies within a template may matter.
+
+    Templates that have 8, 1 and 1 candidates fill a batch of 5 with 3, 1 and 1.
+    """
+    if candidates.wording is None or not len(candidates):
+        return k
+    there = np.sort(np.unique(candidates.wording["template"], return_counts=True)[1])
+    # Were `most` as many as the j-th smallest has, the j smaller ones would give all they have, the others `most`.
+    filled = np.concatenate([[0], np.cumsum(there)[:-1]]) + there * np.arange(len(there), 0, -1)
+    at = int(np.searchsorted(filled, k))
+    given = int(there[:at].sum())
+    least = -(-(k - given) // max(len(there) - at, 1))
+    return max(least, -(-k // TEMPLATE_SHARE))
 
 
 def class_balanced(strategy: Strategy) -> Strategy:
@@ -144,7 +208,8 @@ def _made_up(
     batch: Choice,
     k: int,
     threshold: float,
-    there: Floats,
+    there: Held,
+    most: int,
     rng: np.random.Generator,
 ) -> Choice:
     """`batch`, whose items are apart, made up to k."""
@@ -152,7 +217,9 @@ def _made_up(
     _shut_out(free, candidates, there, threshold)
     fresh = batch
     while (missing := k - len(batch.indices)) > 0:
-        _shut_out(free, candidates, candidates.gather(fresh.indices), threshold)
+        _shut_out(free, candidates, Held.of(candidates.take(fresh.indices)), threshold)
+        held = there.and_(Held.of(candidates.take(batch.indices)))
+        free &= of_template(candidates.wording, held.wording) < most
         free[fresh.indices] = False  # with float32 the similarity of a vector to itself may fall short of 1
         if not free.any():
             left = np.setdiff1d(np.arange(len(candidates)), batch.indices)
@@ -161,24 +228,25 @@ def _made_up(
         rows = np.flatnonzero(free)
         fresh = asked_of(strategy, candidates, rows, min(missing, len(rows)), rng)
         fresh = replace(fresh, propensity=np.full(len(fresh.indices), np.nan))  # chance has no privilege any more
-        fresh = _apart(candidates, fresh, threshold, there)
+        fresh = _apart(candidates, fresh, threshold, held, most)
         batch = joined([batch, fresh])
     return batch
 
 
-def _shut_out(free: NDArray[np.bool_], candidates: Candidates, accepted: Floats, threshold: float) -> None:
-    """Candidates that are too near to one of the accepted (j, d) vectors are free no longer."""
+def _shut_out(free: NDArray[np.bool_], candidates: Candidates, accepted: Held, threshold: float) -> None:
+    """Candidates that are near-duplicates of one of the accepted are free no longer."""
     if len(accepted):
         for part, vectors in candidates.blocks(beside=len(accepted)):
-            free[part] &= (vectors @ accepted.T).max(axis=1) < threshold
+            wording = None if candidates.wording is None else candidates.wording[part]
+            free[part] &= ~Held(vectors, wording).near(accepted, threshold).any(axis=1)
 
 
-def _apart(candidates: Candidates, choice: Choice, threshold: float, there: Floats) -> Choice:
-    """The items of the choice that chance drew, and in order the others that are not too near to one of these, to one
-    before them or to one that is there already."""
-    vectors, by_chance = candidates.gather(choice.indices), _by_chance(choice)
+def _apart(candidates: Candidates, choice: Choice, threshold: float, there: Held, most: int) -> Choice:
+    """The items of the choice that chance drew, and in order the others that are near-duplicates of none of these, of
+    none before them and of none that is there already, while their template has less than `most`."""
+    own, by_chance = Held.of(candidates.take(choice.indices)), _by_chance(choice)
     others = np.flatnonzero(~by_chance)
-    kept = others[_spread(vectors[others], threshold, np.concatenate([there, vectors[by_chance]]))]
+    kept = others[_spread(own.take(others), threshold, there.and_(own.take(np.flatnonzero(by_chance))), most)]
     return _part(choice, np.sort(np.append(np.flatnonzero(by_chance), kept)))
 
 
@@ -187,16 +255,16 @@ def _by_chance(choice: Choice) -> NDArray[np.bool_]:
     return (np.asarray(choice.why) == "random") & np.isfinite(choice.propensity)
 
 
-def _spread(vectors: Floats, threshold: float, there: Floats) -> Indices:
-    """Positions of vectors that are not too near to one kept before them. O(kd) memory, never k x k."""
-    kept: list[int] = []
-    held = np.concatenate([there, np.empty_like(vectors)])
-    for row, vector in enumerate(vectors):
-        full = len(there) + len(kept)
-        if not full or (held[:full] @ vector).max() < threshold:
-            held[full] = vector
-            kept.append(row)
-    return np.array(kept, dtype=np.int64)
+def _spread(given: Held, threshold: float, there: Held, most: int) -> Indices:
+    """Positions of the items that go with those there already and with those kept before them. O(m (m + j))."""
+    held = there.and_(given)
+    near = given.near(held, threshold)
+    in_batch = np.arange(len(held)) < len(there)
+    for row in range(len(given)):
+        own = given.take(np.array([row])).wording
+        same = of_template(own, None if held.wording is None else held.wording[in_batch])
+        in_batch[len(there) + row] = not near[row, in_batch].any() and bool(np.all(same < most))
+    return np.flatnonzero(in_batch[len(there) :])
 
 
 def asked_of(strategy: Strategy, candidates: Candidates, rows: Indices, k: int, rng: np.random.Generator) -> Choice:

@@ -3,7 +3,7 @@
 Each place in a batch belongs to an arm: 'random', 'uncertain' (margin) or 'diverse' (farthest first). Random places are
 drawn first, from all candidates alike, so they are a plain sample of what was open; their propensity is the chance
 of such a place, r / n for r random places, given r. It is not the chance to be asked for whatever reason. They stay
-beside a near-duplicate (see `batches.without_near_duplicates`).
+beside a near-duplicate (see `batches.spread`).
 
 Nothing is kept between rounds. What an arm was worth is found by replaying the answers, whose `why` names their arm
 (see `advantages`).

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from tasks import embed
 from tasks.embed import Vectors, gold_vectors, leaked, pool_vectors
 from tasks.errors import WorkspaceError
+from tasks.items import leaks
 from tasks.labels import trusted
 from tasks.learners.encoder import PACKAGED, Encoder
 from tasks.records import ASKED, GOLD, POOL, content_id
@@ -92,7 +93,7 @@ def test_gold_that_has_leaked_into_the_pool_is_found_at_every_pull(workspace: Wo
     embed.run(workspace)
     assert leaked(workspace).empty
     add_shard(workspace, 2, ["the cup final", "of another kind"])
-    assert embed.run(workspace).endswith("; 1 items of the pool are nearly gold: neither asked nor learned")
+    assert embed.run(workspace).endswith(f"; 1 of 6 items of the pool are {leaks.WORDS}")
     (row,) = leaked(workspace).to_dict("records")
     assert (row["id"], row["gold"]) == (content_id("the cup final"), content_id(GOLD_TEXTS[1]))
     before = stamps(workspace)
@@ -106,6 +107,54 @@ def test_gold_that_has_leaked_into_the_pool_is_found_at_every_pull(workspace: Wo
     assert set(leaked(workspace).id) == {content_id("the cup final"), content_id("Shares rose.")}
     ids = pd.Series([content_id(GOLD_TEXTS[1]), content_id("Shares rose.")])
     np.testing.assert_allclose(gold_vectors(workspace, ids)[1], pool_vectors(workspace).gather(np.array([0]))[0])
+
+
+EMOJI = ["😀🎉😍💖", "😢🥀🌧", "🙄😤🖕👎", "💖😍💖✨"]
+
+
+def test_texts_that_the_encoder_cannot_read_are_not_nearly_gold_for_that(workspace: Workspace) -> None:
+    gold = pd.DataFrame({"id": ["g"], "text": ["😀😀🎉"], "source_id": None, "label": "x"})
+    write_parquet(workspace.gold, gold, GOLD)
+    add_shard(workspace, 2, EMOJI)
+    embed.run(workspace)
+    assert len(leaked(workspace)) == len(EMOJI)  # to the encoder they are one and the same
+
+    worded = configured(workspace.root, wording=True)
+    said = embed.run(worded)
+    assert leaked(worded).empty
+    assert "does not know most characters of 50% of the texts" in said  # of 8: the rest of the pool is English
+    assert embed.MULTILINGUAL in said
+    before = stamps(worded)
+    assert embed.run(worded) == said.replace(said.partition(";")[0], "every item has its vector")
+    assert stamps(worded) == before
+
+
+def test_messages_of_one_template_are_not_nearly_gold(workspace: Workspace) -> None:
+    said = "The nightly backup of the customer database ended with warnings after"
+    messages = [f"{said} {n} minutes" for n in range(20, 26)]
+    gold = pd.DataFrame({"id": ["g"], "text": messages[0], "source_id": None, "label": "x"})
+    write_parquet(workspace.gold, gold, GOLD)
+    reworded = messages[0].replace("The", "This")
+    add_shard(workspace, 2, [*messages[1:], reworded])
+    embed.run(workspace)
+    assert len(leaked(workspace)) > 1
+    worded = configured(workspace.root, wording=True)
+    assert "1 of 10 items of the pool are nearly gold (gold.near_duplicate)" in embed.run(worded)
+    assert leaked(worded).id.tolist() == [content_id(reworded)]
+
+
+def test_wording_is_kept_of_what_is_there_without_encoding_it_anew(workspace: Workspace) -> None:
+    embed.run(workspace)
+    before = stamps(workspace)
+    assert pool_vectors(workspace).wording is None
+    worded = configured(workspace.root, wording=True)
+    assert embed.run(worded).startswith("every item has its vector")
+    assert {
+        name: stamp for name, stamp in stamps(worded).items() if name in before and "leaks" not in name
+    }.items() <= (before.items())
+    wording = pool_vectors(worded).wording
+    assert wording is not None
+    assert len(wording) == len(pool_vectors(worded))
 
 
 def test_a_long_shard_is_encoded_in_pieces(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

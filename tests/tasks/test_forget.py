@@ -88,7 +88,7 @@ def check(workspace: Workspace, before: dict[str, list[str]]) -> None:
     for path in [*workspace.pool.glob("*.parquet"), workspace.gold]:
         table, vectors = pd.read_parquet(path), embed.vectors_of(workspace, path)
         assert np.load(vectors)[:, 0].tolist() == [int(item[:4], 16) % 1000 for item in table.id]
-        assert embed._fresh(workspace, path, workspace.settings.embed)
+        assert embed._fresh(embed.vectors_of(workspace, path), path, workspace.settings.embed)
     assert not (workspace.scraps / "reports").exists()
     assert not list(workspace.root.rglob("*.part"))
 

@@ -1,11 +1,14 @@
 """The wrappers: no two items alike, classes even, and nothing else changed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from tasks.items.wording import WORDING
 from tasks.strategies import STRATEGIES, Candidates, Choice
-from tasks.strategies.batches import class_balanced, without_near_duplicates
+from tasks.strategies.batches import class_balanced, share_of_a_template, spread
 from tasks.strategies.exploration import mixed
 from tasks.strategies.uncertainty import margin_of
 from tests.tasks.strategies.cases import clustered, vectors_of
@@ -14,28 +17,85 @@ MARGIN = STRATEGIES["margin"]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_batch_is_the_greedy_one_without_near_duplicates(seed: int) -> None:
+def test_the_batch_is_the_greedy_one_spread(seed: int) -> None:
     given = clustered(seed, n=200)
     vectors = vectors_of(given)
     literal: list[int] = []
     for row in np.argsort(-margin_of(given.probabilities), kind="stable").tolist():
         if all(float(vectors[row] @ vectors[other]) < 0.9 for other in literal):
             literal.append(row)
-    found = without_near_duplicates(MARGIN, 0.9)(given, 10, np.random.default_rng(0))
+    found = spread(MARGIN, 0.9)(given, 10, np.random.default_rng(0))
     assert found.indices.tolist() == literal[:10]
 
 
 def test_when_only_twins_are_left_they_fill_the_batch() -> None:
     given = clustered(0, n=12)
     twins = Candidates(given.probabilities, lambda rows: np.tile(np.float32([1, 0]), (len(rows), 1)), given.labelled)
-    found = without_near_duplicates(MARGIN, 0.95)(twins, 12, np.random.default_rng(0))
+    found = spread(MARGIN, 0.95)(twins, 12, np.random.default_rng(0))
     assert sorted(found.indices.tolist()) == list(range(12))
+
+
+def templates(given: Candidates, of: list[int]) -> Candidates:
+    """The same candidates, of these templates, and no text like another."""
+    wording = np.zeros(len(of), WORDING)
+    wording["template"] = of
+    wording["signature"] = np.random.default_rng(0).integers(2**64, size=(len(of), 4), dtype=np.uint64)
+    return replace(given, wording=wording)
+
+
+def of_each(given: Candidates, found: Choice) -> list[int]:
+    assert given.wording is not None
+    return sorted(np.unique(given.wording["template"][found.indices], return_counts=True)[1].tolist())
+
+
+@pytest.mark.parametrize("name", ["margin", "badge", "typiclust"])
+def test_a_batch_is_spread_over_templates(name: str) -> None:
+    given = clustered(0, n=200)
+    among_others = templates(given, [0] * 90 + [1] * 60 + list(range(2, 52)))
+    found = spread(STRATEGIES[name], 0.9999)(among_others, 20, np.random.default_rng(0))
+    assert of_each(among_others, found)[-1] <= 2  # a tenth
+    alone = templates(given, [0] * 150 + [1] * 47 + [2] * 3)
+    found = spread(STRATEGIES[name], 0.9999)(alone, 20, np.random.default_rng(0))
+    assert len(set(found.indices.tolist())) == 20
+    assert of_each(alone, found)[-1] == 9  # the least that fills the batch
+    one = templates(given, [7] * 200)
+    plain = STRATEGIES[name](one, 20, np.random.default_rng(0))
+    found = spread(STRATEGIES[name], 0.9999)(one, 20, np.random.default_rng(0))
+    assert found.indices.tolist() == plain.indices.tolist()
+
+
+@pytest.mark.parametrize(("there", "k", "most"), [([8, 1, 1], 5, 3), ([50, 30], 10, 5), ([1] * 40, 20, 2), ([5], 5, 5)])
+def test_the_share_of_a_template_fills_the_batch(there: list[int], k: int, most: int) -> None:
+    given = templates(clustered(0, n=sum(there)), np.repeat(np.arange(len(there)), there).tolist())
+    assert share_of_a_template(given, k) == most
+    assert sum(min(count, most) for count in there) >= k
+
+
+def test_the_control_arm_counts_towards_a_templates_share() -> None:
+    given = templates(clustered(0, n=40), [0] * 20 + list(range(1, 21)))
+    beside = given.take(np.array([0, 1]))
+    found = spread(MARGIN, 0.9999, beside)(given.take(np.arange(2, 40)), 10, np.random.default_rng(0))
+    assert (found.indices >= 18).all()
+
+
+def test_near_duplicates_are_worded_alike() -> None:
+    given = clustered(0, n=40)
+    twins = Candidates(given.probabilities, lambda rows: np.tile(np.float32([1, 0]), (len(rows), 1)), given.labelled)
+    strangers = templates(twins, list(range(40)))
+    assert strangers.wording is not None
+    strangers.wording["unknown"] = 1
+    plain = MARGIN(strangers, 10, np.random.default_rng(0))
+    assert spread(MARGIN, 0.9)(strangers, 10, np.random.default_rng(0)).indices.tolist() == plain.indices.tolist()
+    strangers.wording["signature"][plain.indices[1]] = strangers.wording["signature"][plain.indices[0]]
+    found = spread(MARGIN, 0.9)(strangers, 10, np.random.default_rng(0)).indices.tolist()
+    assert plain.indices[1] not in found
+    assert found[0] == plain.indices[0]
 
 
 def test_chance_stays_chance() -> None:
     given = clustered(0, n=50)
     plain = STRATEGIES["random"](given, 20, np.random.default_rng(3))
-    wrapped = without_near_duplicates(STRATEGIES["random"], 0.5)(given, 20, np.random.default_rng(3))
+    wrapped = spread(STRATEGIES["random"], 0.5)(given, 20, np.random.default_rng(3))
     assert wrapped.indices.tolist() == plain.indices.tolist()
     assert (wrapped.propensity == 20 / 50).all()
 
@@ -48,11 +108,11 @@ def part_chance(candidates: Candidates, k: int, rng: np.random.Generator) -> Cho
 def test_what_chance_drew_stays_and_its_propensity_is_how_often_it_is_drawn() -> None:
     twins = clustered(0, n=40)
     given = Candidates(twins.probabilities, lambda rows: vectors_of(twins)[rows // 2], twins.labelled)  # pairs
-    beside = given.gather(np.array([0, 6]))
+    beside = given.take(np.array([0, 6]))
     counts, changed = np.zeros(40), 0
     for seed in range(800):
         plain = part_chance(given, 10, np.random.default_rng(seed))
-        found = without_near_duplicates(part_chance, 0.999, beside)(given, 10, np.random.default_rng(seed))
+        found = spread(part_chance, 0.999, beside)(given, 10, np.random.default_rng(seed))
         by_chance = np.isfinite(found.propensity)
         assert found.indices[by_chance].tolist() == plain.indices[:3].tolist()  # even beside a twin
         assert set(found.propensity[by_chance]) == {3 / 40}
