@@ -48,6 +48,31 @@ def test_texts_are_as_like_as_tf_idf_says() -> None:
     np.testing.assert_allclose((vectors @ vectors.T).toarray(), alike, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("topics", "glue"),
+    [
+        (["退款没有到账", "箱子全湿了", "屏幕有划痕"], "谢谢请尽快处理希望给个说法"),
+        (["😀🎉😍", "😢🥀🌧", "😤🖕👎"], "✨💤🚀🌍🎈"),
+        (["返金されません", "荷物が届かない", "画面が割れた"], "ありがとうございますよろしく"),
+    ],
+)
+def test_characters_tell_where_words_are_not_set_apart(topics: list[str], glue: str) -> None:
+    """Two of three characters of a topic, in whatever order, among others: no text is like another as a whole."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(150) % 3
+    texts = []
+    for label in labels:
+        own = topics[label]
+        at = int(rng.integers(len(own) - 1))
+        before, after = ("".join(rng.choice(list(glue), 4)) for _ in range(2))
+        texts.append(before + own[at : at + 2] + after)
+    items = Items.of(np.ones((150, 2), np.float32), texts)
+    examples = Examples(items.take(np.arange(90)), labels[:90], CLASSES)
+    model = bag_of_words.fit(examples, items, settings())
+    right = model.probabilities(items.take(np.arange(90, 150))).argmax(axis=1) == labels[90:]
+    assert right.mean() > 0.9
+
+
 def test_words_of_no_labelled_text_count_nothing() -> None:
     vocabulary = bag_of_words.Vocabulary.of(TEXTS)
     known, more, new = vocabulary.vectors(["pay twice", "pay twice, said nobody whom anybody knew", "nobody knew"])
