@@ -68,7 +68,7 @@ def evaluate(
     for name, measure in measures.items():
         value = measure(everything)
         low, high = interval(measure, everything, resamples, seed)
-        metrics |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        metrics |= {name: value, f"{name}_low": min(low, value), f"{name}_high": max(high, value)}
     metrics["items"] = len(gold)
     by_class = _per_class(actual, predicted, classes, weights)
     return Evaluation(metrics, predictions, by_class, reliability(correct, confidence, weights))

@@ -24,6 +24,7 @@ SHARES = (0.90, 0.95, 0.98, 0.99)  # of the accuracy of the whole pool
 HEADLINE = 0.98
 CONFIDENCE = 0.95
 BASELINE = "random"
+NOTHING = 1e-6  # accuracies are kept with six digits
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,11 @@ def area(run: Run) -> float:
     return float(np.trapezoid(run.accuracy, run.labels) / (run.labels[-1] - run.labels[0]))
 
 
+def relative(own: float, other: float) -> float:
+    """One area over another; an area of 0, where no gold item was ever right, counts as a millionth."""
+    return max(own, NOTHING) / max(other, NOTHING)
+
+
 def labels_for(run: Run, target: float) -> float | None:
     """How many labels a run needs to get to an accuracy, on straight lines between its points; None: it never does."""
     for at, reached in enumerate(run.accuracy):
@@ -161,19 +167,21 @@ def labels_for(run: Run, target: float) -> float | None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with the ends of its 95 % interval (Student's t over seeds); NaN ends with one value."""
+    """A mean with the ends of its 95 % interval (Student's t over seeds); NaN ends with one value. Those of a share, or
+    of a ratio, lie where such a thing can be."""
 
     mean: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, values: list[float]) -> "Estimate":
+    def of(cls, values: list[float], least: float = -np.inf, most: float = np.inf) -> "Estimate":
+        """Of values that lie between `least` and `most`."""
         mean = float(np.mean(values))
         if len(values) < 2:
             return cls(mean, float("nan"), float("nan"))
         reach = float(stats.sem(values) * stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-        return cls(mean, mean - reach, mean + reach)
+        return cls(mean, max(mean - reach, least), min(mean + reach, most))
 
     def exp(self) -> "Estimate":
         """Of logarithms: the geometric mean."""
@@ -205,12 +213,12 @@ def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float) -> dict[st
     entry: dict[str, Any] = {
         "strategy": own[0].strategy,
         "learner": own[0].learner,
-        "accuracy": asdict(Estimate.of([run.accuracy[-1] for run in own])),
+        "accuracy": asdict(Estimate.of([run.accuracy[-1] for run in own], 0.0, 1.0)),
         "labels": {share: median(values) for share, values in needed.items()},
         "seconds": float(np.mean([second for run in own for second in run.seconds])),
     }
     if pairs and own[0].strategy != BASELINE:
-        entry["area"] = asdict(Estimate.of([area(run) / area(rival) for run, rival in pairs]))
+        entry["area"] = asdict(Estimate.of([relative(area(run), area(rival)) for run, rival in pairs], 0.0))
         entry["ratio"] = decisive_ratio(pairs, full)
     return entry
 
@@ -307,7 +315,7 @@ def picture(runs: list[Run], full: dict[str, float]) -> Figure:
     axes = drawn.subplots()
     for own in _groups(runs):
         points = min(len(run.labels) for run in own)
-        estimates = [Estimate.of([run.accuracy[at] for run in own]) for at in range(points)]
+        estimates = [Estimate.of([run.accuracy[at] for run in own], 0.0, 1.0) for at in range(points)]
         labels = own[0].labels[:points]
         (line,) = axes.plot(
             labels, [one.mean for one in estimates], marker=".", label=f"{own[0].strategy}, {own[0].learner}"

@@ -52,6 +52,8 @@ def settling(now: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, float 
     if before is None or before.prediction.isna().all():
         return sure
     both = now[["id", "prediction"]].merge(before[["id", "prediction"]], on="id", suffixes=("", "_before"))
+    if both.empty:
+        return sure
     same = both.prediction == both.prediction_before
     one_class = same.all() and both.prediction.nunique() <= 1  # where kappa is 0 / 0
     kappa = 1.0 if one_class else float(cohen_kappa_score(both.prediction, both.prediction_before))

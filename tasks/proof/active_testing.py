@@ -93,19 +93,19 @@ def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
     Linear in the errors: 1 - sum(weight * wrong) / g. The interval is Wilson's (1927) with a variance of
     (k p - p²) / g for an error rate of p, where k is the mean weight of an error: with equal weights k is 1 and this is
     his interval as it stands; where errors were likely to be drawn, k is below 1 and each label is worth more. One item
-    alone tells nothing: (0, 1).
+    alone tells nothing: (0, 1). Heavy errors may come to more than all items: no accuracy is below 0.
     """
     g = len(right)
     wrong = ~right
-    value = float((1 - given.mean()) + (given * right).mean())
+    value = float(np.clip((1 - given.mean()) + (given * right).mean(), 0, 1))
     error = 1 - value
     if g < 2:
         return Accuracy(value, 0.0, 1.0)
     k = max(_weight_of_errors(wrong, given), error)  # less would be a variance below zero
     z2 = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) ** 2 / g
     middle, half = error + k * z2 / 2, np.sqrt(max((error + k * z2 / 2) ** 2 - (1 + z2) * error**2, 0.0))
-    low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
-    return Accuracy(*(float(np.clip(end, 0, 1)) for end in (value, 1 - high, 1 - low)))
+    least, most = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
+    return Accuracy(value, float(min(max(1 - most, 0.0), value)), float(max(min(1 - least, 1.0), value)))
 
 
 def _weight_of_errors(wrong: NDArray[np.bool_], given: Floats) -> float:

@@ -25,7 +25,7 @@ LEAST, MOST = 0.002, 100.0  # times the most labels seen: where a curve is no lo
 class Points:
     """What has been measured of one curve.
 
-    sizes: (j,) labels, the largest last. errors: (draws, j) the error at each size, a row a resample of the gold set.
+    sizes: (j,) labels, mostly rising: labels may be withdrawn. errors: (draws, j) the error at each size, a row a resample of the gold set.
     spread: (j,) standard deviation of the error between training sets of that size. alike: how the points' deviations
     correlate, since the larger sets hold the smaller ones.
     """
@@ -69,7 +69,7 @@ def posterior(points: Points, rng: np.random.Generator, each: int = 1) -> Curves
     Even priors, but for the floor: curves that look flat mostly fall further, so a floor just below what has been seen
     is unlikely before anything else is known.
     """
-    j, unit = len(points.sizes), float(points.sizes[-1])
+    j, unit = len(points.sizes), max(float(points.sizes.max()), 1.0)
     typical = points.errors.mean(axis=0)
     own = (1 - points.alike) * points.spread**2 + (MISFIT * typical) ** 2 + 1e-8
     whiten = np.diag(own**-0.5)
@@ -84,7 +84,9 @@ def posterior(points: Points, rng: np.random.Generator, each: int = 1) -> Curves
     rest = (points.errors @ whiten.T)[:, None, :] - floors[..., None] * (whiten @ np.ones(j))
     fit = rest @ white.T / norm  # (draws, floors, shapes): the best scale
     misses = (rest**2).sum(axis=2)[..., None] - fit**2 * norm
-    weight = np.where(fit > 0, -misses / 2 - np.log(norm) / 2 + np.log(1 - FLOORS)[:, None], -np.inf)
+    falls = fit > 0
+    falls |= ~falls.any(axis=(1, 2), keepdims=True)  # none falls where no error was seen: then they are alike, and flat
+    weight = np.where(falls, -misses / 2 - np.log(norm) / 2 + np.log(1 - FLOORS)[:, None], -np.inf)
     weight = softmax(weight.reshape(len(rest), -1), axis=1)
     chosen = np.concatenate([rng.choice(weight.shape[1], size=each, p=row) for row in weight])
     at_floor, shape = np.divmod(chosen, len(SHAPES))

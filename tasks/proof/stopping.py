@@ -129,7 +129,8 @@ def _net(history: pd.DataFrame, prices: Prices) -> _Net | None:
     known = Points(sizes, errors[None], np.full(len(sizes), spread), alike=0.0)
     curves = posterior(known, rng, each=DRAWS)
     now, batch = curves.errors(sizes[-1]), float(history.asks.iloc[-1])
-    gains = {ahead: 100 * (now - curves.errors(sizes[-1] + ahead * batch)) for ahead in AHEAD}
+    left = errors[-1]  # no batch can bring more than that, though a curve may lie above the last point
+    gains = {ahead: 100 * np.minimum(now - curves.errors(sizes[-1] + ahead * batch), left) for ahead in AHEAD}
     nets = {ahead: float(gain.mean()) * prices.point - ahead * prices.batch for ahead, gain in gains.items()}
     best = max(nets, key=lambda ahead: nets[ahead])
     return _Net(

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tasks import init, page, report, tables, thanks
+from tasks import init, page, report, status, stop, tables, thanks
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger, trusted
 from tasks.proof import savings
 from tasks.records import ANSWERS, ASKED, BATCH, LABELS, content_id
 from tasks.services.dvc import Versions
 from tasks.settings import Columns
-from tasks.workspace import Workspace, write_json, write_parquet
+from tasks.workspace import Workspace, write_csv, write_json, write_parquet
 from tests.tasks.labels.rows import labelled
 from tests.tasks.labels.rows import rows as ledger_rows
 from tests.tasks.proof.test_proof import played
@@ -185,6 +185,29 @@ def test_the_reviewers_headline_claims_no_gain_that_is_none() -> None:
     assert fell == "With your 50 labels the model is right in 80.0% of cases it has never seen."
     withdrawn = thanks.headline(known.assign(labels=[25, 22]))
     assert withdrawn == "With your 22 labels the model is right in 85.0% of cases it has never seen."
+
+
+@pytest.mark.parametrize("accuracy", [[1.0] * 4, [0.5, 1.0, 1.0, 1.0], [0.0] * 5])
+def test_rounds_of_a_perfect_model_can_be_looked_at(
+    workspace: Workspace, accuracy: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers are down: what is known here is said all the same."""
+    for name in ("LABEL_STUDIO_URL", "PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "none")
+    last = accuracy[-1]
+    measured = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "macro_f1"), last)
+    write_json(workspace.metrics / "gold.json", measured | {"calibration_error": 0.0, "items": 2})
+    rounds = pd.DataFrame({"round": range(-len(accuracy) + 1, 1), "labels": range(1, len(accuracy) + 1)})
+    rounds = rounds.assign(accuracy=accuracy, low=accuracy, high=accuracy, macro_f1=accuracy, asks=3)
+    write_csv(workspace.metrics / "curve.csv", rounds.reindex(columns=report.CURVE))
+    report.run(workspace)
+    advice = stop.advised(workspace)
+    assert "points" in advice.words
+    assert f"accuracy     {last:.3f}" in "\n".join(status.lines(status.status(workspace)))
+    html = page.write(workspace, Versions(workspace.root)).read_text(encoding="utf-8")
+    assert f"Right in {last:.1%}" in html
+    assert ">nan" not in html
 
 
 # Text against what is behind it, the least of the page, as WCAG 2 reckons contrast.
