@@ -25,9 +25,9 @@ LEAST, MOST = 0.002, 100.0  # times the most labels seen: where a curve is no lo
 class Points:
     """What has been measured of one curve.
 
-    sizes: (j,) labels, mostly rising: labels may be withdrawn. errors: (draws, j) the error at each size, a row a resample of the gold set.
-    spread: (j,) standard deviation of the error between training sets of that size. alike: how the points' deviations
-    correlate, since the larger sets hold the smaller ones.
+    sizes: (j,) labels, mostly rising: labels may be withdrawn. errors: (draws, j) the error at each size, a row a
+    resample of the gold set. spread: (j,) standard deviation of the error between training sets of that size. alike:
+    how the points' deviations correlate, since the larger sets hold the smaller ones.
     """
 
     sizes: Floats
