@@ -21,7 +21,6 @@ from tasks.replay import DIFFERS, Finding, commit, verdict
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.services.history import Commit
-from tasks.services.mlflow import Tracking
 from tasks.terminal import plain
 from tasks.workspace import Workspace
 
@@ -97,7 +96,7 @@ def _meant(name: str, tags: dict[str, Commit]) -> Commit:
 
 def _asked(here: Workspace, versions: Versions, mine: Commit, tags: dict[str, Commit]) -> tuple[Finding, Scratch]:
     """What MLflow says of the round and of those before it."""
-    tracking = Tracking(promote.experiment(here.settings))
+    tracking = promote.open_tracking(here.settings)
     known = tracking.registered()
     run_id = snapshot.run_of(mine.message)
     ancestors = {each.id for each in history.log(versions, mine.id)}

@@ -48,7 +48,6 @@ from tasks.items import stored
 from tasks.labels import ledger
 from tasks.services import label_studio
 from tasks.services.dvc import Versions
-from tasks.services.mlflow import Tracking
 from tasks.services.patience import patient
 from tasks.strategies import Labelled
 from tasks.workspace import Workspace
@@ -82,7 +81,7 @@ class Steps:
         settings = self.workspace.settings
         train.learner_of(settings)
         select.strategy_for(settings.select, Labelled())
-        patient(lambda: (self.project.found, Tracking(promote.experiment(settings))), self._tell("check"), met=False)
+        patient(lambda: (self.project.found, promote.open_tracking(settings)), self._tell("check"), met=False)
         self.versions.clear()
         if unfinished:
             self.say("check", "the last run did not end; going on from where it was")
@@ -159,7 +158,7 @@ class Steps:
             with TemporaryDirectory() as scratch:
                 drawn = pictures.pictures(self.workspace, Path(scratch))
                 if drawn:
-                    tracking = Tracking(promote.experiment(self.workspace.settings))
+                    tracking = promote.open_tracking(self.workspace.settings)
                     tracking.attach(self.run_id, [*drawn, *pages.values()])
                     picture = pictures.as_link(drawn[0])
                     self._artifact(create_image_artifact, "learning-curve", image_url=picture)
@@ -273,7 +272,7 @@ class Steps:
         run_id = snapshot.run_of(self.versions.message(snapshot.tag(self.round)))
         if not run_id:
             return said
-        tracking = Tracking(promote.experiment(self.workspace.settings))
+        tracking = promote.open_tracking(self.workspace.settings)
         return f"{said} More: {tracking.artifact_url(run_id, thanks.place(self.workspace).name)}"
 
     def _save_labels(self) -> str:

@@ -19,7 +19,6 @@ from tasks.purge import purge
 from tasks.records import number_of, tag
 from tasks.services import history
 from tasks.services.dvc import Versions
-from tasks.services.mlflow import Tracking
 from tasks.terminal import plain
 from tasks.workspace import Workspace, claimed
 
@@ -200,7 +199,7 @@ def still_held(workspace: Workspace, versions: Versions, rows: pd.DataFrame) -> 
 def _versions(workspace: Workspace, spans: Collection[str]) -> str:
     """The registered versions of these rounds, in words."""
     try:
-        known = Tracking(promote.experiment(workspace.settings)).registered()
+        known = promote.open_tracking(workspace.settings).registered()
     except LabelwiseError as error:
         return f" (MLflow was not asked for their versions: {error})"
     numbers = [int((each.tags or each.facts).get("labelwise.round", -1)) for each in known]

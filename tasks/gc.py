@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tasks.promote import experiment
+from tasks.promote import open_tracking
 from tasks.records import number_of, round_tags, tag
 from tasks.services.cache import Cache
 from tasks.services.dvc import Versions
-from tasks.services.mlflow import Tracking
 from tasks.workspace import Workspace, claimed
 
 
@@ -48,7 +47,7 @@ def find(workspace: Workspace, versions: Versions, keep: int, rebuildable: bool)
     cache = Cache(versions)
     left = unneeded(cache.objects(), cache.needed(map(tag, last) if rebuildable else None))
     there = left.index.isin(list(cache.in_remote(left.index)))
-    tracking = Tracking(experiment(workspace.settings))
+    tracking = open_tracking(workspace.settings)
     champion = tracking.champion()
     learned = {run_id: int(tags["labelwise.round"]) for run_id, (tags, _) in tracking.runs().items()}
     of_run = {run_id: number for run_id, number in learned.items() if number in numbers}
@@ -65,7 +64,7 @@ def run(workspace: Workspace, keep: int, rebuildable: bool, remove: bool) -> lis
         claim.refuse_unfinished()
         waste = find(workspace, versions, keep, rebuildable)
         Cache(versions).remove(waste.objects.index)
-        tracking = Tracking(experiment(workspace.settings))
+        tracking = open_tracking(workspace.settings)
         for row in waste.models.to_dict("records"):
             tracking.drop(row["version"], row["model_id"], f"by labelwise gc; the tag {tag(row['round'])} rebuilds it")
     return lines(waste, keep, removed=True)

@@ -18,7 +18,7 @@ from tasks.records import number_of, tag
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.services.history import Commit
-from tasks.services.mlflow import Registered, Tracking
+from tasks.services.mlflow import Registered
 from tasks.terminal import plain
 from tasks.workspace import Workspace
 
@@ -264,7 +264,7 @@ def _plain(rows: pd.DataFrame) -> list[dict[Any, Any]]:
 def _versions(workspace: Workspace) -> tuple[dict[str, str], list[str]]:
     """The registered version of each round's tag, and what hindered to know it."""
     try:
-        known: list[Registered] = Tracking(promote.experiment(workspace.settings)).registered()
+        known: list[Registered] = promote.open_tracking(workspace.settings).registered()
     except LabelwiseError as error:
         return {}, [f"registered versions: {error}"]
     return {(each.tags or each.facts).get("labelwise.tag", ""): each.version for each in known}, []

@@ -88,7 +88,7 @@ def weighed(predictions: pd.DataFrame) -> pd.DataFrame:
 def rollback(workspace: Workspace) -> str:
     """Make the champion before the present one champion again. Returns a line for people. WorkspaceError when there is
     none."""
-    tracking = Tracking(experiment(workspace.settings))
+    tracking = open_tracking(workspace.settings)
     present = tracking.champion()
     before = present and tracking.tags(present.version).get("replaces")
     if present is None or not before:
@@ -108,7 +108,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
     if "accuracy" not in metrics:
         return "", "no model yet"
     settings = workspace.settings
-    tracking = Tracking(experiment(settings))
+    tracking = open_tracking(settings)
     predictions = workspace.metrics / "predictions.csv"
     with tempfile.TemporaryDirectory() as scratch:
         seen = Path(scratch) / witness.FILE
@@ -202,8 +202,14 @@ def gold_metrics(workspace: Workspace) -> dict[str, float]:
     return content
 
 
+def open_tracking(settings: Settings) -> Tracking:
+    """The workspace's runs and models in MLflow."""
+    return Tracking(experiment(settings), settings.project.id)
+
+
 def experiment(settings: Settings) -> str:
-    """The name of the workspace's experiment and registered model; MLflow takes no `/` and `:` in it."""
+    """The name that a workspace's experiment and registered model are given; MLflow takes no `/` and `:` in it. Later
+    they go by `Tracking.name`, since people change `project.name`."""
     return re.sub("[/:]", "-", f"{settings.project.name}-{settings.project.id}")
 
 

@@ -11,11 +11,10 @@ from tasks.embed import leaked
 from tasks.errors import LabelwiseError
 from tasks.items import leaks
 from tasks.labels import ledger
-from tasks.promote import experiment, gold_metrics
+from tasks.promote import gold_metrics, open_tracking
 from tasks.records import tag
 from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
-from tasks.services.mlflow import Tracking
 from tasks.workspace import Workspace, running
 
 
@@ -120,13 +119,13 @@ def _outside(
 
 
 def _champion(workspace: Workspace, problems: list[str]) -> str | None:
-    name = experiment(workspace.settings)
     try:
-        champion = Tracking(name).champion()
+        tracking = open_tracking(workspace.settings)
+        champion = tracking.champion()
     except LabelwiseError as error:
         problems.append(str(error))
         return None
-    return f"models:/{name}/{champion.version}" if champion else None
+    return f"models:/{tracking.name}/{champion.version}" if champion else None
 
 
 def _answer(workspace: Workspace, advice: stop.Advised, problems: list[str]) -> str:

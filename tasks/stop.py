@@ -7,8 +7,7 @@ another one. So a loop that is started again, here or elsewhere, does not ask th
 from dataclasses import dataclass
 
 from tasks import report
-from tasks.promote import experiment
-from tasks.services.mlflow import Tracking
+from tasks.promote import open_tracking
 from tasks.workspace import Workspace
 
 STOP, GO_ON = "stop", "go on"
@@ -53,7 +52,7 @@ class Answers:
     """What a person said to the advice of one workspace. ServiceDown when MLflow does not answer."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self.tracking = Tracking(experiment(workspace.settings))
+        self.tracking = open_tracking(workspace.settings)
 
     def to(self, advice: Advised) -> str:
         """STOP, GO_ON, or '' when nobody has answered this advice."""

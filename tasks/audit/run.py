@@ -90,7 +90,7 @@ def run(workspace: Path, source: str) -> Audit:
     DVC remote does not answer; Label Studio may be out of reach, which is said."""
     with _opened(workspace, source) as here:
         versions = Versions(here.root)
-        tracking = Tracking(promote.experiment(here.settings))
+        tracking = promote.open_tracking(here.settings)
         known = tracking.registered()
         past = _past(versions)
         rows = ledger.read_by_shard(here.labels)

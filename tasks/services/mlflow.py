@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -76,10 +77,11 @@ class Champion:
 
 
 class Tracking:
-    """The runs of one workspace: experiment and registered model both bear `name`."""
+    """The runs of one workspace. wanted: the name that its experiment and registered model are given when they are
+    made, see `name`; workspace: its id."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, wanted: str, workspace: str = "") -> None:
+        self.wanted, self.workspace = wanted, workspace
         self.uri = known("MLFLOW_TRACKING_URI")["MLFLOW_TRACKING_URI"]
         self._answering()
         import mlflow
@@ -106,6 +108,26 @@ class Tracking:
                 got=str(error) or type(error).__name__,
                 fix="`labelwise up`, or set MLFLOW_TRACKING_URI",
             ) from None
+
+    @cached_property
+    def name(self) -> str:
+        """The name that experiment and registered model bear: they keep that of their first round when `project.name`
+        is changed. Of several the one of the wanted name, else the oldest."""
+        from mlflow.entities import ViewType
+
+        with _mlflow_errors():
+            if not self.workspace or self.client.get_experiment_by_name(self.wanted):
+                return self.wanted
+            every = ViewType.ALL
+            experiments = _all(lambda page: self.client.search_experiments(every, max_results=PAGE, page_token=page))
+            ended = [each for each in experiments if each.name.endswith(f"-{self.workspace}")]
+            ours = [each for each in ended if self._is_ours(each.experiment_id)]
+        return str(min(ours, key=lambda each: int(each.experiment_id)).name) if ours else self.wanted
+
+    def _is_ours(self, experiment_id: str) -> bool:
+        """Whether its runs say that they are of this workspace: `1` ends the name of workspace `a-1`, too."""
+        runs = self.client.search_runs([experiment_id], max_results=1)
+        return any(run.data.tags.get("labelwise.workspace") == self.workspace for run in runs)
 
     def artifact_url(self, run_id: str, name: str) -> str:
         """Where people look at a file kept with a run. MLflow's page shows HTML in a frame without scripts; the address

@@ -220,7 +220,6 @@ def _years(workspace: Any, versions: Any) -> int:
     """Make the rounds in between; the number of labels then."""
     from tasks import promote, push, report, snapshot
     from tasks.labels import ledger
-    from tasks.services.mlflow import Tracking
     from tasks.workspace import write_csv
 
     first = ledger.current_round(workspace.labels) + 1
@@ -240,7 +239,7 @@ def _years(workspace: Any, versions: Any) -> int:
         rows = snapshot.collect(exported, asked.assign(propensity=0.1))
         ledger.append(workspace.labels, number, rows)
         project.tab(number)
-    tracking, runs = Tracking(promote.experiment(workspace.settings)), {}
+    tracking, runs = promote.open_tracking(workspace.settings), {}
     for number in numbers:
         runs[number] = _run(tracking, number)
     curve, kept = report.curve(workspace), report.seconds_by_stage(workspace)

@@ -96,12 +96,11 @@ def label_studio(workspace: Workspace) -> Iterator[str]:
 
 def mlflow(workspace: Workspace) -> Iterator[str]:
     """Runs with their figures and files, models, versions, aliases."""
-    from tasks.services.mlflow import Tracking
 
     client, experiment = _experiment(workspace)
     if experiment is None:
         return
-    here, name = Versions(workspace.root), promote.experiment(workspace.settings)
+    here, tracking = Versions(workspace.root), promote.open_tracking(workspace.settings)
     rounds = rounds_of_runs(workspace)
     yield f"experiment, answer {experiment.tags.get('labelwise.answer', '')!r}"
     for run in client.search_runs([experiment.experiment_id]):
@@ -119,9 +118,9 @@ def mlflow(workspace: Workspace) -> Iterator[str]:
             yield f"run of round {number}: file {file.path}, {'empty' if not file.file_size else 'there'}"
     for model in client.search_logged_models([experiment.experiment_id]):
         yield f"model of the run of round {rounds.get(model.source_run_id)}: {model.status}"
-    found = sorted(client.search_model_versions(f"name = '{name}'"), key=lambda version: int(version.version))
+    found = sorted(client.search_model_versions(f"name = '{tracking.name}'"), key=lambda version: int(version.version))
     rank = {version.version: position for position, version in enumerate(found)}
-    champion = Tracking(name).champion()
+    champion = tracking.champion()
     yield f"champion: {rank.get(champion.version) if champion else None}"
     for version in found:
         own = client.get_run(version.run_id).data.tags
@@ -143,9 +142,8 @@ def rounds_of_runs(workspace: Workspace) -> dict[str, str]:
 
 
 def _experiment(workspace: Workspace) -> tuple[Any, Any]:
-    from tasks.services.mlflow import Tracking
 
-    tracking = Tracking(promote.experiment(workspace.settings))
+    tracking = promote.open_tracking(workspace.settings)
     return tracking.client, tracking.client.get_experiment_by_name(tracking.name)
 
 

@@ -76,7 +76,7 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     }
 
     # the registered model answers text, and was not pickled
-    champion = Tracking(promote.experiment(chosen)).champion()
+    champion = promote.open_tracking(chosen).champion()
     assert champion is not None
     loaded = mlflow.pyfunc.load_model(f"models:/{promote.experiment(chosen)}@champion")
     answers = loaded.predict(pd.DataFrame({"text": ["the striker scored a late goal to win the cup match"]}))

@@ -21,7 +21,6 @@ from tasks.records import content_id
 from tasks.replay import DIFFERS, IDENTICAL
 from tasks.services.addresses import Addresses
 from tasks.services.dvc import Versions
-from tasks.services.mlflow import Tracking
 from tasks.settings import Columns
 from tasks.workspace import Workspace
 from tests.e2e.conftest import BATCH, CLASSES, Source, answer, play, rows, tool
@@ -272,7 +271,7 @@ def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source
     play(played)  # pulls again, from a source that still has all three
     assert len(rows(played)) == 3 * BATCH - 2
     assert stored.items(played) == 298 and len(stored.gold(played)) == 99
-    assert Tracking(promote.experiment(played.settings)).registered()[-1].facts["labelwise.tag"] == "round-0003"
+    assert promote.open_tracking(played.settings).registered()[-1].facts["labelwise.tag"] == "round-0003"
 
     assert {verdict for verdict, _ in replayed(played, "round-0002").values()} == {IDENTICAL}  # the past, whole
     assert {verdict for verdict, _ in replayed(played, "round-0003").values()} == {IDENTICAL}

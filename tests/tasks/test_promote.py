@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.errors import WorkspaceError
-from tasks.promote import decide, experiment, flat, rollback
+from tasks.promote import decide, flat, open_tracking, rollback
 from tasks.services.mlflow import Tracking
 from tasks.settings import Promote, parse
 from tasks.workspace import Workspace
@@ -127,7 +127,7 @@ def test_rollback_goes_back_champion_by_champion(tmp_path: Path, monkeypatch: py
     workspace.__dict__["settings"] = parse(
         {"project": project, "classes": ["x", "y"], "pull": {"pool": "", "gold": ""}}
     )
-    tracking = Tracking(experiment(workspace.settings))
+    tracking = open_tracking(workspace.settings)
     with pytest.raises(WorkspaceError, match="no champion to go back to"):
         rollback(workspace)
     tracking.client.create_registered_model(tracking.name)
@@ -142,3 +142,22 @@ def test_rollback_goes_back_champion_by_champion(tmp_path: Path, monkeypatch: py
     assert tracking.tags("3")["rolled_back"] == "true"
     with pytest.raises(WorkspaceError, match="no champion to go back to"):
         rollback(workspace)
+
+
+def test_a_project_by_another_name_keeps_its_runs_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "PREFECT_API_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+    def named(name: str, of: str = "1") -> Tracking:
+        project = {"name": name, "id": of}
+        return open_tracking(parse({"project": project, "classes": ["x", "y"], "pull": {"pool": "", "gold": ""}}))
+
+    first = named("tickets")
+    assert first.name == "tickets-1"
+    for tracking, workspace in ((first, "1"), (named("tickets", "a-1"), "a-1")):
+        experiment = tracking.client.create_experiment(tracking.name)
+        tracking.client.create_run(experiment, tags={"labelwise.workspace": workspace})
+    assert named('bob\'s "100 %" of_spring').name == "tickets-1"
+    assert named("spring", "a-1").name == "tickets-a-1"
+    assert named("spring", "2").name == "spring-2"
