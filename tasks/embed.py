@@ -25,6 +25,7 @@ from tasks.records import LEAKS
 from tasks.settings import Embed
 from tasks.workspace import Workspace, atomic, write_json, write_parquet
 
+MANY = 0.2  # share of the pool from which on it is said that the encoder cannot read it
 MULTILINGUAL = "intfloat/multilingual-e5-small"
 PIECE = 4096  # texts sorted and encoded together: bounds memory, long enough to pack well
 
@@ -146,8 +147,8 @@ def run(workspace: Workspace) -> str:
     said = [f"{rows:,} texts encoded by {settings.encoder}" if stale else "every item has its vector"]
     if near := len(leaks.near(leaked(workspace))):
         said.append(f"{near:,} of {stored.items(workspace):,} items of the pool are {leaks.WORDS}")
-    if settings.wording and (strange := unknown(workspace)) >= UNKNOWN:
-        said.append(unknown_words(settings.encoder, strange))
+    if settings.wording and (strange := unknown(workspace)) >= MANY:
+        said.append(unreadable(strange))
     return "; ".join(said)
 
 
@@ -157,11 +158,11 @@ def unknown(workspace: Workspace) -> float:
     return float((wording["unknown"] > UNKNOWN).mean()) if wording is not None and len(wording) else 0.0
 
 
-def unknown_words(encoder: str, share: float) -> str:
-    """What to do about texts that the encoder cannot read."""
+def unreadable(share: float) -> str:
+    """What to do where the encoder cannot read so many of the texts."""
     return (
-        f"{encoder} does not know most characters of {share:.0%} of the texts, so to it they look alike: set "
-        f"embed.encoder to a multilingual one, such as {MULTILINGUAL} (needs a network once)"
+        f"the encoder does not know most characters of {share:.0%} of the texts, so to it they look alike: set "
+        f"embed.encoder in params.yaml to a multilingual one, such as {MULTILINGUAL} (fetched once, by network)"
     )
 
 

@@ -91,6 +91,7 @@ def answered(scores: pd.DataFrame, vectors: Vectors, labels: pd.DataFrame, class
         probabilities(scores)[rows],
         labels["round"].to_numpy(),
         labels.why.to_numpy(dtype=object),
+        None if vectors.wording is None else vectors.wording[rows],
     )
 
 

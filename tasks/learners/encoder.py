@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class Encoder:
 
         if not texts:
             return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
-        tokens = self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"]
+        tokens = self._tokens(texts)
         vectors = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
         for rows in steps([len(ids) for ids in tokens]):
             padded = self.tokenizer.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
@@ -60,19 +60,39 @@ class Encoder:
         return vectors
 
     def unknown(self, texts: list[str]) -> NDArray[np.float32]:
-        """(n,) the share of each text's tokens that the encoder does not know, in [0, 1], punctuation apart: characters
-        that it has never seen. 0 for a tokenizer that knows every byte."""
-        if not texts:
-            return np.empty(0, np.float32)
-        mark, said = self.tokenizer.unk_token_id, self._says_something
-        rows = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return np.array([row.count(mark) / max(sum(map(said.__contains__, row)), 1) for row in rows], dtype=np.float32)
+        """(n,) of the tokens it reads of each text, the share that it does not know, in [0, 1], punctuation apart:
+        characters that it has never seen. 0 for a tokenizer that knows every byte."""
+        rows = self._tokens(texts, add_special_tokens=False) if texts else []
+        return share_unknown(rows, self.tokenizer.get_vocab(), self._mark)
 
-    @cached_property
-    def _says_something(self) -> set[int]:
-        """The tokens that are more than punctuation, the one for the unknown among them."""
-        vocabulary = self.tokenizer.get_vocab().items()
-        return {at for token, at in vocabulary if any(map(str.isalnum, token))} | {self.tokenizer.unk_token_id}
+    def _tokens(self, texts: list[str], **more: Any) -> list[list[int]]:
+        return list(self.tokenizer(texts, truncation=True, max_length=self.max_tokens, **more)["input_ids"])
+
+    @property
+    def _mark(self) -> int:
+        """What stands for the unknown; a number that no token has where nothing is unknown."""
+        return -1 if self.tokenizer.unk_token_id is None else int(self.tokenizer.unk_token_id)
+
+
+def share_unknown(rows: list[list[int]], vocabulary: dict[str, int], mark: int) -> NDArray[np.float32]:
+    """(n,) of the tokens of n texts, the share that is `mark`; tokens that are punctuation alone do not count.
+
+    >>> share_unknown([[0, 1, 2], [1, 2], [2]], {"[UNK]": 0, "cat": 1, "!": 2}, mark=0).tolist()
+    [0.5, 0.0, 0.0]
+    """
+    counted = {at for token, at in vocabulary.items() if any(map(str.isalnum, token))} | {mark}
+    return np.array([row.count(mark) / max(sum(map(counted.__contains__, row)), 1) for row in rows], dtype=np.float32)
+
+
+def unknown_to_packaged(texts: list[str]) -> NDArray[np.float32]:
+    """(n,) `Encoder.unknown` of the packaged encoder, by its tokenizer alone: for a look that must not take seconds."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(_path(PACKAGED)) / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    rows = [row.ids for row in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    return share_unknown(rows, tokenizer.get_vocab(), tokenizer.token_to_id("[UNK]") or -1)
 
 
 def pooled(states: Any, mask: Any) -> Any:

@@ -18,7 +18,7 @@ class Labelled:
 
     vectors: (m, d) float32, unit length; labels: (m,) positions in the columns of `probabilities`; probabilities:
     (m, c) what the model says of them now, which has seen them; rounds: (m,) in which each was asked; why: (m,) the
-    word of the ledger.
+    word of the ledger; wording: (m,) as of Candidates, or None.
     """
 
     vectors: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -26,6 +26,7 @@ class Labelled:
     probabilities: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
     rounds: Indices = field(default_factory=lambda: np.empty(0, np.int64))
     why: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
+    wording: NDArray[np.void] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

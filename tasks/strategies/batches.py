@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.items.wording import Wording, alike
@@ -13,9 +14,9 @@ TEMPLATE_SHARE = 10  # no template has more than a tenth of a batch, unless noth
 
 def spread(strategy: Strategy, threshold: float, beside: Candidates | None = None) -> Strategy:
     """The same strategy, but no two items of its batch are near-duplicates, nor is one of an item that is in the batch
-    already (beside); and no template of machine-made texts has more than a tenth of the batch, or more than is needed
-    to fill it. Near-duplicates have a cosine similarity of `threshold` or more, which their wording bears out where it
-    is known. What chance drew is exempt: it stays, and the others make way.
+    already (beside); and no template of machine-made texts has more than its share (`shares`). Near-duplicates have a
+    cosine similarity of `threshold` or more, which their wording bears out where it is known. What chance drew is
+    exempt: it stays, and the others make way.
 
     The strategy is asked, whatever is too near to an accepted item or of a template that has its share is shut out, and
     it is asked again for what is missing. When nothing else is left, such items fill the batch. Items whose word is
@@ -29,7 +30,7 @@ def spread(strategy: Strategy, threshold: float, beside: Candidates | None = Non
     def choose(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
         choice = strategy(candidates, k, rng)
         there = Held.of(candidates.take(choice.indices[:0]) if beside is None else beside)
-        most = share_of_a_template(candidates, k)
+        most = shares(candidates, k)
         kept = _apart(candidates, choice, threshold, there, most)
         if len(kept.indices) == k:
             return choice
@@ -80,21 +81,31 @@ def of_template(wording: Wording | None, held: Wording | None) -> NDArray[np.int
     return np.where(names[at] == wording["template"], counts[at], 0)
 
 
-def share_of_a_template(candidates: Candidates, k: int) -> int:
-    """How many of k items may have one template: the least that fills a batch, but a tenth of it at least, for what
-    varies within a template may matter.
+def shares(candidates: Candidates, k: int) -> NDArray[np.int64]:
+    """(n,) how many of k items may have the template of each candidate: the least that fills a batch evenly, but a
+    tenth of it at least. A template whose answers differ so far may have any number: there the numbers or names matter,
+    and the strategy knows where.
 
-    Templates that have 8, 1 and 1 candidates fill a batch of 5 with 3, 1 and 1.
+    Of templates that have 8, 1 and 1 candidates, 3, 1 and 1 fill a batch of 5.
     """
     if candidates.wording is None or not len(candidates):
-        return k
+        return np.full(len(candidates), k)
     there = np.sort(np.unique(candidates.wording["template"], return_counts=True)[1])
-    # Were `most` as many as the j-th smallest has, the j smaller ones would give all they have, the others `most`.
+    # Where each gives at most what the j-th smallest has, the smaller ones give all they have.
     filled = np.concatenate([[0], np.cumsum(there)[:-1]]) + there * np.arange(len(there), 0, -1)
-    at = int(np.searchsorted(filled, k))
-    given = int(there[:at].sum())
-    least = -(-(k - given) // max(len(there) - at, 1))
-    return max(least, -(-k // TEMPLATE_SHARE))
+    j = int(np.searchsorted(filled, k))
+    least = -(-(k - int(there[:j].sum())) // max(len(there) - j, 1))
+    return np.where(_differing(candidates), k, max(least, -(-k // TEMPLATE_SHARE)))
+
+
+def _differing(candidates: Candidates) -> NDArray[np.bool_]:
+    """(n,) whose template has been given two labels."""
+    known = candidates.labelled.wording
+    if candidates.wording is None or known is None or not len(known):
+        return np.zeros(len(candidates), dtype=bool)
+    of = pd.DataFrame({"template": known["template"], "label": candidates.labelled.labels})
+    several = of.groupby("template").label.nunique() > 1
+    return np.isin(candidates.wording["template"], several.index[several])
 
 
 def class_balanced(strategy: Strategy) -> Strategy:
@@ -209,7 +220,7 @@ def _made_up(
     k: int,
     threshold: float,
     there: Held,
-    most: int,
+    most: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Choice:
     """`batch`, whose items are apart, made up to k."""
@@ -241,12 +252,16 @@ def _shut_out(free: NDArray[np.bool_], candidates: Candidates, accepted: Held, t
             free[part] &= ~Held(vectors, wording).near(accepted, threshold).any(axis=1)
 
 
-def _apart(candidates: Candidates, choice: Choice, threshold: float, there: Held, most: int) -> Choice:
+def _apart(candidates: Candidates, choice: Choice, threshold: float, there: Held, most: NDArray[np.int64]) -> Choice:
     """The items of the choice that chance drew, and in order the others that are near-duplicates of none of these, of
-    none before them and of none that is there already, while their template has less than `most`."""
+    none before them and of none that is there already, while their template has less than its share: most, (n,)."""
     own, by_chance = Held.of(candidates.take(choice.indices)), _by_chance(choice)
     others = np.flatnonzero(~by_chance)
-    kept = others[_spread(own.take(others), threshold, there.and_(own.take(np.flatnonzero(by_chance))), most)]
+    kept = others[
+        _spread(
+            own.take(others), threshold, there.and_(own.take(np.flatnonzero(by_chance))), most[choice.indices[others]]
+        )
+    ]
     return _part(choice, np.sort(np.append(np.flatnonzero(by_chance), kept)))
 
 
@@ -255,7 +270,7 @@ def _by_chance(choice: Choice) -> NDArray[np.bool_]:
     return (np.asarray(choice.why) == "random") & np.isfinite(choice.propensity)
 
 
-def _spread(given: Held, threshold: float, there: Held, most: int) -> Indices:
+def _spread(given: Held, threshold: float, there: Held, most: NDArray[np.int64]) -> Indices:
     """Positions of the items that go with those there already and with those kept before them. O(m (m + j))."""
     held = there.and_(given)
     near = given.near(held, threshold)
@@ -263,7 +278,7 @@ def _spread(given: Held, threshold: float, there: Held, most: int) -> Indices:
     for row in range(len(given)):
         own = given.take(np.array([row])).wording
         same = of_template(own, None if held.wording is None else held.wording[in_batch])
-        in_batch[len(there) + row] = not near[row, in_batch].any() and bool(np.all(same < most))
+        in_batch[len(there) + row] = not near[row, in_batch].any() and bool(np.all(same < most[row]))
     return np.flatnonzero(in_batch[len(there) :])
 
 

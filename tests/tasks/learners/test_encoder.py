@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import InputError
-from tasks.learners.encoder import PACKAGED, TOKENS_A_STEP, Encoder, _path, steps
+from tasks.learners.encoder import PACKAGED, TOKENS_A_STEP, Encoder, _path, steps, unknown_to_packaged
 
 TEXTS = [
     "Shares rose.",
@@ -127,3 +127,14 @@ def test_steps_hold_every_row_once_and_keep_to_the_budget(lengths: list[int]) ->
         assert len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= TOKENS_A_STEP
     ordered = [lengths[row] for rows in groups for row in rows]
     assert ordered == sorted(lengths, reverse=True)  # like lengths together, so that little is padding
+
+
+def test_what_the_encoder_does_not_know_is_said_with_and_without_loading_it(encoder: Encoder) -> None:
+    texts = ["Shares rose.", "😀🎉😍 !!!", "I like it 😀", "?!", "", "屏幕边缘有一道划痕"]
+    shares = encoder.unknown(texts)
+    assert shares[[0, 3, 4]].tolist() == [0, 0, 0]
+    assert shares[1] == 1
+    assert shares[2] == 0.25
+    assert 0.3 < shares[5] < 1
+    assert unknown_to_packaged(texts).tolist() == shares.tolist()
+    assert len(encoder.unknown([])) == 0

@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 
 from tasks.items.wording import WORDING
 from tasks.strategies import STRATEGIES, Candidates, Choice
-from tasks.strategies.batches import class_balanced, share_of_a_template, spread
+from tasks.strategies.batches import class_balanced, shares, spread
 from tasks.strategies.exploration import mixed
 from tasks.strategies.uncertainty import margin_of
 from tests.tasks.strategies.cases import clustered, vectors_of
@@ -67,8 +67,18 @@ def test_a_batch_is_spread_over_templates(name: str) -> None:
 @pytest.mark.parametrize(("there", "k", "most"), [([8, 1, 1], 5, 3), ([50, 30], 10, 5), ([1] * 40, 20, 2), ([5], 5, 5)])
 def test_the_share_of_a_template_fills_the_batch(there: list[int], k: int, most: int) -> None:
     given = templates(clustered(0, n=sum(there)), np.repeat(np.arange(len(there)), there).tolist())
-    assert share_of_a_template(given, k) == most
+    assert set(shares(given, k)) == {most}
     assert sum(min(count, most) for count in there) >= k
+
+
+def test_a_template_whose_answers_differ_is_the_strategys_to_judge() -> None:
+    given = templates(clustered(0, n=100, m=4), [0] * 40 + [1] * 40 + list(range(2, 22)))
+    known = np.zeros(4, WORDING)
+    known["template"] = [0, 0, 1, 1]
+    labelled = replace(given.labelled, labels=np.array([0, 2, 1, 1]), wording=known)
+    found = shares(replace(given, labelled=labelled), 20)
+    assert set(found[:40]) == {20}  # two labels
+    assert set(found[40:]) == {2}  # always the same, or never asked
 
 
 def test_the_control_arm_counts_towards_a_templates_share() -> None:
