@@ -1,6 +1,7 @@
 """A Prefect deployment that runs the loop on a schedule, and whenever Label Studio says that somebody has answered."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def serve(workspace: Path, cron: str, listen: Listen | None, tell: Tell) -> None
     runner = Runner(query_seconds=POLL_S, pause_on_shutdown=True)
     deployment: Any = runner.add_flow(  # an id: outside of an event loop it is no coroutine
         loop,
-        name=experiment(Workspace.open(workspace).settings),
+        name=re.sub("[/%&<>]", "-", experiment(Workspace.open(workspace).settings)),  # Prefect takes none of these
         schedule=schedule,
         parameters={"workspace": str(workspace), "max_wait": 0},
         description="Does all that can be done now: takes in answers, learns, asks the next batch.",

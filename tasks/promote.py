@@ -208,9 +208,9 @@ def open_tracking(settings: Settings) -> Tracking:
 
 
 def experiment(settings: Settings) -> str:
-    """The name that a workspace's experiment and registered model are given; MLflow takes no `/` and `:` in it. Later
-    they go by `Tracking.name`, since people change `project.name`."""
-    return re.sub("[/:]", "-", f"{settings.project.name}-{settings.project.id}")
+    """The name that a workspace's experiment and registered model are given; MLflow takes no `/` and `:` in it, and
+    no path that leads out of a folder. Later they go by `Tracking.name`, since people change `project.name`."""
+    return re.sub(r"[/:]|^\.\.", "-", f"{settings.project.name}-{settings.project.id}")
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:

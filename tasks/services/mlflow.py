@@ -6,6 +6,7 @@ round, or versions of a run, the one that is in use stays, else the older; see `
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -184,7 +185,7 @@ class Tracking:
         """Tags on a registered version: why it was promoted or not."""
         with _mlflow_errors():
             for key, value in facts.items():
-                self.client.set_model_version_tag(self.name, version, key, value)
+                self.client.set_model_version_tag(self.name, version, tag_key(key), value)
 
     def tags(self, version: str) -> dict[str, str]:
         """What `note` wrote on a registered version."""
@@ -196,7 +197,7 @@ class Tracking:
         logged as a model), `promoted` (whether it has ever been champion), `removed` (whether `drop` took its files).
         """
         with _mlflow_errors():
-            found = self.client.search_model_versions(f"name = '{self.name}'", max_results=10_000)
+            found = self._versions()
         followed = {one.tags.get("replaces") for one in found}
         rows = [
             (
@@ -261,8 +262,7 @@ class Tracking:
         """Every registered version, oldest first. A request for a thousand, and those of `runs`."""
         runs = self.runs()
         with _mlflow_errors():
-            wanted = f"name = '{self.name}'"
-            versions = _all(lambda token: self.client.search_model_versions(wanted, max_results=PAGE, page_token=token))
+            versions = self._versions()
         found = [
             Registered(str(each.version), str(each.run_id), dict(each.tags), *runs.get(each.run_id, (None, None)))
             for each in versions
@@ -274,7 +274,9 @@ class Tracking:
         import mlflow
 
         with _mlflow_errors():
-            uri = f"models:/{self.name}/{version}"
+            uri = self.client.get_model_version(
+                self.name, version
+            ).source  # its own address would end at a # of the name
             fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         data = fetched / "data"
         inside = sorted(data.iterdir()) if data.is_dir() else []
@@ -327,6 +329,24 @@ class Tracking:
         found = _in_order_of_use(self.client.search_model_versions(f"run_id = '{run_id}'"))
         return str(found[0].version) if found else None
 
+    def _versions(self) -> list[Any]:
+        """Every registered version. MLflow's filters have no way to write a quote, so what is awkward in the name
+        stands there as `_`, any character, and what is found is compared with the name itself."""
+        like = "name LIKE '" + re.sub(r"[^A-Za-z0-9 .-]", "_", self.name) + "'"
+        found = _all(lambda token: self.client.search_model_versions(like, max_results=PAGE, page_token=token))
+        return [version for version in found if version.name == self.name]
+
+    def _make_registered_model(self) -> None:
+        """Make the registered model unless it is there."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            self.client.create_registered_model(self.name)
+
     def _register(self, run_id: str, model: Path, tags: dict[str, str]) -> str:
         """Keep the model with its run, going on from where an earlier call ended, and register it."""
         import mlflow
@@ -350,8 +370,7 @@ class Tracking:
             )
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
-        if not self.client.search_registered_models(f"name = '{self.name}'"):
-            self.client.create_registered_model(self.name)
+        self._make_registered_model()
         # With all that its run says: who has the version alone can rebuild it and check it.
         made = self.client.create_model_version(
             self.name, logged.model_uri, run_id, tags=tags, model_id=logged.model_id
@@ -369,10 +388,20 @@ class Tracking:
             if model.status == "PENDING":  # the server's own filter takes only its own number for that
                 self.client.delete_logged_model(model.model_id)
         known = set()
-        for version in _in_order_of_use(self.client.search_model_versions(f"name = '{self.name}'")):
+        for version in _in_order_of_use(self._versions()):
             if version.run_id in known and not version.aliases and not _judged(version):
                 self.client.delete_model_version(self.name, version.version)
             known.add(version.run_id)
+
+
+def tag_key(name: str) -> str:
+    """The name of a fact as MLflow takes it for the key of a tag; what else it may hold, a class's name in it, say, is
+    written as its number.
+
+    >>> tag_key("gate.p"), tag_key("gate.worse.can't log in"), tag_key("gate.worse.50 %")
+    ('gate.p', 'gate.worse.can-27-t log in', 'gate.worse.50 -25-')
+    """
+    return re.sub(r"[^\w.\- ]", lambda found: f"-{ord(found[0]):x}-", name)[:250]
 
 
 def _in_order_of_use(versions: Iterable[Any]) -> list[Any]:
@@ -402,12 +431,13 @@ def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: li
         found = client.get_experiment_by_name("rehearsal")
         artifacts = None if server else (out / "mlflow").resolve().as_uri()
         experiment = found.experiment_id if found else client.create_experiment("rehearsal", artifacts)
+        wanted = f"tags.`labelwise.plan` = '{plan}'"
+        logged = _all(lambda token: client.search_runs([experiment], wanted, max_results=PAGE, page_token=token))
         for run in [{"strategy": "all", "learner": "", "seed": ""}, *runs]:
             tags = {f"labelwise.{key}": str(run[key]) for key in ("strategy", "learner", "seed")} | {
                 "labelwise.plan": plan
             }
-            wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-            known = client.search_runs([experiment], wanted, max_results=1)
+            known = [each for each in logged if tags.items() <= each.data.tags.items()]
             name = "-".join(filter(None, map(str, (run["strategy"], run["learner"], run["seed"]))))
             run_id = (known[0] if known else client.create_run(experiment, tags=tags, run_name=name)).info.run_id
             if "accuracy" in run:

@@ -118,7 +118,7 @@ def mlflow(workspace: Workspace) -> Iterator[str]:
             yield f"run of round {number}: file {file.path}, {'empty' if not file.file_size else 'there'}"
     for model in client.search_logged_models([experiment.experiment_id]):
         yield f"model of the run of round {rounds.get(model.source_run_id)}: {model.status}"
-    found = sorted(client.search_model_versions(f"name = '{tracking.name}'"), key=lambda version: int(version.version))
+    found = sorted(tracking._versions(), key=lambda version: int(version.version))
     rank = {version.version: position for position, version in enumerate(found)}
     champion = tracking.champion()
     yield f"champion: {rank.get(champion.version) if champion else None}"

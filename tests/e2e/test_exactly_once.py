@@ -10,10 +10,12 @@ from secrets import token_hex
 
 import pytest
 
+from tasks import promote
 from tasks.services import label_studio
 from tasks.services.addresses import Addresses
 from tasks.services.label_studio import LabelStudioProject, Progress
-from tasks.services.mlflow import RoundRun, Tracking
+from tasks.services.mlflow import Champion, RoundRun, Tracking
+from tasks.settings import parse
 from tests.e2e.strikes import BOUNDARIES
 
 
@@ -88,13 +90,19 @@ def test_tasks_of_other_origin_are_not_counted_whatever_they_call_their_columns(
     assert project.progress(1) == Progress(1, 1)
 
 
-def test_of_runs_models_and_versions_the_one_in_use_stays(servers: Addresses, tmp_path: Path) -> None:
-    tracking = Tracking(f"twins-{token_hex(4)}")
+@pytest.mark.parametrize("name", ["twins", "bob's", 'R&D "beta" #1?', "100% `a` \\\\ b_", "..", "é" * 36])
+def test_of_runs_models_and_versions_the_one_in_use_stays(servers: Addresses, tmp_path: Path, name: str) -> None:
+    given = {"project": {"name": name, "id": token_hex(4)}, "classes": ["x", "y"], "pull": {"pool": "", "gold": ""}}
+    tracking = Tracking(promote.experiment(parse(given)))
+    Tracking(f"{tracking.name}x")._make_registered_model()
     (tmp_path / "weights").write_text("w")
     tags = {"labelwise.round": "1", "labelwise.inputs": "x"}
     run = RoundRun(1, {"seed": "0"}, {"accuracy": 0.5}, tags, {"pool": ("data/pool", "abc")})
     first = tracking.record(run, tmp_path)
     tracking.crown(first[1])
+    tracking.note(first[1], **{f"gate.worse.{name}": "0.5"})  # a class may be called like that, too
+    assert tracking.champion() == Champion(first[1], first[0])
+    assert (tracking.files(first[1], tmp_path / "again") / "weights").read_text() == "w"
     client, experiment = tracking.client, tracking._experiment()
     # what requests leave that go through unheard, or late
     client.create_run(experiment, tags=tags, start_time=1)
@@ -105,7 +113,7 @@ def test_of_runs_models_and_versions_the_one_in_use_stays(servers: Addresses, tm
 
     assert tracking.record(run, tmp_path) == first
     assert [found.info.run_id for found in client.search_runs([experiment])] == [first[0]]
-    assert [found.version for found in client.search_model_versions(f"name = '{tracking.name}'")] == [first[1]]
+    assert tracking.models().version.tolist() == [each.version for each in tracking.registered()] == [first[1]]
     assert len(client.search_logged_models([experiment])) == 1
     assert len(client.get_metric_history(first[0], "accuracy")) == 1
     kept = client.get_run(first[0])
