@@ -125,12 +125,6 @@ def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
     return result
 
 
-def leaked(workspace: Workspace) -> pd.DataFrame:
-    """The items of the pool that are in the gold set or nearly so (LEAKS), as this stage found them."""
-    files = [path for shard in stored.shards(workspace) if (path := leaks_of(workspace, shard)).exists()]
-    return pd.concat([LEAKS.frame(), *map(pd.read_parquet, files)], ignore_index=True) if files else LEAKS.frame()
-
-
 def run(workspace: Workspace) -> str:
     """Encode the shards that have no vectors yet, or whose text or encoder has changed, and keep how their texts are
     worded. Returns a line for people."""
@@ -145,7 +139,7 @@ def run(workspace: Workspace) -> str:
         _encode(workspace, stale, unread, rows)
     _find_leaks(workspace)
     said = [f"{rows:,} texts encoded by {settings.encoder}" if stale else "every item has its vector"]
-    if near := len(leaks.near(leaked(workspace))):
+    if near := len(leaks.near(leaks.leaked(workspace))):
         said.append(f"{near:,} of {stored.items(workspace):,} items of the pool are {leaks.WORDS}")
     if settings.wording and (strange := unknown(workspace)) >= MANY:
         said.append(unreadable(strange))
@@ -199,7 +193,7 @@ def _find_leaks(workspace: Workspace) -> None:
     gold |= {"wording": True} if worded else {}
     gold_set = None
     for shard in stored.shards(workspace):
-        path = leaks_of(workspace, shard)
+        path = leaks.leaks_of(workspace, shard)
         wanted = {**fingerprint(shard, workspace.settings.embed), **gold}
         if path.exists() and _noted(path) == wanted:
             continue
@@ -231,16 +225,6 @@ def vectors_of(workspace: Workspace, table: Path) -> Path:
 def wording_of(workspace: Workspace, table: Path) -> Path:
     """The file that says how a table's texts are worded, in the order of its rows."""
     return workspace.vectors / f"{table.stem}.wording.npy"
-
-
-def leaks_of(workspace: Workspace, shard: Path) -> Path:
-    """The file of a shard's leaks."""
-    return workspace.vectors / leaks_name(shard)
-
-
-def leaks_name(shard: Path) -> str:
-    """What the file of a shard's leaks is called, in whatever version."""
-    return f"{shard.stem}.leaks.parquet"
 
 
 def fingerprint(table: Path, settings: Embed) -> dict[str, object]:

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow.dataset as ds
 
 from tasks import promote
-from tasks.embed import leaked, leaks_name
 from tasks.errors import InputError, LabelwiseError
 from tasks.items import forgotten, stored
+from tasks.items.leaks import leaked, leaks_name
 from tasks.labels import ledger, trusted
 from tasks.records import number_of, tag
 from tasks.services import history

@@ -13,7 +13,6 @@ import pandas as pd
 from tasks import made_with
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger, witness
-from tasks.learners.serving import ENCODER_FILE
 from tasks.proof.gate import Comparison, compare
 from tasks.records import tag
 from tasks.services.dvc import Versions
@@ -174,6 +173,8 @@ def facts_of(
 
 def bundle(workspace: Workspace, folder: Path) -> Path:
     """The model with what it needs to take text: the folder that `tasks.learners.serving` loads."""
+    from tasks.learners.serving import ENCODER_FILE
+
     shutil.copytree(workspace.model, folder)
     encoder = workspace.settings.embed.model_dump()
     (folder / ENCODER_FILE).write_text(json.dumps(encoder), encoding="utf-8")

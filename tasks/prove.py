@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import stage
-from tasks.embed import gold_items, leaked, pool_items, pool_vectors
+from tasks.embed import gold_items, pool_items, pool_vectors
+from tasks.items.leaks import leaked
 from tasks.labels import ledger, trusted
 from tasks.learners import Examples, Items, calibration, frozen
 from tasks.proof import control, savings, successor

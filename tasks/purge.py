@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.embed import fingerprint, leaks_of, vectors_of, wording_of
+from tasks.embed import fingerprint, vectors_of, wording_of
 from tasks.items import forgotten, stored
+from tasks.items.leaks import leaks_of
 from tasks.workspace import Workspace, atomic, table_of_text, write_csv, write_json
 
 Mask = NDArray[np.bool_]

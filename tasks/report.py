@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sklearn.metrics import cohen_kappa_score
 
 from tasks.labels import ledger
 from tasks.promote import gold_metrics
@@ -46,6 +45,8 @@ def settling(now: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, float 
     uncertainty: mean least confidence; kappa: agreement beyond chance (Cohen 1960) on the items that both have seen;
     changed: share of these whose prediction is another one.
     """
+    from sklearn.metrics import cohen_kappa_score
+
     if now.prediction.isna().all():
         return dict.fromkeys(SETTLED)
     sure: dict[str, float | None] = {"uncertainty": float(now.least_confidence.mean()), "kappa": None, "changed": None}

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from tasks import stage
-from tasks.embed import Vectors, leaked, pool_vectors
+from tasks.embed import Vectors, pool_vectors
 from tasks.items import leaks
+from tasks.items.leaks import leaked
 from tasks.labels import ledger
 from tasks.proof import control
 from tasks.records import BATCH

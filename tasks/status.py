@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from tasks import gold, push, report, stop
-from tasks.embed import leaked
 from tasks.errors import LabelwiseError
 from tasks.items import leaks
+from tasks.items.leaks import leaked
 from tasks.labels import ledger
 from tasks.promote import gold_metrics, open_tracking
 from tasks.records import tag

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from tasks import stage
-from tasks.embed import leaked, pool_items, pool_vectors
+from tasks.embed import pool_items, pool_vectors
 from tasks.errors import WorkspaceError
+from tasks.items.leaks import leaked
 from tasks.labels import ledger
 from tasks.learners import Examples, Items, Model, learners, self_training, untrained, zero_shot
 from tasks.settings import Settings, one_of

@@ -1,12 +1,16 @@
 """Gold that has leaked: items of the pool which are in the gold set, or so like one that a model which learns them has
 learned it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.items import stored
 from tasks.items.wording import Wording, alike
 from tasks.records import LEAKS
+from tasks.workspace import Workspace
 
 WORDS = "nearly gold (gold.near_duplicate): neither asked nor learned"
 BLOCK = 8192  # items compared at once: bounds memory
@@ -41,3 +45,19 @@ def leaks(
 def near(found: pd.DataFrame) -> pd.DataFrame:
     """The leaks that are not gold items themselves."""
     return found[found.id != found.gold]
+
+
+def leaked(workspace: Workspace) -> pd.DataFrame:
+    """The items of the pool that are in the gold set or nearly so (LEAKS), as the stage `embed` found them."""
+    files = [path for shard in stored.shards(workspace) if (path := leaks_of(workspace, shard)).exists()]
+    return pd.concat([LEAKS.frame(), *map(pd.read_parquet, files)], ignore_index=True) if files else LEAKS.frame()
+
+
+def leaks_of(workspace: Workspace, shard: Path) -> Path:
+    """The file of a shard's leaks."""
+    return workspace.vectors / leaks_name(shard)
+
+
+def leaks_name(shard: Path) -> str:
+    """What the file of a shard's leaks is called, in whatever version."""
+    return f"{shard.stem}.leaks.parquet"

@@ -8,11 +8,12 @@ not where the one is the other with further numbers or names: those are two mess
 import re
 import string
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from tasks.records import folded
 
@@ -28,9 +29,6 @@ START, END = "\x02\x02", "\x03\x03"  # so that a text of one character has three
 WORDING = np.dtype([("template", np.uint64), ("signature", np.uint64, BITS // 64), ("unknown", np.float16)])
 Wording = NDArray[np.void]  # (n,) of WORDING
 
-TRIGRAMS = HashingVectorizer(
-    analyzer="char", ngram_range=(3, 3), n_features=BUCKETS, alternate_sign=False, norm=None, dtype=np.float32
-)
 # What varies between two messages of one template: quoted words; whatever holds a digit, a slash or an at sign among
 # ASCII (Chinese has no blanks around numbers); and names, which are words with a capital that begin no sentence.
 VARIES = re.compile(
@@ -64,7 +62,7 @@ def wording(texts: Sequence[str], unknown: NDArray[np.floating]) -> Wording:
     if len(texts):
         templates = np.array([masked(text) for text in texts], dtype=object)
         result["template"] = pd.util.hash_array(templates, categorize=False)
-        counts = TRIGRAMS.transform(START + folded(text.translate(NO_PUNCTUATION)) + END for text in texts)
+        counts = _trigrams().transform(START + folded(text.translate(NO_PUNCTUATION)) + END for text in texts)
         result["signature"] = np.packbits(counts @ _projections() > 0, axis=1).view(np.uint64)
         result["unknown"] = unknown
     return result
@@ -78,6 +76,15 @@ def alike(one: Wording, others: Wording) -> NDArray[np.bool_]:
     strange = (one["unknown"] > UNKNOWN)[:, None] | (others["unknown"] > UNKNOWN)
     another_message = (one["template"][:, None] == others["template"]) & (agree < BITS)
     return (agree >= np.where(strange, _agreeing(NEARLY_THE_SAME), _agreeing(ALIKE))) & ~another_message
+
+
+@cache
+def _trigrams() -> Any:
+    """Counts three characters in a row. scikit-learn takes a second to import, which who only compares need not pay."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    hashed: Any = {"n_features": BUCKETS, "alternate_sign": False, "norm": None, "dtype": np.float32}
+    return HashingVectorizer(analyzer="char", ngram_range=(3, 3), **hashed)
 
 
 def _agreeing(cosine: float) -> float:

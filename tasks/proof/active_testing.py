@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 EVEN = 0.2  # share of the proposal that is uniform: no weight exceeds its inverse
 CONFIDENCE = 0.95
@@ -95,6 +94,8 @@ def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
     his interval as it stands; where errors were likely to be drawn, k is below 1 and each label is worth more. One item
     alone tells nothing: (0, 1). Heavy errors may come to more than all items: no accuracy is below 0.
     """
+    from scipy.special import ndtri
+
     g = len(right)
     wrong = ~right
     value = float(np.clip((1 - given.mean()) + (given * right).mean(), 0, 1))
@@ -102,7 +103,7 @@ def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
     if g < 2:
         return Accuracy(value, 0.0, 1.0)
     k = max(_weight_of_errors(wrong, given), error)  # less would be a variance below zero
-    z2 = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) ** 2 / g
+    z2 = float(ndtri((1 + CONFIDENCE) / 2)) ** 2 / g
     middle, half = error + k * z2 / 2, np.sqrt(max((error + k * z2 / 2) ** 2 - (1 + z2) * error**2, 0.0))
     least, most = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
     return Accuracy(value, float(min(max(1 - most, 0.0), value)), float(max(min(1 - least, 1.0), value)))
@@ -116,5 +117,5 @@ def _weight_of_errors(wrong: NDArray[np.bool_], given: Floats) -> float:
     if not drawn.any():
         return 1.0
     own, errors = given[drawn], given[drawn & wrong]
-    mean = ((errors**2).sum() + FEW * float(stats.hmean(own))) / (errors.sum() + FEW)
+    mean = ((errors**2).sum() + FEW / float((1 / own).mean())) / (errors.sum() + FEW)
     return float(drawn.mean() * mean + (~drawn).mean())

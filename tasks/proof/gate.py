@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 FLIPS = 20_000
 
@@ -31,6 +30,8 @@ def compare(new: Rights, old: Rights, weights: NDArray[np.float64], confidence: 
     mid-p value (Fagerland, Lydersen & Laake 2013: the exact test keeps far below its level, the mid-p one close to
     it). Else: the same test by random signs.
     """
+    from scipy import stats
+
     gains = new.astype(float) - old.astype(float)
     total = weights.sum()
     difference = float(gains @ weights / total) if total else 0.0
@@ -56,4 +57,6 @@ def midp(wins: int, losses: int) -> float:
     >>> midp(0, 0), round(midp(8, 2), 3)
     (0.5, 0.033)
     """
+    from scipy import stats
+
     return float(stats.binom.sf(wins, wins + losses, 0.5) + 0.5 * stats.binom.pmf(wins, wins + losses, 0.5))
