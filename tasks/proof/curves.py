@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 Floats = NDArray[np.float64]
 POWERS = np.array([0.2, 0.35, 0.5, 0.7, 0.9, 1.2, 1.6])
@@ -69,6 +68,8 @@ def posterior(points: Points, rng: np.random.Generator, each: int = 1) -> Curves
     Even priors, but for the floor: curves that look flat mostly fall further, so a floor just below what has been seen
     is unlikely before anything else is known.
     """
+    from scipy.special import softmax  # scipy takes a while to import, which who only looks need not pay
+
     j, unit = len(points.sizes), max(float(points.sizes.max()), 1.0)
     typical = points.errors.mean(axis=0)
     own = (1 - points.alike) * points.spread**2 + (MISFIT * typical) ** 2 + 1e-8

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tasks import embed
-from tasks.embed import Vectors, gold_vectors, leaked, pool_vectors
+from tasks.embed import Vectors, gold_vectors, pool_vectors
 from tasks.errors import WorkspaceError
 from tasks.items import leaks
+from tasks.items.leaks import leaked
 from tasks.labels import trusted
 from tasks.learners.encoder import PACKAGED, Encoder
 from tasks.records import ASKED, GOLD, POOL, content_id
