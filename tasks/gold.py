@@ -10,11 +10,11 @@ import pandas as pd
 
 from tasks import push
 from tasks.errors import InputError, WorkspaceError
-from tasks.labels import ledger, trusted
+from tasks.labels import annotations, ledger, trusted
 from tasks.proof import active_testing, control
 from tasks.records import ANSWERS, ASKED
 from tasks.services.dvc import Versions
-from tasks.services.label_studio import LabelStudioProject, ask_of, chosen, in_utc
+from tasks.services.label_studio import LabelStudioProject, ask_of, instructions
 from tasks.settings import Settings
 from tasks.snapshot import OVERLAP
 from tasks.workspace import Workspace, claimed, table_of_text
@@ -147,12 +147,13 @@ def review(workspace: Workspace, n: int, project: LabelStudioProject) -> str:
 
 def collect(workspace: Workspace, project: LabelStudioProject) -> str:
     """Take in what people have said since the last look, and ask one more person where they differ. Returns a line for
-    people. ServiceError when the project has been deleted."""
+    people."""
     asked = trusted.asked(workspace)
     if asked.empty:
         return "nothing has been put up for trusted labels"
-    bring(workspace, project, asked)
-    return f"{_spoken(take_in(workspace, project, asked))}: {standing(workspace)}"
+    anew = bring(workspace, project, asked)
+    said = f"{_spoken(take_in(workspace, project, asked))}: {standing(workspace)}"
+    return said + (f"; {anew:,} were gone from Label Studio and are asked anew" if anew else "")
 
 
 def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame) -> pd.DataFrame:
@@ -181,37 +182,26 @@ def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[
     for task in exported:
         item, number = ask_of(task["data"])
         for one in task["annotations"] if (item, number) in known else []:
-            label = None if one["was_cancelled"] else chosen(one["result"])
-            fine = label in classes
-            who = one["completed_by"]
-            rows.append(
-                {
-                    "id": item,
-                    "label": label if fine else None,
-                    "status": "skipped" if one["was_cancelled"] else "labelled" if fine else "refused",
-                    "annotator": str(who["id"] if isinstance(who, dict) else who),
-                    "ask": number,
-                    "task_id": task["id"],
-                    "annotation_id": one["id"],
-                    "lead_time_s": one["lead_time"],
-                    "created_at": in_utc(one.get("updated_at") or one["created_at"]),
-                }
-            )
+            row = annotations.said(one) | {"id": item, "ask": number, "task_id": task["id"]}
+            strange = row["status"] == "labelled" and row["label"] not in classes
+            rows.append(row | {"label": None, "status": "refused"} if strange else row)
     return ANSWERS.conform(pd.DataFrame(rows, columns=list(ANSWERS.columns)))
 
 
 def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame) -> int:
-    """Bring to the gold project what it lacks of all that was asked; returns how many tasks. The project is made while
-    nobody has answered anything yet; later ServiceError says that it is gone."""
-    if project.settle() is None and trusted.answers(workspace).empty:
-        settings = workspace.settings
-        project.create(settings.classes, prediction_shown=False, answers=trusted.AGREE, description=BRIEF)
-    project.require()
+    """Bring to the gold project, which is made where there is none, what it lacks of all that people must still answer;
+    returns how many tasks."""
+    settings = workspace.settings
+    if project.settle() is None:
+        project.create(settings.classes, answers=trusted.AGREE, description=BRIEF)
+    project.instruct(instructions(settings.classes, settings.descriptions, BRIEF))
     new = 0
+    awaited = _awaited(trusted.verdicts(asked, trusted.answers(workspace)))
     for number in trusted.asks(asked):
-        rows = asked[asked.ask == number].to_dict("records")
-        wanted = [{"data": {"text": row["text"], "item": row["id"], "round": number}} for row in rows]
-        if project.count(number) != len(wanted):
+        inside = asked.ask == number
+        if project.count(number) != inside.sum():
+            rows = asked[inside & awaited].to_dict("records")
+            wanted = [{"data": {"text": row["text"], "item": row["id"], "round": number}} for row in rows]
             new += push.push(project, wanted, number)
     return new
 
@@ -224,8 +214,8 @@ def pull(workspace: Workspace) -> str:
         return ""
     project = push.open_gold_project(workspace.settings)
     awaited = bool(_awaited(trusted.seen(workspace)).any())
-    if project.found is None and not (awaited and trusted.answers(workspace).empty):
-        return f"{project.title!r} is gone from Label Studio: no trusted label can come" if awaited else ""
+    if project.found is None and not awaited:
+        return ""
     if awaited:
         return collect(workspace, project)
     new = take_in(workspace, project, asked)
@@ -255,8 +245,6 @@ def _ask(workspace: Workspace, project: LabelStudioProject, choose: Callable[[in
     """Write down what `choose` chooses for the next ask, then bring it to the project."""
     asked = trusted.asked(workspace)
     number = int(asked.ask.max()) + 1 if len(asked) else 1
-    if len(trusted.answers(workspace)):
-        project.require()  # before anything is drawn for it
     rows = ASKED.conform(choose(number))
     trusted.append(workspace, ASKED, rows)
     bring(workspace, project, pd.concat([asked, rows], ignore_index=True))
@@ -271,7 +259,8 @@ def news(said: pd.DataFrame, known: pd.DataFrame, tasks: pd.DataFrame) -> pd.Dat
     before = said[trusted.ANSWER].merge(last[[*trusted.ANSWER, "label", "status"]], on=trusted.ANSWER, how="left")
     same = (before.label.fillna("") == said.label.fillna("")) & (before.status.fillna("") == said.status)
     held = last.set_index(trusted.ANSWER).index.isin(said.set_index(trusted.ANSWER).index)
-    gone = last[~held & (last.status != trusted.WITHDRAWN)].merge(tasks[["task_id", "updated_at"]], on="task_id")
+    gone = last[~held & (last.status != trusted.WITHDRAWN)]
+    gone = gone.merge(tasks[["id", "task_id", "updated_at"]], on=["id", "task_id"])
     gone = gone.assign(label=None, status=trusted.WITHDRAWN, created_at=gone.updated_at)
     return pd.concat([said[~same.to_numpy()], ANSWERS.conform(gone)], ignore_index=True)
 

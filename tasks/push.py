@@ -8,11 +8,13 @@ import pyarrow.dataset as ds
 from tasks.errors import ServiceDown
 from tasks.items import stored
 from tasks.labels import ledger
-from tasks.records import tag
 from tasks.services import label_studio
-from tasks.services.label_studio import LabelStudioProject, choice
+from tasks.services.label_studio import LabelStudioProject, instructions, suggestion
 from tasks.settings import Settings
 from tasks.workspace import Workspace
+
+UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
+SUGGESTS = "Where the model has an opinion, it stands below the text. It is often wrong: it asks what it is unsure of."
 
 
 def tasks(
@@ -21,38 +23,49 @@ def tasks(
     """Label Studio's import format for a batch, in order of rank; texts by item id."""
     made = []
     for row in batch.sort_values("rank").to_dict("records"):
-        task: dict[str, Any] = {"data": {"text": texts[row["id"]], "item": row["id"], "round": round_number}}
-        if prediction_shown and pd.notna(row["prediction"]):
-            version = tag(round_number - 1)
-            task["predictions"] = [
-                {"model_version": version, "score": row["confidence"], "result": choice(row["prediction"])}
-            ]
-        made.append(task)
+        shown = prediction_shown and pd.notna(row["prediction"]) and row["why"] not in UNSWAYED
+        said = suggestion(row["prediction"], row["confidence"]) if shown else ""
+        data = {"text": texts[row["id"]], "item": row["id"], "round": round_number, "suggestion": said}
+        made.append({"data": data})
     return made
 
 
 def push(project: LabelStudioProject, wanted: list[dict[str, Any]], round_number: int) -> int:
-    """Import the tasks that the round lacks; returns how many. Doubles without an answer are removed.
+    """Import the tasks that the round lacks; returns how many. Doubles without an answer are removed, and tasks without
+    one suggest what is suggested now.
 
     The count after the import catches a request of ours that was cut off but went through all the same. ServiceDown
     when not all arrived: what is there is found by the next try.
     """
     there: set[str] = set()
     if project.count(round_number):
-        there = set(without_doubles(project, round_number).id)
+        found = without_doubles(project, round_number)
+        there = set(found.id)
+        _suggest(project, wanted, found[found.answers == 0])
     missing = [task for task in wanted if task["data"]["item"] not in there]
     if missing:
         project.add(missing)
         if project.count(round_number) != len(wanted):
-            arrived = without_doubles(project, round_number).id.nunique()
-            if arrived < len(wanted):
+            arrived = without_doubles(project, round_number).id
+            lacking = sum(task["data"]["item"] not in set(arrived) for task in wanted)
+            if lacking:
                 raise ServiceDown(
                     f"Label Studio did not take the whole batch of round {round_number}",
                     expected=f"{len(wanted)} tasks",
-                    got=str(arrived),
+                    got=str(len(wanted) - lacking),
                     fix="run it again: it brings what is missing",
                 )
     return len(missing)
+
+
+def _suggest(project: LabelStudioProject, wanted: list[dict[str, Any]], unanswered: pd.DataFrame) -> None:
+    """Let these tasks suggest what they should: `push.show_prediction` may change while a batch is open, and batches of
+    earlier versions have no suggestions."""
+    suggested = {task["data"]["item"]: task["data"].get("suggestion", "") for task in wanted}
+    for row in unanswered.to_dict("records"):
+        said = suggested.get(row["id"], "")
+        if row["data"].get("suggestion", "") != said:
+            project.change(row["task_id"], row["data"] | {"suggestion": said})
 
 
 def without_doubles(project: LabelStudioProject, round_number: int) -> pd.DataFrame:
@@ -86,15 +99,22 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     settings = workspace.settings
     number = ledger.current_round(workspace.labels) + 1
     batch = pd.read_parquet(workspace.batch)
-    if project.settle() is None and number == 1:
-        project.create(settings.classes, settings.push.show_prediction)
+    made = project.settle() is None
+    if made:
+        project.create(settings.classes)
     wanted = tasks(batch, read_texts(workspace, batch.id), number, settings.push.show_prediction)
-    version = tag(number - 1) if any("predictions" in task for task in wanted) else ""
     pushed = push(project, wanted, number)
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over
-    # Each time, so that a push that was cut off leaves nothing undone; a version must have predictions to be shown.
-    project.update(model_version=version, description=news)
+    # Each time, so that a push that was cut off leaves nothing undone. Predictions are those of earlier versions.
+    project.update(description=news, show_collab_predictions=False)
+    about = SUGGESTS if any(task["data"]["suggestion"] for task in wanted) else ""
+    project.instruct(instructions(settings.classes, settings.descriptions, about))
     ours = project.offer(settings.classes)
-    said = f"{pushed} tasks new, {len(wanted)} in round {number}" + ("" if ours else f" ({label_studio.NOT_OURS})")
+    remarks = [
+        *(["the project was gone from Label Studio and is made anew"] if made and number > 1 else []),
+        *([f"Label Studio calls the project {project.called!r}"] if project.called != project.title else []),
+        *([] if ours else [label_studio.NOT_OURS]),
+    ]
+    said = f"{pushed} tasks new, {len(wanted)} in round {number}" + (f" ({'; '.join(remarks)})" if remarks else "")
     return f"{said}: {project.tab(number)}"

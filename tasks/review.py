@@ -84,7 +84,8 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
     tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
     said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.classes)
-    so_far = trusted.votes(pd.concat([trusted.answers(workspace), said]))
+    known = trusted.answers(workspace)
+    so_far = trusted.votes(pd.concat([known, said[~said.annotation_id.isin(known.annotation_id)]]))
     done = 0
     open_tasks = asked.merge(tasks[tasks.id.isin(answers)], on="id")
     for row in open_tasks.to_dict("records"):

@@ -161,6 +161,7 @@ class Settings(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     project: Project
     classes: Annotated[list[Annotated[Shown, Field(min_length=1, max_length=100)]], Field(min_length=2)]
+    descriptions: dict[str, Annotated[str, Field(max_length=1000)]] = Field(default={}, exclude=True)  # see `described`
     pull: Pull
     embed: Embed = Embed()
     train: Train = Train()
@@ -173,6 +174,18 @@ class Settings(Section):
     push: Push = Push()
     wait: Wait = Wait()
     promote: Promote = Promote()
+
+    @model_validator(mode="before")
+    @classmethod
+    def described(cls, content: Any) -> Any:
+        """`classes` is a list of names, or a mapping from names to what reviewers are told of each."""
+        if "descriptions" in content:
+            raise ValueError("`descriptions` is no key; say it where a class is named, `classes: {name: what it is}`")
+        classes = content.get("classes")
+        if not isinstance(classes, dict):
+            return content
+        said = {name: text for name, text in classes.items() if text is not None}
+        return content | {"classes": list(classes), "descriptions": said}
 
     @model_validator(mode="after")
     def protected_are_classes(self) -> "Settings":
@@ -277,4 +290,4 @@ def _keys(path: tuple[str | int, ...]) -> list[str]:
     model: Any = Settings
     for part in path:
         model = model.model_fields[part].annotation
-    return list(model.model_fields)
+    return [name for name, field in model.model_fields.items() if not field.exclude]

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from tasks import suites
-from tasks.labels import changes, ledger
+from tasks.labels import annotations, changes, ledger
 from tasks.records import LABELS
 from tasks.records import tag as tag  # by this name flows know it
 from tasks.services.dvc import Versions
 from tasks.services.expectations import Page, build_docs, check_labels
-from tasks.services.label_studio import LabelStudioProject, ask_of, chosen, in_utc
+from tasks.services.label_studio import LabelStudioProject, ask_of
 from tasks.workspace import Workspace, write_parquet
 
 OVERLAP = pd.Timedelta(minutes=10)  # longer than any look takes
@@ -159,16 +159,7 @@ def run_round(workspace: Workspace, versions: Versions, accuracy: str, run_id: s
 
 def _row(annotation: dict[str, Any], asked: dict[Hashable, Any]) -> dict[str, Any]:
     """A ledger row for an annotation, whether it can count or not."""
-    skipped = annotation["was_cancelled"]
-    who = annotation["completed_by"]
-    return _blank(asked) | {
-        "label": None if skipped else chosen(annotation["result"]),
-        "status": "skipped" if skipped else "labelled",
-        "annotator": ledger.NOBODY if who is None else str(who["id"] if isinstance(who, dict) else who),
-        "annotation_id": annotation["id"],
-        "lead_time_s": annotation["lead_time"],
-        "created_at": in_utc(annotation.get("updated_at") or annotation["created_at"]),
-    }
+    return _blank(asked) | annotations.said(annotation)
 
 
 def _blank(asked: dict[Hashable, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tasks.labels import ledger
 from tasks.proof import active_testing
 from tasks.records import ANSWERS, ASKED, Table
 from tasks.workspace import Workspace, write_parquet
@@ -81,8 +82,11 @@ def votes(answers: pd.DataFrame) -> dict[str, list[tuple[str, str | None]]]:
     said = said.assign(created_at=pd.to_datetime(said.created_at, utc=True, format="ISO8601"))
     ordered = said.sort_values(["created_at", "annotation_id"], kind="stable")
     labels = ordered.label.astype(object).where(ordered.label.notna(), None)
+    # Who has no account any more cannot be told from another such person: each of their answers is a vote of its own.
+    nobody = ordered.annotator.isin([ledger.NOBODY, str(None)])
+    people = ordered.annotator.mask(nobody, ledger.NOBODY + ordered.annotation_id.astype(str))
     found: dict[str, list[tuple[str, str | None]]] = {}
-    for item, person, label in zip(ordered.id, ordered.annotator, labels, strict=True):
+    for item, person, label in zip(ordered.id, people, labels, strict=True):
         found.setdefault(item, []).append((person, label))
     return found
 

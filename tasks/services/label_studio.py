@@ -3,8 +3,12 @@
 Label Studio refuses no duplicates and has no key of ours, so a task carries item id and round in its data and every
 import is preceded by a look and followed by a count. A request may also go through long after we gave it up: of two
 projects or tabs of one title the older stays, see `settle` and `tab`.
+
+What the model thinks of an item is a line of text in its task's data, which reviewers read, and no prediction of Label
+Studio's: that one would be chosen in advance, its key would take it back, and a busy server takes tasks without it.
 """
 
+import html
 import json
 import re
 import string
@@ -34,7 +38,7 @@ COUNTED = "id,data,total_annotations,cancelled_annotations"
 MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the one form of a date and time that the filters take
 TABS = 20  # rounds that keep their tab: Label Studio reads all tabs whenever it is asked for one
 # What is asked of a project; left to itself Label Studio counts all its tasks by eight measures too.
-BRIEFLY: Any = {"additional_query_parameters": {"include": "id,label_config"}}
+BRIEFLY: Any = {"additional_query_parameters": {"include": "id,label_config,expert_instruction"}}
 IDS_A_REQUEST = 200  # keeps the address of an export short
 HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:inner_id", "tasks:annotations_ids", "tasks:predictions_model_versions", "tasks:total_predictions"),
@@ -48,6 +52,7 @@ EVENTS = {  # after which there may be something to do
 # The filter that leaves out tasks which somebody else made with a `round` of their own: they have no `item`.
 NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "String", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
+OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
 
@@ -60,12 +65,17 @@ class Progress:
 
 
 class LabelStudioProject:
-    """A project of one workspace, found by its title, which ends in the workspace's id, and a mark where there is more
-    than one."""
+    """A project of one workspace. Its title ends in the workspace's id, and in `kind` where there is more than one; its
+    labelling interface bears both as well, by which it is known when people give it another title.
 
-    def __init__(self, name: str, workspace_id: str, mark: str = "") -> None:
-        end = f" · {workspace_id}" + (f" · {mark}" if mark else "")
-        self.title = name[: TITLE - len(end)] + end
+    title: what it is called when it is made. called: what people call it; '' while none is found.
+    """
+
+    def __init__(self, name: str, workspace_id: str, kind: str = "") -> None:
+        self.end = f" · {workspace_id}" + (f" · {kind}" if kind else "")
+        self.mark = " ".join(filter(None, ("labelwise", workspace_id, kind)))
+        self.title = name[: TITLE - len(self.end)] + self.end
+        self.called = ""
         where = known("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY")
         self.url = public(where["LABEL_STUDIO_URL"])
         with connected(self.url):
@@ -79,18 +89,18 @@ class LabelStudioProject:
     @cached_property
     def found(self) -> int | None:
         """The number of the project, None when there is none yet."""
-        return next((project.id for project in self._same_title()), None)
+        return self._first(self._ours())
 
     def settle(self) -> int | None:
         """Look anew for the project, and remove others of its title that are empty: requests of ours to make it that
         went through unheard."""
         with connected(self.url):
-            first, *others = self._same_title() or [None]
-            for project in others:
-                if not project.task_number:
+            ours = self._ours()
+            for project in ours[1:]:
+                if project.title == self.title and not project.task_number:
                     with gone_is_well():
                         self.client.projects.delete(project.id)
-        self.found = first.id if first else None
+        self.found = self._first(ours)
         return self.found
 
     @property
@@ -99,7 +109,7 @@ class LabelStudioProject:
         if self.found is None:
             raise ServiceError(
                 f"Label Studio at {self.url} has no project {self.title!r} (deleted, or another server?)",
-                fix="point LABEL_STUDIO_URL at the server that has it, or set a new project.id in params.yaml",
+                fix="set LABEL_STUDIO_URL to the server that has it; or let `labelwise run` make it anew",
             )
         return self.found
 
@@ -107,23 +117,23 @@ class LabelStudioProject:
         """ServiceError when the project has been deleted under us."""
         _ = self.number
 
-    def create(self, classes: list[str], prediction_shown: bool, answers: int = 1, description: str = "") -> None:
+    def create(self, classes: list[str], answers: int = 1, description: str = "") -> None:
         """Make the project, unless it is there. answers: people who are to answer each task."""
         if self.settle() is not None:
             return
         with connected(self.url):
             made = self.client.projects.create(
                 title=self.title,
-                label_config=interface(classes),
-                show_collab_predictions=prediction_shown,
+                label_config=interface(classes, self.mark),
+                show_collab_predictions=False,
                 maximum_annotations=answers,
                 description=description,
                 sampling="Sequential sampling",  # first the item we want to know first
             )
-        self.found = made.id
+        self.found, self.called = made.id, self.title
 
     def update(self, **settings: Any) -> None:
-        """Change settings of the project: description, label_config, model_version..."""
+        """Change settings of the project: description, label_config..."""
         with connected(self.url):
             self.client.projects.update(self.number, request_options=BRIEFLY, **settings)
 
@@ -160,7 +170,7 @@ class LabelStudioProject:
         """Put our labelling interface back, whatever somebody made of it. False where Label Studio does not take it,
         since there are answers by the other one."""
         try:
-            self.update(label_config=interface(classes))
+            self.update(label_config=interface(classes, self.mark))
         except ServiceError as error:
             if "label_config" not in str(error):
                 raise
@@ -171,19 +181,30 @@ class LabelStudioProject:
         """Whether reviewers see our labelling interface."""
         with connected(self.url):
             project = self.client.projects.get(self.number, request_options=BRIEFLY)
-            return bool(project.label_config == interface(classes))
+            return bool(project.label_config == interface(classes, self.mark))
+
+    def instruct(self, instructions: str) -> None:
+        """Show reviewers these instructions (HTML) before they begin, unless somebody has written other ones. Whether
+        they are shown unasked is an administrator's to change."""
+        with connected(self.url):
+            now = self.client.projects.get(self.number, request_options=BRIEFLY).expert_instruction or ""
+        wanted = OUR_INSTRUCTIONS + instructions
+        if not now:
+            self.update(expert_instruction=wanted, show_instruction=True)
+        elif now.startswith(OUR_INSTRUCTIONS) and now != wanted:
+            self.update(expert_instruction=wanted)
 
     # Tasks
 
     def tasks(self, round_number: int) -> pd.DataFrame:
         """The tasks of a round, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
-        and skips)."""
+        and skips), `data`."""
         rows = [
-            (task.id, item, _answers(task))
+            (task.id, item, _answers(task), task.data)
             for task in self._list([*_of_round(round_number), NAMED], PAGE, COUNTED)
             if (item := ask_of(task.data)[0])
         ]
-        return pd.DataFrame(rows, columns=["task_id", "id", "answers"])
+        return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
 
     def count(self, round_number: int) -> int:
         """How many tasks a round has."""
@@ -217,6 +238,11 @@ class LabelStudioProject:
         """Import tasks, all in one request."""
         with connected(self.url):
             self.client.projects.import_tasks(self.number, request=tasks)
+
+    def change(self, task_id: int, data: dict[str, Any]) -> None:
+        """Change what a task shows. One that is gone is no error."""
+        with connected(self.url), gone_is_well():
+            self.client.tasks.update(str(task_id), data=data)
 
     def ask_again(self, task_id: int, people: int) -> None:
         """Let a task be answered by so many people."""
@@ -272,13 +298,21 @@ class LabelStudioProject:
                 found = [self.client.views.create(project=self.number, data=data).id]
         return f"{self.url}/projects/{self.number}/data?tab={found[0]}"
 
-    def _same_title(self) -> list[Any]:
-        """The projects of our title: those that hold tasks first, then the older."""
+    def _ours(self) -> list[Any]:
+        """The workspace's projects: those that hold tasks first, then those of our title, then the older. Where no
+        title ends as ours, those whose interface bears our mark."""
         with connected(self.url):
             # `title` matches parts too.
-            projects: Any = self.client.projects.list(title=self.title, include="id,title,task_number")
-            same = [project for project in projects if project.title == self.title]
-        return sorted(same, key=lambda project: (not project.task_number, project.id))
+            found: Any = self.client.projects.list(title=self.end.strip(), include="id,title,task_number")
+            ours = [project for project in found if project.title.endswith(self.end)]
+            if not ours:
+                found = self.client.projects.list(include="id,title,task_number,label_config")
+                ours = [project for project in found if f'className="{self.mark}"' in (project.label_config or "")]
+        return sorted(ours, key=lambda project: (not project.task_number, project.title != self.title, project.id))
+
+    def _first(self, ours: list[Any]) -> int | None:
+        self.called = ours[0].title if ours else ""
+        return ours[0].id if ours else None
 
     def _total(self, filters: list[dict[str, Any]]) -> int:
         with connected(self.url):
@@ -298,10 +332,11 @@ class LabelStudioProject:
         )
 
 
-def interface(classes: list[str]) -> str:
-    """The labelling interface for these classes, with a hotkey for each of the first 35."""
+def interface(classes: list[str], mark: str = "") -> str:
+    """The labelling interface for these classes, with a hotkey for each of the first 35. mark: whose it is."""
     template = Path(infra.__file__).parent / "label_studio" / "choice.xml"
     root = ET.parse(template).getroot()  # noqa: S314  (our own file)
+    root.set("className", mark)
     choices = root.find(f".//Choices[@name='{FROM}']")
     assert choices is not None
     for position, name in enumerate(classes):
@@ -309,6 +344,36 @@ def interface(classes: list[str]) -> str:
         if position < len(HOTKEYS):
             choice.set("hotkey", HOTKEYS[position])
     return ET.tostring(root, encoding="unicode")
+
+
+def instructions(classes: list[str], descriptions: Mapping[str, str], about: str) -> str:
+    """What reviewers read before they begin, as HTML: how to answer and how to skip, `about` (a sentence), and the
+    classes with their keys and descriptions.
+
+    >>> instructions(["a & b"], {"a & b": "1 < 2"}, "").partition("<ul>")[2]
+    '<li><b>a &amp; b</b> (key 1): 1 &lt; 2</li></ul>'
+    """
+    lines = []
+    for position, name in enumerate(classes):
+        key = f" (key {HOTKEYS[position]})" if position < len(HOTKEYS) else ""
+        said = f": {html.escape(descriptions[name])}" if descriptions.get(name) else ""
+        lines.append(f"<li><b>{html.escape(name)}</b>{key}{said}</li>")
+    return (
+        "<p>Choose the class that fits the text: press its key or click it, then press Ctrl+Enter or Submit.</p>"
+        "<p>If you are unsure, or no class fits, skip it (Ctrl+Space): a guess does more harm than no answer. What is "
+        "skipped may be asked once more in a later round, and is then left out.</p>"
+        f"<p>{html.escape(about)}</p><ul>{''.join(lines)}</ul>"
+    )
+
+
+def suggestion(label: str, confidence: float) -> str:
+    """What the model thinks of an item, for reviewers.
+
+    >>> suggestion("billing", 0.834), suggestion("billing", 0.9996)
+    ('The model suggests: billing (83 %)', 'The model suggests: billing (over 99 %)')
+    """
+    sure = "over 99" if 0.99 < confidence < 1 else f"{100 * confidence:.0f}"
+    return f"The model suggests: {label} ({sure} %)"
 
 
 def choice(label: str) -> list[dict[str, Any]]:
@@ -431,7 +496,7 @@ def _tab(title: str, round_number: int) -> dict[str, Any]:
         "title": title,
         "filters": {"conjunction": "and", "items": _of_round(round_number)},
         "hiddenColumns": {"explore": HIDDEN, "labeling": [*HIDDEN, "tasks:id"]},
-        "columnsWidth": {"tasks:data.text": 600},
+        "columnsWidth": {"tasks:data.text": 600, "tasks:data.suggestion": 250},
     }
 
 

@@ -70,7 +70,7 @@ def _timed(root: Path, name: str) -> float:
     settings.change(root / "params.yaml", {"project.id": f"{time.time_ns():x}"[-10:]})
     workspace = Workspace.open(root)
     project = push.open_project(workspace.settings)
-    project.create(workspace.settings.classes, True)
+    project.create(workspace.settings.classes)
     batch = pd.read_parquet(workspace.batch)
     wanted = push.tasks(batch, push.read_texts(workspace, batch.id), 2, True)
     ways: dict[str, Callable[[], Any]] = {

@@ -77,21 +77,21 @@ def versions(workspace: Workspace) -> Iterator[str]:
 
 
 def label_studio(workspace: Workspace) -> Iterator[str]:
-    """Projects, tabs, tasks with what the model thinks, answers."""
+    """Projects, tabs, tasks with what they suggest, answers."""
     project = push.open_project(workspace.settings)
-    same: Any = project.client.projects.list(title=project.title)
-    for found in [each for each in same if each.title == project.title]:
+    every: Any = project.client.projects.list(title=workspace.settings.project.id)
+    for found in [each for each in every if project.end in each.title or each.id == project.found]:
         words = (found.description or "").partition(" More: ")[0]
-        yield f"project, {found.task_number} tasks, model {found.model_version}, said {words!r}"
+        yield f"project, {found.task_number} tasks, said {words!r}"
         yield f"interface {digest((found.label_config or '').encode())}"
         views: Any = project.client.views.list(project=found.id)
         for view in views:
             yield f"tab {(view.data or {}).get('title')}"
         tasks: Any = project.client.tasks.list(project=found.id, page_size=1000, fields="all")
         for task in tasks:
-            guess = sorted(_said(one) for one in task.predictions or [])
             answers = sorted(_said(one) for one in task.annotations or [])
-            yield f"task {task.data['item']} of round {task.data['round']}, predicted {guess}, answered {answers}"
+            asked = f"{task.data['item']} of round {task.data['round']}, {task.data.get('suggestion')!r}"
+            yield f"task {asked}, answered {answers}"
 
 
 def mlflow(workspace: Workspace) -> Iterator[str]:
@@ -148,7 +148,7 @@ def _experiment(workspace: Workspace) -> tuple[Any, Any]:
 
 
 def _said(one: Any) -> str:
-    """The label of an annotation or a prediction."""
+    """The label of an annotation."""
     found = one if isinstance(one, dict) else one.dict()
     return str(found["result"][0]["value"]["choices"][0] if found.get("result") else None)
 

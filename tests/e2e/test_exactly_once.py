@@ -47,7 +47,7 @@ def test_of_projects_of_one_title_the_one_with_tasks_stays(project: LabelStudioP
     assert project.settle() == used
     assert [each.id for each in project._same_title()] == [used]
     assert project.count(1) == 1
-    project.create(["x", "y"], prediction_shown=False)  # finds it
+    project.create(["x", "y"])  # finds it
     assert [each.id for each in project._same_title()] == [used]
 
 

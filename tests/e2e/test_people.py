@@ -140,7 +140,7 @@ def test_an_administrator_changes_the_interface(make: Make, source: Source, ask:
     workspace = make(select__batch=SIZE, train__learner="frozen")
     play(workspace)
     project = push.open_project(workspace.settings)
-    ours = interface(CLASSES)
+    ours = interface(CLASSES, project.mark)
     settings = f"projects/{project.number}/"
 
     # Other choices: ours are back with the next run.

@@ -87,7 +87,7 @@ def test_the_registration_is_kept(make: Make) -> None:
         return list(project.client.webhooks.list(project=str(project.number))) if new else []
 
     assert tend(1001) == []  # no project yet
-    project.create(workspace.settings.classes, prediction_shown=False)
+    project.create(workspace.settings.classes)
     (made,) = tend(1001)
     assert (made.url, made.send_payload) == ("http://127.0.0.1:1001/labelwise/abc", False)
     (same,) = tend(1001)
@@ -110,7 +110,7 @@ def test_a_label_studio_that_cannot_call_is_said_once(make: Make) -> None:
     from flows.serve import Registration
 
     workspace, said = make(), list[str]()
-    push.open_project(workspace.settings).create(workspace.settings.classes, prediction_shown=False)
+    push.open_project(workspace.settings).create(workspace.settings.classes)
     kept = Registration(workspace.root, "http://169.254.169.254/labelwise/abc", "secret", lambda: None, said.append)
     kept.tend()
     kept.tend()  # an address that local servers do not call, as no Label Studio calls loopback of itself

@@ -11,7 +11,7 @@ import pytest
 from tasks import gold, score
 from tasks.audit import run as audit
 from tasks.errors import InputError, ServiceError, WorkspaceError
-from tasks.labels import trusted
+from tasks.labels import ledger, trusted
 from tasks.learners import Items, untrained
 from tasks.learners.frozen import Head
 from tasks.proof import control
@@ -40,7 +40,6 @@ class Project(Tasks):
         self.said: dict[int, list[dict[str, Any]]] = {}
         self.people: dict[int, int] = {}
         self.touched_at: dict[int, str] = {}
-        self.made = 0
         self.looks: list[pd.Timestamp | None] = []
 
     @property
@@ -49,11 +48,8 @@ class Project(Tasks):
             raise ServiceError("Label Studio has no project")
         return int(self.found)
 
-    def require(self) -> None:
-        assert self.number
-
-    def create(self, classes: list[str], prediction_shown: bool, answers: int, description: str) -> None:
-        assert (classes, prediction_shown, answers) == (CLASSES, False, 2)
+    def create(self, classes: list[str], answers: int, description: str) -> None:  # type: ignore[override]
+        assert (classes, answers) == (CLASSES, 2)
         assert description
         self.found = 7
 
@@ -61,11 +57,6 @@ class Project(Tasks):
         self.imports.append([task["data"]["item"] for task in wanted])
         for task in wanted:
             self.put(task["data"]["item"], number=task["data"]["round"])
-
-    def put(self, item: str, answers: int = 0, number: int = 2) -> int:
-        self.made += 1  # no number twice
-        self.rows.append({"task_id": self.made, "id": item, "answers": answers, "round": number})
-        return self.made
 
     def tab(self, round_number: int, word: str = "Round") -> str:
         return f"{word} {round_number}"
@@ -314,19 +305,37 @@ def test_the_gold_rows_that_the_model_is_surest_to_be_wrong_go_before_people(wor
     assert pd.read_parquet(workspace.gold).label.tolist() == ["x", "x", "y"]  # what the user gave stays as it was
 
 
-def test_an_interrupted_ask_is_completed_and_a_deleted_project_is_said(workspace: Workspace) -> None:
+def test_an_interrupted_ask_is_completed_and_a_deleted_project_made_anew(workspace: Workspace) -> None:
     project: Any = Project()
     gold.grow(workspace, 4, project)
     project.remove([1, 2])
     gold.collect(workspace, project)
     assert sorted(project.tasks(1).id) == sorted(trusted.asked(workspace).id)
-    gone: Any = Project()  # deleted before anybody answered: it is made anew
+    decided, half, *_ = trusted.asked(workspace).id
+    for item, person in ((decided, 1), (decided, 2), (half, 1)):
+        project.answer(item, person, "x")
+    gold.collect(workspace, project)
+    gone: Any = Project()  # deleted, with the answers
+    assert gold.collect(workspace, gone).endswith("; 3 were gone from Label Studio and are asked anew")
+    assert sorted(gone.tasks(1).id) == sorted(set(trusted.asked(workspace).id) - {decided})
+    gone.answer(half, 2, "x")
     gold.collect(workspace, gone)
-    assert len(gone.tasks(1)) == 4
-    gone.answer(trusted.asked(workspace).id[0], 1, "x")
-    gold.collect(workspace, gone)
-    before = len(trusted.asked(workspace))
-    for again in (lambda: gold.collect(workspace, Project()), lambda: gold.grow(workspace, 1, Project())):  # type: ignore[arg-type]
-        with pytest.raises(ServiceError, match="no project"):
-            again()
-    assert len(trusted.asked(workspace)) == before
+    states = trusted.seen(workspace).set_index("id").state
+    assert (states[decided], states[half]) == ("decided", "decided")
+    gold.grow(workspace, 1, Project())  # type: ignore[arg-type]
+    assert len(trusted.asked(workspace)) == 5
+
+
+def test_people_whose_accounts_are_deleted_are_not_one_person(workspace: Workspace) -> None:
+    project: Any = Project()
+    gold.grow(workspace, 2, project)
+    item = trusted.asked(workspace).id[0]
+    for person in (1, 2):
+        project.answer(item, person, "x")
+    for one in project.said[1]:
+        one["completed_by"] = None
+    gold.collect(workspace, project)
+    assert set(trusted.answers(workspace).annotator) == {ledger.NOBODY}
+    assert trusted.seen(workspace).set_index("id").state[item] == "decided"
+    gold.collect(workspace, project)  # and nobody agrees with himself
+    assert len(trusted.answers(workspace)) == 2

@@ -14,7 +14,7 @@ from tasks.labels import ledger
 from tasks.push import push, read_texts, run, tasks
 from tasks.records import BATCH, LABELS, POOL
 from tasks.services import label_studio
-from tasks.services.label_studio import chosen, interface
+from tasks.services.label_studio import interface
 from tasks.workspace import Workspace, write_parquet
 
 TEXTS = {"a": "first", "b": "second", "c": "third"}
@@ -35,26 +35,39 @@ class Project:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.imports: list[list[str]] = []
+        self.made = 0
         self.meanwhile: list[str] = []  # items of an earlier import of ours that goes through just before the next
         self.settings: dict[str, Any] = {}
         self.takes = 1000  # of each import, as many tasks
         self.found: int | None = 1
+        self.title = self.called = "n · i"
         self.ours = True  # whether the interface is
         self.cut_off = False  # the import goes through, but we never hear of it
 
     def put(self, item: str, answers: int = 0, number: int = 2) -> int:
-        self.rows.append({"task_id": len(self.rows) + 1, "id": item, "answers": answers, "round": number})
-        return len(self.rows)
+        data = {"item": item, "round": number}
+        self.made += 1  # no number twice
+        self.rows.append({"task_id": self.made, "id": item, "answers": answers, "round": number, "data": data})
+        return self.made
 
     def tasks(self, round_number: int) -> pd.DataFrame:
         found = [row for row in self.rows if row["round"] == round_number]
-        return pd.DataFrame(found, columns=["task_id", "id", "answers"])
+        return pd.DataFrame(found, columns=["task_id", "id", "answers", "data"])
 
     def settle(self) -> int | None:
         return self.found
 
     def update(self, **settings: Any) -> None:
         self.settings |= settings
+
+    def create(self, _classes: list[str]) -> None:
+        self.found, self.called = 2, self.title
+
+    def instruct(self, instructions: str) -> None:
+        self.update(instructions=instructions)
+
+    def change(self, task_id: int, data: dict[str, Any]) -> None:
+        next(row for row in self.rows if row["task_id"] == task_id)["data"] = data
 
     def offer(self, classes: list[str]) -> bool:
         self.update(label_config=interface(classes))
@@ -68,8 +81,9 @@ class Project:
 
     def add(self, wanted: list[dict[str, Any]]) -> None:
         self.imports.append([task["data"]["item"] for task in wanted])
+        data = {task["data"]["item"]: task["data"] for task in wanted}
         for item in self.meanwhile + self.imports[-1][: self.takes]:
-            self.put(item)
+            self.change(self.put(item), data.get(item, {}))
         if self.cut_off:
             raise ConnectionError
 
@@ -85,18 +99,26 @@ def pushed(project: Any) -> int:
 
 
 def test_tasks_are_in_order_of_rank_and_carry_item_and_round() -> None:
-    assert [task["data"] for task in WANTED] == [
+    assert [{key: task["data"][key] for key in ("text", "item", "round")} for task in WANTED] == [
         {"text": TEXTS[item], "item": item, "round": 2} for item in ("a", "b", "c")
     ]
 
 
-def test_a_prediction_says_which_model_made_it() -> None:
-    made = tasks(batch([None, "y", "x"]), TEXTS, 2, prediction_shown=True)
-    assert "predictions" not in made[2]
-    (prediction,) = made[1]["predictions"]
-    assert prediction["model_version"] == "round-0001"
-    assert prediction["score"] == 0.6
-    assert chosen(prediction["result"]) == "y"
+def suggestions(made: list[dict[str, Any]]) -> list[str]:
+    return [task["data"]["suggestion"] for task in made]
+
+
+def test_what_the_model_thinks_is_said_and_not_chosen() -> None:
+    made = tasks(batch(["<b>", "y", None]), TEXTS, 2, prediction_shown=True)
+    assert suggestions(made) == ["", "The model suggests: y (60 %)", "The model suggests: <b> (50 %)"]
+    assert {key for task in made for key in task} == {"data"}
+    assert not any(suggestions(tasks(batch(["x"] * 3), TEXTS, 2, prediction_shown=False)))
+
+
+@pytest.mark.parametrize("why", ["control", "relabel", "gold"])
+def test_whose_answers_must_not_be_swayed_are_told_nothing(why: str) -> None:
+    rows = batch(["x"] * 3).assign(why=["uncertain", why, why])
+    assert suggestions(tasks(rows, TEXTS, 2, prediction_shown=True)) == ["", "", "The model suggests: x (50 %)"]
 
 
 def test_no_prediction_is_shown_when_it_is_turned_off() -> None:
@@ -182,14 +204,34 @@ def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> 
     rows = pd.DataFrame({"id": list(TEXTS), "text": list(TEXTS.values()), "source_id": None})
     write_parquet(workspace.pool / "shard-0001.parquet", rows, POOL)
     project: Any = Project()
-    for prediction, version, line in (("x", "round-0001", "3 tasks new"), (None, "", "0 tasks new")):
-        write_parquet(workspace.batch, batch([prediction] * 3), BATCH)
+    for line in ("3 tasks new", "0 tasks new"):
+        write_parquet(workspace.batch, batch(["x"] * 3), BATCH)
         assert run(workspace, project, "news") == f"{line}, 3 in round 2: tab of 2"
-        assert (project.settings["model_version"], project.settings["description"]) == (version, "news")
+        assert project.settings["description"] == "news"
+        assert project.settings["show_collab_predictions"] is False
         assert project.settings["label_config"] == interface(["x", "y"])
         project.settings = {}
     project.ours = False
     assert label_studio.NOT_OURS in run(workspace, project, "news")
+    project.called = "Tickets, second try"
+    assert "calls the project 'Tickets, second try'" in run(workspace, project, "news")
+    project.found, project.rows = None, []
+    assert "3 tasks new, 3 in round 2 (the project was gone" in run(workspace, project, "news")
+
+
+def test_open_tasks_suggest_what_is_suggested_now() -> None:
+    """`push.show_prediction` is changed while a batch is open, or the batch was made by an earlier version."""
+    project = Project()
+    project.put("a", answers=1)
+    earlier = project.put("b")
+    project.rows[earlier - 1]["data"]["added by somebody"] = 1
+    assert pushed(project) == 1
+    said = [row["data"].get("suggestion") for row in project.rows]
+    assert said == [None, "The model suggests: x (60 %)", "The model suggests: x (50 %)"]
+    assert project.rows[earlier - 1]["data"]["added by somebody"] == 1
+    silent: Any = project
+    assert push(silent, tasks(batch(["x"] * 3), TEXTS, 2, prediction_shown=False), 2) == 0
+    assert [row["data"].get("suggestion") for row in project.rows] == [None, "", ""]
 
 
 def test_what_went_through_when_its_round_was_over_is_removed(tmp_path: Path) -> None:

@@ -55,10 +55,21 @@ def refusal(content: Any) -> str:
 def test_the_template_is_valid_once_classes_and_sources_are_set() -> None:
     made = parse(VALID)
     assert made.classes == ["no", "yes"]
-    assert set(VALID) == set(Settings.model_fields)  # every section is shown to the user
+    assert set(VALID) == set(Settings.model_fields) - {"descriptions"}  # every section is shown to the user
     for name, section in VALID.items():
         if isinstance(section, dict):
             assert set(section) == set(type(getattr(made, name)).model_fields)
+
+
+def test_classes_may_be_described() -> None:
+    told = {"yes": None, "no": "<b>a refusal</b>"}
+    made = parse(VALID | {"classes": told})
+    assert (made.classes, made.descriptions) == (["yes", "no"], {"no": "<b>a refusal</b>"})
+    assert "descriptions" not in made.model_dump()
+    assert "say it where a class is named" in refusal(VALID | {"descriptions": told})
+    assert "`descriptions.no`" in refusal(VALID | {"classes": {"yes": None, "no": 5}})
+    for classes in ({"yes": None}, {"yes": "", 1: ""}, {"": "", "no": ""}, {}):
+        assert "classes" in refusal(VALID | {"classes": classes})
 
 
 def test_the_template_shows_the_defaults() -> None:
