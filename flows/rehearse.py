@@ -19,6 +19,7 @@ from tasks.embed import refuse_broken
 from tasks.errors import InputError
 from tasks.learners import learners
 from tasks.learners.encoder import Encoder
+from tasks.progress import console, counted
 from tasks.records import content_id, folded
 from tasks.rehearsal import Rows, Run
 from tasks.services import mlflow
@@ -30,7 +31,6 @@ from tasks.workspace import atomic, write_json
 LIBRARIES = ("labelwise", "numpy", "scikit-learn", "torch", "transformers")
 GOLD_SHARE = 1 / 3  # of the rows, when no gold set is given
 PIECE = 4096  # texts encoded together
-console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 COLUMNS = Columns()
@@ -165,12 +165,9 @@ def encoded(rows: pd.DataFrame, settings: Settings, out: Path) -> "np.ndarray[tu
     if not path.exists():
         encoder = Encoder(settings.embed.encoder, settings.embed.max_tokens)
         texts = rows.text.tolist()
-        with Progress(console=console, transient=True) as progress:
-            bar = progress.add_task(f"encode {len(texts):,} texts", total=len(texts))
+        with counted(f"encode {len(texts):,} texts", len(texts)) as done:
             pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
-            vectors = np.concatenate(
-                [encoder.encode(piece, lambda n: progress.advance(bar, n)).astype(np.float16) for piece in pieces]
-            )
+            vectors = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
         with atomic(path) as scratch, scratch.open("wb") as file:
             np.save(file, vectors)
     vectors = np.load(path)

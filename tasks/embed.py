@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 
 from tasks import stage
 from tasks.errors import InputError, WorkspaceError
@@ -21,6 +18,7 @@ from tasks.items.wording import UNKNOWN, WORDING, Wording, wording
 from tasks.labels import trusted
 from tasks.learners.base import Items
 from tasks.learners.encoder import Encoder
+from tasks.progress import counted
 from tasks.records import LEAKS
 from tasks.settings import Embed
 from tasks.workspace import Workspace, atomic, write_json, write_parquet
@@ -163,15 +161,13 @@ def unreadable(share: float) -> str:
 def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: int) -> None:
     settings = workspace.settings.embed
     encoder = Encoder(settings.encoder, settings.max_tokens)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(f"embed {rows:,} texts", total=rows)
+    with counted(f"embed {rows:,} texts", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
             texts = pq.read_table(table, columns=["text"])["text"].to_pylist()
             # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
             pieces = [texts[start : start + PIECE] for start in range(0, max(len(texts), 1), PIECE)]
             if table in stale:
-                tell = partial(progress.advance, bar)
-                whole = np.concatenate([encoder.encode(piece, tell).astype(np.float16) for piece in pieces])
+                whole = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
                 refuse_broken(whole)
                 _keep(vectors_of(workspace, table), whole, fingerprint(table, settings))
             if table in unread:

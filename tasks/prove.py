@@ -12,6 +12,7 @@ from tasks.embed import gold_items, pool_items, pool_vectors
 from tasks.items.leaks import leaked
 from tasks.labels import ledger, trusted
 from tasks.learners import Examples, Items, calibration, frozen
+from tasks.progress import counted
 from tasks.proof import control, savings, successor
 from tasks.select import withheld
 from tasks.settings import Settings
@@ -43,7 +44,13 @@ def meter(
     rounds = labels["round"].to_numpy()
     so_far = [np.flatnonzero(rounds <= number) for number in np.unique(rounds[rounds > 0])]
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
-    return savings.measure(wrong, so_far, in_control, gold.weight.to_numpy(), rng)
+    with counted("what labels by chance would have given, models", None) as done:
+
+        def judged(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+            done(1)
+            return wrong(rows)
+
+        return savings.measure(judged, so_far, in_control, gold.weight.to_numpy(), rng)
 
 
 def judged_by(

@@ -1,10 +1,11 @@
 """`auto`: the learner that was most right about labels it had not seen. None wins everywhere, and the best one changes
 as labels grow; so the ledger decides, each round anew. Gold is not looked at.
 
-Up to 300 labels a tuned encoder (`contrastive`) competes with the `ensemble`, and with what both say together, on a
+Up to 60 labels a tuned encoder (`contrastive`) competes with the `ensemble`, and with what both say together, on a
 third of the labels that neither saw. With few labels that exam is half a throw of dice: the two together are seldom far
-from the better one, whichever it is. With more labels the ensemble is as good in what was measured, and judging an
-item costs it no pass through an encoder.
+from the better one, whichever it is. With more labels tuning takes a minute a round, most of it to judge gold and pool
+anew, and on two of three sets that were measured it is worth nothing (docs/labels.md): who wants it then, sets
+`train.learner` to `contrastive`.
 """
 
 import json
@@ -22,7 +23,7 @@ from tasks.settings import Settings
 
 NAME = "auto"
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}
-FEWEST, MOST_TUNED = 12, 300  # labels, between which tuning is tried
+FEWEST, MOST_TUNED = 12, 60  # labels, between which tuning is tried
 TOGETHER = " + "
 
 
@@ -77,7 +78,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     labels = examples.labels[started.held_out]
     rest = examples.take(np.setdiff1d(np.arange(len(examples)), started.held_out))
     rival = ensemble.fit(rest, pool, settings).probabilities(examples.items.take(started.held_out))
-    tuned = softmax(started.logits / calibration.temperature(started.logits, labels), axis=1)
+    tuned = softmax(calibration.tempered(started.logits, labels, settings.seed), axis=1)
     opinions = {"ensemble": rival, "contrastive": tuned, f"ensemble{TOGETHER}contrastive": together([rival, tuned])}
     losses = {name: calibration.log_loss(logarithms(p), labels) for name, p in opinions.items()}
     chosen = min(losses, key=lambda name: losses[name])

@@ -58,6 +58,16 @@ def temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> floa
     return float(1 / pooling([logits], labels)[0])
 
 
+def tempered(logits: NDArray[np.floating], labels: NDArray[np.int64], seed: int) -> NDArray[np.floating]:
+    """(m, c) logits, each divided by the temperature that the labels of the other folds ask for: what the model would
+    say of labels that had no part in calibrating it. By its own labels' temperature it would beat itself."""
+    fold = folds(labels, seed)
+    result = np.array(logits, dtype=np.float64)
+    for number in np.unique(fold):
+        result[fold == number] /= temperature(logits[fold != number], labels[fold != number])
+    return result
+
+
 def pooling(opinions: list[NDArray[np.floating]], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """The weight of each of several models' (m, c) logits in their sum, >= 0, that gives the least log loss of the m
     labels (logarithmic opinion pool: Genest & Zidek 1986; stacking: Wolpert 1992). Smoothed as `temperature` is; the

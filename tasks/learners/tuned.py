@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from tasks.learners import frozen
 from tasks.learners.base import Items
 from tasks.learners.encoder import Encoder, pooled
+from tasks.progress import counted
 from tasks.settings import Embed
 
 CHUNK = 16  # texts of like length that go through the layers together: little padding
@@ -47,7 +48,8 @@ class Tuned:
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c): each costs a pass through the encoder."""
-        return self.head.of(self.tower.encoder.encode(items.texts()))
+        with counted(f"{len(items):,} texts through the tuned encoder", len(items)) as done:
+            return self.head.of(self.tower.encoder.encode(items.texts(), done))
 
     def save(self, folder: Path) -> None:
         """`config.json`, the tuned layers as float16 in `layers.safetensors`, the two heads in folders of their own."""
@@ -213,12 +215,14 @@ def train(
     total = sum(map(len, epochs))
     warm = total // 10 + 1
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda at: min((at + 1) / warm, (total - at) / total))
-    for batches in epochs:
-        for batch in batches:
-            optimiser.zero_grad()
-            loss(batch).backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            schedule.step()
-        if stop():
-            return
+    with counted("tune the encoder, batches", total) as done:
+        for batches in epochs:
+            for batch in batches:
+                optimiser.zero_grad()
+                loss(batch).backward()
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimiser.step()
+                schedule.step()
+                done(1)
+            if stop():
+                return

@@ -1,11 +1,13 @@
 """What holds for every learner, and what each is for."""
 
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 
 from tasks import learners
 from tasks.learners import (
@@ -212,6 +214,14 @@ def test_tuning_changes_the_upper_part_alone() -> None:
     moved = {name for name, tensor in tower.model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved
     assert all(int(name.split("layer.")[1].split(".")[0]) >= 3 for name in moved)
+
+
+def test_tuning_and_judging_say_how_far_they_are(pool: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = StringIO()
+    monkeypatch.setattr("tasks.progress.console", Console(file=shown, force_terminal=True, width=120))
+    contrastive.fit(examples_of(pool), pool, settings_of("contrastive")).probabilities(pool)
+    assert "tune the encoder, batches" in shown.getvalue()
+    assert "32 texts through the tuned encoder" in shown.getvalue()
 
 
 # Self-training and auto
