@@ -49,6 +49,7 @@ from tasks.labels import ledger
 from tasks.services import label_studio
 from tasks.services.dvc import Versions
 from tasks.services.patience import patient
+from tasks.settings import refuse_empty_rules
 from tasks.strategies import Labelled
 from tasks.workspace import Workspace
 
@@ -79,6 +80,7 @@ class Steps:
     def check(self, unfinished: bool) -> None:
         """Stop before anything is touched when settings are wrong, a server is down or files were changed by others."""
         settings = self.workspace.settings
+        refuse_empty_rules(settings)
         train.learner_of(settings)
         select.strategy_for(settings.select, Labelled())
         patient(lambda: (self.project.found, promote.open_tracking(settings)), self._tell("check"), met=False)

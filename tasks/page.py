@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import infra
-from tasks import gold, report, tables
+from tasks import champion, gold, report, tables
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
 from tasks.pictures import DARK, LIGHT, MANY, as_link, pictures
@@ -133,6 +133,9 @@ def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, An
     if "accuracy" in metrics:
         ends = f"95 % interval {metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}"
         cards = [Card("accuracy on gold", f"{metrics['accuracy']:.3f}", f"{ends}, {trusted}")]
+    if standing := champion.standing(workspace):
+        shown = f"{standing.gold.accuracy:.3f}" if standing.gold else "not measured"
+        cards.append(Card("the champion, on gold", shown, f"version {standing.version}: {standing}"))
     measured = found.get("savings")
     said = found.get("said", "").removeprefix("savings: ")
     if not measured:

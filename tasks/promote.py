@@ -4,16 +4,17 @@ import json
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tasks import made_with
+from tasks import champion, made_with
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger, witness
-from tasks.proof.gate import Comparison, compare
+from tasks.proof.gate import Comparison, compare, level
 from tasks.records import tag
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import RoundRun, Tracking
@@ -33,26 +34,33 @@ class Decision:
     figures: dict[str, float]
 
 
-def decide(new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, seed: int) -> Decision:
+def decide(
+    new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, look: int = 1, lacks: Sequence[str] = ()
+) -> Decision:
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
-    alike) of the gold items that both were measured on. old: None before the first champion.
+    alike) of the gold items that both were measured on. old: None before the first champion. look: the how manieth
+    model this is that is held against this champion. lacks: the classes of today that the champion does not have.
 
-    `better`: the chance of so clear a lead between equal models is at most 1 - confidence. `not_worse`: the lower end
-    of the difference's interval is above -tolerance. In a protected class the new model must not be shown to be worse.
+    `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
+    (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
+    protected class the new model must not be shown to be worse. A champion that cannot answer a class of today goes
+    unless the new model is shown to be worse. What stands in the way of a model is tested at 1 - confidence each time.
     """
     if old is None:
         return Decision(True, "the first model", {})
     both = weighed(new).merge(weighed(old)[["id", "predicted", "weight"]], on="id", suffixes=("", "_old"))
     if both.empty:
         return Decision(True, "the champion was measured on other gold items, so the newer model is taken", {})
-    # Gold only grows. The weights are those of the gold that both have seen: the old one's, unless items left it since.
-    weights = both.weight_old if len(both) == len(old) else both.weight
+    # Where the champion could not be asked about later items: gold only grows, and its first part has its own weights.
+    first_part = len(both) == len(old) < len(new) and both.weight_old.notna().all()
+    weights = both.weight_old if first_part else both.weight
     right, before = both.predicted == both.actual, both.predicted_old == both.actual
 
     def on(rows: pd.Series) -> Comparison:
-        own, other = right[rows].to_numpy(), before[rows].to_numpy()
-        return compare(own, other, weights[rows].to_numpy(), rule.confidence, seed)
+        own, other = right[rows].to_numpy(dtype=bool), before[rows].to_numpy(dtype=bool)
+        return compare(own, other, weights[rows].to_numpy(dtype=float), spent)
 
+    spent, alone = level(look, rule.confidence), 1 - rule.confidence
     whole = on(pd.Series(True, index=both.index))
     figures = {
         "gate.items": float(whole.items),
@@ -60,22 +68,35 @@ def decide(new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, seed: int
         "gate.low": whole.low,
         "gate.high": whole.high,
         "gate.p": whole.p_better,
+        "gate.look": float(look),
+        "gate.level": spent,
     }
-    level = 1 - rule.confidence
     for name in rule.protected:
         of_class = on(both.actual == name)
         figures[f"gate.worse.{name}"] = of_class.p_worse
-        if of_class.p_worse <= level:
+        if of_class.p_worse <= alone:
             reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
             return Decision(False, reason, figures)
     shown = f"{whole.difference:+.4f} ({whole.low:+.4f} to {whole.high:+.4f}) on {whole.items} gold items"
+    if lacks and whole.p_worse > alone:
+        return Decision(True, f"the champion does not know {', '.join(lacks)}, and this is not worse: {shown}", figures)
+    asked = f"look {look} at this champion may err with a chance of {spent:.2g}"
     if rule.rule == "better":
-        passed = whole.p_better <= level
+        passed = whole.p_better <= spent
         verdict = "better" if passed else "not shown to be better"
-        return Decision(passed, f"{verdict} than the champion: {shown}, p = {whole.p_better:.3f}", figures)
+        return Decision(passed, f"{verdict} than the champion: {shown}, p = {whole.p_better:.2g}; {asked}", figures)
     passed = whole.low >= -rule.tolerance
     verdict = "not worse" if passed else "it may be worse"
-    return Decision(passed, f"{verdict} than the champion: {shown}, tolerance {rule.tolerance}", figures)
+    return Decision(passed, f"{verdict} than the champion: {shown}, tolerance {rule.tolerance}; {asked}", figures)
+
+
+def looks(rounds: pd.DataFrame, learned: int | None, number: int) -> int:
+    """The how manieth model the one of round `number` is that is held against a champion of round `learned`: the rounds
+    since, that have a model (columns round, accuracy), and this one. All of them where nobody knows the champion's
+    round. A round that is played again counts once."""
+    first = -1 if learned is None else learned
+    between = (rounds["round"] > first) & (rounds["round"] < number) & rounds.accuracy.notna()
+    return int(between.sum()) + 1
 
 
 def weighed(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -117,22 +138,44 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         facts = facts_of(workspace, versions, metrics, seconds, model, shards)
         run_id, version = tracking.record(facts, model)
         tracking.attach(run_id, [predictions, seen])
-    champion = tracking.champion()
-    if champion is None or champion.version != version:  # an interrupted call may have crowned it already
-        old = tracking.table(champion.run_id, predictions.name) if champion else None
-        if champion is not None and old is None:
-            decision = Decision(True, "the champion's predictions are gone, so the newer model is taken", {})
+    own, number = weighed(table_of_text(predictions)), ledger.current_round(workspace.labels)
+    stands = champion.stands(version, number, number, own, champion.Judged(own, frozenset(own.id)))
+    present = tracking.champion()
+    if present is None or present.version != version:  # an interrupted call may have crowned it already
+        judged = champion.judge(workspace, versions, tracking, present, own) if present else None
+        learned = _learned(tracking, present.version) if present else None
+        if judged is not None and judged.table is None:
+            decision = Decision(True, f"nothing is known of the champion: {judged.problem}", {})
         else:
-            decision = decide(table_of_text(predictions), old, settings.promote, settings.seed)
-        replaces = {"replaces": champion.version} if champion and decision.promoted else {}
+            look = looks(kept_rounds(workspace), learned, number)
+            old, lacks = (judged.table, judged.lacks) if judged else (None, ())
+            decision = decide(own, old, settings.promote, look, lacks)
+        replaces = {"replaces": present.version} if present and decision.promoted else {}
         figures = {name: f"{value:.6g}" for name, value in decision.figures.items()}
-        tracking.note(version, promoted=str(decision.promoted).lower(), reason=decision.reason, **replaces, **figures)
+        reason = decision.reason + (f"; {judged.problem}" if judged and judged.problem else "")
+        tracking.note(version, promoted=str(decision.promoted).lower(), reason=reason, **replaces, **figures)
         if decision.promoted:
             tracking.crown(version)
-        said = f"{'is the champion' if decision.promoted else 'stays behind'}: {decision.reason}"
+        elif present and judged:
+            stands = champion.stands(present.version, learned, number, own, judged)
+        said = f"{'is the champion' if decision.promoted else 'stays behind'}: {reason}"
     else:
         said = "is the champion"
+    champion.keep(workspace, stands)
+    tracking.note(stands.version, standing=str(stands))
     return run_id, f"version {version} {said}"
+
+
+def _learned(tracking: Tracking, version: str) -> int | None:
+    """The round that a registered model comes from."""
+    number = tracking.tags(version).get("labelwise.round", "")
+    return int(number) if number.isdecimal() else None
+
+
+def kept_rounds(workspace: Workspace) -> pd.DataFrame:
+    """The rounds that metrics/curve.csv holds, columns round and accuracy: all before this one, which `report` adds."""
+    path, columns = workspace.metrics / "curve.csv", ["round", "accuracy"]
+    return pd.read_csv(path).reindex(columns=columns) if path.exists() else pd.DataFrame(columns=columns, dtype=float)
 
 
 def facts_of(

@@ -223,6 +223,16 @@ def parse(content: Any, name: str = Settings.FILE) -> Settings:
         raise explained(error, name) from None
 
 
+def refuse_empty_rules(settings: Settings) -> None:
+    """SettingsError for a rule that says nothing. Past rounds that were played by it can still be read."""
+    if settings.promote.rule == "not_worse" and not settings.promote.tolerance:
+        raise SettingsError(
+            "params.yaml: `promote.rule: not_worse` with `promote.tolerance: 0`",
+            expected="a tolerance above 0: 'worse by nothing' can never be shown, only 'better' can",
+            fix="set promote.tolerance to the accuracy that you would give up, such as 0.01, or promote.rule: better",
+        )
+
+
 def change(path: Path, changes: dict[str, Any]) -> None:
     """Set keys of the YAML file at `path`, given by dotted path, and keep its comments and order."""
     yaml = YAML()

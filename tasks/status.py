@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import gold, push, report, stop
+from tasks import champion, gold, push, report, stop
 from tasks.errors import LabelwiseError
 from tasks.items import leaks
 from tasks.items.leaks import leaked
@@ -24,7 +24,8 @@ class Status:
     of the open batch; None where the server does not say. labels: items with a label. reviewers: what they did besides
     answering, in words. gold: figures of the last model. trusted: how the gold set stands, in words. leaks: items of
     the pool that are nearly gold. savings, advice: in words. answer: what a person said to the advice, '' for nothing.
-    champion: registered version. commit: of the workspace. urls: the three screens."""
+    champion: registered version. standing: what stands behind it, in words, '' where nothing is known. commit: of the
+    workspace. urls: the three screens."""
 
     round: int
     state: str
@@ -39,6 +40,7 @@ class Status:
     advice: str
     answer: str
     champion: str | None
+    standing: str
     commit: str
     urls: dict[str, str]
     problems: list[str]
@@ -56,6 +58,7 @@ def status(workspace: Workspace) -> Status:
     problems: list[str] = []
     asked, answered, urls = _outside(workspace, number, learned, problems)
     measured, advice = gold_metrics(workspace), stop.advised(workspace)
+    registered = _champion(workspace, problems)
     return Status(
         round=number,
         state=_state(workspace, number, learned, asked, answered),
@@ -74,7 +77,8 @@ def status(workspace: Workspace) -> Status:
         savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
         advice=advice.words,
         answer=_answer(workspace, advice, problems),
-        champion=_champion(workspace, problems),
+        champion=registered,
+        standing=str(champion.standing(workspace, registered and registered.rsplit("/", 1)[-1]) or ""),
         commit=versions.head,
         urls=urls,
         problems=problems,
@@ -121,11 +125,11 @@ def _outside(
 def _champion(workspace: Workspace, problems: list[str]) -> str | None:
     try:
         tracking = open_tracking(workspace.settings)
-        champion = tracking.champion()
+        present = tracking.champion()
     except LabelwiseError as error:
         problems.append(str(error))
         return None
-    return f"models:/{tracking.name}/{champion.version}" if champion else None
+    return f"models:/{tracking.name}/{present.version}" if present else None
 
 
 def _answer(workspace: Workspace, advice: stop.Advised, problems: list[str]) -> str:
@@ -155,7 +159,7 @@ def lines(seen: Status) -> list[str]:
         f"savings      {seen.savings}",
         f"advice       {advice}",
         f"open batch   {batch}",
-        f"champion     {seen.champion or 'none'}",
+        f"champion     {seen.champion or 'none'}{seen.standing and f': {seen.standing}'}",
         f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
         *(f"problem      {line}" for line in seen.problems),

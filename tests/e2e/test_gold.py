@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from tasks import gold, push, review, status
+from tasks import champion, gold, promote, push, review, status
 from tasks.errors import InputError, ServiceError
 from tasks.labels import trusted
 from tasks.services.label_studio import choice
@@ -64,6 +64,14 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     assert predictions.set_index("id").weight[grown.id].tolist() == pytest.approx(grown.weight.tolist(), abs=1e-6)
     seen = status.status(Workspace.open(workspace.root))
     assert "6 grown" in seen.trusted
+
+    # the champion, whichever model it is, is measured by the grown set, too
+    stands = champion.standing(workspace)
+    assert stands is not None and stands.gold is not None and stands.gold.items == 106
+    assert stands.learned == 2 or (stands.fresh is not None and stands.fresh.items == 6)
+    assert seen.standing == str(stands)
+    tracking = promote.open_tracking(workspace.settings)
+    assert tracking.tags(stands.version)["standing"] == str(stands)
 
     # a gold row of the user's that the model contradicts goes before people; so does a label that one contradicts later
     people[2].answer(int(tasks.task_id[1]), choice(wrong[truth[tasks.text[1]]]), 5.0)

@@ -33,13 +33,13 @@ def with_share(share: float) -> np.ndarray:
         (0.902, 0.9, Promote(), False, "not shown to be better than the champion: +0.0020"),
         (0.9, 0.9, Promote(), False, "not shown to be better than the champion: +0.0000"),
         (0.86, 0.9, Promote(), False, "not shown to be better than the champion: -0.0400"),
-        (0.9, 0.9, Promote(rule="not_worse"), True, "not worse than the champion: +0.0000"),
-        (0.895, 0.9, Promote(rule="not_worse", tolerance=0.01), True, "not worse than the champion: -0.0050"),
+        (0.9, 0.9, Promote(rule="not_worse", tolerance=0.01), True, "not worse than the champion: +0.0000"),
+        (0.895, 0.9, Promote(rule="not_worse", tolerance=0.02), True, "not worse than the champion: -0.0050"),
         (0.88, 0.9, Promote(rule="not_worse", tolerance=0.01), False, "it may be worse than the champion: -0.0200"),
     ],
 )
 def test_the_gate(new: float, old: float, rule: Promote, promoted: bool, said: str) -> None:
-    decision = decide(answers(with_share(new)), answers(with_share(old)), rule, seed=0)
+    decision = decide(answers(with_share(new)), answers(with_share(old)), rule)
     assert decision.promoted == promoted
     assert decision.reason.startswith(said)
     assert decision.figures["gate.items"] == ITEMS
@@ -50,33 +50,33 @@ def test_a_class_that_is_protected_must_not_suffer() -> None:
     actual = np.where(np.arange(ITEMS) < 100, "rare", "common")
     old = np.arange(ITEMS) < 800  # all of the rare ones
     new = np.arange(ITEMS) >= 60
-    assert decide(answers(new, actual), answers(old, actual), Promote(), seed=0).promoted
-    guarded = decide(answers(new, actual), answers(old, actual), Promote(protected=["rare"]), seed=0)
+    assert decide(answers(new, actual), answers(old, actual), Promote()).promoted
+    guarded = decide(answers(new, actual), answers(old, actual), Promote(protected=["rare"]))
     assert not guarded.promoted
     assert guarded.reason == "worse in the protected class rare: -0.600 on 100 gold items"
-    assert decide(answers(new, actual), answers(old, actual), Promote(protected=["common"]), seed=0).promoted
+    assert decide(answers(new, actual), answers(old, actual), Promote(protected=["common"])).promoted
 
 
 def test_ten_gold_items_crown_nobody_by_luck() -> None:
-    assert not decide(answers(np.arange(10) < 9), answers(np.arange(10) < 7), Promote(), seed=0).promoted
+    assert not decide(answers(np.arange(10) < 9), answers(np.arange(10) < 7), Promote()).promoted
 
 
 def test_a_protected_class_without_a_gold_item_stops_nobody() -> None:
-    decision = decide(answers(with_share(0.92)), answers(with_share(0.88)), Promote(protected=["unseen"]), seed=0)
+    decision = decide(answers(with_share(0.92)), answers(with_share(0.88)), Promote(protected=["unseen"]))
     assert decision.promoted
     assert decision.figures["gate.worse.unseen"] == 0.5
 
 
 def test_the_first_model_is_the_champion() -> None:
-    decision = decide(answers(with_share(0.1)), None, Promote(), seed=0)
+    decision = decide(answers(with_share(0.1)), None, Promote())
     assert (decision.promoted, decision.reason) == (True, "the first model")
 
 
 def test_models_are_compared_on_the_gold_items_that_both_have_seen() -> None:
     old = answers(with_share(0.9))
     new = answers(with_share(0.9))
-    assert decide(new, old[:400], Promote(), seed=0).figures["gate.items"] == 400
-    elsewhere = decide(new, old.assign(id="other " + old.id), Promote(), seed=0)
+    assert decide(new, old[:400], Promote()).figures["gate.items"] == 400
+    elsewhere = decide(new, old.assign(id="other " + old.id), Promote())
     assert elsewhere.promoted
     assert elsewhere.reason == "the champion was measured on other gold items, so the newer model is taken"
 
@@ -84,12 +84,12 @@ def test_models_are_compared_on_the_gold_items_that_both_have_seen() -> None:
 def test_items_count_what_they_weigh_even_as_cells_of_a_csv() -> None:
     new, old = answers(with_share(0.9)), answers(with_share(0.88))
     disputed = (new.predicted == new.actual) != (old.predicted == old.actual)
-    assert decide(new, old, Promote(), seed=0).promoted
+    assert decide(new, old, Promote()).promoted
     light = new.assign(weight=np.where(disputed, "0.010000", "1.010000"))
-    found = decide(light, old.assign(weight=light.weight), Promote(), seed=0)
+    found = decide(light, old.assign(weight=light.weight), Promote())
     assert found.figures["gate.difference"] == pytest.approx(0.02 * 0.01 / light.weight.astype(float).mean())
     # the champion saw a smaller gold set: its weights are those of the items that both have seen
-    grown = decide(light.assign(weight="3.0"), old[:900].assign(weight="1.0"), Promote(), seed=0)
+    grown = decide(light.assign(weight="3.0"), old[:900].assign(weight="1.0"), Promote())
     assert grown.figures["gate.difference"] == pytest.approx(20 / 900)
 
 
@@ -101,11 +101,11 @@ def test_equal_models_are_seldom_promoted_and_better_ones_mostly() -> None:
             disputed = RNG.random(ITEMS) < 0.06
             new = np.where(disputed, RNG.random(ITEMS) < 0.5 + lead / 0.12, True)
             old = np.where(disputed, ~new, True)
-            wins += decide(answers(new), answers(old), Promote(), seed=0).promoted
+            wins += decide(answers(new), answers(old), Promote()).promoted
         return wins / 400
 
-    assert promoted(0.0) <= 0.08  # 5 %, and what 400 pairs may add by chance
-    assert promoted(0.02) >= 0.75
+    assert promoted(0.0) <= 0.02  # 0.8 % at the first look, and what 400 pairs may add by chance
+    assert promoted(0.02) >= 0.5  # at one look; the next ones see it, too
 
 
 def test_settings_as_flat_texts_that_mlflow_takes() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tasks.errors import SettingsError
-from tasks.settings import Settings, change, one_of, parse, read
+from tasks.settings import Settings, change, one_of, parse, read, refuse_empty_rules
 
 TEMPLATE = Path(__file__).parents[2] / "params.yaml"
 GONE = object()
@@ -70,6 +70,14 @@ def test_classes_may_be_described() -> None:
     assert "`descriptions.no`" in refusal(VALID | {"classes": {"yes": None, "no": 5}})
     for classes in ({"yes": None}, {"yes": "", 1: ""}, {"": "", "no": ""}, {}):
         assert "classes" in refusal(VALID | {"classes": classes})
+
+
+def test_a_rule_that_says_nothing_is_refused_with_what_to_set() -> None:
+    with pytest.raises(SettingsError, match=r"not_worse.*tolerance: 0.*such as 0\.01") as refused:
+        refuse_empty_rules(parse(VALID | {"promote": {"rule": "not_worse"}}))
+    assert "\n" not in str(refused.value)
+    refuse_empty_rules(parse(VALID | {"promote": {"rule": "not_worse", "tolerance": 0.01}}))
+    refuse_empty_rules(parse(VALID | {"promote": {"rule": "better", "tolerance": 0.0}}))
 
 
 def test_the_template_shows_the_defaults() -> None:
