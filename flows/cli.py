@@ -23,6 +23,21 @@ HERE = Path()
 GARBAGE = 100_000  # new objects, after which Python looks for cycles nobody holds
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"labelwise {version('labelwise')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")] = False,
+) -> None:
+    """Spends people's labelling time where it teaches a model most, and proves what it saved."""
+
+
 def main() -> None:
     """Run a command; an error that a user can cause is one line and a non-zero exit, never a traceback."""
     # Imports make a million objects and no garbage; looking for it every 700 of them is a fifth of their time.
@@ -116,11 +131,12 @@ def init(
     """Make a workspace: a git + DVC repository for one labelling project."""
     from tasks import init as stage
     from tasks.settings import Columns
+    from tasks.status import command
 
     classes = [part.strip() for part in labels.split(",") if part.strip()] or None
     columns = Columns(text=text_column, label=label_column, id=id_column or None)
     made = stage.run(folder, pool, gold, classes, name, remote or None, columns, labelled or None, _tell)
-    print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: labelwise run --workspace {folder}")
+    print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: {command('run', made.root)}")
 
 
 @app.command()
@@ -141,6 +157,7 @@ def run(
     try:
         with prefect_may_go():
             print(plain(loop(str(workspace), rounds, max_wait)))
+        _then("status", workspace)
     except KeyboardInterrupt:
         _end("stopped; run the same command again to go on", 130)
 
@@ -210,6 +227,18 @@ def status(
     print(seen.json() if as_json else "\n".join(map(plain, stage.lines(seen))))
 
 
+@app.command("next")
+def coming(
+    workspace: Folder = HERE, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Show the open batch, or the one that comes next: why each item is asked, and what the model thinks of it."""
+    from tasks import coming as stage
+    from tasks.workspace import Workspace
+
+    seen = stage.run(Workspace.open(workspace))
+    print(stage.as_json(*seen) if as_json else "\n".join(stage.lines(*seen)))
+
+
 @app.command()
 def report(
     workspace: Folder = HERE,
@@ -224,6 +253,7 @@ def report(
 
     here = Workspace.open(workspace)
     print((thanks if reviewers else page).write(here, Versions(here.root)))
+    _then("next", here.root)
 
 
 @app.command()
@@ -383,7 +413,9 @@ def audit(source: From = "", workspace: Folder = HERE, as_json: Json = False) ->
 
 @app.command()
 def lineage(
-    item: Annotated[str, typer.Argument(metavar="ITEM_ID", help="16 hexadecimal digits.")],
+    item: Annotated[
+        str, typer.Argument(metavar="ITEM", help="Its id (16 hexadecimal digits), your own key, or its text.")
+    ],
     workspace: Folder = HERE,
     as_json: Json = False,
 ) -> None:
@@ -471,6 +503,13 @@ def _no_prefect(url: str, error: Exception) -> ServiceDown:
         got=str(error) or type(error).__name__,
         fix="`labelwise up`, or set PREFECT_API_URL; then run it again",
     )
+
+
+def _then(name: str, root: Path) -> None:
+    """Say the next command, as a shell takes it."""
+    from tasks.status import command
+
+    _tell(f"next: {command(name, root)}")
 
 
 def _tell(line: str) -> None:

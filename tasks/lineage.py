@@ -106,15 +106,15 @@ def run(workspace: Workspace, item: str) -> Lineage:
     """Look an item up everywhere. InputError when neither pool nor gold has or had it. MLflow may be out of reach."""
     stored.refuse_missing(workspace)
     versions = Versions(workspace.root)
+    tombstones, own_gold = forgotten.read(workspace), stored.gold(workspace)
+    item = item if item in set(tombstones.id) else _item(workspace, own_gold, item)
     found, text = _found(workspace, item)
-    tombstones = forgotten.read(workspace)
     buried = tombstones[tombstones.id == item]
-    own_gold = stored.gold(workspace)
     in_gold = own_gold[own_gold.id == item]
     if not found and in_gold.empty and buried.empty:
         raise InputError(
             "no such item",
-            expected="the id of an item: 16 hexadecimal digits, as the ledger and the report have it",
+            expected="its id (16 hexadecimal digits, as the ledger and the report have it), your own key, or its text",
             got=plain(repr(item), 60),
         )
     rows, trusted_rows = ledger.read_by_shard(workspace.labels), _trusted(workspace, item)
@@ -170,6 +170,26 @@ def _learned(versions: Versions, rows: pd.DataFrame, shard: Path | None) -> list
     """`learned` by the history. shard: that of the item, None where it is not in the pool."""
     tags = history.rounds(versions)
     return learned(rows, [number_of(name) for name in tags], leaks_by_round(versions, tags, [shard] if shard else []))
+
+
+def _item(workspace: Workspace, own_gold: pd.DataFrame, given: str) -> str:
+    """The id of the item that somebody names by its id, his own key or its text. InputError where several are meant."""
+    named = (ds.field("id") == given) | (ds.field("source_id") == given) | (ds.field("text") == given)
+    columns = ["id", "source_id", "text"]
+    in_pool = [
+        ds.dataset(shard, format="parquet").to_table(columns=columns, filter=named)
+        for shard in stored.shards(workspace)
+    ]
+    rows = pd.concat([own_gold[columns], *(table.to_pandas() for table in in_pool)])
+    rows = rows[(rows[columns] == given).any(axis=1)].drop_duplicates("id")
+    if (rows.id == given).any() or rows.empty:
+        return given
+    if len(rows) > 1:
+        shown = [f"{row['id']} ({plain(str(row['text']), 40)})" for row in rows.head(5).to_dict("records")]
+        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+        got = f"{len(rows)} items: {', '.join(shown)}{more}"
+        raise InputError(f"{plain(given, 60)!r} names several items", expected="one", got=got, fix="name one by its id")
+    return str(rows.id.iloc[0])
 
 
 def _found(workspace: Workspace, item: str) -> tuple[Path | None, str]:

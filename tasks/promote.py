@@ -246,9 +246,9 @@ def gold_metrics(workspace: Workspace) -> dict[str, float]:
     return content
 
 
-def open_tracking(settings: Settings) -> Tracking:
-    """The workspace's runs and models in MLflow."""
-    return Tracking(experiment(settings), settings.project.id)
+def open_tracking(settings: Settings, looking: bool = False) -> Tracking:
+    """The workspace's runs and models in MLflow. looking: for a look, see Tracking."""
+    return Tracking(experiment(settings), settings.project.id, looking)
 
 
 def experiment(settings: Settings) -> str:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from tasks import stage
 from tasks.embed import gold_items, pool_items, pool_vectors
 from tasks.items.leaks import leaked
+from tasks.items.withheld import withheld
 from tasks.labels import ledger, trusted
 from tasks.learners import Examples, Items, calibration, frozen
 from tasks.progress import counted
 from tasks.proof import control, savings, successor
-from tasks.select import withheld
 from tasks.settings import Settings
 from tasks.train import train, without_leaks
 from tasks.workspace import Workspace, write_json

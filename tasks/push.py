@@ -84,9 +84,9 @@ def read_texts(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
     return dict(zip(found["id"], found["text"], strict=True))
 
 
-def open_project(settings: Settings) -> LabelStudioProject:
-    """The workspace's project, whether it exists or not."""
-    return LabelStudioProject(settings.project.name, settings.project.id)
+def open_project(settings: Settings, looking: bool = False) -> LabelStudioProject:
+    """The workspace's project, whether it exists or not. looking: for a look, see LabelStudioProject."""
+    return LabelStudioProject(settings.project.name, settings.project.id, looking=looking)
 
 
 def open_gold_project(settings: Settings) -> LabelStudioProject:

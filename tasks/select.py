@@ -7,11 +7,12 @@ from tasks import stage
 from tasks.embed import Vectors, pool_vectors
 from tasks.items import leaks
 from tasks.items.leaks import leaked
+from tasks.items.withheld import kept_for_gold, withheld
 from tasks.labels import ledger
 from tasks.proof import control
 from tasks.records import BATCH
 from tasks.score import probabilities
-from tasks.settings import Select, Settings, one_of
+from tasks.settings import Select, one_of
 from tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
 from tasks.strategies.base import chosen
 from tasks.strategies.batches import asked_of, class_balanced, mixed, spread
@@ -94,17 +95,6 @@ def answered(scores: pd.DataFrame, vectors: Vectors, labels: pd.DataFrame, class
         labels.why.to_numpy(dtype=object),
         None if vectors.wording is None else vectors.wording[rows],
     )
-
-
-def withheld(workspace: Workspace, pool: pd.Index) -> pd.Index:
-    """Ids that must not be asked: closed by the ledger, kept for gold, or nearly gold. pool: all of its ids."""
-    kept = kept_for_gold(pool, workspace.settings)
-    return ledger.closed(ledger.read(workspace.labels)).union(kept).union(pd.Index(leaked(workspace).id))
-
-
-def kept_for_gold(pool: pd.Index, settings: Settings) -> pd.Index:
-    """The reserve (`gold.reserve`): ids that are never asked, so that gold can be drawn from them."""
-    return pool[control.reserved(control.order(pool, settings.seed), settings.gold.reserve)]
 
 
 def run(workspace: Workspace) -> str:

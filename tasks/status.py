@@ -1,31 +1,54 @@
-"""Where a workspace stands: what is asked, answered, labelled and measured, and where to look."""
+"""Where a workspace stands: what is asked, answered, labelled and measured, where to look, and what to do next.
+
+It answers at once, also in a workspace that one may only read and with servers down: nothing is imported that only
+learns, the servers are asked by plain HTTP, both at the same time.
+"""
 
 import json
-from dataclasses import asdict, dataclass
+import os
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from tasks import champion, gold, push, report, stop
 from tasks.errors import LabelwiseError
-from tasks.items import leaks
-from tasks.items.leaks import leaked
+from tasks.items import leaks, stored
+from tasks.items.withheld import kept_for_gold
 from tasks.labels import ledger
 from tasks.promote import gold_metrics, open_tracking
 from tasks.records import tag
 from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
-from tasks.workspace import Workspace, running
+from tasks.terminal import plain
+from tasks.workspace import Workspace, holder
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Items of the pool: all; left to ask; kept for gold. refused: rows in quarantine."""
+
+    items: int
+    left: int
+    reserve: int
+    refused: int
 
 
 @dataclass(frozen=True)
 class Status:
-    """round: batches learned from. state: new, running, interrupted, waiting, answered or finished. asked and answered:
-    of the open batch; None where the server does not say. labels: items with a label. reviewers: what they did besides
+    """round: batches learned from; the open batch is that of round + 1. state: new, running, interrupted, waiting,
+    answered or finished. asked and answered: of the open batch, as Label Studio counts them (answers and skips); None
+    where it does not say. labels: items with a label; by_class: how many of each. reviewers: what they did besides
     answering, in words. gold: figures of the last model. trusted: how the gold set stands, in words. leaks: items of
     the pool that are nearly gold. savings, advice: in words. answer: what a person said to the advice, '' for nothing.
     champion: registered version. standing: what stands behind it, in words, '' where nothing is known. commit: of the
-    workspace. urls: the three screens."""
+    workspace. urls: the three screens. pool: None before the first round. loop: who is at work here, '' for nobody. learned_at, answered_at: when
+    the last round was saved and the last answer given, ISO 8601, '' for never. next: the command to give, or what to
+    do."""
 
     round: int
     state: str
@@ -44,6 +67,12 @@ class Status:
     commit: str
     urls: dict[str, str]
     problems: list[str]
+    by_class: dict[str, int] = field(default_factory=dict)
+    pool: Pool | None = None
+    loop: str = ""
+    learned_at: str = ""
+    answered_at: str = ""
+    next: str = ""
 
     def json(self) -> str:
         """The same for a program."""
@@ -55,16 +84,24 @@ def status(workspace: Workspace) -> Status:
     versions = Versions(workspace.root)
     number = ledger.current_round(workspace.labels)
     learned = versions.tagged(tag(number))
-    problems: list[str] = []
-    asked, answered, urls = _outside(workspace, number, learned, problems)
-    measured, advice = gold_metrics(workspace), stop.advised(workspace)
-    registered = _champion(workspace, problems)
+    with ThreadPoolExecutor(2) as both:
+        labelling = both.submit(_label_studio, workspace, number, learned)
+        models = both.submit(_mlflow, workspace)
+        rows = ledger.read(workspace.labels)
+        counting, measured, advice = ledger.effective(rows), gold_metrics(workspace), stop.advised(workspace)
+        near, trusted, pool = leaks.leaked(workspace), str(gold.standing(workspace)), _pool(workspace, rows)
+        asked, answered, urls, problems = labelling.result()
+        registered, why, remembered, more = models.result()
+    answer, loop = stop.answer_to(advice, remembered), holder(workspace)
+    batch = pd.read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
+    state = _state(number, learned, batch, asked, answered, bool(loop))
+    last = ledger.last_look(rows)
     return Status(
         round=number,
-        state=_state(workspace, number, learned, asked, answered),
+        state=state,
         asked=asked,
         answered=answered,
-        labels=len(ledger.effective(ledger.read(workspace.labels))),
+        labels=len(counting),
         reviewers=report.deeds(ledger.happened(workspace.labels)),
         gold={
             "accuracy": measured.get("accuracy"),
@@ -72,36 +109,82 @@ def status(workspace: Workspace) -> Status:
             "high": measured.get("accuracy_high"),
             "macro_f1": measured.get("macro_f1"),
         },
-        trusted=str(gold.standing(workspace)),
-        leaks=len(leaks.near(leaked(workspace))),
+        trusted=trusted,
+        leaks=len(leaks.near(near)),
         savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
         advice=advice.words,
-        answer=_answer(workspace, advice, problems),
+        answer=answer,
         champion=registered,
-        standing=str(champion.standing(workspace, registered and registered.rsplit("/", 1)[-1]) or ""),
+        standing=str(champion.standing(workspace, registered and registered.rsplit("/", 1)[-1]) or why),
         commit=versions.head,
         urls=urls,
-        problems=problems,
+        problems=list(dict.fromkeys([*problems, *more, *_hindered(workspace, versions)])),
+        by_class={name: int((counting.label == name).sum()) for name in workspace.settings.classes},
+        pool=pool,
+        loop=loop,
+        learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
+        answered_at="" if last is None else last.isoformat(timespec="seconds"),
+        next=_next(workspace, state, urls, asked, answer),
     )
 
 
-def _state(workspace: Workspace, number: int, learned: bool, asked: int | None, answered: int | None) -> str:
-    if running(workspace):
+def _pool(workspace: Workspace, rows: pd.DataFrame) -> Pool | None:
+    shards = stored.shards(workspace)
+    if not shards:
+        return None
+    ids = pd.Index(pd.concat([pd.read_parquet(shard, columns=["id"]).id for shard in shards]))
+    kept = kept_for_gold(ids, workspace.settings)
+    closed = ledger.closed(rows).union(kept).union(pd.Index(leaks.leaked(workspace).id))
+    refused = sum(pq.read_metadata(file).num_rows for file in workspace.quarantine.glob("*.parquet"))
+    return Pool(len(ids), int((~ids.isin(closed)).sum()), len(kept), refused)
+
+
+def _state(
+    number: int, learned: bool, batch: pd.DataFrame | None, asked: int | None, answered: int | None, running: bool
+) -> str:
+    if running:
         return "running"
-    if not learned:
-        return "new" if number == 0 and not workspace.batch.exists() else "interrupted"
-    if pd.read_parquet(workspace.batch).empty:
+    if not learned or batch is None:
+        return "new" if number == 0 and batch is None else "interrupted"
+    if batch.empty:
         return "finished"
     if asked == 0:
         return "interrupted"  # before the push
     return "answered" if asked and asked == answered else "waiting"
 
 
-def _outside(
-    workspace: Workspace, number: int, learned: bool, problems: list[str]
-) -> tuple[int | None, int | None, dict[str, str]]:
-    """Tasks asked and answered, and the addresses of the screens."""
+def _next(workspace: Workspace, state: str, urls: dict[str, str], asked: int | None, answer: str) -> str:
+    """The command that brings the workspace on, or what people have to do."""
+    if len(urls) < len(SCREENS) or (state == "waiting" and asked is None):
+        return "labelwise up"
+    if state == "running":
+        return f"answer the open batch: {urls['label_studio']}" if asked else "wait: the loop is at work"
+    if answer == stop.STOP:
+        return command("go-on", workspace)
+    if state == "finished":
+        return command("report", workspace)
+    return command("run", workspace, *(["--max-wait", "0"] if state in ("waiting", "answered") else []))
+
+
+def command(name: str, workspace: Workspace | Path, *words: str) -> str:
+    """A command of ours for this workspace, as a shell takes it from anywhere.
+
+    >>> command("run", Path("/home/bob's tickets"), "--max-wait", "0")
+    'labelwise run --workspace \'/home/bob\'"\'"\'s tickets\' --max-wait 0'
+    """
+    root = workspace.root if isinstance(workspace, Workspace) else workspace.absolute()
+    return shlex.join(["labelwise", name, "--workspace", str(root), *words])
+
+
+SCREENS = ("label_studio", "mlflow", "prefect")
+
+
+def _label_studio(
+    workspace: Workspace, number: int, learned: bool
+) -> tuple[int | None, int | None, dict[str, str], list[str]]:
+    """Tasks asked and answered, the addresses of the screens, and what hindered to know them."""
     urls: dict[str, str] = {}
+    problems: list[str] = []
     asked = answered = None
     try:
         where = addresses()
@@ -110,34 +193,39 @@ def _outside(
             "mlflow": public(where.mlflow_tracking_uri),
             "prefect": public(where.prefect_api_url.removesuffix("/api")),
         }
-        project = push.open_project(workspace.settings)
+        project = push.open_project(workspace.settings, looking=True)
         if learned and project.found is not None:
             seen = project.progress(number + 1)
             asked, answered = seen.total, seen.answered
             if not project.offers(workspace.settings.classes):
                 problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
-            urls["label_studio"] = project.tab(number + 1) if seen.total else f"{project.url}/projects/{project.number}"
+            urls["label_studio"] = project.tab_now(number + 1)
+        elif learned:
+            asked = answered = 0
     except LabelwiseError as error:
         problems.append(str(error))
-    return asked, answered, urls
+    return asked, answered, urls, problems
 
 
-def _champion(workspace: Workspace, problems: list[str]) -> str | None:
+def _mlflow(workspace: Workspace) -> tuple[str | None, str, dict[str, str], list[str]]:
+    """The champion, why it is that, what the experiment remembers, and what hindered to know them."""
     try:
-        tracking = open_tracking(workspace.settings)
-        present = tracking.champion()
+        tracking = open_tracking(workspace.settings, looking=True)
+        present, remembered = tracking.champion(), tracking.remembered()
     except LabelwiseError as error:
-        problems.append(str(error))
-        return None
-    return f"models:/{tracking.name}/{present.version}" if present else None
+        return None, "", {}, [str(error)]
+    if present is None:
+        return None, "", remembered, []
+    return f"models:/{tracking.name}/{present.version}", present.tags.get("reason", ""), remembered, []
 
 
-def _answer(workspace: Workspace, advice: stop.Advised, problems: list[str]) -> str:
+def _hindered(workspace: Workspace, versions: Versions) -> list[str]:
+    """What the loop would refuse to begin with, and can be known at once."""
     try:
-        return stop.Answers(workspace).to(advice)
+        versions.refuse_side_tracks()
     except LabelwiseError as error:
-        problems.append(str(error))
-        return ""
+        return [str(error)]
+    return [] if os.access(workspace.root, os.W_OK) else ["you may only read this workspace: no loop can run in it"]
 
 
 def lines(seen: Status) -> list[str]:
@@ -148,10 +236,21 @@ def lines(seen: Status) -> list[str]:
         accuracy = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
     asks = f"; {stop.HOW}" if seen.advice.startswith(stop.STOP) else ""
     advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
-    batch = "none" if not seen.asked else f"{seen.answered} of {seen.asked} answered"
+    batch = "none" if not seen.asked else f"round {seen.round + 1}: {seen.answered} of {seen.asked} answered or skipped"
+    classes = ", ".join(f"{plain(name, 40)} {n:,}" for name, n in seen.by_class.items() if n)
+    none = sum(not n for n in seen.by_class.values())
+    classes += (f"; {none} without one" if none else "") if classes else ""
+    when = [f"round {seen.round} saved {seen.learned_at}"] * bool(seen.learned_at)
+    when += [f"last answer {seen.answered_at}"] * bool(seen.answered_at)
+    pool = seen.pool
+    held = f"{pool.items:,} items, {pool.left:,} left to ask, {pool.reserve:,} kept for gold" if pool else ""
+    held += f"; {pool.refused:,} rows refused (data/quarantine)" if pool and pool.refused else ""
     return [
         f"round        {seen.round} ({seen.state})",
-        f"labels       {seen.labels}",
+        f"loop         {seen.loop or 'none is at work'}",
+        *(f"when         {said}" for said in ["; ".join(when)] if said),
+        *(f"pool         {said}" for said in [held] if said),
+        f"labels       {seen.labels}{f' ({classes})' if classes else ''}",
         *(f"reviewers    {did}" for did in [seen.reviewers] if did),
         f"accuracy     {accuracy}",
         f"gold set     {seen.trusted}",
@@ -163,4 +262,5 @@ def lines(seen: Status) -> list[str]:
         f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
         *(f"problem      {line}" for line in seen.problems),
+        f"next         {seen.next}",
     ]

@@ -56,8 +56,7 @@ class Answers:
 
     def to(self, advice: Advised) -> str:
         """STOP, GO_ON, or '' when nobody has answered this advice."""
-        said, key = self._kept()
-        return said if key == advice.key else ""
+        return answer_to(advice, self.tracking.remembered())
 
     def keep(self, said: str, advice: Advised) -> None:
         """Keep an answer; the one before it is forgotten."""
@@ -75,8 +74,17 @@ class Answers:
         return self.to(advice)
 
     def _kept(self) -> tuple[str, str]:
-        kept = self.tracking.remembered()
-        return kept.get("labelwise.answer", ""), kept.get("labelwise.answered", "")
+        return _answer(self.tracking.remembered())
+
+
+def answer_to(advice: Advised, remembered: dict[str, str]) -> str:
+    """What was answered to this advice: STOP, GO_ON, or '' for nothing. remembered: the experiment's tags."""
+    said, key = _answer(remembered)
+    return said if key == advice.key else ""
+
+
+def _answer(remembered: dict[str, str]) -> tuple[str, str]:
+    return remembered.get("labelwise.answer", ""), remembered.get("labelwise.answered", "")
 
 
 def run(workspace: Workspace, said: str) -> str:

@@ -1,5 +1,6 @@
 """A workspace: where its files are, how they are written, and who may change them now."""
 
+import fcntl
 import json
 import math
 import os
@@ -194,10 +195,9 @@ def claimed(workspace: Workspace) -> Iterator[Claim]:
     try:
         lock.acquire()
     except Timeout:
-        holder = _read_note(note)
         raise WorkspaceBusy(
             f"another loop is at work in {workspace.root}",
-            got=f"process {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}",
+            got=holder(workspace) or "one that has just ended",
             fix="let it end; this run had nothing to do",
         ) from None
     try:
@@ -209,16 +209,23 @@ def claimed(workspace: Workspace) -> Iterator[Claim]:
 
 
 def running(workspace: Workspace) -> bool:
-    """Whether a loop holds the workspace now."""
-    path = workspace.scraps / "lock"
-    if not path.exists():
-        return False
-    lock = FileLock(path, timeout=0)
+    """Whether a loop holds the workspace now. Who may only read the workspace may ask, too."""
     try:
-        with lock:
-            return False
-    except Timeout:
+        with (workspace.scraps / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # what filelock takes, but shared; closing gives it up
+    except BlockingIOError:
         return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def holder(workspace: Workspace) -> str:
+    """Who holds the workspace now, in words; '' for nobody."""
+    if not running(workspace):
+        return ""
+    note = _read_note(workspace.scraps / "loop.json")
+    return f"process {note.get('pid', '?')} on {note.get('host', '?')} since {note.get('since', '?')}"
 
 
 def _read_note(path: Path) -> dict[str, Any]:

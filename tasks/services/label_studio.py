@@ -26,8 +26,9 @@ import pandas as pd
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 import infra
-from tasks.errors import ServiceBusy, ServiceDown, ServiceError
+from tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
 from tasks.services.addresses import known, public
+from tasks.services.looking import LabelStudioLook
 from tasks.services.patience import patiently, seconds_asked
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
@@ -69,16 +70,21 @@ class LabelStudioProject:
     labelling interface bears both as well, by which it is known when people give it another title.
 
     title: what it is called when it is made. called: what people call it; '' while none is found.
+    looking: only look, which takes no second to import the SDK.
     """
 
-    def __init__(self, name: str, workspace_id: str, kind: str = "") -> None:
+    def __init__(self, name: str, workspace_id: str, kind: str = "", looking: bool = False) -> None:
         self.end = f" · {workspace_id}" + (f" · {kind}" if kind else "")
         self.mark = " ".join(filter(None, ("labelwise", workspace_id, kind)))
         self.title = name[: TITLE - len(self.end)] + self.end
         self.called = ""
         where = known("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY")
         self.url = public(where["LABEL_STUDIO_URL"])
+        self.client: Any
         with connected(self.url):
+            if looking:
+                self.client = LabelStudioLook(where["LABEL_STUDIO_URL"], where["LABEL_STUDIO_API_KEY"])
+                return
             from label_studio_sdk import LabelStudio as Client
 
             make: Any = Client  # its constructor is untyped
@@ -280,6 +286,16 @@ class LabelStudioProject:
         return self.answered([task.id for task in self._list([], PAGE, "id")])
 
     # Tabs of the data manager
+
+    def tab_now(self, round_number: int, word: str = "Round") -> str:
+        """The address of the round's tab, that of the project where it has none. Only looks."""
+        with connected(self.url):
+            named = [
+                view.id
+                for view in self.client.views.list(project=self.number)
+                if _title(view) == f"{word} {round_number}"
+            ]
+        return f"{self.url}/projects/{self.number}" + (f"/data?tab={min(named)}" if named else "")
 
     def tab(self, round_number: int, word: str = "Round") -> str:
         """The address of the round's tab, which is made when it is not there. The older of two stays; tabs of rounds
@@ -525,12 +541,10 @@ def _equal(field: str, value: int) -> dict[str, Any]:
 @contextmanager
 def connected(url: str) -> Iterator[None]:
     """The SDK's and the wire's errors as ours."""
-    from label_studio_sdk.core.api_error import ApiError
-
     try:
         yield
-    except ApiError as error:
-        raise _refusal(url, error.status_code or 0, _said(error.body), error.headers or {}) from None
+    except LabelwiseError:
+        raise
     except httpx.HTTPStatusError as error:
         said = error.response
         raise _refusal(url, said.status_code, said.text, said.headers) from None
@@ -540,6 +554,12 @@ def connected(url: str) -> Iterator[None]:
             got=str(error) or type(error).__name__,
             fix="`labelwise up`, or set LABEL_STUDIO_URL",
         ) from None
+    except Exception as error:
+        from label_studio_sdk.core.api_error import ApiError  # not before there is one: it takes a second to import
+
+        if not isinstance(error, ApiError):
+            raise
+        raise _refusal(url, error.status_code or 0, _said(error.body), error.headers or {}) from None
 
 
 def _said(body: Any) -> str:

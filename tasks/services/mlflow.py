@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +18,10 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from tasks.errors import ServiceBusy, ServiceDown, ServiceError
+from tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
 from tasks.records import tag
 from tasks.services.addresses import known, public
+from tasks.services.looking import MLflowLook
 from tasks.services.patience import seconds_asked
 from tasks.workspace import table_of_text
 
@@ -71,20 +72,25 @@ class Registered:
 
 @dataclass(frozen=True)
 class Champion:
-    """The registered version that passed the gate last, and its run."""
+    """The registered version that passed the gate last, its run, and what `note` wrote on it."""
 
     version: str
     run_id: str
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 class Tracking:
     """The runs of one workspace. wanted: the name that its experiment and registered model are given when they are
-    made, see `name`; workspace: its id."""
+    made, see `name`; workspace: its id. looking: only look, which takes no second to import MLflow."""
 
-    def __init__(self, wanted: str, workspace: str = "") -> None:
+    def __init__(self, wanted: str, workspace: str = "", looking: bool = False) -> None:
         self.wanted, self.workspace = wanted, workspace
         self.uri = known("MLFLOW_TRACKING_URI")["MLFLOW_TRACKING_URI"]
         self._answering()
+        self.client: Any
+        if looking and self.uri.startswith("http"):
+            self.client = MLflowLook(self.uri)
+            return
         import mlflow
 
         with _mlflow_errors():
@@ -114,12 +120,10 @@ class Tracking:
     def name(self) -> str:
         """The name that experiment and registered model bear: they keep that of their first round when `project.name`
         is changed. Of several the one of the wanted name, else the oldest."""
-        from mlflow.entities import ViewType
-
         with _mlflow_errors():
             if not self.workspace or self.client.get_experiment_by_name(self.wanted):
                 return self.wanted
-            every = ViewType.ALL
+            every = 3  # ViewType.ALL
             experiments = _all(lambda page: self.client.search_experiments(every, max_results=PAGE, page_token=page))
             ended = [each for each in experiments if each.name.endswith(f"-{self.workspace}")]
             ours = [each for each in ended if self._is_ours(each.experiment_id)]
@@ -165,16 +169,14 @@ class Tracking:
 
     def champion(self) -> Champion | None:
         """The version under the alias, None before the first."""
-        from mlflow.exceptions import MlflowException
-
         with _mlflow_errors():
             try:
                 version = self.client.get_model_version_by_alias(self.name, CHAMPION)
-            except MlflowException as error:
-                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            except Exception as error:  # MlflowException: to import it takes seconds
+                if getattr(error, "error_code", "") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
                 raise
-        return Champion(str(version.version), str(version.run_id))
+        return Champion(str(version.version), str(version.run_id), dict(version.tags)) if version else None
 
     def crown(self, version: str) -> None:
         """Move the alias `champion` to this version."""
@@ -465,12 +467,18 @@ def _all(search: Callable[[str | None], Any]) -> list[Any]:
 @contextmanager
 def _mlflow_errors() -> Iterator[None]:
     """MLflow's errors as ours. It says of a server that is gone that it failed with 500."""
-    import requests
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except (MlflowException, requests.RequestException) as error:
+    except LabelwiseError:
+        raise
+    except httpx.HTTPError as error:
+        raise ServiceDown("MLflow does not answer", got=str(error) or type(error).__name__) from None
+    except Exception as error:
+        import requests
+        from mlflow.exceptions import MlflowException
+
+        if not isinstance(error, MlflowException | requests.RequestException):
+            raise
         status = error.get_http_status_code() if isinstance(error, MlflowException) else _status(error)
         kind = ServiceBusy if status >= 500 or status == 429 else ServiceError
         raise kind("MLflow failed", got=str(error)[:200]) from error

@@ -1,6 +1,7 @@
 """Three rounds on the real servers, and what each system says of them."""
 
 import json
+import sys
 from pathlib import Path
 
 import httpx
@@ -8,7 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks import gc, init, promote, push, settings, snapshot, status, synthesise
+from tasks import coming, gc, init, promote, push, settings, snapshot, status, synthesise
 from tasks.errors import ServiceError, WorkspaceBusy, WorkspaceError
 from tasks.labels import ledger
 from tasks.services.addresses import Addresses
@@ -97,6 +98,18 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert seen["gold"]["accuracy"] == gold["accuracy"]
     assert seen["champion"].endswith(f"/{champion.version}")
     assert seen["commit"] == tool(workspace.root, "git", "rev-parse", "HEAD")
+    assert sum(seen["by_class"].values()) == seen["labels"] and set(seen["by_class"]) == set(chosen.classes)
+    assert seen["pool"]["items"] - seen["labels"] - seen["pool"]["reserve"] >= seen["pool"]["left"] > 0
+    assert seen["urls"]["label_studio"] == project.tab(4) and not seen["problems"] and not seen["loop"]
+    assert seen["next"] == status.command("run", workspace, "--max-wait", "0")
+    number, asked = coming.run(workspace)
+    assert number == 4 and [item.rank for item in asked] == list(range(1, BATCH + 1))
+    assert {item.id for item in asked} == set(open_batch.id) and all(item.text for item in asked)
+
+    # without their clients, which take seconds to import
+    look = f"import sys; from tasks import status; status.status(status.Workspace.open({str(workspace.root)!r}))"
+    slow = "set(sys.modules) & {'mlflow', 'label_studio_sdk', 'torch', 'sklearn', 'scipy', 'dvc.repo', 'prefect'}"
+    assert tool(workspace.root, sys.executable, "-c", f"{look}; print({slow} or 'none')") == "none"
 
     # Prefect: its page looks at the server where it is, and each task bears its stage's name
     shown = httpx.get(f"{servers.prefect_api_url.removesuffix('/api')}/ui-settings").json()

@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -17,13 +19,13 @@ from tasks import init as init_stage
 from tasks.services.addresses import NAMES
 from tasks.services.dvc import Versions
 from tasks.settings import Columns
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, claimed, holder, running
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
 COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "gold", "demo"]
 COMMANDS += ["replay", "audit", "lineage", "forget"]
-COMMANDS += ["report", "stop", "go-on", "rollback", "synthesise"]
+COMMANDS += ["next", "report", "stop", "go-on", "rollback", "synthesise"]
 
 
 class Said(NamedTuple):
@@ -306,12 +308,41 @@ def test_status_without_servers_says_what_is_known_here(labelwise: Labelwise, ma
     said = labelwise("status", "-w", made.root)
     assert said.code == 0
     lines = [" ".join(line.split()) for line in said.out.splitlines()]
-    assert lines[:3] == ["round 0 (new)", "labels 0", "accuracy no model yet"]
+    assert {"round 0 (new)", "loop none is at work", "labels 0", "accuracy no model yet"} <= set(lines)
+    assert lines[-1] == "next labelwise up"
     assert any(line.startswith("problem no local server runs") for line in lines)
 
     seen = json.loads(labelwise("status", "-w", made.root, "--json").out)
     assert (seen["round"], seen["state"], seen["asked"], seen["gold"]["accuracy"]) == (0, "new", None, None)
     assert seen["commit"] == Versions(made.root).head
+
+
+def test_the_next_command_can_be_pasted(labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch, sources: Path) -> None:
+    place = sources / "bob's tickets"
+    said = labelwise("init", place, "--pool", sources / "pool.csv", "--gold", sources / "gold.csv")
+    following = said.out.strip().partition(" Next: ")[2]
+    assert shlex.split(following) == ["labelwise", "run", "--workspace", str(place)]
+    for name in NAMES:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is there
+    seen = json.loads(labelwise("status", "-w", place, "--json").out)
+    assert seen["next"] == following and len(seen["problems"]) == 1
+
+
+def test_a_loop_at_work_is_seen_also_by_who_may_only_read(made: Workspace) -> None:
+    assert holder(made) == ""
+    with claimed(made):
+        (made.scraps / "lock").chmod(0o400)
+        assert f"process {os.getpid()} on " in holder(made)
+        (made.scraps / "lock").chmod(0o600)
+    assert not running(made)
+
+
+def test_version_is_that_of_the_package(labelwise: Labelwise) -> None:
+    assert labelwise("--version").out == f"labelwise {version('labelwise')}\n"
+
+
+def test_next_without_a_batch_says_how_to_get_one(labelwise: Labelwise, made: Workspace) -> None:
+    assert_one_line(labelwise("next", "-w", made.root), 3, "no batch yet", "`labelwise run`")
 
 
 # What the machine refuses

@@ -12,7 +12,7 @@ import pytest
 from tasks import embed, pull, purge
 from tasks.errors import InputError
 from tasks.forget import resolve
-from tasks.items import forgotten
+from tasks.items import forgotten, leaks
 from tasks.labels import ledger
 from tasks.records import ANSWERS, BATCH, LEAKS, QUARANTINE, content_id
 from tasks.workspace import Workspace, write_csv, write_json, write_parquet
@@ -42,8 +42,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(vectors, np.array([[int(item[:4], 16) % 1000] for item in table.id], dtype=np.float16))
         write_json(vectors.with_suffix(".json"), embed.fingerprint(path, made.settings.embed))
     shard = next(made.pool.glob("*.parquet"))
-    leaks = pd.DataFrame({"id": IDS[:2], "gold": [content_id("gold one")] * 2, "similarity": 1.0})
-    write_parquet(embed.leaks_of(made, shard), leaks, LEAKS)
+    near = pd.DataFrame({"id": IDS[:2], "gold": [content_id("gold one")] * 2, "similarity": 1.0})
+    write_parquet(leaks.leaks_of(made, shard), near, LEAKS)
     ledger.append(made.labels, 0, rows(labelled(IDS[0], "x", 1), labelled(IDS[1], "y", 2)))
     batch = {"rank": 1, "score": 0.5, "why": "w", "propensity": 0.1, "prediction": "x", "confidence": 0.5}
     write_parquet(made.batch, pd.DataFrame({"id": IDS[2:]}).assign(**batch), BATCH)

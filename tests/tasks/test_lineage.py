@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks import embed, forget, lineage
+from tasks import forget, lineage
+from tasks.errors import InputError
+from tasks.items import leaks
 from tasks.labels import ledger
 from tasks.lineage import Answer, Entry, Lineage
 from tasks.records import GOLD, LABELS, LEAKS, POOL, tag
@@ -40,14 +42,14 @@ def leaked_later(tmp_path: Path) -> tuple[Workspace, Versions]:
     (here.root / "params.yaml").write_text(json.dumps(content))
     (here.root / "dvc.yaml").write_text("stages:\n  embed:\n    cmd: 'true'\n    outs: [data/vectors]\n")
     shard = here.pool / "shard-0001.parquet"
-    write_parquet(shard, pd.DataFrame({"id": ["a", "b"], "text": ["A", "B"], "source_id": None}), POOL)
+    write_parquet(shard, pd.DataFrame({"id": ["a", "b"], "text": ["A", "B"], "source_id": ["T-1", "T-2"]}), POOL)
     write_parquet(here.gold, GOLD.frame())
     versions = dvc.create(here.root, str(tmp_path / "remote"))
     given = {1: rows(labelled("a", "x", 1), labelled("b", "y", 2))}
     for number in range(5):
         ledger.append(here.labels, number, given.get(number, LABELS.frame()))
         near = pd.DataFrame({"id": ["a"] * (number >= 3), "gold": "g", "similarity": 0.99})
-        write_parquet(embed.leaks_of(here, shard), near, LEAKS)
+        write_parquet(leaks.leaks_of(here, shard), near, LEAKS)
         (here.vectors / "of-the-round").write_text(str(number))
         versions.record("embed")
         versions.add()
@@ -64,6 +66,20 @@ def test_what_became_nearly_gold_was_learned_before_that(
     assert list(lineage.run(here, "b").learned) == [tag(number) for number in range(1, 5)]
     stone = forget._tombstones(here, versions, pd.DataFrame({"id": ["a"], "text": ["A"]}))
     assert stone[["held", "learned"]].to_numpy().tolist() == [["round-0000 to round-0004", "round-0001 to round-0002"]]
+
+
+def test_an_item_is_found_by_ones_own_key_and_by_its_text(
+    leaked_later: tuple[Workspace, Versions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = leaked_later
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there
+    assert [lineage.run(here, named).item for named in ("a", "T-1", "A")] == ["a", "a", "a"]
+    again = pd.DataFrame({"id": ["c"], "text": ["C\x1b[2J"], "source_id": ["T-1"]})
+    write_parquet(here.pool / "shard-0002.parquet", again, POOL)
+    with pytest.raises(InputError, match=r"'T-1' names several items: .* got 2 items: a \(A\), c \(C.x1b"):
+        lineage.run(here, "T-1")
+    with pytest.raises(InputError, match=r"no such item.*your own key"):
+        lineage.run(here, "T-3")
 
 
 def test_where_the_vectors_of_a_round_are_gone_its_model_counts_as_having_learned(

@@ -1,0 +1,20 @@
+"""What the loop must not ask."""
+
+import pandas as pd
+
+from tasks.items.leaks import leaked
+from tasks.labels import ledger
+from tasks.proof import control
+from tasks.settings import Settings
+from tasks.workspace import Workspace
+
+
+def withheld(workspace: Workspace, pool: pd.Index) -> pd.Index:
+    """Ids that must not be asked: closed by the ledger, kept for gold, or nearly gold. pool: all of its ids."""
+    kept = kept_for_gold(pool, workspace.settings)
+    return ledger.closed(ledger.read(workspace.labels)).union(kept).union(pd.Index(leaked(workspace).id))
+
+
+def kept_for_gold(pool: pd.Index, settings: Settings) -> pd.Index:
+    """The reserve (`gold.reserve`): ids that are never asked, so that gold can be drawn from them."""
+    return pool[control.reserved(control.order(pool, settings.seed), settings.gold.reserve)]
