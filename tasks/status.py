@@ -46,7 +46,8 @@ class Status:
     answering, in words. gold: figures of the last model. trusted: how the gold set stands, in words. leaks: items of
     the pool that are nearly gold. savings, advice: in words. answer: what a person said to the advice, '' for nothing.
     champion: registered version. standing: what stands behind it, in words, '' where nothing is known. commit: of the
-    workspace. urls: the three screens. pool: None before the first round. loop: who is at work here, '' for nobody. learned_at, answered_at: when
+    workspace. urls: the three screens. pool: None before the first round. loop: who is at work here, '' for nobody.
+    learned_at, answered_at:     when
     the last round was saved and the last answer given, ISO 8601, '' for never. next: the command to give, or what to
     do."""
 
