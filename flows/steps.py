@@ -77,6 +77,11 @@ class Steps:
         """The number of batches whose labels are in the ledger."""
         return ledger.current_round(self.workspace.labels)
 
+    @property
+    def open_round(self) -> int:
+        """The round that the batch which is asked now belongs to, as its tab is called."""
+        return self.round + 1
+
     def check(self, unfinished: bool) -> None:
         """Stop before anything is touched when settings are wrong, a server is down or files were changed by others."""
         settings = self.workspace.settings
@@ -194,8 +199,11 @@ class Steps:
 
     def push(self) -> None:
         """The batch, to the reviewers."""
-        line = self._step("push", lambda: push.run(self.workspace, self.project, self._news()), outside=True)
+        line = self._step("push", self._push, outside=True, of=self.open_round)
         self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], link_text="the open batch")
+
+    def _push(self) -> str:
+        return push.run(self.workspace, self.project, self._news())
 
     def wait(self, max_wait: float | None) -> wait.Answers:
         """For the reviewers."""
@@ -209,23 +217,23 @@ class Steps:
             columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
             bars = Progress(*columns, console=console, transient=True)
             with bars as progress, self._asking(max_wait) as told_to_stop:
-                bar = progress.add_task(f"round {self.round + 1} · answers", total=None)
+                bar = progress.add_task(f"round {self.open_round} · answers", total=None)
 
                 def tell(seen: label_studio.Progress) -> None:
                     if seen.total > size:  # an import that went through late
-                        patient(lambda: push.without_doubles(self.project, self.round + 1), self._tell("wait"))
+                        patient(lambda: push.without_doubles(self.project, self.open_round), self._tell("wait"))
                     progress.update(bar, completed=seen.answered, total=seen.total)
                     shown(100 * seen.answered / max(seen.total, 1))
 
-                batch = self.project, self.round + 1, size
+                batch = self.project, self.open_round, size
                 return wait.wait(*batch, settings.wait, asked_at, max_wait, tell, self._ask_anew, told_to_stop)
 
-        return self._step("wait", do)  # each look is patient by itself
+        return self._step("wait", do, of=self.open_round)  # each look is patient by itself
 
     def _ask_anew(self, missing: int) -> None:
         """Tasks of the open batch that somebody deleted, to the reviewers once more."""
-        self.say("wait", f"{missing} tasks were deleted in Label Studio: asked anew")
-        patient(lambda: push.run(self.workspace, self.project, self._news()), self._tell("wait"))
+        self.say("wait", f"{missing} tasks were deleted in Label Studio: asked anew", of=self.open_round)
+        patient(self._push, self._tell("wait"))
 
     @contextmanager
     def _asking(self, max_wait: float | None) -> Iterator[Callable[[], bool]]:
@@ -254,7 +262,7 @@ class Steps:
 
     def snapshot_labels(self) -> None:
         """The answers, into the ledger, before anything else is done with them."""
-        self._step("snapshot", self._save_labels, outside=True)
+        self._step("snapshot", self._save_labels, outside=True, of=self.open_round)
 
     def anything_new(self) -> bool:
         """Whether there is reason for another round when nothing was left to ask: late answers, new items, gold that no
@@ -282,9 +290,10 @@ class Steps:
 
     # How a stage is run and shown
 
-    def _step(self, stage: str, do: Callable[[], Result], outside: bool = False) -> Result:
+    def _step(self, stage: str, do: Callable[[], Result], outside: bool = False, of: int | None = None) -> Result:
         """Run a stage as a Prefect task. Stages that talk to a server outside try again when it does not answer: whole,
-        since they find what they did before."""
+        since they find what they did before. of: the round that it is said of, where that is not the present one."""
+        number = self.round if of is None else of
 
         def body() -> Result:
             result = patient(do, self._tell(stage)) if outside else do()
@@ -293,20 +302,22 @@ class Steps:
 
         run = task(
             name=stage,
-            task_run_name=f"{stage} · round {self.round}",
+            task_run_name=f"{stage} · round {number}",
             cache_policy=NO_CACHE,
         )(body)
         started = time.perf_counter()
         result: Result = run()
         seconds = time.perf_counter() - started
         report.spend(self.workspace, stage, seconds)
-        self.say(stage, line(result), seconds)
+        self.say(stage, line(result), seconds, of=number)
         return result
 
-    def say(self, stage: str, what: str, seconds: float | None = None, markup: bool = False) -> None:
-        """One line on the terminal."""
+    def say(
+        self, stage: str, what: str, seconds: float | None = None, markup: bool = False, of: int | None = None
+    ) -> None:
+        """One line on the terminal. of: the round that it is said of, where that is not the present one."""
         took = "" if seconds is None else f"  ({seconds:.1f} s)"
-        console.print(f"round {self.round} · {stage:<9}{plain(what)}{took}", markup=markup)
+        console.print(f"round {self.round if of is None else of} · {stage:<9}{plain(what)}{took}", markup=markup)
 
     def _tell(self, stage: str) -> Callable[[str], None]:
         """How a stage that waits for a server says so."""
@@ -321,7 +332,7 @@ class Steps:
         made: Any = create_progress_artifact(
             progress=0.0,
             key=artifact_key("answers", self.workspace.settings.project.id),
-            description="answered by reviewers",
+            description="answered or skipped by reviewers",
         )
 
         def move(percent: float) -> None:

@@ -69,10 +69,12 @@ def _given(rows: pd.DataFrame) -> Card:
     answers = standing[standing.annotation_id.notna() & (standing.status == "labelled")]
     last = int((answers["round"] == answers["round"].max()).sum()) if len(answers) else 0
     people = answers.annotator.nunique()
+    skips = int((standing.status == "skipped").sum())
     return Card(
         "answers",
         f"{len(answers):,}",
-        f"{last} of them in the last batch; {people} {'people have' if people > 1 else 'person has'} answered",
+        f"{last} of them in the last batch; {people} {'people have' if people > 1 else 'person has'} answered"
+        + (f"; {skips} skipped" if skips else ""),
         "good",
     )
 
@@ -97,7 +99,9 @@ def _next(workspace: Workspace) -> Card:
         return Card("to the next step", "done", "nothing is left to ask")
     wanted = ceil(workspace.settings.wait.quorum * size - 1e-9)
     return Card(
-        "to the next step", f"{wanted} answers", "then the model learns again, and this page tells what came of it"
+        "to the next step",
+        f"{wanted} answers or skips",
+        "then the model learns again, and this page tells what came of it",
     )
 
 

@@ -22,17 +22,15 @@ SLOWER = 1.5  # each look without news is followed by a pause this much longer
 class Answers:
     """What the last look found. `complete`: the loop may go on. `stopped`: a person said that it should end."""
 
-    total: int
-    answered: int
+    seen: Progress
     complete: bool
     stopped: bool = False
 
     def __str__(self) -> str:
-        left = self.total - self.answered
-        seen = f"{self.answered} of {self.total} answered"
+        left = self.seen.total - self.seen.answered
         if self.stopped:
-            return f"stopped, as you said, with {seen} (`labelwise go-on` takes it up again)"
-        return seen + (f", waiting for {left}" if left else "")
+            return f"stopped, as you said, with {self.seen} (`labelwise go-on` takes it up again)"
+        return f"{self.seen}, waiting for {left}" if left else str(self.seen)
 
 
 def complete(progress: Progress, settings: Wait, asked_at: datetime, now: datetime) -> bool:
@@ -89,9 +87,9 @@ def wait(
             progress = project.progress(round_number)
         done = complete(progress, settings, asked_at, datetime.now(asked_at.tzinfo))
         if done or (end is not None and time.monotonic() >= end):
-            return Answers(progress.total, progress.answered, done)
+            return Answers(progress, done)
         if told_to_stop():
-            return Answers(progress.total, progress.answered, complete=False, stopped=True)
+            return Answers(progress, complete=False, stopped=True)
         pause = first_pause if progress.answered != before else min(longest, pause * SLOWER)
         before = progress.answered
         time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))

@@ -76,8 +76,9 @@ def value(history: pd.DataFrame, prices: Prices) -> Advice:
 
     The gain is read off the learning curve's posterior. One batch that does not pay is no reason while two, four or
     eight together would. Hysteresis: stopping must be advised by two rounds in a row, and is taken back only when going
-    on is worth twice its cost.
+    on is worth twice its cost. After two models that are right on all of gold no gain could be seen.
     """
+    perfect = len(history) >= 2 and bool((history.accuracy.tail(2) >= 1).all())
     first = max(0, len(history) - REPLAYED)
     verdicts = [_net(history[: at + 1], prices) for at in range(first, len(history))]
     stopped, against = False, 0
@@ -90,11 +91,13 @@ def value(history: pd.DataFrame, prices: Prices) -> Advice:
         elif stopped and net.best > (RETURN - 1) * net.cost:
             stopped = False
     last = verdicts[-1] if verdicts else None
+    if last is None and perfect:
+        return Advice(True, "the last two models are right on all of the gold set, so no gain could be seen")
     if last is None:
         return Advice(False, "too few rounds to know what the next one is worth")
     worth = last.gain.middle * prices.point
     said = f"the next batch should bring {last.gain:.2f} points, worth {worth:.2f}, and costs {prices.batch:.2f}"
-    return Advice(stopped, said, last.gain, last.worth)
+    return Advice(stopped or perfect, said, last.gain, last.worth)
 
 
 RULES: dict[str, Rule] = {

@@ -59,10 +59,20 @@ HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a round is: tasks that exist, and those with an answer or a skip."""
+    """How far a round is: tasks that exist, and those that a reviewer is done with (`answered`), by an answer or by a
+    skip alone (`skipped`).
+
+    >>> str(Progress(25, 20, skipped=3)), str(Progress(25, 25))
+    ('17 of 25 answered, 3 skipped', '25 of 25 answered')
+    """
 
     total: int
     answered: int
+    skipped: int = 0
+
+    def __str__(self) -> str:
+        with_answer = f"{self.answered - self.skipped} of {self.total} answered"
+        return with_answer + (f", {self.skipped} skipped" if self.skipped else "")
 
 
 class LabelStudioProject:
@@ -234,11 +244,13 @@ class LabelStudioProject:
 
     @patiently
     def progress(self, round_number: int) -> Progress:
-        """How far the reviewers are. Two cheap requests, whatever the size of the project."""
+        """How far the reviewers are. Two cheap requests, or three, whatever the size of the project."""
         this_round = [*_of_round(round_number), NAMED]
         total = self._total(this_round)
-        untouched = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
-        return Progress(total, total - self._total([*untouched, *this_round]))  # the quick conditions first
+        without_answer = [_equal("total_annotations", 0), *this_round]  # the quick conditions first
+        done = total - self._total([_equal("cancelled_annotations", 0), *without_answer])
+        with_answer = total - self._total(without_answer) if done else 0
+        return Progress(total, done, skipped=done - with_answer)
 
     def add(self, tasks: list[Any]) -> None:
         """Import tasks, all in one request."""

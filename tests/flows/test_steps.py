@@ -12,7 +12,8 @@ import pytest
 from tasks import init, pull, settings, snapshot
 from tasks.errors import ServiceDown, SettingsError
 from tasks.items import stored
-from tasks.records import BATCH
+from tasks.labels import ledger
+from tasks.records import BATCH, LABELS
 from tasks.services.dvc import Versions
 from tasks.services.patience import patient
 from tasks.settings import Columns, Project
@@ -105,6 +106,7 @@ def test_a_server_that_hiccups_when_deleted_tasks_are_asked_anew_ends_nothing(
     steps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pushed = Hiccup()
+    ledger.append(steps.workspace.labels, 0, LABELS.frame())
     steps.project = object()
     monkeypatch.setattr("flows.steps.push.run", pushed)
     monkeypatch.setattr("flows.steps.Steps._news", lambda _: "")

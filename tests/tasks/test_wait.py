@@ -90,9 +90,13 @@ def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[An
 
 def test_without_patience_there_is_one_look() -> None:
     answers, seen = looks(Project(1, 4), max_wait=0)
-    assert answers == Answers(total=4, answered=1, complete=False)
+    assert answers == Answers(Progress(4, 1), complete=False)
     assert seen == [1]
     assert str(answers) == "1 of 4 answered, waiting for 3"
+
+
+def test_skips_are_said_apart() -> None:
+    assert str(Answers(Progress(4, 3, skipped=2), complete=False)) == "1 of 4 answered, 2 skipped, waiting for 1"
 
 
 def test_one_look_is_enough_for_a_batch_that_is_complete() -> None:
@@ -110,13 +114,13 @@ def test_waiting_ends_with_the_look_that_finds_the_batch_complete() -> None:
 
 def test_waiting_ends_with_patience() -> None:
     answers, seen = looks(Project(1), max_wait=0.01)
-    assert answers == Answers(total=4, answered=1, complete=False)
+    assert answers == Answers(Progress(4, 1), complete=False)
     assert len(seen) > 1
 
 
 def test_waiting_ends_with_the_deadline_that_is_past() -> None:
     answers, seen = looks(Project(0, 0, 1), max_wait=None, deadline_hours=1.0)
-    assert answers == Answers(total=4, answered=1, complete=True)
+    assert answers == Answers(Progress(4, 1), complete=True)
     assert seen == [0, 0, 1]
 
 
@@ -124,7 +128,7 @@ def test_waiting_ends_with_the_deadline_that_is_past() -> None:
 def test_tasks_that_somebody_deleted_are_asked_anew(answered: int, left: int) -> None:
     project = Project(answered, total=left)
     answers, _ = looks(project, max_wait=0)
-    assert answers == Answers(total=4, answered=answered, complete=False)
+    assert answers == Answers(Progress(4, answered), complete=False)
     assert project.anew == [4 - left]
 
 
@@ -137,4 +141,4 @@ def test_waiting_goes_on_after_tasks_were_asked_anew() -> None:
 
 def test_doubles_are_no_loss() -> None:
     answers, _ = looks(Project(5, total=5), max_wait=0)
-    assert answers == Answers(total=5, answered=5, complete=True)
+    assert answers == Answers(Progress(5, 5), complete=True)

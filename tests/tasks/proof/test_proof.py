@@ -448,6 +448,13 @@ def test_labels_that_cost_nothing_are_worth_asking_and_worthless_points_are_not(
     assert neither.worth is not None and neither.worth.middle == 0
 
 
+def test_where_all_of_gold_is_right_nothing_more_can_be_seen_to_be_gained() -> None:
+    free = stopping.Prices(0.0, 100.0)
+    perfect = stopping.value(history(np.array([0.9, 1.0, 1.0])), free)
+    assert perfect.stop and "right on all of the gold set" in perfect.why
+    assert not stopping.value(history(np.array([0.9, 0.95, 1.0])), free).stop
+
+
 def test_no_history_is_no_reason_to_stop() -> None:
     for rule in stopping.RULES.values():
         empty = history(np.zeros(0), kappa=np.zeros(0), changed=np.zeros(0), uncertainty=np.zeros(0))
