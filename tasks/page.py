@@ -145,6 +145,9 @@ def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, An
     clear = measured["projected" if stands_still else "ratio"]["middle"]
     shown = "cannot tell yet" if measured["verdict"] == "unclear" else f"{clear:.2f} of random's labels"
     cards.append(Card("labels, against labelling by chance", shown, said, TONES[measured["verdict"]]))
+    if not measured.get("known", True):
+        more = f"{measured['missing']} more control labels until this can be projected"
+        return [*cards, Card("labels saved so far, projected", "not known yet", more, "open")]
     known = measured["projected"]["high"] < 1 or measured["projected"]["low"] > 1
     endless = f"over {saved['high']:,.0f}" if measured["projected"]["low"] < NEVER else f"{saved['high']:+,.0f}"
     ends = f"90 % interval {saved['low']:+,.0f} to {endless}, from {measured['control']} control labels on"

@@ -38,11 +38,13 @@ def meter(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
 ) -> savings.Savings | None:
     """The savings meter alone, gold items weighed. Both arms learn with `prove.learner`, whatever the loop itself
-    learns with: what is compared is the choice of labels alone."""
+    learns with: what is compared is the choice of labels alone. Labels that no round asked for (imported ones) are in
+    both arms from the start; without them, the head of the order is a uniform sample of what could be asked."""
     wrong = judged_by(labels, labelled, gold, exam, pool, settings)
-    in_control = np.flatnonzero(labels.control)
     rounds = labels["round"].to_numpy()
-    so_far = [np.flatnonzero(rounds <= number) for number in np.unique(rounds[rounds > 0])]
+    asked = rounds > 0
+    in_control = np.flatnonzero(labels.control & asked)
+    so_far = [np.flatnonzero(asked & (rounds <= number)) for number in np.unique(rounds[asked])]
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
     with counted("what labels by chance would have given, models", None) as done:
 
@@ -50,7 +52,7 @@ def meter(
             done(1)
             return wrong(rows)
 
-        return savings.measure(judged, so_far, in_control, gold.weight.to_numpy(), rng)
+        return savings.measure(judged, so_far, in_control, gold.weight.to_numpy(), rng, np.flatnonzero(~asked))
 
 
 def judged_by(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.labels import ledger
+from tasks.labels import ledger, trusted
 from tasks.promote import gold_metrics
 from tasks.proof import money, stopping
 from tasks.proof.savings import Interval
@@ -19,7 +19,7 @@ MEASURED = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_hig
 MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
 SETTLED = ["uncertainty", "kappa", "changed"]  # what the rules of tasks/proof/stopping.py look at
 CURVE = ["round", "labels", *MEASURED, "asks", *SETTLED]
-SAVINGS = ["round", "labels", "control", "verdict"]
+SAVINGS = ["round", "labels", "control", "verdict", "known"]  # known: whether what is projected is more than a prior
 DEEDS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer") | dict.fromkeys(
     ("gone", "moved"), "task"
 )
@@ -141,12 +141,15 @@ def run(workspace: Workspace, before: Path | None = None) -> str:
     if measured:
         worth = money.net(Interval(**measured["saved"]), spending(workspace))
         measured |= {"money": asdict(worth) if worth else dict.fromkeys(ENDS.values(), float("nan"))}
-        figures = {
-            f"{name}{end}": round(measured[name][key], 4)
-            for name in ("ratio", "projected", "saved", "money")
-            for end, key in ENDS.items()
+        known = measured.get("known", True)  # a round of before says nothing of it
+        shown = ("ratio", "projected", "saved", "money") if known else ("ratio",)
+        figures = {f"{name}{end}": round(measured[name][key], 4) for name in shown for end, key in ENDS.items()}
+        own = {
+            "round": number,
+            **{key: measured[key] for key in ("labels", "control", "verdict")},
+            "known": known,
+            **figures,
         }
-        own = {"round": number, **{key: measured[key] for key in ("labels", "control", "verdict")}, **figures}
         write_csv(workspace.metrics / "savings.csv", with_round(kept(workspace, "savings.csv", SAVINGS), own))
     return news(rounds)
 
@@ -164,10 +167,11 @@ def proof(workspace: Workspace) -> dict[str, Any]:
 
 
 def spending(workspace: Workspace) -> money.Costs:
-    """What labels and computing came to so far."""
+    """What labels, trusted labels and computing came to so far."""
     prices = workspace.settings.prove
     rows = ledger.answers(ledger.read(workspace.labels))
-    return money.costs(rows, seconds_by_stage(workspace), prices.hourly_rate, prices.compute_rate)
+    seconds, given = seconds_by_stage(workspace), trusted.answers(workspace)
+    return money.costs(rows, seconds, prices.hourly_rate, prices.compute_rate, given)
 
 
 def advice(workspace: Workspace) -> stopping.Advice:

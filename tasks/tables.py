@@ -90,6 +90,7 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
         else f"An answer takes {paid.seconds_a_label:.1f} s: {paid.label:.3f} at {prices.hourly_rate:,.2f} an hour."
     )
     said = f"{each} Computing (s) is {prices.compute_rate:,.2f} an hour; waiting costs nothing."
+    said += f" Answers on gold items, beside these: {paid.gold:,.2f}." if paid.gold else ""
     return Table("What it cost", ["round", "answers", "pay", "s", "computing", "sum"], cells, said)
 
 

@@ -14,17 +14,19 @@ WAITING = ("wait",)  # stages that cost no computing
 
 @dataclass(frozen=True)
 class Costs:
-    """label: of one answer; None where no lead time is known. labels: of all answers. compute: of all stages so far."""
+    """label: of one answer; None where no lead time is known. labels: of all answers. compute: of all stages so far.
+    gold: of the answers that made trusted labels; part of the total, and of no saving: chance would need them, too."""
 
     seconds_a_label: float | None
     label: float | None
     labels: float | None
     compute: float
+    gold: float = 0.0
 
     @property
     def total(self) -> float | None:
         """Of all; None where that of the labels is not known."""
-        return None if self.labels is None else self.labels + self.compute
+        return None if self.labels is None else self.labels + self.compute + self.gold
 
 
 def seconds_a_label(lead_times: ArrayLike) -> float | None:
@@ -42,16 +44,25 @@ def seconds_a_label(lead_times: ArrayLike) -> float | None:
     return float(np.clip(times, middle / ASTRAY, middle * ASTRAY).mean())
 
 
-def costs(ledger: pd.DataFrame, seconds: pd.DataFrame, hourly_rate: float, compute_rate: float) -> Costs:
-    """What the answers in the ledger (LABELS) and the stages (a column each, in seconds; a row a round) came to. Rates
-    are per hour."""
+def costs(
+    ledger: pd.DataFrame,
+    seconds: pd.DataFrame,
+    hourly_rate: float,
+    compute_rate: float,
+    trusted: pd.DataFrame | None = None,
+) -> Costs:
+    """What the answers in the ledger (LABELS), those on gold items (ANSWERS) and the stages (a column each, in seconds;
+    a row a round) came to. Rates are per hour. An answer that was changed or withdrawn was given all the same."""
     answers = ledger[ledger.annotation_id.notna()]
     each = seconds_a_label(answers.lead_time_s)
     label = None if each is None else each / 3600 * hourly_rate
     computed = seconds.drop(columns=["round", *WAITING], errors="ignore").to_numpy(dtype=float)
-    return Costs(
-        each, label, None if label is None else label * len(answers), float(np.nansum(computed)) / 3600 * compute_rate
-    )
+    gold = 0.0
+    if trusted is not None and len(trusted):
+        given = trusted.drop_duplicates(["task_id", "annotation_id"], keep="last")
+        gold = (seconds_a_label(given.lead_time_s) or each or 0.0) / 3600 * hourly_rate * len(given)
+    compute = float(np.nansum(computed)) / 3600 * compute_rate
+    return Costs(each, label, None if label is None else label * len(answers), compute, gold)
 
 
 def net(saved: Interval, paid: Costs) -> Interval | None:

@@ -6,7 +6,11 @@ of past rounds; both are measured on the same gold items, so what is hard about 
 `measured`: the loop's labels for the accuracy that the m labels of the control arm give, over m. Both curves have been
 there, nothing is extrapolated.
 `projected`: the loop's labels so far over those that random labelling would need for the loop's present accuracy.
-Random's curve has been seen up to m labels only; the interval is as wide as that leaves it.
+Random's curve has been seen up to m labels only; the interval is as wide as that leaves it. Where the arm is small and
+has not been near that accuracy, the figure is hardly more than the prior, and counts as not known.
+
+Labels that neither arm chose, such as those imported before round 1, are what both begin with: every model of either
+has learned from them, and what is counted is the labels after them.
 """
 
 from collections.abc import Callable
@@ -16,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.proof.curves import Curves, Points, posterior
+from tasks.proof.curves import LEAST, Curves, Points, posterior
 
 DRAWS = 1000
 CONFIDENCE = 0.90
@@ -30,9 +34,11 @@ FALLS = (
     1.0,
 )  # powers of their size with which variances between training sets fall: of real ones, anything between
 NOISE = 0.004  # of the error between training sets, at least: models that all name the commonest class prove nothing
+PROJECTABLE = 100  # control labels from which on a projection is more than its prior
 FAR = 20  # times the control labels there are: "more than that many would be needed"
 
 Floats = NDArray[np.float64]
+NO_LABELS = np.empty(0, dtype=np.int64)
 Wrong = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 
@@ -55,16 +61,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Savings:
-    """labels: of the loop; control: of its control arm. ratio (measured): below 1 is fewer labels than random. needed:
-    the loop's labels for what the control arm's gave. projected: the ratio at the loop's present accuracy; saved: the
-    labels that this is. further: control labels that would settle it, None where it is settled, or out of reach."""
+    """labels: of the loop; control: of its control arm; base: those that both began with, not counted in either.
+    ratio (measured): below 1 is fewer labels than random. needed: the loop's labels for what the control arm's gave.
+    projected: the ratio at the loop's present accuracy; saved: the labels that this is; known: whether these two follow
+    from what was seen. missing: control labels until they do. further: control labels that would settle `ratio`, None
+    where it is settled, or out of reach."""
 
     labels: int
     control: int
+    base: int
     ratio: Interval
     needed: Interval
     projected: Interval
     saved: Interval
+    known: bool
     further: int | None
     curves: dict[str, list[dict[str, float]]]
 
@@ -72,13 +82,18 @@ class Savings:
     def verdict(self) -> str:
         """`saves`, `costs` (more labels than random would) or `unclear`. A loop that was good at first and has stood
         still since costs by the projected figure, which then lies where the control arm has been."""
-        if self.ratio.low > 1 or self.projected.low > 1:
+        if self.ratio.low > 1 or (self.known and self.projected.low > 1):
             return "costs"
         return "saves" if self.ratio.high < 1 else "unclear"
 
+    @property
+    def missing(self) -> int:
+        """Control labels that the projection still lacks."""
+        return 0 if self.known else PROJECTABLE - self.control
+
     def as_json(self) -> dict[str, Any]:
         """For metrics/proof.json."""
-        return {"verdict": self.verdict, **asdict(self)}
+        return {"verdict": self.verdict, "missing": self.missing, **asdict(self)}
 
 
 def measure(
@@ -87,42 +102,54 @@ def measure(
     control: NDArray[np.int64],
     weights: Floats,
     rng: np.random.Generator,
+    base: NDArray[np.int64] = NO_LABELS,
 ) -> Savings | None:
     """Compare the loop with its control arm. None where there is too little of the arm to have a curve.
 
     wrong: label numbers -> (g,) which gold items a model trained on these labels gets wrong. rounds: the labels that
     each round had, the last one all of them. control: the labels of the control arm. weights: (g,) of the gold items.
+    base: labels that neither arm chose and both learn from, in none of the others.
     """
-    sizes, random, variances = halved(wrong, control, rng)
+
+    def judged(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return wrong(np.sort(np.concatenate([base, rows])))
+
+    sizes, random, variances = halved(judged, control, rng)
     if len(sizes) < 3 or len(rounds) < 3:
         return None
-    ns, loop = _followed(wrong, rounds)
-    m, n = float(len(control)), float(len(rounds[-1]))
+    ns, loop = _followed(judged, rounds)
+    start = np.array([wrong(base)], dtype=np.float64) if len(base) else np.empty((0, len(weights)))
+    b, m, n = float(len(base)), float(len(control)), float(len(rounds[-1]))
     found = []
     for _ in range(GROUPS):
         # Few parts say little about how much training sets differ, and how fast that falls with their size: not one
         # guess at that, but as many as groups.
         falls = rng.uniform(*FALLS)
-        guess = spread(variances, falls, rng)
+        guess = spread(variances, falls, rng, b / m)
         resample = rng.dirichlet(np.ones(len(weights)), size=DRAWS // GROUPS) * weights
         resample /= resample.sum(axis=1, keepdims=True)  # a Bayesian bootstrap (Rubin 1981) of the gold items
-        chance = posterior(Points(sizes, resample @ random.T, np.full(len(sizes), guess)), rng)
-        own = posterior(Points(ns, resample @ loop.T, guess * (m / ns) ** (falls / 2)), rng)
-        found.append((own.labels_for(chance.errors(m)), chance.labels_for(own.errors(n)), chance, own))
+        loops = guess * (varying(ns, b) / varying(m, b)) ** (falls / 2)
+        both = resample @ start.T
+        chance = posterior(_points(sizes, resample @ random.T, np.full(len(sizes), guess), both, b), rng)
+        own = posterior(_points(ns, resample @ loop.T, loops, both, b), rng)
+        needed, instead = own.labels_for(chance.errors(b + m)) - b, chance.labels_for(own.errors(b + n)) - b
+        found.append((np.maximum(needed, LEAST * n), np.maximum(instead, LEAST * m), chance, own))
     needed = np.concatenate([one[0] for one in found])
     instead = np.concatenate([one[1] for one in found])
     ratio = Interval.of(needed / m)
     return Savings(
         labels=int(n),
         control=int(m),
+        base=len(base),
         ratio=ratio,
         needed=Interval.of(needed),
         projected=Interval.of(n / instead),
         saved=Interval.of(instead - n),
+        known=m >= PROJECTABLE or float(np.quantile(instead, (1 + CONFIDENCE) / 2)) <= m,
         further=further(ratio, int(m)),
         curves={
-            "random": _drawn([one[2] for one in found], np.geomspace(sizes[0], n, 40)),
-            "loop": _drawn([one[3] for one in found], np.geomspace(ns[0], n, 40)),
+            "random": _drawn([one[2] for one in found], b + np.geomspace(sizes[0], n, 40)),
+            "loop": _drawn([one[3] for one in found], b + np.geomspace(ns[0], n, 40)),
         },
     )
 
@@ -151,12 +178,20 @@ def halved(
     return np.array(sizes[::-1]), np.array(errors[::-1]), variances
 
 
-def spread(variances: dict[int, float], falls: float, rng: np.random.Generator) -> float:
+def varying(n: Any, base: float) -> Any:
+    """How the variance of an error between training sets goes with the number n of their labels that differ, beside
+    `base` that do not, if it falls with their number as that of a mean does."""
+    return n / (base + n) ** 2
+
+
+def spread(variances: dict[int, float], falls: float, rng: np.random.Generator, base: float = 0.0) -> float:
     """A draw of the standard deviation of the error between training sets as large as the arm, from the variances
     between its parts: each says what it can with one less than so many degrees of freedom. falls: the power of their
-    size with which variances fall."""
+    size with which variances fall. base: labels that all have alike, in multiples of the arm's."""
     freedom = sum(parts - 1 for parts in variances)
-    pooled = sum((parts - 1) * value / parts**falls for parts, value in variances.items()) / freedom
+    pooled = 0.0
+    for parts, value in variances.items():
+        pooled += (parts - 1) * value * (varying(1.0, base) / varying(1 / parts, base)) ** falls / freedom
     pooled = max(pooled, NOISE**2)
     return float(np.sqrt(pooled * freedom / rng.chisquare(freedom)))
 
@@ -182,6 +217,13 @@ def _followed(wrong: Wrong, rounds: list[NDArray[np.int64]]) -> tuple[Floats, Fl
     )
 
 
+def _points(sizes: Floats, errors: Floats, spread: Floats, start: Floats, base: float) -> Points:
+    """What was measured of a curve, over all labels that were learned from: first the error with those that both arms
+    began with, (draws, 0 or 1), of which there is one set, so that it does not vary."""
+    none = np.zeros(start.shape[1])
+    return Points(base + np.concatenate([none, sizes]), np.hstack([start, errors]), np.concatenate([none, spread]))
+
+
 def _drawn(groups: list[Curves], sizes: NDArray[np.floating]) -> list[dict[str, float]]:
     """Accuracy with its 90 % band at some sizes, for the report."""
     points = []
@@ -200,6 +242,8 @@ def sentence(savings: Savings | None) -> str:
     if savings is None:
         return "savings: cannot tell yet, the control arm has too few labels"
     shown = f"{savings.ratio:.2f} of random's labels for what {savings.control} random labels give"
+    if savings.base:
+        shown += f" after the {savings.base:,} imported ones"
     if savings.verdict == "unclear":
         more = (
             f"about {savings.further} more control labels would settle it"

@@ -39,6 +39,7 @@ from tests.bench import figures
 from tests.bench.labels import cleaned
 from tests.bench.proof_gold import SEEDS as GOLD_SEEDS
 from tests.bench.proof_gold import gold_table
+from tests.bench.proof_imported import imported_rows
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".bench" / "proof"
@@ -498,6 +499,7 @@ SECTIONS: dict[str, Callable[[list[World]], list[dict[str, str]]]] = {
     "gate": gate_rows,
     "successor": successor_rows,
     "cost": lambda _worlds: cost_rows(),
+    "imported": lambda _worlds: imported_rows(),
 }
 
 

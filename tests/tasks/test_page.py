@@ -89,6 +89,18 @@ def test_the_answer_says_what_was_saved(workspace: Workspace, power: float, tone
     assert kept[["round", "labels", "control"]].to_numpy().tolist() == [[1, 500, 100]]
 
 
+def test_what_a_small_control_arm_projects_is_said_by_nobody(workspace: Workspace) -> None:
+    found = played(1.0, seed=0, rounds=10)
+    write_json(workspace.metrics / "proof.json", {"said": savings.sentence(found), "savings": found.as_json()})
+    html = written(workspace)
+    assert "not known yet" in html
+    assert "50 more control labels until this can be projected" in html
+    kept = report.kept(workspace, "savings.csv", report.SAVINGS)
+    assert kept.known.tolist() == [False]
+    assert kept.filter(regex="projected|saved|money").isna().all(axis=None)
+    assert kept.ratio.notna().all()
+
+
 def test_without_a_meter_nothing_is_claimed(workspace: Workspace) -> None:
     html = written(workspace)
     assert "cannot tell yet" in html

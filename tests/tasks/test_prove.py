@@ -51,6 +51,17 @@ def test_labels_that_chance_chose_save_nothing() -> None:
     assert (found.labels, found.control) == (300, 60)
 
 
+def test_labels_that_no_round_asked_for_are_in_both_arms() -> None:
+    given = labels()
+    imported = (np.arange(300) % 6 == 0) & (given["round"] > 2).to_numpy()
+    given = given.assign(round=given["round"].where(~imported, 0), why=given.why.where(~imported, "imported"))
+    found = metered(given, np.arange(300, 600))
+    assert found is not None
+    assert found.base == imported.sum()
+    assert found.labels == 300 - imported.sum()
+    assert found.control == (given.control & ~imported).sum() < given.control.sum()
+
+
 def test_gold_items_count_by_their_weight() -> None:
     exam = np.arange(300, 600)
     easy = np.linalg.norm(VECTORS[exam] - np.eye(3, 16)[TRUTH[exam]], axis=1)

@@ -16,6 +16,7 @@ from tasks.proof.curves import LEAST, MOST, Points, posterior
 from tasks.proof.gate import by_signs, compare, level
 from tasks.proof.savings import Interval
 from tasks.records import LABELS
+from tests.bench import proof_imported
 
 GOLD = 400
 
@@ -137,6 +138,25 @@ def test_models_that_all_name_one_class_are_no_proof_that_training_sets_are_alik
     assert wide > narrow  # where variances do not fall with size, the whole arm varies as much as its parts
 
 
+def test_labels_imported_before_the_first_round_are_what_both_arms_begin_with() -> None:
+    """A loop that is chance, with 1,000 imported labels: it saves nothing, and needs no more than chance does."""
+    found = [proof_imported.measured(1000, quiet=1.0, seed=seed) for seed in range(10)]
+    assert all((one.base, one.labels, one.control) == (1000, 400, 80) for one in found)
+    assert not [one for one in found if one.verdict != "unclear"]
+    assert np.median([one.ratio.middle for one in found]) < 2.5  # with the loop's curve alone beginning there: 8
+    assert sum(one.ratio.low <= 1 <= one.ratio.high for one in found) >= 9
+    assert "after the 1,000 imported ones" in savings.sentence(found[0])
+    assert found[0].curves["loop"][0]["labels"] == 1025
+
+
+def test_what_a_small_arm_projects_is_not_known() -> None:
+    small, large = played(1.0, 0, rounds=10), played(1.0, 0)
+    assert (small.control, small.known, small.as_json()["missing"]) == (50, False, 50)
+    assert (large.control, large.known, large.as_json()["missing"]) == (100, True, 0)
+    promising = replace(small, ratio=Interval(1.0, 0.5, 2.0), projected=Interval(2.5, 1.2, 4.0))
+    assert promising.verdict == "unclear"
+
+
 def test_too_small_a_control_arm_has_no_curve() -> None:
     few = [np.arange(n) for n in (5, 10, 20)]
     assert savings.measure(world(1.0, 0), few, np.arange(12), np.ones(GOLD), np.random.default_rng(0)) is None
@@ -231,6 +251,17 @@ def test_costs_are_the_answers_times_their_rate_and_the_seconds_times_theirs() -
     free = money.costs(ledger, seconds, hourly_rate=0.0, compute_rate=0.0)
     assert free.total == 0.0
     assert money.costs(ledger[2:], seconds, 30.0, 0.5).total is None
+
+
+def test_answers_that_made_gold_cost_what_their_seconds_cost() -> None:
+    rows = pd.DataFrame({"annotation_id": [1], "lead_time_s": [36.0]})
+    ledger = LABELS.conform(rows.reindex(columns=list(LABELS.columns)).assign(round=1))
+    seconds = pd.DataFrame({"round": [1], "train": [3600.0]})
+    given = pd.DataFrame({"task_id": [7, 7, 7], "annotation_id": [1, 2, 2], "lead_time_s": [60.0, 60.0, 60.0]})
+    paid = money.costs(ledger, seconds, 30.0, 0.5, given)  # one of the two answers was changed: it was given once
+    assert (paid.labels, paid.gold, paid.total) == pytest.approx((0.3, 1.0, 1.8))
+    untimed = money.costs(ledger, seconds, 30.0, 0.5, given.assign(lead_time_s=np.nan))
+    assert untimed.gold == pytest.approx(0.6)  # as long as any other answer
 
 
 def test_money_saved_is_labels_at_their_price_less_all_computing() -> None:
