@@ -60,7 +60,6 @@ def evaluate(
     correct = actual == predicted
     measures: dict[str, Measure] = {
         "macro_f1": lambda rows: macro_f1(actual[rows], predicted[rows], len(classes), weights[rows]),
-        "calibration_error": lambda rows: calibration_error(correct[rows], confidence[rows], weights[rows]),
     }
     right = accuracy(correct, weights)
     metrics: dict[str, float] = {"accuracy": right.value, "accuracy_low": right.low, "accuracy_high": right.high}
@@ -69,6 +68,8 @@ def evaluate(
         value = measure(everything)
         low, high = interval(measure, everything, resamples, seed)
         metrics |= {name: value, f"{name}_low": min(low, value), f"{name}_high": max(high, value)}
+    ends = calibration_error(correct, confidence, weights)
+    metrics |= dict(zip(("calibration_error", "calibration_error_low", "calibration_error_high"), ends, strict=True))
     metrics["items"] = len(gold)
     by_class = _per_class(actual, predicted, classes, weights)
     return Evaluation(metrics, predictions, by_class, reliability(correct, confidence, weights))
@@ -110,12 +111,41 @@ def macro_f1(
 
 def calibration_error(
     correct: NDArray[np.bool_], confidence: NDArray[np.float64], weights: NDArray[np.float64] | None = None
-) -> float:
-    """Expected calibration error over equal-width bins (Naeini et al. 2015): 0 is perfect, 1 the worst."""
+) -> tuple[float, float, float]:
+    """The calibration error with the ends of its 95 % interval, all in [0, 1]: the root mean square, over equal-width
+    bins of confidence, of how far it is from the share that is right. 0 is perfect.
+
+    The gaps that are seen are larger than the true ones, since chance never leaves a bin at 0. So what it adds on
+    average is taken off (Kumar, Liang & Ma 2019), here for items that weigh different amounts. A sum of squared gaps is
+    near to a noncentral chi square, of which the interval holds the noncentralities that agree with what was seen;
+    where less was seen than chance mostly gives, it ends where it would have for the middle of what chance gives
+    (Cowan et al. 2011). A bin's variance is that of one item more, half right: all right out of few is no certainty.
+    One item alone tells nothing: (0, 1).
+    """
+    from scipy.special import chdtri, chndtr, chndtrinc
+
     weights = np.ones(len(correct)) if weights is None else weights
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gap = np.bincount(bins, weights=weights * (correct - confidence), minlength=BINS)
-    return float(np.abs(gap).sum() / weights.sum())
+
+    def by_bin(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(bins, values, minlength=BINS)[filled].astype(np.float64)
+
+    filled = np.bincount(bins, minlength=BINS) > 0
+    heavy, whole = by_bin(weights), weights.sum()
+    gaps = by_bin(weights * (correct - confidence)) / heavy
+    effective = heavy**2 / by_bin(weights**2)
+    right = (effective * by_bin(weights * correct) / heavy + 0.5) / (effective + 1)
+    chance = heavy / whole * right * (1 - right) / effective  # what each bin adds on average
+    seen = float((heavy / whole * gaps**2).sum())
+    value = float(np.sqrt(max(seen - chance.sum(), 0.0)))
+    if len(correct) < 2:
+        return value, 0.0, 1.0
+    unit, freedom = (chance**2).sum() / chance.sum(), chance.sum() ** 2 / (chance**2).sum()  # Satterthwaite 1946
+    at, tail = seen / unit, (1 - CONFIDENCE) / 2
+    least = chndtrinc(at, freedom, 1 - tail) if chndtr(at, freedom, 0.0) > 1 - tail else 0.0
+    most = chndtrinc(max(at, float(chdtri(freedom, 0.5))), freedom, tail)
+    low, high = (min(float(np.sqrt(unit * end)), 1.0) for end in (least, most))
+    return min(value, 1.0), min(low, value), max(high, value)
 
 
 def reliability(

@@ -180,4 +180,5 @@ def _calibration(metrics: dict[str, float]) -> str:
         return ""
     error, low, high = (metrics.get(f"calibration_error{end}", float("nan")) for end in ("", "_low", "_high"))
     ends = f" (95 % interval {low:.1%} to {high:.1%})" if low == low else ""
-    return f"Its confidence is off by {error:.1%} on average{ends}: the expected calibration error."
+    said = "the root mean square over ten bins of confidence, less what chance adds"
+    return f"Its confidence is off by {error:.1%}{ends}: the calibration error, {said}."

@@ -12,6 +12,7 @@ import pandas as pd
 from tasks import report
 from tasks.labels import ledger, trusted
 from tasks.made_with import LIBRARIES
+from tasks.promote import weighed
 from tasks.proof import money
 from tasks.push import read_texts
 from tasks.records import tag
@@ -131,13 +132,15 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
     path = workspace.metrics / "predictions.csv"
     if not path.exists():
         return Table("", [], [])
-    answers = table_of_text(path)
+    answers = weighed(table_of_text(path))
     wrong = answers[answers.actual != answers.predicted]
     if wrong.empty:
         return Table("", [], [])
     wrong = wrong.assign(sure=wrong.confidence.astype(float)).sort_values("sure", ascending=False)
-    pairs = wrong.groupby(["actual", "predicted"], sort=False).agg(n=("id", "size"), item=("id", "first"))
-    of_class = answers.actual.value_counts()
+    pairs = wrong.groupby(["actual", "predicted"], sort=False).agg(
+        n=("id", "size"), item=("id", "first"), weight=("weight", "sum")
+    )
+    of_class = answers.groupby("actual").weight.sum()
     top: list[dict[Any, Any]] = (
         pairs.sort_values("n", ascending=False, kind="stable")[:most].reset_index().to_dict("records")
     )
@@ -146,12 +149,14 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
             row["actual"],
             row["predicted"],
             str(row["n"]),
-            f"{row['n'] / of_class[row['actual']]:.0%}",
+            f"{row['weight'] / of_class[row['actual']]:.0%}",
             cut(texts.get(row["item"], "")),
         ]
         for row in top
     ]
     said = f"{len(wrong)} of {len(answers)} gold items are wrong. The example is the error it was surest of."
+    if answers.weight.nunique() > 1:
+        said += " Shares of a class count each item by its weight, as all figures do."
     return Table("What it confuses", ["is", "taken for", "items", "of the class", "example"], cells, said)
 
 

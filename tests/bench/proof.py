@@ -26,7 +26,7 @@ from tasks.evaluate import evaluate
 from tasks.learners import Items, Model
 from tasks.promote import decide
 from tasks.proof import control, successor
-from tasks.proof.gate import compare
+from tasks.proof.gate import compare, level
 from tasks.proof.stopping import RULES, Prices
 from tasks.rehearsal import Rows, Run, accuracy, play
 from tasks.score import score
@@ -404,8 +404,8 @@ def gate_rows(worlds: list[World]) -> list[dict[str, str]]:
             for d in rng.choice(disagreement, PAIRS):
                 d = max(d, gain)
                 kinds = rng.choice(3, GOLD, p=[(d + gain) / 2, (d - gain) / 2, 1 - d])
-                found = compare(kinds != 1, kinds != 0, np.ones(GOLD), 0.95, 0)
-                passed += found.p_better <= 0.05
+                found = compare(kinds != 1, kinds != 0, np.ones(GOLD), 0.05)
+                passed += found.p_better <= level(1, 0.95)
             row["equal: promoted" if gain == 0 else "2 points better: promoted"] = share(passed, PAIRS)
         rows.append(row)
     return rows
@@ -476,7 +476,7 @@ def cost_rows() -> list[dict[str, str]]:
     result = timed("evaluate", lambda: evaluate(gold, p, model.classes, 1000, 0))
     measured = timed("savings meter", lambda: prove.meter(ledger, items, gold, exam, items, settings))
     timed("meter and successor check", lambda: prove.prove(ledger, items, gold, exam, items, settings))
-    timed("gate", lambda: decide(result.predictions, result.predictions, settings.promote, 0))
+    timed("gate", lambda: decide(result.predictions, result.predictions, settings.promote))
 
     def drawn() -> None:
         curve = pd.DataFrame({"labels": np.arange(1, 51) * 100, "accuracy": 0.8, "low": 0.78, "high": 0.82})

@@ -16,6 +16,7 @@ from tasks import evaluate
 from tasks.evaluate import calibration_error, interval, macro_f1, reliability, spoken
 from tasks.learners import Model, untrained
 from tasks.learners.frozen import Head
+from tasks.proof import active_testing
 from tasks.workspace import Workspace
 
 CLASSES = ["NA", "b", "c", "d"]
@@ -48,21 +49,42 @@ def test_accuracy_and_macro_f1_are_those_of_scikit_learn(pairs: list[tuple[int, 
 
 
 @given(answers=st.lists(st.tuples(st.booleans(), SURE), min_size=1, max_size=40))
-def test_the_calibration_error_is_as_defined(answers: list[tuple[bool, float]]) -> None:
+def test_the_bins_of_confidence_are_as_defined(answers: list[tuple[bool, float]]) -> None:
     bins: dict[int, list[tuple[bool, float]]] = {}
     for right, sure in answers:
         bins.setdefault(min(int(sure * 10), 9), []).append((right, sure))
-    expected = 0.0
-    for inside in bins.values():
-        accuracy = sum(right for right, _ in inside) / len(inside)
-        expected += len(inside) / len(answers) * abs(accuracy - sum(sure for _, sure in inside) / len(inside))
-
     correct, confidence = map(np.array, zip(*answers, strict=True))
 
-    assert calibration_error(correct, confidence) == pytest.approx(expected, abs=1e-9)
     table = reliability(correct, confidence)
     assert table["items"].tolist() == [len(bins[number]) for number in sorted(bins)]
     assert table.correct.tolist() == pytest.approx([np.mean([r for r, _ in bins[n]]) for n in sorted(bins)])
+
+
+@pytest.mark.parametrize(("off", "drawn"), [(0.0, False), (0.0, True), (0.1, False), (0.1, True)])
+def test_the_calibration_error_is_near_the_truth_and_its_interval_holds_it(off: float, drawn: bool) -> None:
+    """Confidence that is right, or 10 points too high, on 200 gold items, some of which were likelier to be drawn."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(150):
+        sure = rng.beta(8, 1.5, 1000).clip(0.2, 1)
+        picked = active_testing.draw(1 - sure, 200, rng)
+        rows, given = picked.rows, active_testing.weights(picked.propensity, picked.among)
+        if not drawn:
+            rows, given = np.arange(200), np.ones(200)
+        found.append(calibration_error(rng.random(200) < sure[rows] - off, sure[rows], given))
+    value, low, high = np.transpose(found)
+    assert 0.90 <= np.mean((low <= off) & (off <= high)) <= 1
+    assert abs(np.median(value) - off) <= 0.02
+    assert (low >= 0).all() and np.median(high) < off + 0.12
+
+
+def test_a_gap_that_is_plain_is_found_and_weights_count_as_so_many_items() -> None:
+    correct, sure = np.arange(400) % 2 == 0, np.full(400, 0.95)
+    value, low, high = calibration_error(correct, sure)
+    assert value == pytest.approx(0.45, abs=0.01) and 0.38 < low < value < high < 0.51
+    heavy = calibration_error(correct, sure, np.full(400, 3.0))
+    assert heavy == pytest.approx((value, low, high))
+    assert calibration_error(np.array([True]), np.array([0.9]))[1:] == (0.0, 1.0)
 
 
 def test_the_interval_covers_the_truth_in_about_95_cases_of_100() -> None:
@@ -101,8 +123,8 @@ def test_items_count_what_they_weigh() -> None:
     assert result.metrics["accuracy"] == pytest.approx(1 - 2.25 / 5)
     f1 = f1_score(actual, predicted, average="macro", sample_weight=weights)
     assert result.metrics["macro_f1"] == pytest.approx(f1)
-    correct = weights[[0, 2, 4]].sum() / weights.sum()
-    assert result.metrics["calibration_error"] == pytest.approx(abs(correct - 0.7), abs=1e-6)
+    correct = np.array(actual) == predicted
+    assert result.metrics["calibration_error"] == calibration_error(correct, saying(predicted).max(axis=1), weights)[0]
     assert result.predictions.weight.tolist() == weights.tolist()
     assert result.calibration["items"].tolist() == [5]
     assert result.per_class["items"].tolist() == [2, 2, 1, 0]
