@@ -1,6 +1,7 @@
 """The report of a round as one HTML file: the answer first, then what it rests on. No network, no scripts; every text
 is escaped, and pictures are images, in which nothing runs."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +13,9 @@ import infra
 from tasks import champion, gold, report, tables
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
-from tasks.pictures import DARK, LIGHT, MANY, as_link, pictures
+from tasks.pictures import DARK, LIGHT, as_link, pictures
 from tasks.promote import gold_metrics
-from tasks.proof import money
+from tasks.proof import money, target
 from tasks.proof.savings import Interval
 from tasks.proof.stopping import Advice
 from tasks.records import tag
@@ -65,13 +66,15 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         "report.html",
         name=workspace.settings.project.name,
         round=number,
+        date=tables.dates(versions).get(number, ""),
         verdict=verdict(metrics, found, len(ledger.effective(rows)), bool(advice.stop or limit)),
-        cards=[*_answer(workspace, metrics, found), _next(advice, limit)],
+        cards=[*_answer(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
         successor=_successor(checked) if checked else "",
         warned=bool(checked and checked["worse"]),
         pictures=drawn(workspace),
-        many=len(workspace.settings.classes) > MANY,
-        rounds=tables.rounds(workspace),
+        measured=bool(found.get("savings")),
+        matrix=tables.matrix(workspace),
+        rounds=tables.rounds(workspace, versions),
         cost=tables.spent(workspace, rows),
         asked=tables.asked(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),
@@ -83,6 +86,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         deeds=tables.deeds(workspace),
         versions=tables.made_with(workspace, versions, number, run_id),
         tag=tag(number),
+        replay=shlex.join(["labelwise", "replay", tag(number), "--from", str(workspace.root)]),
     )
 
 
@@ -103,7 +107,8 @@ def drawn(workspace: Workspace) -> dict[str, tuple[str, str]]:
     with TemporaryDirectory() as scratch:
         links = []
         for theme in (LIGHT, DARK):
-            links.append({path.stem: as_link(path) for path in pictures(workspace, Path(scratch), theme)})
+            drew = pictures(workspace, Path(scratch), theme, confused=False)
+            links.append({path.stem: as_link(path) for path in drew})
     light, dark = links
     return {name: (light[name], dark[name]) for name in light}
 
@@ -152,10 +157,35 @@ def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, An
     endless = f"over {saved['high']:,.0f}" if measured["projected"]["low"] < NEVER else f"{saved['high']:+,.0f}"
     ends = f"90 % interval {saved['low']:+,.0f} to {endless}, from {measured['control']} control labels on"
     net = money.net(Interval(**saved), report.spending(workspace))
-    worth = f"; less computing {net:+,.2f} in money" if known and net else ""
+    currency = workspace.settings.prove.currency
+    worth = f"; less computing {net:+,.2f} {currency or 'in money'}" if known and net else ""
     figure = f"{saved['middle']:+,.0f}" if known else "cannot tell yet"
     tone = ("good" if saved["low"] > 0 else "bad") if known else "open"
     return [*cards, Card("labels saved so far, projected", figure, ends + worth, tone)]
+
+
+def _targets(workspace: Workspace) -> list[Card]:
+    """The labels that the accuracies of `prove.targets` still take."""
+    settings = workspace.settings
+    wanted = sorted(settings.prove.targets)
+    found = target.needed(report.curve(workspace), wanted, settings.seed)
+    if not found:
+        said = f"nobody knows before {target.ROUNDS} rounds have a model"
+        return [Card(f"labels still needed for {wanted[0]:.0%}", "not known yet", said, "open")] if wanted else []
+    return [_target(each) for each in found]
+
+
+def _target(needed: target.Needed) -> Card:
+    name = f"labels still needed for {needed.accuracy:.0%}"
+    if needed.middle == 0:
+        return Card(name, "none", "it is there, as the gold set has it", "good")
+    ends = f"{'over a hundred times as many' if needed.low is None else f'{needed.low:,}'} to " + (
+        "never" if needed.high is None else f"{needed.high:,}"
+    )
+    said = f"90 % interval {ends}, by the learning curve of the rounds so far"
+    if needed.middle is None:
+        return Card(name, "perhaps never", f"{said}: other labels, learner or encoder would have to bring it", "bad")
+    return Card(name, f"about {needed.middle:,}", said)
 
 
 def _next(advice: Advice, limit: str) -> Card:

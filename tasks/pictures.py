@@ -1,19 +1,27 @@
 """The pictures of a round: learning curve, confusion, calibration; for the page's light and dark, and for paper."""
 
 import base64
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 
 from tasks import promote, report
 from tasks.workspace import Workspace, table_of_text
 
 OWN, CHANCE, IDEAL = "#3b86c8", "#d9772b", "#8b949e"  # seen on white and on black
 MANY = 12  # classes that fit a picture as wide as a phone
-BASE: Any = {"font.size": 11, "axes.titlesize": 11, "legend.fontsize": 10, "savefig.dpi": 130}
+MOST = 40  # classes of a picture: hundreds take a minute to draw, and nobody reads them
+# Beside matplotlib's own: those that have the signs of Chinese, Japanese, Korean and pictures, where a machine has one.
+WIDER = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Noto Emoji", "Symbola")
+FONTS = ["DejaVu Sans", *(name for name in WIDER if name in set(font_manager.get_font_names()))]
+BASE: Any = {"font.family": FONTS} | {"font.size": 11, "axes.titlesize": 11, "legend.fontsize": 10, "savefig.dpi": 130}
 CLEAR: Any = {"figure.facecolor": "none", "axes.facecolor": "none"}
 PAPER = BASE  # white, for MLflow and Prefect
 LIGHT = BASE | CLEAR | dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), "#1b2733")
@@ -21,18 +29,20 @@ DARK = BASE | CLEAR | dict.fromkeys(("text.color", "axes.labelcolor", "xtick.col
 DARK |= {"axes.edgecolor": "#9aa7b4", "grid.color": "#9aa7b4"}
 
 
-def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER) -> list[Path]:
-    """Draw what there is to draw of this round into `folder`, on PAPER, LIGHT or DARK."""
+def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER, confused: bool = True) -> list[Path]:
+    """Draw what there is to draw of this round into `folder`, on PAPER, LIGHT or DARK. confused: the confusion, too,
+    which the report has as a table."""
     rounds = report.curve(workspace).dropna(subset="accuracy")
     if rounds.empty:
         return []
     measured = report.proof(workspace).get("savings")
     arms = {name: pd.DataFrame(points) for name, points in measured["curves"].items()} if measured else {}
+    predictions = workspace.metrics / "predictions.csv"
     # matplotlib reads most of these when a picture is made, and some when it is saved.
     with mpl.rc_context(theme):
         drawn = {
             "learning_curve.png": learning_curve(rounds, arms, measured["control"] if measured else 0),
-            "confusion.png": confusion(table_of_text(workspace.metrics / "predictions.csv")),
+            **({"confusion.png": confusion(table_of_text(predictions))} if confused else {}),
             "calibration.png": calibration(pd.read_csv(workspace.metrics / "calibration.csv")),
         }
         for name, picture in drawn.items():
@@ -82,8 +92,12 @@ def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def confusion(predictions: pd.DataFrame) -> Figure:
-    """The picture of `confusions`."""
+    """The picture of `confusions`; of very many classes, those that err most."""
     shares = confusions(predictions)
+    if len(shares) > MOST:
+        erring = shares.sum(axis=1) - np.diag(shares) + shares.sum(axis=0) - np.diag(shares)
+        kept = sorted(erring.sort_values(ascending=False, kind="stable").index[:MOST])
+        shares = shares.loc[kept, kept]
     names = shares.index.tolist()
     size = 5.4 if len(names) <= MANY else min(3 + 0.25 * len(names), 22)
     picture = Figure(figsize=(size, size * 0.9), layout="constrained")
@@ -110,9 +124,21 @@ def calibration(bins: pd.DataFrame) -> Figure:
 
 
 def _short(names: list[str], most: int = 18) -> list[str]:
-    """Names that fit an axis; `$` would start a formula, and a line break or another sign that is not shown a mess."""
-    shown = ["".join(sign if sign.isprintable() else " " for sign in name) for name in names]
+    """Names that fit an axis; `$` would start a formula, and a line break or another sign that is not shown a mess. A
+    sign that no font of this machine has would be an empty box: its number stands there."""
+    shown = ["".join(_sign(sign) if sign.isprintable() else " " for sign in name) for name in names]
     return [(name if len(name) <= most else name[: most - 1] + "…").replace("$", r"\$") for name in shown]
+
+
+def _sign(sign: str) -> str:
+    return sign if sign.isascii() or ord(sign) in _drawable() else f"U+{ord(sign):X} "
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    """The signs that the fonts of FONTS have, as numbers."""
+    found = (FT2Font(font_manager.findfont(name)).get_charmap() for name in FONTS)
+    return frozenset().union(*found)
 
 
 def as_link(picture: Path) -> str:

@@ -115,6 +115,8 @@ class Prove(Section):
     hourly_rate: Amount = 30.0
     compute_rate: Amount = 0.5
     point_worth: Amount = 100.0
+    currency: Annotated[Shown, Field(max_length=8)] = "EUR"
+    targets: list[Annotated[float, Field(gt=0, lt=1)]] = [0.9, 0.95]
 
 
 class Gold(Section):

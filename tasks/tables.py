@@ -1,9 +1,11 @@
 """The tables of a round's report: what was asked, confused, moved and paid, and by whom it was answered."""
 
+import html
 import importlib.metadata
 import platform
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -12,14 +14,18 @@ import pandas as pd
 from tasks import report
 from tasks.labels import ledger, trusted
 from tasks.made_with import LIBRARIES
+from tasks.pictures import confusions
 from tasks.promote import weighed
 from tasks.proof import money
 from tasks.push import read_texts
-from tasks.records import tag
+from tasks.records import number_of, round_tags, tag
 from tasks.services.dvc import Versions
 from tasks.workspace import Workspace, table_of_text
 
 EXAMPLES = 12  # items shown of the last batch
+DECODED = 3  # times that a text may have been escaped
+WIDE = 25  # classes of a matrix that can be read
+FOLDED = 15  # rows; a longer table is folded
 SHOWN = 200  # characters of each
 NUMBER = re.compile(r"[-+]?[\d.,]*( ?%| ?\([^a-z]*\))?|all|no model yet")
 
@@ -39,18 +45,33 @@ class Table:
         """Which columns hold numbers, which stand to the right."""
         return [all(NUMBER.fullmatch(cell) for cell in column) for column in zip(*self.rows, strict=True)]
 
+    @property
+    def long(self) -> bool:
+        """Whether it is folded at first."""
+        return len(self.rows) > FOLDED
+
     @cached_property
     def stacks(self) -> bool:
         """Whether a phone shows a row's cells one below the other."""
         return any(len(cell) > self.narrow for row in self.rows for cell in row)
 
 
-def rounds(workspace: Workspace) -> Table:
+def dates(versions: Versions) -> dict[int, str]:
+    """The day on which each round was saved; today for the one that is being played."""
+    listed = versions.git("for-each-ref", "--format=%(refname:short) %(committerdate:short)", "refs/tags").split("\n")
+    named = [line.split() for line in listed if line]
+    saved = {number_of(name): day for name, *days in named for day in days[:1] if round_tags(name)}
+    return {max(saved, default=-1) + 1: datetime.now().astimezone().date().isoformat()} | saved
+
+
+def rounds(workspace: Workspace, versions: Versions) -> Table:
     """Accuracy and savings of every round."""
+    days = dates(versions)
     history = report.curve(workspace)
     savings = report.kept(workspace, "savings.csv", report.SAVINGS)
     cells = report.table(history, pd.DataFrame({"round": pd.Series(dtype="int64")}))
     kept: list[dict[Any, Any]] = history[["round"]].merge(savings, on="round", how="left").to_dict("records")
+    cells.insert(1, "saved", [days.get(int(number), "") for number in history["round"]])
     cells["labels / random's (90 %)"] = [
         "" if pd.isna(row["ratio"]) else f"{row['ratio']:.2f} ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
         for row in kept
@@ -73,7 +94,7 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
     table["computing"] = table.seconds / 3600 * prices.compute_rate
     table["together"] = table.labels + table.computing
     table.loc["all"] = table.sum()
-    unknown = paid.label is None
+    unknown, unit = paid.label is None, prices.currency and f" {prices.currency}"
     cells = [
         [
             str(number),
@@ -88,11 +109,13 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
     each = (
         "Nobody knows yet how long an answer takes."
         if paid.label is None
-        else f"An answer takes {paid.seconds_a_label:.1f} s: {paid.label:.3f} at {prices.hourly_rate:,.2f} an hour."
+        else f"An answer takes {paid.seconds_a_label:.1f} s: {paid.label:.3f}{unit} at {prices.hourly_rate:,.2f}{unit} "
+        "an hour."
     )
-    said = f"{each} Computing (s) is {prices.compute_rate:,.2f} an hour; waiting costs nothing."
-    said += f" Answers on gold items, beside these: {paid.gold:,.2f}." if paid.gold else ""
-    return Table("What it cost", ["round", "answers", "pay", "s", "computing", "sum"], cells, said)
+    said = f"{each} Computing (s) is {prices.compute_rate:,.2f}{unit} an hour; waiting costs nothing."
+    said += f" Answers on gold items, beside these: {paid.gold:,.2f}{unit}." if paid.gold else ""
+    head = ["round", "answers", "pay", "s", "computing", "sum"]
+    return Table(f"What it cost{unit and f',{unit}'}", head, cells, said)
 
 
 def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: int) -> Table:
@@ -158,6 +181,20 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
     if answers.weight.nunique() > 1:
         said += " Shares of a class count each item by its weight, as all figures do."
     return Table("What it confuses", ["is", "taken for", "items", "of the class", "example"], cells, said)
+
+
+def matrix(workspace: Workspace) -> Table:
+    """Which class is taken for which, in percent of the class: gold items weighed. Empty for very many classes."""
+    path = workspace.metrics / "predictions.csv"
+    answers = table_of_text(path) if path.exists() else pd.DataFrame()
+    if answers.empty:
+        return Table("", [], [])
+    shares = confusions(answers)
+    if len(shares) > WIDE:
+        return Table("", [], [])
+    cells = [[name, *(f"{100 * share:.0f}" if share else "" for share in row)] for name, *row in shares.itertuples()]
+    said = "Of each class, a row, the percent that is taken for each other; on the diagonal it is right."
+    return Table("Which class is taken for which", ["is", *map(str, shares.columns)], cells, said)
 
 
 def moved(workspace: Workspace, versions: Versions, number: int) -> Table:
@@ -269,7 +306,9 @@ def settings_changed(versions: Versions, number: int) -> str:
 
 
 def cut(text: str) -> str:
-    """The beginning of a text."""
+    """The beginning of a text, in which `&amp;` of some web page is an ampersand; what is shown is escaped again."""
+    for _ in range(DECODED):
+        text = html.unescape(text)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

@@ -41,6 +41,7 @@ def page(workspace: Workspace, versions: Versions) -> str:
         "reviewers.html",
         name=workspace.settings.project.name,
         round=number,
+        date=tables.dates(versions).get(number, ""),
         verdict=headline(known),
         cards=[_given(rows), *_learned(known, found), _next(workspace)],
         pictures={"learning_curve": pictures["learning_curve"]} if pictures else {},

@@ -105,7 +105,15 @@ def test_without_a_meter_nothing_is_claimed(workspace: Workspace) -> None:
     html = written(workspace)
     assert "cannot tell yet" in html
     assert "saved so far" not in html
-    assert "An answer takes 36.0 s: 0.300 at 30.00 an hour." in html
+    assert "An answer takes 36.0 s: 0.300 EUR at 30.00 EUR an hour." in html
+
+
+def test_what_nobody_measured_is_not_spoken_of_and_the_matrix_has_figures(workspace: Workspace) -> None:
+    html = written(workspace)
+    assert "Bands:" not in html and "extrapolated" not in html
+    assert "Which class is taken for which" in html and 'class="matrix"' in html
+    assert "labels still needed for 90%" in html and "not known yet" in html
+    assert tables.cut("fish &amp;amp; chips &lt;b&gt;") == "fish & chips <b>"
 
 
 def test_labels_that_serve_another_model_worse_are_warned_of(workspace: Workspace) -> None:
