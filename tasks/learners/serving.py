@@ -16,6 +16,7 @@ from tasks import learners
 from tasks.learners.encoder import Encoder
 
 ENCODER_FILE = "encoder.json"
+BLOCK = 65_536  # texts whose vectors are held at once
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,22 @@ class Classifier:
         if isinstance(texts, pd.DataFrame):
             texts = texts["text"] if "text" in texts else texts.iloc[:, 0]
         read = [str(text) for text in texts]
-        p = self.model.probabilities(
-            learners.Items(
-                len(read),
-                lambda rows: self._vectors([read[row] for row in rows]),
-                lambda rows: [read[row] for row in rows],
-            )
-        )
+        parts = [self._judged(read[start : start + BLOCK]) for start in range(0, len(read), BLOCK)]
+        p = np.concatenate([np.empty((0, len(self.model.classes)), np.float32), *parts])
         labels = np.asarray(self.model.classes, dtype=object)[p.argmax(axis=1)]
         return pd.DataFrame({"label": labels, "confidence": p.max(axis=1)})
 
-    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        """float16 and back, as the vectors were when the head learned."""
-        return self.encoder.encode(texts).astype(np.float16).astype(np.float32)
+    def _judged(self, texts: list[str]) -> NDArray[np.float32]:
+        """(n, c) probabilities. The frozen encoder reads the texts once at most, however many parts of the model ask
+        for their vectors: float16 and back, as these were when the heads learned."""
+        vectors: list[NDArray[np.float32]] = []
+
+        def at(rows: NDArray[np.integer]) -> NDArray[np.float32]:
+            if not vectors:
+                vectors.append(self.encoder.encode(texts).astype(np.float16).astype(np.float32))
+            return vectors[0][rows]
+
+        return self.model.probabilities(learners.Items(len(texts), at, lambda rows: [texts[row] for row in rows]))
 
 
 def _load_pyfunc(folder: str) -> Classifier:

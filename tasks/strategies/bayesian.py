@@ -46,7 +46,7 @@ def laplace(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) ->
     2106.14806). O(md² + d³ + c³)."""
     head = heads.fit(labelled.vectors, labelled.labels, c)
     p = head.probabilities(labelled.vectors)
-    u, v, precision = heads.curvature(p, labelled.vectors, 1 / heads.INVERSE_REGULARISATION)
+    u, v, precision = heads.curvature(p, labelled.vectors, head.ridge)
     noise = rng.normal(size=(draws, *precision.shape)) / np.sqrt(precision)
     return Draws(head.weights + np.einsum("ck,tkl,dl->tcd", u, noise, v, optimize=True), head.bias)
 
@@ -70,7 +70,7 @@ def hypermodel(labelled: Labelled, c: int, draws: int, rng: np.random.Generator)
     vectors, labels = torch.from_numpy(labelled.vectors), torch.from_numpy(np.searchsorted(seen, labelled.labels))
     base, bias = torch.from_numpy(head.weights[seen]), torch.from_numpy(head.bias[seen])
     shape = (INDEX, *base.shape)
-    prior = torch.from_numpy(rng.normal(size=shape).astype(np.float32)) * (heads.INVERSE_REGULARISATION / INDEX) ** 0.5
+    prior = torch.from_numpy(rng.normal(size=shape).astype(np.float32)) / (head.ridge * INDEX) ** 0.5
     learned = torch.zeros(shape, requires_grad=True)
     signs = torch.from_numpy(rng.normal(size=(len(labels), INDEX)).astype(np.float32)) / INDEX**0.5
     optimiser = torch.optim.Adam([learned], lr=RATE)
@@ -83,7 +83,7 @@ def hypermodel(labelled: Labelled, c: int, draws: int, rng: np.random.Generator)
         fit = (losses * torch.clamp(1 + z @ signs[rows].T, min=0)).sum(1).mean() * len(labels) / len(rows)
         small = ((base + torch.einsum("zi,icd->zcd", z, prior + learned)) ** 2).sum((1, 2)).mean()
         optimiser.zero_grad()
-        (fit + small / (2 * heads.INVERSE_REGULARISATION)).backward()  # type: ignore[no-untyped-call]
+        (fit + head.ridge / 2 * small).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     z = torch.from_numpy(rng.normal(size=(draws, INDEX)).astype(np.float32))
     drawn = np.zeros((draws, *head.weights.shape), np.float32)

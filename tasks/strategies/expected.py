@@ -69,9 +69,8 @@ class Update:
         self.seen = np.unique(labelled.labels)
         self.head = heads.fit(labelled.vectors, labelled.labels, candidates.probabilities.shape[1])
         p = self.head.probabilities(labelled.vectors)[:, self.seen]
-        # scikit-learn's ridge for two classes lies on the difference of their weights: it counts twice.
-        ridge = (2 if len(self.seen) == 2 else 1) / heads.INVERSE_REGULARISATION
-        self.outputs, self.inputs, self.curvature = heads.curvature(p, with_bias(labelled.vectors), ridge)
+        inputs = with_bias(labelled.vectors)
+        self.outputs, self.inputs, self.curvature = heads.curvature(p, inputs, self.head.ridge)
 
     def logits(self, vectors: Floats) -> Floats:
         """(n, d) -> (n, classes seen)."""

@@ -24,6 +24,12 @@ class Head:
     weights: Floats
     bias: Floats
 
+    @property
+    def ridge(self) -> float:
+        """Of each row. scikit-learn's for two classes lies on the difference of their rows alone: the same penalty on
+        two rows, each half of it, counts twice."""
+        return (2 if np.isfinite(self.bias).sum() == 2 else 1) / INVERSE_REGULARISATION
+
     def probabilities(self, vectors: Floats) -> Floats:
         """(n, d) -> (n, c)."""
         return softmax(vectors @ self.weights.T + self.bias, axis=1)
@@ -39,9 +45,9 @@ def fit(vectors: Floats, labels: Indices, c: int, weight: Floats | None = None) 
     bias[seen] = 0
     if len(seen) > 1:
         model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=STEPS).fit(vectors, labels, sample_weight=weight)
-        one_row = len(model.classes_) == 2  # scikit-learn keeps one row for two classes: its softmax is that of (0, w)
-        rows = model.classes_[1:] if one_row else model.classes_
-        weights[rows], bias[rows] = model.coef_, model.intercept_
+        # scikit-learn keeps one row for two classes: what the second has more than the first.
+        share = np.array([-0.5, 0.5]) if len(seen) == 2 else np.ones(1)
+        weights[seen], bias[seen] = share[:, None] * model.coef_, share * model.intercept_
     return Head(weights, bias)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 import tasks.services.mlflow  # noqa: F401  (sets what mlflow may do, before it is imported)
 from tasks import learners
 from tasks.errors import LabelwiseError
-from tasks.learners.encoder import PACKAGED
+from tasks.learners.encoder import PACKAGED, Encoder
 from tasks.learners.frozen import Head
-from tasks.learners.serving import ENCODER_FILE, _load_pyfunc
+from tasks.learners.serving import ENCODER_FILE, Classifier, _load_pyfunc
 
 UNPICKLED: list[Any] = []
 sys.addaudithook(lambda event, words: UNPICKLED.append(words) if event == "pickle.find_class" else None)
@@ -115,3 +115,25 @@ def test_weights_of_another_model_are_one_line(model: Path) -> None:
     save_file({"other": np.zeros(3, np.float32)}, model / "head.safetensors")
     with pytest.raises(LabelwiseError, match="holds no model of ours"):
         learners.load(model)
+
+
+class Twice:
+    """A model whose parts ask for the vectors one after the other, as an ensemble's do."""
+
+    classes: ClassVar = ["no", "yes"]
+
+    def probabilities(self, items: learners.Items) -> np.ndarray:
+        halves = [block.vectors()[:, :2] for block in items.blocks(2)]
+        return np.abs(np.concatenate(halves) + items.vectors()[:, :2])
+
+
+def test_each_text_is_encoded_once_however_often_the_model_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Encoder(PACKAGED, 16)
+    read: list[str] = []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda texts: read.extend(texts) or encode(texts))
+    texts = ["one", "two", "three"]
+    said = Classifier(encoder, Twice()).predict(texts)  # type: ignore[arg-type]
+    assert read == texts
+    assert len(said) == 3
+    assert Classifier(encoder, Twice()).predict([]).empty  # type: ignore[arg-type]

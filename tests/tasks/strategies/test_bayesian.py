@@ -75,10 +75,20 @@ def test_the_laplace_posterior_is_the_inverse_of_the_literal_hessian_for_one_cla
     head = heads.fit(known.vectors, known.labels, 2)
     p = head.probabilities(known.vectors).astype(np.float64)
     mean = sum(np.diag(row) - np.outer(row, row) for row in p) / len(p)
-    precision = np.kron(mean, known.vectors.T @ known.vectors) + np.eye(6) / heads.INVERSE_REGULARISATION
+    precision = np.kron(mean, known.vectors.T @ known.vectors) + 2 * np.eye(6) / heads.INVERSE_REGULARISATION
     draws = bayesian.laplace(known, 2, 40_000, np.random.default_rng(0)).weights.reshape(40_000, 6)
     expected_covariance = np.linalg.inv(precision)
     np.testing.assert_allclose(np.cov(draws.T), expected_covariance, atol=0.05 * expected_covariance.max())
+
+
+def test_of_two_classes_the_difference_is_as_wide_as_the_regularisation_it_was_fitted_with() -> None:
+    """What scikit-learn minimises for two classes has one row of weights, and a ridge on it once."""
+    known = clustered(1, m=30, c=2, d=3).labelled
+    p = heads.fit(known.vectors, known.labels, 2).probabilities(known.vectors)
+    hessian = (p * (1 - p))[:, 0].mean() * known.vectors.T @ known.vectors
+    expected = np.linalg.inv(hessian + np.eye(3) / heads.INVERSE_REGULARISATION)
+    drawn = bayesian.laplace(known, 2, 40_000, np.random.default_rng(0)).weights
+    np.testing.assert_allclose(np.cov((drawn[:, 1] - drawn[:, 0]).T), expected, atol=0.05 * expected.max())
 
 
 def softmax(logits: list[float]) -> list[float]:
