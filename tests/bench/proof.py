@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import betainc, betaln
 from sklearn.isotonic import IsotonicRegression
 from threadpoolctl import threadpool_limits
 
@@ -50,6 +51,7 @@ EARLY = (7, 8, 9, 10)  # rounds in which a bad strategy must be found out; befor
 WORTHS = (1.0, 2.0, 5.0, 10.0)  # of a point of accuracy, in batches
 BUDGETS = range(2, ROUNDS + 1, 2)
 PAIRS = 1000
+LOOKS, RUNS = 30, 3000
 GOLD = 1000
 DRAWS, ARMS, WRONG = 50, (60, 240), 0.4  # successor check: control and chosen labels, share of wrong ones if planted
 MOST = 5000  # items of a set
@@ -386,7 +388,7 @@ def advised(history: pd.DataFrame, prices: Prices) -> dict[str, list[int]]:
 
 def gate_rows(worlds: list[World]) -> list[dict[str, str]]:
     """Simulated pairs of models on 1,000 gold items that differ on as many items as real ones: two models of a run
-    whose accuracies are 1.5 to 2.5 points apart on gold and exam."""
+    whose accuracies are 1.5 to 2.5 points apart on gold and exam. One test at 5 %; looks in a row: `look_rows`."""
     rng = np.random.default_rng(0)
     differ: dict[str, list[float]] = {}
     for here in worlds:
@@ -405,9 +407,42 @@ def gate_rows(worlds: list[World]) -> list[dict[str, str]]:
                 d = max(d, gain)
                 kinds = rng.choice(3, GOLD, p=[(d + gain) / 2, (d - gain) / 2, 1 - d])
                 found = compare(kinds != 1, kinds != 0, np.ones(GOLD), 0.05)
-                passed += found.p_better <= level(1, 0.95)
+                passed += found.p_better <= 0.05
             row["equal: promoted" if gain == 0 else "2 points better: promoted"] = share(passed, PAIRS)
         rows.append(row)
+    return rows
+
+
+def look_rows() -> list[dict[str, str]]:
+    """30 looks at one champion on 1,000 gold items, of which each new model differs from it on 5 %. alike: how the
+    looks' luck correlates, since they share the champion, the gold items and most labels."""
+    rng = np.random.default_rng(0)
+    looks, differ = np.arange(1, LOOKS + 1), 0.05
+    spent = {
+        "each at 5 %": np.full(LOOKS, 0.05),
+        "spent": np.array([level(int(look), 0.95) for look in looks]),
+        "spent as 1 / k (k + 1)": 0.05 / (looks * (looks + 1)),
+    }
+    gains = {
+        "equal": np.zeros(LOOKS),
+        "2 points better at once": np.full(LOOKS, 0.02),
+        "2 points better after 10 looks": np.where(looks > 10, 0.02, 0.0),
+        "better by 0.2 points a look, up to 2": np.minimum(0.002 * looks, 0.02),
+    }
+    rows = []
+    for alike in (0.3, 0.6, 0.9):
+        for name, gain in gains.items():
+            luck = np.sqrt(alike) * rng.normal(size=(RUNS, 1)) + np.sqrt(1 - alike) * rng.normal(size=(RUNS, LOOKS))
+            n = rng.binomial(GOLD, differ, size=(RUNS, LOOKS))
+            won = stats.binom.ppf(stats.norm.cdf(luck), n, 0.5 + gain / (2 * differ))
+            p = stats.binom.sf(won, n, 0.5) + stats.binom.pmf(won, n, 0.5) / 2
+            # A bet on every share won above a half, evenly: by its mean a fair coin never gains (an e-value).
+            tail = np.log(np.maximum(1 - betainc(won + 1, n - won + 1, 0.5), 1e-300))
+            bet = (n + 1) * np.log(2) + betaln(won + 1, n - won + 1) + tail
+            crowned = {how: (p <= levels).any(axis=1).mean() for how, levels in spent.items()}
+            crowned["betting, spent"] = (bet >= -np.log(spent["spent"])).any(axis=1).mean()
+            cells = {how: f"{share:.1%}" for how, share in crowned.items()}
+            rows.append({"alike": f"{alike:.1f}", "the new models are": name, **cells})
     return rows
 
 
@@ -497,6 +532,7 @@ SECTIONS: dict[str, Callable[[list[World]], list[dict[str, str]]]] = {
     "bad": bad_rows,
     "stop": stop_rows,
     "gate": gate_rows,
+    "looks": lambda _worlds: look_rows(),
     "successor": successor_rows,
     "cost": lambda _worlds: cost_rows(),
     "imported": lambda _worlds: imported_rows(),
