@@ -154,12 +154,9 @@ def run(
     prepare(workspace)
     from flows.loop import loop
 
-    try:
-        with prefect_may_go():
-            print(plain(loop(str(workspace), rounds, max_wait)))
+    with _to_go_on(), prefect_may_go():
+        print(plain(loop(str(workspace), rounds, max_wait)))
         _then("status", workspace)
-    except KeyboardInterrupt:
-        _end("stopped; run the same command again to go on", 130)
 
 
 @app.command()
@@ -196,10 +193,8 @@ def rehearse(
     columns = Columns(text=text_column, label=label_column)
     asked = names(strategies), names(learner)
     plan = flow.Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
-    try:
+    with _to_go_on():
         flow.rehearse(plan, out, json_to, _tell)
-    except KeyboardInterrupt:
-        _end("stopped; run the same command again to go on", 130)
 
 
 @app.command()
@@ -353,7 +348,8 @@ def gold_grow(n: Annotated[int, typer.Argument(metavar="N", help="How many items
     from tasks import gold
     from tasks.workspace import Workspace
 
-    print(gold.held(Workspace.open(workspace), lambda here, project: gold.grow(here, n, project)))
+    with _to_go_on():
+        print(plain(gold.run_grow(Workspace.open(workspace), n, _tell)))
 
 
 @gold_app.command("review")
@@ -364,7 +360,8 @@ def gold_review(
     from tasks import gold
     from tasks.workspace import Workspace
 
-    print(gold.held(Workspace.open(workspace), lambda here, project: gold.review(here, n, project)))
+    with _to_go_on():
+        print(plain(gold.run_review(Workspace.open(workspace), n, _tell)))
 
 
 @gold_app.command("collect")
@@ -373,7 +370,8 @@ def gold_collect(workspace: Folder = HERE) -> None:
     from tasks import gold
     from tasks.workspace import Workspace
 
-    print(gold.held(Workspace.open(workspace), gold.collect))
+    with _to_go_on():
+        print(plain(gold.run_collect(Workspace.open(workspace), _tell)))
 
 
 # The past
@@ -510,6 +508,15 @@ def _then(name: str, root: Path) -> None:
     from tasks.status import command
 
     _tell(f"next: {command(name, root)}")
+
+
+@contextmanager
+def _to_go_on() -> Iterator[None]:
+    """For a command that goes on from where it was when it is run again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end("stopped; run the same command again to go on", 130)
 
 
 def _tell(line: str) -> None:

@@ -29,7 +29,7 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
     here = Workspace.open(workspace)
     with claimed(here) as claim:
         steps = Steps(here, Versions(here.root))
-        steps.check(claim.unfinished)
+        steps.check(claim.unfinished, claim.loop_unfinished)
         declare_dead(claim.unfinished_run)
         claim.begin(flow_run.id or "")
         for played in count():

@@ -30,6 +30,7 @@ from tasks import (
     evaluate,
     forget,
     gold,
+    names,
     page,
     pictures,
     promote,
@@ -50,7 +51,6 @@ from tasks.services import label_studio
 from tasks.services.dvc import Versions
 from tasks.services.patience import patient
 from tasks.settings import refuse_empty_rules
-from tasks.strategies import Labelled
 from tasks.workspace import Workspace
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -82,22 +82,28 @@ class Steps:
         """The round that the batch which is asked now belongs to, as its tab is called."""
         return self.round + 1
 
-    def check(self, unfinished: bool) -> None:
-        """Stop before anything is touched when settings are wrong, a server is down or files were changed by others."""
+    def check(self, unfinished: bool, of_loop: bool = True) -> None:
+        """Stop before anything is touched when settings are wrong, a server is down or files were changed by others.
+
+        unfinished: whether the last holder's work is; of_loop: and whether that was the loop, or else another command.
+        """
         settings = self.workspace.settings
         refuse_empty_rules(settings)
-        train.learner_of(settings)
-        select.strategy_for(settings.select, Labelled())
+        names.refuse_unknown(settings)
         patient(lambda: (self.project.found, promote.open_tracking(settings)), self._tell("check"), met=False)
         self.versions.clear()
         if unfinished:
             self.say("check", "the last run did not end; going on from where it was")
             self.versions.restore()
+        unfinished = unfinished and of_loop
         stored.refuse_missing(self.workspace)
+        names.refuse_removed(self.workspace)
         self.versions.refuse_side_tracks()
         if said := forget.resume(self.workspace, self.versions):
             self.say("forget", said)
         self.versions.refuse_rewriting("data/labels", "data/pool")
+        if not unfinished and (said := gold.resume(self.workspace, self.versions, self._tell("gold"))):
+            self.say("gold", said)
         if unfinished:
             snapshot.recover(self.workspace, self.versions)
         else:

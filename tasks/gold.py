@@ -15,6 +15,7 @@ from tasks.proof import active_testing, control
 from tasks.records import ANSWERS, ASKED
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject, ask_of, instructions
+from tasks.services.patience import Tell, patient
 from tasks.settings import Settings
 from tasks.snapshot import OVERLAP
 from tasks.workspace import Workspace, claimed, table_of_text
@@ -101,8 +102,9 @@ def draw(scores: pd.DataFrame, drawn: pd.DataFrame, n: int, settings: Settings) 
     return pd.DataFrame({"id": left.id.iloc[found.rows].to_numpy(), **columns})
 
 
-def grow(workspace: Workspace, n: int, project: LabelStudioProject) -> str:
-    """Draw n items and bring them to the gold project. Returns a line for people."""
+def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
+    """Draw n items and bring them to the gold project. number: of the ask, for one that has been begun; None: the next.
+    Returns a line for people."""
     if not workspace.scores.exists():
         raise WorkspaceError(
             f"{workspace.root} has no scores to draw by", fix="`labelwise run --max-wait 0` makes the first ones"
@@ -113,12 +115,12 @@ def grow(workspace: Workspace, n: int, project: LabelStudioProject) -> str:
         texts = push.read_texts(workspace, found.id)
         return found.assign(text=found.id.map(texts), source_id=None, label=None, ask=number, why=trusted.GROWN)
 
-    return _ask(workspace, project, choose)
+    return _ask(workspace, project, choose, number)
 
 
-def review(workspace: Workspace, n: int, project: LabelStudioProject) -> str:
-    """Put those n gold rows of the user's before people that the model is surest to be labelled wrongly. Returns a line
-    for people."""
+def review(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
+    """Put those n gold rows of the user's before people that the model is surest to be labelled wrongly. number: as for
+    `grow`. Returns a line for people."""
     path = workspace.metrics / "predictions.csv"
     predictions = table_of_text(path) if path.exists() else pd.DataFrame()
     if predictions.empty:
@@ -142,7 +144,7 @@ def review(workspace: Workspace, n: int, project: LabelStudioProject) -> str:
         doubts = surest.confidence.to_numpy()
         return rows.assign(ask=number, why=trusted.REVIEW, doubt=doubts, **nothing)
 
-    return _ask(workspace, project, choose)
+    return _ask(workspace, project, choose, number)
 
 
 def collect(workspace: Workspace, project: LabelStudioProject) -> str:
@@ -222,33 +224,91 @@ def pull(workspace: Workspace) -> str:
     return f"{_spoken(new)}: {standing(workspace)}" if len(new) else ""
 
 
-def held(workspace: Workspace, do: Callable[[Workspace, LabelStudioProject], str]) -> str:
-    """Do one of these in a workspace that no loop holds, and keep what came of it as a version."""
+def run_grow(workspace: Workspace, n: int, tell: Tell) -> str:
+    """`labelwise gold grow N`."""
+    return held(workspace, f"grow {n}", lambda here, project, number: grow(here, n, project, number), tell)
+
+
+def run_review(workspace: Workspace, n: int, tell: Tell) -> str:
+    """`labelwise gold review N`."""
+    return held(workspace, f"review {n}", lambda here, project, number: review(here, n, project, number), tell)
+
+
+def run_collect(workspace: Workspace, tell: Tell) -> str:
+    """`labelwise gold collect`."""
+    return held(workspace, "collect", lambda here, project, _number: collect(here, project), tell)
+
+
+def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioProject, int], str], tell: Tell) -> str:
+    """Do one of these, the command `labelwise gold WORDS`, in a workspace that no loop holds, and keep what came of it
+    as a version. One that was cut off is gone on with: the same command again draws nothing anew.
+
+    do: gets the number of the ask that this command makes, if it makes one.
+    """
     with claimed(workspace) as claim:
         versions = Versions(workspace.root)
-        claim.refuse_unfinished()
+        versions.clear()
+        if claim.loop_unfinished:
+            claim.refuse_unfinished()
+        if claim.unfinished:
+            versions.restore()
         versions.refuse_side_tracks()
+        if said := resume(workspace, versions, tell):
+            tell(said)
         versions.refuse_strange_changes()
-        said = do(workspace, push.open_gold_project(workspace.settings))
-        keep(versions, said)
-    return said
+        last = _last_ask(trusted.asked(workspace))
+        number = last if claim.unfinished_command == _named(words, last) else last + 1
+        claim.begin(command=_named(words, number))
+        project = push.open_gold_project(workspace.settings)
+        line = patient(lambda: do(workspace, project, number), tell, met=False)
+        keep(workspace, versions)
+    return line
 
 
-def keep(versions: Versions, said: str) -> None:
+def resume(workspace: Workspace, versions: Versions, tell: Tell) -> str:
+    """Go on with a command that was cut off: keep what it had written, and bring to people what it had drawn. Returns a
+    line for people, '' when there is nothing of that kind."""
+    added = versions.only_added("data/gold", f"{ASKED.name}-", f"{ANSWERS.name}-")
+    if not added:
+        return ""
+    keep(workspace, versions)
+    project = push.open_gold_project(workspace.settings)
+    patient(lambda: bring(workspace, project, trusted.asked(workspace)), tell, met=False)
+    return f"a `labelwise gold` command did not end; kept {', '.join(added)} and gone on from there"
+
+
+def keep(workspace: Workspace, versions: Versions) -> None:
     """Commit the gold set and send it to the DVC remote."""
     versions.add(["data/gold"])
-    versions.save(f"gold: {said}")
+    versions.save(f"gold: {standing(workspace)}", only=["data/gold.dvc", "data/.gitignore"])
     versions.push()
 
 
-def _ask(workspace: Workspace, project: LabelStudioProject, choose: Callable[[int], pd.DataFrame]) -> str:
-    """Write down what `choose` chooses for the next ask, then bring it to the project."""
+def _ask(
+    workspace: Workspace, project: LabelStudioProject, choose: Callable[[int], pd.DataFrame], number: int | None
+) -> str:
+    """Write down what `choose` chooses for an ask, unless an earlier try has, then bring it to the project."""
     asked = trusted.asked(workspace)
-    number = int(asked.ask.max()) + 1 if len(asked) else 1
-    rows = ASKED.conform(choose(number))
-    trusted.append(workspace, ASKED, rows)
-    bring(workspace, project, pd.concat([asked, rows], ignore_index=True))
-    return f"{len(rows):,} items put up for trusted labels: {project.tab(number, 'Ask')}"
+    number = number or _last_ask(asked) + 1
+    if number not in trusted.asks(asked):
+        trusted.append(workspace, ASKED, ASKED.conform(choose(number)))
+        asked = trusted.asked(workspace)
+    bring(workspace, project, asked)
+    return f"{(asked.ask == number).sum():,} items put up for trusted labels: {project.tab(number, 'Ask')}"
+
+
+def _last_ask(asked: pd.DataFrame) -> int:
+    """The number of the last ask, 0 before the first."""
+    return int(asked.ask.max()) if len(asked) else 0
+
+
+def _named(words: str, number: int) -> str:
+    """How a command is written down, so that it is known again when it was cut off.
+
+    >>> _named("grow 5", 2)
+    'gold grow 5 (ask 2)'
+    """
+    return f"gold {words} (ask {number})"
 
 
 def news(said: pd.DataFrame, known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:

@@ -161,26 +161,36 @@ class Claim:
         before = _read_note(note)
         self.unfinished = not before.get("finished", True)
         self.unfinished_run = str(before.get("run", "")) if self.unfinished else ""
-        self._tell(finished=not self.unfinished, run=self.unfinished_run)
+        self.unfinished_command = str(before.get("command", "")) if self.unfinished else ""
+        self._tell(finished=not self.unfinished, run=self.unfinished_run, command=self.unfinished_command)
+
+    @property
+    def loop_unfinished(self) -> bool:
+        """Whether it is the loop whose work is unfinished, not another command's."""
+        return self.unfinished and not self.unfinished_command
 
     def refuse_unfinished(self) -> None:
         """WorkspaceError when the last holder's work is unfinished: what it left is the loop's to put in order."""
         if self.unfinished:
-            fix = "`labelwise run` goes on from where it was"
-            raise WorkspaceError("the last run of the loop did not end", fix=fix)
+            what = (
+                f"the last `labelwise {self.unfinished_command}`"
+                if self.unfinished_command
+                else "the last run of the loop"
+            )
+            raise WorkspaceError(f"{what} did not end", fix="`labelwise run` goes on from where it was")
 
-    def begin(self, run: str = "") -> None:
+    def begin(self, run: str = "", command: str = "") -> None:
         """From here on files are changed: whoever comes after a death finds the work unfinished. run: Prefect's id of
-        it."""
-        self._tell(finished=False, run=run)
+        it; command: the words of one that is not the loop."""
+        self._tell(finished=False, run=run, command=command)
 
     def end(self) -> None:
         """All is in order."""
         self._tell(finished=True)
 
-    def _tell(self, finished: bool, run: str = "") -> None:
+    def _tell(self, finished: bool, run: str = "", command: str = "") -> None:
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "finished": finished, "run": run}
-        write_json(self._note, holder)
+        write_json(self._note, holder | ({"command": command} if command else {}))
 
 
 @contextmanager
@@ -229,11 +239,15 @@ def holder(workspace: Workspace) -> str:
 
 
 def _read_note(path: Path) -> dict[str, Any]:
+    """What the last holder said. A note that cannot be read says that the work is unfinished: to look for what is to be
+    put in order costs less than to leave it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except FileNotFoundError:
         return {}
-    return content if isinstance(content, dict) else {}
+    except ValueError:  # no JSON, or no text
+        content = None
+    return content if isinstance(content, dict) else {"finished": False}
 
 
 def _now() -> str:

@@ -74,9 +74,10 @@ class Versions:
         """When a commit was made, with its time zone."""
         return datetime.fromisoformat(self.git("log", "-1", "--format=%cI", revision))
 
-    def save(self, message: str, tag: str = "") -> None:
-        """Commit what the loop owns, and tag it. Nothing to commit is no error: a repeated save changes nothing."""
-        paths = self._paths()
+    def save(self, message: str, tag: str = "", only: Iterable[str] = ()) -> None:
+        """Commit what the loop owns, or `only` some of it, and tag it. Nothing to commit is no error: a repeated save
+        changes nothing."""
+        paths = [path for path in only if (self.root / path).exists()] or self._paths()
         self.git("add", "--all", "--", *paths)
         if self.git("diff", "--cached", "--name-only", "--", *paths):
             self.git(*self._identity(), "commit", "--quiet", "--no-gpg-sign", "--message", message, "--", *paths)
@@ -148,8 +149,7 @@ class Versions:
             return  # a comparison file by file takes longer with each round
         with _dvc(self.root):
             found = self.repo.diff("HEAD")
-        entries = [entry["path"] for kind in ("modified", "deleted", "renamed") for entry in found.get(kind, [])]
-        before = [str(path["old"] if isinstance(path, dict) else path) for path in entries]
+        before = [_path(entry) for kind in ("modified", "deleted", "renamed") for entry in found.get(kind, [])]
         inside = tuple(f"{folder}/" for folder in folders)
         changed = [path for path in before if path.startswith(inside) and not path.endswith("/")]
         if changed:
@@ -206,6 +206,21 @@ class Versions:
             return True
         with _dvc(self.root):
             return (self.root / named).exists() and bool(self.repo.status(targets=[named]))
+
+    def only_added(self, folder: str, *beginnings: str) -> list[str]:
+        """The files that a tracked folder has gained since the last commit; none where anything else of it changed, or
+        one has a name that does not begin like that."""
+        if not self.uncommitted(folder):
+            return []
+        with _dvc(self.root):
+            found = self.repo.diff("HEAD")
+        inside = {
+            kind: [Path(path) for each in entries if (path := _path(each)).startswith(f"{folder}/") and path[-1] != "/"]
+            for kind, entries in found.items()
+        }
+        added = inside.pop("added", [])
+        strange = [path for path in added if not path.name.startswith(beginnings)]
+        return [] if strange or any(inside.values()) else sorted(str(path) for path in added)
 
     def changed(self, stage: str) -> bool:
         """Whether a stage of dvc.yaml must run again: a dependency, a parameter or an output is not as in dvc.lock."""
@@ -280,6 +295,12 @@ def create(root: Path, remote: str) -> Versions:
             config["remote"] = {"storage": {"url": remote}}
         repo.close()
     return versions
+
+
+def _path(entry: dict[str, Any]) -> str:
+    """The path of an entry of DVC's diff; of a file that was renamed, the one it had."""
+    path = entry["path"]
+    return str(path["old"] if isinstance(path, dict) else path)
 
 
 def _complete(content: Any) -> bool:

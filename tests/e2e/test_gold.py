@@ -38,10 +38,10 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
         label = truth[row.text]
         people[0].answer(row.task_id, choice(label), 5.0)
         people[1].answer(row.task_id, choice(wrong[label] if at == 0 else label), 5.0)
-    assert gold.held(workspace, gold.collect).startswith("12 new answers")
+    assert gold.run_collect(workspace, print).startswith("12 new answers")
     assert gold.standing(workspace).disputed == 1
     assert trusted.gold(workspace).weight.eq(1).all()  # nothing of a grow counts before all of it is decided
-    assert gold.held(workspace, gold.collect).startswith("0 new answers")
+    assert gold.run_collect(workspace, print).startswith("0 new answers")
     assert len(trusted.answers(workspace)) == 12
 
     # Label Studio asks a third, who decides
@@ -75,16 +75,16 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
 
     # a gold row of the user's that the model contradicts goes before people; so does a label that one contradicts later
     people[2].answer(int(tasks.task_id[1]), choice(wrong[truth[tasks.text[1]]]), 5.0)
-    gold.held(workspace, gold.collect)
+    gold.run_collect(workspace, print)
     assert trusted.seen(workspace).set_index("id").state[tasks.id[1]] == "disputed"
     with pytest.raises(InputError, match="gold review: expected 1 to"):
-        gold.held(workspace, lambda here, project: gold.review(here, 99, project))
-    gold.held(workspace, lambda here, project: gold.review(here, 1, project))
+        gold.run_review(workspace, 99, print)
+    gold.run_review(workspace, 1, print)
     (row,) = trusted.seen(workspace).query("why == 'review'").to_dict("records")
     both = pd.concat([pd.read_csv(source.answers), pd.read_csv(source.gold)])
     both.to_csv(source.answers.with_name("both.csv"), index=False)
     review.run_gold(workspace, source.answers.with_name("both.csv"), review.Manner(users=4), print)
-    gold.held(workspace, gold.collect)
+    gold.run_collect(workspace, print)
     after = trusted.seen(workspace).set_index("id")
     assert after.state.eq("decided").all()
     assert after.verdict[row["id"]] == row["label"]
@@ -104,7 +104,7 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     # a project deleted with answers in it is no reason to lose them
     project.client.projects.delete(project.number)
     with pytest.raises(ServiceError, match="has no project"):
-        gold.held(workspace, lambda here, project: gold.grow(here, 1, project))
+        gold.run_grow(workspace, 1, print)
     assert len(trusted.gold(workspace)) == 106
     answer(workspace, source)
     assert "waiting" in play(workspace)

@@ -185,10 +185,24 @@ def test_a_loop_that_ended_in_another_process_is_finished(workspace: Workspace) 
     assert not unfinished(workspace)
 
 
-def test_a_note_cut_off_while_it_was_written_is_no_obstacle(workspace: Workspace) -> None:
+@pytest.mark.parametrize("content", [b"", b'{"pid": 1, "fin', b"[]", bytes(range(128, 256))])
+def test_a_note_that_cannot_be_read_says_that_the_work_is_unfinished(workspace: Workspace, content: bytes) -> None:
     workspace.scraps.mkdir()
-    (workspace.scraps / "loop.json").write_text('{"pid": 1, "fin')
-    assert not unfinished(workspace)
+    (workspace.scraps / "loop.json").write_bytes(content)
+    assert unfinished(workspace)
+
+
+def test_another_commands_unfinished_work_is_known_by_its_words(workspace: Workspace) -> None:
+    with suppress(KeyError), claimed(workspace) as claim:
+        claim.begin(command="gold grow 5 (ask 2)")
+        raise KeyError
+    for _ in range(2):  # who only looks leaves it so
+        with suppress(KeyError), claimed(workspace) as claim:
+            assert (claim.unfinished, claim.loop_unfinished) == (True, False)
+            assert claim.unfinished_command == "gold grow 5 (ask 2)"
+            with pytest.raises(WorkspaceError, match="the last `labelwise gold grow 5 .ask 2.` did not end"):
+                claim.refuse_unfinished()
+            raise KeyError
 
 
 def test_running_says_whether_and_does_not_hold(workspace: Workspace) -> None:
