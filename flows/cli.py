@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from contextvars import ContextVar
 from gc import set_threshold
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tasks.errors import LabelwiseError, ServiceDown, plain
+from tasks.errors import LabelwiseError, ServiceDown, WorkspaceError, plain
 
 app = typer.Typer(
     help="Spends people's labelling time where it teaches a model most, and proves what it saved.",
@@ -18,8 +19,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Folder = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace; default: here.")]
 HERE = Path()
+WORKSPACE = ContextVar("WORKSPACE", default=HERE)  # the one that the command is about
+
+
+def _noted(folder: Path) -> Path:
+    WORKSPACE.set(folder)
+    return folder
+
+
+Folder = Annotated[Path, typer.Option("--workspace", "-w", callback=_noted, help="The workspace; default: here.")]
 GARBAGE = 100_000  # new objects, after which Python looks for cycles nobody holds
 
 
@@ -51,6 +60,29 @@ def main() -> None:
         where = f" ({error.filename})" if error.filename else ""
         said = error.strerror or " ".join(f"{type(error).__name__}: {error}".split())
         _end(f"{said}{where}. To mend it: make room or mend it, then run it again", 6)
+    except Exception as error:
+        if (damage := _damage(WORKSPACE.get(), error)) is None:
+            raise
+        _end(str(damage), damage.exit_code)
+
+
+def _damage(root: Path, error: Exception) -> LabelwiseError | None:
+    """What a failure comes from that nobody foresaw, where files of the workspace are not as its last version has them.
+    None: it is a fault of ours."""
+    from tasks.services.dvc import Versions
+    from tasks.workspace import brought_back
+
+    try:
+        unlike = Versions(root.resolve()).unlike()
+    except LabelwiseError as refused:
+        return refused
+    if not unlike:
+        return None
+    return WorkspaceError(
+        "files are not as the last version has them, and cannot be used",
+        got=", ".join(unlike[:5]) + f" ({type(error).__name__}: {error})"[:120],
+        fix=", ".join(dict.fromkeys(brought_back(root.resolve() / path) for path in unlike[:5])),
+    )
 
 
 def _end(line: str, code: int) -> None:
@@ -150,7 +182,10 @@ def run(
     ] = None,
 ) -> None:
     """Play rounds: choose, ask, wait, learn, measure, and again."""
+    from tasks.workspace import Workspace, refuse_running
+
     workspace = workspace.resolve()
+    refuse_running(Workspace.open(workspace))
     prepare(workspace)
     from flows.loop import loop
 

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from flows.steps import Steps
+from tasks import made_with
 from tasks.services.dvc import Versions
 from tasks.workspace import Workspace, claimed
 
@@ -55,6 +56,7 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
 def learn(steps: Steps) -> None:
     """Train on every label so far, measure, choose whom to ask next; kept as one version, tagged with the round."""
     steps.workspace.reread()
+    made_with.note(steps.workspace.root)
     steps.pull()
     for stage in ("embed", "train", "evaluate", "score", "select", "prove"):
         steps.reproduce(stage)

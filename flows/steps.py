@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-import pandas as pd
 from prefect import task
 from prefect.artifacts import (
     create_image_artifact,
@@ -37,11 +36,9 @@ from tasks import (
     pull,
     push,
     report,
-    select,
     snapshot,
     stop,
     thanks,
-    train,
     wait,
 )
 from tasks.errors import ServiceDown, ServiceError, plain
@@ -51,7 +48,7 @@ from tasks.services import label_studio
 from tasks.services.dvc import Versions
 from tasks.services.patience import patient
 from tasks.settings import refuse_empty_rules
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, read_parquet
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 Result = TypeVar("Result")
@@ -115,7 +112,7 @@ class Steps:
 
     def nothing_to_ask(self) -> bool:
         """Whether the pool is used up."""
-        return pd.read_parquet(self.workspace.batch).empty
+        return read_parquet(self.workspace.batch).empty
 
     # The stages
 
@@ -215,7 +212,7 @@ class Steps:
         """For the reviewers."""
         settings = self.workspace.settings
         asked_at = self.versions.committed_at(snapshot.tag(self.round))
-        size = len(pd.read_parquet(self.workspace.batch))
+        size = len(read_parquet(self.workspace.batch))
 
         def do() -> wait.Answers:
             self.project.require()
@@ -278,7 +275,7 @@ class Steps:
         if not look.rows.empty:
             return True
         self.pull()
-        grown = stored.items(self.workspace) > len(pd.read_parquet(self.workspace.scores, columns=["id"]))
+        grown = stored.items(self.workspace) > len(read_parquet(self.workspace.scores, columns=["id"]))
         gold_since = self.versions.git("diff", "--name-only", snapshot.tag(self.round), "--", "data/gold.dvc")
         return grown or bool(gold_since or self.versions.changes())
 

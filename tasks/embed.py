@@ -21,7 +21,7 @@ from tasks.learners.encoder import Encoder
 from tasks.progress import counted
 from tasks.records import LEAKS
 from tasks.settings import Embed
-from tasks.workspace import Workspace, atomic, write_json, write_parquet
+from tasks.workspace import Workspace, atomic, read_parquet, write_json, write_parquet
 
 MANY = 0.2  # share of the pool from which on it is said that the encoder cannot read it
 MULTILINGUAL = "intfloat/multilingual-e5-small"
@@ -97,7 +97,7 @@ def pool_vectors(workspace: Workspace) -> Vectors:
 
 def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
     """(g, d) of these gold items, the user's own or drawn from the pool, in their order."""
-    own = pd.Index(pd.read_parquet(workspace.gold, columns=["id"]).id)
+    own = pd.Index(read_parquet(workspace.gold, columns=["id"]).id)
     vectors = np.asarray(np.load(vectors_of(workspace, workspace.gold)), dtype=np.float32)
     rows = own.get_indexer(pd.Index(ids))
     if (rows >= 0).all():
@@ -112,7 +112,7 @@ def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
 
 def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
     """(g,) how these gold items are worded, as `gold_vectors`."""
-    own = pd.Index(pd.read_parquet(workspace.gold, columns=["id"]).id)
+    own = pd.Index(read_parquet(workspace.gold, columns=["id"]).id)
     result = np.empty(len(ids), dtype=WORDING)
     rows = own.get_indexer(pd.Index(ids))
     drawn = rows < 0
@@ -183,7 +183,7 @@ def _keep(path: Path, rows: NDArray[Any], made_of: dict[str, object]) -> None:
 
 def _find_leaks(workspace: Workspace) -> None:
     """Compare with gold, answered or not, every shard that has not been compared with just this gold."""
-    ids = pd.concat([pd.read_parquet(workspace.gold, columns=["id"]).id, trusted.drawn(workspace).id]).drop_duplicates()
+    ids = pd.concat([read_parquet(workspace.gold, columns=["id"]).id, trusted.drawn(workspace).id]).drop_duplicates()
     least, worded = workspace.settings.gold.near_duplicate, workspace.settings.embed.wording
     gold = {"gold": hashlib.sha256("".join(ids).encode()).hexdigest(), "near_duplicate": least}
     gold |= {"wording": True} if worded else {}

@@ -20,7 +20,7 @@ from tasks.records import number_of, tag
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.terminal import plain
-from tasks.workspace import Workspace, claimed
+from tasks.workspace import Workspace, claimed, read_parquet
 
 CHANGED = ("embed", "evaluate", "score", "select")  # stages whose output has rows of items
 FILE = "data/forgotten.csv"
@@ -73,7 +73,7 @@ def finish(workspace: Workspace, versions: Versions) -> str:
     purge(workspace, set(buried.id), set(buried.fold))
     if workspace.scores.exists():
         embed.run(workspace)  # encodes nothing; what leaks out of gold is found anew where gold has changed
-        if pd.read_parquet(workspace.batch, columns=["id"]).empty:
+        if read_parquet(workspace.batch, columns=["id"]).empty:
             select.run(workspace)
         for stage in CHANGED:
             versions.record(stage)

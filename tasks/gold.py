@@ -18,7 +18,7 @@ from tasks.services.label_studio import LabelStudioProject, ask_of, instructions
 from tasks.services.patience import Tell, patient
 from tasks.settings import Settings
 from tasks.snapshot import OVERLAP
-from tasks.workspace import Workspace, claimed, table_of_text
+from tasks.workspace import Workspace, claimed, read_parquet, table_of_text
 
 BRIEF = (
     "Trusted labels, which models are measured by. Each text is answered by two people who do not see each other's "
@@ -56,7 +56,7 @@ def standing(workspace: Workspace) -> Standing:
     states = seen.state.value_counts()
     aside = seen.id[seen.state == "set aside"]
     grown = int(drawn.verdict.notna().sum())
-    own = len(pd.read_parquet(workspace.gold, columns=["id"])) if workspace.gold.exists() else 0
+    own = len(read_parquet(workspace.gold, columns=["id"])) if workspace.gold.exists() else 0
     return Standing(
         own=own - int(((seen.why == trusted.REVIEW) & seen.id.isin(aside)).sum()),
         grown=grown,
@@ -111,7 +111,7 @@ def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int 
         )
 
     def choose(number: int) -> pd.DataFrame:
-        found = draw(pd.read_parquet(workspace.scores), trusted.drawn(workspace), n, workspace.settings)
+        found = draw(read_parquet(workspace.scores), trusted.drawn(workspace), n, workspace.settings)
         texts = push.read_texts(workspace, found.id)
         return found.assign(text=found.id.map(texts), source_id=None, label=None, ask=number, why=trusted.GROWN)
 
@@ -127,7 +127,7 @@ def review(workspace: Workspace, n: int, project: LabelStudioProject, number: in
         raise WorkspaceError(f"{workspace.root} has no model yet that could doubt its gold set", fix="`labelwise run`")
 
     def choose(number: int) -> pd.DataFrame:
-        own = pd.read_parquet(workspace.gold)
+        own = read_parquet(workspace.gold)
         asked = trusted.asked(workspace).id
         contradicted = predictions[predictions.predicted != predictions.actual]
         contradicted = contradicted[contradicted.id.isin(own.id) & ~contradicted.id.isin(asked)]

@@ -20,7 +20,7 @@ from tasks.services.dvc import Versions
 from tasks.services.history import Commit
 from tasks.services.mlflow import Registered
 from tasks.terminal import plain
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, read_parquet
 
 POOL, VECTORS = "data/pool.dvc", "data/vectors"
 
@@ -91,7 +91,7 @@ def leaks_by_round(versions: Versions, tags: Collection[str], shards: Iterable[P
     DVC's cache does not have these any more a round is left out, and all that was labelled counts as learned: that is
     the error that harms nobody who asks to be forgotten."""
     files = history.cached(versions, VECTORS, [leaks_name(shard) for shard in shards], tags)
-    ids = {file: set(pd.read_parquet(file, columns=["id"]).id) for each in files.values() for file in each}
+    ids = {file: set(read_parquet(file, columns=["id"]).id) for each in files.values() for file in each}
     return {number_of(name): set().union(*(ids[file] for file in each)) for name, each in files.items()}
 
 
@@ -242,7 +242,7 @@ def _entered(versions: Versions, workspace: Workspace, shard: Path) -> Entry | N
 def _open_in(workspace: Workspace, item: str) -> int | None:
     if not workspace.batch.exists():
         return None
-    asked = set(pd.read_parquet(workspace.batch, columns=["id"]).id)
+    asked = set(read_parquet(workspace.batch, columns=["id"]).id)
     return ledger.current_round(workspace.labels) + 1 if item in asked else None
 
 

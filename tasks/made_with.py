@@ -7,7 +7,10 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
+from tasks.workspace import atomic
+
 LIBRARIES = ("labelwise", "torch", "transformers", "scikit-learn", "numpy", "pandas", "dvc", "mlflow", "prefect")
+NOTE = "code.yaml"
 CODE, MACHINE = "labelwise.code", "labelwise.machine"
 
 
@@ -35,6 +38,16 @@ def code() -> str:
     """A digest of the stages' source, the same for a checkout and an installed package."""
     package = Path(__file__).parent
     return digest((path.relative_to(package), path.read_bytes()) for path in sorted(package.rglob("*.py")))[:16]
+
+
+def note(root: Path) -> None:
+    """Write down, in the workspace at `root`, the code that its stages run with from here on. dvc.yaml names that file
+    among what they depend on, so that an upgrade in the middle of a round runs them again; one of earlier versions does
+    not, and is left alone."""
+    path, line = root / NOTE, f"labelwise: {importlib.metadata.version('labelwise')} {code()}\n"
+    if NOTE in (root / "dvc.yaml").read_text(encoding="utf-8") and not (path.exists() and path.read_text() == line):
+        with atomic(path) as scratch:
+            scratch.write_text(line, encoding="utf-8")
 
 
 def machine() -> str:

@@ -2,7 +2,6 @@
 that must not go."""
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from tasks.errors import SettingsError
@@ -14,7 +13,7 @@ from tasks.strategies import COLD_STARTS, strategies
 from tasks.workspace import Workspace
 
 
-def registers() -> dict[str, Mapping[str, Any]]:
+def registers() -> dict[str, dict[str, Any]]:
     """What may stand under each key: ours, and what installed packages register."""
     learning = learners()
     return {

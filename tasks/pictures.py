@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 from tasks import promote, report
-from tasks.workspace import Workspace, table_of_text
+from tasks.workspace import Workspace, read_csv, table_of_text
 
 OWN, CHANCE, IDEAL = "#3b86c8", "#d9772b", "#8b949e"  # seen on white and on black
 MANY = 12  # classes that fit a picture as wide as a phone
@@ -43,7 +43,7 @@ def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER, confused: b
         drawn = {
             "learning_curve.png": learning_curve(rounds, arms, measured["control"] if measured else 0),
             **({"confusion.png": confusion(table_of_text(predictions))} if confused else {}),
-            "calibration.png": calibration(pd.read_csv(workspace.metrics / "calibration.csv")),
+            "calibration.png": calibration(read_csv(workspace.metrics / "calibration.csv")),
         }
         for name, picture in drawn.items():
             picture.savefig(folder / name)

@@ -20,7 +20,7 @@ from tasks.services.dvc import Versions
 from tasks.services.mlflow import RoundRun, Tracking
 from tasks.settings import Promote, Settings
 from tasks.snapshot import run_of
-from tasks.workspace import Workspace, table_of_text
+from tasks.workspace import Workspace, read_json, table_of_text
 
 MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered
 
@@ -242,7 +242,7 @@ def gold_metrics(workspace: Workspace) -> dict[str, float]:
     path = workspace.metrics / "gold.json"
     if not path.exists():
         return {}
-    content: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, float] = read_json(path)
     return content
 
 

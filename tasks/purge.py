@@ -1,6 +1,5 @@
 """Take items out of every table of a workspace. Done twice is done once, so whatever cuts it off, it is done again."""
 
-import json
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from tasks.embed import fingerprint, vectors_of, wording_of
 from tasks.items import forgotten, stored
 from tasks.items.leaks import leaks_of
-from tasks.workspace import Workspace, atomic, table_of_text, write_csv, write_json
+from tasks.workspace import Workspace, atomic, read_json, table_of_text, write_csv, write_json
 
 Mask = NDArray[np.bool_]
 
@@ -81,7 +80,7 @@ def _with_vectors(workspace: Workspace, path: Path, gone: Collection[str]) -> No
         made_of = fingerprint(scratch, workspace.settings.embed)["table"]
         for made in (*in_order, leaks):
             if (note := made.with_suffix(".json")).exists():
-                write_json(note, json.loads(note.read_text(encoding="utf-8")) | {"table": made_of})
+                write_json(note, read_json(note) | {"table": made_of})
 
 
 def _vectors(path: Path, kept: Mask) -> None:

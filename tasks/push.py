@@ -11,7 +11,7 @@ from tasks.labels import ledger
 from tasks.services import label_studio
 from tasks.services.label_studio import LabelStudioProject, instructions, suggestion
 from tasks.settings import Settings
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, read_parquet
 
 UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
 SUGGESTS = "Where the model has an opinion, it stands below the text. It is often wrong: it asks what it is unsure of."
@@ -98,7 +98,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     """Bring data/batch.parquet to Label Studio; `news` is what the reviewers are told. Returns a line for people."""
     settings = workspace.settings
     number = ledger.current_round(workspace.labels) + 1
-    batch = pd.read_parquet(workspace.batch)
+    batch = read_parquet(workspace.batch)
     made = project.settle() is None
     if made:
         project.create(settings.classes)

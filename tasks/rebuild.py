@@ -17,7 +17,7 @@ from tasks.replay import DIFFERS, Finding, found
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Registered, Tracking
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, read_parquet
 
 INPUTS = ["data/pool", "data/gold", "data/labels"]
 MADE = {
@@ -85,7 +85,7 @@ class Scratch:
         return [vectors, *(replay.also(each, odd[each.part]) for each in compared)]
 
     def _pool(self) -> Finding:
-        rows = pd.concat([pd.read_parquet(shard, columns=["id", "text"]) for shard in stored.shards(self.here)])
+        rows = pd.concat([read_parquet(shard, columns=["id", "text"]) for shard in stored.shards(self.here)])
         return found("pool", self._items("data/pool", rows), f"{len(rows):,} items")
 
     def _gold(self) -> Finding:

@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from tasks.records import content_id
 from tasks.services.mlflow import Registered
-from tasks.workspace import Workspace, table_of_text
+from tasks.workspace import Workspace, read_json, read_parquet, table_of_text
 
 IDENTICAL, EQUAL, CLOSE, DIFFERS = "identical", "equal to 1e-6", "equal to 1e-3", "differs"
 WORDS = (IDENTICAL, EQUAL, CLOSE, DIFFERS)  # from good to bad
@@ -51,12 +51,12 @@ class Outcome:
 def outcome(workspace: Workspace) -> Outcome:
     """What lies in the workspace now."""
     files = sorted(path for path in workspace.model.rglob("*") if path.is_file())
-    figures = {name: json.loads((workspace.metrics / f"{name}.json").read_text("utf-8")) for name in ("gold", "proof")}
+    figures = {name: read_json(workspace.metrics / f"{name}.json") for name in ("gold", "proof")}
     return Outcome(
         model={str(path.relative_to(workspace.model)): path.read_bytes() for path in files},
         metrics=figures,
         predictions=table_of_text(workspace.metrics / "predictions.csv"),
-        batch=pd.read_parquet(workspace.batch),
+        batch=read_parquet(workspace.batch),
     )
 
 

@@ -13,7 +13,7 @@ from tasks.promote import gold_metrics
 from tasks.proof import money, stopping
 from tasks.proof.savings import Interval
 from tasks.settings import one_of
-from tasks.workspace import Workspace, atomic, write_csv
+from tasks.workspace import Workspace, atomic, read_csv, read_json, read_parquet, write_csv
 
 MEASURED = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
 MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
@@ -130,9 +130,9 @@ def run(workspace: Workspace, before: Path | None = None) -> str:
         "round": number,
         "labels": len(ledger.effective(ledger.read(workspace.labels))),
         **{column: metrics.get(name) for column, name in MEASURED.items()},
-        "asks": len(pd.read_parquet(workspace.batch)),
+        "asks": len(read_parquet(workspace.batch)),
         **settling(
-            pd.read_parquet(workspace.scores, columns=seen), pd.read_parquet(before, columns=seen) if before else None
+            read_parquet(workspace.scores, columns=seen), read_parquet(before, columns=seen) if before else None
         ),
     }
     rounds = with_round(curve(workspace), row)
@@ -157,13 +157,13 @@ def run(workspace: Workspace, before: Path | None = None) -> str:
 def kept(workspace: Workspace, name: str, columns: list[str]) -> pd.DataFrame:
     """A table of rounds from metrics/, empty before the first."""
     path = workspace.metrics / name
-    return pd.read_csv(path).reindex(columns=columns) if path.exists() else pd.DataFrame(columns=columns)
+    return read_csv(path).reindex(columns=columns) if path.exists() else pd.DataFrame(columns=columns)
 
 
 def proof(workspace: Workspace) -> dict[str, Any]:
     """What `prove` found last; empty before the first round."""
     path = workspace.metrics / "proof.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def spending(workspace: Workspace) -> money.Costs:
@@ -218,7 +218,7 @@ def limit(workspace: Workspace) -> str:
 def seconds_by_stage(workspace: Workspace) -> pd.DataFrame:
     """A row a round, a column a stage, from metrics/seconds.csv."""
     path = workspace.metrics / "seconds.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame({"round": pd.Series(dtype="int64")})
+    return read_csv(path) if path.exists() else pd.DataFrame({"round": pd.Series(dtype="int64")})
 
 
 # Seconds, kept through interruptions until the round is saved
@@ -227,7 +227,7 @@ def seconds_by_stage(workspace: Workspace) -> pd.DataFrame:
 def spent(workspace: Workspace) -> dict[str, float]:
     """Seconds by stage since the last saved round."""
     path = workspace.scraps / "seconds.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def spend(workspace: Workspace, stage: str, seconds: float) -> None:

@@ -16,7 +16,7 @@ from tasks.settings import Select, one_of
 from tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
 from tasks.strategies.base import chosen
 from tasks.strategies.batches import asked_of, class_balanced, mixed, spread
-from tasks.workspace import Workspace, write_parquet
+from tasks.workspace import Workspace, read_parquet, write_parquet
 
 
 def select(
@@ -102,7 +102,7 @@ def run(workspace: Workspace) -> str:
     settings = workspace.settings
     rng = np.random.default_rng([settings.seed, ledger.current_round(workspace.labels)])
     rows = ledger.read(workspace.labels)
-    scores, vectors = pd.read_parquet(workspace.scores), pool_vectors(workspace)
+    scores, vectors = read_parquet(workspace.scores), pool_vectors(workspace)
     labelled = answered(scores, vectors, ledger.effective(rows), settings.classes)
     pool = pd.Index(scores.id)
     batch = select(scores, vectors, labelled, withheld(workspace, pool), settings.select, rng, settings.seed)

@@ -16,7 +16,7 @@ from tasks.records import tag as tag  # by this name flows know it
 from tasks.services.dvc import Versions
 from tasks.services.expectations import Page, build_docs, check_labels
 from tasks.services.label_studio import LabelStudioProject, ask_of
-from tasks.workspace import Workspace, write_parquet
+from tasks.workspace import Workspace, read_parquet, write_parquet
 
 OVERLAP = pd.Timedelta(minutes=10)  # longer than any look takes
 ASK = ["id", "round", "why", "propensity"]
@@ -93,7 +93,7 @@ def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
     """
     rows = ledger.read(workspace.labels)
     number = ledger.current_round(workspace.labels) + 1
-    asked = pd.read_parquet(workspace.batch).merge(project.tasks(number), on="id", how="left").assign(round=number)
+    asked = read_parquet(workspace.batch).merge(project.tasks(number), on="id", how="left").assign(round=number)
     earlier = ledger.asks(rows)
     asks = pd.concat([earlier[ASK], asked[ASK]], ignore_index=True).drop_duplicates(["id", "round"])
     before = ledger.last_look(rows)
@@ -121,7 +121,7 @@ def _tasks_of(seen: pd.DataFrame, rows: pd.DataFrame) -> list[int]:
 def save_labels(workspace: Workspace, versions: Versions) -> str:
     """Commit the ledger and send it to the DVC remote: from here on no label can be lost with this machine."""
     number = ledger.current_round(workspace.labels)
-    counts = pd.read_parquet(ledger.shard(workspace.labels, number)).status.value_counts()
+    counts = read_parquet(ledger.shard(workspace.labels, number)).status.value_counts()
     parts = [f"{counts.get('labelled', 0)} labels"]
     parts += [f"{counts[word]} {word}" for word in suites.STATUSES if word in counts and word != "labelled"]
     versions.add()
@@ -149,7 +149,7 @@ def finish_round(workspace: Workspace, versions: Versions) -> None:
 def run_round(workspace: Workspace, versions: Versions, accuracy: str, run_id: str) -> str:
     """Commit and tag a round that is complete, and send it to the DVC remote. Returns a line for people."""
     number = ledger.current_round(workspace.labels)
-    asks = len(pd.read_parquet(workspace.batch))
+    asks = len(read_parquet(workspace.batch))
     message = f"round {number}: {accuracy}, asks {asks}"
     versions.save(f"{message}\n\n{RUN}: {run_id}" if run_id else message)
     versions.push()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from tasks import champion, gold, push, report, stop
 from tasks.errors import LabelwiseError
@@ -25,7 +24,7 @@ from tasks.records import tag
 from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
 from tasks.terminal import plain
-from tasks.workspace import Workspace, holder
+from tasks.workspace import Workspace, holder, read_parquet
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def status(workspace: Workspace) -> Status:
         asked, answered, urls, problems = labelling.result()
         registered, why, remembered, more = models.result()
     answer, loop = stop.answer_to(advice, remembered), holder(workspace)
-    batch = pd.read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
+    batch = read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
     state = _state(number, learned, batch, asked, answered, bool(loop))
     last = ledger.last_look(rows)
     return Status(
@@ -133,10 +132,10 @@ def _pool(workspace: Workspace, rows: pd.DataFrame) -> Pool | None:
     shards = stored.shards(workspace)
     if not shards:
         return None
-    ids = pd.Index(pd.concat([pd.read_parquet(shard, columns=["id"]).id for shard in shards]))
+    ids = pd.Index(pd.concat([read_parquet(shard, columns=["id"]).id for shard in shards]))
     kept = kept_for_gold(ids, workspace.settings)
     closed = ledger.closed(rows).union(kept).union(pd.Index(leaks.leaked(workspace).id))
-    refused = sum(pq.read_metadata(file).num_rows for file in workspace.quarantine.glob("*.parquet"))
+    refused = sum(stored.rows(file) for file in workspace.quarantine.glob("*.parquet"))
     return Pool(len(ids), int((~ids.isin(closed)).sum()), len(kept), refused)
 
 

@@ -9,7 +9,7 @@ from tasks.embed import pool_items, pool_vectors
 from tasks.errors import WorkspaceError
 from tasks.settings import formula
 from tasks.strategies.synthesis import LOOKED_AT, synthesise
-from tasks.workspace import Workspace, write_csv
+from tasks.workspace import Workspace, read_parquet, write_csv
 
 COLUMNS = ["text", "parent_a", "parent_b", "synthetic"]
 
@@ -19,7 +19,7 @@ def run(workspace: Workspace, count: int, to: Path) -> str:
     of, and `synthetic`. Returns a line for people. WorkspaceError before the first model."""
     if not workspace.scores.exists():
         raise WorkspaceError(f"{workspace.root} has no round yet", fix="`labelwise run` plays the first one")
-    scores, vectors = pd.read_parquet(workspace.scores, columns=["id", "prediction"]), pool_vectors(workspace)
+    scores, vectors = read_parquet(workspace.scores, columns=["id", "prediction"]), pool_vectors(workspace)
     if scores.prediction.isna().all():
         raise WorkspaceError(
             "no model says yet which class an item is in", expected="a round with labels", fix="answer the open batch"

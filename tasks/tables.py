@@ -20,7 +20,7 @@ from tasks.proof import money
 from tasks.push import read_texts
 from tasks.records import number_of, round_tags, tag
 from tasks.services.dvc import Versions
-from tasks.workspace import Workspace, table_of_text
+from tasks.workspace import Workspace, read_parquet, table_of_text
 
 EXAMPLES = 12  # items shown of the last batch
 DECODED = 3  # times that a text may have been escaped
@@ -127,7 +127,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
         return Table("", [], [])
     texts = read_texts(workspace, last.id.head(EXAMPLES))
     path = versions.earlier("data/batch.parquet", tag(number - 1))
-    guesses = pd.read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
+    guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
 
     def thought(item: str) -> str:
         if item not in guesses.index or pd.isna(guesses.prediction[item]):

@@ -12,7 +12,7 @@ from tasks.labels import ledger
 from tasks.page import Card, drawn, render
 from tasks.services.dvc import Versions
 from tasks.tables import Table
-from tasks.workspace import Workspace, atomic
+from tasks.workspace import Workspace, atomic, read_parquet
 
 MOST = 5  # examples
 
@@ -95,7 +95,7 @@ def _learned(known: pd.DataFrame, found: pd.DataFrame | None) -> list[Card]:
 
 
 def _next(workspace: Workspace) -> Card:
-    size = len(pd.read_parquet(workspace.batch))
+    size = len(read_parquet(workspace.batch))
     if not size:
         return Card("to the next step", "done", "nothing is left to ask")
     wanted = ceil(workspace.settings.wait.quorum * size - 1e-9)

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import pandas as pd
-
 from tasks import push
 from tasks.labels import ledger
 from tasks.records import tag
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject, Progress
 from tasks.settings import Wait
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, read_parquet
 
 SLOWER = 1.5  # each look without news is followed by a pause this much longer
 
@@ -48,7 +46,7 @@ def due(workspace: Workspace, versions: Versions) -> bool:
     number = ledger.current_round(workspace.labels)
     if not versions.tagged(tag(number)):
         return True
-    size = len(pd.read_parquet(workspace.batch, columns=["id"]))
+    size = len(read_parquet(workspace.batch, columns=["id"]))
     project = push.open_project(workspace.settings)
     if size == 0 or project.found is None:
         return True

@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import shlex
 import shutil
 import socket
 from collections.abc import Iterator
@@ -108,9 +109,66 @@ def write_parquet(path: Path, rows: pd.DataFrame, table: Table | None = None) ->
         content.to_parquet(scratch, index=False)
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Read a file of ours: WorkspaceError says which one is broken, and the command that brings it back."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise WorkspaceError(f"{path} is missing", fix=brought_back(path)) from None
+    except (ValueError, LookupError, OSError) as error:  # pyarrow's, pandas' and json's own are kinds of these
+        if isinstance(error, OSError) and error.errno:
+            raise
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+        raise WorkspaceError(f"{path} is broken", got=said, fix=brought_back(path)) from None
+
+
+def brought_back(path: Path) -> str:
+    """The command, given in the workspace, that brings a file back as the last version has it."""
+    root = next((folder for folder in path.parents if (folder / "params.yaml").is_file()), None)
+    if root is None:
+        return ""
+    name = path.relative_to(root)
+    inside = [part for part in [name, *name.parents] if part.parts]
+    if inside[-1].name == ".labelwise":
+        return f"`rm {shlex.quote(str(name))}`; `labelwise run` makes it anew"
+    kept = next((part for part in inside if _ignored(root / part)), None)  # what DVC keeps it has git ignore
+    if kept is None:
+        return f"`git checkout -- {shlex.quote(str(name))}`"
+    return f"`dvc checkout --force {f'{kept}.dvc' if (root / f'{kept}.dvc').is_file() else kept}`"
+
+
+def _ignored(path: Path) -> bool:
+    """Whether DVC has written a file or folder into the .gitignore beside it."""
+    ignored = path.with_name(".gitignore")
+    return ignored.is_file() and f"/{path.name}" in ignored.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A table of ours, or some columns of it."""
+    with reading(path):
+        return pd.read_parquet(path, columns=columns)
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Figures of ours."""
+    with reading(path):
+        return pd.read_csv(path)
+
+
 def table_of_text(path: Path) -> pd.DataFrame:
     """A CSV whose cells stay as they are written: a class called NA is a class."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    with reading(path):
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of ours holds: an object."""
+    with reading(path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"an object was expected, it holds {type(content).__name__}")
+        return content
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -200,22 +258,23 @@ def claimed(workspace: Workspace) -> Iterator[Claim]:
     WorkspaceBusy says who holds it. The kernel frees the lock of a dead process; that it was at work is in `loop.json`.
     """
     workspace.scraps.mkdir(exist_ok=True)
-    note = workspace.scraps / "loop.json"
     lock = FileLock(workspace.scraps / "lock", timeout=0.2)  # whoever only asks `running` holds it for a moment
     try:
         lock.acquire()
     except Timeout:
-        raise WorkspaceBusy(
-            f"another loop is at work in {workspace.root}",
-            got=holder(workspace) or "one that has just ended",
-            fix="let it end; this run had nothing to do",
-        ) from None
+        raise _busy(workspace) from None
     try:
-        claim = Claim(note)
+        claim = Claim(_note(workspace))
         yield claim
         claim.end()
     finally:
         lock.release()
+
+
+def refuse_running(workspace: Workspace) -> None:
+    """WorkspaceBusy when a loop holds the workspace now: before Prefect has a run of ours to show as failed."""
+    if running(workspace):
+        raise _busy(workspace)
 
 
 def running(workspace: Workspace) -> bool:
@@ -234,8 +293,20 @@ def holder(workspace: Workspace) -> str:
     """Who holds the workspace now, in words; '' for nobody."""
     if not running(workspace):
         return ""
-    note = _read_note(workspace.scraps / "loop.json")
+    note = _read_note(_note(workspace))
     return f"process {note.get('pid', '?')} on {note.get('host', '?')} since {note.get('since', '?')}"
+
+
+def _busy(workspace: Workspace) -> WorkspaceBusy:
+    return WorkspaceBusy(
+        f"another loop is at work in {workspace.root}",
+        got=holder(workspace) or "one that has just ended",
+        fix="let it end; this run had nothing to do",
+    )
+
+
+def _note(workspace: Workspace) -> Path:
+    return workspace.scraps / "loop.json"
 
 
 def _read_note(path: Path) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 import pyarrow.dataset as ds
 
-from tasks import gold, promote, push, snapshot
+from tasks import gold, learners, promote, push, snapshot
 from tasks.audit import answers, data, models
 from tasks.audit.models import Past, Traced
 from tasks.audit.part import Part
-from tasks.errors import LabelwiseError, ServiceError
+from tasks.errors import LabelwiseError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger, trusted, witness
 from tasks.records import number_of, tag
@@ -148,7 +148,7 @@ def _pool(here: Workspace) -> list[str]:
 
 
 def _champion(tracking: Tracking, known: Sequence[Registered]) -> Part:
-    """The files of the model in production, against what was registered."""
+    """The model in production: its files are those that were registered, and can be loaded."""
     found = Part("champion", 0)
     champion = tracking.champion()
     if champion is None:
@@ -162,8 +162,10 @@ def _champion(tracking: Tracking, known: Sequence[Registered]) -> Part:
     found.checked = 1
     try:
         with TemporaryDirectory() as scratch:
-            digest = promote.digest_of(tracking.files(champion.version, Path(scratch)))
-    except ServiceError as error:
+            files = tracking.files(champion.version, Path(scratch))
+            digest = promote.digest_of(files)
+            learners.load(files)
+    except LabelwiseError as error:
         found.missing.append(f"the files of version {champion.version}: {error}")
         return found
     if digest != registered:
@@ -183,7 +185,11 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
 
     def golden() -> Part:
         project, asked, known = push.open_gold_project(here.settings), trusted.asked(here), trusted.answers(here)
-        tasks = project.touched(None) if project.found is not None else pd.DataFrame(columns=["task_id", "updated_at"])
+        tasks = (
+            project.touched(None)
+            if project.found is not None
+            else pd.DataFrame(columns=["id", "task_id", "updated_at"])
+        )
         exported = project.answered(tasks.task_id.tolist())
         pending = _numbers(gold.news(gold.answered(exported, asked, here.settings.classes), known, tasks))
         return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tasks.items import stored
 from tasks.items.wording import Wording, alike
 from tasks.records import LEAKS
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, read_parquet
 
 WORDS = "nearly gold (gold.near_duplicate): neither asked nor learned"
 BLOCK = 8192  # items compared at once: bounds memory
@@ -50,7 +50,7 @@ def near(found: pd.DataFrame) -> pd.DataFrame:
 def leaked(workspace: Workspace) -> pd.DataFrame:
     """The items of the pool that are in the gold set or nearly so (LEAKS), as the stage `embed` found them."""
     files = [path for shard in stored.shards(workspace) if (path := leaks_of(workspace, shard)).exists()]
-    return pd.concat([LEAKS.frame(), *map(pd.read_parquet, files)], ignore_index=True) if files else LEAKS.frame()
+    return pd.concat([LEAKS.frame(), *map(read_parquet, files)], ignore_index=True) if files else LEAKS.frame()
 
 
 def leaks_of(workspace: Workspace, shard: Path) -> Path:

@@ -14,7 +14,7 @@ from tasks.errors import WorkspaceError
 from tasks.items.identity import Ids
 from tasks.items.sifting import Seen
 from tasks.records import GOLD, folded
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, reading
 
 
 def refuse_missing(workspace: Workspace) -> None:
@@ -27,7 +27,7 @@ def refuse_missing(workspace: Workspace) -> None:
 
 def items(workspace: Workspace) -> int:
     """How many items the pool has."""
-    return sum(pq.read_metadata(shard).num_rows for shard in shards(workspace))
+    return sum(rows(shard) for shard in shards(workspace))
 
 
 def gold(workspace: Workspace) -> pd.DataFrame:
@@ -104,10 +104,11 @@ def _next(paths: Iterable[Path]) -> int:
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """A file of ours, in parts. WorkspaceError when it is broken."""
-    try:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(columns=columns)
-    except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise WorkspaceError(f"{path} is broken", got=str(error)[:120], fix="`dvc checkout --force`") from None
+    with reading(path), pq.ParquetFile(path) as file:
+        yield from file.iter_batches(columns=columns)
+
+
+def rows(path: Path) -> int:
+    """How many rows a table of ours has."""
+    with reading(path):
+        return int(pq.read_metadata(path).num_rows)

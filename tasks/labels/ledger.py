@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import WorkspaceError
 from tasks.records import LABELS
-from tasks.workspace import write_parquet
+from tasks.workspace import read_parquet, reading, write_parquet
 
 RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that cannot count) and be asked again
 NOTHING = ("skipped", "refused")
@@ -76,7 +76,8 @@ def _rows(*versions: Version) -> pd.DataFrame:
 @lru_cache(maxsize=4096)
 def _shard(version: Version) -> pa.Table:
     """A shard; as long as nobody writes it anew it is read once a process."""
-    return pq.ParquetFile(version[0]).read().replace_schema_metadata()
+    with reading(version[0]):
+        return pq.ParquetFile(version[0]).read().replace_schema_metadata()
 
 
 # What counts
@@ -98,7 +99,7 @@ def standing(ledger: pd.DataFrame) -> pd.DataFrame:
 def read_by_shard(folder: Path) -> pd.DataFrame:
     """All rows with the column `shard`: the number of the round in which a row came in."""
     numbers = range(current_round(folder) + 1)
-    return pd.concat([pd.read_parquet(shard(folder, n)).assign(shard=n) for n in numbers], ignore_index=True)
+    return pd.concat([read_parquet(shard(folder, n)).assign(shard=n) for n in numbers], ignore_index=True)
 
 
 def effective(ledger: pd.DataFrame) -> pd.DataFrame:

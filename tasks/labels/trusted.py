@@ -15,7 +15,7 @@ import pandas as pd
 from tasks.labels import ledger
 from tasks.proof import active_testing
 from tasks.records import ANSWERS, ASKED, Table
-from tasks.workspace import Workspace, write_parquet
+from tasks.workspace import Workspace, read_parquet, write_parquet
 
 AGREE = 2  # people who must agree
 MOST = 5  # people who are asked
@@ -139,7 +139,7 @@ def complete(seen: pd.DataFrame) -> pd.DataFrame:
 
 def gold(workspace: Workspace) -> pd.DataFrame:
     """The gold set (GOLD) with `weight`, the user's own rows first."""
-    return whole(pd.read_parquet(workspace.gold), seen(workspace))
+    return whole(read_parquet(workspace.gold), seen(workspace))
 
 
 def drawn(workspace: Workspace) -> pd.DataFrame:
@@ -176,7 +176,7 @@ def append(workspace: Workspace, table: Table, rows: pd.DataFrame) -> None:
 
 def _shards(workspace: Workspace, table: Table) -> pd.DataFrame:
     files = sorted(workspace.trusted.glob(f"{table.name}-*.parquet"))
-    return pd.concat([table.frame(), *map(pd.read_parquet, files)], ignore_index=True) if files else table.frame()
+    return pd.concat([table.frame(), *map(read_parquet, files)], ignore_index=True) if files else table.frame()
 
 
 def _shard(workspace: Workspace, table: Table, number: int) -> Path:

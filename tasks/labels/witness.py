@@ -17,6 +17,7 @@ import pandas as pd
 
 from tasks.labels import ledger
 from tasks.records import LABELS, WITNESS
+from tasks.workspace import read_parquet
 
 FILE = "labels.csv"  # its name beside a run
 DIGEST, SHARDS = "labelwise.labels", "labelwise.shards"  # tags of a run: the digest of that file, and `first-last`
@@ -74,7 +75,7 @@ def check(
 def table(folder: Path, shards: Iterable[int]) -> pd.DataFrame:
     """The rows (WITNESS, all cells text) of these shards of the ledger in `folder`; a shard that is gone has none."""
     parts = [
-        witnessed(pd.read_parquet(path), number) for number in shards if (path := ledger.shard(folder, number)).exists()
+        witnessed(read_parquet(path), number) for number in shards if (path := ledger.shard(folder, number)).exists()
     ]
     return pd.concat([pd.DataFrame(columns=list(WITNESS)), *parts], ignore_index=True)
 

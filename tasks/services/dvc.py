@@ -22,7 +22,17 @@ from tasks.services import leftovers
 from tasks.services.addresses import private
 
 # What the loop writes, and so what it commits. params.yaml is the user's; it is committed with each round all the same.
-OWNED = ["data", "metrics", "dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config"]
+OWNED = [
+    "data",
+    "metrics",
+    "dvc.yaml",
+    "dvc.lock",
+    "code.yaml",
+    ".gitignore",
+    ".dvcignore",
+    ".dvc/.gitignore",
+    ".dvc/config",
+]
 # A workspace may have come from somebody else, its .git with it. What that wants run at a commit or a look is not run;
 # what git cannot be kept from running is refused.
 NO_PROGRAMS = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false"]
@@ -164,6 +174,17 @@ class Versions:
         return [
             line.split(maxsplit=1)[1] for line in self.git("status", "--porcelain", "--", *self._paths()).splitlines()
         ]
+
+    def unlike(self) -> list[str]:
+        """Files and folders that are not as the last version has them, as far as git and DVC can still say."""
+        listed = self.git("status", "--porcelain", "--untracked-files=no", "-z").split("\0")
+        found = [line[3:] for line in listed if line[3:]]
+        try:
+            with _dvc(self.root):
+                changes = [each for each in self.repo.status().values() for each in each if isinstance(each, dict)]
+        except Exception:  # it cannot read its own files: git has named them
+            return found
+        return [*found, *(str(path) for each in changes for path in each.get("changed outs", {}))]
 
     def refuse_strange_changes(self) -> None:
         """WorkspaceError when files that the loop owns were changed by somebody else since the last commit."""

@@ -276,15 +276,14 @@ class Tracking:
         import mlflow
 
         with _mlflow_errors():
-            uri = self.client.get_model_version(
-                self.name, version
-            ).source  # its own address would end at a # of the name
+            uri = self.client.get_model_version(self.name, version).source  # `models:/NAME` would end at a `#` in it
             fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         data = fetched / "data"
         inside = sorted(data.iterdir()) if data.is_dir() else []
-        if len(inside) != 1:
-            said = f"version {version} of {self.name} in MLflow is no model of ours"
-            raise ServiceError(said, expected="one folder of data", got=str(len(inside)))
+        if len(inside) != 1 or not (fetched / "MLmodel").is_file():
+            said = f"version {version} of {self.name} in MLflow is no model of ours, or parts of it are gone"
+            got = ", ".join(sorted(path.name for path in fetched.iterdir()))
+            raise ServiceError(said, expected="MLmodel and one folder in data", got=got)
         return inside[0]
 
     def _experiment(self) -> str:

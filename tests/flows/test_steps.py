@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks import init, pull, settings, snapshot
+from tasks import init, names, pull, settings, snapshot
 from tasks.errors import ServiceDown, SettingsError
 from tasks.items import stored
 from tasks.labels import ledger
@@ -52,7 +52,9 @@ def test_a_class_that_labels_or_gold_bear_must_not_go(tmp_path: Path) -> None:
     ledger.append(workspace.labels, 0, LABELS.conform(pd.DataFrame(rows, columns=list(LABELS.columns))))
     gold = pd.DataFrame({"id": ["g"], "text": ["t"], "source_id": [None], "label": ["w"]})
     write_parquet(workspace.gold, gold)
-    said = r"got none of the name 'y' \(2 labels, 0 gold rows\), 'w' \(0 labels, 1 gold rows\)\. To mend it: put it back"
+    said = (
+        r"got none of the name 'y' \(2 labels, 0 gold rows\), 'w' \(0 labels, 1 gold rows\)\. To mend it: put it back"
+    )
     with pytest.raises(SettingsError, match=said):
         names.refuse_removed(workspace)
 
@@ -197,6 +199,7 @@ def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_rou
 
     content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
     (tmp_path / "params.yaml").write_text(json.dumps(content | {"select": {"batch": 25}}))
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
     workspace = Workspace(tmp_path)
     assert workspace.settings.select.batch == 25
     settings.change(tmp_path / "params.yaml", {"select.batch": 4})

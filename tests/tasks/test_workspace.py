@@ -200,7 +200,7 @@ def test_another_commands_unfinished_work_is_known_by_its_words(workspace: Works
         with suppress(KeyError), claimed(workspace) as claim:
             assert (claim.unfinished, claim.loop_unfinished) == (True, False)
             assert claim.unfinished_command == "gold grow 5 (ask 2)"
-            with pytest.raises(WorkspaceError, match="the last `labelwise gold grow 5 .ask 2.` did not end"):
+            with pytest.raises(WorkspaceError, match=r"the last `labelwise gold grow 5 .ask 2.` did not end"):
                 claim.refuse_unfinished()
             raise KeyError
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks import made_with
 from tasks.errors import ServiceError, WorkspaceError
 from tasks.services import dvc
 from tasks.services.dvc import Versions
@@ -520,3 +521,25 @@ def test_what_dvc_remembers_lies_where_no_stranger_writes(
     assert Path(versions.repo.site_cache_dir).is_relative_to(tmp_path / "home" / "dvc")
     assert not (tmp_path / "strangers").exists()
     assert [(tmp_path / "home" / name).stat().st_mode & 0o077 for name in (".", "dvc")] == [0, 0]
+
+
+def test_stages_run_again_when_the_code_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w").mkdir()
+    versions = dvc.create(tmp_path / "w", str(tmp_path / "remote"))
+    named = (
+        "stages:\n  one:\n    cmd: 'true'\n    params:\n      - code.yaml:\n          - labelwise\n    outs: [made]\n"
+    )
+    (versions.root / "dvc.yaml").write_text(named)
+    made_with.note(versions.root)
+    (versions.root / "made").write_text("x")
+    versions.record("one")
+    made_with.note(versions.root)
+    assert not versions.changed("one")
+    monkeypatch.setattr(made_with, "code", lambda: "0123")
+    made_with.note(versions.root)
+    assert versions.changed("one")
+    assert "code.yaml" in versions.changes()
+    (versions.root / "dvc.yaml").write_text("stages:\n  one:\n    cmd: 'true'\n    outs: [made]\n")
+    (versions.root / "code.yaml").unlink()
+    made_with.note(versions.root)  # a map of earlier versions asks for none
+    assert not (versions.root / "code.yaml").exists()
