@@ -3,13 +3,11 @@
 import json
 from dataclasses import asdict, dataclass
 
-import pandas as pd
-
 from tasks.errors import WorkspaceError
 from tasks.labels import ledger
 from tasks.push import read_texts
 from tasks.terminal import plain
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, read_parquet
 
 SHOWN = 80  # characters of a text on the terminal
 
@@ -30,7 +28,7 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
     """The number of the open batch's round, and its items in order. WorkspaceError before the first batch."""
     if not workspace.batch.exists():
         raise WorkspaceError(f"{workspace.root} has no batch yet", fix="`labelwise run` chooses the first one")
-    batch = pd.read_parquet(workspace.batch).sort_values("rank")
+    batch = read_parquet(workspace.batch).sort_values("rank")
     texts = read_texts(workspace, batch.id) if len(batch) else {}
     known = batch.astype(object).where(batch.notna(), None).to_dict("records")
     return ledger.current_round(workspace.labels) + 1, [
