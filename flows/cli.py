@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tasks.errors import LabelwiseError, ServiceDown, WorkspaceError, plain
+from tasks.terminal import settle
 
 app = typer.Typer(
     help="Spends people's labelling time where it teaches a model most, and proves what it saved.",
@@ -49,6 +50,7 @@ def start(
 
 def main() -> None:
     """Run a command; an error that a user can cause is one line and a non-zero exit, never a traceback."""
+    settle()
     # Imports make a million objects and no garbage; looking for it every 700 of them is a fifth of their time.
     set_threshold(GARBAGE)
     try:

@@ -1,15 +1,18 @@
 """A Prefect deployment that runs the loop on a schedule, and whenever Label Studio says that somebody has answered."""
 
 import asyncio
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from time import sleep
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+import tzlocal
 from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
@@ -24,6 +27,7 @@ from tasks import push, wait
 from tasks.errors import InputError, ServiceError
 from tasks.promote import experiment
 from tasks.services.dvc import Versions
+from tasks.services.label_studio import LabelStudioProject
 from tasks.services.local import webhook_secret
 from tasks.workspace import Workspace, running
 
@@ -37,7 +41,8 @@ def serve(workspace: Path, cron: str, listen: Listen | None, tell: Tell) -> None
     is left out: the next one does what is to be done. InputError when `cron` is no schedule or the address is taken.
     """
     try:
-        schedule = Cron(cron, timezone=_time_zone())
+        zone = time_zone()
+        schedule = Cron(cron, timezone=zone)
     except ValueError as error:
         raise InputError(f"--cron {cron!r}", expected='five fields such as "*/10 * * * *"', got=str(error)) from None
     runner = Runner(query_seconds=POLL_S, pause_on_shutdown=True)
@@ -50,7 +55,7 @@ def serve(workspace: Path, cron: str, listen: Listen | None, tell: Tell) -> None
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    tell(f"serving {workspace}: looks at {cron!r}, until you stop it (Ctrl-C)")
+    tell(f"serving {workspace}: looks at {cron!r} ({zone}), until you stop it (Ctrl-C)")
     with _woken(workspace, deployment, listen, tell):
         try:
             asyncio.run(runner.start())
@@ -76,6 +81,7 @@ def _woken(workspace: Path, deployment: UUID, listen: Listen | None, tell: Tell)
     finally:
         waker.close()
         listener.close()
+        registration.end()
 
 
 class Registration:
@@ -87,20 +93,34 @@ class Registration:
     def __init__(self, workspace: Path, url: str, secret: str, new: Callable[[], None], tell: Tell) -> None:
         self._workspace, self._url, self._secret, self._new, self._tell = workspace, url, secret, new, tell
         self._said = ""
+        self._project: LabelStudioProject | None = None  # where it is registered
+        self._ended, self._at_work = False, Lock()
 
     def tend(self) -> None:
         """Look whether it is there and as it should be. What Label Studio has against it is said once."""
-        project = push.open_project(Workspace.open(self._workspace).settings)
-        if project.found is None:
-            return
-        try:
-            if project.call(self._url, {HEADER: self._secret}):
-                self._new()
-            self._said = ""
-        except ServiceError as error:
-            if str(error) != self._said:
-                self._said = str(error)
-                self._tell(f"wake-up: {error}; until then the schedule alone wakes the loop")
+        with self._at_work:
+            project = None if self._ended else push.open_project(Workspace.open(self._workspace).settings)
+            if project is None or project.found is None:
+                return
+            try:
+                if project.call(self._url, {HEADER: self._secret}):
+                    self._new()
+                self._project, self._said = project, ""
+            except ServiceError as error:
+                if str(error) != self._said:
+                    self._said = str(error)
+                    self._tell(f"wake-up: {error}; until then the schedule alone wakes the loop")
+
+    def end(self) -> None:
+        """Take it back, for good: nobody will listen there."""
+        with self._at_work:
+            self._ended = True
+            if self._project is None:
+                return
+            try:
+                self._project.call_no_more(self._url)
+            except ServiceError as error:
+                self._tell(f"wake-up: {self._url} stays in Label Studio's project: {error}")
 
 
 def due(workspace: Path) -> bool:
@@ -122,7 +142,12 @@ def run_now(workspace: Path, deployment: UUID) -> bool:
     return not state.is_cancelled()
 
 
-def _time_zone() -> str:
-    """This machine's time zone, so that '0 9 * * *' is nine in the morning here."""
-    local = Path("/etc/localtime")
-    return str(local.resolve()).partition("zoneinfo/")[2] or "UTC"
+def time_zone() -> str:
+    """The time zone of whoever calls it, so that '0 9 * * *' is nine in the morning here: TZ where that is set, else
+    the machine's. InputError where it has no name, by which alone a schedule knows a zone."""
+    given = os.environ.get("TZ", "").removeprefix(":")
+    try:
+        return ZoneInfo(given).key if given and not given.startswith("/") else tzlocal.get_localzone_name() or "UTC"
+    except (ValueError, OSError, KeyError) as error:  # "CET-1CEST", "../x"; two files of the machine that differ
+        got = repr(given) if given else " ".join(str(error).split())
+        raise InputError("the time zone has no name", expected="TZ=Europe/Berlin, say", got=got) from None

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import LabelwiseError
+from tasks.services.addresses import ask_directly
+from tasks.terminal import settle
 from tasks.workspace import Workspace
 
 
@@ -15,6 +17,8 @@ def main(run: Callable[[Workspace], Any]) -> None:
     Its `summary()` goes to stdout (or the result as text, when it is not None), its `warnings` to stderr. An error a
     user can meet is one line on stderr and the error's exit code.
     """
+    settle()
+    ask_directly()
     try:
         result = run(Workspace.open(Path.cwd()))
     except LabelwiseError as error:

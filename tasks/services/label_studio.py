@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationEr
 
 import infra
 from tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
-from tasks.services.addresses import known, public
+from tasks.services.addresses import is_loopback, known, public
 from tasks.services.looking import LabelStudioLook
 from tasks.services.patience import patiently, seconds_asked
 
@@ -172,6 +172,13 @@ class LabelStudioProject:
                 return len(ours) > 1
             self.client.webhooks.update(ours[0].id or 0, **wanted)
             return True
+
+    def call_no_more(self, url: str) -> None:
+        """Take back `call`: nobody listens there any longer."""
+        with connected(self.url), gone_is_well():
+            for hook in self.client.webhooks.list(project=str(self.number)):
+                if _same_path(hook.url, url):
+                    self.client.webhooks.delete(hook.id or 0)
 
     def _refuse_another_loopback(self, url: str) -> None:
         """ServiceError rather than that a Label Studio elsewhere gives our secret to whoever listens on its own
@@ -473,16 +480,6 @@ def annotated(exported: bytes, url: str) -> list[dict[str, Any]]:
     except (ValueError, RecursionError) as error:
         raise ServiceError(f"Label Studio at {url} exports no JSON", got=str(error)[:160]) from None
     return tasks
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address means the machine that looks it up.
-
-    >>> is_loopback("http://127.0.0.1:8080"), is_loopback("http://labels.example.org")
-    (True, False)
-    """
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _same_path(one: str, other: str) -> bool:

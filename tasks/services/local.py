@@ -29,7 +29,8 @@ from filelock import FileLock, Timeout
 
 import infra
 from tasks.errors import InputError, ServiceDown, ServiceError
-from tasks.services.addresses import Addresses, home
+from tasks.services import guard
+from tasks.services.addresses import Addresses, ask_directly, home
 
 Progress = Callable[[str], None]
 State = Literal["running", "starting", "stopped"]
@@ -86,11 +87,14 @@ MARK = "LABELWISE_SERVERS_OF"
 INHERITED = (
     *("HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
-    *("http_proxy", "https_proxy", "no_proxy"),
+    *("http_proxy", "https_proxy", "no_proxy", guard.HOSTS),
 )
 QUIET = {
     "DO_NOT_TRACK": "true",
     "PYTHONUNBUFFERED": "1",  # the last words of a dying server reach its log
+    "PYTHONUTF8": "1",  # in any locale
+    "PYTHONSAFEPATH": "1",
+    "PYTHONNOUSERSITE": "1",
     "COLLECT_ANALYTICS": "false",
     "SENTRY_DSN": "",
     "FRONTEND_SENTRY_DSN": "",
@@ -146,6 +150,8 @@ def up(progress: Progress) -> Addresses:
                     down()
                 raise
     _first_start(folder).unlink(missing_ok=True)
+    if _take_over_token(folder):
+        progress("Label Studio's token was changed there: it is in secrets.env now")
     return _addresses(folder, record)
 
 
@@ -289,6 +295,7 @@ def _created(pid: int) -> float:
 
 def _environment(folder: Path, ports: dict[str, int], kept: dict[str, str]) -> dict[str, str]:
     """All that the servers see."""
+    ask_directly()  # they call one another, and Label Studio calls us
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     places = {
@@ -300,7 +307,22 @@ def _environment(folder: Path, ports: dict[str, int], kept: dict[str, str]) -> d
         "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",  # else its page looks at port 4200
     }
     numbers = {f"LABELWISE_{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()}
-    return inherited | QUIET | GUARDED | kept | places | numbers
+    return inherited | QUIET | GUARDED | _admitting(ports) | kept | places | numbers
+
+
+def _admitting(ports: dict[str, int]) -> dict[str, str]:
+    """The names under which the servers may be asked, and the pages that may ask them: see `guard`."""
+    names = guard.hosts()
+    outside = [name for name in names if name not in guard.OWN]
+    return {
+        "ALLOWED_HOSTS": ",".join(names),
+        "CORS_ALLOW_ALL_ORIGINS": "false",
+        "CSRF_TRUSTED_ORIGINS": ",".join(f"https://{name}" for name in outside),  # behind a proxy with TLS
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join([*names, *(f"{name.replace('[', '[[]')}:*" for name in names)]),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"https://{name}" for name in outside),
+        # Its page asks under 127.0.0.1, whichever name of this machine brought it up.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{name}:{ports['prefect']}" for name in guard.OWN),
+    }
 
 
 def _half_made(folder: Path) -> bool:
@@ -674,8 +696,12 @@ def _make_secrets(folder: Path) -> dict[str, str]:
         "LABEL_STUDIO_PASSWORD": secrets.token_urlsafe(18),
         "LABEL_STUDIO_USER_TOKEN": secrets.token_hex(20),
     }
-    _write_private(folder / "secrets.env", "\n".join(f"{name}={value}" for name, value in made.items()))
+    _write_secrets(folder, made)
     return made
+
+
+def _write_secrets(folder: Path, content: dict[str, str]) -> None:
+    _write_private(folder / "secrets.env", "\n".join(f"{name}={value}" for name, value in content.items()))
 
 
 def _secrets(folder: Path) -> dict[str, str]:
@@ -690,6 +716,23 @@ def _secrets(folder: Path) -> dict[str, str]:
         if not kept.get(name):
             raise ServiceError(f"{path} has no {name}", fix="restore the file")
     return kept
+
+
+def _take_over_token(folder: Path) -> bool:
+    """Write down the owner's token as Label Studio knows it: somebody may have made a new one on its page, and a start
+    does not put the old one back. Whether it was another."""
+    kept = _secrets(folder)
+    mail, token = kept["LABEL_STUDIO_USERNAME"], kept["LABEL_STUDIO_USER_TOKEN"]
+    asked = "SELECT key FROM authtoken_token JOIN htx_user ON htx_user.id = user_id WHERE email = ?"
+    try:
+        with closing(sqlite3.connect(f"{_database(folder).as_uri()}?mode=ro", uri=True)) as database:
+            known = [key for (key,) in database.execute(asked, [mail])]
+    except sqlite3.Error:  # busy, or none: then the next request says what is wrong
+        return False
+    if not known or token in known:
+        return False
+    _write_secrets(folder, kept | {"LABEL_STUDIO_USER_TOKEN": str(known[0])})
+    return True
 
 
 def _database(folder: Path) -> Path:

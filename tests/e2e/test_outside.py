@@ -79,6 +79,25 @@ def test_no_secret_is_kept_in_the_workspace_or_in_mlflow(make: Make, source: Sou
     assert secret not in runs
 
 
+def test_strangers_names_and_pages_are_refused(servers: Addresses) -> None:
+    """A page that somebody has open while the servers run, and one that gives its own name to this machine."""
+    prefect = servers.prefect_api_url.removesuffix("/api")
+    places = {
+        servers.label_studio_url: ("/user/login/", "/api/projects/"),
+        servers.mlflow_tracking_uri: ("/", "/api/2.0/mlflow/experiments/create"),
+        prefect: ("/", "/api/deployments/filter"),
+    }
+    for url, (page, changing) in places.items():
+        port = url.rpartition(":")[2]
+        assert httpx.get(url + page).is_success
+        for name in ("evil.example", "127.0.0.1.evil.example", "10.evil.example"):
+            assert httpx.get(url + page, headers={"Host": f"{name}:{port}"}).status_code in (400, 403), (url, name)
+        strange = {"Origin": f"http://evil.example:{port}"}
+        assert httpx.post(url + changing, json={"name": "theirs"}, headers=strange).status_code in (401, 403)
+        for answer in (httpx.get(url + page, headers=strange), httpx.options(url + changing, headers=strange)):
+            assert "access-control-allow-origin" not in answer.headers, url
+
+
 def until(condition: Callable[[], bool], seconds: float) -> None:
     """Look until it is so."""
     end = time.monotonic() + seconds

@@ -5,12 +5,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psutil
@@ -195,6 +196,23 @@ def test_secrets_are_made_once_and_shown_nowhere() -> None:
     local.down()
     local.up(quiet)
     assert (home() / "secrets.env").read_text() == content
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_up_learns_the_token_that_somebody_made_anew() -> None:
+    local.up(quiet)
+    mail, password = local.sign_in()
+    with closing(sqlite3.connect(home() / "label-studio" / "label_studio.sqlite3")) as database, database:
+        database.execute("CREATE TABLE htx_user (id INTEGER, email TEXT)")
+        database.execute("CREATE TABLE authtoken_token (key TEXT, user_id INTEGER)")
+        database.execute("INSERT INTO htx_user VALUES (1, ?), (2, 'other@example.org')", [mail])
+        database.execute("INSERT INTO authtoken_token VALUES ('made-anew', 1), ('anothers', 2)")
+    said: list[str] = []
+
+    assert local.up(said.append).label_studio_api_key == "made-anew" == addresses().label_studio_api_key
+    assert local.sign_in() == (mail, password)
+    assert "Label Studio's token was changed there: it is in secrets.env now" in said
+    assert (home() / "secrets.env").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.usefixtures("stand_ins")

@@ -1,0 +1,51 @@
+"""What the machine and the shell of a user decide: nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import InputError
+
+LABELWISE = Path(sys.executable).parent / "labelwise"
+
+
+def labelwise(*words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([LABELWISE, *words], capture_output=True, env=os.environ | environment, check=False)
+
+
+@pytest.mark.parametrize(
+    "terminal",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_what_the_terminal_does_not_know_is_escaped(terminal: dict[str, str]) -> None:
+    done = labelwise("status", "--workspace", "Доставка", **terminal)
+    assert done.returncode == 3
+    assert b"Traceback" not in done.stderr
+    assert b"\\u0414" in done.stderr or "Доставка".encode() in done.stderr
+
+
+@pytest.mark.parametrize("name", ["tasks.py", "infra.py", "pandas.py", "yaml.py"])
+def test_modules_on_the_users_pythonpath_are_not_taken_for_ours(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("raise SystemExit('taken')\n")
+    done = labelwise("status", "--workspace", str(tmp_path), PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3, done.stderr
+    assert b"taken" not in done.stderr
+
+
+def test_the_schedule_is_in_the_time_zone_of_whoever_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.serve import time_zone
+
+    for given, zone in (("Asia/Tokyo", "Asia/Tokyo"), (":Europe/Berlin", "Europe/Berlin"), ("UTC", "UTC")):
+        monkeypatch.setenv("TZ", given)
+        assert time_zone() == zone
+    for given in ("CET-1CEST", "../../etc/passwd", "Nowhere/Town"):
+        monkeypatch.setenv("TZ", given)
+        with pytest.raises(InputError, match="TZ=Europe/Berlin"):
+            time_zone()
