@@ -1,4 +1,4 @@
-"""Every command in the README is run: here, in order, in a folder with a pool and a gold set, or by the test named."""
+"""Every command in the README and the pages it leads to is run: here, in order, or by the test named."""
 
 import os
 import re
@@ -15,6 +15,8 @@ from tests.e2e.conftest import Source, source  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["savings", "gold", "learners", "operations", "extending"]
+TEXT = "\n".join([README, *((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in PAGES)])
 ELSEWHERE = {
     "make demo": "tests/e2e/test_demo.py",
     "make test": ".ci/run",
@@ -25,7 +27,7 @@ ELSEWHERE = {
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 def commands() -> list[str]:
@@ -58,6 +60,13 @@ def test_the_commands_work_in_order(servers: Addresses, source: Source, tmp_path
     assert "export MLFLOW_TRACKING_URI=" in done.stdout
 
 
+def test_the_readme_takes_five_minutes_and_its_links_lead_somewhere() -> None:
+    assert len(README.split()) < 1400
+    for page in [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in PAGES)]:
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
 def test_the_strategy_of_the_readme_chooses() -> None:
     from tasks.strategies import Candidates
 
@@ -69,7 +78,7 @@ def test_the_strategy_of_the_readme_chooses() -> None:
 
 
 def test_the_tree_names_what_is_there() -> None:
-    tree = README.partition("## The folders")[2].split("```")[1].strip()
+    tree = TEXT.partition("## The folders")[2].split("```")[1].strip()
     folder = ROOT
     for line in tree.splitlines():
         name = line.split()[0]
@@ -112,4 +121,4 @@ def test_the_readme_names_every_strategy_and_learner() -> None:
     from tasks.strategies import STRATEGIES
 
     for name in [*STRATEGIES, *LEARNERS]:
-        assert f"`{name}`" in README or f": {name}`" in README, name
+        assert f"`{name}`" in TEXT or f": {name}`" in TEXT, name
