@@ -175,7 +175,7 @@ def _per_class(
 
 
 def unmeasured(gold: pd.DataFrame) -> Evaluation:
-    """The evaluation of round 0, which has no model: the same tables, empty."""
+    """The evaluation of round 0, which has no model, and of a gold set that has no item: the same tables, empty."""
     return Evaluation(
         {"items": len(gold)},
         pd.DataFrame(columns=["id", "actual", "predicted", "confidence", "weight"]),
@@ -189,7 +189,7 @@ def run(workspace: Workspace) -> str:
     settings = workspace.settings
     model = learners.load(workspace.model)
     gold = trusted.gold(workspace)
-    if model.trained:
+    if model.trained and len(gold):
         p = model.probabilities(gold_items(workspace))
         result = evaluate(gold, p, model.classes, settings.evaluate.resamples, settings.seed)
     else:
@@ -208,7 +208,7 @@ def spoken(metrics: dict[str, float]) -> str:
     'accuracy 0.900 (95 % interval 0.880 to 0.920)'
     """
     if "accuracy" not in metrics:
-        return "no model yet"
+        return "no model yet" if metrics.get("items", 1) else "no gold item to measure by"
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     return f"accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})"
 

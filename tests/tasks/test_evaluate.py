@@ -175,6 +175,14 @@ def test_the_stage_writes_what_it_says(tmp_path: Path) -> None:
     assert predictions.predicted.tolist() == ["NA", "b", "c", "NA"]
 
 
+def test_a_gold_set_without_an_item_measures_nothing(tmp_path: Path) -> None:
+    head = Head(CLASSES, np.arange(4), np.eye(4, dtype=np.float32), np.zeros(4, dtype=np.float32))
+    workspace = workspace_with(tmp_path, head)
+    gold_set([]).to_parquet(workspace.gold)
+    assert evaluate.run(workspace) == "no gold item to measure by"
+    assert json.loads((workspace.metrics / "gold.json").read_text()) == {"items": 0}
+
+
 def test_round_0_has_the_same_tables_empty(tmp_path: Path) -> None:
     workspace = workspace_with(tmp_path, untrained.Untrained(CLASSES))
     assert evaluate.run(workspace) == "no model yet"
