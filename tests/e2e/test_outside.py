@@ -96,6 +96,11 @@ def test_strangers_names_and_pages_are_refused(servers: Addresses) -> None:
         assert httpx.post(url + changing, json={"name": "theirs"}, headers=strange).status_code in (401, 403)
         for answer in (httpx.get(url + page, headers=strange), httpx.options(url + changing, headers=strange)):
             assert "access-control-allow-origin" not in answer.headers, url
+    with httpx.Client(base_url=servers.label_studio_url) as stranger:
+        stranger.get("/user/signup/")
+        form = {"email": "stranger@evil.example", "password": "long-enough-1", "allow_newsletters": "false"}
+        form["csrfmiddlewaretoken"] = stranger.cookies["csrftoken"]
+        assert stranger.post("/user/signup/", data=form).status_code == 403
 
 
 def until(condition: Callable[[], bool], seconds: float) -> None:
