@@ -69,12 +69,14 @@ def main() -> None:
 
 
 def _damage(root: Path, error: Exception) -> LabelwiseError | None:
-    """What a failure comes from that nobody foresaw, where files of the workspace are not as its last version has them.
-    None: it is a fault of ours."""
+    """What a failure comes from that nobody foresaw, where files of a workspace at rest are not as its last version has
+    them. None: it is a fault of ours, or somebody is at work there and files are as he leaves them."""
     from tasks.services.dvc import Versions
-    from tasks.workspace import brought_back
+    from tasks.workspace import Workspace, brought_back, unfinished
 
     try:
+        if unfinished(Workspace.open(root)):
+            return None
         unlike = Versions(root.resolve()).unlike()
     except LabelwiseError as refused:
         return refused
@@ -308,12 +310,15 @@ def _answer(workspace: Path, said: str) -> None:
 
 
 @app.command()
-def rollback(workspace: Folder = HERE) -> None:
-    """Make the champion before the present one champion again."""
+def rollback(
+    workspace: Folder = HERE,
+    to: Annotated[str, typer.Option(help="A registered version, earlier or later; default: the one before.")] = "",
+) -> None:
+    """Make the champion before the present one champion again, or another registered version."""
     from tasks import promote
     from tasks.workspace import Workspace
 
-    print(promote.rollback(Workspace.open(workspace)))
+    print(promote.rollback(Workspace.open(workspace), to))
 
 
 @app.command()

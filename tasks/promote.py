@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import champion, made_with
-from tasks.errors import WorkspaceError
+from tasks.errors import InputError, WorkspaceError
 from tasks.labels import ledger, witness
 from tasks.proof.gate import Comparison, compare, level
 from tasks.records import tag
@@ -105,12 +105,14 @@ def weighed(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.assign(weight=known)
 
 
-def rollback(workspace: Workspace) -> str:
-    """Make the champion before the present one champion again. Returns a line for people. WorkspaceError when there is
-    none."""
+def rollback(workspace: Workspace, to: str = "") -> str:
+    """Make the champion before the present one champion again, or the registered version `to`. Returns a line for
+    people, with the way back. WorkspaceError when there is none."""
     tracking = open_tracking(workspace.settings)
     present = tracking.champion()
-    before = present and tracking.tags(present.version).get("replaces")
+    if to and to not in (known := tracking.models().version.tolist()):
+        raise InputError("--to", expected="a registered version: " + ", ".join(known), got=repr(to))
+    before = to or (present and tracking.tags(present.version).get("replaces"))
     if present is None or not before:
         raise WorkspaceError(
             "there is no champion to go back to",
@@ -118,8 +120,11 @@ def rollback(workspace: Workspace) -> str:
             got=f"version {present.version}" if present else "no champion",
         )
     tracking.crown(before)
+    if to:
+        tracking.note(to, rolled_back="false")
     tracking.note(present.version, rolled_back="true")
-    return f"version {before} is the champion again; version {present.version} stays registered"
+    said = f"version {before} is the champion again; version {present.version} stays registered"
+    return f"{said}: `labelwise rollback --to {present.version}` makes it champion again"
 
 
 def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> tuple[str, str]:

@@ -289,6 +289,11 @@ def running(workspace: Workspace) -> bool:
     return False
 
 
+def unfinished(workspace: Workspace) -> bool:
+    """Whether somebody is at work in the workspace, or died there, so that its files are between two versions."""
+    return not _read_note(_note(workspace)).get("finished", True)
+
+
 def holder(workspace: Workspace) -> str:
     """Who holds the workspace now, in words; '' for nobody."""
     if not running(workspace):

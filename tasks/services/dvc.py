@@ -177,8 +177,8 @@ class Versions:
 
     def unlike(self) -> list[str]:
         """Files and folders that are not as the last version has them, as far as git and DVC can still say."""
-        listed = self.git("status", "--porcelain", "--untracked-files=no", "-z").split("\0")
-        found = [line[3:] for line in listed if line[3:]]
+        listed = self.git("diff", "--name-only", "-z", "HEAD").split("\0")
+        found = [path for path in listed if path and path != "params.yaml"]
         try:
             with _dvc(self.root):
                 changes = [each for each in self.repo.status().values() for each in each if isinstance(each, dict)]

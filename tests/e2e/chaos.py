@@ -24,7 +24,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.plays import Play, Stage, Undisturbed, import_all, import_as, make_source
+from tests.e2e.plays import RUN, WITH_MODEL, Play, Stage, Undisturbed, import_all, import_as, make_source
 from tests.e2e.processes import inside
 from tests.e2e.strikes import BOUNDARIES, KINDS, Plan, Struck, draw, strike
 
@@ -126,7 +126,11 @@ def disturbed(calm: Undisturbed, seed: int, kinds: Sequence[str | Plan], tell: C
     try:
         play = Play(calm.play.stage, f"play-{seed}")
         for wanted in kinds:
-            plan = draw(chance, wanted, calm.round(played.rounds)) if isinstance(wanted, str) else wanted
+            if isinstance(wanted, str):
+                plan = draw(chance, wanted, calm.does(*play.next))
+            else:
+                plan = wanted
+                reach(play, plan)
             kind, what = plan.kind, plan.what
             begun = time.monotonic()
             struck = strike(play, plan)
@@ -134,15 +138,15 @@ def disturbed(calm: Undisturbed, seed: int, kinds: Sequence[str | Plan], tell: C
             ended_as = f"killed by {-struck.code}" if struck.code < 0 else f"exit {struck.code}"
             missed = "" if struck.struck else " (not reached)"
             tell(
-                f"  seed {seed} · round {played.rounds} · {kind}: {what}{missed} · {ended_as}, "
+                f"  seed {seed} · round {play.next[0]} · {play.next[1][-1] if play.next[1][0] == 'gold' else 'run'} · "
+                f"{kind}: {what}{missed} · {ended_as}, "
                 f"{time.monotonic() - begun:.1f} s" + (f": {struck.said[:150]}" if struck.code > 0 else "")
             )
             if struck.code == 1:
                 played.broke = played.broke or f"a traceback: {play.log.read_text()[-1500:]}"
             if struck.code == 0:
-                play.answer(None, chance)
-                played.rounds += 1
-            elif chance.random() < 0.3:
+                play.people(chance)
+            elif play.next[1] == RUN and chance.random() < 0.3:
                 play.answer(2, chance)
         finish(play, played, calm)
     except (RuntimeError, TimeoutError, httpx.HTTPError) as error:
@@ -150,15 +154,30 @@ def disturbed(calm: Undisturbed, seed: int, kinds: Sequence[str | Plan], tell: C
     return played
 
 
+def reach(play: Play, plan: Plan) -> None:
+    """Play undisturbed up to the command that the fault is for."""
+    while play.next[1] != plan.of:
+        end(play)
+        play.people()
+
+
+def end(play: Play) -> None:
+    """Play the command that is next to its end. RuntimeError when it fails undisturbed."""
+    if code := play.run():
+        said = play.log.read_text()[-1500:]
+        raise RuntimeError(f"the undisturbed {' '.join(play.next[1])} ended with {code}: {said}")
+
+
 def finish(play: Play, played: Played, calm: Undisturbed) -> None:
-    """Let the loop come to rest, undisturbed, and compare."""
+    """Let all come to rest, undisturbed, at the end of a further round, and compare. That round removes what went
+    through late."""
     stage = play.stage
     stage.calm()
-    for last in (False, True):  # a last round: it removes what went through late
-        if code := play.run():
-            raise RuntimeError(f"the last run ended with {code}: {play.log.read_text()[-1500:]}")
-        if not last:
-            play.answer()
+    last = play.next[0] + 1
+    while play.next != (last, WITH_MODEL[-1]):
+        end(play)
+        play.people()
+    end(play)
     number = inside(partial(rounds_played, play.root), play.log.with_suffix(".rounds"))
     played.rounds = number
     facts = play.facts()

@@ -16,6 +16,7 @@ PLACES = [
     "os:fsync",
     "pathlib:Path.replace",
     "tasks.labels.ledger:append",
+    "tasks.labels.trusted:append",
     "tasks.report:keep_spent",
     "tasks.services.dvc:Versions.git",
     "tasks.services.dvc:Versions.add",

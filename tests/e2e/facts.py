@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import promote, push
-from tasks.labels import ledger
+from tasks.labels import ledger, trusted
 from tasks.services.dvc import Versions
 from tasks.workspace import Workspace
 
@@ -31,6 +31,8 @@ def files(workspace: Workspace) -> Iterator[str]:
         yield f"ledger {json.dumps(row, default=str)}"
     for row in pd.read_parquet(workspace.batch).to_dict("records"):
         yield f"batch {json.dumps(row, default=str)}"
+    for row in trusted.seen(workspace).drop(columns=["source_id"]).to_dict("records"):
+        yield f"trusted {json.dumps(row, default=str)}"
     for name in ("gold.json", "curve.csv", "predictions.csv", "proof.json"):
         path = workspace.metrics / name
         if path.exists():

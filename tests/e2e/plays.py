@@ -24,9 +24,13 @@ from tests.e2e.faults import Fault, as_order
 from tests.e2e.processes import ended, fork, inside
 
 BATCH = 4
-POOL, GOLD = 60, 40
+POOL, GOLD = 80, 40
+RUN = ("run", "--max-wait", "0")
+GROW, COLLECT = ("gold", "grow", "2"), ("gold", "collect")
+WITH_MODEL = (RUN, GROW, COLLECT)  # what is played of a round, from the first with a model on
 QUICK = {
     "select.batch": BATCH,
+    "gold.reserve": 0.25,
     "wait.poll_seconds": [0.1, 1],
     "train.learner": "frozen",
     "train.regularisation": 1.0,
@@ -122,14 +126,30 @@ class Play:
         self.stage = stage
         self.root = stage.folder / name
         self.log = stage.folder / f"{name}.log"
+        self.ended: list[tuple[str, ...]] = []  # the commands that came to their end, in order
         inside(partial(make, self.root, stage), self.log)
 
     def run(self, prepared: Callable[[], Any] = lambda: None) -> int:
-        """A run of the loop; its exit code."""
+        """The command that is next; its exit code."""
         return ended(self.start(prepared))
 
     def start(self, prepared: Callable[[], Any] = lambda: None) -> int:
-        return fork(partial(run_loop, self.root, prepared), self.log)
+        return fork(partial(run_command, self.root, self.next[1], prepared), self.log)
+
+    @property
+    def next(self) -> tuple[int, tuple[str, ...]]:
+        """The round, and the command that is to be played of it: round 0 has no model, and so no gold commands."""
+        done = len(self.ended) - 1
+        return (0, RUN) if done < 0 else (1 + done // len(WITH_MODEL), WITH_MODEL[done % len(WITH_MODEL)])
+
+    def people(self, chance: random.Random | None = None) -> None:
+        """A command has come to its end: people do what follows from it, and the next one is to be played."""
+        _, command = self.next
+        self.ended.append(command)
+        if command == GROW:
+            inside(partial(answer_gold, self.root), self.log.with_suffix(".answers"))
+        elif self.next[1] == RUN:
+            self.answer(None, chance)
 
     def said(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
@@ -144,8 +164,8 @@ class Play:
         return Counter(inside(partial(facts.of, self.root), self.log.with_suffix(".facts")))
 
 
-def run_loop(root: Path, prepared: Callable[[], Any]) -> None:
-    """`labelwise run --max-wait 0`, in a child."""
+def run_command(root: Path, words: tuple[str, ...], prepared: Callable[[], Any]) -> None:
+    """`labelwise WORDS`, in a child."""
     from flows.cli import main
     from tasks import embed, pictures
     from tasks.services import label_studio, patience
@@ -156,7 +176,7 @@ def run_loop(root: Path, prepared: Callable[[], Any]) -> None:
     patience.PAUSE_S, label_studio.TIMEOUT_S = 0.2, TIMEOUT_S
     patience.TRIES = 4
     prepared()
-    sys.argv = ["labelwise", "run", "--workspace", str(root), "--max-wait", "0"]
+    sys.argv = ["labelwise", *words, "--workspace", str(root)]
     main()
 
 
@@ -171,6 +191,12 @@ class Words:
     def encode(self, texts: list[str], progress: Callable[[int], None]) -> Any:
         progress(len(texts))
         return self.model.transform(texts).toarray()
+
+    def unknown(self, texts: list[str]) -> Any:
+        """Every word has a place."""
+        import numpy as np
+
+        return np.zeros(len(texts), dtype=np.float32)
 
 
 class Blank:
@@ -235,6 +261,30 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
     return len(rows)
 
 
+def answer_gold(root: Path) -> None:
+    """Two people answer what is put up for trusted labels, and agree."""
+    from tasks import push, review
+    from tasks.labels import trusted
+    from tasks.services.label_studio import choice
+    from tasks.workspace import Workspace
+
+    here = Workspace.open(root)
+    project = push.open_gold_project(here.settings)
+    known = review.read_answers(
+        root.parent / "source" / "answers.csv", here.settings.pull.columns, here.settings.classes
+    )
+    users: Any = project.client.users.list()
+    people = sorted(user.id for user in users)[:2]
+    while len(people) < 2:
+        people.append(project.client.users.create(email=f"chaos-{len(people)}@localhost.org").id)
+    for number in trusted.asks(trusted.asked(here)):
+        for row in project.tasks(number).to_dict("records"):
+            for person in people[int(row["answers"]) :]:
+                project.client.annotations.create(
+                    id=int(row["task_id"]), result=choice(known[row["id"]]), completed_by=person, was_cancelled=False
+                )
+
+
 # A play that nobody disturbs
 
 
@@ -248,37 +298,46 @@ class Seen:
 
 
 class Undisturbed:
-    """A play that nobody disturbs, played on as far as it is asked: what each round does, and leaves."""
+    """A play that nobody disturbs, played on as far as it is asked: what each command of a round does, and what the
+    round leaves."""
 
     def __init__(self, stage: Stage, tell: Callable[[str], None]) -> None:
         self.play, self.tell = Play(stage, "undisturbed"), tell
-        self.seen: list[Seen] = []
+        self.seen: dict[tuple[int, tuple[str, ...]], Seen] = {}
         self._facts: list[Counter[str]] = []
 
-    def round(self, number: int) -> Seen:
-        """What the run of a round does. Later rounds do as the third does."""
-        return self.seen[number] if number < len(self.seen) else self.seen[-1]
+    def does(self, number: int, command: tuple[str, ...]) -> Seen:
+        """What a command of a round does. Later rounds do as the last that was played."""
+        return self.seen.get((number, command)) or self.seen[(len(self._facts) - 1, command)]
 
     def facts(self, number: int) -> Counter[str]:
-        """What there is when this round's batch is with the reviewers."""
-        while len(self.seen) <= number:
+        """What there is when this round's batch is with the reviewers, and its trusted labels are taken in."""
+        while len(self._facts) <= number:
             self._on()
         return self._facts[number]
 
     def _on(self) -> None:
         stage, counted = self.play.stage, self.play.log.with_suffix(".counts")
-        if self.seen:
+        if self._facts:
             self.play.answer()
-        stage.arm(None)
-        begun = time.monotonic()
-        if self.play.run(partial(counting, self.play.root, counted)):
-            raise RuntimeError(f"the undisturbed loop failed: {self.play.log.read_text()[-3000:]}")
-        took = time.monotonic() - begun
-        requests = {name: stage.looked()[name]["seen"] for name in WEB}
-        self.seen.append(Seen(requests, json.loads(counted.read_text())["calls"], took))
-        self._facts.append(self.play.facts())
-        made = ", ".join(f"{len(each)} requests to {name}" for name, each in requests.items())
-        self.tell(f"undisturbed: round {len(self.seen) - 1} in {took:.1f} s, {made}, {len(self._facts[-1])} facts")
+        at = self.play.next[0]
+        while self.play.next[0] == at:
+            _, command = self.play.next
+            stage.arm(None)
+            begun = time.monotonic()
+            if self.play.run(partial(counting, self.play.root, counted)):
+                raise RuntimeError(f"the undisturbed play failed: {self.play.log.read_text()[-3000:]}")
+            took = time.monotonic() - begun
+            requests = {name: stage.looked()[name]["seen"] for name in WEB}
+            self.seen[at, command] = Seen(requests, json.loads(counted.read_text())["calls"], took)
+            last = at == 0 or command == WITH_MODEL[-1]
+            if last:
+                self._facts.append(self.play.facts())  # before the reviewers answer
+                self.play.ended.append(command)
+            else:
+                self.play.people()
+            made = ", ".join(f"{len(each)} requests to {name}" for name, each in requests.items())
+            self.tell(f"undisturbed: round {at}, {' '.join(command)} in {took:.1f} s, {made}")
 
 
 def counting(root: Path, to: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.e2e import die
 from tests.e2e.faults import Fault
-from tests.e2e.plays import TIMEOUT_S, WEB, Play, Seen
+from tests.e2e.plays import COLLECT, GROW, RUN, TIMEOUT_S, WEB, Play, Seen
 from tests.e2e.processes import ended
 
 WRITES = ("POST", "PATCH", "PUT", "DELETE")
@@ -33,6 +33,7 @@ class Plan:
     kind: str
     what: str
     how: dict[str, Any]
+    of: tuple[str, ...] = RUN  # the command that it strikes
 
 
 @dataclass
@@ -58,8 +59,8 @@ def _drawn(chance: random.Random, kind: str, seen: Seen) -> tuple[str, dict[str,
     if kind.startswith("request: "):
         wanted = kind.removeprefix("request: ")
         writes = {name: [at for at, words in enumerate(made) if changes(words)] for name, made in seen.requests.items()}
-        server = chance.choice([name for name in WEB if writes[name]])
-        made, numbers = seen.requests[server], writes[server]
+        server = chance.choice([name for name in WEB if writes[name]] or [name for name in WEB if seen.requests[name]])
+        made, numbers = seen.requests[server], writes[server] or list(range(len(seen.requests[server])))
         if wanted not in ("cut", "late", "lose", "done_error") and chance.random() < 0.4:
             numbers = list(range(len(made)))
         at = chance.choice(numbers)
@@ -82,7 +83,7 @@ def _drawn(chance: random.Random, kind: str, seen: Seen) -> tuple[str, dict[str,
         nth = chance.randrange(seen.calls[die.OPEN])
         return f"file {nth}", {"nth": nth}
     if kind == "disk full for git":
-        word = chance.choice(["add", "commit"])  # once for the labels, once for the round
+        word = chance.choice(["add", "commit"])  # once for the labels, once for the round; a gold command has one
         nth = chance.randrange(2 if seen.calls["tasks.labels.ledger:append"] else 1)
         return f"git {word}, call {nth}", {"word": word, "nth": nth}
     if kind == "locks left":
@@ -116,7 +117,7 @@ def changes(request: str) -> bool:
 
 
 def strike(play: Play, plan: Plan) -> Struck:
-    """Run the loop once, with one fault."""
+    """Play the command that is next once, with one fault."""
     kind, how = plan.kind, plan.how
     stage, struck = play.stage, Struck(kind, plan.what)
     mark = play.log.with_suffix(".struck")
@@ -233,4 +234,8 @@ BOUNDARIES = [
     _request("lose", "mlflow", "POST /api/2.0/mlflow/model-versions/create"),
     Plan("Prefect down", "after 2 s", {"fault": Fault("prefect", "down", 0, 2.0)}),
     _request("busy", "label_studio", "POST /api/dm/views/$"),
+    replace(_kill("after", "tasks.labels.trusted:append"), of=GROW),  # drawn, not kept
+    replace(_kill("after", f"{SERVICES}.label_studio:LabelStudioProject.add"), of=GROW),  # with people, not kept
+    replace(_kill("after", "tasks.labels.trusted:append"), of=COLLECT),
+    replace(_kill("before", f"{SERVICES}.dvc:Versions.push"), of=COLLECT),
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.errors import WorkspaceError
+from tasks.errors import InputError, WorkspaceError
 from tasks.promote import decide, flat, open_tracking, rollback
 from tasks.services.mlflow import Tracking
 from tasks.settings import Promote, parse
@@ -142,6 +142,13 @@ def test_rollback_goes_back_champion_by_champion(tmp_path: Path, monkeypatch: py
     assert tracking.tags("3")["rolled_back"] == "true"
     with pytest.raises(WorkspaceError, match="no champion to go back to"):
         rollback(workspace)
+    said = rollback(workspace, "3")
+    assert said.startswith("version 3 is the champion again")
+    assert tracking.tags("3")["rolled_back"] == "false"
+    assert rollback(workspace).startswith("version 2 is the champion again")
+    assert rollback(workspace, "3").endswith("`labelwise rollback --to 2` makes it champion again")  # the way back
+    with pytest.raises(InputError, match="--to: expected a registered version: 1, 2, 3, got '4'"):
+        rollback(workspace, "4")
 
 
 def test_a_project_by_another_name_keeps_its_runs_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
