@@ -15,8 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tasks import rehearsal, sources
-from tasks.embed import refuse_broken
+from tasks.embed import Vectors, refuse_broken
 from tasks.errors import InputError
+from tasks.items import leaks
+from tasks.items.wording import Wording, wording
 from tasks.learners import learners
 from tasks.learners.encoder import Encoder
 from tasks.progress import console, counted
@@ -25,7 +27,7 @@ from tasks.rehearsal import Rows, Run
 from tasks.services import mlflow
 from tasks.settings import Columns, Settings, one_of, parse, read
 from tasks.strategies import strategies
-from tasks.train import train
+from tasks.train import taught
 from tasks.workspace import atomic, write_json
 
 LIBRARIES = ("labelwise", "numpy", "scikit-learn", "torch", "transformers")
@@ -68,8 +70,11 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
     pool, gold = gathered(plan, tell)
     settings = settings_of(plan, sorted(set(pool.label) | set(gold.label)))
     claim(out, plan, settings, pool, gold)
-    own, exam = (Rows(rows, encoded(rows, settings, out)) for rows in (pool, gold))
-    sizes = batches(plan, len(pool), tell)
+    own, exam = (Rows(rows, encoded(rows, settings, out), worded(rows, settings, out)) for rows in (pool, gold))
+    near = len(rehearsal.leaked(own, exam, settings.gold.near_duplicate))
+    if near:
+        tell(f"rehearse: {near:,} rows of the pool are {leaks.WORDS}")
+    sizes = batches(plan, len(pool) - near, tell)
     full = whole(own, exam, settings, plan, out)
     runs = played(plan, own, exam, settings, sizes, out)
     return concluded(plan, settings, runs, full, out, json_to, tell)
@@ -132,7 +137,15 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
         raise InputError("rehearse", expected="two classes at least", got=", ".join(classes))
     sources = {"pool": plan.pool, "gold": plan.gold or ""}
     # No control arm: what is compared is the strategies, each with the whole of its batches.
-    return parse({"project": project, "classes": classes, "pull": sources, "select": {"control": 0.0}})
+    return parse(
+        {
+            "project": project,
+            "classes": classes,
+            "pull": sources,
+            "select": {"control": 0.0},
+            "embed": {"wording": True},
+        }
+    )
 
 
 def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: pd.DataFrame) -> None:
@@ -175,6 +188,20 @@ def encoded(rows: pd.DataFrame, settings: Settings, out: Path) -> "np.ndarray[tu
     return vectors
 
 
+def worded(rows: pd.DataFrame, settings: Settings, out: Path) -> Wording | None:
+    """(n,) how the texts are worded, computed once and kept in `out`; None where the settings do not ask for it."""
+    if not settings.embed.wording:
+        return None
+    path = out / f"wording-{digest([*rows.id, settings.embed.encoder])}.npy"
+    if not path.exists():
+        texts = rows.text.tolist()
+        found = wording(texts, Encoder(settings.embed.encoder, settings.embed.max_tokens).unknown(texts))
+        with atomic(path) as scratch, scratch.open("wb") as file:
+            np.save(file, found)
+    kept: Wording = np.load(path)
+    return kept
+
+
 def batches(plan: Plan, pool: int, tell: Callable[[str], None]) -> list[int]:
     """The size of each batch."""
     first = plan.first or plan.batch
@@ -190,11 +217,14 @@ def whole(pool: Rows, gold: Rows, settings: Settings, plan: Plan, out: Path) -> 
     labels could give at most."""
     path = out / "full.json"
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    labels = pool.answers(plan.noise, settings.classes, 0).reset_index(drop=True)
+    labels = pool.answers(plan.noise, settings.classes, 0)
+    known = labels.rename("label").rename_axis("id").reset_index()
+    near = rehearsal.leaked(pool, gold, settings.gold.near_duplicate)
     for name in plan.learners:
         if name not in found:
             with console.status(f"{name} on all {len(labels):,} labels"):
-                model = train(pool.items(), labels, pool.items(), chosen(settings, "random", name, 0))
+                own = chosen(settings, "random", name, 0)
+                model, _ = taught(known, near, Vectors(pd.Index(pool.table.id), [pool.vectors]), pool.items(), own)
                 found[name] = rehearsal.accuracy(model, gold.items(), gold.table.label)
             write_json(path, found)
     return {name: found[name] for name in plan.learners}

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tasks.embed import Vectors
+from tasks.items import leaks
+from tasks.items.wording import Wording
 from tasks.learners import Items, Model
 from tasks.score import score
 from tasks.select import answered, select, strategy_for
 from tasks.settings import Settings
-from tasks.train import train
+from tasks.train import taught
 
 SHARES = (0.90, 0.95, 0.98, 0.99)  # of the accuracy of the whole pool
 HEADLINE = 0.98
@@ -29,10 +31,12 @@ NOTHING = 1e-6  # accuracies are kept with six digits
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled items. table: columns id, text, label; vectors: (n, d) float16, in the same order."""
+    """Labelled items. table: columns id, text, label; in the same order, vectors: (n, d) float16; wording: (n,), None
+    where nobody has looked at it."""
 
     table: pd.DataFrame
     vectors: NDArray[np.float16]
+    wording: Wording | None = None
 
     def items(self) -> Items:
         """For a learner."""
@@ -86,23 +90,25 @@ def play(
 ) -> Iterator[Run]:
     """The rounds of a run from where it stands, through the loop's own stages; the run after each. `sizes`: of the
     batches. watch: is shown the model of each round. Ends early when the pool is used up."""
-    vectors = Vectors(pd.Index(pool.table.id), [pool.vectors])
+    vectors = Vectors(pd.Index(pool.table.id), [pool.vectors], pool.wording)
+    near = leaked(pool, gold, settings.gold.near_duplicate)
     items, exam = pool.items(), gold.items()
     truth = pool.answers(noise, settings.classes, run.seed)
-    model, ledger = learn(run, items, vectors, truth, settings)
+    model, ledger = learn(run, items, vectors, truth, near, settings)
     while len(run.asked) < len(sizes):
         began = time.perf_counter()
         scores = score(vectors.ids, items, model, settings.score)
         labelled = answered(scores, vectors, ledger, settings.classes)
         size = settings.select.model_copy(update={"batch": sizes[len(run.asked)]})
         rng = np.random.default_rng([run.seed, len(run.asked)])
-        batch = select(scores, vectors, labelled, pd.Index(ledger.id), size, rng, run.seed)
+        closed = pd.Index(ledger.id).union(pd.Index(near.id))
+        batch = select(scores, vectors, labelled, closed, size, rng, run.seed)
         if batch.empty:
             return
         run.asked.append(batch.id.tolist())
         run.why.append(batch.why.tolist())
         run.by.append(strategy_for(settings.select, labelled)[1])
-        model, ledger = learn(run, items, vectors, truth, settings)
+        model, ledger = learn(run, items, vectors, truth, near, settings)
         run.seconds.append(round(time.perf_counter() - began, 3))
         run.labels.append(len(ledger))
         run.accuracy.append(accuracy(model, exam, gold.table.label))
@@ -110,7 +116,9 @@ def play(
         yield run
 
 
-def learn(run: Run, items: Items, vectors: Vectors, truth: pd.Series, settings: Settings) -> tuple[Model, pd.DataFrame]:
+def learn(
+    run: Run, items: Items, vectors: Vectors, truth: pd.Series, near: pd.DataFrame, settings: Settings
+) -> tuple[Model, pd.DataFrame]:
     """The model of all that has been asked, and the ledger it learned from (columns id, label, round, why), in order
     of id."""
     rows = [
@@ -119,7 +127,14 @@ def learn(run: Run, items: Items, vectors: Vectors, truth: pd.Series, settings: 
         for item, why in zip(items_, whys, strict=True)
     ]
     ledger = pd.DataFrame(rows, columns=["id", "label", "round", "why"]).sort_values("id", ignore_index=True)
-    return train(items.take(vectors.rows(ledger.id)), ledger.label, items, settings), ledger
+    return taught(ledger, near, vectors, items, settings)
+
+
+def leaked(pool: Rows, gold: Rows, least: float | None) -> pd.DataFrame:
+    """The items of the pool that are nearly gold (LEAKS), as the stage `embed` finds them."""
+    worded = None if pool.wording is None or gold.wording is None else (pool.wording, gold.wording)
+    exam = gold.vectors.astype(np.float32)
+    return leaks.leaks(pd.Index(pool.table.id), pool.vectors, pd.Index(gold.table.id), exam, least, worded)
 
 
 def accuracy(model: Model, exam: Items, truth: pd.Series) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import stage
-from tasks.embed import pool_items, pool_vectors
+from tasks.embed import Vectors, pool_items, pool_vectors
 from tasks.errors import WorkspaceError
 from tasks.items.leaks import leaked
 from tasks.labels import ledger
@@ -41,6 +41,16 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, o
     return model
 
 
+def taught(
+    known: pd.DataFrame, leaks: pd.DataFrame, vectors: Vectors, pool: Items, settings: Settings
+) -> tuple[Model, pd.DataFrame]:
+    """The model of all labels that count (columns id, label, in order of id), and those of them that it learned: none
+    of an item that is in gold or nearly so (LEAKS). Self-training takes no such item either, and none with a label."""
+    labels = without_leaks(known, leaks)
+    offered = pool.take(np.flatnonzero(~vectors.ids.isin(leaks.id) & ~vectors.ids.isin(known.id)))
+    return train(pool.take(vectors.rows(labels.id)), labels.label, pool, settings, offered), labels
+
+
 def learner_of(settings: Settings) -> Any:
     """The module of `train.learner`; SettingsError for a name that nobody knows."""
     return one_of("train.learner", settings.train.learner, learners())
@@ -49,12 +59,8 @@ def learner_of(settings: Settings) -> Any:
 def run(workspace: Workspace) -> str:
     """Read the ledger and the vectors, write model/. Returns a line for people."""
     known = ledger.effective(ledger.read(workspace.labels))
-    leaks = leaked(workspace)
-    labels = without_leaks(known, leaks)
     vectors = pool_vectors(workspace)
-    pool = pool_items(workspace, vectors)
-    offered = pool.take(np.flatnonzero(~vectors.ids.isin(leaks.id) & ~vectors.ids.isin(known.id)))
-    model = train(pool.take(vectors.rows(labels.id)), labels.label, pool, workspace.settings, offered)
+    model, labels = taught(known, leaked(workspace), vectors, pool_items(workspace, vectors), workspace.settings)
     with atomic(workspace.model) as scratch:
         scratch.mkdir()
         model.save(scratch)

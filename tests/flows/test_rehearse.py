@@ -14,8 +14,9 @@ from flows import rehearse as flow
 from flows.rehearse import Plan
 from tasks import rehearsal
 from tasks.errors import InputError, SettingsError
+from tasks.learners import Items
 from tasks.rehearsal import Run, area, labels_for, summary, verdict
-from tasks.settings import parse
+from tasks.settings import Settings, parse
 
 CLASSES = ["bad", "fine", "good"]
 
@@ -36,6 +37,9 @@ class StandIn:
             rows.append(np.eye(16)[CLASSES.index(text.split()[0])] + rng.normal(0, 0.4, 16))
         vectors = np.array(rows)
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    def unknown(self, texts: list[str]) -> NDArray[np.float32]:
+        return np.zeros(len(texts), np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -163,12 +167,50 @@ def test_rows_that_are_all_the_same_cannot_be_rehearsed(tmp_path: Path) -> None:
         played(plan_of(tmp_path, pool=str(tmp_path / "same.csv")), tmp_path / "out")
 
 
+def world(**train: Any) -> tuple[rehearsal.Rows, rehearsal.Rows, Settings]:
+    """A pool of 60 whose first three items are nearly those of gold, and a gold set of 30."""
+    rng = np.random.default_rng(0)
+    vectors = np.eye(16)[np.arange(90) % 3] + rng.normal(0, 0.3, (90, 16))
+    vectors[:3] = vectors[60:63] + rng.normal(0, 0.001, (3, 16))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    table = pd.DataFrame({"id": [f"i{n:02d}" for n in range(90)], "label": [CLASSES[n % 3] for n in range(90)]})
+    table = table.assign(text=table.id)
+    pool, gold = (
+        rehearsal.Rows(table[part].reset_index(drop=True), vectors[part]) for part in (slice(0, 60), slice(60, 90))
+    )
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    select = {"strategy": "margin", "control": 0.0, "near_duplicate": None}
+    return pool, gold, parse(content | {"select": select, "train": {"learner": "frozen", **train}})
+
+
+def test_what_is_nearly_gold_is_neither_asked_nor_learned_as_in_the_loop() -> None:
+    pool, gold, settings = world()
+    *_, run = rehearsal.play(Run("margin", "frozen", 0), pool, gold, settings, [20] * 4, 0.0)
+    assert run.labels == [20, 40, 57]  # the pool, but for three
+    assert not {"i00", "i01", "i02"} & {item for batch in run.asked for item in batch}
+
+
+def test_self_training_takes_no_item_that_has_a_label_as_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, gold, settings = world(self_training=True)
+    offered: list[int] = []
+
+    def around(fit: Any, items: Items) -> Any:
+        offered.append(len(items))
+        return fit
+
+    monkeypatch.setattr("tasks.train.self_training.around", around)
+    list(rehearsal.play(Run("margin", "frozen", 0), pool, gold, settings, [20, 20], 0.0))
+    assert offered == [37, 17]  # 57 less those that were answered
+
+
 def test_vectors_that_are_all_the_same_are_rehearsed() -> None:
     table = pd.DataFrame({"id": [f"i{n:02d}" for n in range(30)], "text": "", "label": CLASSES * 10})
     rows = rehearsal.Rows(table, np.tile(np.eye(4, dtype=np.float16)[:1], (30, 1)))
     content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
-    settings = parse(content | {"select": {"strategy": "auto", "control": 0.0}, "train": {"learner": "frozen"}})
-    *_, run = rehearsal.play(Run("auto", "frozen", 0), rows, rows, settings, [6, 6, 6], 0.0)
+    content |= {"select": {"strategy": "auto", "control": 0.0}, "gold": {"near_duplicate": None}}
+    settings = parse(content | {"train": {"learner": "frozen"}})
+    exam = rehearsal.Rows(table.assign(id="gold " + table.id), rows.vectors)
+    *_, run = rehearsal.play(Run("auto", "frozen", 0), rows, exam, settings, [6, 6, 6], 0.0)
     assert run.labels == [6, 12, 18]
 
 
