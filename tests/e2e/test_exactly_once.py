@@ -36,7 +36,7 @@ def project(servers: Addresses) -> LabelStudioProject:
     made = LabelStudioProject("twins", name)
     for _ in range(3):
         made.client.projects.create(title=made.title, label_config="<View/>")
-    numbers = sorted(each.id for each in made._same_title())
+    numbers = sorted(each.id for each in made._ours())
     made.found = numbers[1]
     made.add([{"data": {"text": "t", "item": "a", "round": 1}}])
     return LabelStudioProject("twins", name)
@@ -45,10 +45,10 @@ def project(servers: Addresses) -> LabelStudioProject:
 def test_of_projects_of_one_title_the_one_with_tasks_stays(project: LabelStudioProject) -> None:
     used = project.found
     assert project.settle() == used
-    assert [each.id for each in project._same_title()] == [used]
+    assert [each.id for each in project._ours()] == [used]
     assert project.count(1) == 1
     project.create(["x", "y"])  # finds it
-    assert [each.id for each in project._same_title()] == [used]
+    assert [each.id for each in project._ours()] == [used]
 
 
 def test_of_two_tabs_the_older_stays(project: LabelStudioProject) -> None:

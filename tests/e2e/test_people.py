@@ -8,7 +8,7 @@ import httpx
 import pandas as pd
 import pytest
 
-from tasks import page, push, status
+from tasks import page, promote, push, settings, status
 from tasks.labels import ledger
 from tasks.services.addresses import Addresses
 from tasks.services.dvc import Versions
@@ -166,3 +166,41 @@ def test_an_administrator_changes_the_interface(make: Make, source: Source, ask:
     assert seen.reviewers == "1 answer refused; the last in round 1"
     assert any("interface" in line for line in seen.problems)
     assert seen.asked == SIZE  # and the next batch is there
+
+
+def test_a_project_is_known_by_its_id_whatever_it_is_called(make: Make, source: Source, ask: Ask) -> None:
+    """Named anew in params.yaml, then in Label Studio, then deleted there with its batch open: the loop goes on as if
+    nothing had happened, and says so."""
+    workspace = make(select__batch=SIZE, train__learner="frozen")
+    play(workspace)
+    answer(workspace, source)
+    settings.change(workspace.root / "params.yaml", {"project.name": "bob's tickets of spring"})
+    play(workspace)
+    workspace = Workspace.open(workspace.root)
+    project = push.open_project(workspace.settings)
+    assert project.found is not None and project.called.startswith("news · ")
+    models = promote.open_tracking(workspace.settings)
+    assert models.champion() is not None
+
+    first = project.number
+    ask("PATCH", f"projects/{first}/", {"title": "Tickets, second try"})
+    answer(workspace, source)
+    settings.change(workspace.root / "params.yaml", {"project.name": "spring"})
+    play(workspace)
+    renamed = push.open_project(workspace.settings)
+    assert (renamed.found, renamed.called) == (first, "Tickets, second try")
+    assert push.open_gold_project(workspace.settings).found is None
+    assert sorted(rows(workspace).status) == ["labelled"] * 2 * SIZE
+
+    ask("DELETE", f"projects/{first}/")
+    assert push.open_project(workspace.settings).found is None
+    play(workspace)
+    anew = push.open_project(workspace.settings)
+    assert anew.found != first and anew.called == anew.title
+    assert sorted(anew.tasks(3).id) == sorted(pd.read_parquet(workspace.batch).id)
+    answer(workspace, source)
+    play(workspace)
+    assert len(labels(workspace)) == 3 * SIZE
+    now = promote.open_tracking(Workspace.open(workspace.root).settings)
+    assert now.name == models.name
+    assert len(now.registered()) == 3
