@@ -43,6 +43,7 @@ BRIEFLY: Any = {"additional_query_parameters": {"include": "id,label_config,expe
 IDS_A_REQUEST = 200  # keeps the address of an export short
 HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:inner_id", "tasks:annotations_ids", "tasks:predictions_model_versions", "tasks:total_predictions"),
+    *("tasks:annotations_results", "tasks:predictions_results", "tasks:predictions_score"),  # raw JSON, and of no use
     *("tasks:file_upload", "tasks:storage_filename", "tasks:created_at", "tasks:updated_at", "tasks:updated_by"),
     *("tasks:avg_lead_time", "tasks:draft_exists", "tasks:data.item", "tasks:data.round"),
 ]

@@ -196,7 +196,7 @@ def test_a_project_is_known_by_its_id_whatever_it_is_called(make: Make, source: 
     assert push.open_project(workspace.settings).found is None
     play(workspace)
     anew = push.open_project(workspace.settings)
-    assert anew.found != first and anew.called == anew.title
+    assert anew.found != first and anew.called == f"spring{anew.end}"
     assert sorted(anew.tasks(3).id) == sorted(pd.read_parquet(workspace.batch).id)
     answer(workspace, source)
     play(workspace)
