@@ -1,10 +1,13 @@
 """What this program shows: text that came from outside, and a terminal that may not know its characters."""
 
+import getpass
 import io
 import os
 import sys
+from pathlib import Path
 
 from tasks import errors
+from tasks.services.addresses import home
 
 
 def plain(text: str, most: int = 200) -> str:
@@ -17,7 +20,7 @@ def plain(text: str, most: int = 200) -> str:
 
 
 def settle() -> None:
-    """Make this process one whose work no terminal and no locale can hinder.
+    """Make this process one whose work no terminal, no locale and no missing account can hinder.
 
     Without a locale (LC_ALL=C) and without UTF-8 mode, names of files and words of the command line would not be text:
     then the process begins anew in that mode. What the terminal, file or pipe behind stdout and stderr cannot take is
@@ -30,3 +33,20 @@ def settle() -> None:
             stream.reconfigure(errors="backslashreplace")
     encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     os.environ["PYTHONIOENCODING"] = f"{encoding}:backslashreplace"
+    _have_a_name()
+    _have_a_place()
+
+
+def _have_a_name() -> None:
+    """Containers run under numbers that no account has: DVC, MLflow and Prefect ask for a name all the same."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
+
+
+def _have_a_place() -> None:
+    """Where the user's own folder cannot be written (HOME=/), libraries keep theirs beside our servers' data."""
+    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - Path.home() raises where there is none
+        for name, folder in (("PREFECT_HOME", "prefect"), ("XDG_CACHE_HOME", "cache"), ("MPLCONFIGDIR", "matplotlib")):
+            os.environ.setdefault(name, str(Path(home(), "user", folder)))

@@ -1,6 +1,8 @@
 """What the machine and the shell of a user decide: nothing."""
 
+import getpass
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import InputError
+from tasks.terminal import settle
 
 LABELWISE = Path(sys.executable).parent / "labelwise"
 
@@ -49,3 +52,19 @@ def test_the_schedule_is_in_the_time_zone_of_whoever_calls_it(monkeypatch: pytes
         monkeypatch.setenv("TZ", given)
         with pytest.raises(InputError, match="TZ=Europe/Berlin"):
             time_zone()
+
+
+def test_a_user_without_a_name_and_a_place_gets_both(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def nobody(_: int) -> object:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "PREFECT_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONIOENCODING", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "not-there"))
+    monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "ours"))
+    settle()
+    assert getpass.getuser() == f"uid-{os.getuid()}"
+    assert os.environ["PREFECT_HOME"] == str(tmp_path / "ours" / "user" / "prefect")
