@@ -17,11 +17,23 @@ from prefect.states import Crashed
 
 from flows.steps import Steps
 from tasks import made_with
+from tasks.errors import LabelwiseError
+from tasks.labels import ledger
 from tasks.services.dvc import Versions
 from tasks.workspace import Workspace, claimed
 
 
-@flow(name="loop", flow_run_name="loop {workspace}", validate_parameters=False)
+def run_name() -> str:
+    """What Prefect's page calls a run: the project and the round that it begins in."""
+    given = str(flow_run.parameters.get("workspace", "."))
+    try:
+        here = Workspace.open(given)
+        return f"{here.settings.project.name}, round {ledger.current_round(here.labels)}"
+    except LabelwiseError:  # the run itself says it
+        return f"loop {given}"
+
+
+@flow(name="loop", flow_run_name=run_name, validate_parameters=False)
 def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None = None) -> str:
     """Play `rounds` rounds (None: till the pool is empty), waiting `max_wait` seconds for each (None: for ever).
 

@@ -130,7 +130,8 @@ class Steps:
         for line in pulled.warnings:
             self.say("pull", f"[yellow]{escape(line)}[/yellow]", markup=True)
         if pulled.docs:
-            self._artifact(create_link_artifact, "data-docs", link=Path(pulled.docs).as_uri(), link_text="Data Docs")
+            said = f"What the data were checked for: `{plain(str(pulled.docs))}`, on the machine of the loop."
+            self._artifact(create_markdown_artifact, "data-docs", markdown=said, description="Data Docs")
 
     def reproduce(self, stage: str) -> None:
         """A stage of dvc.yaml, unless dvc.lock says that it has run on just this."""
@@ -163,15 +164,18 @@ class Steps:
                 "report": page.write(self.workspace, self.versions, self.run_id),
                 "reviewers": thanks.write(self.workspace, self.versions),
             }
-            for name, written in pages.items():
-                self._artifact(create_link_artifact, name, link=written.as_uri(), link_text=f"{name} of the round")
             with TemporaryDirectory() as scratch:
                 drawn = pictures.pictures(self.workspace, Path(scratch))
                 if drawn:
                     tracking = promote.open_tracking(self.workspace.settings)
                     tracking.attach(self.run_id, [*drawn, *pages.values()])
-                    picture = pictures.as_link(drawn[0])
-                    self._artifact(create_image_artifact, "learning-curve", image_url=picture)
+                    for name, written in pages.items():
+                        link = tracking.artifact_url(self.run_id, written.name)
+                        said = f"The {'report' if name == 'report' else 'page for reviewers'} of round {self.round}"
+                        words = {"link_text": said, "description": f"{said}, in MLflow"}
+                        self._artifact(create_link_artifact, name, link=link, **words)
+                    picture = {"image_url": pictures.as_link(drawn[0]), "description": "Accuracy against labels"}
+                    self._artifact(create_image_artifact, "learning-curve", **picture)
             return line
 
         self._step("report", do, outside=True)
@@ -187,7 +191,8 @@ class Steps:
         self._step("snapshot", do)
         report.reset_spent(self.workspace)
         table = report.table(report.curve(self.workspace), report.seconds_by_stage(self.workspace))
-        self._artifact(create_markdown_artifact, "rounds", markdown=report.markdown(table))
+        said = f"The rounds of {self.workspace.settings.project.name}: accuracy on the gold set, seconds by stage"
+        self._artifact(create_markdown_artifact, "rounds", markdown=report.markdown(table), description=said)
 
     def told_to_stop(self) -> str:
         """Why the loop ends here, '' when it goes on. The advice is said either way."""
@@ -203,7 +208,8 @@ class Steps:
     def push(self) -> None:
         """The batch, to the reviewers."""
         line = self._step("push", self._push, outside=True, of=self.open_round)
-        self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], link_text="the open batch")
+        words = {"link_text": f"The open batch: round {self.round + 1}", "description": "Where reviewers answer"}
+        self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], **words)
 
     def _push(self) -> str:
         return push.run(self.workspace, self.project, self._news())

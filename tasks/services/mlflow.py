@@ -7,7 +7,7 @@ round, or versions of a run, the one that is in use stays, else the older; see `
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +39,12 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 CHAMPION = "champion"
+NOTE = "mlflow.note.content"  # what MLflow's pages show as a description
+# How MLflow's page names the kind of experiment 'machine learning'; left to itself it asks whoever looks.
+SHOWN_AS = {
+    "mlflow.experimentKind": "custom_model_development",
+    NOTE: "A labelling loop: a run is a round, its model registered; the alias `champion` is the best so far.",
+}
 PAGE = 1000
 MODEL = "models:/"  # how the source of a version begins that was logged as a model; its id follows
 REMOVED = "removed"  # the tag of a version whose files `labelwise gc` took
@@ -290,14 +296,15 @@ class Tracking:
         with _mlflow_errors():
             experiment = self.client.get_experiment_by_name(self.name)
             if experiment is None:
-                return str(self.client.create_experiment(self.name))
+                return str(self.client.create_experiment(self.name, tags=SHOWN_AS))
             return str(experiment.experiment_id)
 
     def _run(self, run: RoundRun) -> str:
         """The run of the round, found or made."""
         if found := self.find(run.number, run.tags["labelwise.inputs"]):
             return found
-        made = self.client.create_run(self._experiment(), tags=run.tags, run_name=tag(run.number))
+        tags = run.tags | {NOTE: _described(run.tags, run.metrics)}
+        made = self.client.create_run(self._experiment(), tags=tags, run_name=tag(run.number))
         return str(made.info.run_id)
 
     def _log(self, run_id: str, run: RoundRun) -> None:
@@ -352,7 +359,8 @@ class Tracking:
         """Keep the model with its run, going on from where an earlier call ended, and register it."""
         import mlflow
         from mlflow.entities import LoggedModelOutput
-        from mlflow.models import Model
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types import ColSpec, Schema
 
         experiment = self._experiment()
         mine = f"source_run_id = '{run_id}'"
@@ -368,13 +376,22 @@ class Tracking:
                 loader_module="tasks.learners.serving",
                 data_path=str(model),
                 pip_requirements=["labelwise"],
+                # The column has no name: a list of texts will do as well as a table with a column `text`.
+                signature=ModelSignature(
+                    Schema([ColSpec("string")]), Schema([ColSpec("string", "label"), ColSpec("double", "confidence")])
+                ),
             )
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
         self._make_registered_model()
         # With all that its run says: who has the version alone can rebuild it and check it.
         made = self.client.create_model_version(
-            self.name, logged.model_uri, run_id, tags=tags, model_id=logged.model_id
+            self.name,
+            logged.model_uri,
+            run_id,
+            tags=tags,
+            model_id=logged.model_id,
+            description=_described(tags, dict(self.client.get_run(run_id).data.metrics)),
         )
         return str(made.version)
 
@@ -403,6 +420,15 @@ def tag_key(name: str) -> str:
     ('gate.p', 'gate.worse.can-27-t log in', 'gate.worse.50 -25-')
     """
     return re.sub(r"[^\w.\- ]", lambda found: f"-{ord(found[0]):x}-", name)[:250]
+
+
+def _described(tags: dict[str, str], metrics: Mapping[str, float]) -> str:
+    """What a run or a version is, in a sentence."""
+    right = ""
+    if {"accuracy", "accuracy_low", "accuracy_high"} <= set(metrics):
+        ends = f"{metrics['accuracy_low']:.1%} to {metrics['accuracy_high']:.1%}"
+        right = f", right in {metrics['accuracy']:.1%} of the gold set (95 % interval {ends})"
+    return f"The model of round {tags.get('labelwise.round', '?')}: {metrics.get('labels', 0):.0f} labels{right}."
 
 
 def _in_order_of_use(versions: Iterable[Any]) -> list[Any]:
