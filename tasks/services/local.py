@@ -304,6 +304,7 @@ def _environment(folder: Path, ports: dict[str, int], kept: dict[str, str]) -> d
         "LABELWISE_HOME": str(folder),
         "LABEL_STUDIO_BASE_DATA_DIR": str(folder / "label-studio"),
         "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "prefect" / "page"),  # of itself in its package's folder
         "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",  # else its page looks at port 4200
     }
     numbers = {f"LABELWISE_{name.upper().replace('-', '_')}_PORT": str(port) for name, port in ports.items()}
