@@ -9,10 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tasks.errors import WorkspaceBusy, WorkspaceError
-from tasks.workspace import Workspace, atomic, claimed, running, write_json
+from tasks.services import dvc
+from tasks.workspace import (
+    Workspace,
+    atomic,
+    claimed,
+    read_json,
+    read_parquet,
+    running,
+    write_json,
+    write_parquet,
+)
 
 HOLDER = """
 import sys
@@ -235,3 +246,31 @@ def test_a_workspace_is_the_same_from_any_folder(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(os.sep)
     assert opened.root == tmp_path.resolve()
     assert (opened.root / "params.yaml").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1{", bytes(range(256))])
+def test_a_broken_file_is_named_with_the_command_that_brings_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    versions = dvc.create(root := tmp_path, str(tmp_path.parent / "remote"))
+    (root / "params.yaml").write_text("")
+    (root / "dvc.yaml").write_text("stages:\n  select:\n    cmd: 'true'\n    outs: [data/batch.parquet]\n")
+    here, rows = Workspace(root), pd.DataFrame({"id": ["a"]})
+    write_parquet(here.gold, rows)
+    write_parquet(here.batch, rows)
+    write_json(here.metrics / "gold.json", {"accuracy": 0.5})
+    versions.add(["data/gold"])
+    versions.record("select")
+    versions.save("round 0")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    for path, command, read in (
+        (here.gold, "dvc checkout --force data/gold.dvc", read_parquet),
+        (here.batch, "dvc checkout --force data/batch.parquet", read_parquet),
+        (here.metrics / "gold.json", "git checkout -- metrics/gold.json", read_json),
+    ):
+        path.chmod(0o644)
+        path.write_bytes(damage)
+        with pytest.raises(WorkspaceError, match=rf"{path.name} is broken: got .*\. To mend it: `{command}`$"):
+            read(path)
+        subprocess.run(command.split(), cwd=root, check=True, capture_output=True)
+        read(path)
