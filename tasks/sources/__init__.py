@@ -1,26 +1,35 @@
 """Where rows come from: the asked columns of a CSV, TSV, JSONL or Parquet source, streamed as text.
 
-A source is a file, a folder (all its files of one kind), a glob, any fsspec address (s3://, gs://, https://, memory://)
-or a dataset of the Hugging Face hub (hf://owner/dataset[/config][:split]).
+A source is a file, a folder (all its files of one kind, or partitions such as label=spam/), a glob, any fsspec address
+(s3://, gs://, https://, memory://) or a dataset of the Hugging Face hub (hf://owner/dataset[/config][:split]).
 
 Two kinds of fault are told apart. A file that cannot be taken apart with certainty (a line with a field too many, an
 open quote, broken JSON) stops with the number of the line: going on would cut or shift texts in silence. A cell that is
 bad by itself (null, blank, bytes that are no UTF-8) is handed on, for the caller to put that one row in quarantine.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from tasks.sources import addresses, formats, hub
-from tasks.sources.formats import Record
+from tasks.sources.opened import Opened, Record
 
 
-def chunks(source: str, columns: Sequence[str], rows: int = 50_000) -> Iterator[pd.DataFrame]:
+def chunks(
+    source: str,
+    columns: Sequence[str],
+    rows: int = 50_000,
+    *,
+    encoding: str | None = None,
+    optional: Collection[str] = (),
+) -> Iterator[pd.DataFrame]:
     """The asked columns of `source`, at most `rows` at a time (fewer when texts are long), cells as str or None.
 
     Only the asked columns are kept, numbers as they are written ("007" stays). A cell of a CSV is never None and 'NA'
     is a text. Bytes that are no UTF-8 come as lone surrogates, so that the caller can refuse that row alone.
+    encoding: of text files that are not Unicode by their own word. optional: columns that may be absent; their cells
+    are None then.
 
     InputError: nothing there, an empty file, an unknown ending, no such column, or a file that is not what its name
     says. ServiceError: the store behind an address said no.
@@ -28,11 +37,14 @@ def chunks(source: str, columns: Sequence[str], rows: int = 50_000) -> Iterator[
     wanted = list(dict.fromkeys(columns))
     if hub.names_dataset(source):
         with addresses.explained(source, remote=True):
-            yield from _frames(hub.records(source, wanted), wanted, rows)
+            yield from _frames(hub.records(source, wanted, frozenset(optional)), wanted, rows)
         return
     for file in addresses.files(source):
-        with addresses.explained(file.name, remote=file.remote), file.open() as handle:
-            yield from _frames(formats.records(handle, file.kind, file.name, wanted, rows), wanted, rows)
+        inside = [column for column in wanted if column not in file.partitions]
+        opened = Opened(file.name, file.open, inside, rows, frozenset(optional))
+        with addresses.explained(file.name, remote=file.remote):
+            for frame in _frames(formats.records(opened, file.kind, encoding), inside, rows):
+                yield frame.assign(**{name: value for name, value in file.partitions.items() if name in wanted})[wanted]
 
 
 def fingerprint(source: str) -> list[list[str]] | None:

@@ -1,16 +1,17 @@
 """From the address of a source to its files, wherever fsspec finds them; and what stores say when they say no."""
 
 import gzip
+import io
 import itertools
 import os
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -22,6 +23,8 @@ from tasks.sources import formats, reach
 from tasks.sources.formats import ENDINGS
 
 CHECK = "check the address"
+PARTITION = re.compile(r"/[^/=]+=[^/]*$")
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 MOST_FILES = 100_000  # of one source
 STAMPS = ("ino", "mtime", "created", "ETag", "LastModified", "etag", "last_modified", "updated", "Last-Modified")
 
@@ -32,6 +35,7 @@ class File:
 
     fs: fsspec.AbstractFileSystem
     path: str
+    partitions: dict[str, str | None] = field(default_factory=dict)  # columns that its folders name
 
     @property
     def name(self) -> str:
@@ -53,7 +57,9 @@ class File:
     def open(self) -> IO[bytes]:
         """Its bytes, unpacked when it is a .gz. InputError on reading when that is out of all proportion."""
         handle = cast(IO[bytes], self.fs.open(self.path, "rb"))
-        return cast(IO[bytes], formats.Unpacked(handle, self.name)) if self._packed else handle
+        if not self._packed:
+            return handle
+        return cast(IO[bytes], io.BufferedReader(formats.Unpacked(handle, self.name)))  # which reads by `readinto`
 
     @property
     def _packed(self) -> bool:
@@ -73,7 +79,7 @@ def files(source: str) -> list[File]:
     fs, path = _filesystem(source)
     with explained(source, remote=_is_remote(fs)):
         fs.invalidate_cache()  # a loop on a schedule must see what came since its last look
-        found = [File(fs, each) for each in _paths(fs, path, source)]
+        found = [File(fs, each, _partitions(each, path)) for each in _paths(fs, path, source)]
     for file in found:
         if not file.kind:
             expected = "a name ending in " + ", ".join(ENDINGS)
@@ -149,12 +155,30 @@ def _paths(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
     if isinstance(fs, LocalFileSystem):
         with os.scandir(path) as entries:  # before each of them is looked at
             _refuse_too_many(sum(1 for _ in itertools.islice(entries, MOST_FILES + 1)), source)
-    inside = [each["name"] for each in fs.ls(path, detail=True) if each["type"] != "directory"]
+    listed = fs.ls(path, detail=True)
+    inside = [each["name"] for each in listed if each["type"] != "directory"]
+    if any(each["type"] == "directory" and PARTITION.search(each["name"]) for each in listed):
+        inside += [name for name in fs.find(path) if all(PARTITION.match(f"/{part}") for part in _between(name, path))]
+        inside = sorted(set(inside))
     known = sorted(name for name in inside if name.rpartition("/")[2][0] not in "._" and File(fs, name).kind)
     if not known:
-        raise InputError(f"{source} holds no data", expected="files ending in " + ", ".join(ENDINGS))
+        folders = sorted(each["name"].rpartition("/")[2] for each in listed if each["type"] == "directory")
+        got = "only folders: " + ", ".join(folders[:5]) if folders else ""
+        fix = "name one of them" if folders else ""
+        raise InputError(f"{source} holds no data", expected="files ending in " + ", ".join(ENDINGS), got=got, fix=fix)
     _refuse_too_many(len(known), source)
     return _regular(fs, known, within=path)
+
+
+def _between(name: str, folder: str) -> list[str]:
+    """The names of the folders between a folder and a file in it."""
+    return name.removeprefix(folder.rstrip("/") + "/").split("/")[:-1]
+
+
+def _partitions(name: str, folder: str) -> dict[str, str | None]:
+    """The columns that folders such as label=spam/ name, and their value in this file."""
+    pairs = [part.partition("=") for part in _between(name, folder) if "=" in part] if name.startswith(folder) else []
+    return {key: None if value == NO_VALUE else unquote(value) for key, _, value in pairs}
 
 
 def _globbed(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
@@ -177,12 +201,18 @@ def _regular(fs: fsspec.AbstractFileSystem, names: list[str], within: str = "") 
     root = os.path.realpath(within)
     for name in names:
         real = os.path.realpath(name)
-        if within and os.path.commonpath([root, real]) != root:
+        if within and os.path.commonpath([root, real]) != root and not _in_cache_of_hub(name, real):
             fix = f"name {real} as a source of its own if it is meant"
             raise InputError(f"{name} is a link that leads out of {within}", fix=fix)
         if Path(real).exists() and not Path(real).is_file():
             raise InputError(f"{name} is no regular file", fix="save what it gives to a file")
     return names
+
+
+def _in_cache_of_hub(name: str, real: str) -> bool:
+    """Whether this is how the hub's cache keeps a file: a link in snapshots/REVISION/ to blobs/HASH beside it."""
+    repository, found, _ = str(Path(name).absolute()).rpartition("/snapshots/")
+    return bool(found) and Path(real).parent == Path(repository).resolve() / "blobs"
 
 
 def _refuse_too_many(count: int, source: str) -> None:

@@ -1,50 +1,59 @@
-"""Taking a file apart: CSV, TSV, JSON lines, Parquet. To add a kind, write its reader and put it into `READERS`."""
+"""Taking a file apart: CSV, TSV, JSON, JSON lines, Parquet. A new kind is a reader in `READERS`."""
 
-import csv
-import difflib
 import gzip
 import io
-import itertools
 import json
-import sys
+import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 from functools import partial
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.errors import InputError
+from tasks.sources import encodings, exports, separated
+from tasks.sources.opened import MAX_CELL, Opened, Record, place
 
-Record = tuple[str | None, ...]
-
-ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+}
 CHUNK_CHARS = 16_000_000  # a chunk of long texts ends here, however few rows it has
-MAX_CELL = 64 * 2**20  # characters; an open quote must not swallow a file of any size
 MAX_RATIO = 200  # of what is read to what is stored; text packs 3 to 20 times
 FREE = 256 * 2**20  # bytes that may be read before the ratio counts
 HEAD = 4096  # bytes looked at to tell what a file is
+WHOLE_NUMBERS = 2**53  # from here on a float stands for several of them
 LOOKS = {  # others are binary data by their NULs
     b"\x89PNG": "a PNG image",
     b"%PDF": "a PDF",
     b"PAR1": "a Parquet file",
     b"PK\x03\x04": "a zip file or an Excel workbook",
     b"\x1f\x8b": "a gzip file",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
     b"<!doctype html": "an HTML page",
     b"<html": "an HTML page",
 }
 
 
-def records(handle: IO[bytes], kind: str, name: str, columns: list[str], rows: int) -> Iterator[Record]:
-    """The asked cells of each row. InputError when the file is empty or not what its name says.
-
-    rows: how many the caller takes at a time.
-    """
-    with io.BufferedReader(cast(io.RawIOBase, handle)) as buffered:
-        _look(buffered.peek(HEAD)[:HEAD], kind, name)
-        yield from READERS[kind](buffered, name, columns, rows)
+def records(file: Opened, kind: str, encoding: str | None = None) -> Iterator[Record]:
+    """The asked cells of each row. encoding: what the user says of files that are not Unicode by their own word.
+    InputError when the file is empty or not what its name says."""
+    with file.open() as handle:
+        head = handle.read(HEAD)
+    _look(head, kind, file.name)
+    if kind != "parquet":
+        file = replace(file, encoding=encodings.of(file.open, file.name, encoding))
+    try:
+        yield from READERS[kind](file)
+    except UnicodeDecodeError as error:
+        fix = "give another encoding, or save it as UTF-8"
+        raise InputError(f"{file.name}", expected=f"text in {file.encoding}", got=str(error), fix=fix) from None
 
 
 class Unpacked(gzip.GzipFile):
@@ -78,32 +87,6 @@ def refuse_bomb(unpacked: int, packed: int, name: str) -> None:
         )
 
 
-def _lines(text: io.TextIOWrapper, name: str) -> Iterator[str]:
-    """The lines of a text. InputError where one is so long that it is none."""
-    for number in itertools.count(1):
-        line = text.readline(MAX_CELL)
-        if len(line) == MAX_CELL:
-            raise InputError(f"{name} line {number} is too long", expected=f"less than {MAX_CELL:,} characters")
-        if not line:
-            return
-        yield line
-
-
-def place(column: str, header: list[str], name: str) -> int:
-    """Where `column` stands in `header`. InputError lists the columns and suggests the nearest."""
-    if header.count(column) == 1:
-        return header.index(column)
-    if column in header:
-        raise InputError(f"{name} has several columns {column!r}", fix="give each column a name of its own")
-    by_lower = {title.strip().lower(): title for title in header}
-    near = difflib.get_close_matches(column.lower(), by_lower, n=1)
-    fix = "set pull.columns in params.yaml" + (f"; did you mean {by_lower[near[0]]!r}?" if near else "")
-    if len(header) == 1 and set(header[0]) & set(";\t|"):
-        fix = "separate the columns by commas, or by tabs in a file named .tsv"
-    shown = ", ".join(ascii(title)[1:-1][:40] for title in header[:20]) + (", ..." if len(header) > 20 else "")
-    raise InputError(f"{name} has no column {column!r}", expected=f"one of {shown}", fix=fix)
-
-
 def json_cell(value: Any, column: str, where: str) -> str | None:
     """A JSON value as text."""
     if value is None or isinstance(value, str):
@@ -118,96 +101,131 @@ def _look(head: bytes, kind: str, name: str) -> None:
     start = head.lstrip().lower()
     if not start:
         raise InputError(f"{name} is empty", expected=f"rows of {kind}")
+    wide = any(head.startswith(mark) for mark, encoding in encodings.MARKS.items() if encoding != encodings.UTF8)
+    if wide and kind != "parquet":
+        return
     otherwise = "binary data" if b"\0" in head else "text" if kind == "parquet" else None
     looks = next(
         (look for magic, look in LOOKS.items() if head.startswith(magic) or start.startswith(magic)), otherwise
     )
     if kind == "parquet" and head.startswith(b"PAR1"):
         return
+    if looks == "binary data" and encodings.looks_like(head[: len(head) // 2 * 2]).startswith("utf-16"):
+        return  # without a byte order mark; what to do is said where the encoding is looked for
     if looks:
-        fix = "save it as UTF-8" if looks.startswith("UTF-16") else "give the file its right ending, or another file"
+        fix = "give the file its right ending, or another file"
         raise InputError(f"{name} is not what its name says", expected=kind, got=looks, fix=fix)
 
 
-def _separated(separator: str, handle: IO[bytes], name: str, columns: list[str], _: int) -> Iterator[Record]:
-    """CSV and TSV by the csv module: pandas drops the end of a row with a field too many without a word."""
-    csv.field_size_limit(min(MAX_CELL, sys.maxsize))
-    text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(_lines(text, name), delimiter=separator, strict=True)
-    try:
-        header = next((row for row in reader if row), [])
-        picks = [place(column, header, name) for column in columns]
-        for row in reader:
-            if len(row) == len(header):
-                yield tuple([row[pick] for pick in picks])
-            elif len(row) > 1 or "".join(row).strip():  # else a blank line
-                raise InputError(
-                    f"{name} line {reader.line_num}",
-                    expected=f"{len(header)} fields as in the header",
-                    got=str(len(row)),
-                    fix="put quotes around texts that hold separators or line breaks",
-                )
-    except csv.Error as error:
-        fix = 'write a quote inside a quoted field as "", or save as JSONL'
-        raise InputError(f"{name} line {reader.line_num} cannot be taken apart", got=str(error), fix=fix) from None
-    finally:
-        text.detach()  # the wrapper must not close what it was lent
+def _jsonl(file: Opened) -> Iterator[Record]:
+    """JSON lines."""
+    with file.open() as handle, io.TextIOWrapper(handle, encoding=file.encoding, errors=file.errors) as text:
+        yield from _picked(_objects(text, file.name), file)
 
 
-def _jsonl(handle: IO[bytes], name: str, columns: list[str], _: int) -> Iterator[Record]:
-    """JSON lines. A key may be absent from a row (its cell is None), but not from all of the first thousand."""
-    absent, known = set(columns), dict[str, None]()
-    for number, line in enumerate(iter(lambda: handle.readline(MAX_CELL), b""), start=1):
+def _objects(text: io.TextIOWrapper, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(iter(lambda: text.readline(MAX_CELL), ""), start=1):
         where = f"{name} line {number}"
         if len(line) == MAX_CELL:
-            raise InputError(f"{where} is too long", expected=f"less than {MAX_CELL:,} bytes")
-        row = _json_row(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, where)
-        if row is None:
+            raise InputError(f"{where} is too long", expected=f"less than {MAX_CELL:,} characters")
+        if not line.strip():
             continue
-        if absent:
-            absent -= row.keys()
-            known |= dict.fromkeys(row)
-            if absent and number >= 1000:
-                break
-        yield tuple([json_cell(row.get(column), column, where) for column in columns])
+        try:
+            row = json.loads(line.strip(), parse_int=str, parse_float=str)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(f"{where} is broken", expected="one JSON object a line", got=ascii(line.strip()[:40]))
+        yield where, row
+
+
+def _json(file: Opened) -> Iterator[Record]:
+    """A JSON list of objects, read in parts; JSON lines under the same ending, too."""
+    with file.open() as handle:
+        begins = handle.read(HEAD).decode(file.encoding, "ignore").lstrip("\ufeff \t\r\n")[:1]
+    if begins != "[":
+        yield from _jsonl(file)
+        return
+    import ijson
+
+    with file.open() as handle, io.TextIOWrapper(handle, encoding=file.encoding, errors=file.errors) as text:
+        try:
+            numbered = enumerate(ijson.items(text, "item"), start=1)
+            named = ((f"{file.name} row {number}", row) for number, row in numbered)
+            yield from _picked(((where, _object(row, where)) for where, row in named), file)
+        except (ijson.JSONError, RecursionError, UnicodeEncodeError) as error:
+            got = str(error)[:120]
+            raise InputError(f"{file.name} is broken", expected="a JSON list of objects", got=got) from None
+
+
+def _object(row: Any, where: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise InputError(where, expected="an object with the columns", got=f"a {type(row).__name__}")
+    return {key: str(value) if type(value) in (int, Decimal) else value for key, value in row.items()}
+
+
+def _picked(rows: Iterator[tuple[str, dict[str, Any]]], file: Opened) -> Iterator[Record]:
+    """The asked cells of objects. A key may be absent from a row (its cell is None), but not from all of the first
+    thousand."""
+    absent, known = set(file.columns) - file.optional, dict[str, None]()
+    number = 0
+    for where, whole in rows:
+        for row in exports.flat(whole, where):
+            number += 1
+            if absent:
+                absent -= row.keys()
+                known |= dict.fromkeys(row)
+                if absent and number >= 1000:
+                    break
+            yield tuple([json_cell(row.get(column), column, where) for column in file.columns])
     for column in sorted(absent):
-        place(column, list(known), name)
+        place(column, list(known), file)
 
 
-def _json_row(line: bytes, where: str) -> dict[str, Any] | None:
-    """The object in one line, numbers as they are written; None for a blank line."""
-    text = line.decode("utf-8", "surrogateescape").strip()
-    if not text:
-        return None
+def _parquet(source: Opened) -> Iterator[Record]:
+    name = source.name
+    with source.open() as handle:
+        try:
+            schema = pq.ParquetFile(handle).schema_arrow
+            places = [place(column, schema.names, source) for column in source.columns]
+            picks = [None if at is None else schema.names[at] for at in places]
+            asked = [pick for pick in picks if pick is not None]
+            # Texts that are stored once and meant often stay so: unpacked, a small file could fill any memory.
+            file = pq.ParquetFile(handle, read_dictionary=[pick for pick in asked if _is_text(schema.field(pick).type)])
+            groups = [file.metadata.row_group(each) for each in range(file.num_row_groups)]
+            stored, read = handle.seek(0, io.SEEK_END), 0
+            refuse_bomb(sum(group.total_byte_size for group in groups), stored, name)
+            names = _class_names(schema)
+            for batch in file.iter_batches(_batch_rows(file, source.rows), columns=asked):
+                cells = [
+                    [None] * len(batch) if pick is None else _strings(batch.column(pick), pick, name, names.get(pick))
+                    for pick in picks
+                ]
+                read += sum(len(cell) for column in cells for cell in column if cell)
+                refuse_bomb(read, stored, name)
+                yield from zip(*cells, strict=True)
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno:  # the disk's or the store's fault; pyarrow's has no number
+                raise
+            fix = "make or fetch the file anew"
+            raise InputError(f"{name} is a broken Parquet file", got=str(error)[:120], fix=fix) from None
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return any(kind(type_) for kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """The names of classes that a dataset of the Hugging Face hub keeps as numbers, by column."""
     try:
-        row = json.loads(text, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
-        row = None
-    if isinstance(row, dict):
-        return row
-    raise InputError(f"{where} is broken", expected="one JSON object a line", got=ascii(text[:40]))
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {str(column): list(feature["names"]) for column, feature in features.items() if _is_class_label(feature)}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
 
 
-def _parquet(handle: IO[bytes], name: str, columns: list[str], rows: int) -> Iterator[Record]:
-    try:
-        schema = pq.ParquetFile(handle).schema_arrow
-        picks = [schema.names[place(column, schema.names, name)] for column in columns]
-        # Texts that are stored once and meant often stay so: unpacked, a small file could fill any memory.
-        shared = [pick for pick in picks if not pa.types.is_nested(schema.field(pick).type)]
-        file = pq.ParquetFile(handle, read_dictionary=shared)
-        groups = [file.metadata.row_group(each) for each in range(file.num_row_groups)]
-        stored, read = sum(map(_stored, groups)), 0
-        refuse_bomb(sum(group.total_byte_size for group in groups), stored, name)
-        for batch in file.iter_batches(_batch_rows(file, rows), columns=picks):
-            cells = [_strings(batch.column(pick), pick, name) for pick in picks]
-            read += sum(len(cell) for column in cells for cell in column if cell)
-            refuse_bomb(read, stored, name)
-            yield from zip(*cells, strict=True)
-    except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # the disk's or the store's fault; pyarrow's own has no number
-            raise
-        fix = "make or fetch the file anew"
-        raise InputError(f"{name} is a broken Parquet file", got=str(error)[:120], fix=fix) from None
+def _is_class_label(feature: Any) -> bool:
+    return isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and isinstance(feature.get("names"), list)
 
 
 def _batch_rows(file: pq.ParquetFile, rows: int) -> int:
@@ -217,26 +235,50 @@ def _batch_rows(file: pq.ParquetFile, rows: int) -> int:
     return int(max(1, min(rows, CHUNK_CHARS / max(widest, 1))))
 
 
-def _stored(group: Any) -> int:
-    """The bytes that a row group takes in the file."""
-    return sum(group.column(each).total_compressed_size for each in range(group.num_columns))
-
-
-def _strings(column: pa.Array, title: str, name: str) -> list[str | None]:
-    """A column as text; bytes that are no UTF-8 as lone surrogates (Parquet's writers do not all check)."""
-    if pa.types.is_dictionary(column.type):
-        values = _strings(column.dictionary, title, name)
+def _strings(column: pa.Array, title: str, name: str, classes: list[str] | None = None) -> list[str | None]:
+    """A column as text; bytes that are no UTF-8 as lone surrogates (Parquet's writers do not all check). classes: what
+    its numbers stand for; -1 is a label that is hidden."""
+    where, type_ = f"{name}: column {title!r}", column.type
+    if pa.types.is_dictionary(type_):
+        values = _strings(column.dictionary, title, name, classes)
         return [None if at is None else values[at] for at in column.indices.to_pylist()]
-    if pa.types.is_nested(column.type):
-        raise InputError(f"{name}: column {title!r}", expected="texts", got=f"{column.type} values")
-    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
-        column = column.cast(pa.large_string()).cast(pa.large_binary())
+    if getattr(type_, "extension_name", "") == "arrow.uuid":
+        return [None if cell is None else str(uuid.UUID(bytes=cell)) for cell in column.storage.to_pylist()]
+    if pa.types.is_nested(type_) or pa.types.is_fixed_size_binary(type_) or isinstance(type_, pa.ExtensionType):
+        raise InputError(where, expected="texts", got=f"{type_} values", fix="write the column as text")
+    if classes is not None and pa.types.is_integer(type_):
+        return [_class(cell, classes, where) for cell in column.to_pylist()]
+    if pa.types.is_floating(type_):
+        return [None if cell is None else _number(cell, where) for cell in column.to_pylist()]
+    try:
+        if not (pa.types.is_binary(type_) or pa.types.is_large_binary(type_)):
+            column = column.cast(pa.large_string()).cast(pa.large_binary())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        raise InputError(where, expected="texts", got=f"{type_} values", fix="write the column as text") from None
     return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in column.to_pylist()]
 
 
-READERS: dict[str, Callable[[IO[bytes], str, list[str], int], Iterator[Record]]] = {
-    "csv": partial(_separated, ","),
-    "tsv": partial(_separated, "\t"),
+def _class(cell: int | None, classes: list[str], where: str) -> str | None:
+    if cell is None or cell == -1:
+        return None
+    if not 0 <= cell < len(classes):
+        raise InputError(where, expected=f"class numbers from 0 to {len(classes) - 1}, or -1 for none", got=str(cell))
+    return classes[cell]
+
+
+def _number(cell: float, where: str) -> str:
+    """A float as text: 17.0 is 17, since tools make floats of whole numbers where one is missing. InputError where it
+    stands for several: as a key it would be another one's, too."""
+    if abs(cell) >= WHOLE_NUMBERS and cell.is_integer():
+        got = f"floats such as {cell:.0f}, whose last digits are lost"
+        raise InputError(where, expected="texts or whole numbers", got=got, fix="write the column as text")
+    return str(int(cell)) if cell.is_integer() else repr(cell)
+
+
+READERS: dict[str, Callable[[Opened], Iterator[Record]]] = {
+    "csv": partial(separated.records, usual=","),
+    "tsv": partial(separated.records, usual="\t"),
     "jsonl": _jsonl,
+    "json": _json,
     "parquet": _parquet,
 }

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from tasks.errors import InputError
 from tasks.sources import formats
-from tasks.sources.formats import Record
+from tasks.sources.opened import Opened, Record, place
 
 HUB = "hf://"
 HUB_FILES = "hf://datasets/"  # fsspec's own addresses of single files on the hub
@@ -17,7 +17,7 @@ def names_dataset(source: str) -> bool:
     return source.startswith(HUB) and not source.startswith(HUB_FILES)
 
 
-def records(source: str, columns: list[str]) -> Iterator[Record]:
+def records(source: str, columns: list[str], optional: frozenset[str] = frozenset()) -> Iterator[Record]:
     """The asked cells of each row; class numbers as the names of their classes."""
     owner, name, config, split = parts(source)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -28,11 +28,15 @@ def records(source: str, columns: list[str]) -> Iterator[Record]:
     dataset = datasets.load_dataset(f"{owner}/{name}", config, split=split, streaming=True)
     features = dataset.features or {}
     header = list(dataset.column_names or features or next(iter(dataset), {}))
-    for column in columns:
-        formats.place(column, header, source)
+    asked = Opened(source, _no_bytes, columns, 0, optional)
+    there = [column for column in columns if place(column, header, asked) is not None]
     classes = {column: getattr(features.get(column), "names", None) for column in columns}
-    for number, row in enumerate(dataset.select_columns(columns), start=1):
-        yield tuple([_cell(row[column], classes[column], column, f"{source} line {number}") for column in columns])
+    for number, row in enumerate(dataset.select_columns(there), start=1):
+        yield tuple([_cell(row.get(column), classes[column], column, f"{source} line {number}") for column in columns])
+
+
+def _no_bytes() -> IO[bytes]:
+    raise NotImplementedError("a dataset of the hub has no bytes of its own")
 
 
 def _cell(value: Any, classes: list[str] | None, column: str, where: str) -> str | None:

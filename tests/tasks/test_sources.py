@@ -117,7 +117,8 @@ class TestEveryKind:
         path = write_rows(tmp_path / f"a.{kind}", ["x"])
         assert refusal(path, "Texts") == (
             f"{path} has no column 'Texts': expected one of id, text. "
-            "To mend it: set pull.columns in params.yaml; did you mean 'text'?"
+            "To mend it: name it: --text-column, --label-column or --id-column of `labelwise init`, later pull.columns in "
+            "params.yaml; did you mean 'text'?"
         )
 
     def test_an_image_under_this_name(self, tmp_path: Path, kind: str) -> None:
@@ -201,8 +202,14 @@ class TestSeparated:
         path = write(tmp_path / "a.csv", b"\xef\xbb\xbftext,id\r\nx,1\r\n\r\ny,2\r\n")
         assert texts(path) == ["x", "y"]
 
-    def test_bytes_that_are_no_utf8_are_handed_on(self, tmp_path: Path) -> None:
-        assert texts(write(tmp_path / "a.csv", b"text\ncaf\xe9\nfine\n")) == ["caf\udce9", "fine"]
+    def test_bytes_that_are_no_utf8_are_handed_on_where_the_file_is_utf8(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.csv", "text\nÄrger über\n".encode() + b"caf\xe9\nfine\n")
+        assert texts(path) == ["Ärger über", "caf\udce9", "fine"]
+        path = write(tmp_path / "a.csv", b"text\ncaf\xe9\nfine\n")
+        assert [row for chunk in chunks(str(path), ["text"], encoding="utf-8") for row in chunk.text] == [
+            "caf\udce9",
+            "fine",
+        ]
 
     @pytest.mark.parametrize("row", ["hello, world,1", "only", '"open,1'])
     def test_a_row_that_cannot_be_taken_apart(self, tmp_path: Path, row: str) -> None:
@@ -215,8 +222,12 @@ class TestSeparated:
         path = write(tmp_path / "a.csv", 'text,id\n"he said \\"hi\\"",0\n')
         assert f"{path} line 2 cannot be taken apart" in refusal(path)
 
-    def test_semicolons(self, tmp_path: Path) -> None:
-        assert "separate the columns by commas" in refusal(write(tmp_path / "a.csv", "id;text\n1;x\n"))
+    @pytest.mark.parametrize("separator", [";", "\t", "|"])
+    def test_another_separator_is_known_by_the_header(self, tmp_path: Path, separator: str) -> None:
+        plain = "id;text\n1;x, y\n".replace(";", separator)
+        assert texts(write(tmp_path / "a.csv", plain)) == ["x, y"]
+        assert texts(write(tmp_path / "a.csv", f"sep={separator}\r\n{plain}")) == ["x, y"]
+        assert "separate the columns by commas" in refusal(write(tmp_path / "a.csv", plain), "label")
 
     def test_a_column_twice(self, tmp_path: Path) -> None:
         assert "has several columns 'text'" in refusal(write(tmp_path / "a.csv", "text,text\n1,x\n"))
@@ -225,7 +236,6 @@ class TestSeparated:
         ("content", "looks"),
         [
             (b"PAR1" + bytes(50), "a Parquet file"),
-            ("id,text\n1,x\n".encode("utf-16"), "UTF-16 text"),
             (b"PK\x03\x04" + bytes(50), "a zip file or an Excel workbook"),
             (b"\n <!DOCTYPE html><html>", "an HTML page"),
             (b"a,b\0\0\0", "binary data"),
@@ -292,6 +302,7 @@ class TestHostileFiles:
     def low_limits(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(formats, "FREE", 100_000)
         monkeypatch.setattr(formats, "MAX_CELL", 1_000_000)
+        monkeypatch.setattr(formats.separated, "MAX_CELL", 1_000_000)
 
     @pytest.mark.parametrize("row", ["a" * 50, "", ","])
     def test_a_gzip_bomb_stops_early(self, tmp_path: Path, row: str) -> None:

@@ -1,0 +1,72 @@
+"""Exports of other labelling tools, known by their shape: Label Studio (JSON, JSON-MIN), doccano, Prodigy. Each row
+comes out flat, as if it had been a row of a table, its label under `label`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.errors import InputError
+
+LABEL = "label"
+LISTS = ("label", "labels")  # doccano's
+PRODIGY = ("accept", "reject", "ignore")
+ONE = "one class an item"
+
+
+def flat(row: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+    """The row itself, or what it holds where another tool wrote it: several rows where several people answered
+    differently. A label that is not given yet is None.
+
+    InputError: spans, or several classes for one item.
+    """
+    if isinstance(row.get("data"), dict) and {"annotations", "predictions", "completions"} & row.keys():
+        yield from _label_studio(row, where)
+    elif row.get("answer") in PRODIGY and {"_task_hash", "_input_hash", "accept", "options"} & row.keys():
+        yield _prodigy(row, where)
+    else:
+        lists = {
+            name for name, value in row.items() if name in LISTS or (isinstance(value, dict) and "choices" in value)
+        }
+        yield {name: one(value, where) if name in lists else value for name, value in row.items()}
+
+
+def one(value: Any, where: str) -> Any:
+    """The class in a list of classes, None in an empty one: doccano's `label`, and `choices` of JSON-MIN.
+
+    >>> one(["spam"], "row 1"), one([], "row 1"), one({"choices": ["ham"]}, "row 1")
+    ('spam', None, 'ham')
+    """
+    given = value.get("choices") if isinstance(value, dict) else value
+    if not isinstance(given, list):
+        return value
+    if any(not isinstance(each, str) for each in given):
+        raise InputError(f"{where}: spans instead of a class", expected=ONE, fix="export text classification")
+    if len(given) > 1:
+        raise InputError(f"{where}: several classes", expected=ONE, got=", ".join(given[:5])[:80])
+    return given[0] if given else None
+
+
+def _label_studio(row: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+    answers: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for answer in row.get("annotations") or row.get("completions") or []:
+        if not isinstance(answer, dict) or answer.get("was_cancelled") or answer.get("skipped"):
+            continue
+        said: dict[str, Any] = {}
+        for result in answer.get("result") or []:
+            value = result.get("value") or {}
+            if "choices" not in value:
+                got = str(result.get("type", "no choice"))
+                raise InputError(where, expected=ONE, got=got, fix="export a project of choices")
+            said[str(result.get("from_name"))] = one(value, where)
+        answers[tuple(sorted(said.items()))] = said
+    for said in answers.values() or [{}]:
+        first = next(iter(said.values()), None)
+        yield {"id": row.get("id"), LABEL: first} | row["data"] | said
+
+
+def _prodigy(row: dict[str, Any], where: str) -> dict[str, Any]:
+    """`accept` of a choice, or the one class that a yes or no was asked for."""
+    yes = row["answer"] == "accept"
+    given = one(row["accept"], where) if "accept" in row else row.get(LABEL)
+    if "spans" in row and not {"accept", LABEL} & row.keys():
+        raise InputError(f"{where}: spans instead of a class", expected=ONE, fix="export text classification")
+    return {**row, LABEL: given if yes else None}
