@@ -30,6 +30,9 @@ def _noted(folder: Path) -> Path:
 
 
 Folder = Annotated[Path, typer.Option("--workspace", "-w", callback=_noted, help="The workspace; default: here.")]
+Encoding = Annotated[
+    str, typer.Option(help="Of files that are not UTF-8 and do not say so by a mark: cp1252, gbk, utf-16-le, ...")
+]
 GARBAGE = 100_000  # new objects, after which Python looks for cycles nobody holds
 
 
@@ -151,16 +154,23 @@ def env() -> None:
 def init(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     pool: Annotated[
-        str, typer.Option(help="What to label: CSV, TSV, JSONL, Parquet; file, folder, glob, s3://, hf://")
+        str, typer.Option(help="What to label: CSV, TSV, JSON, JSONL, Parquet; file, folder, glob, s3://, hf://")
     ],
     gold: Annotated[str, typer.Option(help="Labelled rows to measure with; never trained on.")],
     labelled: Annotated[
         str, typer.Option(help="Rows of the pool that have a label already; learned from at once.")
     ] = "",
-    labels: Annotated[str, typer.Option(help="The classes, separated by commas; default: those of the gold set.")] = "",
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The classes, with commas between them (a name that has one in double quotes), or the option once a "
+            "class; default: those of the gold set."
+        ),
+    ] = None,
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
     label_column: Annotated[str, typer.Option(help="The gold set's label column.")] = "label",
-    id_column: Annotated[str, typer.Option(help="Your own key, if there is one.")] = "",
+    id_column: Annotated[str, typer.Option(help="Your own key, if there is one; gold may lack it.")] = "",
+    encoding: Encoding = "",
     name: Annotated[str, typer.Option(help="The project's name on the three screens; default: the folder's.")] = "",
     remote: Annotated[str, typer.Option(help="Where DVC keeps the data; default: FOLDER.remote.")] = "",
 ) -> None:
@@ -169,9 +179,10 @@ def init(
     from tasks.settings import Columns
     from tasks.status import command
 
-    classes = [part.strip() for part in labels.split(",") if part.strip()] or None
+    classes = stage.names(labels or []) or None
     columns = Columns(text=text_column, label=label_column, id=id_column or None)
-    made = stage.run(folder, pool, gold, classes, name, remote or None, columns, labelled or None, _tell)
+    wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
+    made = stage.run(folder, *wanted)
     print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: {command('run', made.root)}")
 
 
@@ -220,6 +231,7 @@ def rehearse(
     params: Annotated[str, typer.Option(help="Follow the settings of this params.yaml.")] = "",
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
     label_column: Annotated[str, typer.Option(help="The label column of both.")] = "label",
+    encoding: Encoding = "",
 ) -> None:
     """Play the rounds against labels you already have, without servers: will it save me anything, and which
     strategy?"""
@@ -231,7 +243,8 @@ def rehearse(
 
     columns = Columns(text=text_column, label=label_column)
     asked = names(strategies), names(learner)
-    plan = flow.Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
+    played = batch, rounds, seeds, noise, first
+    plan = flow.Plan(pool, gold or None, *asked, *played, columns, params or None, encoding or None)
     with _to_go_on():
         flow.rehearse(plan, out, json_to, _tell)
 

@@ -54,6 +54,7 @@ class Plan:
     first: int | None = None
     columns: Columns = COLUMNS
     params: str | None = None
+    encoding: str | None = None
 
 
 def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
 
 def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of pool and gold, columns id, text, label, each text once; what was left out is told."""
-    pool = rows_of(plan.pool, plan.columns, tell)
+    pool = rows_of(plan.pool, plan, tell)
     if plan.gold is None:
         order = np.random.default_rng(0).permutation(len(pool))
         shuffled = pool.iloc[order]
@@ -92,7 +93,7 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
         pool, gold = pool[~is_gold], pool[is_gold]
         tell(f"rehearse: no --gold: {len(gold):,} of the rows, every class in its share, are kept to measure with")
     else:
-        gold = rows_of(plan.gold, plan.columns, tell)
+        gold = rows_of(plan.gold, plan, tell)
         there = set(gold.text.map(folded))
         leaked = pool.text.map(folded).isin(there)
         if leaked.any():
@@ -111,9 +112,10 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
     return pool.reset_index(drop=True), gold.reset_index(drop=True)
 
 
-def rows_of(source: str, columns: Columns, tell: Callable[[str], None]) -> pd.DataFrame:
+def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFrame:
     """The labelled rows of a source."""
-    chunks = list(sources.chunks(source, [columns.text, columns.label]))
+    columns = plan.columns
+    chunks = list(sources.chunks(source, [columns.text, columns.label], encoding=plan.encoding))
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")
     rows = pd.concat(chunks, ignore_index=True).rename(columns={columns.text: "text", columns.label: "label"})

@@ -216,7 +216,7 @@ def _sources(workspace: Workspace, folds: set[str]) -> list[str]:
             said.append(f"{source}: look there yourself")
             continue
         try:
-            chunks = sources.chunks(source, [pull.columns.text])
+            chunks = sources.chunks(source, [pull.columns.text], encoding=pull.encoding)
             has = any(
                 forgotten.without(chunk.rename(columns={pull.columns.text: "text"}), folds)[1] for chunk in chunks
             )

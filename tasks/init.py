@@ -1,11 +1,15 @@
 """Make a workspace: a git + DVC repository with params.yaml, dvc.yaml and an empty label ledger."""
 
+import csv
+import re
 import secrets
 import shutil
+import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -14,12 +18,17 @@ import infra
 from tasks import settings, sources
 from tasks.errors import InputError
 from tasks.labels import ledger
-from tasks.pull import fates, listed
-from tasks.records import LABELS, content_id
+from tasks.pull import Look, Tally, listed, look
+from tasks.records import LABELS, canonical, content_id
 from tasks.services import dvc
 from tasks.workspace import Workspace
 
 SCRATCH = ".*.part\n"  # what a killed write leaves behind, see workspace.atomic
+PREVIEWED = 200_000  # rows of the pool that `init` reads at least; more only where labels of them are imported
+SHOWN_CLASSES, SHOWN_TEXT = 12, 90
+QUOTE = (
+    "a class with a comma stands in double quotes, --labels '\"Fees, charges\",Refunds', or in a --labels of its own"
+)
 IGNORED = ".labelwise/\ndvc_plots/\n" + SCRATCH
 
 
@@ -33,13 +42,14 @@ def run(
     columns: settings.Columns,
     labelled: str | None = None,
     tell: Callable[[str], None] = print,
+    encoding: str | None = None,
 ) -> Workspace:
-    """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first.
+    """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first: the sources are
+    read as the first pull will read them, and `tell` gets a line for what there is and for what will be left out.
 
-    labelled: rows of the pool that have a label already; they are the ledger's first, of origin `imported`. tell: gets
-    a line where some of them are left out.
-
-    classes: the answers, or None for those in the gold set. remote: where DVC keeps data, None: a folder beside root.
+    labelled: rows of the pool that have a label already; they are the ledger's first, of origin `imported`. classes:
+    the answers, or None for those in the gold set. remote: where DVC keeps data, None: a folder beside root. encoding:
+    of files that are not UTF-8 and do not say so by a mark.
     """
     root = root.resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -48,18 +58,20 @@ def run(
         )
     for address in (pool, gold, labelled or "", remote or ""):
         _refuse_credentials(address)
+    pull = settings.Pull(pool=located(pool), gold=located(gold), columns=columns, encoding=encoding)
     changes: dict[str, Any] = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
-        "classes": classes_for(gold, columns, classes),
-        "pull.pool": located(pool),
-        "pull.gold": located(gold),
+        "classes": classes_for(pull, classes),
+        "pull.pool": pull.pool,
+        "pull.gold": pull.gold,
+        "pull.encoding": encoding,
         **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
     }
-    if next(sources.chunks(pool, [columns.text] + ([columns.id] if columns.id else [])), None) is None:
-        raise InputError(f"{pool} holds no row", expected="at least one text to label")
-    pull = settings.Pull(pool=pool, gold=gold, columns=columns)
-    rows = imported(labelled, pull, changes["classes"], tell) if labelled else LABELS.frame()
+    _parsed(changes)
+    rows, seen = looked(pull, labelled, changes["classes"], tell)
+    for line in preview(seen, changes["classes"]):
+        tell(line)
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -70,6 +82,50 @@ def run(
             root.mkdir()
         raise
     return Workspace.open(root)
+
+
+def _parsed(changes: dict[str, Any]) -> None:
+    """SettingsError where these would make no params.yaml."""
+    with TemporaryDirectory() as scratch:
+        path = Path(shutil.copy(_template("params.yaml"), scratch))
+        settings.change(path, changes)
+        settings.read(path)
+
+
+def looked(
+    pull: settings.Pull, labelled: str | None, classes: list[str], tell: Callable[[str], None]
+) -> tuple[pd.DataFrame, Look]:
+    """The labels to import, as ledger rows, and what a first pull would make of the sources."""
+    if labelled is None:
+        return LABELS.frame(), look(pull, classes, most=PREVIEWED)
+    given = labels_in(labelled, pull, tell)
+    seen = look(pull, classes, set(given.id))
+    return imported(labelled, given, seen.fates, classes, tell), seen
+
+
+def preview(seen: Look, classes: Sequence[str]) -> list[str]:
+    """What there is, for people, a line each."""
+    by_class = [f"{name} {seen.labels.get(name, 0):,}" for name in classes[:SHOWN_CLASSES]]
+    more = f", ... {len(classes):,} classes" if len(classes) > SHOWN_CLASSES else ""
+    lines = [
+        f"pool  {_counted(seen.pool)}" + ("" if seen.whole else "; the rest was not looked at"),
+        *(f"      e.g. {' '.join(text.split())[:SHOWN_TEXT]}" for text in seen.texts[:3]),
+        f"gold  {_counted(seen.gold)}: {', '.join(by_class)}{more}",
+    ]
+    if seen.texts:
+        from tasks.embed import MANY, unreadable
+        from tasks.items.wording import UNKNOWN
+        from tasks.learners.encoder import unknown_to_packaged
+
+        share = float((unknown_to_packaged(seen.texts) > UNKNOWN).mean())
+        lines += [unreadable(share)] if share >= MANY else []
+    return lines
+
+
+def _counted(tally: Tally) -> str:
+    said = f"{len(tally.measures):,} rows, {tally.new:,} items"
+    said += f", {tally.repeated:,} repeated" if tally.repeated else ""
+    return said + (f", refused {sum(tally.refused.values()):,}: {listed(tally.refused)}" if tally.refused else "")
 
 
 def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) -> None:
@@ -85,36 +141,47 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     versions.save("labelwise init")
 
 
-def imported(labelled: str, pull: settings.Pull, classes: list[str], tell: Callable[[str], None]) -> pd.DataFrame:
-    """Labels that people have given already, as ledger rows (LABELS) of origin `imported`. What the first pull will
-    refuse, since it is in gold say, is left out, and said: a label without its item would stop the loop.
+def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None]) -> pd.DataFrame:
+    """The labels that people have given already: columns id, text, label. A row without one is not labelled yet."""
+    columns = pull.columns
+    parts = list(sources.chunks(labelled, [columns.text, columns.label], encoding=pull.encoding))
+    if not parts:
+        raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
+    rows = pd.concat(parts, ignore_index=True)
+    rows = pd.DataFrame({"text": rows[columns.text], "label": rows[columns.label].fillna("").str.strip()})
+    blank = rows.label == ""
+    if blank.all():
+        raise InputError(f"{labelled}: no row has a label yet", expected="rows of the pool, some with a label")
+    if blank.any():
+        tell(f"{labelled}: {blank.sum():,} of {len(rows):,} rows have no label yet: left out")
+    rows = rows[~blank].drop_duplicates()
+    return rows.assign(id=[content_id(canonical(text or "")) for text in rows.text]).drop_duplicates(["id", "label"])
+
+
+def imported(
+    labelled: str, rows: pd.DataFrame, fates: Mapping[str, str], classes: list[str], tell: Callable[[str], None]
+) -> pd.DataFrame:
+    """Labels (columns id, text, label) as ledger rows (LABELS) of origin `imported`. What the first pull will refuse,
+    since it is in gold say, is left out, and said: a label without its item would stop the loop. fates: see `Look`.
 
     InputError, and nothing is taken: a label outside the classes, a row that is not in the pool, or stands there twice
     with different labels.
     """
-    columns = pull.columns
-    parts = list(sources.chunks(labelled, [columns.text, columns.label]))
-    if not parts:
-        raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
-    rows = pd.concat(parts, ignore_index=True)
-    rows = pd.DataFrame({"text": rows[columns.text], "label": rows[columns.label].str.strip()}).drop_duplicates()
-    rows = rows.assign(id=[content_id(text or "") for text in rows.text])
-    in_pool = fates(pull, classes, set(rows.id))
-    refused = rows.id.map({item: rule for item, rule in in_pool.items() if rule}).dropna()
+    refused = rows.id.map({item: rule for item, rule in fates.items() if rule}).dropna()
     if len(refused):
         why = listed(Counter(refused))
         tell(f"{labelled}: {len(refused):,} labels left out, since the pull will refuse their rows: {why}")
     rows = rows.drop(index=refused.index)
     for wrong, what, fix in (
         (~rows.label.isin(classes), "labels outside the classes", "one of " + ", ".join(classes)),
-        (~rows.id.isin(in_pool), "rows that are not in the pool", "rows of the pool, text by text"),
+        (~rows.id.isin(list(fates)), "rows that are not in the pool", "rows of the pool, text by text"),
         (rows.id.duplicated(keep=False), "rows with two labels", "one label a text"),
     ):
         if wrong.any():
             first = rows[wrong].iloc[0]
-            raise InputError(
-                f"{labelled}: {wrong.sum()} {what}", expected=fix, got=f"{first.label!r} for {str(first.text)[:60]!r}"
-            )
+            got = f"{first.label!r} for {str(first.text)[:60]!r}"
+            hint = twin(first.label, classes) if what.startswith("labels") else ""
+            raise InputError(f"{labelled}: {wrong.sum()} {what}", expected=fix, got=got, fix=hint)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
     table = pd.DataFrame({"id": rows.id, "label": rows.label, **known, "created_at": now})
@@ -134,15 +201,20 @@ def located(source: str) -> str:
     return source if "://" in source else str(Path(source).expanduser().absolute())
 
 
-def classes_for(gold: str, columns: settings.Columns, given: list[str] | None) -> list[str]:
-    """The classes: those given, else the labels that occur in the gold set, sorted. InputError when they do not fit."""
-    wanted = [columns.text, columns.label, *([columns.id] if columns.id else [])]
-    found: set[str] = set()
-    for chunk in sources.chunks(gold, wanted):
-        found |= {label.strip() for label in chunk[columns.label] if label and label.strip()}
-    if strangers := sorted(found - set(given or found)):
-        expected = "one of " + ", ".join(given or [])
-        raise InputError(f"{gold}: labels outside the classes", expected=expected, got=", ".join(strangers[:5]))
+def classes_for(pull: settings.Pull, given: list[str] | None) -> list[str]:
+    """The classes: those given, else the labels that occur in the gold set, sorted. InputError when they do not fit, or
+    when two of the gold set's look alike: that is one class, spelt in two ways."""
+    columns, gold = pull.columns, pull.gold
+    found: Counter[str] = Counter()
+    for chunk in sources.chunks(gold, [columns.text, columns.label], encoding=pull.encoding):
+        found.update(label.strip() for label in chunk[columns.label] if label and label.strip())
+    if strangers := sorted(set(found) - set(given or found)):
+        raise InputError(
+            f"{gold}: labels outside the classes",
+            expected="one of " + ", ".join(map(repr, given or [])),
+            got=", ".join(map(repr, strangers[:5])),
+            fix=twin(strangers[0], given or []) or "name all classes; " + QUOTE,
+        )
     if not found or len(given or found) < 2:
         raise InputError(
             f"{gold}: too few labels",
@@ -150,7 +222,49 @@ def classes_for(gold: str, columns: settings.Columns, given: list[str] | None) -
             got=", ".join(sorted(found)) or "no labelled row",
             fix="give labelled rows; name classes without a gold row by --labels a,b,c",
         )
+    if given is None:
+        _refuse_look_alikes(gold, found)
     return given or sorted(found)
+
+
+def names(given: Sequence[str]) -> list[str]:
+    """The classes as the command line gives them: one option with commas between them, or an option each.
+
+    >>> names(['"Fees, charges",Refunds']), names(["Fees, charges", "Refunds"])
+    (['Fees, charges', 'Refunds'], ['Fees, charges', 'Refunds'])
+    """
+    parts = next(csv.reader(given, skipinitialspace=True), []) if len(given) == 1 else given
+    return [part.strip() for part in parts if part.strip()]
+
+
+def spelling(label: str) -> str:
+    """What is left of a label when case, accents' form, invisible characters, blanks, a closing dot and the .0 of a
+    whole number are taken away: two labels that have it in common are hardly two classes.
+
+    >>> spelling("True") == spelling("true "), spelling("1.0") == spelling("1"), spelling("on hold.")
+    (True, True, 'on hold')
+    """
+    shown = "".join(each for each in unicodedata.normalize("NFKC", label) if unicodedata.category(each) != "Cf")
+    return re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", " ".join(shown.casefold().split()).rstrip(". "))
+
+
+def twin(label: str, classes: Sequence[str]) -> str:
+    """What to do about a label that looks like one of the classes; '' where none does."""
+    alike = next((name for name in classes if spelling(name) == spelling(label)), None)
+    return f"it looks like the class {alike!a}: write it so" if alike else ""
+
+
+def _refuse_look_alikes(gold: str, found: Counter[str]) -> None:
+    first_of: dict[str, str] = {}
+    for label in sorted(found):
+        other = first_of.setdefault(spelling(label), label)
+        if other != label:
+            raise InputError(
+                f"{gold}: two classes look alike",
+                expected="one spelling a class",
+                got=f"{other!a} ({found[other]:,} rows) and {label!a} ({found[label]:,} rows)",
+                fix="write them alike, in all files; if they are two classes, name all of them by --labels",
+            )
 
 
 def _title(root: Path) -> str:

@@ -17,12 +17,13 @@ from tasks.items import forgotten, sifting, stored, unchanged
 from tasks.items.drafts import Drafts, drafting
 from tasks.items.identity import Ids
 from tasks.items.sifting import Seen, Sifted
-from tasks.records import GOLD, POOL, QUARANTINE, content_id, folded
+from tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
 from tasks.services import expectations
-from tasks.settings import Columns, Pull
+from tasks.settings import Pull
 from tasks.workspace import Workspace
 
 SHOWN = 10  # labels or classes named in an error
+SAMPLE = 1000  # texts that a look gives
 
 
 @dataclass(frozen=True)
@@ -92,22 +93,53 @@ def unmeasured(gold: pd.DataFrame, classes: Sequence[str]) -> list[str]:
     return [f"class {name!r} has no gold row: how well it is recognised cannot be measured" for name in missing]
 
 
-def fates(pull: Pull, classes: Sequence[str], ids: Collection[str]) -> dict[str, str]:
-    """What a first pull makes of those of the items `ids` that the pool's source has: the rule that refuses each, ''
-    where it is taken."""
-    rows = pd.concat(list(_rows(pull.gold, pull.columns, labelled=True)), ignore_index=True)
+@dataclass(frozen=True)
+class Look:
+    """What a first pull would make of the sources. pool, gold: counted. labels: gold items by class. texts: the pool's
+    first ones. fates: of the items asked for that the pool's source has, the rule that refuses each, '' where it is
+    taken. whole: whether the pool was read to its end."""
+
+    pool: "Tally"
+    gold: "Tally"
+    labels: dict[str, int]
+    texts: list[str]
+    fates: dict[str, str]
+    whole: bool
+
+
+def look(pull: Pull, classes: Sequence[str], ids: Collection[str] = (), most: int | None = None) -> Look:
+    """Read the sources as a first pull will, and keep nothing. ids: items whose fates are asked for. most: rows of the
+    pool to be read at least, None: all.
+
+    InputError where the pull would stop.
+    """
+    rows = pd.concat([pd.DataFrame(columns=sifting.AS_IT_CAME), *_rows(pull.gold, pull, labelled=True)])
+    rows = rows.reset_index(drop=True)
     suite = suites.gold(pull.max_chars, pull.max_refused, classes)
-    refused = expectations.refusals(suite, suites.measured(rows, classes))
-    gold_folds = set(map(folded, sifting.new_gold(rows, refused, (), GOLD.frame()).new["text"]))
-    suite, seen = suites.pool(pull.max_chars, pull.max_refused), Seen()
+    measures = suites.measured(rows, classes)
+    sifted = sifting.new_gold(rows, expectations.refusals(suite, measures), (), GOLD.frame())
+    gold, labels = Tally(), dict(Counter(sifted.new["label"]))
+    gold.add(measures, sifted)
+    _refuse_broken(suite, gold, pull.gold, expectations.verdict(suite, gold.measures), "")
+    gold_folds = set(map(folded, sifted.new["text"]))
+    suite, seen, pool = suites.pool(pull.max_chars, pull.max_refused), Seen(), Tally()
+    texts: list[str] = []
     found: dict[str, str] = {}
-    for chunk in _rows(pull.pool, pull.columns, labelled=False):
-        sifted = sifting.new_pool(chunk, expectations.refusals(suite, suites.measured(chunk)), gold_folds, seen)
+    whole = True
+    for chunk in _rows(pull.pool, pull, labelled=False):
+        if most is not None and len(pool.measures) >= most:
+            whole = False
+            break
+        measures = suites.measured(chunk)
+        sifted = sifting.new_pool(chunk, expectations.refusals(suite, measures), gold_folds, seen)
+        pool.add(measures, sifted)
+        texts += sifted.new["text"].tolist()[: SAMPLE - len(texts)]
         why = sifted.refused | sifted.elsewhere
-        for position, item in enumerate(content_id(text or "") for text in chunk["text"]):
+        for position, item in enumerate(content_id(canonical(text or "")) for text in chunk["text"]):
             if item in ids:
                 found[item] = found.get(item, why[position].rule) if position in why else ""
-    return found
+    _refuse_broken(suite, pool, pull.pool, expectations.verdict(suite, pool.measures) if pool.judged else None, "")
+    return Look(pool, gold, labels, texts, found, whole)
 
 
 # Gold, then pool
@@ -129,6 +161,11 @@ class Tally:
         self.refused.update(refusal.rule for refusal in [*sifted.refused.values(), *sifted.elsewhere.values()])
         self.judged.append(suites.judged(measures, sifted.refused, sifted.elsewhere))
 
+    @property
+    def measures(self) -> pd.DataFrame:
+        """Those of all rows."""
+        return pd.concat([pd.DataFrame(), *self.judged], ignore_index=True)
+
 
 def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[pd.DataFrame, Tally, expectations.Page]:
     """Draft the gold set with its new rows; gives it whole. It fits into memory: people have labelled it by hand.
@@ -136,7 +173,7 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     folds: of what was forgotten, and stays out.
     """
     pull, classes = workspace.settings.pull, workspace.settings.classes
-    parts = list(_rows(pull.gold, pull.columns, labelled=True))
+    parts = list(_rows(pull.gold, pull, labelled=True))
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=sifting.AS_IT_CAME)
     rows, gone = forgotten.without(rows, folds)
     gold = stored.gold(workspace)
@@ -174,7 +211,7 @@ def _pull_pool(
     seen, refused = stored.pool(workspace), stored.refused(workspace, "pool")
     shard, aside = stored.next_shard(workspace)
     tally = Tally()
-    for chunk in _rows(pull.pool, pull.columns, labelled=False):
+    for chunk in _rows(pull.pool, pull, labelled=False):
         rows, gone = forgotten.without(chunk, folds)
         tally.forgotten += gone
         measures = suites.measured(rows)
@@ -185,11 +222,14 @@ def _pull_pool(
     return len(seen.stored) + tally.new, tally, _passed(workspace, suite, tally, pull.pool)
 
 
-def _rows(source: str, columns: Columns, *, labelled: bool) -> Iterator[pd.DataFrame]:
-    """The rows of a source under our names for the columns. A label is asked for only when `labelled`."""
+def _rows(source: str, pull: Pull, *, labelled: bool) -> Iterator[pd.DataFrame]:
+    """The rows of a source under our names for the columns. A label is asked for only when `labelled`; the user's own
+    key may be absent then: gold sets are often put together by hand."""
+    columns = pull.columns
     theirs = {"text": columns.text, "source_id": columns.id, "label": columns.label if labelled else None}
     named = {ours: column for ours, column in theirs.items() if column}
-    for chunk in sources.chunks(source, list(named.values())):
+    optional = [columns.id] if labelled and columns.id else []
+    for chunk in sources.chunks(source, list(named.values()), encoding=pull.encoding, optional=optional):
         rows = pd.DataFrame({ours: chunk[column] for ours, column in named.items()})
         if labelled:
             rows["label"] = [each.strip() if each else None for each in rows["label"]]
@@ -214,17 +254,23 @@ def _refuse_labels(holder: str, strange: pd.Series, classes: Sequence[str], fix:
 
 def _passed(workspace: Workspace, suite: suites.Suite, tally: Tally, source: str) -> expectations.Page:
     """The page of a source whose rows may be used. InputError with the reasons when they may not."""
-    measures = pd.concat([pd.DataFrame(), *tally.judged], ignore_index=True)
-    if measures.empty:
+    verdict = expectations.verdict(suite, tally.measures) if tally.judged else None
+    docs = expectations.build_docs(_docs(workspace), [verdict.page]) if verdict and verdict.broken else ""
+    return _refuse_broken(suite, tally, source, verdict, f"see {docs}; ")
+
+
+def _refuse_broken(
+    suite: suites.Suite, tally: Tally, source: str, verdict: expectations.Verdict | None, docs: str
+) -> expectations.Page:
+    """InputError with the reasons when a source may not be used, else its page. docs: where more is said."""
+    if verdict is None:
         raise InputError(f"{suite.name}: {source} has no rows", fix=f"check pull.{suite.name} in params.yaml")
-    verdict = expectations.verdict(suite, measures)
     if verdict.broken:
-        docs = expectations.build_docs(_docs(workspace), [verdict.page])
         raise InputError(
             f"{suite.name}: {source}: {' and '.join(verdict.broken)}",
             expected="usable rows",
-            got=f"{listed(tally.refused)} among {len(measures):,} rows",
-            fix=f"see {docs}; mend the source, or change pull.columns, pull.max_chars or pull.max_refused",
+            got=f"{listed(tally.refused)} among {len(tally.measures):,} rows",
+            fix=f"{docs}mend the source, or change pull.columns, pull.max_chars or pull.max_refused",
         )
     return verdict.page
 

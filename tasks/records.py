@@ -164,6 +164,16 @@ def content_id(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGITS]
 
 
+def canonical(text: str) -> str:
+    """The text as it is kept: line ends as \\n, no blanks at the end of a line or of the text. Two texts that differ in
+    nothing else are the same item.
+
+    >>> canonical("Hello \\r\\nworld\\n")
+    'Hello\\nworld'
+    """
+    return "\n".join(line.rstrip() for line in re.split("\r\n|\r|\n", text)).rstrip()
+
+
 def folded(text: str) -> str:
     """The text in lower case with runs of white space collapsed: two texts that fold alike count as the same.
 

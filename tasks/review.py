@@ -13,10 +13,10 @@ from tasks import gold, sources
 from tasks.errors import InputError
 from tasks.labels import ledger, trusted
 from tasks.push import open_gold_project, open_project
-from tasks.records import content_id
+from tasks.records import canonical, content_id
 from tasks.services.label_studio import choice
 from tasks.services.reviewers import Reviewer
-from tasks.settings import Columns
+from tasks.settings import Pull
 from tasks.workspace import Workspace
 
 LEAD_TIME_S = (4.0, 20.0)  # what a person takes for a short text
@@ -34,12 +34,14 @@ class Manner:
     seed: int = 0
 
 
-def read_answers(path: Path, columns: Columns, classes: list[str]) -> dict[str, str]:
-    """Labels by item id. InputError when a label is no class."""
+def read_answers(path: Path, pull: Pull, classes: list[str]) -> dict[str, str]:
+    """Labels by item id; a blank one is no answer. InputError when a label is no class."""
+    columns = pull.columns
     answers: dict[str, str] = {}
-    for chunk in sources.chunks(str(path), [columns.text, columns.label]):
+    for chunk in sources.chunks(str(path), [columns.text, columns.label], encoding=pull.encoding):
         rows = chunk[[columns.text, columns.label]].dropna()
-        answers |= {content_id(text): label.strip() for text, label in rows.itertuples(index=False)}
+        given = [(text, label.strip()) for text, label in rows.itertuples(index=False) if label.strip()]
+        answers |= {content_id(form): label for text, label in given for form in (text, canonical(text))}
     if strangers := sorted(set(answers.values()) - set(classes)):
         got = ", ".join(map(repr, strangers[:5]))
         raise InputError(f"{path}: labels outside the classes", expected="one of " + ", ".join(classes), got=got)
@@ -56,7 +58,7 @@ def given(item: str, truth: str, classes: list[str], manner: Manner) -> str:
 def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
     """Answer the open batch, then wait for the next, `batches` times in all."""
     settings = workspace.settings
-    answers = read_answers(path, settings.pull.columns, settings.classes)
+    answers = read_answers(path, settings.pull, settings.classes)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
     left = manner.batches
     while left:
@@ -79,7 +81,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     settings = workspace.settings
     if manner.users < trusted.AGREE:
         raise InputError("review --gold", expected=f"--users {trusted.AGREE} or more: they must agree", got="1")
-    answers = read_answers(path, settings.pull.columns, settings.classes)
+    answers = read_answers(path, settings.pull, settings.classes)
     project, asked = open_gold_project(settings), trusted.asked(workspace)
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
     tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])

@@ -17,24 +17,23 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from tasks.errors import SettingsError, without_secrets
 
 _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_FORMULA = re.compile(r"\s*[=+@-].*[(|!]")
+# A call, a command of another program, or a cell of another sheet.
+_FORMULA = re.compile(r"\s*[=+@-].*([A-Za-z]\w*\(|(HYPERLINK|WEBSERVICE)\s*\(|\||![$A-Za-z])", re.IGNORECASE)
 
 
 def _showing(name: str) -> str:
-    """A name that people see: in terminals, where control characters are commands, and in tables that a spreadsheet
-    opens, where such a beginning is a formula."""
+    """A name that people see, in terminals, where control characters are commands. What a spreadsheet takes for a
+    formula is quoted where a table is written, see `workspace.write_csv`."""
     if _COMMANDS.search(name):
         raise ValueError(f"{name!a} has control characters")
-    if formula(name):
-        raise ValueError(f"{name!a} would be a formula in a spreadsheet")
     return name
 
 
 def formula(text: str) -> bool:
     """Whether a spreadsheet that opens a CSV would run this text.
 
-    >>> formula("=HYPERLINK(A1)"), formula("-1"), formula("a=b(c)")
-    (True, False, False)
+    >>> formula("=HYPERLINK(A1)"), formula("-1"), formula("a=b(c)"), formula("+1 (agree)")
+    (True, False, False, False)
     """
     return bool(_FORMULA.match(text))
 
@@ -48,7 +47,16 @@ def without_credentials(address: str) -> str:
     return address
 
 
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)  # there are codecs of other things than text
+    except LookupError:
+        raise ValueError(f"{name!r} is no encoding; one such as cp1252, latin-1, utf-16 or gbk") from None
+    return name
+
+
 Shown = Annotated[str, AfterValidator(_showing)]
+ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_showing)]
 Address = Annotated[str, AfterValidator(without_credentials)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
@@ -75,6 +83,7 @@ class Columns(Section):
 class Pull(Section):
     pool: Address
     gold: Address
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
     columns: Columns = Columns()
     max_chars: PositiveInt = 20_000
     max_refused: Share = 0.2
@@ -162,7 +171,7 @@ class Settings(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     project: Project
-    classes: Annotated[list[Annotated[Shown, Field(min_length=1, max_length=100)]], Field(min_length=2)]
+    classes: Annotated[list[ClassName], Field(min_length=2)]
     descriptions: dict[str, Annotated[str, Field(max_length=1000)]] = Field(default={}, exclude=True)  # see `described`
     pull: Pull
     embed: Embed = Embed()
@@ -281,6 +290,11 @@ def explained(error: ValidationError, name: str) -> SettingsError:
     got = repr(first["input"])
     if first["type"] == "value_error":
         return SettingsError(f"{name}: {key or 'settings'}: {first['ctx']['error']}")
+    if first["type"] == "string_too_long":
+        most, characters = first["ctx"]["max_length"], len(first["input"])
+        return SettingsError(
+            f"{name}: `{key}`", expected=f"at most {most} characters", got=f"{characters}: {got[:140]}"
+        )
     return SettingsError(f"{name}: `{key}`", expected=first["msg"], got=got[:80])
 
 

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from tasks import settings
 from tasks.errors import WorkspaceBusy, WorkspaceError
 from tasks.records import Table
+from tasks.settings import formula
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def table_of_text(path: Path) -> pd.DataFrame:
-    """A CSV whose cells stay as they are written: a class called NA is a class."""
+    """A CSV of ours whose cells stay as they are: a class called NA is a class."""
     with reading(path):
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        return pd.read_csv(path, dtype=str, keep_default_na=False).map(_as_it_was)
 
 
 def read_json(path: Path) -> Any:
@@ -186,9 +187,24 @@ def _known(content: Any) -> Any:
 
 
 def write_csv(path: Path, rows: pd.DataFrame) -> None:
-    """Write CSV, atomically; floats keep six digits, so that a diff shows what moved."""
+    """Write CSV, atomically; floats keep six digits, so that a diff shows what moved. `table_of_text` reads it back."""
     with atomic(path) as scratch:
-        rows.to_csv(scratch, index=False, float_format="%.6f", lineterminator="\n")
+        harmless(rows).to_csv(scratch, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
+
+
+def harmless(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table with a quote before each text that a spreadsheet would run, such as a class called =A(1): it shows the
+    text then. A text that begins with such a quote gets one more, so that `_as_it_was` knows both."""
+    texts = [str(column) for column in rows if not pd.api.types.is_numeric_dtype(rows[column])]
+    return rows.assign(**{column: rows[column].map(_quoted) for column in texts})
+
+
+def _quoted(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and formula(cell.lstrip("'")) else cell
+
+
+def _as_it_was(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and formula(cell.lstrip("'")) else cell
 
 
 @contextmanager

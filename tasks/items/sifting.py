@@ -6,15 +6,17 @@ pulled earlier stays, as silently changing what models were measured on would fa
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tasks.errors import InputError
 from tasks.items.identity import Ids, Owners
-from tasks.records import GOLD, POOL, QUARANTINE, Refusal, content_id, folded
+from tasks.records import GOLD, POOL, QUARANTINE, Refusal, canonical, content_id, folded
 
 IN_GOLD = Refusal("also in the gold set", "also in the gold set")
 IN_POOL = Refusal("already in the pool", "already in the pool")
@@ -47,6 +49,7 @@ def new_pool(rows: pd.DataFrame, refused: dict[int, Refusal], gold_folds: Collec
     InputError: an id of the user's stands for two texts.
     """
     fine = identified(rows, refused)
+    fine["id"] = as_stored(fine["id"], rows["text"], seen.stored.has)
     fine["stored"] = seen.stored.has(fine["id"])
     in_gold = fine["fold"].isin(gold_folds) & ~fine["stored"]
     rest = fine[~in_gold]
@@ -68,6 +71,7 @@ def new_gold(
     InputError: an id of the user's stands for two texts.
     """
     fine = identified(rows, refused)
+    fine["id"] = as_stored(fine["id"], rows["text"], lambda ids: ids.isin(stored["id"]).to_numpy())
     kept = fine["id"].map(dict(zip(stored["id"], stored["label"], strict=True))) == fine["label"]
     at_odds = _at_odds(pd.concat([identified(stored), fine]))
     odd = fine["fold"].isin(at_odds) & ~kept
@@ -88,10 +92,18 @@ def new_gold(
 
 
 def identified(rows: pd.DataFrame, refused: Collection[int] = ()) -> pd.DataFrame:
-    """The rows but for the refused, with `id` and `fold` (the text as it is compared with others)."""
+    """The rows but for the refused, their texts canonical, with `id` and `fold` (the text as it is compared)."""
     fine = rows.drop(index=list(refused))
+    fine = fine.assign(text=pd.Series([canonical(text) for text in fine["text"]], fine.index, dtype=object))
     made = {"id": map(content_id, fine["text"]), "fold": map(folded, fine["text"])}
     return fine.assign(**{name: pd.Series(list(each), fine.index, dtype=object) for name, each in made.items()})
+
+
+def as_stored(ids: pd.Series, texts: pd.Series, has: Callable[[pd.Series], NDArray[np.bool_]]) -> pd.Series:
+    """The ids, of those texts among `texts`; but the id of a text as it came where that one is stored: it was pulled
+    before texts were kept in their canonical form."""
+    came = texts.reindex(ids.index).map(content_id)
+    return ids.where(~has(came), came)
 
 
 def quarantined(rows: pd.DataFrame, refusals: dict[int, Refusal]) -> pd.DataFrame:

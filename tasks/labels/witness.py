@@ -17,7 +17,7 @@ import pandas as pd
 
 from tasks.labels import ledger
 from tasks.records import LABELS, WITNESS
-from tasks.workspace import read_parquet
+from tasks.workspace import harmless, read_parquet
 
 FILE = "labels.csv"  # its name beside a run
 DIGEST, SHARDS = "labelwise.labels", "labelwise.shards"  # tags of a run: the digest of that file, and `first-last`
@@ -90,7 +90,7 @@ def witnessed(rows: pd.DataFrame, shard: int) -> pd.DataFrame:
 
 def text(witness: pd.DataFrame) -> str:
     """The table as the CSV that is kept."""
-    return str(witness.to_csv(index=False, lineterminator="\n"))
+    return str(harmless(witness).to_csv(index=False, lineterminator="\n"))
 
 
 def digest(witness: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 learned wrong, and nobody would see it."""
 
 import codecs
+import re
 from collections.abc import Callable
 from typing import IO
 
@@ -15,6 +16,7 @@ MARKS = {  # a byte order mark is certain; the longer ones first, since one begi
     codecs.BOM_UTF16_BE: "utf-16",
 }
 UTF8 = "utf-8-sig"
+HEAD = 4096
 SCAN = 64 * 2**20  # bytes that are looked at
 BLOCK = 2**20
 SAMPLE = 64 * 2**10  # bytes with letters beyond ASCII that a guess is made from
@@ -30,27 +32,41 @@ def of(opened: Callable[[], IO[bytes]], name: str, given: str | None) -> str:
     """
     given = _known(given) if given else None
     with opened() as handle:
-        start = handle.read(4)
+        start = handle.read(HEAD)
     if mark := next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), None):
         return mark
     if given == "utf-8":
         return UTF8
+    if (wide := looks_like(start)).startswith("utf-16"):  # whose zeros are valid UTF-8, too
+        if given is None:
+            raise _unsure(name, wide, start)
+        return given
     wrong, right, sample = _scanned(opened)
     if not wrong or (right > wrong and not given):
         return UTF8
     if given:
         return given
-    likely = looks_like(sample)
-    raise InputError(
+    raise _unsure(name, looks_like(sample), sample)
+
+
+def _unsure(name: str, likely: str, sample: bytes) -> InputError:
+    """What to do where only the user can know the encoding, with how the file would read in the likely one."""
+    got = "an encoding that cannot be told"
+    if likely:
+        line = next((line for line in sample.decode(likely, "replace").splitlines() if not line.isascii()), "")
+        found = re.search(r"\w*[^\x00-\x7f]\w*", line)
+        got = f"it looks like {likely}" + (f", in which a word of it is {found[0][:30]!r}" if found else "")
+    return InputError(
         f"{name} is not UTF-8",
-        got=f"it looks like {likely}" if likely else "an encoding that nobody can tell for certain",
-        fix=f"save it as CSV UTF-8, or say so: --encoding {likely or 'NAME'} at `labelwise init`, pull.encoding in "
-        "params.yaml later (utf-8 there: rows that are broken are set aside)",
+        got=got,
+        fix=f"save it as UTF-8, or say so: --encoding {likely or 'NAME'} at `labelwise init`, pull.encoding in "
+        "params.yaml later (with utf-8 there, rows that are broken are set aside)",
     )
 
 
 def _known(name: str) -> str:
     try:
+        "".encode(name)  # there are codecs of other things than text
         return codecs.lookup(name).name
     except (LookupError, ValueError):
         raise InputError(f"encoding {name!r}", expected="a name such as cp1252, latin-1, utf-16, gbk") from None

@@ -8,6 +8,7 @@ from tasks.errors import InputError
 
 LABEL = "label"
 LISTS = ("label", "labels")  # doccano's
+BOOKS = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}  # what JSON-MIN adds
 PRODIGY = ("accept", "reject", "ignore")
 ONE = "one class an item"
 
@@ -23,10 +24,16 @@ def flat(row: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
     elif row.get("answer") in PRODIGY and {"_task_hash", "_input_hash", "accept", "options"} & row.keys():
         yield _prodigy(row, where)
     else:
-        lists = {
-            name for name, value in row.items() if name in LISTS or (isinstance(value, dict) and "choices" in value)
-        }
-        yield {name: one(value, where) if name in lists else value for name, value in row.items()}
+        lists = {name for name, value in row.items() if name in LISTS or _is_choices(value)}
+        plain = {name: one(value, where) if name in lists else value for name, value in row.items()}
+        rest = [name for name in row if name not in {"text", *BOOKS}]
+        if "annotation_id" in row and "text" in row and len(rest) == 1:  # JSON-MIN: the label bears its control's name
+            plain.setdefault(LABEL, plain[rest[0]])
+        yield plain
+
+
+def _is_choices(value: Any) -> bool:
+    return isinstance(value, dict) and "choices" in value
 
 
 def one(value: Any, where: str) -> Any:

@@ -29,6 +29,8 @@ CHUNK_CHARS = 16_000_000  # a chunk of long texts ends here, however few rows it
 MAX_RATIO = 200  # of what is read to what is stored; text packs 3 to 20 times
 FREE = 256 * 2**20  # bytes that may be read before the ratio counts
 HEAD = 4096  # bytes looked at to tell what a file is
+NO_TEXT = (pa.types.is_nested, pa.types.is_fixed_size_binary, pa.types.is_duration)
+UUID_BYTES = 16
 WHOLE_NUMBERS = 2**53  # from here on a float stands for several of them
 LOOKS = {  # others are binary data by their NULs
     b"\x89PNG": "a PNG image",
@@ -128,10 +130,10 @@ def _objects(text: io.TextIOWrapper, name: str) -> Iterator[tuple[str, dict[str,
         where = f"{name} line {number}"
         if len(line) == MAX_CELL:
             raise InputError(f"{where} is too long", expected=f"less than {MAX_CELL:,} characters")
-        if not line.strip():
+        if not line.strip("\ufeff \t\r\n"):
             continue
         try:
-            row = json.loads(line.strip(), parse_int=str, parse_float=str)
+            row = json.loads(line.strip().lstrip("\ufeff"), parse_int=str, parse_float=str)
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
@@ -243,8 +245,15 @@ def _strings(column: pa.Array, title: str, name: str, classes: list[str] | None 
         values = _strings(column.dictionary, title, name, classes)
         return [None if at is None else values[at] for at in column.indices.to_pylist()]
     if getattr(type_, "extension_name", "") == "arrow.uuid":
-        return [None if cell is None else str(uuid.UUID(bytes=cell)) for cell in column.storage.to_pylist()]
-    if pa.types.is_nested(type_) or pa.types.is_fixed_size_binary(type_) or isinstance(type_, pa.ExtensionType):
+        return _uuids(column.storage.to_pylist())
+    if pa.types.is_fixed_size_binary(type_) and type_.byte_width == UUID_BYTES:
+        return _uuids(column.to_pylist())
+    if (
+        pa.types.is_nested(type_)
+        or pa.types.is_fixed_size_binary(type_)
+        or pa.types.is_duration(type_)
+        or isinstance(type_, pa.ExtensionType)
+    ):
         raise InputError(where, expected="texts", got=f"{type_} values", fix="write the column as text")
     if classes is not None and pa.types.is_integer(type_):
         return [_class(cell, classes, where) for cell in column.to_pylist()]
@@ -255,7 +264,19 @@ def _strings(column: pa.Array, title: str, name: str, classes: list[str] | None 
             column = column.cast(pa.large_string()).cast(pa.large_binary())
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         raise InputError(where, expected="texts", got=f"{type_} values", fix="write the column as text") from None
-    return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in column.to_pylist()]
+    cells = column.to_pylist()
+    texts = [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in cells]
+    uuids = any(map(_broken, texts)) and all(cell is None or len(cell) == UUID_BYTES for cell in cells)
+    return _uuids(cells) if uuids else texts
+
+
+def _uuids(cells: list[bytes | None]) -> list[str | None]:
+    return [None if cell is None else str(uuid.UUID(bytes=cell)) for cell in cells]
+
+
+def _broken(text: str | None) -> bool:
+    """Whether it has bytes that were no UTF-8."""
+    return text is not None and not text.isascii() and any("\udc80" <= each <= "\udcff" for each in text)
 
 
 def _class(cell: int | None, classes: list[str], where: str) -> str | None:

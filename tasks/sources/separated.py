@@ -91,7 +91,8 @@ def _plain(file: Opened, separator: str, fields: int, skipped: int) -> bool:
     many separators as the header is nobody's. With one column, a quote within a text that does not begin with one tells
     (who quotes would have quoted that, too). InputError with the line where nothing tells.
     """
-    begins = re.compile(rf'(?:^|{re.escape(separator)})"')
+    between = re.escape(separator)
+    begins, within = re.compile(rf'(?:^|{between})"'), re.compile(rf'[^{between}]"[^{between}\r\n]')
     inner = doubled = False
     alone = begun = 0  # rows, a line each; those of them that begin a text with a quote
     with file.open() as handle:
@@ -103,7 +104,9 @@ def _plain(file: Opened, separator: str, fields: int, skipped: int) -> bool:
                 return False
             if '"' in line:
                 own = bool(begins.search(line))
-                begun, inner, doubled = begun + own, inner or not own, doubled or (own and '""' in line)
+                begun += own
+                inner = inner or (not own and bool(within.search(line)))
+                doubled = doubled or (own and '""' in line)
     if not begun:
         return False
     tabs = separator == "\t"  # which are often written without quoting; commas are not
@@ -119,9 +122,10 @@ def _plain(file: Opened, separator: str, fields: int, skipped: int) -> bool:
         if tabs:
             return True
         raise
-    if together == alone or (fields == 1 and (begun >= together or (doubled and not inner))):
+    unquoted = inner and not doubled
+    if together == alone or (fields == 1 and not unquoted and (not tabs or doubled or begun >= together)):
         return False
-    if tabs and (fields > 1 or (inner and not doubled)):
+    if tabs and (fields > 1 or unquoted):
         return True
     raise InputError(
         f"{file.name} line {apart or skipped + 1} cannot be taken apart with certainty",
@@ -133,9 +137,11 @@ def _plain(file: Opened, separator: str, fields: int, skipped: int) -> bool:
 
 def _refuse_second_header(row: list[str], header: list[str], where: str) -> None:
     """InputError where two exports were written after one another."""
-    bare = [row[0].lstrip("\ufeff"), *row[1:]]
-    if bare == header or (len(header) > 1 and sorted(bare) == sorted(header)):
-        fix = "take that line out, or give the files as a folder"
+    bare, titles = ([cell.strip('\ufeff" ').casefold() for cell in cells] for cells in (row, header))
+    if bare == titles or (len(header) > 1 and sorted(bare) == sorted(titles)):
+        fix = (
+            "take that line out, or give the files as a folder; if it is a row, give the column another name in line 1"
+        )
         raise InputError(f"{where} is the header once more: two exports were joined", fix=fix)
 
 

@@ -8,8 +8,9 @@ import pytest
 from tasks.errors import InputError
 from tasks.records import content_id
 from tasks.review import Manner, given, read_answers
-from tasks.settings import Columns
+from tasks.settings import Pull
 
+PULL = Pull(pool="p", gold="g")
 CLASSES = ["no", "yes"]
 
 
@@ -21,13 +22,13 @@ def answers(path: Path, *rows: tuple[str | None, str | None]) -> Path:
 def test_answers_are_known_by_the_text(tmp_path: Path) -> None:
     path = answers(tmp_path / "a.jsonl", ("one", "no"), ("two", " yes\t"), ("three", None), (None, "no"))
     expected = {content_id("one"): "no", content_id("two"): "yes"}
-    assert read_answers(path, Columns(), CLASSES) == expected
+    assert read_answers(path, PULL, CLASSES) == expected
 
 
 def test_labels_outside_the_classes_are_named(tmp_path: Path) -> None:
     path = answers(tmp_path / "a.jsonl", ("one", "no"), ("two", "Yes"), ("three", "a\nb"), ("four", "Yes"))
     with pytest.raises(InputError) as caught:
-        read_answers(path, Columns(), CLASSES)
+        read_answers(path, PULL, CLASSES)
     line = str(caught.value)
     assert line == rf"{path}: labels outside the classes: expected one of no, yes, got 'Yes', 'a\nb'"
 
@@ -35,7 +36,7 @@ def test_labels_outside_the_classes_are_named(tmp_path: Path) -> None:
 def test_not_all_of_very_many_are_named(tmp_path: Path) -> None:
     path = answers(tmp_path / "a.jsonl", *((str(number), f"class {number}") for number in range(1000)))
     with pytest.raises(InputError) as caught:
-        read_answers(path, Columns(), CLASSES)
+        read_answers(path, PULL, CLASSES)
     assert len(str(caught.value)) < len(str(path)) + 200
 
 

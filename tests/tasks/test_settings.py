@@ -5,13 +5,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tasks.errors import SettingsError
-from tasks.settings import Settings, change, one_of, parse, read, refuse_empty_rules
+from tasks.settings import Settings, change, formula, one_of, parse, read, refuse_empty_rules
+from tasks.workspace import table_of_text, write_csv
 
 TEMPLATE = Path(__file__).parents[2] / "params.yaml"
 GONE = object()
@@ -82,6 +84,7 @@ def test_a_rule_that_says_nothing_is_refused_with_what_to_set() -> None:
 
 def test_the_template_shows_the_defaults() -> None:
     bare = {key: VALID[key] for key in ("project", "classes", "pull")}
+    bare["embed"] = {"wording": True}  # off where params.yaml is from before there was such a thing
     assert parse(bare) == parse(VALID)
 
 
@@ -246,10 +249,18 @@ def test_names_that_are_commands_to_a_terminal(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", '=HYPERLINK("http://x")', "@SUM(1)", "-2+3+cmd|x", " =A(1)"])
-def test_classes_that_would_be_formulas(name: str) -> None:
-    with pytest.raises(SettingsError, match="would be a formula in a spreadsheet"):
-        parse(VALID | {"classes": ["a", name]})
-    assert parse(VALID | {"classes": ["+", "-1", "=", "@home", "-ve (not)"[:3], "naïve\xa0(x)"]})
+def test_a_class_that_a_spreadsheet_would_run_is_quoted_where_a_table_is_written(tmp_path: Path, name: str) -> None:
+    assert parse(VALID | {"classes": ["a", name]}).classes[1] == name
+    cells = [name, f"'{name}", f"''{name}", "'quoted'", "+1 (agree)", "'", "", "NA", "-1"]
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"class": cells, "f1": 0.5}))
+    shown = pd.read_csv(tmp_path / "a.csv", dtype=str, keep_default_na=False)["class"].tolist()
+    assert not [cell for cell in shown if formula(cell)]
+    assert table_of_text(tmp_path / "a.csv")["class"].tolist() == cells
+
+
+def test_a_long_name_is_shown_with_the_limit() -> None:
+    with pytest.raises(SettingsError, match="at most 100 characters, got 124: 'Long"):
+        parse(VALID | {"classes": ["a", "Long" * 31]})
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Sources: real files of every kind, a real S3 endpoint on loopback, and what a bad one says."""
 
 import csv
+import datetime
+import decimal
 import gzip
 import json
 import os
 import sys
 import types
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,6 +61,11 @@ def refusal(source: Path | str, *columns: str) -> str:
     line = str(caught.value)
     assert "\n" not in line
     return line
+
+
+def choice(name: str) -> dict[str, Any]:
+    """As Label Studio exports it."""
+    return {"type": "choices", "from_name": "mood", "value": {"choices": [name]}}
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -117,8 +125,8 @@ class TestEveryKind:
         path = write_rows(tmp_path / f"a.{kind}", ["x"])
         assert refusal(path, "Texts") == (
             f"{path} has no column 'Texts': expected one of id, text. "
-            "To mend it: name it: --text-column, --label-column or --id-column of `labelwise init`, later pull.columns in "
-            "params.yaml; did you mean 'text'?"
+            "To mend it: name it: --text-column, --label-column or --id-column of `labelwise init`, later pull.columns "
+            "in params.yaml; did you mean 'text'?"
         )
 
     def test_an_image_under_this_name(self, tmp_path: Path, kind: str) -> None:
@@ -584,3 +592,212 @@ def test_a_chunk_is_a_frame_of_objects(tmp_path: Path) -> None:
     (chunk,) = chunks(str(write_rows(tmp_path / "a.csv", ["x"])), ["text", "text"])
     assert list(chunk.columns) == ["text"]
     pd.testing.assert_frame_equal(chunk, pd.DataFrame({"text": ["x"]}, dtype=object))
+
+
+# Files as people have them
+
+
+def labelled(path: Path, **options: Any) -> list[tuple[str | None, str | None]]:
+    """Text and label of every row."""
+    found = list(chunks(str(path), ["text", "label"], **options))
+    return [pair for chunk in found for pair in chunk.itertuples(index=False, name=None)]
+
+
+class TestEncodings:
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+    @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json"])
+    def test_marks_and_utf8_are_certain(self, tmp_path: Path, encoding: str, kind: str) -> None:
+        path = write_rows(tmp_path / f"a.{kind if kind != 'json' else 'jsonl'}", ["Gebühr", "猫"]).rename(
+            tmp_path / f"b.{kind}"
+        )
+        path.write_bytes(path.read_bytes().decode().encode(encoding))
+        for said in (None, "cp1252"):
+            found = [row for chunk in chunks(str(path), ["text"], encoding=said) for row in chunk.text]
+            assert found == ["Gebühr", "猫"]
+
+    @pytest.mark.parametrize(
+        ("text", "encoding"),
+        [
+            ("Rückerstattung für “Müller” – 5 €", "cp1252"),
+            ("Возврат денег за доставку не пришёл до сих пор", "cp1251"),
+            ("退款没有到账，请尽快处理我的订单", "gb18030"),
+            ("plain", "utf-16-le"),
+            ("plain", "utf-16-be"),
+        ],
+    )
+    def test_another_is_refused_and_then_read_as_asked(self, tmp_path: Path, text: str, encoding: str) -> None:
+        path = write(tmp_path / "a.csv", f"text,label\n{text},x\n".encode(encoding))
+        line = refusal(path)
+        assert "is not UTF-8" in line
+        assert "--encoding" in line
+        assert "utf-8 there, rows that are broken are set aside" in line
+        assert labelled(path, encoding=encoding) == [(text, "x")]
+
+    def test_a_wrong_encoding_and_one_that_nobody_knows(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.csv", "text\ncaf\xe9 \x81\n".encode("latin-1"))
+        with pytest.raises(InputError, match="expected text in"):
+            list(chunks(str(path), ["text"], encoding="gbk"))
+        for name in ("klingon", "rot13"):
+            with pytest.raises(InputError, match=f"encoding '{name}'"):
+                list(chunks(str(path), ["text"], encoding=name))
+
+
+class TestTakenApartWithCertainty:
+    PLAIN = 'text\tlabel\n"open and\tpos\nclosed later"\tneg\n27" screen\tneg\n"Great" is the word\tpos\n'
+
+    def test_a_tsv_without_quoting(self, tmp_path: Path) -> None:
+        rows = labelled(write(tmp_path / "a.tsv", self.PLAIN))
+        assert rows == [
+            ('"open and', "pos"),
+            ('closed later"', "neg"),
+            ('27" screen', "neg"),
+            ('"Great" is the word', "pos"),
+        ]
+
+    def test_a_tsv_with_quoting(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.tsv", 'text\tlabel\n"two\nlines"\tpos\n"a ""b"" c"\tneg\n')
+        assert labelled(path) == [("two\nlines", "pos"), ('a "b" c', "neg")]
+
+    def test_one_column_that_nothing_tells(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.tsv", 'text\nfine\n"open\nclosed later"\nlast\n')
+        assert f"{path} line 3 cannot be taken apart with certainty" in refusal(path)
+        told = write(tmp_path / "b.tsv", 'text\n27" screen\n"open\nclosed later"\n')
+        assert texts(told) == ['27" screen', '"open', 'closed later"']
+
+    def test_a_csv_whose_quote_swallows_a_row(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.csv", 'text,label\nfine,pos\n"open,pos\nclosed later",neg\n')
+        assert f"{path} line 3 cannot be taken apart with certainty" in refusal(path)
+        assert texts(write(tmp_path / "b.csv", 'text\n"two\nlines"\nthree\n')) == ["two\nlines", "three"]
+
+    @pytest.mark.parametrize(
+        "again",
+        ["text,label", "\ufefftext,label", '\ufeff"text","label"', '"text","label"', "label,text", "Text,Label"],
+    )
+    def test_two_exports_joined(self, tmp_path: Path, again: str) -> None:
+        path = write(tmp_path / "a.csv", f"\ufefftext,label\r\none,x\r\n{again}\r\ntwo,y\r\n".encode())
+        assert f"{path} line 3 is the header once more: two exports were joined" in refusal(path)
+
+    def test_two_json_lines_joined(self, tmp_path: Path) -> None:
+        lines = '\ufeff{"text": "one"}\n'
+        assert texts(write(tmp_path / "a.jsonl", (lines * 2).encode())) == ["one", "one"]
+
+
+class TestExports:
+    @pytest.mark.parametrize(
+        ("kind", "rows", "expected"),
+        [
+            (
+                "json",
+                [
+                    {"id": 1, "data": {"text": "a"}, "annotations": [{"result": [choice("x")]}]},
+                    {"id": 2, "data": {"text": "b"}, "annotations": [{"was_cancelled": True, "result": []}]},
+                    {"id": 3, "data": {"text": "c"}, "annotations": [{"result": [choice(n)]} for n in "xy"]},
+                ],
+                [("a", "x"), ("b", None), ("c", "x"), ("c", "y")],
+            ),
+            (
+                "json",
+                [{"text": "a", "mood": "x", "annotation_id": 1, "annotator": 1, "id": 1, "lead_time": 1.5}],
+                [("a", "x")],
+            ),
+            ("json", [{"text": "a", "label": {"choices": ["x"]}}], [("a", "x")]),
+            (
+                "jsonl",
+                [{"id": 1, "text": "a", "label": ["x"]}, {"id": 2, "text": "b", "label": []}],
+                [("a", "x"), ("b", None)],
+            ),
+            (
+                "jsonl",
+                [
+                    {"text": "a", "accept": ["x"], "answer": "accept", "options": []},
+                    {"text": "b", "accept": [], "answer": "ignore", "options": []},
+                    {"text": "c", "label": "x", "answer": "reject", "_task_hash": 1},
+                    {"text": "d", "label": "x", "answer": "accept", "_task_hash": 2},
+                ],
+                [("a", "x"), ("b", None), ("c", None), ("d", "x")],
+            ),
+            ("json", [{"text": "a", "label": 1}, {"text": "b", "label": True}], [("a", "1"), ("b", "true")]),
+        ],
+    )
+    def test_text_and_label_are_taken(self, tmp_path: Path, kind: str, rows: list[Any], expected: list[Any]) -> None:
+        content = json.dumps(rows) if kind == "json" else "".join(f"{json.dumps(row)}\n" for row in rows)
+        assert labelled(write(tmp_path / f"a.{kind}", content)) == expected
+
+    @pytest.mark.parametrize(
+        ("row", "said"),
+        [
+            ({"text": "a", "label": [[0, 1, "PER"]]}, "spans instead of a class"),
+            ({"text": "a", "label": ["x", "y"]}, "several classes: expected one class an item, got x, y"),
+            ({"data": {"text": "a"}, "annotations": [{"result": [{"type": "labels", "value": {}}]}]}, "got labels"),
+        ],
+    )
+    def test_what_is_not_one_class(self, tmp_path: Path, row: dict[str, Any], said: str) -> None:
+        assert said in refusal(write(tmp_path / "a.json", json.dumps([row])), "text", "label")
+
+    @pytest.mark.parametrize("content", ['[{"text": "a"}', '["a"]', '[{"text": "a"}] x', "[1]", '{"text": "a"'])
+    def test_broken_json(self, tmp_path: Path, content: str) -> None:
+        path = write(tmp_path / "a.json", content)
+        assert str(path) in refusal(path)
+
+
+class TestColumnsOfParquet:
+    def test_class_numbers_have_names(self, tmp_path: Path) -> None:
+        features = {"info": {"features": {"label": {"_type": "ClassLabel", "names": ["ham", "spam"]}}}}
+        table = pa.table({"text": ["a", "b", "c"], "label": [1, 0, -1]})
+        path = tmp_path / "a.parquet"
+        pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), path)
+        assert labelled(path) == [("a", "spam"), ("b", "ham"), ("c", None)]
+        pq.write_table(
+            table.set_column(1, "label", [[2, 0, 0]]).replace_schema_metadata({"huggingface": json.dumps(features)}),
+            path,
+        )
+        assert "expected class numbers from 0 to 1, or -1 for none, got 2" in refusal(path, "text", "label")
+
+    @pytest.mark.parametrize("type_", [pa.uuid(), pa.binary(16), pa.binary()])
+    def test_uuids(self, tmp_path: Path, type_: pa.DataType) -> None:
+        keys = [uuid.uuid4() for _ in range(5)]
+        storage = pa.array([key.bytes for key in keys], pa.binary(16) if type_ != pa.binary() else type_)
+        column = pa.ExtensionArray.from_storage(type_, storage) if isinstance(type_, pa.BaseExtensionType) else storage
+        pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+        assert texts(tmp_path / "a.parquet") == [str(key) for key in keys]
+
+    def test_floats_are_whole_numbers_or_have_lost_digits(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"text": [17.0, 0.5, None]}), tmp_path / "a.parquet")
+        assert texts(tmp_path / "a.parquet") == ["17", "0.5", None]
+        pq.write_table(pa.table({"text": [float(2**53)]}), tmp_path / "a.parquet")
+        assert "column 'text': expected texts or whole numbers, got floats such as 9007199254740992, whose" in refusal(
+            tmp_path / "a.parquet"
+        )
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            (pa.array([decimal.Decimal("1.50")]), "1.50"),
+            (pa.array([datetime.date(2026, 11, 27)]), "2026-11-27"),
+            (pa.array([True]), "true"),
+        ],
+    )
+    def test_other_types(self, tmp_path: Path, values: pa.Array, expected: str) -> None:
+        pq.write_table(pa.table({"text": values}), tmp_path / "a.parquet")
+        assert texts(tmp_path / "a.parquet") == [expected]
+
+
+class TestFoldersOfTools:
+    def test_partitions(self, tmp_path: Path) -> None:
+        for label, text in (("spam", "a"), ("not%20spam", "b"), ("__HIVE_DEFAULT_PARTITION__", "c")):
+            pq.write_table(pa.table({"text": [text]}), write(tmp_path / f"label={label}" / "part-0.parquet", ""))
+        assert sorted(labelled(tmp_path), key=str) == [("a", "spam"), ("b", "not spam"), ("c", None)]
+
+    def test_only_folders(self, tmp_path: Path) -> None:
+        for split in ("train", "test"):
+            write(tmp_path / split / "a.csv", "text\nx\n")
+        assert "got only folders: test, train. To mend it: name one of them" in refusal(tmp_path)
+
+    def test_the_links_of_the_hubs_cache(self, tmp_path: Path) -> None:
+        blob = write_rows(tmp_path / "a.csv", ["x"]).rename(write(tmp_path / "repo" / "blobs" / "0a1b", ""))
+        snapshot = tmp_path / "repo" / "snapshots" / "main"
+        snapshot.mkdir(parents=True)
+        (snapshot / "a.csv").symlink_to(Path("../../blobs") / blob.name)
+        assert texts(snapshot) == ["x"]
+        (snapshot / "b.csv").symlink_to(write(tmp_path / "other" / "secret", "text\ny\n"))
+        assert "is a link that leads out of" in refusal(snapshot)
