@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from gc import set_threshold
 from pathlib import Path
 from typing import Annotated
@@ -243,8 +244,8 @@ def rehearse(
 
     columns = Columns(text=text_column, label=label_column)
     asked = names(strategies), names(learner)
-    played = batch, rounds, seeds, noise, first
-    plan = flow.Plan(pool, gold or None, *asked, *played, columns, params or None, encoding or None)
+    plan = flow.Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
+    plan = replace(plan, encoding=encoding or None)
     with _to_go_on():
         flow.rehearse(plan, out, json_to, _tell)
 
