@@ -23,13 +23,15 @@ from tasks.records import LABELS, canonical, content_id
 from tasks.services import dvc
 from tasks.workspace import Workspace
 
-SCRATCH = ".*.part\n"  # what a killed write leaves behind, see workspace.atomic
 PREVIEWED = 200_000  # rows of the pool that `init` reads at least; more only where labels of them are imported
 SHOWN_CLASSES, SHOWN_TEXT = 12, 90
 QUOTE = (
     "a class with a comma stands in double quotes, --labels '\"Fees, charges\",Refunds', or in a --labels of its own"
 )
-IGNORED = ".labelwise/\ndvc_plots/\n" + SCRATCH
+SCRATCH = ".*.part\n.DS_Store\n"  # what a killed write leaves behind, see workspace.atomic, and what file managers do
+# What the user ignores everywhere (`*.csv`, `data/`) would stay out of the commits: here it is not ignored.
+IGNORED = "!*\n.labelwise/\ndvc_plots/\n" + SCRATCH
+ATTRIBUTES = "* -text\n"  # no git changes the ends of lines: digests are made of the files
 
 
 def run(
@@ -134,6 +136,7 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     settings.change(root / "params.yaml", changes)
     settings.read(root / "params.yaml")
     (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
+    (root / ".gitattributes").write_text(ATTRIBUTES, encoding="utf-8")
     versions = dvc.create(root, remote)
     (root / ".dvcignore").write_text(SCRATCH, encoding="utf-8")
     ledger.append(root / "data" / "labels", 0, rows)

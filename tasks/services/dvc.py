@@ -6,9 +6,7 @@ DVC runs in this process (a command of its own costs 1.2-2 s each time); git is 
 import hashlib
 import logging
 import os
-import re
-import subprocess
-import sys
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import chdir, contextmanager
 from datetime import datetime
@@ -18,7 +16,7 @@ from typing import Any
 
 from tasks.errors import LabelwiseError, ServiceError, WorkspaceError, plain
 from tasks.records import round_tags
-from tasks.services import leftovers
+from tasks.services import git, leftovers
 from tasks.services.addresses import private
 
 # What the loop writes, and so what it commits. params.yaml is the user's; it is committed with each round all the same.
@@ -29,17 +27,22 @@ OWNED = [
     "dvc.lock",
     "code.yaml",
     ".gitignore",
+    ".gitattributes",
     ".dvcignore",
     ".dvc/.gitignore",
     ".dvc/config",
 ]
-# A workspace may have come from somebody else, its .git with it. What that wants run at a commit or a look is not run;
-# what git cannot be kept from running is refused.
-NO_PROGRAMS = ["-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false"]
-PROGRAMS = re.compile(
-    r"filter\..*|diff\.external|diff\..*\.(command|textconv)|core\.alternaterefscommand|include(if)?\..*"
-    r"|extensions\.worktreeconfig"
-)
+# What git keeps in its folder while a command waits for the user, and the command.
+HALFWAY = {
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+ASIDE = "set-aside"  # the branch that advice gives to commits beside the loop's
+PROFILES = ("configpath", "credentialpath")  # remote options: the AWS SDK runs the `credential_process` of such a file
 TRACKED = ["data/pool", "data/gold", "data/labels", "data/quarantine"]
 
 
@@ -48,24 +51,29 @@ class Versions:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._trusted = False
 
     # git
 
     def git(self, *words: str) -> str:
         """What a git command prints. ServiceError with the end of its complaint when it fails. WorkspaceError where the
-        repository's own settings name programs for git to run."""
-        if self._programs:
-            raise WorkspaceError(
-                f"{self.root}/.git/config names programs for git to run, or other files that may",
-                got=", ".join(self._programs[:5]),
-                fix="use a fresh clone, which has none; or remove them by `git config --local --unset NAME`",
-            )
-        done = self._run(*words)
+        repository's own settings could make git run something."""
+        return self._git(words, {})
+
+    def _git(self, words: tuple[str, ...], variables: dict[str, str]) -> str:
+        self.trusted()
+        done = git.run(self.root, *words, extra=variables)
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()
+            said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
             fix = "end the git that works there, then run it again" if leftovers.git_locks(self.root) else ""
             raise ServiceError(f"git {words[0]} failed in {self.root}", got=said[-1] if said else "no word", fix=fix)
-        return done.stdout.strip()
+        return done.stdout.decode(errors="replace").strip()
+
+    def trusted(self) -> None:
+        """WorkspaceError where settings of the repository could make git run something. Looked at once."""
+        if not self._trusted:
+            git.refuse_strange_settings(self.root)
+            self._trusted = True
 
     @property
     def head(self) -> str:
@@ -89,25 +97,12 @@ class Versions:
         changes nothing."""
         paths = [path for path in only if (self.root / path).exists()] or self._paths()
         self.git("add", "--all", "--", *paths)
-        if self.git("diff", "--cached", "--name-only", "--", *paths):
-            self.git(*self._identity(), "commit", "--quiet", "--no-gpg-sign", "--message", message, "--", *paths)
+        changed = self.git("diff", "--cached", "--name-only", "--", *paths).splitlines()
+        if touched := [path for path in paths if any(name == path or name.startswith(f"{path}/") for name in changed)]:
+            words = ("commit", "--quiet", "--no-gpg-sign", "--message", message, "--", *touched)
+            self._git(words, git.author(self.root))
         if tag and not self.tagged(tag):
             self.git("tag", "--no-sign", tag)
-
-    def _identity(self) -> list[str]:
-        """A name for commits on a machine where git has none."""
-        known = self._run("var", "GIT_COMMITTER_IDENT").returncode == 0
-        return [] if known else ["-c", "user.name=Labelwise", "-c", "user.email=labelwise@localhost"]
-
-    @cached_property
-    def _programs(self) -> list[str]:
-        """The repository's own settings that could make git run something. Those of the user are his."""
-        names = self._run("config", "--local", "--no-includes", "--list", "--name-only").stdout.splitlines()
-        return [name for name in names if PROGRAMS.fullmatch(name)]
-
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = ["git", "-C", str(self.root), *NO_PROGRAMS, *words]
-        return subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
 
     def clear(self) -> None:
         """Remove the locks that dead processes left."""
@@ -143,15 +138,59 @@ class Versions:
             return False
 
     def refuse_side_tracks(self) -> None:
-        """WorkspaceError when an older version is checked out: from there it would ask again what was answered."""
+        """WorkspaceError when git is amid a rebase or a merge, on no branch, or at an older version: from there the
+        loop would ask again what was answered, or commit where nobody finds it. The line names the commands that mend
+        it; none of them drops a commit or a change."""
+        self._refuse_halfway()
+        branch = self.git("branch", "--show-current")
         later = set(round_tags(self.git("tag", "--list", "round-*")))
-        later -= set(round_tags(self.git("tag", "--merged", "HEAD", "--list", "round-*")))
+        later -= set(round_tags(self.git("tag", "--merged", "HEAD", "--list", "round-*"))) if self.head else set()
         if later:
+            newest = max(later)
             raise WorkspaceError(
                 f"{self.root} has an older version checked out",
-                expected=f"one that holds {max(later)}",
-                fix="`git checkout main && dvc checkout`; to look at a past round, use a clone and `dvc repro`",
+                expected=f"one that holds {newest}",
+                got=f"branch {branch}" if branch else "no branch (detached HEAD)",
+                fix=f"`{self._way_to(newest)} && dvc checkout --force`; to look at a past round, use a clone",
             )
+        if self.head and not branch:
+            raise WorkspaceError(
+                f"{self.root} is on no branch (detached HEAD): what is committed there is lost by the next checkout",
+                expected="a branch",
+                fix=f"`{self._way_to('HEAD')} && dvc checkout --force`",
+            )
+
+    def _refuse_halfway(self) -> None:
+        """WorkspaceError when a command of git that goes in steps was begun and not ended."""
+        for mark, command in HALFWAY.items():
+            if (self.root / ".git" / mark).exists():
+                end = "reset" if command == "bisect" else "abort"
+                way = f"git {command} {end}" if command == "bisect" else f"git {command} --{end}"
+                raise WorkspaceError(
+                    f"a git {command} is under way in {self.root}",
+                    fix=f"end it, or go back to where it began by `{way}`; then `dvc checkout --force`",
+                )
+
+    def _way_to(self, revision: str) -> str:
+        """The git command to a branch that holds a revision. Where none does, the present branch goes on to it, or, if
+        it has commits of its own, keeps these under another name."""
+        branches = self.git("branch", "--format=%(refname)", "--contains", revision).splitlines()
+        names = [name.removeprefix("refs/heads/") for name in branches if name.startswith("refs/heads/")]
+        if names:
+            return f"git checkout {'main' if 'main' in names else names[0]}"
+        known = self.git("branch", "--format=%(refname:short)").splitlines()
+        branch = self.git("branch", "--show-current") or ("main" if "main" in known else "")
+        if not branch:
+            return f"git checkout -b main {revision}"
+        before = "HEAD" if self.git("branch", "--show-current") else branch
+        went_on = git.run(self.root, "merge-base", "--is-ancestor", before, revision).returncode == 0
+        if before == "HEAD":
+            return (
+                f"git merge --ff-only {revision}" if went_on else f"git branch {ASIDE} && git reset --keep {revision}"
+            )
+        if revision == "HEAD":
+            return f"git checkout -B {branch}" if went_on else f"git checkout -b {ASIDE} && git checkout {branch}"
+        return f"git checkout {branch} && git merge --ff-only {revision}"
 
     def refuse_rewriting(self, *folders: str) -> None:
         """WorkspaceError when committed files of folders that only grow were changed or are gone."""
@@ -166,7 +205,7 @@ class Versions:
             raise WorkspaceError(
                 f"{self.root}: committed data was changed or removed",
                 got=", ".join(changed[:5]),
-                fix="`dvc checkout " + " ".join(f"{folder}.dvc" for folder in folders) + "` brings it back",
+                fix="`dvc checkout --force " + " ".join(f"{folder}.dvc" for folder in folders) + "` brings it back",
             )
 
     def changes(self) -> list[str]:
@@ -192,10 +231,12 @@ class Versions:
         with _dvc(self.root):
             changed += [str(name) for name in self.repo.status(targets=self._tracked())]
         if changed:
+            places = shlex.join(sorted({path.partition("/")[0] for path in changed}))
             raise WorkspaceError(
                 f"{self.root} has uncommitted changes in files that the loop owns",
                 got=", ".join(changed[:5]),
-                fix="`git checkout -- . && dvc checkout` to drop them, or commit them",
+                fix=f"`git stash push --include-untracked -- {places} && dvc checkout --force` puts them aside; or "
+                "commit them",
             )
 
     # DVC
@@ -205,6 +246,8 @@ class Versions:
         """DVC's own object for this workspace."""
         from dvc.repo import Repo
 
+        self.trusted()
+        refuse_strange_remotes(self.root)
         logging.getLogger("dvc").propagate = False  # prefect's root handler would print each line again
         return Repo(str(self.root))
 
@@ -254,7 +297,9 @@ class Versions:
             self.repo.commit(target=stage, force=True)
 
     def push(self) -> None:
-        """Send what the present commit names to the DVC remote. ServiceError when that does not take it."""
+        """Send what the present commit names to the DVC remote. ServiceError when that does not take it, WorkspaceError
+        when it is a folder that has gone: a new one in its place would lack the past."""
+        self.refuse_lost_remote()
         try:
             with _dvc(self.root):
                 self.repo.push()
@@ -266,6 +311,22 @@ class Versions:
                 got=plain(f"{type(error).__name__}: {error}")[:300],
                 fix="check the address in .dvc/config and your credentials, then run it again",
             ) from error
+
+    def refuse_lost_remote(self) -> None:
+        """WorkspaceError when rounds were kept in a folder that is not there (any more)."""
+        config = self.repo.config
+        name = config["core"].get("remote", "")
+        url = str(config["remote"].get(name, {}).get("url", ""))
+        if not url or "://" in url or Path(url).exists():
+            return
+        if not self.head or not round_tags(self.git("tag", "--merged", "HEAD", "--list", "round-*")):
+            return  # it is made on the first push
+        raise WorkspaceError(
+            f"the DVC remote of {self.root} is not where it was: it holds what past rounds were made of",
+            expected=f"the folder {url}",
+            fix=f"move it there, or say where it is: `dvc remote modify {name} url FOLDER`; if it is lost,"
+            f" `mkdir -p {shlex.quote(url)} && dvc push --all-tags` makes it anew of what this machine has",
+        )
 
     def earlier(self, path: str, revision: str) -> Path | None:
         """A stage's output as it was in a past revision, read-only, from DVC's cache; None where it is not at hand."""
@@ -305,16 +366,17 @@ class Versions:
 
 def create(root: Path, remote: str) -> Versions:
     """Make `root` a git and DVC repository whose data goes to `remote`, which is made on the first push."""
+    from configobj import ConfigObj
     from dvc.repo import Repo
 
     versions = Versions(root)
-    versions.git("init", "--quiet", "--initial-branch", "main")
+    versions.git("init", "--quiet", "--initial-branch", "main", "--template=")
+    core = {"remote": "storage", "analytics": False, "check_update": False, "autostage": False}
     with _dvc(root):
-        repo = Repo.init(str(root))
-        with repo.config.edit() as config:
-            config["core"] = {"remote": "storage", "analytics": False, "check_update": False, "autostage": False}
-            config["remote"] = {"storage": {"url": remote}}
-        repo.close()
+        Repo.init(str(root)).close()
+        config = ConfigObj({"core": core, 'remote "storage"': {"url": _portable(remote, root)}}, encoding="utf-8")
+        with (root / ".dvc" / "config").open("wb") as file:  # DVC's own writer takes ASCII alone
+            config.write(file)
     return versions
 
 
@@ -322,6 +384,38 @@ def _path(entry: dict[str, Any]) -> str:
     """The path of an entry of DVC's diff; of a file that was renamed, the one it had."""
     path = entry["path"]
     return str(path["old"] if isinstance(path, dict) else path)
+
+
+def _portable(remote: str, root: Path) -> str:
+    """The address of a remote as .dvc/config has it: a folder beside the workspace moves with it, and so is named from
+    .dvc on; any other stays where it is."""
+    if "://" in remote or not Path(remote).resolve().is_relative_to(root.resolve().parent):
+        return remote
+    return os.path.relpath(Path(remote).resolve(), root.resolve() / ".dvc")
+
+
+def refuse_strange_remotes(root: Path) -> None:
+    """WorkspaceError where DVC's settings that came with the workspace name files by which programs may be run."""
+    from dvc.config import Config
+
+    own = Path("~/.aws").expanduser().resolve()
+    for name in ("config", "config.local"):
+        file = root / ".dvc" / name
+        if not file.is_file():
+            continue
+        with _dvc(root):
+            remotes = Config.load_file(str(file))["remote"]
+        for remote, options in remotes.items():
+            for option in PROFILES:
+                place = (file.parent / Path(options.get(option, own)).expanduser()).resolve()
+                if not place.is_relative_to(own):
+                    raise WorkspaceError(
+                        f"{file} names a file of credentials, which can name a program to be run",
+                        expected=f"none, or one in {own}",
+                        got=f"{option} of the remote {remote}: {place}",
+                        fix=f"`dvc remote modify --unset {remote} {option}` (and --local for config.local); set it in "
+                        "your own settings by --global",
+                    )
 
 
 def _complete(content: Any) -> bool:
@@ -348,7 +442,7 @@ def _dvc(root: Path) -> Iterator[None]:
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        with chdir(root):
+        with chdir(root), git.ours(root):
             yield
     except LockError:
         fix = "wait for the `dvc` command that runs in this workspace"
@@ -358,11 +452,3 @@ def _dvc(root: Path) -> Iterator[None]:
         raise ServiceError("DVC failed", got=f"{error}{cause}"[:300]) from error
     finally:
         log.setLevel(level)
-
-
-def _environment() -> dict[str, str]:
-    """git finds the programs of this environment, asks nobody for a password, and speaks English."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # as a hook of another repository would set them
-    inherited = {name: value for name, value in os.environ.items() if name not in elsewhere}
-    return inherited | {"PATH": path, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}

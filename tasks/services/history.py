@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import os
 import shutil
-import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +14,9 @@ from ruamel.yaml import YAML
 
 from tasks.errors import LabelwiseError, ServiceError, plain
 from tasks.records import round_tags
+from tasks.services import git
 from tasks.services.addresses import public
-from tasks.services.dvc import TRACKED, Versions, _dvc, _environment
-
-# What a clone must not do on our machine: lead out of its folder by links, or run what somebody put beside it.
-# Nor may git change the ends of lines: digests are made of the files.
-SETTINGS = ("core.symlinks=false", "core.hooksPath=/dev/null", "core.autocrlf=false")
-CAREFUL = [word for setting in SETTINGS for word in ("--config", setting)]
-
+from tasks.services.dvc import TRACKED, Versions, _dvc
 
 NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
 
@@ -45,14 +40,40 @@ def clone(source: str, folder: Path) -> Versions:
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = Path(source).expanduser()
     where = str(place.resolve()) if place.exists() else source
-    try:
-        Versions(folder.parent).git("clone", "--quiet", "--no-hardlinks", *CAREFUL, "--", where, str(folder))
-    except ServiceError as error:
-        raise ServiceError(f"no history from {source}", got=str(error)) from None
-    secret = place / ".dvc" / "config.local"  # where people keep the keys of the DVC remote
+    if place.exists():
+        git.refuse_strange_settings(place.resolve())  # git would read them at the other end
+    # No link in it leads out of its folder. A history of elsewhere comes by the user's settings, for he signs in; the
+    # files come by ours.
+    words = ("--quiet", "--no-hardlinks", "--no-checkout", "--template=", "--config", "core.symlinks=false")
+    local = {"GIT_ALLOW_PROTOCOL": "file"} if place.exists() else {}
+    done = git.run(folder.parent, "clone", *words, "--", where, str(folder), users=not local, extra=local)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ServiceError(f"no history from {source}", got=said[-1] if said else "no word")
+    versions = Versions(folder)
+    if versions.head:
+        versions.git("checkout", "--quiet", "--force", "HEAD")
+    if place.is_dir():
+        _keep_remotes(place.resolve() / ".dvc", folder / ".dvc")
+    return versions
+
+
+def _keep_remotes(source: Path, made: Path) -> None:
+    """Give a clone what leads to the DVC remotes of its source: the keys, which people keep in config.local, and, since
+    the clone stands in another place, the whole path of a remote that is named relative to the source."""
+    from configobj import ConfigObj
+
+    secret = source / "config.local"
     if secret.is_file():
-        shutil.copyfile(secret, folder / ".dvc" / "config.local")
-    return Versions(folder)
+        shutil.copyfile(secret, made / "config.local")
+    own = ConfigObj(str(made / "config.local"), encoding="utf-8")
+    for file in (source / "config", secret):
+        for section, said in ConfigObj(str(file), encoding="utf-8").items():
+            url = said.get("url", "") if section.startswith("remote ") else ""
+            if url and "://" not in url and not Path(url).expanduser().is_absolute():
+                own.setdefault(section, {})["url"] = os.path.normpath(source / url)
+    if own:
+        own.write()
 
 
 def checkout(versions: Versions, revision: str) -> None:
@@ -99,9 +120,9 @@ def log(versions: Versions, *words: str, path: str = "") -> list[Commit]:
 def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[str, bytes]:
     """The file at `path` in each of the revisions that have it. One process for all."""
     asked = list(dict.fromkeys(revisions))
-    command = ["git", "-C", str(versions.root), "cat-file", "--batch"]
     wanted = "".join(f"{revision}:{path}\n" for revision in asked).encode()
-    done = subprocess.run(command, input=wanted, capture_output=True, env=_environment(), check=False)
+    versions.trusted()
+    done = git.run(versions.root, "cat-file", "--batch", given=wanted)
     if done.returncode:
         raise ServiceError("git cat-file failed", got=done.stderr.decode(errors="replace")[:200])
     found, rest = {}, done.stdout

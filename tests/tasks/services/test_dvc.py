@@ -54,6 +54,15 @@ def versions(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return Versions(root)
 
 
+def follow(versions: Versions, error: Exception) -> None:
+    """Do what the line says, word by word: its first command in backquotes."""
+    line = str(error)
+    assert len(line.splitlines()) == 1
+    command = line.partition("To mend it: ")[2].split("`")[1]
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, shell=True, cwd=versions.root, check=True, env=os.environ | {"PATH": programs})
+
+
 def shard(versions: Versions, number: int = 0) -> Path:
     return versions.root / "data" / "labels" / f"round-{number:04d}.parquet"
 
@@ -120,7 +129,7 @@ def test_an_older_version_is_no_place_to_go_on_from(versions: Versions) -> None:
     versions.refuse_side_tracks()
     for name in ("release-9", "round-x", "round-0003-try"):  # tags of people
         versions.git("tag", name, "HEAD")
-    for away in (["round-0001"], ["-b", "again", "round-0001"]):
+    for away in (["round-0001"], ["-b", "again", "round-0001"]):  # of no branch, of another
         versions.git("checkout", "--quiet", *away)
         mine = ("-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--allow-empty", "--message", "mine")
         versions.git(*mine)
@@ -283,12 +292,9 @@ def test_a_change_by_somebody_else_is_refused_by_name(
     versions: Versions, change: Callable[[Versions], None], names: str
 ) -> None:
     change(versions)
-    with pytest.raises(WorkspaceError, match=rf"got {names}\. To mend it: `git checkout .*dvc checkout`") as caught:
+    with pytest.raises(WorkspaceError, match=rf"got {names}\. To mend it: `git stash .*dvc checkout --f") as caught:
         versions.refuse_strange_changes()
-    assert len(str(caught.value).splitlines()) == 1
-
-    versions.git("checkout", "--", ".")
-    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--force", "--quiet"], cwd=versions.root, check=True)
+    follow(versions, caught.value)
     versions.refuse_strange_changes()  # the mending that the line proposes mends it
 
 
@@ -313,7 +319,7 @@ def test_what_is_committed_is_never_rewritten(
     change(versions)
     if added and change is not remove_them_all:
         versions.add()
-    with pytest.raises(WorkspaceError, match=r"got data/labels/round-0000\.parquet\. .*`dvc checkout data/l") as caught:
+    with pytest.raises(WorkspaceError, match=r"got data/labels/round-0000\.parquet\. .*`dvc checkout --f") as caught:
         versions.refuse_rewriting("data/labels", "data/pool")
     assert len(str(caught.value).splitlines()) == 1
     versions.refuse_rewriting("data/pool")  # another folder
@@ -504,7 +510,7 @@ def test_programs_that_git_would_run_are_refused(versions: Versions, tmp_path: P
         config.write(f'[{section} "{middle[0]}"]' if middle else f"[{section}]")
         config.write(f"\n\t{key} = {program}\n")
     (versions.root / "params.yaml").write_text("seed: 1\n")
-    with pytest.raises(WorkspaceError, match=f"names programs for git to run.*{name}.*use a fresh clone"):
+    with pytest.raises(WorkspaceError, match=f"could make git run programs.*{name}.*use a fresh clone"):
         Versions(versions.root).save("changed")
     assert not owned.exists()
 

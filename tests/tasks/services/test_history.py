@@ -20,8 +20,10 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Versions:
     for number in range(2):
         (labels / f"round-000{number}.parquet").write_text(f"shard {number}")
         versions.add()
-        versions.save(f"round {number}\n\nMLflow-Run: run{number}", f"round-000{number}")
+        message = f"round {number}\n\nMLflow-Run: run{number}"
+        versions.save(message)
         versions.push()
+        versions.save(message, f"round-000{number}")
     return versions
 
 
