@@ -55,6 +55,7 @@ def start(
 def main() -> None:
     """Run a command; an error that a user can cause is one line and a non-zero exit, never a traceback."""
     settle()
+    WORKSPACE.set(HERE)
     # Imports make a million objects and no garbage; looking for it every 700 of them is a fifth of their time.
     set_threshold(GARBAGE)
     try:
@@ -79,9 +80,11 @@ def _damage(root: Path, error: Exception) -> LabelwiseError | None:
     from tasks.workspace import Workspace, brought_back, unfinished
 
     try:
-        if unfinished(Workspace.open(root)):
-            return None
-        unlike = Versions(root.resolve()).unlike()
+        here = Workspace.open(root)
+    except LabelwiseError:
+        return None  # the command was about no workspace
+    try:
+        unlike = [] if unfinished(here) else Versions(here.root).unlike()
     except LabelwiseError as refused:
         return refused
     if not unlike:
@@ -89,7 +92,7 @@ def _damage(root: Path, error: Exception) -> LabelwiseError | None:
     return WorkspaceError(
         "files are not as the last version has them, and cannot be used",
         got=", ".join(unlike[:5]) + f" ({type(error).__name__}: {error})"[:120],
-        fix=", ".join(dict.fromkeys(brought_back(root.resolve() / path) for path in unlike[:5])),
+        fix=", ".join(dict.fromkeys(brought_back(here.root / path) for path in unlike[:5])),
     )
 
 
