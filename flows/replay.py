@@ -18,7 +18,7 @@ from tasks.items import forgotten
 from tasks.labels import witness
 from tasks.rebuild import INPUTS, Scratch
 from tasks.replay import DIFFERS, Finding, commit, verdict
-from tasks.services import history
+from tasks.services import history, remote
 from tasks.services.dvc import Versions
 from tasks.services.history import Commit
 from tasks.terminal import plain
@@ -63,6 +63,7 @@ def replay(workspace: Path, name: str, source: str, encode: bool, tell: Callable
     InputError when there is no such round. ServiceError when git, the DVC remote or MLflow cannot give what it needs.
     """
     own = None if source else Workspace.open(workspace)
+    remote.refuse_lack_of(own.root if own else source)
     with TemporaryDirectory(prefix="labelwise-replay-") as folder:
         tell("replay: cloning the history")
         versions = history.clone(str(own.root) if own else source, Path(folder) / "round")

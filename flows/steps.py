@@ -44,7 +44,7 @@ from tasks import (
 from tasks.errors import ServiceDown, ServiceError, plain
 from tasks.items import stored
 from tasks.labels import ledger
-from tasks.services import label_studio
+from tasks.services import label_studio, remote
 from tasks.services.dvc import Versions
 from tasks.services.patience import patient
 from tasks.settings import refuse_empty_rules
@@ -93,6 +93,7 @@ class Steps:
             self.say("check", "the last run did not end; going on from where it was")
             self.versions.restore()
         unfinished = unfinished and of_loop
+        remote.refuse_lack(self.versions)
         stored.refuse_missing(self.workspace)
         names.refuse_removed(self.workspace)
         self.versions.refuse_side_tracks()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from tasks.promote import open_tracking
 from tasks.records import number_of, round_tags, tag
+from tasks.services import remote
 from tasks.services.cache import Cache
 from tasks.services.dvc import Versions
 from tasks.workspace import Workspace, claimed
@@ -58,6 +59,7 @@ def find(workspace: Workspace, versions: Versions, keep: int, rebuildable: bool)
 def run(workspace: Workspace, keep: int, rebuildable: bool, remove: bool) -> list[str]:
     """Say what can go, and let it go when told to. Returns lines for people."""
     versions = Versions(workspace.root)
+    remote.refuse_lack(versions)
     if not remove:
         return lines(find(workspace, versions, keep, rebuildable), keep, removed=False)
     with claimed(workspace) as claim:

@@ -33,9 +33,11 @@ def items(ledger: pd.DataFrame, pool: Collection[str], gold: Collection[str], fo
     return found
 
 
-def stored(named: Mapping[str, str], there: Collection[str]) -> Part:
-    """Every file that a version names to the DVC remote. named: the version that names it first, by DVC hash."""
+def stored(named: Mapping[str, str], there: Collection[str], lack: Exception | None = None) -> Part:
+    """Every file that a version names to the DVC remote. named: the version that names it first, by DVC hash. lack: why
+    the remote as a whole is not what it was."""
     found = Part("files at remote", len(named))
     gone = [(digest, version) for digest, version in named.items() if digest not in there]
-    found.missing = [f"{digest}, which {version} names, is not at the DVC remote" for digest, version in gone]
+    found.missing = [str(lack)] if lack else []
+    found.missing += [f"{digest}, which {version} names, is not at the DVC remote" for digest, version in gone]
     return found

@@ -20,7 +20,7 @@ from tasks.errors import LabelwiseError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger, trusted, witness
 from tasks.records import number_of, tag
-from tasks.services import history
+from tasks.services import history, remote
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject
 from tasks.services.mlflow import Registered, Tracking
@@ -105,7 +105,7 @@ def run(workspace: Path, source: str) -> Audit:
             models.models(past, known, tag(ledger.current_round(here.labels))),
             data.rows(rows, unlike, {number for word in heard for number in word.shards}, learned),
             data.items(rows, _pool(here), stored.gold(here).id, gone),
-            data.stored(objects, history.at_remote(versions, objects)),
+            data.stored(objects, history.at_remote(versions, objects), remote.lack(versions)),
             _champion(tracking, known),
             *_label_studio(here, rows, gone),
         ]
@@ -120,6 +120,7 @@ def _opened(workspace: Path, source: str) -> Iterator[Workspace]:
         stored.refuse_missing(here)
         yield here
         return
+    remote.refuse_lack_of(source)
     with TemporaryDirectory(prefix="labelwise-audit-") as scratch:
         versions = history.clone(source, Path(scratch) / "clone")
         Workspace.open(versions.root)

@@ -19,7 +19,7 @@ from tasks.records import round_tags
 from tasks.services import git, leftovers
 from tasks.services.addresses import private
 
-# What the loop writes, and so what it commits. params.yaml is the user's; it is committed with each round all the same.
+# What the loop writes, and so what it commits.
 OWNED = [
     "data",
     "metrics",
@@ -42,6 +42,7 @@ HALFWAY = {
     "BISECT_LOG": "bisect",
 }
 ASIDE = "set-aside"  # the branch that advice gives to commits beside the loop's
+USERS = ["params.yaml", ".dvc/config"]  # what people may change, and the next round's commit takes along
 PROFILES = ("configpath", "credentialpath")  # remote options: the AWS SDK runs the `credential_process` of such a file
 TRACKED = ["data/pool", "data/gold", "data/labels", "data/quarantine"]
 
@@ -217,7 +218,7 @@ class Versions:
     def unlike(self) -> list[str]:
         """Files and folders that are not as the last version has them, as far as git and DVC can still say."""
         listed = self.git("diff", "--name-only", "-z", "HEAD").split("\0")
-        found = [path for path in listed if path and path != "params.yaml"]
+        found = [path for path in listed if path and path not in USERS]
         try:
             with _dvc(self.root):
                 changes = [each for each in self.repo.status().values() for each in each if isinstance(each, dict)]
@@ -227,7 +228,7 @@ class Versions:
 
     def refuse_strange_changes(self) -> None:
         """WorkspaceError when files that the loop owns were changed by somebody else since the last commit."""
-        changed = [path for path in self.changes() if path != "params.yaml"]
+        changed = [path for path in self.changes() if path not in USERS]
         with _dvc(self.root):
             changed += [str(name) for name in self.repo.status(targets=self._tracked())]
         if changed:
@@ -243,13 +244,19 @@ class Versions:
 
     @cached_property
     def repo(self) -> Any:
-        """DVC's own object for this workspace."""
+        """DVC's own object for this workspace. Also of earlier versions it finds the data where it is now: DVC itself
+        goes by the address that the version names, and takes one relative to the workspace for relative to `/`."""
+        from dvc.config import Config
         from dvc.repo import Repo
 
         self.trusted()
         refuse_strange_remotes(self.root)
         logging.getLogger("dvc").propagate = False  # prefect's root handler would print each line again
-        return Repo(str(self.root))
+        with _dvc(self.root):
+            now = Config(str(self.root / ".dvc"))
+            urls = {name: {"url": str(each["url"])} for name, each in now["remote"].items() if "url" in each}
+            default = {"remote": now["core"]["remote"]} if now["core"].get("remote") else {}
+            return Repo(str(self.root), config={"core": default, "remote": urls})
 
     @contextmanager
     def inside(self) -> Iterator[Any]:
@@ -297,9 +304,11 @@ class Versions:
             self.repo.commit(target=stage, force=True)
 
     def push(self) -> None:
-        """Send what the present commit names to the DVC remote. ServiceError when that does not take it, WorkspaceError
-        when it is a folder that has gone: a new one in its place would lack the past."""
-        self.refuse_lost_remote()
+        """Send what the present commit names to the DVC remote. ServiceError when that does not take it; WorkspaceError
+        when it lacks what earlier rounds sent there."""
+        from tasks.services import remote
+
+        remote.refuse_lack(self)
         try:
             with _dvc(self.root):
                 self.repo.push()
@@ -311,22 +320,6 @@ class Versions:
                 got=plain(f"{type(error).__name__}: {error}")[:300],
                 fix="check the address in .dvc/config and your credentials, then run it again",
             ) from error
-
-    def refuse_lost_remote(self) -> None:
-        """WorkspaceError when rounds were kept in a folder that is not there (any more)."""
-        config = self.repo.config
-        name = config["core"].get("remote", "")
-        url = str(config["remote"].get(name, {}).get("url", ""))
-        if not url or "://" in url or Path(url).exists():
-            return
-        if not self.head or not round_tags(self.git("tag", "--merged", "HEAD", "--list", "round-*")):
-            return  # it is made on the first push
-        raise WorkspaceError(
-            f"the DVC remote of {self.root} is not where it was: it holds what past rounds were made of",
-            expected=f"the folder {url}",
-            fix=f"move it there, or say where it is: `dvc remote modify {name} url FOLDER`; if it is lost,"
-            f" `mkdir -p {shlex.quote(url)} && dvc push --all-tags` makes it anew of what this machine has",
-        )
 
     def earlier(self, path: str, revision: str) -> Path | None:
         """A stage's output as it was in a past revision, read-only, from DVC's cache; None where it is not at hand."""

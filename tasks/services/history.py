@@ -36,7 +36,8 @@ class Commit:
 
 
 def clone(source: str, folder: Path) -> Versions:
-    """A copy of a workspace's history, by its folder or address, without its data. ServiceError when git cannot."""
+    """A copy of a workspace's history, by its folder or address, without its data. ServiceError when git cannot. Its
+    data comes from where the workspace has it now, whatever older versions say."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = Path(source).expanduser()
     where = str(place.resolve()) if place.exists() else source
@@ -59,8 +60,8 @@ def clone(source: str, folder: Path) -> Versions:
 
 
 def _keep_remotes(source: Path, made: Path) -> None:
-    """Give a clone what leads to the DVC remotes of its source: the keys, which people keep in config.local, and, since
-    the clone stands in another place, the whole path of a remote that is named relative to the source."""
+    """Give a clone what leads to the DVC remotes of its source: the keys, which people keep in config.local, and the
+    address of each as it is now, whole: the clone stands in another place, and older versions name older ones."""
     from configobj import ConfigObj
 
     secret = source / "config.local"
@@ -70,8 +71,9 @@ def _keep_remotes(source: Path, made: Path) -> None:
     for file in (source / "config", secret):
         for section, said in ConfigObj(str(file), encoding="utf-8").items():
             url = said.get("url", "") if section.startswith("remote ") else ""
-            if url and "://" not in url and not Path(url).expanduser().is_absolute():
-                own.setdefault(section, {})["url"] = os.path.normpath(source / url)
+            if url:
+                elsewhere = "://" in url or Path(url).expanduser().is_absolute()
+                own.setdefault(section, {})["url"] = url if elsewhere else os.path.normpath(source / url)
     if own:
         own.write()
 
@@ -183,7 +185,7 @@ def objects(versions: Versions, revisions: Iterable[str]) -> dict[str, str]:
 
 def at_remote(versions: Versions, digests: Iterable[str]) -> set[str]:
     """Which of these files the DVC remote has. ServiceError when it does not answer."""
-    with _remote(versions) as store:
+    with remote(versions) as store:
         return set(store.oids_exist(list(digests)))
 
 
@@ -233,12 +235,12 @@ def _listing(versions: Versions, md5: str) -> bytes | None:
     file = Path(versions.repo.cache.local.oid_to_path(md5))
     if file.is_file():
         return file.read_bytes()
-    with _remote(versions) as store:
+    with remote(versions) as store:
         return bytes(store.fs.cat_file(store.oid_to_path(md5))) if store.exists(md5) else None
 
 
 @contextmanager
-def _remote(versions: Versions) -> Iterator[Any]:
+def remote(versions: Versions) -> Iterator[Any]:
     """The store behind the DVC remote, and its errors as ours."""
     try:
         with _dvc(versions.root):

@@ -180,6 +180,8 @@ def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
         items = pd.concat(map(pd.read_parquet, stored.shards(workspace)))
         write_parquet(workspace.scores, items[["id"]])
         write_parquet(workspace.batch, BATCH.frame())
+        steps.versions.save(f"round {steps.round}")
+        steps.versions.push()
         steps.versions.save(f"round {steps.round}", snapshot.tag(steps.round))
 
     learn()
