@@ -38,8 +38,8 @@ def decide(
     new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, look: int = 1, lacks: Sequence[str] = ()
 ) -> Decision:
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
-    alike) of the gold items that both were measured on. old: None before the first champion. look: the how manieth
-    model this is that is held against this champion. lacks: the classes of today that the champion does not have.
+    alike) of the gold items that both were measured on. old: None before the first champion. look: the number
+    of this comparison among those with this champion, 1 and on. lacks: the classes of today that the champion does not have.
 
     `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
     (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
@@ -91,8 +91,8 @@ def decide(
 
 
 def looks(rounds: pd.DataFrame, learned: int | None, number: int) -> int:
-    """The how manieth model the one of round `number` is that is held against a champion of round `learned`: the rounds
-    since, that have a model (columns round, accuracy), and this one. All of them where nobody knows the champion's
+    """The number of the comparison that round `number` makes with a champion of round `learned`, 1 and on: the rounds
+    since that have a model (columns round, accuracy), and this one. All of them where nobody knows the champion's
     round. A round that is played again counts once."""
     first = -1 if learned is None else learned
     between = (rounds["round"] > first) & (rounds["round"] < number) & rounds.accuracy.notna()
