@@ -38,8 +38,8 @@ def decide(
     new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, look: int = 1, lacks: Sequence[str] = ()
 ) -> Decision:
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
-    alike) of the gold items that both were measured on. old: None before the first champion. look: the number
-    of this comparison among those with this champion, 1 and on. lacks: the classes of today that the champion does not have.
+    alike) of the gold items that both were measured on. old: None before the first champion. look: the number of
+    this comparison among those with this champion, 1 and on. lacks: the classes of today that the champion lacks.
 
     `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
     (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
