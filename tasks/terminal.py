@@ -4,10 +4,11 @@ import getpass
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tasks import errors
-from tasks.services.addresses import home
+from tasks.services.addresses import home, private
 
 
 def plain(text: str, most: int = 200) -> str:
@@ -48,5 +49,7 @@ def _have_a_name() -> None:
 def _have_a_place() -> None:
     """Where the user's own folder cannot be written (HOME=/), libraries keep theirs beside our servers' data."""
     if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - Path.home() raises where there is none
+        with suppress(OSError):  # who needs it says so
+            private("user")  # Prefect makes its folder there, but none above it
         for name, folder in (("PREFECT_HOME", "prefect"), ("XDG_CACHE_HOME", "cache"), ("MPLCONFIGDIR", "matplotlib")):
             os.environ.setdefault(name, str(Path(home(), "user", folder)))

@@ -1,8 +1,9 @@
-"""Prefect's server for this machine's own people: who asks it under a strange name, or from a strange page, is refused.
+"""MLflow's and Prefect's servers for this machine's own people: strange names and strange pages are refused.
 
 A web page that somebody has open may send requests to any port of his machine, and may give its own name to this
-machine's address to read what comes back (DNS rebinding). Of itself Prefect answers both. Label Studio and MLflow have
-such a check of their own, which `labelwise up` sets to the same names (see `local`).
+machine's address to read what comes back (DNS rebinding). Of itself Prefect answers both, and MLflow lets every page of
+this machine change what it holds. Label Studio has such a check of its own, which `labelwise up` sets to the same names
+(see `local`).
 """
 
 import os
@@ -68,6 +69,24 @@ class Guard:
     def _admits(self, scope: Scope) -> bool:
         given = {name: value.decode("latin-1") for name, value in scope["headers"]}
         return admitted(given.get(b"host", ""), given.get(b"origin"), self._allowed)
+
+
+def mlflow() -> ASGIApp:
+    """MLflow's application behind the guard, for `uvicorn --factory`: what `mlflow server` serves of a database and
+    artifacts in the working folder."""
+    from mlflow.server import constants, handlers
+
+    store, root = "sqlite:///mlflow.db", "mlflow-artifacts:/"  # artifacts go through the server, not past it
+    os.environ |= {
+        constants.BACKEND_STORE_URI_ENV_VAR: store,
+        constants.ARTIFACT_ROOT_ENV_VAR: root,
+        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: "./artifacts",
+    }
+    handlers.initialize_backend_stores(store, store, root)
+    from mlflow.server.fastapi_app import app  # reads the variables
+
+    return Guard(app, hosts())
 
 
 def prefect() -> ASGIApp:

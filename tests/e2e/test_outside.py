@@ -94,6 +94,8 @@ def test_strangers_names_and_pages_are_refused(servers: Addresses) -> None:
             assert httpx.get(url + page, headers={"Host": f"{name}:{port}"}).status_code in (400, 403), (url, name)
         strange = {"Origin": f"http://evil.example:{port}"}
         assert httpx.post(url + changing, json={"name": "theirs"}, headers=strange).status_code in (401, 403)
+        neighbour = {"Origin": "http://127.0.0.1:9"}  # a page of another server of this machine
+        assert httpx.post(url + changing, json={"name": "theirs"}, headers=neighbour).status_code in (401, 403)
         for answer in (httpx.get(url + page, headers=strange), httpx.options(url + changing, headers=strange)):
             assert "access-control-allow-origin" not in answer.headers, url
     with httpx.Client(base_url=servers.label_studio_url) as stranger:

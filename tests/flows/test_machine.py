@@ -68,3 +68,4 @@ def test_a_user_without_a_name_and_a_place_gets_both(monkeypatch: pytest.MonkeyP
     settle()
     assert getpass.getuser() == f"uid-{os.getuid()}"
     assert os.environ["PREFECT_HOME"] == str(tmp_path / "ours" / "user" / "prefect")
+    assert (tmp_path / "ours" / "user").stat().st_mode & 0o777 == 0o700
