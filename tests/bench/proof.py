@@ -84,9 +84,9 @@ def world(data: Path, name: str) -> World:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "rows.parquet").exists():
         cleaned(data, name, folder)
-        parts = [
-            rehearse.rows_of(str(folder / f"{part}.parquet"), rehearse.COLUMNS, print) for part in ("pool", "gold")
-        ]
+        sources = [str(folder / f"{part}.parquet") for part in ("pool", "gold")]
+        plan = rehearse.Plan(*sources, strategies=[], learners=[], batch=1, rounds=1, seeds=1, noise=0.0)
+        parts = [rehearse.rows_of(source, plan, print) for source in sources]
         rows = pd.concat(parts).drop_duplicates("id")
         rows = rows.sample(min(MOST, len(rows)), random_state=0).sort_values("id", ignore_index=True)
         rows.to_parquet(folder / "rows.parquet")

@@ -1,4 +1,4 @@
-"""Push: 1,000 tasks with predictions, ours against one bare import by Label Studio's own SDK."""
+"""Push: 1,000 tasks with suggestions, ours against one bare import by Label Studio's own SDK."""
 
 import time
 from collections.abc import Callable
@@ -28,11 +28,11 @@ def bench(folder: Path) -> str:
     rows = seconds.map(lambda value: f"{value:.2f}").add_suffix(", s").rename_axis("repeat").reset_index()
     return f"""## Push
 
-{TASKS:,} tasks of {WORDS} words with predictions, each time into a fresh project, three ways in turn: one
-`import_tasks` of label_studio_sdk; `{PUSH}`, which looks, imports the same tasks and counts; `{STAGE}`,
-the whole stage, which also finds the project, reads the texts from the pool, tells the reviewers the news and makes the
-round's tab (four more small requests, whatever the number of tasks). {REPEATS} repeats after one that does not count,
-seed {SEED}.
+{TASKS:,} tasks of {WORDS} words with a suggestion in the data of each, no predictions, each time into a fresh project,
+three ways in turn: one `import_tasks` of label_studio_sdk; `{PUSH}`, which looks, imports the same tasks and
+counts; `{STAGE}`, the whole stage, which also finds the project, reads the texts from the pool, tells the
+reviewers the news, writes their instructions and makes the round's tab (small requests, whatever the number of tasks).
+{REPEATS} repeats after one that does not count, seed {SEED}.
 
 {table(rows)}
 

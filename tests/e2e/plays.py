@@ -246,9 +246,7 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
     project = push.open_project(here.settings)
     if project.found is None:
         return 0
-    known = review.read_answers(
-        root.parent / "source" / "answers.csv", here.settings.pull.columns, here.settings.classes
-    )
+    known = review.read_answers(root.parent / "source" / "answers.csv", here.settings.pull, here.settings.classes)
     tasks = project.tasks(ledger.current_round(here.labels) + 1)
     open_tasks = tasks[~tasks.id.isin(tasks.id[tasks.answers > 0])]
     if chance is not None:
@@ -270,9 +268,7 @@ def answer_gold(root: Path) -> None:
 
     here = Workspace.open(root)
     project = push.open_gold_project(here.settings)
-    known = review.read_answers(
-        root.parent / "source" / "answers.csv", here.settings.pull.columns, here.settings.classes
-    )
+    known = review.read_answers(root.parent / "source" / "answers.csv", here.settings.pull, here.settings.classes)
     users: Any = project.client.users.list()
     people = sorted(user.id for user in users)[:2]
     while len(people) < 2:

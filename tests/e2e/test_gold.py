@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tasks import champion, gold, promote, push, review, status
-from tasks.errors import InputError, ServiceError
+from tasks.errors import InputError
 from tasks.labels import trusted
 from tasks.services.label_studio import choice
 from tasks.services.reviewers import Reviewer
@@ -101,10 +101,13 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     answer(workspace, source)
     play(workspace)
 
-    # a project deleted with answers in it is no reason to lose them
+    # a project deleted with answers in it is no reason to lose them: it is made anew with the next ask
     project.client.projects.delete(project.number)
-    with pytest.raises(ServiceError, match="has no project"):
-        gold.run_grow(workspace, 1, print)
+    gold.run_grow(workspace, 1, print)
+    anew = push.open_gold_project(workspace.settings)
+    assert anew.found not in (None, project.found)
+    newest = trusted.asked(workspace).ask.max()
+    assert len(anew.tasks(newest)) == 1
     assert len(trusted.gold(workspace)) == 106
     answer(workspace, source)
     assert "waiting" in play(workspace)

@@ -14,6 +14,7 @@ import pytest
 
 from tasks import forget, init, lineage, promote, push, settings, snapshot
 from tasks.audit import run as audits
+from tasks.audit.part import Part
 from tasks.errors import InputError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger
@@ -70,7 +71,7 @@ def replayed(workspace: Workspace, name: str, source: str = "") -> dict[str, tup
     return {part.part: (part.verdict, part.said) for part in seen.parts}
 
 
-def parts(workspace: Workspace, source: str = "") -> dict[str, audits.Part]:
+def parts(workspace: Workspace, source: str = "") -> dict[str, Part]:
     return {part.name: part for part in audits.run(workspace.root, source).parts}
 
 

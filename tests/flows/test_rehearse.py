@@ -224,10 +224,11 @@ def test_without_gold_a_third_of_every_class_measures(tmp_path: Path) -> None:
 
 
 def test_rows_that_cannot_count_are_left_out_and_told(tmp_path: Path) -> None:
-    source = tmp_path / "pool.csv"
+    plan = plan_of(tmp_path)
+    source = Path(plan.pool)
     source.write_text("text,label\ngood 1,good\nGOOD  1,good\n,good\nbad 2,\nbad 3,bad\nfine 4,fine\n")
     told: list[str] = []
-    pool = flow.rows_of(str(source), flow.COLUMNS, told.append)
+    pool = flow.rows_of(plan.pool, plan, told.append)
     assert pool.text.tolist() == ["good 1", "bad 3", "fine 4"]
     assert "2 rows without text or label and 1 repeated ones left out" in told[0]
 
