@@ -5,6 +5,7 @@ that has nothing to check pays nothing.
 """
 
 import os
+import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -144,11 +145,17 @@ def _render(folder: Path, results: dict[str, str]) -> None:
     context = gx.get_context(mode="ephemeral")
     for suite in sorted(results):
         _show(context, suite, results[suite])
-    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
-    index = {"class_name": "DefaultSiteIndexBuilder"}
-    site: Any = {"class_name": "SiteBuilder", "store_backend": backend, "site_index_builder": index}
-    context.add_data_docs_site("labelwise", site | {"show_how_to_buttons": False})
+    view = {"view": {"module_name": "tasks.services.data_docs", "class_name": "Page"}}
+    site: Any = {
+        "class_name": "SiteBuilder",
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder", "show_cta_footer": False} | view,
+        "site_section_builders": {"expectations": view, "validations": view},
+        "show_how_to_buttons": False,
+    }
+    context.add_data_docs_site("labelwise", site)
     context.build_data_docs(["labelwise"])
+    shutil.rmtree(folder / "static")  # fonts and pictures that our pages do not show
 
 
 def _show(context: Any, name: str, result: str) -> None:

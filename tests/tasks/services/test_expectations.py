@@ -1,5 +1,6 @@
 """Real Great Expectations, and the Data Docs it makes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,19 @@ class TestDocs:
         assert "$price" in html
         assert "text: characters" in html
         assert str(tmp_path) not in everything
+
+    def test_they_fetch_nothing_and_run_nothing(self, tmp_path: Path) -> None:
+        index = expectations.build_docs(tmp_path / "docs", self.pages())
+        pages = sorted(index.parent.rglob("*.html"))
+        assert len(pages) == 5  # the first one, and of either suite what is expected and what was found
+        for path in pages:
+            html = path.read_text()
+            assert not re.search(r"""(src|href|data-href|url)\s*[=(]\s*["']?\s*(https?:)?//""", html, re.IGNORECASE)
+            assert not re.search(r"<(script|link|img|iframe)\b|@import|\bon\w+=", html, re.IGNORECASE)
+            assert "<style>:root" in html
+            for link in re.findall(r'href="([^"#]+)', html):
+                assert (path.parent / link).resolve() in pages, link
+        assert index.read_text().count("fa-times") == 2 + 1  # either suite fails; the styles name it once
 
     def test_other_suites_keep_their_page(self, tmp_path: Path) -> None:
         pool, gold = self.pages()
