@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import chdir, contextmanager
 from datetime import datetime
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,16 @@ OWNED = [
     ".dvc/.gitignore",
     ".dvc/config",
 ]
-# What git keeps in its folder while a command waits for the user, and the command.
+# What git keeps in its folder while a command waits for the user, the command, and how it is taken back.
 HALFWAY = {
-    "rebase-merge": "rebase",
-    "rebase-apply": "rebase",
-    "MERGE_HEAD": "merge",
-    "CHERRY_PICK_HEAD": "cherry-pick",
-    "REVERT_HEAD": "revert",
-    "BISECT_LOG": "bisect",
+    "rebase-merge": ("rebase", "git rebase --abort"),
+    "rebase-apply/applying": ("am", "git am --abort"),
+    "rebase-apply": ("rebase", "git rebase --abort"),
+    "MERGE_HEAD": ("merge", "git merge --abort"),
+    "CHERRY_PICK_HEAD": ("cherry-pick", "git cherry-pick --abort"),
+    "REVERT_HEAD": ("revert", "git revert --abort"),
+    "sequencer": ("cherry-pick or revert", "git cherry-pick --abort"),  # between two of several commits
+    "BISECT_LOG": ("bisect", "git bisect reset"),
 }
 ASIDE = "set-aside"  # the branch that advice gives to commits beside the loop's
 USERS = ["params.yaml", ".dvc/config"]  # what people may change, and the next round's commit takes along
@@ -78,8 +81,10 @@ class Versions:
 
     @property
     def head(self) -> str:
-        """The commit that is checked out, '' before the first."""
-        return self.git("rev-parse", "HEAD") if self.git("rev-list", "-n", "1", "--all") else ""
+        """The commit that is checked out, '' before the first and on a branch without one."""
+        if not self.git("rev-list", "-n", "1", "--all"):
+            return ""
+        return git.run(self.root, "rev-parse", "--verify", "--quiet", "HEAD").stdout.decode().strip()
 
     def tagged(self, tag: str) -> bool:
         """Whether the tag is in the history of what is checked out."""
@@ -95,7 +100,9 @@ class Versions:
 
     def save(self, message: str, tag: str = "", only: Iterable[str] = ()) -> None:
         """Commit what the loop owns, or `only` some of it, and tag it. Nothing to commit is no error: a repeated save
-        changes nothing."""
+        changes nothing. WorkspaceError on a detached HEAD."""
+        if self.head and not self.git("branch", "--show-current"):
+            self.refuse_side_tracks()
         paths = [path for path in only if (self.root / path).exists()] or self._paths()
         self.git("add", "--all", "--", *paths)
         changed = self.git("diff", "--cached", "--name-only", "--", *paths).splitlines()
@@ -140,58 +147,73 @@ class Versions:
 
     def refuse_side_tracks(self) -> None:
         """WorkspaceError when git is amid a rebase or a merge, on no branch, or at an older version: from there the
-        loop would ask again what was answered, or commit where nobody finds it. The line names the commands that mend
-        it; none of them drops a commit or a change."""
+        loop would ask again what was answered, or commit where nobody finds it. The line names the command that mends
+        it. That drops no commit, and DVC asks before it replaces data that it does not have: hence no --force."""
         self._refuse_halfway()
         branch = self.git("branch", "--show-current")
-        later = set(round_tags(self.git("tag", "--list", "round-*")))
+        rounds = round_tags(self.git("tag", "--list", "round-*"))
+        later = set(rounds)
         later -= set(round_tags(self.git("tag", "--merged", "HEAD", "--list", "round-*"))) if self.head else set()
+        if not later and (branch or not self.head):
+            return
+        newest = max(rounds, default="HEAD")
+        mend = f"`{self._way_back(newest)} && dvc checkout`"
         if later:
-            newest = max(later)
             raise WorkspaceError(
                 f"{self.root} has an older version checked out",
                 expected=f"one that holds {newest}",
                 got=f"branch {branch}" if branch else "no branch (detached HEAD)",
-                fix=f"`{self._way_to(newest)} && dvc checkout --force`; to look at a past round, use a clone",
+                fix=f"{mend}; to look at a past round, use a clone",
             )
-        if self.head and not branch:
-            raise WorkspaceError(
-                f"{self.root} is on no branch (detached HEAD): what is committed there is lost by the next checkout",
-                expected="a branch",
-                fix=f"`{self._way_to('HEAD')} && dvc checkout --force`",
-            )
+        raise WorkspaceError(
+            f"{self.root} is on no branch (detached HEAD): what is committed there is lost by the next checkout",
+            expected="a branch",
+            fix=mend,
+        )
 
     def _refuse_halfway(self) -> None:
-        """WorkspaceError when a command of git that goes in steps was begun and not ended."""
-        for mark, command in HALFWAY.items():
+        """WorkspaceError when a command of git that goes in steps was begun and not ended, or left a conflict."""
+        for mark, (command, way) in HALFWAY.items():
             if (self.root / ".git" / mark).exists():
-                end = "reset" if command == "bisect" else "abort"
-                way = f"git {command} {end}" if command == "bisect" else f"git {command} --{end}"
                 raise WorkspaceError(
                     f"a git {command} is under way in {self.root}",
-                    fix=f"end it, or go back to where it began by `{way}`; then `dvc checkout --force`",
+                    fix=f"`{way} && dvc checkout` goes back to where it began; or end it",
                 )
-
-    def _way_to(self, revision: str) -> str:
-        """The git command to a branch that holds a revision. Where none does, the present branch goes on to it, or, if
-        it has commits of its own, keeps these under another name."""
-        branches = self.git("branch", "--format=%(refname)", "--contains", revision).splitlines()
-        names = [name.removeprefix("refs/heads/") for name in branches if name.startswith("refs/heads/")]
-        if names:
-            return f"git checkout {'main' if 'main' in names else names[0]}"
-        known = self.git("branch", "--format=%(refname:short)").splitlines()
-        branch = self.git("branch", "--show-current") or ("main" if "main" in known else "")
-        if not branch:
-            return f"git checkout -b main {revision}"
-        before = "HEAD" if self.git("branch", "--show-current") else branch
-        went_on = git.run(self.root, "merge-base", "--is-ancestor", before, revision).returncode == 0
-        if before == "HEAD":
-            return (
-                f"git merge --ff-only {revision}" if went_on else f"git branch {ASIDE} && git reset --keep {revision}"
+        if names := list(dict.fromkeys(self.git("diff", "--name-only", "--diff-filter=U", "-z").split("\0")[:-1])):
+            files = shlex.join(names)
+            raise WorkspaceError(
+                f"{self.root} has a conflict of git that nobody has resolved",
+                got=", ".join(names[:5]),
+                fix=f"`git add -- {files} && git stash push -- {files} && dvc checkout` puts it aside; or resolve it",
             )
-        if revision == "HEAD":
-            return f"git checkout -B {branch}" if went_on else f"git checkout -b {ASIDE} && git checkout {branch}"
-        return f"git checkout {branch} && git merge --ff-only {revision}"
+
+    def _way_back(self, newest: str) -> str:
+        """The git command to a branch that holds the newest round: one that does, or else one that is moved on to it.
+        Commits that no branch would hold any more are given one of their own."""
+        branches = self._branches()
+        holders = self._branches("--contains", newest)
+        branch = self.git("branch", "--show-current")
+        loose = not branch and bool(self.head) and not self._branches("--contains", "HEAD")
+        if holders:
+            home = "main" if "main" in holders else holders[0]
+            target = "HEAD" if loose and self._leads_to(home, "HEAD") else home
+        else:
+            home = branch if branch in branches else next(iter([*({"main"} & {*branches}), *branches]), "main")
+            target = "HEAD" if loose and self._leads_to(newest, "HEAD") else newest
+        kept = ["HEAD"] if loose and not self._leads_to("HEAD", target) else []
+        kept += [home] if home in branches and not self._leads_to(home, target) else []
+        names = (name for number in count(1) if (name := f"{ASIDE}-{number}") not in branches)
+        steps = [f"git branch {name} {shlex.quote(revision)}" for name, revision in zip(names, kept, strict=False)]
+        way = shlex.quote(home) if target == home else f"-C {shlex.quote(home)} {target}"
+        return " && ".join([*steps, f"git switch {way}"])
+
+    def _branches(self, *which: str) -> list[str]:
+        listed = self.git("branch", "--format=%(refname)", *which).splitlines()
+        return [name.removeprefix("refs/heads/") for name in listed if name.startswith("refs/heads/")]
+
+    def _leads_to(self, before: str, after: str) -> bool:
+        """Whether all commits of one revision are in another."""
+        return git.run(self.root, "merge-base", "--is-ancestor", before, after).returncode == 0
 
     def refuse_rewriting(self, *folders: str) -> None:
         """WorkspaceError when committed files of folders that only grow were changed or are gone."""
@@ -203,10 +225,11 @@ class Versions:
         inside = tuple(f"{folder}/" for folder in folders)
         changed = [path for path in before if path.startswith(inside) and not path.endswith("/")]
         if changed:
+            aside = self._put_aside([f"{folder}.dvc" for folder in folders if self.uncommitted(folder)])
             raise WorkspaceError(
                 f"{self.root}: committed data was changed or removed",
                 got=", ".join(changed[:5]),
-                fix="`dvc checkout --force " + " ".join(f"{folder}.dvc" for folder in folders) + "` brings it back",
+                fix=f"`{aside}` brings it back, and puts the change aside",
             )
 
     def changes(self) -> list[str]:
@@ -232,13 +255,20 @@ class Versions:
         with _dvc(self.root):
             changed += [str(name) for name in self.repo.status(targets=self._tracked())]
         if changed:
-            places = shlex.join(sorted({path.partition("/")[0] for path in changed}))
             raise WorkspaceError(
                 f"{self.root} has uncommitted changes in files that the loop owns",
                 got=", ".join(changed[:5]),
-                fix=f"`git stash push --include-untracked -- {places} && dvc checkout --force` puts them aside; or "
-                "commit them",
+                fix=f"`{self._put_aside(changed)}` puts them aside; or commit them",
             )
+
+    def _put_aside(self, changed: Iterable[str]) -> str:
+        """The command that brings the last version back and keeps what is there: git's files in its stash, DVC's in
+        the cache by a hash that is in the stash."""
+        folders = [name.removesuffix(".dvc") for name in self._tracked() if name in changed]
+        present = [folder for folder in folders if (self.root / folder).exists()]
+        places = sorted({path.partition("/")[0] for path in changed})
+        stash = f"git stash push --include-untracked -- {shlex.join(places)} && dvc checkout --force"
+        return f"dvc add {shlex.join(present)} && {stash}" if present else stash
 
     # DVC
 

@@ -54,13 +54,22 @@ def versions(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return Versions(root)
 
 
-def follow(versions: Versions, error: Exception) -> None:
-    """Do what the line says, word by word: its first command in backquotes."""
+def follow(versions: Versions, error: Exception) -> int:
+    """Do what the line says, word by word, where nobody can be asked: its first command in backquotes. Its exit
+    status."""
     line = str(error)
     assert len(line.splitlines()) == 1
-    command = line.partition("To mend it: ")[2].split("`")[1]
+    return people(versions, line.partition("To mend it: ")[2].split("`")[1])
+
+
+def people(versions: Versions, command: str) -> int:
+    """A command as a person gives it in the workspace."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(command, shell=True, cwd=versions.root, check=True, env=os.environ | {"PATH": programs})
+    who = {f"GIT_{role}_{part}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    variables = os.environ | who | {"PATH": programs, "GIT_EDITOR": "true"}
+    return subprocess.run(
+        command, shell=True, cwd=versions.root, env=variables, stdin=subprocess.DEVNULL, check=False
+    ).returncode
 
 
 def shard(versions: Versions, number: int = 0) -> Path:
@@ -123,23 +132,134 @@ def test_a_tag_counts_only_where_it_is_in_the_past(versions: Versions) -> None:
     assert versions.tagged("round-0002")
 
 
-def test_an_older_version_is_no_place_to_go_on_from(versions: Versions) -> None:
+MINE = "echo 'seed: 9' > params.yaml && git commit --quiet --all --message mine"
+SIDE_TRACKS = {
+    "main is behind": "git reset --hard round-0001 && dvc checkout",
+    "main is behind and has gone another way": f"git reset --hard round-0001 && {MINE}",
+    "another branch": "git switch -c again round-0001",
+    "another branch with a commit": f"git switch -c again round-0001 && dvc checkout && {MINE}",
+    "a branch without a commit": "git switch --orphan again",
+    "no branch, an older round": "git checkout round-0001 && dvc checkout",
+    "no branch, an older round, a commit": f"git checkout round-0001 && {MINE}",
+    "no branch, the newest round": "git checkout --detach",
+    "no branch, the newest round, a commit": f"git checkout --detach && {MINE}",
+    "no branch, main is behind": "git checkout --detach && git branch -f main round-0001",
+    "no branch, main has gone another way": f"git branch set-aside-1 && git reset --hard round-0001 && {MINE}"
+    " && git checkout round-0002 && git branch -D set-aside-1",
+    "no branch, main has gone another way, a commit": "git checkout -b x && git commit --quiet --allow-empty -m loose"
+    f" && git switch main && git reset --hard round-0001 && {MINE} && git checkout --detach x && git branch -D x",
+    "no branch, all have gone another way": "git checkout --detach round-0001 && git branch -f main round-0001"
+    " && git commit --quiet --allow-empty -m loose && git branch set-aside-1 begun",
+    "no branch at all": "git checkout round-0001 && git branch -D main",
+    "a branch with a name like a command": "git branch -m 'a;false' && git checkout round-0001",
+    "a branch with the name of a file": "git branch -m data && git checkout round-0001",
+}
+
+
+@pytest.mark.parametrize("deed", SIDE_TRACKS)
+def test_beside_the_loop_s_way_the_line_leads_back_and_keeps_every_commit(versions: Versions, deed: str) -> None:
+    versions.git("tag", "begun")
+    at_round_2(versions)
+    for name in ("release-9", "round-x", "round-0003-try"):  # tags of people
+        versions.git("tag", name, "HEAD")
+    assert people(versions, SIDE_TRACKS[deed]) == 0
+    before = versions.git("rev-list", "--branches", "--tags", *["HEAD"] * bool(versions.head)).splitlines()
+    with pytest.raises(WorkspaceError, match=r"(older version .*holds round-0002|on no branch).*`git ") as caught:
+        versions.refuse_side_tracks()
+    assert follow(versions, caught.value) == 0
+    as_the_loop_left_it(versions)
+    assert set(before) <= set(versions.git("rev-list", "--branches", "--tags").splitlines())
+
+
+def as_the_loop_left_it(versions: Versions) -> None:
+    again = Versions(versions.root)
+    again.refuse_side_tracks()
+    again.refuse_strange_changes()
+    assert again.git("branch", "--show-current")
+    assert {file.name: file.read_text() for file in shard(versions).parent.iterdir()} == {
+        "round-0000.parquet": "first",
+        "round-0001.parquet": "of round 1",
+        "round-0002.parquet": "of round 2",
+    }
+
+
+def test_a_branch_that_holds_every_round_will_do(versions: Versions) -> None:
     versions.refuse_side_tracks()  # without any tag
     at_round_2(versions)
     versions.refuse_side_tracks()
-    for name in ("release-9", "round-x", "round-0003-try"):  # tags of people
-        versions.git("tag", name, "HEAD")
-    for away in (["round-0001"], ["-b", "again", "round-0001"]):  # of no branch, of another
-        versions.git("checkout", "--quiet", *away)
-        mine = ("-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "--allow-empty", "--message", "mine")
-        versions.git(*mine)
-        with pytest.raises(WorkspaceError, match=r"older version .*holds round-0002.*`git checkout main") as caught:
-            versions.refuse_side_tracks()
-        assert len(str(caught.value).splitlines()) == 1
-    versions.git("checkout", "--quiet", "main")
+    versions.git("checkout", "--quiet", "-b", "mine")
     versions.refuse_side_tracks()
-    versions.git("checkout", "--quiet", "-b", "mine")  # a branch that holds it all
+
+
+CLASH = f"git switch -c other round-0001 && {MINE} && git switch main && echo 'seed: 8' > params.yaml"
+CLASH += " && git commit --quiet --all --message clash"
+HALFWAY = {
+    "merge": (CLASH, "git merge other"),
+    "rebase": (CLASH, "git rebase other"),
+    "rebase by patches": (CLASH, "git rebase --apply other"),
+    "am": (CLASH, "git format-patch --stdout main..other | git am"),
+    "cherry-pick": (CLASH, "git cherry-pick other"),
+    "cherry-pick of two": (CLASH, "git cherry-pick round-0001..main~1 other; git checkout HEAD params.yaml"),
+    "revert": (f"{MINE} && {MINE.replace('9', '7')}", "git revert HEAD~1"),
+    "bisect": ("true", "git bisect start HEAD HEAD~2"),
+}
+
+
+@pytest.mark.parametrize("command", HALFWAY)
+def test_amid_a_command_of_git_the_line_leads_back_to_where_it_began(versions: Versions, command: str) -> None:
+    at_round_2(versions)
+    before, deed = HALFWAY[command]
+    assert people(versions, before) == 0
+    known = versions.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
+    people(versions, deed)
+    with pytest.raises(WorkspaceError, match=f"a git {command.split()[0]}.* is under way") as caught:
+        versions.refuse_side_tracks()
+    with pytest.raises(WorkspaceError):
+        versions.save("round 3") if command in ("rebase", "bisect") else versions.refuse_side_tracks()
+    assert follow(versions, caught.value) == 0
+    as_the_loop_left_it(versions)
+    assert versions.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags") == known
+
+
+def test_a_conflict_that_a_stash_left_is_put_aside(versions: Versions) -> None:
+    at_round_2(versions)
+    people(versions, f"echo 'seed: 5' > params.yaml && git stash && {MINE} && git stash pop")
+    with pytest.raises(WorkspaceError, match=r"conflict .*got params\.yaml") as caught:
+        versions.refuse_side_tracks()
+    assert follow(versions, caught.value) == 0
+    as_the_loop_left_it(versions)
+    assert "seed: 5" in versions.git("stash", "show", "-p", "stash@{0}")
+    assert (versions.root / "params.yaml").read_text() == "seed: 9\n"
+
+
+def test_nothing_is_committed_on_a_detached_head(versions: Versions) -> None:
+    at_round_2(versions)
+    versions.git("checkout", "--quiet", "--detach")
+    before = versions.head
+    (versions.root / "params.yaml").write_text("seed: 1\n")
+    with pytest.raises(WorkspaceError, match="detached HEAD") as caught:
+        versions.save("round 3")
+    assert versions.head == before
+    assert follow(versions, caught.value) == 0
+    versions.save("round 3")
+    assert versions.git("show", "main:params.yaml") == "seed: 1"
+
+
+def test_labels_that_no_version_has_yet_outlive_the_way_back(versions: Versions) -> None:
+    at_round_2(versions)
+    shard(versions, 3).write_text("of round 3")
+    versions.git("checkout", "--quiet", "round-0001")
+    with pytest.raises(WorkspaceError, match="older version") as caught:
+        versions.refuse_side_tracks()
+    assert follow(versions, caught.value) != 0  # DVC would have to ask
+    assert shard(versions, 3).read_text() == "of round 3"
     versions.refuse_side_tracks()
+    with pytest.raises(WorkspaceError, match=r"got data/labels\.dvc") as caught:
+        versions.refuse_strange_changes()
+    assert follow(versions, caught.value) == 0
+    as_the_loop_left_it(versions)
+    assert people(versions, "git stash pop && dvc checkout") == 0
+    assert shard(versions, 3).read_text() == "of round 3"
 
 
 def test_settings_are_committed_and_what_the_user_has_staged_is_not(versions: Versions) -> None:
@@ -292,10 +412,16 @@ def test_a_change_by_somebody_else_is_refused_by_name(
     versions: Versions, change: Callable[[Versions], None], names: str
 ) -> None:
     change(versions)
-    with pytest.raises(WorkspaceError, match=rf"got {names}\. To mend it: `git stash .*dvc checkout --f") as caught:
+    with pytest.raises(WorkspaceError, match=rf"got {names}\. To mend it: `.*git stash .*dvc checkout --f") as caught:
         versions.refuse_strange_changes()
-    follow(versions, caught.value)
+    assert follow(versions, caught.value) == 0
     versions.refuse_strange_changes()  # the mending that the line proposes mends it
+    changed = (versions.root / names).read_text()
+    assert versions.git("stash", "list")
+    assert people(versions, "git stash pop && dvc checkout data/labels.dvc") == 0  # and it was put aside, not lost
+    assert (versions.root / names).read_text() != changed
+    with pytest.raises(WorkspaceError, match=f"got {names}"):
+        versions.refuse_strange_changes()
 
 
 def rename_a_label(versions: Versions) -> None:
@@ -319,10 +445,13 @@ def test_what_is_committed_is_never_rewritten(
     change(versions)
     if added and change is not remove_them_all:
         versions.add()
-    with pytest.raises(WorkspaceError, match=r"got data/labels/round-0000\.parquet\. .*`dvc checkout --f") as caught:
+    with pytest.raises(WorkspaceError, match=r"got data/labels/round-0000\.parquet\. .*`.*dvc checkout --f") as caught:
         versions.refuse_rewriting("data/labels", "data/pool")
     assert len(str(caught.value).splitlines()) == 1
     versions.refuse_rewriting("data/pool")  # another folder
+    assert follow(versions, caught.value) == 0
+    versions.refuse_rewriting("data/labels")
+    assert shard(versions).read_text() == "first"
 
 
 def test_new_files_rewrite_nothing(versions: Versions) -> None:
@@ -333,14 +462,6 @@ def test_new_files_rewrite_nothing(versions: Versions) -> None:
     (versions.root / "params.yaml").write_text("seed: 5\n")
     (versions.root / "out.txt").write_text("another out")
     versions.refuse_rewriting("data/labels", "data/pool")
-
-
-def test_what_was_rewritten_comes_back_as_the_line_says(versions: Versions) -> None:
-    edit_a_label(versions)
-    command = [sys.executable, "-m", "dvc", "checkout", "--force", "--quiet", "data/labels.dvc"]
-    subprocess.run(command, cwd=versions.root, check=True)
-    versions.refuse_rewriting("data/labels")
-    assert shard(versions).read_text() == "first"
 
 
 def test_labels_that_were_written_and_not_committed_are_seen(versions: Versions) -> None:
