@@ -199,6 +199,12 @@ def run(
     max_wait: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait for reviewers; 0: do what can be done.")
     ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Play here from now on, and no more in the other clone.")
+    ] = False,
+    lost: Annotated[
+        bool, typer.Option("--lost", help="With --take-over: what the other one saved last is lost for good.")
+    ] = False,
 ) -> None:
     """Play rounds: choose, ask, wait, learn, measure, and again."""
     from tasks.workspace import Workspace, refuse_running
@@ -209,7 +215,7 @@ def run(
     from flows.loop import loop
 
     with _to_go_on(), prefect_may_go():
-        print(plain(loop(str(workspace), rounds, max_wait)))
+        print(plain(loop(str(workspace), rounds, max_wait, take_over, lost)))
         _then("status", workspace)
 
 

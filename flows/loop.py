@@ -34,19 +34,27 @@ def run_name() -> str:
 
 
 @flow(name="loop", flow_run_name=run_name, validate_parameters=False)
-def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None = None) -> str:
+def loop(
+    workspace: str = ".",
+    rounds: int | None = None,
+    max_wait: float | None = None,
+    take_over: bool = False,
+    lost: bool = False,
+) -> str:
     """Play `rounds` rounds (None: till the pool is empty), waiting `max_wait` seconds for each (None: for ever).
 
-    `max_wait=0` does all that can be done now and ends well: what a schedule calls. Returns why it ended.
+    `max_wait=0` does all that can be done now and ends well: what a schedule calls. take_over, lost: see
+    `player.Play.refuse`. Returns why it ended.
     """
     here = Workspace.open(workspace)
     with claimed(here) as claim:
         steps = Steps(here, Versions(here.root))
-        steps.check(claim.unfinished, claim.loop_unfinished)
+        steps.check(claim.unfinished, claim.loop_unfinished, take_over=take_over, lost=lost)
         declare_dead(claim.unfinished_run)
         claim.begin(flow_run.id or "")
         for played in count():
             if not steps.learned():
+                steps.go_on_playing()
                 learn(steps)
             if steps.nothing_to_ask():
                 if not steps.anything_new():
@@ -55,12 +63,14 @@ def loop(workspace: str = ".", rounds: int | None = None, max_wait: float | None
                 continue
             if reason := steps.told_to_stop():
                 return reason
+            steps.go_on_playing()
             steps.push()
             if rounds is not None and played >= rounds:
                 return "the next batch is with the reviewers"
             answers = steps.wait(max_wait)
             if not answers.complete:
                 return str(answers)
+            steps.go_on_playing()
             steps.snapshot_labels()
     raise AssertionError("the loop has no other end")
 

@@ -32,6 +32,7 @@ from tasks import (
     names,
     page,
     pictures,
+    player,
     promote,
     pull,
     push,
@@ -79,21 +80,33 @@ class Steps:
         """The round that the batch which is asked now belongs to, as its tab is called."""
         return self.round + 1
 
-    def check(self, unfinished: bool, of_loop: bool = True) -> None:
+    @cached_property
+    def play(self) -> player.Play:
+        """The right to play the workspace's rounds."""
+        return player.Play(self.workspace, self.versions, promote.open_tracking(self.workspace.settings))
+
+    def go_on_playing(self) -> None:
+        """Stop when another copy of the workspace has taken over; else write down what we have saved."""
+        patient(self.play.refuse, self._tell("check"))
+        patient(self.play.keep, self._tell("check"))
+
+    def check(self, unfinished: bool, of_loop: bool = True, take_over: bool = False, lost: bool = False) -> None:
         """Stop before anything is touched when settings are wrong, a server is down or files were changed by others.
 
         unfinished: whether the last holder's work is; of_loop: and whether that was the loop, or else another command.
+        take_over, lost: see `player.Play.refuse`.
         """
         settings = self.workspace.settings
         refuse_empty_rules(settings)
         names.refuse_unknown(settings)
         patient(lambda: (self.project.found, promote.open_tracking(settings)), self._tell("check"), met=False)
+        before, changed = patient(lambda: self.play.refuse(take_over, lost), self._tell("check"))
         self.versions.clear()
         if unfinished:
             self.say("check", "the last run did not end; going on from where it was")
             self.versions.restore()
         unfinished = unfinished and of_loop
-        remote.refuse_lack(self.versions)
+        remote.refuse_lack(self.versions, [Path(before.path)] if before else [])
         stored.refuse_missing(self.workspace)
         names.refuse_removed(self.workspace)
         self.versions.refuse_side_tracks()
@@ -106,6 +119,9 @@ class Steps:
             snapshot.recover(self.workspace, self.versions)
         else:
             self.versions.refuse_strange_changes()
+        patient(self.play.keep, self._tell("check"))
+        if changed:
+            self.say("check", changed)
 
     def learned(self) -> bool:
         """Whether the present round is complete: trained, measured, its next batch chosen and all of it tagged."""
