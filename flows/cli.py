@@ -66,7 +66,8 @@ def main() -> None:
         # The machine said no: disk full, no rights, a file where a folder should be.
         where = f" ({error.filename})" if error.filename else ""
         said = error.strerror or " ".join(f"{type(error).__name__}: {error}".split())
-        _end(f"{said}{where}. To mend it: make room or mend it, then run it again", 6)
+        mend = "change its rights or become its owner" if isinstance(error, PermissionError) else "make room or mend it"
+        _end(f"{said}{where}. To mend it: {mend}, then run it again", 6)
     except Exception as error:
         if (damage := _damage(WORKSPACE.get(), error)) is None:
             raise

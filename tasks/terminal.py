@@ -25,7 +25,8 @@ def settle() -> None:
 
     Without a locale (LC_ALL=C) and without UTF-8 mode, names of files and words of the command line would not be text:
     then the process begins anew in that mode. What the terminal, file or pipe behind stdout and stderr cannot take is
-    written as \\u0414. The latter holds for the processes that this one starts, too.
+    written as \\u0414. The latter holds for the processes that this one starts, too. What they write is not
+    everybody's to change, whatever the umask: a workspace says what the loop does, and a home holds secrets.
     """
     if sys.getfilesystemencoding() == "ascii":
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
@@ -34,6 +35,7 @@ def settle() -> None:
             stream.reconfigure(errors="backslashreplace")
     encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     os.environ["PYTHONIOENCODING"] = f"{encoding}:backslashreplace"
+    os.umask(os.umask(0o077) | 0o002)
     _have_a_name()
     _have_a_place()
 

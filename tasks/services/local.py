@@ -640,17 +640,21 @@ def _signal(process: psutil.Process, how: Callable[[psutil.Process], None]) -> N
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     """Hold the folder for one start or stop; it is made if it is not there, for its owner alone."""
+    lock = FileLock(folder / "servers.lock", timeout=90)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "logs").mkdir(mode=0o700, exist_ok=True)
-        with FileLock(folder / "servers.lock", timeout=90):
-            yield
+        lock.acquire()
     except Timeout:
         raise ServiceError(f"another `labelwise up` or `down` has held {folder} for 90 s", fix="let it end") from None
     except OSError as error:
         raise ServiceError(
             f"cannot write {error.filename or folder}: {error.strerror}", fix="set LABELWISE_HOME"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read(folder: Path) -> Record:

@@ -69,3 +69,17 @@ def test_a_user_without_a_name_and_a_place_gets_both(monkeypatch: pytest.MonkeyP
     assert getpass.getuser() == f"uid-{os.getuid()}"
     assert os.environ["PREFECT_HOME"] == str(tmp_path / "ours" / "user" / "prefect")
     assert (tmp_path / "ours" / "user").stat().st_mode & 0o777 == 0o700
+
+
+def test_nothing_is_everybodys_to_change_whatever_the_umask(tmp_path: Path) -> None:
+    pool, gold = tmp_path / "pool.csv", tmp_path / "gold.csv"
+    pool.write_text("text\nThe parcel came late.\nThe lamp is broken.\n")
+    gold.write_text("text,label\nThe parcel never came.,late\nThe glass has a crack.,broken\n")
+    place, home = tmp_path / "x", tmp_path / "new" / "home"
+    words = [LABELWISE, "init", place, "--pool", pool, "--gold", gold]
+    places = {"LABELWISE_HOME": str(home), "HOME": str(tmp_path / "not-there")}
+    subprocess.run(words, env=os.environ | places, umask=0, check=True)
+    made = [place, home.parent, *place.rglob("*"), *home.parent.rglob("*")]
+    assert home in made
+    assert [path for path in made if not path.is_symlink() and path.stat().st_mode & 0o002] == []
+    assert home.stat().st_mode & 0o777 == 0o700

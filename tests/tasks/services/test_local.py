@@ -423,6 +423,17 @@ def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path
         local.up(quiet)
 
 
+@pytest.mark.usefixtures("stand_ins")
+def test_what_a_start_stumbles_on_is_not_called_unwritable() -> None:
+    (home() / "logs" / "mlflow.log").mkdir(parents=True)
+
+    with pytest.raises(IsADirectoryError, match=r"mlflow\.log"):
+        local.up(quiet)
+    (home() / "logs" / "mlflow.log").rmdir()
+    assert local.up(quiet)  # the folder was let go
+    local.down()
+
+
 def test_logs_are_appended_and_set_aside_when_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     log = tmp_path / "some.log"
     log.write_text("old words\n")
