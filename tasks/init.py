@@ -72,7 +72,7 @@ def run(
     }
     _parsed(changes)
     rows, seen = looked(pull, labelled, changes["classes"], tell)
-    for line in preview(seen, changes["classes"]):
+    for line in preview(seen, changes["classes"], rows):
         tell(line)
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
@@ -105,15 +105,15 @@ def looked(
     return imported(labelled, given, seen.fates, classes, tell), seen
 
 
-def preview(seen: Look, classes: Sequence[str]) -> list[str]:
-    """What there is, for people, a line each."""
-    by_class = [f"{name} {seen.labels.get(name, 0):,}" for name in classes[:SHOWN_CLASSES]]
-    more = f", ... {len(classes):,} classes" if len(classes) > SHOWN_CLASSES else ""
+def preview(seen: Look, classes: Sequence[str], labelled: pd.DataFrame) -> list[str]:
+    """What there is, for people, a line each. labelled: the labels that are imported, as ledger rows."""
     lines = [
         f"pool  {_counted(seen.pool)}" + ("" if seen.whole else "; the rest was not looked at"),
         *(f"      e.g. {' '.join(text.split())[:SHOWN_TEXT]}" for text in seen.texts[:3]),
-        f"gold  {_counted(seen.gold)}: {', '.join(by_class)}{more}",
+        f"gold  {_counted(seen.gold)}: {_by_class(seen.labels, classes)}",
     ]
+    if len(labelled):
+        lines.append(f"given {len(labelled):,} labels: {_by_class(Counter(labelled.label), classes)}")
     if seen.texts:
         from tasks.embed import MANY, unreadable
         from tasks.items.wording import UNKNOWN
@@ -122,6 +122,12 @@ def preview(seen: Look, classes: Sequence[str]) -> list[str]:
         share = float((unknown_to_packaged(seen.texts) > UNKNOWN).mean())
         lines += [unreadable(share)] if share >= MANY else []
     return lines
+
+
+def _by_class(labels: Mapping[str, int], classes: Sequence[str]) -> str:
+    more = f", ... {len(classes):,} classes" if len(classes) > SHOWN_CLASSES else ""
+    shown = {name: repr(name) if "," in name else name for name in classes[:SHOWN_CLASSES]}
+    return ", ".join(f"{word} {labels.get(name, 0):,}" for name, word in shown.items()) + more
 
 
 def _counted(tally: Tally) -> str:

@@ -51,16 +51,14 @@ def of(opened: Callable[[], IO[bytes]], name: str, given: str | None) -> str:
 
 def _unsure(name: str, likely: str, sample: bytes) -> InputError:
     """What to do where only the user can know the encoding, with how the file would read in the likely one."""
-    got = "an encoding that cannot be told"
+    seen = "its encoding cannot be told"
     if likely:
-        line = next((line for line in sample.decode(likely, "replace").splitlines() if not line.isascii()), "")
-        found = re.search(r"\w*[^\x00-\x7f]\w*", line)
-        got = f"it looks like {likely}" + (f", in which a word of it is {found[0][:30]!r}" if found else "")
+        words = re.findall(r"\w*[^\W\x00-\x7f]\w*", sample.decode(likely, "replace"))  # with letters beyond ASCII
+        seen = f"it looks like {likely}" + (f", where it has words like {max(words, key=len)[:30]!r}" if words else "")
     return InputError(
-        f"{name} is not UTF-8",
-        got=got,
-        fix=f"save it as UTF-8, or say so: --encoding {likely or 'NAME'} at `labelwise init`, pull.encoding in "
-        "params.yaml later (with utf-8 there, rows that are broken are set aside)",
+        f"{name} is not UTF-8 ({seen})",
+        fix=f"save it as UTF-8 (in Excel: CSV UTF-8), or say so: --encoding {likely or 'NAME'} at `labelwise init`, "
+        "later pull.encoding in params.yaml (with utf-8 there, broken rows are set aside)",
     )
 
 

@@ -13,7 +13,7 @@ from tasks.sources.opened import MAX_CELL, Opened, Record, place
 
 SEPARATORS = (",", ";", "\t", "|")
 SEP_LINE = re.compile(r"sep=(.)\s*")  # what Excel writes and reads where lists are not separated by commas
-WHOLE = 'write a quote inside a quoted field as "", or save as JSONL'
+WHOLE = 'put quotes around each text that holds a quote and write that as "", or save as JSONL'
 
 
 def records(file: Opened, usual: str) -> Iterator[Record]:
@@ -129,8 +129,7 @@ def _plain(file: Opened, separator: str, fields: int, skipped: int) -> bool:
         return True
     raise InputError(
         f"{file.name} line {apart or skipped + 1} cannot be taken apart with certainty",
-        expected="a quote that begins a text to end it, too",
-        got="one that is closed on a later line: one row, or several",
+        got="a quote that begins a text and is closed on a later line: one row, or several?",
         fix=WHOLE,
     )
 

@@ -145,11 +145,14 @@ def test_gold_need_not_have_the_users_key(tmp_path: Path) -> None:
         )
 
 
-UMLAUTS = "text,label\nrot,Rückerstattung\nblau,Gebühr\n"
+UMLAUTS = "text,label\nrot – ja,Rückerstattung\nblau,Gebühr\n"
 
 
 def test_another_encoding_is_asked_for_and_then_kept(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is not UTF-8.*looks like cp1252.*'Rückerstattung'.*--encoding cp1252"):
+    with pytest.raises(
+        InputError,
+        match=r"is not UTF-8 \(it looks like cp1252, where it has words like 'Rückerstattung'\).*--encoding cp1252",
+    ):
         begun(tmp_path, gold=UMLAUTS.encode("cp1252"))
     assert not (tmp_path / "here").exists()
     workspace, _ = begun(tmp_path, gold=UMLAUTS.encode("cp1252"), encoding="cp1252")  # the pool is UTF-8 all the same
@@ -194,12 +197,18 @@ def test_signs_are_honest_names(tmp_path: Path) -> None:
     assert begun(tmp_path, gold=gold)[0].settings.classes == sorted(names)
 
 
+def test_a_name_with_a_comma_stands_in_quotes_where_names_are_listed(tmp_path: Path) -> None:
+    _, said = begun(tmp_path, gold='text,label\nred,"fees, charges"\nblue,cold\n')
+    assert said[-1] == "gold  2 rows, 2 items: cold 1, 'fees, charges' 1"
+
+
 def test_half_a_file_may_be_labelled(tmp_path: Path) -> None:
     rows = "".join(f"item {n},{'warm' if n < 4 else ''}\n" for n in range(20))
     said: list[str] = []
     workspace = made(tmp_path, "text,label\n" + rows, pool="text,label\n" + rows, tell=said.append)
     assert said[0].endswith("labelled.csv: 16 of 20 rows have no label yet: left out")
     assert len(ledger.read(workspace.labels)) == 4
+    assert said[-1] == "given 4 labels: cold 0, warm 4"
 
 
 def test_line_ends_and_trailing_blanks_make_no_other_item(tmp_path: Path) -> None:

@@ -630,7 +630,7 @@ class TestEncodings:
         line = refusal(path)
         assert "is not UTF-8" in line
         assert "--encoding" in line
-        assert "utf-8 there, rows that are broken are set aside" in line
+        assert "utf-8 there, broken rows are set aside" in line
         assert labelled(path, encoding=encoding) == [(text, "x")]
 
     def test_a_wrong_encoding_and_one_that_nobody_knows(self, tmp_path: Path) -> None:
@@ -661,6 +661,8 @@ class TestTakenApartWithCertainty:
     def test_one_column_that_nothing_tells(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.tsv", 'text\nfine\n"open\nclosed later"\nlast\n')
         assert f"{path} line 3 cannot be taken apart with certainty" in refusal(path)
+        mended = write(tmp_path / "c.tsv", 'text\nfine\n"""open"\n"closed later"""\nlast\n')
+        assert texts(mended) == ["fine", '"open', 'closed later"', "last"]
         told = write(tmp_path / "b.tsv", 'text\n27" screen\n"open\nclosed later"\n')
         assert texts(told) == ['27" screen', '"open', 'closed later"']
 
