@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+from mlflow.store.entities import PagedList
 
 from tasks.gc import Waste, lines, old_models, unneeded
 from tasks.services.mlflow import Tracking
@@ -41,7 +42,7 @@ def test_of_the_models_those_go_that_were_never_champion_and_are_old() -> None:
 
 def test_who_has_ever_been_champion_is_known_after_a_rollback_too() -> None:
     def version(number: int, **tags: str) -> Any:
-        return SimpleNamespace(version=number, run_id=f"run {number}", source=f"models:/m{number}", tags=tags)
+        return SimpleNamespace(name="n", version=number, run_id=f"run {number}", source=f"models:/m{number}", tags=tags)
 
     versions = [
         version(5, promoted="true", replaces="3", rolled_back="true"),
@@ -51,7 +52,10 @@ def test_who_has_ever_been_champion_is_known_after_a_rollback_too() -> None:
         version(1),
     ]
     tracking: Any = object.__new__(Tracking)
-    tracking.name, tracking.client = "n", SimpleNamespace(search_model_versions=lambda *_, **__: versions)
+    tracking.name, tracking.client = (
+        "n",
+        SimpleNamespace(search_model_versions=lambda *_, **__: PagedList(versions, token=None)),
+    )
     found = tracking.models()
     assert found.version[found.promoted].tolist() == ["2", "3", "5"]
 
