@@ -23,6 +23,7 @@ from tasks.promote import gold_metrics, open_tracking
 from tasks.records import tag
 from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
+from tasks.services.label_studio import Progress
 from tasks.terminal import plain
 from tasks.workspace import Workspace, holder, read_parquet
 
@@ -40,15 +41,14 @@ class Pool:
 @dataclass(frozen=True)
 class Status:
     """round: batches learned from; the open batch is that of round + 1. state: new, running, interrupted, waiting,
-    answered or finished. asked and answered: of the open batch, as Label Studio counts them (answers and skips); None
-    where it does not say. labels: items with a label; by_class: how many of each. reviewers: what they did besides
-    answering, in words. gold: figures of the last model. trusted: how the gold set stands, in words. leaks: items of
-    the pool that are nearly gold. savings, advice: in words. answer: what a person said to the advice, '' for nothing.
-    champion: registered version. standing: what stands behind it, in words, '' where nothing is known. commit: of the
-    workspace. urls: the three screens. pool: None before the first round. loop: who is at work here, '' for nobody.
-    learned_at, answered_at:     when
-    the last round was saved and the last answer given, ISO 8601, '' for never. next: the command to give, or what to
-    do."""
+    answered or finished. asked and answered: tasks of the open batch, and those that reviewers are done with; skipped:
+    of these, by a skip alone; None where Label Studio does not say. labels: items with a label; by_class: how many of
+    each. reviewers: what they did besides answering, in words. gold: figures of the last model. trusted: how the gold
+    set stands, in words. leaks: items of the pool that are nearly gold. savings, advice: in words. answer: what a
+    person said to the advice, '' for nothing. champion: registered version. standing: what stands behind it, in words,
+    '' where nothing is known. commit: of the workspace. urls: the three screens. pool: None before the first round.
+    loop: who is at work here, '' for nobody. learned_at, answered_at: when the last round was saved and the last answer
+    given, ISO 8601, '' for never. next: the command to give, or what to do."""
 
     round: int
     state: str
@@ -73,6 +73,7 @@ class Status:
     learned_at: str = ""
     answered_at: str = ""
     next: str = ""
+    skipped: int | None = None
 
     def json(self) -> str:
         """The same for a program."""
@@ -90,8 +91,9 @@ def status(workspace: Workspace) -> Status:
         rows = ledger.read(workspace.labels)
         counting, measured, advice = ledger.effective(rows), gold_metrics(workspace), stop.advised(workspace)
         near, trusted, pool = leaks.leaked(workspace), str(gold.standing(workspace)), _pool(workspace, rows)
-        asked, answered, urls, problems = labelling.result()
+        seen, urls, problems = labelling.result()
         registered, why, remembered, more = models.result()
+    asked, answered, skipped = (seen.total, seen.answered, seen.skipped) if seen else (None, None, None)
     answer, loop = stop.answer_to(advice, remembered), holder(workspace)
     batch = read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
     state = _state(number, learned, batch, asked, answered, bool(loop))
@@ -101,6 +103,7 @@ def status(workspace: Workspace) -> Status:
         state=state,
         asked=asked,
         answered=answered,
+        skipped=skipped,
         labels=len(counting),
         reviewers=report.deeds(ledger.happened(workspace.labels)),
         gold={
@@ -181,11 +184,11 @@ SCREENS = ("label_studio", "mlflow", "prefect")
 
 def _label_studio(
     workspace: Workspace, number: int, learned: bool
-) -> tuple[int | None, int | None, dict[str, str], list[str]]:
-    """Tasks asked and answered, the addresses of the screens, and what hindered to know them."""
+) -> tuple[Progress | None, dict[str, str], list[str]]:
+    """How far the open batch is, the addresses of the screens, and what hindered to know them."""
     urls: dict[str, str] = {}
     problems: list[str] = []
-    asked = answered = None
+    seen = None
     try:
         where = addresses()
         urls = {
@@ -196,15 +199,14 @@ def _label_studio(
         project = push.open_project(workspace.settings, looking=True)
         if learned and project.found is not None:
             seen = project.progress(number + 1)
-            asked, answered = seen.total, seen.answered
             if not project.offers(workspace.settings.classes):
                 problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
             urls["label_studio"] = project.tab_now(number + 1)
         elif learned:
-            asked = answered = 0
+            seen = Progress(0, 0)
     except LabelwiseError as error:
         problems.append(str(error))
-    return asked, answered, urls, problems
+    return seen, urls, problems
 
 
 def _mlflow(workspace: Workspace) -> tuple[str | None, str, dict[str, str], list[str]]:
@@ -236,7 +238,8 @@ def lines(seen: Status) -> list[str]:
         accuracy = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
     asks = f"; {stop.HOW}" if seen.advice.startswith(stop.STOP) else ""
     advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
-    batch = "none" if not seen.asked else f"round {seen.round + 1}: {seen.answered} of {seen.asked} answered or skipped"
+    asked, answered, skipped = seen.asked or 0, seen.answered or 0, seen.skipped or 0
+    batch = f"round {seen.round + 1}: {Progress(asked, answered, skipped)}" if asked else "none"
     classes = ", ".join(f"{plain(name, 40)} {n:,}" for name, n in seen.by_class.items() if n)
     none = sum(not n for n in seen.by_class.values())
     classes += (f"; {none} without one" if none else "") if classes else ""

@@ -6,12 +6,14 @@ this machine change what it holds. Label Studio has such a check of its own, whi
 (see `local`).
 """
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
+if TYPE_CHECKING:  # who only asks for the names, as every command does, waits for no web framework
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOSTS = "LABELWISE_HOSTS"  # names, divided by commas, under which the servers are asked besides OWN
 OWN = ("127.0.0.1", "localhost", "[::1]")
@@ -60,6 +62,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket") and not self._admits(scope):
+            from starlette.responses import PlainTextResponse
+            from starlette.websockets import WebSocketClose
+
             refusal = "Refused: asked under another name than this server's own, or from another page than its own.\n"
             answer = PlainTextResponse(refusal, 403) if scope["type"] == "http" else WebSocketClose(1008)
             await answer(scope, receive, send)

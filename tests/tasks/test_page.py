@@ -4,6 +4,7 @@ dark, in a real browser."""
 import os
 import re
 import shutil
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -224,7 +225,11 @@ def test_rounds_of_a_perfect_model_can_be_looked_at(
     report.run(workspace)
     advice = stop.advised(workspace)
     assert "points" in advice.words
-    assert f"accuracy     {last:.3f}" in "\n".join(status.lines(status.status(workspace)))
+    seen = status.status(workspace)
+    assert f"accuracy     {last:.3f}" in "\n".join(status.lines(seen))
+    assert "open batch   none" in status.lines(seen)
+    known = replace(seen, round=2, asked=25, answered=20, skipped=3)
+    assert "open batch   round 3: 17 of 25 answered, 3 skipped" in status.lines(known)  # as Label Studio's tab has it
     html = page.write(workspace, Versions(workspace.root)).read_text(encoding="utf-8")
     assert f"Right in {last:.1%}" in html
     assert ">nan" not in html

@@ -84,4 +84,4 @@ def test_home_is_beside_the_environment_unless_told(monkeypatch: pytest.MonkeyPa
 def test_no_sdk_is_imported_on_the_way() -> None:
     code = "import sys, tasks.services.local; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {"mlflow", "prefect", "label_studio_sdk", "dvc", "pandas"}.isdisjoint(shown.stdout.split())
+    assert {"mlflow", "prefect", "label_studio_sdk", "dvc", "pandas", "starlette"}.isdisjoint(shown.stdout.split())
