@@ -68,8 +68,8 @@ def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], 
             tell(f"reviewers: {done} answers given")
         elif manner.batches == 1:
             raise InputError(
-                f"no task is open whose text is in {path}",
-                fix="`labelwise run --max-wait 0` asks a batch; see that the file holds the pool's texts",
+                f"no open task has a text that is in {path}",
+                fix="`labelwise run --max-wait 0` asks a batch; in one that is open, other texts stand",
             )
         else:
             time.sleep(LOOK_S)

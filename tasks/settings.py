@@ -293,7 +293,10 @@ def explained(error: ValidationError, name: str) -> SettingsError:
     if first["type"] == "string_too_long":
         most, characters = first["ctx"]["max_length"], len(first["input"])
         return SettingsError(
-            f"{name}: `{key}`", expected=f"at most {most} characters", got=f"{characters}: {got[:140]}"
+            f"{name}: `{key}`",
+            expected=f"at most {most} characters",
+            got=f"{characters}: {got[:140]}",
+            fix="shorten it in all files",
         )
     return SettingsError(f"{name}: `{key}`", expected=first["msg"], got=got[:80])
 
