@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from flows.wake import HEADER, Listen, Listener, Tell, Waker
 from tasks import push, wait
 from tasks.errors import InputError, ServiceError
 from tasks.promote import experiment
+from tasks.services.addresses import private
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject
 from tasks.services.local import webhook_secret
@@ -45,6 +47,8 @@ def serve(workspace: Path, cron: str, listen: Listen | None, tell: Tell) -> None
         schedule = Cron(cron, timezone=zone)
     except ValueError as error:
         raise InputError(f"--cron {cron!r}", expected='five fields such as "*/10 * * * *"', got=str(error)) from None
+    # Prefect keeps a folder of one name there, which belongs to whoever of this machine served first.
+    tempfile.tempdir = str(private("tmp"))
     runner = Runner(query_seconds=POLL_S, pause_on_shutdown=True)
     deployment: Any = runner.add_flow(  # an id: outside of an event loop it is no coroutine
         loop,
