@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import WorkspaceError
 from tasks.records import LABELS
-from tasks.workspace import read_parquet, reading, write_parquet
+from tasks.workspace import brought_back, read_parquet, reading, write_parquet
 
 RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that cannot count) and be asked again
 NOTHING = ("skipped", "refused")
@@ -43,7 +43,7 @@ def current_round(folder: Path) -> int:
             f"{folder} lacks a round",
             expected="round-0000 and on",
             got=str(numbers),
-            fix="`dvc checkout data/labels.dvc`",
+            fix=brought_back(folder),
         )
     return numbers[-1]
 

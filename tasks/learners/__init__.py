@@ -15,6 +15,7 @@ from tasks.errors import InputError
 from tasks.learners import auto, bag_of_words, contrastive, ensemble, finetune, frozen, propagate, untrained
 from tasks.learners.base import Examples, Items, Model
 from tasks.settings import one_of
+from tasks.workspace import brought_back
 
 PLAIN = (".json", ".safetensors")  # what a model is made of
 
@@ -33,7 +34,7 @@ def load(folder: Path) -> Model:
     JSON nor safetensors: a stranger may have put it there, and nothing of his is unpickled."""
     strange = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in PLAIN]
     if strange:
-        fix = "train it anew (`labelwise run`), or bring it back by `dvc checkout`"
+        fix = ", or ".join(filter(None, [brought_back(strange[0]), "train it anew (`labelwise run`)"]))
         raise InputError(f"{strange[0]} is no part of a model", expected="files in " + " and ".join(PLAIN), fix=fix)
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["learner"]

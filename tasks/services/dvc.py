@@ -12,6 +12,7 @@ from contextlib import chdir, contextmanager
 from datetime import datetime
 from functools import cached_property
 from itertools import count
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ HALFWAY = {
     "sequencer": ("cherry-pick or revert", "git cherry-pick --abort"),  # between two of several commits
     "BISECT_LOG": ("bisect", "git bisect reset"),
 }
+SETTINGS = [".dvc/config", ".dvcignore", "dvc.yaml", "dvc.lock", "data/*.dvc"]  # what DVC reads before anything else
 ASIDE = "set-aside"  # the branch that advice gives to commits beside the loop's
 USERS = ["params.yaml", ".dvc/config"]  # what people may change, and the next round's commit takes along
 PROFILES = ("configpath", "credentialpath")  # remote options: the AWS SDK runs the `credential_process` of such a file
@@ -441,6 +443,13 @@ def refuse_strange_remotes(root: Path) -> None:
                     )
 
 
+def _as_before(root: Path) -> str:
+    """The command that puts aside what was changed of the files that DVC reads first; '' where nothing was."""
+    listed = git.run(root, "diff", "--name-only", "-z", "HEAD", "--", *SETTINGS).stdout.decode(errors="replace")
+    names = [name for name in listed.split("\0") if name]
+    return f"`git stash push -- {shlex.join(names)}` puts the changes to them aside" if names else ""
+
+
 def _complete(content: Any) -> bool:
     """Whether no entry of dvc.lock or a .dvc file lacks what DVC writes last of it."""
     if "outs" in content:
@@ -472,6 +481,9 @@ def _dvc(root: Path) -> Iterator[None]:
         raise WorkspaceError("DVC's lock is held", fix=fix) from None
     except DvcException as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
-        raise ServiceError("DVC failed", got=f"{error}{cause}"[:300]) from error
+        raise ServiceError("DVC failed", got=f"{error}{cause}"[:300], fix=_as_before(root)) from error
+    except (UnicodeDecodeError, JSONDecodeError, FileNotFoundError, FileExistsError) as error:  # of what it reads
+        got = plain(f"{type(error).__name__}: {error}")[:300]
+        raise ServiceError(f"DVC cannot read its files in {root}", got=got, fix=_as_before(root)) from error
     finally:
         log.setLevel(level)

@@ -11,6 +11,7 @@ import pytest
 
 from tasks import made_with
 from tasks.errors import ServiceError, WorkspaceError
+from tasks.labels import ledger
 from tasks.services import dvc
 from tasks.services.dvc import Versions
 
@@ -587,6 +588,42 @@ def test_a_remote_that_does_not_take_it_is_one_line(
     with pytest.raises(ServiceError, match=r"^the DVC remote cannot be written: got .*credentials") as caught:
         versions.push()
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".dvc/config", b"[core\n"),
+        (".dvcignore", b"\xff\xfe\0"),
+        ("dvc.yaml", b"stages: [\n"),
+        ("data/labels.dvc", b"outs: 5\n"),
+    ],
+)
+def test_a_file_that_dvc_cannot_read_is_put_aside_as_the_line_says(
+    versions: Versions, name: str, content: bytes
+) -> None:
+    (versions.root / ".dvcignore").write_text("x\n")
+    versions.save("with files to ignore")
+    (versions.root / name).write_bytes(content)
+    with pytest.raises(ServiceError, match=f"DVC .*git stash push -- {name}`") as caught:
+        versions.add()
+    assert follow(versions, caught.value) == 0
+    Versions(versions.root).add()
+    Versions(versions.root).refuse_strange_changes()
+    assert people(versions, f"git cat-file -e stash@{{0}}:{name}") == 0
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_round_that_is_missing_comes_back_as_the_line_says(versions: Versions, changed: bool) -> None:
+    at_round_2(versions)
+    shard(versions, 1).unlink()
+    if changed:
+        shard(versions, 2).write_text("cut off")
+    with pytest.raises(WorkspaceError, match="lacks a round") as caught:
+        ledger.current_round(shard(versions).parent)
+    assert follow(versions, caught.value) == 0
+    assert ledger.current_round(shard(versions).parent) == 2
+    as_the_loop_left_it(versions)
 
 
 # A workspace that somebody else has made
