@@ -106,7 +106,7 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     gold.run_grow(workspace, 1, print)
     anew = push.open_gold_project(workspace.settings)
     assert anew.found not in (None, project.found)
-    newest = trusted.asked(workspace).ask.max()
+    newest = int(trusted.asked(workspace).ask.max())
     assert len(anew.tasks(newest)) == 1
     assert len(trusted.gold(workspace)) == 106
     answer(workspace, source)
