@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tasks import rehearsal, sources
+from tasks import names, rehearsal, sources
 from tasks.embed import Vectors, refuse_broken
 from tasks.errors import InputError
 from tasks.items import leaks
@@ -133,7 +133,9 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
 def settings_of(plan: Plan, classes: list[str]) -> Settings:
     """The settings of the rounds: those of `plan.params`, or the defaults."""
     if plan.params:
-        return read(Path(plan.params)).model_copy(update={"classes": classes})
+        given = read(Path(plan.params))
+        names.refuse_unknown(given)
+        return given.model_copy(update={"classes": classes})
     project = {"name": "rehearsal", "id": "rehearsal"}
     if len(classes) < 2:
         raise InputError("rehearse", expected="two classes at least", got=", ".join(classes))

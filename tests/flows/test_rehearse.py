@@ -257,6 +257,21 @@ def test_what_cannot_be_rehearsed(tmp_path: Path, changes: dict[str, Any], error
     assert not (tmp_path / "out" / "runs").exists()
 
 
+def test_a_name_of_the_settings_file_that_nobody_knows(tmp_path: Path) -> None:
+    """Also one that a rehearsal itself has no use for: the loop that follows has."""
+    content = {
+        "project": {"name": "n", "id": "0123456789"},
+        "classes": ["bad", "good"],
+        "pull": {"pool": "pool.csv", "gold": "gold.csv"},
+        "stop": {"rule": "kapa"},
+    }
+    params = tmp_path / "params.yaml"
+    params.write_text(json.dumps(content))
+    with pytest.raises(SettingsError, match=r"stop.rule.*got 'kapa'"):
+        played(plan_of(tmp_path, params=str(params)), tmp_path / "out")
+    assert not (tmp_path / "out" / "runs").exists()
+
+
 def test_one_class_alone_cannot_be_rehearsed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"two classes in the pool.*got 20 pool rows of 1 \(good\), 60 gold rows"):
         played(plan_of(tmp_path, pool=csv(tmp_path, "one.csv", 0, 20, ["good"])), tmp_path / "out")
