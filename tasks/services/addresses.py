@@ -138,6 +138,15 @@ def known(*names: str) -> dict[str, str]:
     return found
 
 
+def is_local(name: str) -> bool:
+    """Whether what we use for one of NAMES is what the local servers have, and not set from outside to something else.
+    The environment alone does not tell: a loop hands all four to the processes it starts."""
+    from tasks.services import local
+
+    given = os.environ.get(name, "").strip().rstrip("/")
+    return not given or given == local.running().get(name)
+
+
 def _from_environment(names: Iterable[str]) -> dict[str, str]:
     """Those of the variables that are set, without blanks and closing slashes."""
     given = {name: os.environ.get(name, "").strip().rstrip("/") for name in names}

@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationEr
 
 import infra
 from tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
-from tasks.services.addresses import is_loopback, known, public
+from tasks.services.addresses import is_local, is_loopback, known, public
 from tasks.services.looking import LabelStudioLook
 from tasks.services.patience import patiently, seconds_asked
 
@@ -600,8 +600,17 @@ def _refusal(url: str, status: int, body: str, headers: Mapping[str, str]) -> Se
     if status in (401, 403):
         return ServiceError(
             f"Label Studio at {url} refuses our token ({status})",
-            fix="set LABEL_STUDIO_API_KEY to a personal access token from Account & Settings there",
+            fix=_way_to_a_token(),
         )
     if status == 404:
         return ServiceError(f"Label Studio at {url} no longer has what we asked for (404)", got=body[:160])
     return ServiceError(f"Label Studio at {url} answered {status}", got=body[:160])
+
+
+def _way_to_a_token() -> str:
+    """How to get on when somebody has made a new one in Label Studio."""
+    if not is_local("LABEL_STUDIO_URL"):
+        return "set LABEL_STUDIO_API_KEY to the new token, from Account & Settings there"
+    if not is_local("LABEL_STUDIO_API_KEY"):
+        return "unset LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY: the local servers are known without them"
+    return "`labelwise up` takes over the new one that was made there"

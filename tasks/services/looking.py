@@ -110,7 +110,10 @@ class _Page(list[SimpleNamespace]):
 
 
 def _experiment(found: dict[str, Any]) -> SimpleNamespace:
-    return SimpleNamespace(experiment_id=found["experiment_id"], name=found["name"], tags=_tags(found))
+    stage = found.get("lifecycle_stage", "active")
+    return SimpleNamespace(
+        experiment_id=found["experiment_id"], name=found["name"], lifecycle_stage=stage, tags=_tags(found)
+    )
 
 
 def _tags(found: dict[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
 from tasks.records import tag
-from tasks.services.addresses import known, public
+from tasks.services.addresses import is_local, known, public
 from tasks.services.looking import MLflowLook
 from tasks.services.patience import seconds_asked
 from tasks.workspace import table_of_text
@@ -247,7 +247,7 @@ class Tracking:
     def remembered(self) -> dict[str, str]:
         """What `remember` was told last."""
         with _mlflow_errors():
-            found = self.client.get_experiment_by_name(self.name)
+            found = self._found()
             return dict(found.tags) if found else {}
 
     def table(self, run_id: str, name: str) -> pd.DataFrame | None:
@@ -260,7 +260,7 @@ class Tracking:
     def runs(self) -> dict[str, tuple[dict[str, str], dict[str, float]]]:
         """Tags and figures of every run of a round, by the run's id. A request for a thousand."""
         with _mlflow_errors():
-            found = self.client.get_experiment_by_name(self.name)
+            found = self._found()
             wanted = [found.experiment_id] if found else []
             runs = _all(lambda token: self.client.search_runs(wanted, max_results=PAGE, page_token=token))
         tagged = [run for run in runs if "labelwise.round" in run.data.tags]
@@ -294,10 +294,23 @@ class Tracking:
 
     def _experiment(self) -> str:
         with _mlflow_errors():
-            experiment = self.client.get_experiment_by_name(self.name)
+            experiment = self._found()
             if experiment is None:
                 return str(self.client.create_experiment(self.name, tags=SHOWN_AS))
             return str(experiment.experiment_id)
+
+    def _found(self) -> Any:
+        """The experiment, None before it is made. ServiceError when somebody has deleted it: MLflow keeps it and its
+        name then, and takes no run into it."""
+        found = self.client.get_experiment_by_name(self.name)
+        if found is None or found.lifecycle_stage == "active":
+            return found
+        # Another server's address is in the user's environment, with a password in it perhaps.
+        where = f"MLFLOW_TRACKING_URI={public(self.uri)} " if is_local("MLFLOW_TRACKING_URI") else ""
+        raise ServiceError(
+            f"the experiment {self.name!r} was deleted in MLflow at {public(self.uri)}",
+            fix=f"`{where}mlflow experiments restore -x {found.experiment_id}` brings its runs back",
+        )
 
     def _run(self, run: RoundRun) -> str:
         """The run of the round, found or made."""

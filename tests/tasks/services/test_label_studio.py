@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.errors import ServiceDown, ServiceError
+from tasks.services import local
 from tasks.services.label_studio import HOTKEYS, LabelStudioProject, choice, chosen, connected, interface
 
 XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), min_size=1)
@@ -78,6 +79,25 @@ def test_a_refusal_is_one_line(status: int, says: str) -> None:
         response.raise_for_status()
     assert not isinstance(caught.value, ServiceDown)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "says"),
+    [
+        (URL, "old", "`labelwise up` takes over"),
+        ("", "", "`labelwise up` takes over"),
+        (URL, "another", "unset LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"),
+        ("https://labels.example.org", "old", "set LABEL_STUDIO_API_KEY to the new token"),
+    ],
+)
+def test_a_token_that_was_made_anew(monkeypatch: pytest.MonkeyPatch, url: str, key: str, says: str) -> None:
+    """`labelwise up` helps where the token is the local server's own, and not one from the environment."""
+    monkeypatch.setattr(local, "running", lambda: {"LABEL_STUDIO_URL": URL, "LABEL_STUDIO_API_KEY": "old"})
+    monkeypatch.setenv("LABEL_STUDIO_URL", url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", key)
+    response = httpx.Response(401, request=httpx.Request("GET", URL))
+    with pytest.raises(ServiceError, match=f"To mend it: {says}"), connected(url or URL):
+        response.raise_for_status()
 
 
 @pytest.mark.parametrize(
