@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from tasks import pull, sources
 from tasks.errors import InputError, LabelwiseError, WorkspaceError
-from tasks.records import GOLD, POOL, content_id, folded
+from tasks.records import GOLD, POOL, canonical, content_id, folded
 from tasks.sources import addresses
 from tasks.workspace import Workspace
 
@@ -220,7 +220,7 @@ class TestPullingAgain:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(addresses.File, "open", lambda file: (read_anew.append(file.name), original(file))[1])
             place.pull()
-        assert len(read_anew) == 2
+        assert len(set(read_anew)) == 2
         assert place.files() == before
 
     @SHARED
@@ -232,12 +232,13 @@ class TestPullingAgain:
         cut = data.draw(st.integers(0, len(texts)))
         place = Place(tmp_path_factory.mktemp("any") / "workspace", columns={}, max_refused=1.0)
         place.fill(gold=[("", "a", "pos"), ("", "b", "neg")])
-        good = {text for text in texts if text.strip() and folded(text) not in ("a", "b")}
+        bad = {text for text in texts if not text.strip() or folded(text) in ("a", "b")}
+        good = {canonical(text) for text in texts if text not in bad}
         for part in (texts[:cut], texts[cut:], texts, texts[::-1]):
             place.fill(pool=[(None, text) for text in ["always here", *part]])
             place.pull()
         assert sorted(place.pooled()) == sorted({"always here", *good})
-        assert sorted(text or "" for _, text, _ in place.quarantine()) == sorted(set(texts) - good)
+        assert sorted(text or "" for _, text, _ in place.quarantine()) == sorted(bad)
 
     def test_stored_rows_without_ids_of_the_users_own(self, place: Place) -> None:
         """Null ids are read back as null: they clash with nothing, and stay null beside new rows that have one."""
