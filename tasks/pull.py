@@ -120,7 +120,9 @@ def look(pull: Pull, classes: Sequence[str], ids: Collection[str] = (), most: in
     sifted = sifting.new_gold(rows, expectations.refusals(suite, measures), (), GOLD.frame())
     gold, labels = Tally(), dict(Counter(sifted.new["label"]))
     gold.add(measures, sifted)
-    _refuse_broken(suite, gold, pull.gold, expectations.verdict(suite, gold.measures), "")
+    _refuse_broken(
+        suite, gold, pull.gold, expectations.verdict(suite, gold.measures) if len(gold.measures) else None, ""
+    )
     gold_folds = set(map(folded, sifted.new["text"]))
     suite, seen, pool = suites.pool(pull.max_chars, pull.max_refused), Seen(), Tally()
     texts: list[str] = []
@@ -254,7 +256,7 @@ def _refuse_labels(holder: str, strange: pd.Series, classes: Sequence[str], fix:
 
 def _passed(workspace: Workspace, suite: suites.Suite, tally: Tally, source: str) -> expectations.Page:
     """The page of a source whose rows may be used. InputError with the reasons when they may not."""
-    verdict = expectations.verdict(suite, tally.measures) if tally.judged else None
+    verdict = expectations.verdict(suite, tally.measures) if len(tally.measures) else None
     docs = expectations.build_docs(_docs(workspace), [verdict.page]) if verdict and verdict.broken else ""
     return _refuse_broken(suite, tally, source, verdict, f"see {docs}; ")
 

@@ -356,7 +356,9 @@ def _ports(record: Record, progress: Progress, kept: ExitStack) -> dict[str, int
     for server in SERVERS:
         last = record[server.name].port if server.name in record else server.port
         wished = (port for port in (last, server.port) if port not in ports.values())
-        ports[server.name] = next((port for port in wished if _is_free(port) and _keep(port, kept)), 0) or _any_free()
+        ports[server.name] = next((port for port in wished if _is_free(port) and _keep(port, kept)), 0) or next(
+            port for port in iter(_any_free, 0) if port not in ports.values() and _keep(port, kept)
+        )
         if ports[server.name] != last:
             progress(f"{server.title}: port {last} is taken; it gets {ports[server.name]}")
     return ports

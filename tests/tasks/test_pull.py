@@ -138,7 +138,9 @@ class TestTheFirstPull:
         asked: list[list[str]] = []
         original = sources.chunks
         monkeypatch.setattr(
-            sources, "chunks", lambda source, columns: (asked.append(columns), original(source, columns))[1]
+            sources,
+            "chunks",
+            lambda source, columns, **how: (asked.append(columns), original(source, columns, **how))[1],
         )
         place.fill(pool=[("1", "one", "SECRET"), ("2", "two", "SECRET")])
         place.pull()
@@ -430,7 +432,7 @@ class TestBadInput:
         place.pull()
         shard = place.root / "data" / "pool" / "shard-0001.parquet"
         shard.write_bytes(shard.read_bytes()[:-30])
-        with pytest.raises(WorkspaceError, match=r"shard-0001\.parquet is broken: .*dvc checkout"):
+        with pytest.raises(WorkspaceError, match=r"shard-0001\.parquet is broken: .*To mend it"):
             place.pull()
 
 
