@@ -19,6 +19,9 @@ from tasks.settings import parse
 from tests.e2e.strikes import BOUNDARIES
 
 
+@pytest.mark.skipif(
+    "LABELWISE_CHAOS" not in os.environ, reason="LABELWISE_CHAOS=1 plays it: its gold steps take too long"
+)
 @pytest.mark.timeout(1800)
 def test_every_boundary_leaves_what_an_undisturbed_loop_leaves(servers: Addresses) -> None:
     command = [sys.executable, "-m", "tests.e2e.chaos", "--boundaries"]
