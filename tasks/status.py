@@ -172,8 +172,8 @@ def _next(workspace: Workspace, state: str, urls: dict[str, str], asked: int | N
 def command(name: str, workspace: Workspace | Path, *words: str) -> str:
     """A command of ours for this workspace, as a shell takes it from anywhere.
 
-    >>> command("run", Path("/home/bob's tickets"), "--max-wait", "0")
-    'labelwise run --workspace \'/home/bob\'"\'"\'s tickets\' --max-wait 0'
+    >>> print(command("run", Path("/srv/support tickets"), "--max-wait", "0"))
+    labelwise run --workspace '/srv/support tickets' --max-wait 0
     """
     root = workspace.root if isinstance(workspace, Workspace) else workspace.absolute()
     return shlex.join(["labelwise", name, "--workspace", str(root), *words])
