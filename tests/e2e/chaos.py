@@ -36,10 +36,10 @@ def main() -> int:
     parser.add_argument("--of", type=int, default=12, help="faults a play")
     parser.add_argument("--minutes", type=float, default=60.0, help="no play begins after that")
     parser.add_argument("--only", default="", help="only kinds that contain this")
-    parser.add_argument("--boundaries", action="store_true", help="one play, with the boundaries of a round in order")
+    parser.add_argument("--boundaries", choices=BOUNDARIES, help="one play, with the boundaries of a round in order")
     asked = parser.parse_args()
     if asked.boundaries:
-        asked.faults = asked.of = len(BOUNDARIES)
+        asked.faults = asked.of = len(BOUNDARIES[asked.boundaries])
     tell = partial(print, flush=True)
     begun = time.monotonic()
     home = os.environ.get("LABELWISE_TEST_HOME") or tempfile.mkdtemp(prefix="labelwise-chaos-")
@@ -63,7 +63,7 @@ def main() -> int:
                 tell(f"chaos: {asked.minutes:.0f} minutes are over")
                 break
             dealt = deck.deal(random.Random(f"kinds {seed}"), asked.of)
-            kinds: Sequence[str | Plan] = BOUNDARIES if asked.boundaries else dealt
+            kinds: Sequence[str | Plan] = BOUNDARIES[asked.boundaries] if asked.boundaries else dealt
             took = time.monotonic() - begun
             tell(f"play {len(plays) + 1} · seed {seed} · {done} of {asked.faults} faults · {took:.0f} s")
             played = disturbed(calm, seed, kinds, tell)
@@ -138,7 +138,7 @@ def disturbed(calm: Undisturbed, seed: int, kinds: Sequence[str | Plan], tell: C
             ended_as = f"killed by {-struck.code}" if struck.code < 0 else f"exit {struck.code}"
             missed = "" if struck.struck else " (not reached)"
             tell(
-                f"  seed {seed} · round {play.next[0]} · {play.next[1][-1] if play.next[1][0] == 'gold' else 'run'} · "
+                f"  seed {seed} · round {play.next[0]} · {' '.join(play.next[1])} · "
                 f"{kind}: {what}{missed} · {ended_as}, "
                 f"{time.monotonic() - begun:.1f} s" + (f": {struck.said[:150]}" if struck.code > 0 else "")
             )

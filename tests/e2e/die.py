@@ -1,5 +1,5 @@
-"""Faults inside the loop's own process, at the n-th call of a function: it dies by SIGKILL, with nothing cleaned up, or
-its disk is full. `count` finds out how many calls an undisturbed run makes."""
+"""Faults inside the loop's own process, at the n-th call of a function: it dies by SIGKILL, with nothing cleaned up,
+somebody presses Ctrl-C, or its disk is full. `count` finds out how many calls an undisturbed run makes."""
 
 import builtins
 import errno
@@ -41,6 +41,10 @@ Act = Callable[[], None]
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def full() -> None:

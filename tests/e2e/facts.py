@@ -69,8 +69,8 @@ def versions(workspace: Workspace) -> Iterator[str]:
         yield f"lock {lock.name}"
     here.git("fsck", "--no-dangling", "--no-progress")
     lacking = here.repo.status(cloud=True)
-    changed = here.repo.status()
-    yield f"not in the remote: {sorted(lacking)}, changed: {sorted(changed)}"
+    changed = sorted(stage.rpartition(":")[2] for stage in here.repo.status())
+    yield f"not in the remote: {sorted(lacking)}, changed: {changed}"
     remote = Path(f"{workspace.root}.remote") / "files" / "md5"
     for path in remote.glob("*/*"):
         name = path.parent.name + path.name.removesuffix(".dir")
@@ -85,7 +85,7 @@ def label_studio(workspace: Workspace) -> Iterator[str]:
     for found in [each for each in every if project.end in each.title or each.id == project.found]:
         words = (found.description or "").partition(" More: ")[0]
         yield f"project, {found.task_number} tasks, said {words!r}"
-        yield f"interface {digest((found.label_config or '').encode())}"
+        yield f"interface {digest((found.label_config or '').replace(project.mark, '').encode())}"
         views: Any = project.client.views.list(project=found.id)
         for view in views:
             yield f"tab {(view.data or {}).get('title')}"

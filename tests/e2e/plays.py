@@ -26,8 +26,8 @@ from tests.e2e.processes import ended, fork, inside
 BATCH = 4
 POOL, GOLD = 80, 40
 RUN = ("run", "--max-wait", "0")
-GROW, COLLECT = ("gold", "grow", "2"), ("gold", "collect")
-WITH_MODEL = (RUN, GROW, COLLECT)  # what is played of a round, from the first with a model on
+GROW, REVIEW, COLLECT = ("gold", "grow", "2"), ("gold", "review", "1"), ("gold", "collect")
+WITH_MODEL = (RUN, GROW, REVIEW, COLLECT)  # what is played of a round, from the first with a model on
 QUICK = {
     "select.batch": BATCH,
     "gold.reserve": 0.25,
@@ -144,9 +144,8 @@ class Play:
 
     def people(self, chance: random.Random | None = None) -> None:
         """A command has come to its end: people do what follows from it, and the next one is to be played."""
-        _, command = self.next
-        self.ended.append(command)
-        if command == GROW:
+        self.ended.append(self.next[1])
+        if self.next[1] == COLLECT:
             inside(partial(answer_gold, self.root), self.log.with_suffix(".answers"))
         elif self.next[1] == RUN:
             self.answer(None, chance)
@@ -228,7 +227,7 @@ def make_source(folder: Path) -> None:
     rows = news.assign(text=news.text.str.split().str[:12].str.join(" ")).drop_duplicates("text")
     rows = rows.sample(POOL + GOLD, random_state=0)
     rows[:POOL][["text"]].to_csv(folder / "pool.csv", index=False)
-    rows[:POOL].to_csv(folder / "answers.csv", index=False)
+    rows.to_csv(folder / "answers.csv", index=False)
     rows[POOL:].to_csv(folder / "gold.csv", index=False)
 
 

@@ -24,6 +24,7 @@ def fork(do: Callable[[], Any], log: Path) -> int:
     code = 1
     try:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # of a parent in the background it is ignored
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, 1)
         os.dup2(handle, 2)

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.e2e import die
 from tests.e2e.faults import Fault
-from tests.e2e.plays import COLLECT, GROW, RUN, TIMEOUT_S, WEB, Play, Seen
+from tests.e2e.plays import COLLECT, GROW, REVIEW, RUN, TIMEOUT_S, WEB, Play, Seen
 from tests.e2e.processes import ended
 
 WRITES = ("POST", "PATCH", "PUT", "DELETE")
@@ -22,7 +22,10 @@ ON_A_REQUEST = [
     *("refuse", "lose", "error", "done_error", "busy", "slow", "late", "cut", "half", "down"),
     *("kill_before", "kill_after", "kill_during"),
 ]
-HERE = ["kill at a place", "kill at a moment", "kill while writing", "disk full", "disk full for git", "locks left"]
+HERE = [
+    *("kill at a place", "kill at a moment", "kill while writing", "Ctrl-C"),
+    *("disk full", "disk full for git", "locks left"),
+]
 KINDS = [*(f"request: {kind}" for kind in ON_A_REQUEST), *HERE, "Prefect down", "server killed"]
 
 
@@ -73,7 +76,7 @@ def _drawn(chance: random.Random, kind: str, seen: Seen) -> tuple[str, dict[str,
         place = chance.choice([place for place, calls in seen.calls.items() if calls and place != die.OPEN])
         nth, when = chance.randrange(seen.calls[place]), chance.choice(["before", "after"])
         return f"{when} {place} call {nth}", {"place": place, "nth": nth, "when": when}
-    if kind == "kill at a moment":
+    if kind in ("kill at a moment", "Ctrl-C"):
         seconds = round(chance.uniform(0.05, seen.seconds), 2)
         return f"after {seconds} s", {"seconds": seconds}
     if kind in ("kill while writing", "disk full"):
@@ -115,6 +118,8 @@ def changes(request: str) -> bool:
 
 # How
 
+AT_A_PLACE = {"kill at a place": (die.die, -signal.SIGKILL), "Ctrl-C": (die.interrupt, 130)}  # and how it ends
+
 
 def strike(play: Play, plan: Plan) -> Struck:
     """Play the command that is next once, with one fault."""
@@ -141,15 +146,16 @@ def strike(play: Play, plan: Plan) -> Struck:
         if fault.kind != "late" and struck.code <= 0:
             stage.calm()
         stage.arm(None)
-    elif kind == "kill at a place":
-        struck.code = play.run(partial(die.plant, how["place"], how["nth"], how["when"], die.die))
-        struck.struck = struck.code == -signal.SIGKILL
+    elif kind in AT_A_PLACE and "place" in how:
+        act, code = AT_A_PLACE[kind]
+        struck.code = play.run(partial(die.plant, how["place"], how["nth"], how["when"], act))
+        struck.struck = struck.code == code
         if how.get("locks"):
             leave_locks(play.root)
     elif kind == "kill while writing":
         struck.code = play.run(partial(die.die_writing, play.root, how["nth"], how.get("name", "")))
         struck.struck = struck.code == -signal.SIGKILL
-    elif kind in ("kill at a moment", "locks left", "server killed"):
+    elif kind in ("kill at a moment", "Ctrl-C", "locks left", "server killed"):
         pid = play.start()
         struck.struck, struck.code = _after(pid, how["seconds"], partial(_act, play, kind, how, pid))
     elif kind == "disk full":
@@ -181,6 +187,9 @@ def _act(play: Play, kind: str, how: dict[str, Any], pid: int) -> None:
     if kind == "server killed":
         play.stage.kill_server(how["server"])
         return
+    if kind == "Ctrl-C":
+        os.killpg(pid, signal.SIGINT)  # a terminal tells git, too
+        return
     os.kill(pid, signal.SIGKILL)
     if kind == "locks left":
         leave_locks(play.root)
@@ -200,7 +209,12 @@ def leave_locks(root: Path) -> None:
     (root / ".labelwise" / "lock").touch()
 
 
-# The boundaries that `make test` looks at, in the order in which a round comes to them
+# The boundaries of a round, in the order in which it comes to them. A command that a fault ends is given again, and
+# goes on to the next boundary; one that survives it goes on to its end.
+
+GIT_AND_DVC = "tasks.services.dvc:Versions"
+LABEL_STUDIO = "tasks.services.label_studio:LabelStudioProject"
+MLFLOW = "tasks.services.mlflow:Tracking"
 
 
 def _kill(when: str, place: str, nth: int = 0, **how: Any) -> Plan:
@@ -208,34 +222,72 @@ def _kill(when: str, place: str, nth: int = 0, **how: Any) -> Plan:
     return Plan("kill at a place", words, {"place": place, "nth": nth, "when": when, **how})
 
 
+def _interrupt(when: str, place: str) -> Plan:
+    return replace(_kill(when, place), kind="Ctrl-C")
+
+
 def _request(kind: str, server: str, like: str, seconds: float = 0.0) -> Plan:
     return Plan(f"request: {kind}", f"{server} {like}", {"fault": Fault(server, kind, 0, seconds, (), like)})
 
 
-SERVICES = "tasks.services"
-BOUNDARIES = [
+def _of(command: tuple[str, ...], *plans: Plan) -> list[Plan]:
+    return [replace(plan, of=command) for plan in plans]
+
+
+COVERING = [
     Plan("kill while writing", "dvc.lock", {"nth": 3, "name": "dvc.lock"}),
-    _kill("before", f"{SERVICES}.dvc:Versions.record", 3),  # scored, not recorded
+    _kill("before", f"{GIT_AND_DVC}.record", 3),  # scored, not recorded
     Plan("disk full", "a file of a stage", {"place": "os:fsync", "nth": 4}),
-    _kill("after", f"{SERVICES}.dvc:Versions.push"),  # committed, not tagged
-    _request("lose", "label_studio", "POST /api/projects/$"),  # goes on by itself, to the end of round 0
+    _kill("after", f"{GIT_AND_DVC}.push"),  # committed, not tagged
+    _kill("after", f"{LABEL_STUDIO}.add"),
+    _kill("before", f"{LABEL_STUDIO}.progress"),
+    _request("half", "label_studio", "GET /api/tasks/$"),  # goes on by itself, to the end of round 0
     _kill("after", "tasks.labels.ledger:append"),
-    _kill("before", f"{SERVICES}.dvc:Versions.push", 0, locks=True),  # labels committed, not sent
-    _kill("before", "tasks.learners.frozen:fit"),
-    _request("done_error", "mlflow", "POST /api/2.0/mlflow/runs/create"),
-    _kill("after", f"{SERVICES}.label_studio:LabelStudioProject.add"),
-    _kill("before", f"{SERVICES}.label_studio:LabelStudioProject.progress"),
-    _request("half", "label_studio", "GET /api/tasks/$"),
-    _kill("after", f"{SERVICES}.mlflow:Tracking._register"),
-    _kill("after", f"{SERVICES}.mlflow:Tracking.crown"),
-    _request("cut", "label_studio", "/import"),
-    _request("late", "label_studio", "/import", TIMEOUT_S + 0.6),
+    _kill("before", f"{GIT_AND_DVC}.push", 0, locks=True),  # labels committed, not sent
+    _interrupt("before", "tasks.learners.frozen:fit"),
+    _kill("after", f"{MLFLOW}._register"),
+    _kill("after", f"{MLFLOW}.crown"),
     Plan("disk full for git", "git commit", {"word": "commit", "nth": 0}),
-    _request("lose", "mlflow", "POST /api/2.0/mlflow/model-versions/create"),
-    Plan("Prefect down", "after 2 s", {"fault": Fault("prefect", "down", 0, 2.0)}),
-    _request("busy", "label_studio", "POST /api/dm/views/$"),
-    replace(_kill("after", "tasks.labels.trusted:append"), of=GROW),  # drawn, not kept
-    replace(_kill("after", f"{SERVICES}.label_studio:LabelStudioProject.add"), of=GROW),  # with people, not kept
-    replace(_kill("after", "tasks.labels.trusted:append"), of=COLLECT),
-    replace(_kill("before", f"{SERVICES}.dvc:Versions.push"), of=COLLECT),
+    _request("late", "label_studio", "/import", TIMEOUT_S + 0.6),
+    *_of(
+        GROW,
+        _kill("after", "tasks.labels.trusted:append"),  # drawn, not kept
+        _interrupt("after", f"{GIT_AND_DVC}.add"),
+        _kill("before", f"{GIT_AND_DVC}.push"),  # committed, not sent
+        _request("down", "label_studio", "POST /api/projects/$"),
+        _kill("after", f"{LABEL_STUDIO}.create"),
+        _interrupt("after", f"{LABEL_STUDIO}.add"),
+        _kill("after", f"{LABEL_STUDIO}.tab"),
+        _kill("after", f"{GIT_AND_DVC}.push"),  # all done, not said
+    ),
+    *_of(
+        REVIEW,
+        _interrupt("after", "tasks.labels.trusted:append"),
+        _request("done_error", "label_studio", "/import"),
+    ),
+    *_of(
+        COLLECT,
+        _kill("after", "tasks.labels.trusted:append"),
+        _interrupt("after", f"{GIT_AND_DVC}.save"),
+    ),
 ]
+FURTHER = [
+    _request("lose", "label_studio", "POST /api/dm/views/$"),
+    _request("done_error", "mlflow", "POST /api/2.0/mlflow/runs/create"),
+    _request("cut", "label_studio", "/import"),
+    Plan("Prefect down", "after 2 s", {"fault": Fault("prefect", "down", 0, 2.0)}),
+    _request("lose", "mlflow", "POST /api/2.0/mlflow/model-versions/create"),
+    _request("busy", "label_studio", "POST /api/dm/views/$"),
+    *_of(
+        GROW,
+        _kill("after", f"{LABEL_STUDIO}.add"),  # with people, not kept
+        _request("slow", "label_studio", "/import", TIMEOUT_S + 0.6),
+    ),
+    *_of(
+        REVIEW,
+        _kill("after", f"{LABEL_STUDIO}.tab"),
+        _request("down", "label_studio", "GET /api/tasks/$"),
+    ),
+    *_of(COLLECT, _request("error", "label_studio", "GET /api/tasks/$"), _kill("before", f"{GIT_AND_DVC}.push")),
+]
+BOUNDARIES = {"covering": COVERING, "all": [*COVERING, *FURTHER]}  # the first is what `make test` plays
