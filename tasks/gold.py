@@ -257,10 +257,15 @@ def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioP
             tell(said)
         versions.refuse_strange_changes()
         last = _last_ask(trusted.asked(workspace))
-        number = last if claim.unfinished_command == _named(words, last) else last + 1
-        claim.begin(command=_named(words, number))
+        command = f"gold {words}"
+        number = last if (claim.unfinished_command, claim.unfinished_ask) == (command, last) else last + 1
+        claim.begin(command=command, ask=number)
         project = push.open_gold_project(workspace.settings)
-        line = patient(lambda: do(workspace, project, number), tell, met=False)
+        try:
+            line = patient(lambda: do(workspace, project, number), tell, met=False)
+        except InputError:  # nothing was done, and given again it is refused again
+            claim.end()
+            raise
         keep(workspace, versions)
     return line
 
@@ -300,15 +305,6 @@ def _ask(
 def _last_ask(asked: pd.DataFrame) -> int:
     """The number of the last ask, 0 before the first."""
     return int(asked.ask.max()) if len(asked) else 0
-
-
-def _named(words: str, number: int) -> str:
-    """How a command is written down, so that it is known again when it was cut off.
-
-    >>> _named("grow 5", 2)
-    'gold grow 5 (ask 2)'
-    """
-    return f"gold {words} (ask {number})"
 
 
 def news(said: pd.DataFrame, known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:

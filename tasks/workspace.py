@@ -236,7 +236,9 @@ class Claim:
         self.unfinished = not before.get("finished", True)
         self.unfinished_run = str(before.get("run", "")) if self.unfinished else ""
         self.unfinished_command = str(before.get("command", "")) if self.unfinished else ""
-        self._tell(finished=not self.unfinished, run=self.unfinished_run, command=self.unfinished_command)
+        ask = before.get("ask")
+        self.unfinished_ask = ask if self.unfinished and isinstance(ask, int) else 0
+        self._tell(not self.unfinished, self.unfinished_run, self.unfinished_command, self.unfinished_ask)
 
     @property
     def loop_unfinished(self) -> bool:
@@ -245,26 +247,26 @@ class Claim:
 
     def refuse_unfinished(self) -> None:
         """WorkspaceError when the last holder's work is unfinished: what it left is the loop's to put in order."""
-        if self.unfinished:
-            what = (
-                f"the last `labelwise {self.unfinished_command}`"
-                if self.unfinished_command
-                else "the last run of the loop"
-            )
-            raise WorkspaceError(f"{what} did not end", fix="`labelwise run` goes on from where it was")
+        if not self.unfinished:
+            return
+        what, fix = "run of the loop", "`labelwise run` goes on from where it was"
+        if self.unfinished_command:
+            what = f"`labelwise {self.unfinished_command}`"
+            fix = f"{what} again goes on from where it was; `labelwise run` keeps what it had written"
+        raise WorkspaceError(f"the last {what} did not end", fix=fix)
 
-    def begin(self, run: str = "", command: str = "") -> None:
+    def begin(self, run: str = "", command: str = "", ask: int = 0) -> None:
         """From here on files are changed: whoever comes after a death finds the work unfinished. run: Prefect's id of
-        it; command: the words of one that is not the loop."""
-        self._tell(finished=False, run=run, command=command)
+        it; command: the words of one that is not the loop; ask: the number of the ask that it makes."""
+        self._tell(False, run, command, ask)
 
     def end(self) -> None:
         """All is in order."""
-        self._tell(finished=True)
+        self._tell(True)
 
-    def _tell(self, finished: bool, run: str = "", command: str = "") -> None:
+    def _tell(self, finished: bool, run: str = "", command: str = "", ask: int = 0) -> None:
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "finished": finished, "run": run}
-        write_json(self._note, holder | ({"command": command} if command else {}))
+        write_json(self._note, holder | ({"command": command, "ask": ask} if command else {}))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tasks.errors import InputError
 from tasks.labels import trusted
 from tasks.services.label_studio import choice
 from tasks.services.reviewers import Reviewer
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, unfinished
 from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, tool
 
 
@@ -79,6 +79,7 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     assert trusted.seen(workspace).set_index("id").state[tasks.id[1]] == "disputed"
     with pytest.raises(InputError, match="gold review: expected 1 to"):
         gold.run_review(workspace, 99, print)
+    assert not unfinished(workspace)  # nothing was done that the next command would have to go on with
     gold.run_review(workspace, 1, print)
     (row,) = trusted.seen(workspace).query("why == 'review'").to_dict("records")
     both = pd.concat([pd.read_csv(source.answers), pd.read_csv(source.gold)])

@@ -205,13 +205,13 @@ def test_a_note_that_cannot_be_read_says_that_the_work_is_unfinished(workspace: 
 
 def test_another_commands_unfinished_work_is_known_by_its_words(workspace: Workspace) -> None:
     with suppress(KeyError), claimed(workspace) as claim:
-        claim.begin(command="gold grow 5 (ask 2)")
+        claim.begin(command="gold grow 5", ask=2)
         raise KeyError
     for _ in range(2):  # who only looks leaves it so
         with suppress(KeyError), claimed(workspace) as claim:
             assert (claim.unfinished, claim.loop_unfinished) == (True, False)
-            assert claim.unfinished_command == "gold grow 5 (ask 2)"
-            with pytest.raises(WorkspaceError, match=r"the last `labelwise gold grow 5 .ask 2.` did not end"):
+            assert (claim.unfinished_command, claim.unfinished_ask) == ("gold grow 5", 2)
+            with pytest.raises(WorkspaceError, match=r"the last `labelwise gold grow 5` did not end"):
                 claim.refuse_unfinished()
             raise KeyError
 
