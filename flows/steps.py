@@ -83,7 +83,7 @@ class Steps:
     @cached_property
     def play(self) -> player.Play:
         """The right to play the workspace's rounds."""
-        return player.Play(self.workspace, self.versions, promote.open_tracking(self.workspace.settings))
+        return player.Play(self.workspace, self.versions)
 
     def go_on_playing(self) -> None:
         """Stop when another copy of the workspace has taken over; else write down what we have saved."""
@@ -100,8 +100,8 @@ class Steps:
         refuse_empty_rules(settings)
         names.refuse_unknown(settings)
         patient(lambda: (self.project.found, promote.open_tracking(settings)), self._tell("check"), met=False)
-        before, changed = patient(lambda: self.play.refuse(take_over, lost), self._tell("check"))
         self.versions.clear()
+        before, changed = patient(lambda: self.play.refuse(take_over, lost), self._tell("check"))
         if unfinished:
             self.say("check", "the last run did not end; going on from where it was")
             self.versions.restore()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from tasks import embed, lineage, promote, push, select, sources
+from tasks import embed, lineage, player, promote, push, select, sources
 from tasks.errors import InputError, LabelwiseError, WorkspaceError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger
@@ -34,6 +34,8 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
     """
     versions = Versions(workspace.root)
     versions.clear()
+    play = player.Play(workspace, versions)
+    play.refuse()
     stored.refuse_missing(workspace)
     if not pending(versions) and set(items) <= forgotten.ids(workspace):
         versions.push()  # whoever forgot them may have died before this
@@ -58,6 +60,7 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
             forgotten.bury(workspace, _tombstones(workspace, versions, found))
         said = finish(workspace, versions)
         versions.push()
+        play.keep()
     return _said(said, workspace, versions, [*items, *found.id])
 
 

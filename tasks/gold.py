@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import push
+from tasks import player, push
 from tasks.errors import InputError, WorkspaceError
 from tasks.labels import annotations, ledger, trusted
 from tasks.proof import active_testing, control
@@ -253,6 +253,8 @@ def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioP
         if claim.unfinished:
             versions.restore()
         versions.refuse_side_tracks()
+        play = patient(lambda: player.Play(workspace, versions), tell, met=False)
+        patient(play.refuse, tell)
         if said := resume(workspace, versions, tell):
             tell(said)
         versions.refuse_strange_changes()
@@ -267,6 +269,7 @@ def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioP
             claim.end()
             raise
         keep(workspace, versions)
+        patient(play.keep, tell)
     return line
 
 

@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from tasks import player
 from tasks.labels import ledger, trusted
 from tasks.promote import gold_metrics
 from tasks.proof import money, stopping
-from tasks.proof.savings import Interval
 from tasks.settings import one_of
 from tasks.workspace import Workspace, atomic, read_csv, read_json, read_parquet, write_csv
 
@@ -24,7 +23,7 @@ DEEDS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer")
     ("gone", "moved"), "task"
 )
 ENDS = {"": "middle", "_low": "low", "_high": "high"}
-SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved", "money") for end in ENDS]
+SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end in ENDS]
 
 
 def curve(workspace: Workspace) -> pd.DataFrame:
@@ -139,10 +138,8 @@ def run(workspace: Workspace, before: Path | None = None) -> str:
     write_csv(workspace.metrics / "curve.csv", rounds)
     measured = proof(workspace).get("savings")
     if measured:
-        worth = money.net(Interval(**measured["saved"]), spending(workspace))
-        measured |= {"money": asdict(worth) if worth else dict.fromkeys(ENDS.values(), float("nan"))}
         known = measured.get("known", True)  # a round of before says nothing of it
-        shown = ("ratio", "projected", "saved", "money") if known else ("ratio",)
+        shown = ("ratio", "projected", "saved") if known else ("ratio",)
         figures = {f"{name}{end}": round(measured[name][key], 4) for name in shown for end, key in ENDS.items()}
         own = {
             "round": number,
@@ -155,9 +152,11 @@ def run(workspace: Workspace, before: Path | None = None) -> str:
 
 
 def kept(workspace: Workspace, name: str, columns: list[str]) -> pd.DataFrame:
-    """A table of rounds from metrics/, empty before the first."""
+    """A table of rounds from metrics/ with these columns, and those that an earlier version wrote beside them; empty
+    before the first."""
     path = workspace.metrics / name
-    return read_csv(path).reindex(columns=columns) if path.exists() else pd.DataFrame(columns=columns)
+    table = read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+    return table.reindex(columns=list(dict.fromkeys([*columns, *table])))
 
 
 def proof(workspace: Workspace) -> dict[str, Any]:
@@ -216,9 +215,16 @@ def limit(workspace: Workspace) -> str:
 
 
 def seconds_by_stage(workspace: Workspace) -> pd.DataFrame:
-    """A row a round, a column a stage, from metrics/seconds.csv."""
-    path = workspace.metrics / "seconds.csv"
-    return read_csv(path) if path.exists() else pd.DataFrame({"round": pd.Series(dtype="int64")})
+    """A row a round, a column a stage: what all copies of the workspace have spent, together."""
+    of_before = workspace.metrics / "seconds.csv"  # from when there was one file for all
+    files = [*[of_before] * of_before.exists(), *sorted((workspace.metrics / "seconds").glob("*.csv"))]
+    none = pd.DataFrame({"round": pd.Series(dtype="int64")})
+    return pd.concat([none, *map(read_csv, files)]).groupby("round", as_index=False).sum(min_count=1)
+
+
+def own_seconds(workspace: Workspace) -> Path:
+    """The table of this copy: what a round takes differs from copy to copy, and git could not merge one file of two."""
+    return workspace.metrics / "seconds" / f"{player.token(workspace)}.csv"
 
 
 # Seconds, kept through interruptions until the round is saved
@@ -239,11 +245,11 @@ def spend(workspace: Workspace, stage: str, seconds: float) -> None:
 
 
 def keep_spent(workspace: Workspace) -> None:
-    """Write this round's row of metrics/seconds.csv."""
-    number = ledger.current_round(workspace.labels)
-    times = seconds_by_stage(workspace)
+    """Write this round's row of `own_seconds`."""
+    number, path = ledger.current_round(workspace.labels), own_seconds(workspace)
+    times = read_csv(path) if path.exists() else pd.DataFrame({"round": []})
     row = pd.DataFrame([{"round": number, **spent(workspace)}])
-    write_csv(workspace.metrics / "seconds.csv", pd.concat([times[times["round"] < number], row]))
+    write_csv(path, pd.concat([times[times["round"] < number], row]))
 
 
 def reset_spent(workspace: Workspace) -> None:

@@ -14,13 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import champion, gold, push, report, stop
+from tasks import champion, gold, player, push, report, stop
 from tasks.errors import LabelwiseError
 from tasks.items import leaks, stored
 from tasks.items.withheld import kept_for_gold
 from tasks.labels import ledger
 from tasks.promote import gold_metrics, open_tracking
-from tasks.records import tag
+from tasks.records import number_of, round_tags, tag
+from tasks.services import handover
 from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import Progress
@@ -48,7 +49,9 @@ class Status:
     person said to the advice, '' for nothing. champion: registered version. standing: what stands behind it, in words,
     '' where nothing is known. commit: of the workspace. urls: the three screens. pool: None before the first round.
     loop: who is at work here, '' for nobody. learned_at, answered_at: when the last round was saved and the last answer
-    given, ISO 8601, '' for never. next: the command to give, or what to do."""
+    given, ISO 8601, '' for never. next: the command to give, or what to do. player: who plays the rounds, where it is
+    another copy of the workspace, in words; '' where it is this one. In a clone without its data the state is
+    `no data`, and what follows from the data alone is not known."""
 
     round: int
     state: str
@@ -74,6 +77,7 @@ class Status:
     answered_at: str = ""
     next: str = ""
     skipped: int | None = None
+    player: str = ""
 
     def json(self) -> str:
         """The same for a program."""
@@ -83,6 +87,8 @@ class Status:
 def status(workspace: Workspace) -> Status:
     """Look at everything; a server that does not answer leaves its part None and a line in `problems`."""
     versions = Versions(workspace.root)
+    if stored.missing(workspace):
+        return _without_data(workspace, versions)
     number = ledger.current_round(workspace.labels)
     learned = versions.tagged(tag(number))
     with ThreadPoolExecutor(2) as both:
@@ -98,6 +104,7 @@ def status(workspace: Workspace) -> Status:
     batch = read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
     state = _state(number, learned, batch, asked, answered, bool(loop))
     last = ledger.last_look(rows)
+    elsewhere, hand_over = _player(workspace, versions, remembered)
     return Status(
         round=number,
         state=state,
@@ -106,12 +113,7 @@ def status(workspace: Workspace) -> Status:
         skipped=skipped,
         labels=len(counting),
         reviewers=report.deeds(ledger.happened(workspace.labels)),
-        gold={
-            "accuracy": measured.get("accuracy"),
-            "low": measured.get("accuracy_low"),
-            "high": measured.get("accuracy_high"),
-            "macro_f1": measured.get("macro_f1"),
-        },
+        gold={name: measured.get(key) for name, key in FIGURES.items()},
         trusted=trusted,
         leaks=len(leaks.near(near)),
         savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
@@ -127,8 +129,57 @@ def status(workspace: Workspace) -> Status:
         loop=loop,
         learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
         answered_at="" if last is None else last.isoformat(timespec="seconds"),
-        next=_next(workspace, state, urls, asked, answer),
+        next=hand_over or _next(workspace, state, urls, asked, answer),
+        player=elsewhere,
     )
+
+
+def _without_data(workspace: Workspace, versions: Versions) -> Status:
+    """Of a clone that nobody has given its data: what git and the servers know."""
+    number = max(map(number_of, round_tags(versions.git("tag", "--merged", "HEAD", "--list", "round-*"))), default=0)
+    learned = versions.tagged(tag(number))
+    seen, urls, problems = _label_studio(workspace, number, learned)
+    registered, why, remembered, more = _mlflow(workspace)
+    elsewhere, hand_over = _player(workspace, versions, remembered)
+    measured, rounds = gold_metrics(workspace), report.curve(workspace)
+    try:
+        stored.refuse_missing(workspace)
+    except LabelwiseError as lack:
+        problems.append(str(lack))
+    return Status(
+        round=number,
+        state="no data",
+        asked=seen.total if seen else None,
+        answered=seen.answered if seen else None,
+        skipped=seen.skipped if seen else None,
+        labels=0 if rounds.empty else int(rounds.labels.iloc[-1]),
+        reviewers="",
+        gold={name: measured.get(key) for name, key in FIGURES.items()},
+        trusted="not known without the data",
+        leaks=0,
+        savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
+        advice="not known without the data",
+        answer="",
+        champion=registered,
+        standing=why,
+        commit=versions.head,
+        urls=urls,
+        problems=list(dict.fromkeys([*problems, *more, *_hindered(workspace, versions)])),
+        learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
+        next=hand_over or handover.command(versions, "dvc pull"),
+        player=elsewhere,
+    )
+
+
+def _player(workspace: Workspace, versions: Versions, remembered: dict[str, str]) -> tuple[str, str]:
+    """Who plays, where it is another copy, and the command by which this one takes over."""
+    other = player.another(workspace, remembered)
+    if other is None:
+        return "", ""
+    try:
+        return str(other), player.way(workspace, versions, other)
+    except LabelwiseError:  # what hinders it is said by the command itself
+        return str(other), command("run", workspace, "--take-over")
 
 
 def _pool(workspace: Workspace, rows: pd.DataFrame) -> Pool | None:
@@ -179,6 +230,7 @@ def command(name: str, workspace: Workspace | Path, *words: str) -> str:
     return shlex.join(["labelwise", name, "--workspace", str(root), *words])
 
 
+FIGURES = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high", "macro_f1": "macro_f1"}
 SCREENS = ("label_studio", "mlflow", "prefect")
 
 
@@ -251,6 +303,7 @@ def lines(seen: Status) -> list[str]:
     return [
         f"round        {seen.round} ({seen.state})",
         f"loop         {seen.loop or 'none is at work'}",
+        *(f"player       {who}; this copy only looks, `next` lets it take over" for who in [seen.player] if who),
         *(f"when         {said}" for said in ["; ".join(when)] if said),
         *(f"pool         {said}" for said in [held] if said),
         f"labels       {seen.labels}{f' ({classes})' if classes else ''}",

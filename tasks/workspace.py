@@ -136,6 +136,8 @@ def brought_back(path: Path) -> str:
     kept = next((part for part in inside if _ignored(root / part)), None)  # what DVC keeps it has git ignore
     if kept is None:
         return f"`git checkout -- {shlex.quote(str(name))}`"
+    if not (root / ".dvc" / "cache").exists():
+        return "`dvc pull`"  # a clone that has never had its data
     return f"`dvc checkout --force {f'{kept}.dvc' if (root / f'{kept}.dvc').is_file() else kept}`"
 
 

@@ -14,15 +14,25 @@ from tasks.errors import WorkspaceError
 from tasks.items.identity import Ids
 from tasks.items.sifting import Seen
 from tasks.records import GOLD, folded
+from tasks.services import remote
+from tasks.services.dvc import Versions
 from tasks.workspace import Workspace, reading
 
 
 def refuse_missing(workspace: Workspace) -> None:
-    """WorkspaceError in a fresh clone before `dvc pull`: a pull would take all items for new and lose their history."""
+    """WorkspaceError in a fresh clone before `dvc pull`: a pull would take all items for new and lose their history.
+    Where its DVC remote is not where it looks for it, the line says that."""
+    if name := missing(workspace):
+        remote.refuse_lack(Versions(workspace.root))
+        raise WorkspaceError(f"{name} is missing", expected=f"what {name}.dvc names", fix="`dvc pull`")
+
+
+def missing(workspace: Workspace) -> str:
+    """A folder of data that git names and that is not here, '' where all are."""
     for folder in (workspace.pool, workspace.gold.parent, workspace.labels, workspace.quarantine):
         if folder.with_name(f"{folder.name}.dvc").exists() and not folder.exists():
-            name = folder.relative_to(workspace.root)
-            raise WorkspaceError(f"{name} is missing", expected=f"what {name}.dvc names", fix="`dvc pull`")
+            return str(folder.relative_to(workspace.root))
+    return ""
 
 
 def items(workspace: Workspace) -> int:

@@ -204,10 +204,17 @@ class Versions:
             target = "HEAD" if loose and self._leads_to(newest, "HEAD") else newest
         kept = ["HEAD"] if loose and not self._leads_to("HEAD", target) else []
         kept += [home] if home in branches and not self._leads_to(home, target) else []
-        names = (name for number in count(1) if (name := f"{ASIDE}-{number}") not in branches)
-        steps = [f"git branch {name} {shlex.quote(revision)}" for name, revision in zip(names, kept, strict=False)]
+        names = zip(self._free(branches), kept, strict=False)
+        steps = [f"git branch {name} {shlex.quote(revision)}" for name, revision in names]
         way = shlex.quote(home) if target == home else f"-C {shlex.quote(home)} {target}"
         return " && ".join([*steps, f"git switch {way}"])
+
+    def aside(self) -> str:
+        """A name for a branch of commits that are put aside."""
+        return next(self._free(self._branches()))
+
+    def _free(self, branches: list[str]) -> Iterator[str]:
+        return (name for number in count(1) if (name := f"{ASIDE}-{number}") not in branches)
 
     def _branches(self, *which: str) -> list[str]:
         listed = self.git("branch", "--format=%(refname)", *which).splitlines()
@@ -262,6 +269,17 @@ class Versions:
                 got=", ".join(changed[:5]),
                 fix=f"`{self._put_aside(changed)}` puts them aside; or commit them",
             )
+
+    def put_aside(self, users: bool = False) -> list[str]:
+        """The commands that keep what was changed since the last version, git's files in its stash, and what people
+        said in DVC's cache by a hash in that stash. users: also what people may change themselves."""
+        changed = [path for path in self.changes() if users or path not in USERS]
+        with _dvc(self.root):
+            unlike = {str(name).removesuffix(".dvc") for name in self.repo.status(targets=self._tracked())}
+        present = sorted(folder for folder in unlike if (self.root / folder).exists())
+        places = sorted({path.partition("/")[0] for path in [*changed, *present]})
+        add = [f"dvc add --quiet {shlex.join(present)}"] * bool(present)
+        return [*add, f"git stash push --quiet --include-untracked -- {shlex.join(places)}"] if places else []
 
     def _put_aside(self, changed: Iterable[str]) -> str:
         """The command that brings the last version back and keeps what is there: git's files in its stash, DVC's in

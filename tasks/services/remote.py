@@ -36,7 +36,7 @@ def lack(versions: Versions, places: Iterable[Path] = ()) -> WorkspaceError | No
     with history.remote(versions) as store:
         if any(store.exists(digest) for digest in wanted):
             return None
-    name = str(versions.repo.config["core"].get("remote", ""))
+    name = _name(versions)
     address = str(versions.repo.config["remote"][name]["url"])
     where = Path(address)
     gone = "no such folder" if "://" not in address and not where.exists() else "nothing of it is there"
@@ -52,6 +52,16 @@ def refuse_lack_of(source: str | Path) -> None:
     """The same of a workspace in a folder of this machine; of another address nothing is known."""
     if (Path(source) / ".dvc").is_dir():
         refuse_lack(Versions(Path(source).resolve()))
+
+
+def lead(versions: Versions, other: Versions) -> list[str]:
+    """The command by which a copy finds the DVC remote of another on this machine; none where it does already, or where
+    that is no folder."""
+    there, here = (str(each.repo.config["remote"][_name(each)]["url"]) for each in (other, versions))
+    if "://" in there or os.path.realpath(there) == os.path.realpath(here):
+        return []
+    found = os.path.relpath(there, versions.root)
+    return [shlex.join(["dvc", "remote", "modify", "--local", _name(other), "url", found])]
 
 
 def _fix(versions: Versions, name: str, elsewhere: Path | None) -> str:
@@ -105,6 +115,11 @@ def _elsewhere(versions: Versions, where: Path, places: Iterable[Path], wanted: 
     files = [Path("files", "md5", digest[:2], digest[2:]) for digest in wanted]
     # Not Path.exists: it fails in a folder that we may not enter.
     return next((each for each in tried if any(os.path.exists(each / file) for file in files)), None)  # noqa: PTH110
+
+
+def _name(versions: Versions) -> str:
+    """Of the DVC remote that is used where none is named."""
+    return str(versions.repo.config["core"].get("remote", ""))
 
 
 def _origin(versions: Versions) -> list[Path]:

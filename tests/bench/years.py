@@ -250,7 +250,7 @@ def _years(workspace: Any, versions: Any) -> int:
         write_csv(workspace.metrics / "curve.csv", curve)
         versions.save(f"round {number}: {BATCH} labels")
         kept = pd.concat([kept, kept.tail(1).assign(round=number)])
-        write_csv(workspace.metrics / "seconds.csv", kept)
+        write_csv(report.own_seconds(workspace), kept)
         versions.save(
             f"round {number}: accuracy 0.9, asks {BATCH}\n\n{snapshot.RUN}: {runs[number]}", snapshot.tag(number)
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import promote, push
+from tasks import promote, push, report
 from tasks.labels import ledger, trusted
 from tasks.services.dvc import Versions
 from tasks.workspace import Workspace
@@ -39,10 +39,8 @@ def files(workspace: Workspace) -> Iterator[str]:
             yield f"metrics {name} {digest(path.read_bytes())}"
     savings = workspace.metrics / "savings.csv"
     if savings.exists():
-        table = pd.read_csv(savings)
-        yield f"metrics savings.csv {table.drop(columns=[c for c in table if c.startswith('money')]).to_csv()}"
-    seconds = pd.read_csv(workspace.metrics / "seconds.csv")
-    yield f"metrics seconds.csv of rounds {seconds['round'].tolist()}"
+        yield f"metrics savings.csv {digest(savings.read_bytes())}"
+    yield f"seconds of rounds {report.seconds_by_stage(workspace)['round'].tolist()}"
     for path in sorted(workspace.model.rglob("*")):
         if path.is_file():
             yield f"model {path.name} {digest(path.read_bytes())}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,10 +13,10 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks import forget, init, lineage, promote, push, settings, snapshot
+from tasks import forget, gold, init, lineage, promote, push, report, settings, snapshot, status
 from tasks.audit import run as audits
 from tasks.audit.part import Part
-from tasks.errors import InputError
+from tasks.errors import InputError, WorkspaceError
 from tasks.items import forgotten, stored
 from tasks.labels import ledger
 from tasks.records import content_id
@@ -293,3 +294,63 @@ def test_a_registered_version_says_by_itself_what_made_it(played: Workspace, ser
         facts
     )
     assert {"seed", "python", "labelwise.code", "labelwise.machine", "version.torch", "version.numpy"} <= set(facts)
+
+
+# Two copies of the workspace, on one Label Studio project, one experiment and one DVC remote
+
+
+def refusal(workspace: Workspace, player: Workspace) -> str:
+    """The command by which the copy that is refused takes over."""
+    with pytest.raises(WorkspaceError, match=r"are played by [^:]+:" + re.escape(f"{player.root} since ")) as no:
+        play(workspace)
+    assert len(str(no.value).splitlines()) == 1
+    return str(re.findall(r"`(cd [^`]+ --take-over)`", str(no.value))[0])
+
+
+def test_two_copies_take_turns_and_no_answer_is_lost_or_counted_twice(
+    played: Workspace, source: Source, tmp_path: Path
+) -> None:
+    """Each command that a line names is given as it stands. In the end all is as if one copy had played."""
+    before, project = rows(played), push.open_project(played.settings)
+    number = ledger.current_round(played.labels)
+    tool(tmp_path, "git", "clone", "--quiet", str(played.root), "second clone")
+    second = Workspace.open(tmp_path / "second clone")
+    answer(played, source)
+
+    # The second has no data yet, and its DVC remote is not beside it.
+    seen = status.status(second)
+    assert (seen.state, seen.round, seen.answered) == ("no data", number, BATCH)
+    assert f":{played.root} since " in seen.player and any("the DVC remote lacks" in line for line in seen.problems)
+    assert f"player       {seen.player}" in "\n".join(status.lines(seen))
+    advice = refusal(second, played)
+    assert seen.next == advice
+    tool(tmp_path, "sh", "-c", f"{advice} --max-wait 0")
+    assert len(rows(second)) == len(before) + BATCH
+
+    # The first has no `origin`.
+    answer(second, source)
+    advice = refusal(played, second)
+    assert status.status(played).next == advice
+    for touch in (
+        lambda: gold.run_collect(played, print),
+        lambda: forget.run(played, [pd.read_parquet(played.batch).id[0]], lambda _: True),
+    ):
+        with pytest.raises(WorkspaceError, match="are played by"):
+            touch()
+    assert tool(played.root, "git", "status", "--porcelain") == ""
+    tool(tmp_path, "sh", "-c", f"{advice} --max-wait 0")
+
+    new = rows(played)[len(before) :]
+    assert new.status.tolist() == ["labelled"] * 2 * BATCH and not new.id.isin(before.id).any() and new.id.is_unique
+    assert [project.count(each) for each in range(number + 1, number + 4)] == [BATCH] * 3
+    subjects = tool(played.root, "git", "log", "--format=%s", f"round-{number:04d}..").splitlines()
+    assert [line.partition(":")[0] for line in subjects[::-1]] == [f"round {number + each}" for each in (1, 1, 2, 2)]
+    assert tool(played.root, "git", "status", "--porcelain") == ""
+    assert report.seconds_by_stage(played)["round"].tolist() == list(range(number + 3))
+    for each in (1, 2):
+        name = f"round-{number + each:04d}"
+        assert {verdict for verdict, _ in replayed(played, name).values()} == {IDENTICAL}
+    seen = audits.run(played.root, "")
+    assert seen.in_order, audits.lines(seen)
+    assert not status.status(played).player and status.status(second).player
+    refusal(second, played)

@@ -10,7 +10,7 @@ from tasks import report
 from tasks.labels import ledger
 from tasks.records import BATCH, LABELS
 from tasks.report import CURVE, curve, markdown, news, seconds_by_stage, table, with_round
-from tasks.workspace import Workspace, write_json, write_parquet
+from tasks.workspace import Workspace, write_csv, write_json, write_parquet
 
 PARAMS = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
 NO_ROUNDS = pd.DataFrame(columns=CURVE)
@@ -92,7 +92,13 @@ def test_what_a_round_said_of_savings_is_kept_when_later_rounds_say_otherwise(wo
     kept = report.kept(workspace, "savings.csv", report.SAVINGS)
     assert kept["round"].tolist() == [1, 2]
     assert kept.ratio.tolist() == [0.5, 0.9]
-    assert kept.money.isna().all()  # nobody knows what a label costs
+
+
+def test_columns_that_an_earlier_version_wrote_stay(workspace: Workspace) -> None:
+    write_csv(workspace.metrics / "savings.csv", pd.DataFrame({"round": [0], "ratio": [0.4], "money": [3.5]}))
+    kept = report.kept(workspace, "savings.csv", report.SAVINGS)
+    assert kept.columns.tolist() == [*report.SAVINGS, "money"]
+    assert with_round(kept, {"round": 1, "ratio": 0.5}).money.tolist()[0] == 3.5
 
 
 # Words
@@ -172,6 +178,14 @@ def test_seconds_outlive_an_interruption_and_are_kept_by_round(workspace: Worksp
     report.keep_spent(workspace)
     assert seconds_by_stage(workspace)["round"].tolist() == [1, 2]
     assert seconds_by_stage(workspace).train.dropna().tolist() == [1.0]
+
+    report.reset_spent(workspace)
+    (workspace.scraps / "player").unlink()  # as in a clone
+    report.spend(workspace, "train", 2.5)
+    report.keep_spent(workspace)
+    assert len(list((workspace.metrics / "seconds").iterdir())) == 2  # each copy has its own: git merges them as is
+    write_csv(workspace.metrics / "seconds.csv", pd.DataFrame({"round": [0, 1], "embed": [8.0, 1.0]}))  # of before
+    assert seconds_by_stage(workspace).set_index("round")[["embed", "train"]].sum(axis=1).tolist() == [8.0, 4.5, 3.5]
 
 
 def test_what_turned_right_and_what_turned_wrong() -> None:
