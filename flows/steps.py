@@ -120,6 +120,8 @@ class Steps:
         else:
             self.versions.refuse_strange_changes()
         patient(self.play.keep, self._tell("check"))
+        if said := self.versions.of_another():
+            self.say("check", f"[yellow]{escape(said)}[/yellow]", markup=True)
         if changed:
             self.say("check", changed)
 

@@ -279,7 +279,9 @@ def _hindered(workspace: Workspace, versions: Versions) -> list[str]:
         versions.refuse_side_tracks()
     except LabelwiseError as error:
         return [str(error)]
-    return [] if os.access(workspace.root, os.W_OK) else ["you may only read this workspace: no loop can run in it"]
+    if not os.access(workspace.root, os.W_OK):
+        return ["you may only read this workspace: no loop can run in it"]
+    return [said for said in [versions.of_another()] if said]
 
 
 def lines(seen: Status) -> list[str]:

@@ -114,6 +114,17 @@ class Versions:
         if tag and not self.tagged(tag):
             self.git("tag", "--no-sign", tag)
 
+    def of_another(self) -> str:
+        """What follows where the workspace belongs to another user than the one who runs us, and what mends it, as a
+        line for people; '' where it does not."""
+        if not (owner := git.owner(self.root)):
+            return ""
+        mine = f"sudo chown -R {os.geteuid()}:{os.getegid()} {shlex.quote(str(self.root))}"
+        return (
+            f"the workspace belongs to {owner}: your own git and dvc refuse to work in it, and what you write there "
+            f"{owner} cannot change. To mend it: work as {owner}; or, if it is yours, `{mine}`"
+        )
+
     def clear(self) -> None:
         """Remove the locks that dead processes left."""
         leftovers.remove_dead_locks(self.root)

@@ -7,7 +7,9 @@ known to be harmless are refused.
 """
 
 import os
+import pwd
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -148,6 +150,26 @@ def author(root: Path) -> dict[str, str]:
     return found
 
 
+def owner(root: Path) -> str:
+    """Who owns a repository, where that is not the user who runs us; '' where it is. git itself works for its owner
+    alone: whoever writes there as another leaves files that the owner cannot change."""
+    uid = (root / ".git").stat().st_uid
+    if uid == os.geteuid():
+        return ""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def reading(place: Path) -> list[str]:
+    """The option by which git fetches from a repository of this machine that is another user's, without a rule that
+    stays; none for one of our own."""
+    if not owner(place):
+        return []
+    return ["--upload-pack", shlex.join(["git", "-c", f"safe.directory={place / '.git'}", "upload-pack"])]
+
+
 @contextmanager
 def ours(root: Path) -> Iterator[None]:
     """Our settings for what reads git's in this process: DVC asks dulwich or libgit2 what is ignored, and the latter
@@ -157,6 +179,7 @@ def ours(root: Path) -> Iterator[None]:
 
     for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
         settings.search_path[level] = ""
+    settings.owner_validation = False  # as for git's command line, see _isolated
     wanted = _isolated(root, {})
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

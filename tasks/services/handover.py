@@ -17,14 +17,15 @@ FETCH = "dvc pull --quiet --force"  # what it replaces without asking is put asi
 def near(versions: Versions, other: Path) -> list[str]:
     """From a folder of this machine."""
     theirs, source = Versions(other), str(other)
+    reading = git.reading(other)
     if _holds(versions, theirs.head) or _holds(theirs, versions.head):
-        steps = [*versions.put_aside(), shlex.join([*PULL, source])]
+        steps = [*versions.put_aside(), shlex.join([*PULL, *reading, source])]
     else:
         home = shlex.quote(versions.git("branch", "--show-current") or "main")
         steps = [
             *versions.put_aside(users=True),
             f"git branch {versions.aside()}",
-            shlex.join(["git", "fetch", "--quiet", "--tags", "--force", source, "HEAD"]),
+            shlex.join(["git", "fetch", "--quiet", "--tags", "--force", *reading, source, "HEAD"]),
             f"git switch --quiet -C {home} FETCH_HEAD",
         ]
     return [*steps, *remote.lead(versions, theirs), FETCH]

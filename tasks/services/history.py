@@ -47,10 +47,16 @@ def clone(source: str, folder: Path) -> Versions:
     # files come by ours.
     words = ("--quiet", "--no-hardlinks", "--no-checkout", "--template=", "--config", "core.symlinks=false")
     local = {"GIT_ALLOW_PROTOCOL": "file"} if place.exists() else {}
-    done = git.run(folder.parent, "clone", *words, "--", where, str(folder), users=not local, extra=local)
+    if (place / ".git").is_dir():
+        words += tuple(git.reading(place.resolve()))
+    safe = {"safe.directory": str(place.resolve() / ".git")}
+    done = git.run(
+        folder.parent, "clone", *words, "--", where, str(folder), users=not local, extra=local, settings=safe
+    )
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ServiceError(f"no history from {source}", got=said[-1] if said else "no word")
+        why = next((line.removeprefix("fatal: ") for line in said if line.startswith("fatal: ")), "".join(said[-1:]))
+        raise ServiceError(f"no history from {source}", got=why or "no word")
     versions = Versions(folder)
     if versions.head:
         versions.git("checkout", "--quiet", "--force", "HEAD")

@@ -15,7 +15,7 @@ import pytest
 from tasks import player, settings
 from tasks.errors import WorkspaceError
 from tasks.player import ANOTHER, MOVED, SAME, Play, Player, compare
-from tasks.services import dvc
+from tasks.services import dvc, history
 from tasks.services.dvc import Versions
 from tasks.workspace import Workspace
 
@@ -192,6 +192,31 @@ def test_a_clone_of_one_that_is_gone_is_told(here: Workspace, tmp_path: Path) ->
     shell(f"dvc --cd {clone.root} remote modify --local storage url ../here.remote", tmp_path)
     take_over(clone, tags, bring, tmp_path)
     assert shards(clone) == ["0 "]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_one_of_another_user_is_read_and_leaves_no_rule_behind(here: Workspace, tmp_path: Path) -> None:
+    tags = Tags()
+    shell("git clone -q here clone && cd clone && dvc pull -q", tmp_path)
+    clone = Workspace.open(tmp_path / "clone")
+    save(here, 1)
+    play(here, tags).keep()
+    for path in [here.root, *here.root.rglob("*")]:
+        os.chown(path, 12345, 12345, follow_symlinks=False)
+    with pytest.raises(subprocess.CalledProcessError):
+        shell("git -C here status", tmp_path)
+
+    take_over(clone, tags, refused(clone, tags)[1], tmp_path)
+    assert shards(clone) == ["0 ", "1 "]
+    theirs = Versions(here.root)
+    assert history.clone(str(here.root), tmp_path / "past").head == theirs.head
+    with theirs.inside() as repo:
+        assert len(list(repo.brancher(all_commits=True))) > 1
+    said = theirs.of_another()
+    assert said.startswith("the workspace belongs to user 12345: ")
+    shell(re.findall(r"`sudo (chown [^`]+)`", said)[0], tmp_path)
+    shell("git -C here status", tmp_path)
+    assert theirs.of_another() == ""
 
 
 def test_a_copy_of_the_folder_that_takes_over_is_known_from_the_first(here: Workspace, tmp_path: Path) -> None:
