@@ -8,12 +8,15 @@ from contextvars import ContextVar
 from dataclasses import replace
 from gc import set_threshold
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tasks.errors import LabelwiseError, ServiceDown, WorkspaceError, plain
+from tasks.errors import LabelwiseError, ServiceDown, plain, without_secrets
 from tasks.terminal import settle
+
+if TYPE_CHECKING:
+    from tasks.workspace import Workspace
 
 app = typer.Typer(
     help="Spends people's labelling time where it teaches a model most, and proves what it saved.",
@@ -69,32 +72,55 @@ def main() -> None:
         mend = "change its rights or become its owner" if isinstance(error, PermissionError) else "make room or mend it"
         _end(f"{said}{where}. To mend it: {mend}, then run it again", 6)
     except Exception as error:
-        if (damage := _damage(WORKSPACE.get(), error)) is None:
+        # Nobody foresaw it. Where files were changed it may come of them, else it is a fault of ours.
+        if (changed := _changed(WORKSPACE.get())) is None:
             raise
-        _end(str(damage), damage.exit_code)
+        _end(f"{changed}. {_kept(WORKSPACE.get(), error)}", changed.exit_code)
 
 
-def _damage(root: Path, error: Exception) -> LabelwiseError | None:
-    """What a failure comes from that nobody foresaw, where files of a workspace at rest are not as its last version has
-    them. None: it is a fault of ours, or somebody is at work there and files are as he leaves them."""
-    from tasks.services.dvc import Versions
-    from tasks.workspace import Workspace, brought_back, unfinished
+def _changed(root: Path) -> LabelwiseError | None:
+    """Which files of a workspace are not as its last version has them, by the hashes of git and DVC. None: none, or it
+    is no workspace, or a loop is at work or died there, so that its files are between two versions."""
+    from tasks.workspace import Workspace
 
     try:
-        here = Workspace.open(root)
+        Workspace.open(root)
     except LabelwiseError:
-        return None  # the command was about no workspace
-    try:
-        unlike = [] if unfinished(here) else Versions(here.root).unlike()
-    except LabelwiseError as refused:
-        return refused
-    if not unlike:
         return None
-    return WorkspaceError(
-        "files are not as the last version has them, and cannot be used",
-        got=", ".join(unlike[:5]) + f" ({type(error).__name__}: {error})"[:120],
-        fix=", ".join(dict.fromkeys(brought_back(here.root / path) for path in unlike[:5])),
-    )
+    try:
+        whole(root)
+    except LabelwiseError as changed:
+        return changed
+    except Exception:
+        return None  # that cannot be told either
+    return None
+
+
+def whole(root: Path) -> "Workspace":
+    """The workspace. WorkspaceError where files of it are not as the last version has them: figures and texts that come
+    of them would be wrong, and nobody would see it."""
+    from tasks.services.dvc import Versions
+    from tasks.workspace import Workspace, unfinished
+
+    here = Workspace.open(root)
+    if not unfinished(here):
+        Versions(here.root).refuse_unlike()
+    return here
+
+
+def _kept(root: Path, error: Exception) -> str:
+    """What was said of an error nobody foresaw, and the file that has its traceback."""
+    from traceback import format_exception
+
+    brief = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    said = f"If it then fails again ({brief}), it is a fault of ours"
+    file = root.resolve() / ".labelwise" / "traceback.txt"
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(without_secrets("".join(format_exception(error))), encoding="utf-8", errors="replace")
+    except OSError:  # one may only read there
+        return said
+    return f"{said}: {file} says where"
 
 
 def _end(line: str, code: int) -> None:
@@ -268,9 +294,8 @@ def synthesise(
 ) -> None:
     """Make texts that lie between two classes out of the pool's own, marked as synthetic. The loop never asks them."""
     from tasks import synthesise as stage
-    from tasks.workspace import Workspace
 
-    print(stage.run(Workspace.open(workspace), count, to))
+    print(stage.run(whole(workspace), count, to))
 
 
 @app.command()
@@ -291,9 +316,8 @@ def coming(
 ) -> None:
     """Show the open batch, or the one that comes next: why each item is asked, and what the model thinks of it."""
     from tasks import coming as stage
-    from tasks.workspace import Workspace
 
-    seen = stage.run(Workspace.open(workspace))
+    seen = stage.run(whole(workspace))
     print(stage.as_json(*seen) if as_json else "\n".join(stage.lines(*seen)))
 
 
@@ -307,9 +331,8 @@ def report(
     """Write the report of the present round: one HTML file that needs no network. Prints where it is."""
     from tasks import page, thanks
     from tasks.services.dvc import Versions
-    from tasks.workspace import Workspace
 
-    here = Workspace.open(workspace)
+    here = whole(workspace)
     print((thanks if reviewers else page).write(here, Versions(here.root)))
     _then("next", here.root)
 
@@ -328,9 +351,8 @@ def go_on(workspace: Folder = HERE) -> None:
 
 def _answer(workspace: Path, said: str) -> None:
     from tasks import stop as stage
-    from tasks.workspace import Workspace
 
-    print(stage.run(Workspace.open(workspace), said))
+    print(stage.run(whole(workspace), said))
 
 
 @app.command()
@@ -485,9 +507,8 @@ def lineage(
 ) -> None:
     """Tell one item's life: when it came, when and why it was asked, who answered, which models learned from it."""
     from tasks import lineage as stage
-    from tasks.workspace import Workspace
 
-    seen = stage.run(Workspace.open(workspace), item)
+    seen = stage.run(whole(workspace), item)
     print(seen.json() if as_json else "\n".join(stage.lines(seen)))
 
 

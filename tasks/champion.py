@@ -20,7 +20,7 @@ from tasks.labels import trusted
 from tasks.proof import active_testing
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Champion, Tracking
-from tasks.workspace import Workspace, write_csv, write_json
+from tasks.workspace import Workspace, read_json, reading, write_csv, write_json
 
 if TYPE_CHECKING:
     from tasks.learners.serving import Classifier
@@ -90,9 +90,10 @@ def standing(workspace: Workspace, version: str | None = None) -> Standing | Non
     path = workspace.metrics / FILE
     if not path.exists():
         return None
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    gold, fresh = (content[name] and Measured(**content[name]) for name in ("gold", "fresh"))
-    found = Standing(**content | {"gold": gold, "fresh": fresh})
+    content: dict[str, Any] = read_json(path)
+    with reading(path):
+        gold, fresh = (content[name] and Measured(**content[name]) for name in ("gold", "fresh"))
+        found = Standing(**content | {"gold": gold, "fresh": fresh})
     return found if version in (None, found.version) else None
 
 

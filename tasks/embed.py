@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks import stage
@@ -21,7 +21,7 @@ from tasks.learners.encoder import Encoder
 from tasks.progress import counted
 from tasks.records import LEAKS
 from tasks.settings import Embed
-from tasks.workspace import Workspace, atomic, read_parquet, write_json, write_parquet
+from tasks.workspace import Workspace, atomic, read_array, read_parquet, read_table, write_json, write_parquet
 
 MANY = 0.2  # share of the pool from which on it is said that the encoder cannot read it
 MULTILINGUAL = "intfloat/multilingual-e5-small"
@@ -85,20 +85,20 @@ def gold_items(workspace: Workspace) -> Items:
 def pool_vectors(workspace: Workspace) -> Vectors:
     """The vectors that this stage wrote."""
     shards = stored.shards(workspace)
-    ids = pd.Index(np.concatenate([pq.read_table(path, columns=["id"])["id"].to_numpy() for path in shards]))
+    ids = pd.Index(np.concatenate([_column(path, "id").to_numpy() for path in shards]))
     wording = [wording_of(workspace, path) for path in shards]
     known = all(path.exists() for path in wording)
     return Vectors(
         ids,
-        [np.load(vectors_of(workspace, path), mmap_mode="r") for path in shards],
-        np.concatenate([np.load(path) for path in wording]) if known else None,
+        [read_array(vectors_of(workspace, path), on_disk=True) for path in shards],
+        np.concatenate([read_array(path) for path in wording]) if known else None,
     )
 
 
 def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
     """(g, d) of these gold items, the user's own or drawn from the pool, in their order."""
     own = pd.Index(read_parquet(workspace.gold, columns=["id"]).id)
-    vectors = np.asarray(np.load(vectors_of(workspace, workspace.gold)), dtype=np.float32)
+    vectors = np.asarray(read_array(vectors_of(workspace, workspace.gold)), dtype=np.float32)
     rows = own.get_indexer(pd.Index(ids))
     if (rows >= 0).all():
         return vectors[rows]
@@ -116,7 +116,7 @@ def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
     result = np.empty(len(ids), dtype=WORDING)
     rows = own.get_indexer(pd.Index(ids))
     drawn = rows < 0
-    result[~drawn] = np.load(wording_of(workspace, workspace.gold))[rows[~drawn]]
+    result[~drawn] = read_array(wording_of(workspace, workspace.gold))[rows[~drawn]]
     if drawn.any():
         pool = pool_vectors(workspace)
         result[drawn] = pool.wording[pool.rows(ids[drawn])] if pool.wording is not None else 0
@@ -132,7 +132,7 @@ def run(workspace: Workspace) -> str:
     unread = [
         table for table in tables if settings.wording and not _fresh(wording_of(workspace, table), table, settings)
     ]
-    rows = sum(pq.read_metadata(table).num_rows for table in stale)
+    rows = sum(stored.rows(table) for table in stale)
     if stale or unread:
         _encode(workspace, stale, unread, rows)
     _find_leaks(workspace)
@@ -163,7 +163,7 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: i
     encoder = Encoder(settings.encoder, settings.max_tokens)
     with counted(f"embed {rows:,} texts", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
-            texts = pq.read_table(table, columns=["text"])["text"].to_pylist()
+            texts = _column(table, "text").to_pylist()
             # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
             pieces = [texts[start : start + PIECE] for start in range(0, max(len(texts), 1), PIECE)]
             if table in stale:
@@ -194,9 +194,9 @@ def _find_leaks(workspace: Workspace) -> None:
         if path.exists() and _noted(path) == wanted:
             continue
         gold_set = gold_set or (gold_vectors(workspace, ids), gold_wording(workspace, ids) if worded else None)
-        own = pd.Index(pq.read_table(shard, columns=["id"])["id"].to_numpy())
-        vectors = np.load(vectors_of(workspace, shard), mmap_mode="r")
-        both = (np.load(wording_of(workspace, shard)), gold_set[1]) if gold_set[1] is not None else None
+        own = pd.Index(_column(shard, "id").to_numpy())
+        vectors = read_array(vectors_of(workspace, shard), on_disk=True)
+        both = (read_array(wording_of(workspace, shard)), gold_set[1]) if gold_set[1] is not None else None
         write_parquet(path, leaks.leaks(own, vectors, pd.Index(ids), gold_set[0], least, both), LEAKS)
         write_json(path.with_suffix(".json"), wanted)
 
@@ -223,6 +223,10 @@ def wording_of(workspace: Workspace, table: Path) -> Path:
     return workspace.vectors / f"{table.stem}.wording.npy"
 
 
+def _column(table: Path, name: str) -> pa.ChunkedArray:
+    return read_table(table, [name])[name]
+
+
 def fingerprint(table: Path, settings: Embed) -> dict[str, object]:
     """What the vectors of a table follow from."""
     with table.open("rb") as file:
@@ -238,7 +242,7 @@ def _noted(path: Path) -> Any:
     """What the file beside `path` says that it follows from."""
     try:
         return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # none, no text, or no JSON
         return None
 
 

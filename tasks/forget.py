@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from tasks import embed, lineage, player, promote, push, select, sources
 from tasks.errors import InputError, LabelwiseError, WorkspaceError
@@ -20,7 +19,7 @@ from tasks.records import number_of, tag
 from tasks.services import history
 from tasks.services.dvc import Versions
 from tasks.terminal import plain
-from tasks.workspace import Workspace, claimed, read_parquet
+from tasks.workspace import Workspace, claimed, read_parquet, read_table
 
 CHANGED = ("embed", "evaluate", "score", "select")  # stages whose output has rows of items
 FILE = "data/forgotten.csv"
@@ -111,7 +110,7 @@ def resolve(texts: pd.DataFrame, items: Iterable[str]) -> pd.DataFrame:
 def _texts(workspace: Workspace) -> pd.DataFrame:
     """Id and text of all that the workspace holds. The id of a refused row is a hash of the row as it came."""
     files = [*stored.shards(workspace), workspace.gold, *sorted(workspace.quarantine.glob("*-*.parquet"))]
-    tables = [pq.read_table(file) for file in files if file.exists()]
+    tables = [read_table(file) for file in files if file.exists()]
     parts = [table.select(["id", "text"]).to_pandas() for table in tables if "text" in table.column_names]
     return pd.concat([pd.DataFrame({"id": [], "text": []}, dtype=object), *parts], ignore_index=True).dropna()
 
@@ -119,9 +118,7 @@ def _texts(workspace: Workspace) -> pd.DataFrame:
 def _refuse_emptiness(workspace: Workspace, gone: Collection[str]) -> None:
     """A loop without pool or gold cannot go on; to forget all there is, the workspace itself must go."""
     gold = stored.gold(workspace)
-    left = sum(
-        (~pq.read_table(shard, columns=["id"])["id"].to_pandas().isin(gone)).sum() for shard in stored.shards(workspace)
-    )
+    left = sum((~read_table(shard, ["id"])["id"].to_pandas().isin(gone)).sum() for shard in stored.shards(workspace))
     for name, count in (("pool", left), ("gold set", (~gold.id.isin(gone)).sum())):
         if gone and count == 0:
             raise WorkspaceError(
@@ -151,7 +148,7 @@ def _tombstones(workspace: Workspace, versions: Versions, found: pd.DataFrame) -
 
 def _among(shard: Path, ids: pd.Series) -> list[str]:
     """Which of the items are in a shard."""
-    own = pq.read_table(shard, columns=["id"])["id"].to_pandas()
+    own = read_table(shard, ["id"])["id"].to_pandas()
     return [str(item) for item in own[own.isin(ids)]]
 
 

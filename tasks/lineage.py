@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from tasks import promote
 from tasks.errors import InputError, LabelwiseError
@@ -20,7 +20,7 @@ from tasks.services.dvc import Versions
 from tasks.services.history import Commit
 from tasks.services.mlflow import Registered
 from tasks.terminal import plain
-from tasks.workspace import Workspace, read_parquet
+from tasks.workspace import Workspace, read_parquet, read_table
 
 POOL, VECTORS = "data/pool.dvc", "data/vectors"
 
@@ -174,12 +174,9 @@ def _learned(versions: Versions, rows: pd.DataFrame, shard: Path | None) -> list
 
 def _item(workspace: Workspace, own_gold: pd.DataFrame, given: str) -> str:
     """The id of the item that somebody names by its id, his own key or its text. InputError where several are meant."""
-    named = (ds.field("id") == given) | (ds.field("source_id") == given) | (ds.field("text") == given)
+    named = (pc.field("id") == given) | (pc.field("source_id") == given) | (pc.field("text") == given)
     columns = ["id", "source_id", "text"]
-    in_pool = [
-        ds.dataset(shard, format="parquet").to_table(columns=columns, filter=named)
-        for shard in stored.shards(workspace)
-    ]
+    in_pool = [read_table(shard, columns, named) for shard in stored.shards(workspace)]
     rows = pd.concat([own_gold[columns], *(table.to_pandas() for table in in_pool)])
     rows = rows[(rows[columns] == given).any(axis=1)].drop_duplicates("id")
     if (rows.id == given).any() or rows.empty:
@@ -195,7 +192,7 @@ def _item(workspace: Workspace, own_gold: pd.DataFrame, given: str) -> str:
 def _found(workspace: Workspace, item: str) -> tuple[Path | None, str]:
     """The shard of the pool that has the item, and its text."""
     for shard in stored.shards(workspace):
-        table = ds.dataset(shard, format="parquet").to_table(columns=["text"], filter=ds.field("id") == item)
+        table = read_table(shard, ["text"], pc.field("id") == item)
         if len(table):
             return shard, str(table["text"][0].as_py())
     return None, ""

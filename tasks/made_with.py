@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
-from tasks.workspace import atomic
+from tasks.workspace import atomic, reading
 
 LIBRARIES = ("labelwise", "torch", "transformers", "scikit-learn", "numpy", "pandas", "dvc", "mlflow", "prefect")
 NOTE = "code.yaml"
@@ -45,7 +45,9 @@ def note(root: Path) -> None:
     among what they depend on, so that an upgrade in the middle of a round runs them again; one of earlier versions does
     not, and is left alone."""
     path, line = root / NOTE, f"labelwise: {importlib.metadata.version('labelwise')} {code()}\n"
-    if NOTE in (root / "dvc.yaml").read_text(encoding="utf-8") and not (path.exists() and path.read_text() == line):
+    with reading(root / "dvc.yaml"):
+        depends = NOTE.encode() in (root / "dvc.yaml").read_bytes()
+    if depends and not (path.exists() and path.read_bytes() == line.encode()):
         with atomic(path) as scratch:
             scratch.write_text(line, encoding="utf-8")
 

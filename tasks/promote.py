@@ -20,7 +20,7 @@ from tasks.services.dvc import Versions
 from tasks.services.mlflow import RoundRun, Tracking
 from tasks.settings import Promote, Settings
 from tasks.snapshot import run_of
-from tasks.workspace import Workspace, read_json, table_of_text
+from tasks.workspace import Workspace, read_csv, read_json, table_of_text
 
 MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered
 
@@ -180,7 +180,7 @@ def _learned(tracking: Tracking, version: str) -> int | None:
 def kept_rounds(workspace: Workspace) -> pd.DataFrame:
     """The rounds that metrics/curve.csv holds, columns round and accuracy: all before this one, which `report` adds."""
     path, columns = workspace.metrics / "curve.csv", ["round", "accuracy"]
-    return pd.read_csv(path).reindex(columns=columns) if path.exists() else pd.DataFrame(columns=columns, dtype=float)
+    return read_csv(path).reindex(columns=columns) if path.exists() else pd.DataFrame(columns=columns, dtype=float)
 
 
 def facts_of(

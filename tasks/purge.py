@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tasks.embed import fingerprint, vectors_of, wording_of
 from tasks.items import forgotten, stored
 from tasks.items.leaks import leaks_of
-from tasks.workspace import Workspace, atomic, read_json, table_of_text, write_csv, write_json
+from tasks.workspace import Workspace, atomic, read_array, read_json, read_table, table_of_text, write_csv, write_json
 
 Mask = NDArray[np.bool_]
 
@@ -45,15 +45,15 @@ def _rewrite(path: Path, gone: Collection[str], columns: Sequence[str] = ("id",)
     """The table without the rows that name such an item."""
     if not path.exists():
         return
-    kept = _kept(pq.read_table(path, columns=list(columns)), gone, columns)
+    kept = _kept(read_table(path, list(columns)), gone, columns)
     if not kept.all():
         with atomic(path) as scratch:
-            _write(scratch, pq.read_table(path), kept)
+            _write(scratch, read_table(path), kept)
 
 
 def _rewrite_folds(path: Path, folds: set[str]) -> None:
     """Refused rows have ids of their own: they are known by what they say."""
-    table = pq.read_table(path)
+    table = read_table(path)
     if "text" not in table.column_names:
         return
     kept = np.array(
@@ -69,11 +69,11 @@ def _with_vectors(workspace: Workspace, path: Path, gone: Collection[str]) -> No
     has the rows, it is known which vectors are theirs."""
     leaks = leaks_of(workspace, path)
     _rewrite(leaks, gone, ("id", "gold"))
-    kept = _kept(pq.read_table(path, columns=["id"]), gone, ("id",))
+    kept = _kept(read_table(path, ["id"]), gone, ("id",))
     if kept.all():
         return
     with atomic(path) as scratch:
-        _write(scratch, pq.read_table(path), kept)
+        _write(scratch, read_table(path), kept)
         in_order = vectors_of(workspace, path), wording_of(workspace, path)
         for rows in in_order:
             _vectors(rows, kept)
@@ -87,7 +87,7 @@ def _vectors(path: Path, kept: Mask) -> None:
     """The vectors of the rows kept. Those of neither the old nor the new rows belong to nothing: away with them."""
     if not path.exists():
         return
-    vectors = np.load(path)
+    vectors = read_array(path)
     if len(vectors) == len(kept):
         with atomic(path) as scratch, scratch.open("wb") as file:
             np.save(file, vectors[kept])

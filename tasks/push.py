@@ -3,7 +3,7 @@
 from typing import Any
 
 import pandas as pd
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from tasks.errors import ServiceDown
 from tasks.items import stored
@@ -11,7 +11,7 @@ from tasks.labels import ledger
 from tasks.services import label_studio
 from tasks.services.label_studio import LabelStudioProject, instructions, suggestion
 from tasks.settings import Settings
-from tasks.workspace import Workspace, read_parquet
+from tasks.workspace import Workspace, read_parquet, read_table
 
 UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
 SUGGESTS = "Where the model has an opinion, it stands below the text. It is often wrong: it asks what it is unsure of."
@@ -79,9 +79,9 @@ def without_doubles(project: LabelStudioProject, round_number: int) -> pd.DataFr
 
 def read_texts(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
     """The texts of these items, by id; the rest of the pool stays on disk."""
-    pool = ds.dataset(stored.shards(workspace), format="parquet")
-    found = pool.to_table(columns=["id", "text"], filter=ds.field("id").isin(ids.tolist())).to_pydict()
-    return dict(zip(found["id"], found["text"], strict=True))
+    asked = pc.field("id").isin(ids.tolist())
+    found = [read_table(shard, ["id", "text"], asked).to_pydict() for shard in stored.shards(workspace)]
+    return {item: text for part in found for item, text in zip(part["id"], part["text"], strict=True)}
 
 
 def open_project(settings: Settings, looking: bool = False) -> LabelStudioProject:

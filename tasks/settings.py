@@ -218,16 +218,23 @@ def read(path: Path) -> Settings:
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"{path} is missing", fix="restore it with `git checkout params.yaml`") from None
+        raise SettingsError(f"{path} is missing", fix="`git checkout HEAD -- params.yaml` brings it back") from None
     except (YAMLError, ValueError, LookupError) as error:  # ruamel gives all three
-        raise SettingsError(f"{path.name} is no YAML: {str(error).splitlines()[-1].strip()}") from None
-    return parse(content, path.name)
+        said = str(error).splitlines()[-1].strip()
+        raise SettingsError(f"{path.name} is no YAML: {said}", fix=_aside(path)) from None
+    return parse(content, path.name, _aside(path))
 
 
-def parse(content: Any, name: str = Settings.FILE) -> Settings:
-    """Settings from parsed YAML."""
+def _aside(path: Path) -> str:
+    """How a workspace gets its last params.yaml back and keeps what stands there now."""
+    mend = "mend it, or put it aside for the last version: `git stash push -- params.yaml`"
+    return mend if (path.parent / ".git").exists() and path.name == Settings.FILE else ""
+
+
+def parse(content: Any, name: str = Settings.FILE, fix: str = "") -> Settings:
+    """Settings from parsed YAML. fix: what to do where that is no mapping."""
     if not isinstance(content, dict):
-        raise SettingsError(name, expected="sections such as `pull:`", got=type(content).__name__)
+        raise SettingsError(name, expected="sections such as `pull:`", got=type(content).__name__, fix=fix)
     try:
         return Settings.model_validate(content)
     except ValidationError as error:

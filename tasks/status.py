@@ -26,7 +26,7 @@ from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import Progress
 from tasks.terminal import plain
-from tasks.workspace import Workspace, holder, read_parquet
+from tasks.workspace import Workspace, holder, read_parquet, unfinished
 
 
 @dataclass(frozen=True)
@@ -277,6 +277,8 @@ def _hindered(workspace: Workspace, versions: Versions) -> list[str]:
     """What the loop would refuse to begin with, and can be known at once."""
     try:
         versions.refuse_side_tracks()
+        if not unfinished(workspace):
+            versions.refuse_seen_at_once()
     except LabelwiseError as error:
         return [str(error)]
     if not os.access(workspace.root, os.W_OK):

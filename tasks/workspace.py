@@ -1,6 +1,7 @@
 """A workspace: where its files are, how they are written, and who may change them now."""
 
 import fcntl
+import io
 import json
 import math
 import os
@@ -15,8 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from ruamel.yaml import YAMLError
 
 from tasks import settings
 from tasks.errors import WorkspaceBusy, WorkspaceError
@@ -35,6 +41,10 @@ class Workspace:
         """The workspace at `root`; WorkspaceError when it is none."""
         root = Path(root).resolve()
         if not (root / "params.yaml").is_file():
+            if all((root / name).exists() for name in (".git", ".dvc", "dvc.yaml")):
+                raise WorkspaceError(
+                    f"{root / 'params.yaml'} is missing", fix="`git checkout HEAD -- params.yaml` brings it back"
+                )
             raise WorkspaceError(
                 f"{root} is no workspace (it has no params.yaml)",
                 fix="`labelwise init DIR --pool SRC --gold SRC`, or point --workspace at one",
@@ -117,7 +127,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise WorkspaceError(f"{path} is missing", fix=brought_back(path)) from None
-    except (ValueError, LookupError, OSError) as error:  # pyarrow's, pandas' and json's own are kinds of these
+    except (ValueError, LookupError, TypeError, OSError, EOFError, YAMLError) as error:  # and kinds of these
         if isinstance(error, OSError) and error.errno:
             raise
         said = f"{type(error).__name__}: {error}".splitlines()[0][:120]
@@ -135,9 +145,9 @@ def brought_back(path: Path) -> str:
         return f"`rm {shlex.quote(str(name))}`; `labelwise run` makes it anew"
     kept = next((part for part in inside if _ignored(root / part)), None)  # what DVC keeps it has git ignore
     if kept is None:
-        return f"`git checkout -- {shlex.quote(str(name))}`"
-    if not (root / ".dvc" / "cache").exists():
-        return "`dvc pull`"  # a clone that has never had its data
+        return f"`git checkout HEAD -- {shlex.quote(str(name))}`"
+    if not (root / kept).exists() or not (root / ".dvc" / "cache").exists():
+        return "`dvc pull`"  # perhaps a clone that has never had its data
     return f"`dvc checkout --force {f'{kept}.dvc' if (root / f'{kept}.dvc').is_file() else kept}`"
 
 
@@ -153,16 +163,36 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         return pd.read_parquet(path, columns=columns)
 
 
+def read_table(path: Path, columns: list[str] | None = None, where: Any = None) -> pa.Table:
+    """The same as Arrow has it. where: an Arrow expression that chooses rows."""
+    with reading(path):
+        return pq.read_table(path, columns=columns, filters=where)
+
+
+def read_array(path: Path, on_disk: bool = False) -> NDArray[Any]:
+    """An array of ours. on_disk: its rows stay there until they are asked for."""
+    with reading(path):
+        return np.asanyarray(np.load(path, mmap_mode="r" if on_disk else None))
+
+
 def read_csv(path: Path) -> pd.DataFrame:
     """Figures of ours."""
     with reading(path):
-        return pd.read_csv(path)
+        return pd.read_csv(_whole(path))
 
 
 def table_of_text(path: Path) -> pd.DataFrame:
     """A CSV of ours whose cells stay as they are: a class called NA is a class."""
     with reading(path):
-        return pd.read_csv(path, dtype=str, keep_default_na=False).map(_as_it_was)
+        return pd.read_csv(_whole(path), dtype=str, keep_default_na=False).map(_as_it_was)
+
+
+def _whole(path: Path) -> io.BytesIO:
+    """A CSV of ours. ValueError where it was cut off: pandas takes half a line for a line without its last cells."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        raise ValueError("its last line was cut off")
+    return io.BytesIO(content)
 
 
 def read_json(path: Path) -> Any:

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import pyarrow.dataset as ds
 
 from tasks import gold, learners, promote, push, snapshot
 from tasks.audit import answers, data, models
@@ -25,7 +24,7 @@ from tasks.services.dvc import Versions
 from tasks.services.label_studio import LabelStudioProject
 from tasks.services.mlflow import Registered, Tracking
 from tasks.terminal import plain
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, read_table
 
 SHOWN = 10  # models, and complaints, that people are shown; programs get all
 FETCHED = [
@@ -144,8 +143,7 @@ def _past(versions: Versions) -> Past:
 
 
 def _pool(here: Workspace) -> list[str]:
-    shards = stored.shards(here)
-    return ds.dataset(shards, format="parquet").to_table(columns=["id"])["id"].to_pylist() if shards else []
+    return [item for shard in stored.shards(here) for item in read_table(shard, ["id"])["id"].to_pylist()]
 
 
 def _champion(tracking: Tracking, known: Sequence[Registered]) -> Part:

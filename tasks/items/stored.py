@@ -64,7 +64,7 @@ def texts(workspace: Workspace, rows: NDArray[np.integer]) -> list[str]:
     found: dict[int, str] = {}
     wanted, start = np.unique(rows), 0
     for shard in shards(workspace):
-        with pq.ParquetFile(shard) as file:
+        with reading(shard), pq.ParquetFile(shard) as file:
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
                 mine = wanted[(wanted >= start) & (wanted < end)]

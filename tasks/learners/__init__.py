@@ -50,7 +50,8 @@ def load(folder: Path) -> Model:
         RuntimeError,
         SafetensorError,
     ) as error:
-        raise InputError(f"{folder} holds no model of ours", got=f"{type(error).__name__}: {error}"[:160]) from None
+        got = f"{type(error).__name__}: {error}"[:160]
+        raise InputError(f"{folder} holds no model of ours", got=got, fix=brought_back(folder)) from None
     return model
 
 

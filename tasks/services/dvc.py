@@ -20,6 +20,7 @@ from tasks.errors import LabelwiseError, ServiceError, WorkspaceError, plain
 from tasks.records import round_tags
 from tasks.services import git, leftovers
 from tasks.services.addresses import private
+from tasks.workspace import reading
 
 # What the loop writes, and so what it commits.
 OWNED = [
@@ -45,7 +46,10 @@ HALFWAY = {
     "sequencer": ("cherry-pick or revert", "git cherry-pick --abort"),  # between two of several commits
     "BISECT_LOG": ("bisect", "git bisect reset"),
 }
-SETTINGS = [".dvc/config", ".dvcignore", "dvc.yaml", "dvc.lock", "data/*.dvc"]  # what DVC reads before anything else
+# What DVC reads before anything else.
+SETTINGS = [".dvc/config", ".dvcignore", "dvc.yaml", "dvc.lock", "data/*.dvc", "*.gitignore"]
+# What comes of it when one of them is broken.
+BROKEN = (ValueError, LookupError, TypeError, AttributeError, FileNotFoundError, FileExistsError)
 ASIDE = "set-aside"  # the branch that advice gives to commits beside the loop's
 USERS = ["params.yaml", ".dvc/config"]  # what people may change, and the next round's commit takes along
 PROFILES = ("configpath", "credentialpath")  # remote options: the AWS SDK runs the `credential_process` of such a file
@@ -258,27 +262,57 @@ class Versions:
             line.split(maxsplit=1)[1] for line in self.git("status", "--porcelain", "--", *self._paths()).splitlines()
         ]
 
-    def unlike(self) -> list[str]:
-        """Files and folders that are not as the last version has them, as far as git and DVC can still say."""
-        listed = self.git("diff", "--name-only", "-z", "HEAD").split("\0")
-        found = [path for path in listed if path and path not in USERS]
-        try:
-            with _dvc(self.root):
-                changes = [each for each in self.repo.status().values() for each in each if isinstance(each, dict)]
-        except Exception:  # it cannot read its own files: git has named them
-            return found
-        return [*found, *(str(path) for each in changes for path in each.get("changed outs", {}))]
-
     def refuse_strange_changes(self) -> None:
         """WorkspaceError when files that the loop owns were changed by somebody else since the last commit."""
-        changed = [path for path in self.changes() if path not in USERS]
+        changed = self._strange()
         with _dvc(self.root):
             changed += [str(name) for name in self.repo.status(targets=self._tracked())]
-        if changed:
+        self._refuse(changed)
+
+    def refuse_seen_at_once(self) -> None:
+        """The same, also of what the stages wrote, as far as it is told without DVC, which takes a second to load: what
+        it keeps is known by size and number of files."""
+        outs = {path: said for name in [*self._tracked(), "dvc.lock"] for path, said in self._outs(name).items()}
+        sizes = {path: said["size"] for path, said in outs.items() if "size" in said}
+        self._refuse_unlike([path for path, size in sizes.items() if size != _size(self.root / path)])
+
+    def refuse_unlike(self) -> None:
+        """The same, also of what the stages wrote: the loop writes that anew, but who reads it now reads what no
+        version has."""
+        with _dvc(self.root):
+            outs = [out for out in self.repo.index.outs if out.hash_info and out.use_cache]
+            self._refuse_unlike([str(out) for out in outs if {"modified", "deleted"} & {*out.status().values()}])
+
+    def _refuse_unlike(self, unlike: list[str]) -> None:
+        tracked = self._tracked()
+        folders = [f"{path}.dvc" for path in unlike if f"{path}.dvc" in tracked]
+        self._refuse([*self._strange(), *folders], [path for path in unlike if f"{path}.dvc" not in tracked])
+
+    def _strange(self) -> list[str]:
+        """What git keeps of the loop's files and somebody else changed."""
+        changed = [path for path in self.changes() if path not in USERS or self._cut_off(path)]
+        # Without them all that DVC keeps is new to git.
+        return [path for path in changed if path.endswith(".gitignore")] or changed
+
+    def _cut_off(self, path: str) -> bool:
+        """Whether a file that people may change is gone, or ends where no one would end it."""
+        file, kept = self.root / path, git.run(self.root, "show", f"HEAD:{path}").stdout
+        now = file.read_bytes() if file.exists() else b""
+        return kept.startswith(now) and not now.endswith(b"\n")
+
+    def _refuse(self, changed: list[str], written: Iterable[str] = ()) -> None:
+        """changed: files of git, and `.dvc` files whose folder was changed. written: what stages wrote."""
+        written = [path for path in written if path not in changed]  # figures are in both
+        named = [*dict.fromkeys(changed), *written]
+        missing = [path for path in named if not (self.root / path.removesuffix(".dvc")).exists()]
+        if named and named == missing and all(path in written or path in self._tracked() for path in named):
+            raise WorkspaceError(f"{self.root} lacks {', '.join(named[:5])}", fix="`dvc pull`")
+        if named:
             raise WorkspaceError(
                 f"{self.root} has uncommitted changes in files that the loop owns",
-                got=", ".join(changed[:5]),
-                fix=f"`{self._put_aside(changed)}` puts them aside; or commit them",
+                got=", ".join(map(self._with_files, named[:5])),
+                fix=f"`{self._put_aside(changed)}` "
+                + ("puts them aside; or commit them" if changed else "brings the last version back"),
             )
 
     def put_aside(self, users: bool = False) -> list[str]:
@@ -292,14 +326,27 @@ class Versions:
         add = [f"dvc add --quiet {shlex.join(present)}"] * bool(present)
         return [*add, f"git stash push --quiet --include-untracked -- {shlex.join(places)}"] if places else []
 
+    def _with_files(self, name: str) -> str:
+        """The name of a folder that DVC keeps, with those of its files that are not as the version has them."""
+        from tasks.services import history
+
+        folder = name.removesuffix(".dvc")
+        try:
+            said = self._outs(name if folder != name else "dvc.lock")[folder]
+            files = history.strangers(self, folder, said["md5"]) if said["md5"].endswith(".dir") else []
+        except (LabelwiseError, LookupError):  # the version itself cannot be read
+            files = []
+        return f"{name} ({', '.join(files[:3])})" if files else name
+
     def _put_aside(self, changed: Iterable[str]) -> str:
         """The command that brings the last version back and keeps what is there: git's files in its stash, DVC's in
-        the cache by a hash that is in the stash."""
+        the cache by a hash that is in the stash. What stages wrote is not kept: it can be made again."""
         folders = [name.removesuffix(".dvc") for name in self._tracked() if name in changed]
         present = [folder for folder in folders if (self.root / folder).exists()]
-        places = sorted({path.partition("/")[0] for path in changed})
-        stash = f"git stash push --include-untracked -- {shlex.join(places)} && dvc checkout --force"
-        return f"dvc add {shlex.join(present)} && {stash}" if present else stash
+        steps = [f"dvc add {shlex.join(present)}"] if present else []
+        if names := list(dict.fromkeys(changed)):
+            steps.append(f"git stash push --include-untracked -- {shlex.join(names)}")
+        return " && ".join([*steps, "dvc checkout --force"])
 
     # DVC
 
@@ -402,13 +449,21 @@ class Versions:
 
     def hashes(self) -> dict[str, str]:
         """DVC's hash of each folder it tracks, by name: pool, gold, labels."""
+        outs = {Path(path).name: said for name in self._tracked() for path, said in self._outs(name).items()}
+        return {folder: str(said["md5"]) for folder, said in outs.items()}
+
+    def _outs(self, name: str) -> dict[str, dict[str, Any]]:
+        """What dvc.lock or a `.dvc` file says of each file and folder that it names, by path."""
         from ruamel.yaml import YAML
 
-        found = {}
-        for path in self._tracked():
-            content = YAML(typ="safe").load((self.root / f"{path}").read_text(encoding="utf-8"))
-            found[Path(path).stem] = str(content["outs"][0]["md5"])
-        return found
+        file = self.root / name
+        if not file.exists():
+            return {}
+        with reading(file):
+            content = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+            stages = content["stages"].values() if "stages" in content else [content]
+            outs = [out for stage in stages for out in stage.get("outs", [])]
+            return {str(Path(name).parent / out["path"]): {"md5": str(out["md5"]), **out} for out in outs}
 
     def _paths(self) -> list[str]:
         """What there is of what the loop commits."""
@@ -432,6 +487,13 @@ def create(root: Path, remote: str) -> Versions:
         with (root / ".dvc" / "config").open("wb") as file:  # DVC's own writer takes ASCII alone
             config.write(file)
     return versions
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; -1 for neither."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.exists() else -1
 
 
 def _path(entry: dict[str, Any]) -> str:
@@ -511,8 +573,11 @@ def _dvc(root: Path) -> Iterator[None]:
     except DvcException as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
         raise ServiceError("DVC failed", got=f"{error}{cause}"[:300], fix=_as_before(root)) from error
-    except (UnicodeDecodeError, JSONDecodeError, FileNotFoundError, FileExistsError) as error:  # of what it reads
+    except BROKEN as error:  # of what it reads
+        fix, known = _as_before(root), (UnicodeDecodeError, JSONDecodeError, FileNotFoundError, FileExistsError)
+        if not fix and not isinstance(error, known):
+            raise  # its files are as the last version has them: it is not they
         got = plain(f"{type(error).__name__}: {error}")[:300]
-        raise ServiceError(f"DVC cannot read its files in {root}", got=got, fix=_as_before(root)) from error
+        raise ServiceError(f"DVC cannot read its files in {root}", got=got, fix=fix) from error
     finally:
         log.setLevel(level)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 
 from flows import cli
 from tasks import init as init_stage
+from tasks import settings
 from tasks.services.addresses import NAMES
 from tasks.services.dvc import Versions
 from tasks.settings import Columns
@@ -392,6 +394,35 @@ def test_a_fault_of_ours_keeps_its_traceback(labelwise: Labelwise, monkeypatch: 
     monkeypatch.setattr(cli, "app", wrong)
     with pytest.raises(KeyError):
         labelwise()
+
+
+def test_a_failure_where_files_were_changed_names_them_and_keeps_its_traceback(
+    labelwise: Labelwise, made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Workspace.open(shutil.copytree(made.root, tmp_path / "copy"))
+
+    def wrong(_workspace: Workspace) -> None:
+        raise KeyError("https://me:secret@example.org")
+
+    monkeypatch.setattr("tasks.status.status", wrong)
+    with pytest.raises(KeyError):  # all is as the last version has it: a fault of ours, though params.yaml was edited
+        settings.change(here.root / "params.yaml", {"seed": 1})
+        labelwise("status", "--workspace", here.root)
+    (here.root / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.raises(KeyError), claimed(here) as claim:  # its files are between two versions
+        claim.begin()
+        labelwise("status", "--workspace", here.root)
+    with claimed(here):
+        pass
+    said = labelwise("status", "--workspace", here.root)
+    kept = here.scraps / "traceback.txt"
+    assert_one_line(said, 3, "got dvc.yaml. To mend it: `git stash push ", "KeyError: 'https://***@example.org'")
+    assert said.err.endswith(f"it is a fault of ours: {kept} says where\n")
+    assert "in wrong" in kept.read_text() and "secret" not in kept.read_text()
+    aside = said.err.split("`")[1].split(" && ")[0]
+    subprocess.run(aside.split(), cwd=here.root, check=True, capture_output=True)
+    with pytest.raises(KeyError):
+        labelwise("status", "--workspace", here.root)
 
 
 def test_ctrl_c_is_one_line(labelwise: Labelwise, made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

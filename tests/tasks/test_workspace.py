@@ -266,7 +266,7 @@ def test_a_broken_file_is_named_with_the_command_that_brings_it_back(
     for path, command, read in (
         (here.gold, "dvc checkout --force data/gold.dvc", read_parquet),
         (here.batch, "dvc checkout --force data/batch.parquet", read_parquet),
-        (here.metrics / "gold.json", "git checkout -- metrics/gold.json", read_json),
+        (here.metrics / "gold.json", "git checkout HEAD -- metrics/gold.json", read_json),
     ):
         path.chmod(0o644)
         path.write_bytes(damage)

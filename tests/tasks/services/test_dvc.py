@@ -413,7 +413,7 @@ def test_a_change_by_somebody_else_is_refused_by_name(
     versions: Versions, change: Callable[[Versions], None], names: str
 ) -> None:
     change(versions)
-    with pytest.raises(WorkspaceError, match=rf"got {names}\. To mend it: `.*git stash .*dvc checkout --f") as caught:
+    with pytest.raises(WorkspaceError, match=rf"got {names}.*\. To mend it: `.*git stash .*dvc checkout --f") as caught:
         versions.refuse_strange_changes()
     assert follow(versions, caught.value) == 0
     versions.refuse_strange_changes()  # the mending that the line proposes mends it
