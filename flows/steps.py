@@ -44,7 +44,7 @@ from tasks import (
 )
 from tasks.errors import ServiceDown, ServiceError, plain
 from tasks.items import stored
-from tasks.labels import ledger
+from tasks.labels import ledger, removed
 from tasks.services import label_studio, remote
 from tasks.services.dvc import Versions
 from tasks.services.patience import patient
@@ -108,7 +108,7 @@ class Steps:
         unfinished = unfinished and of_loop
         remote.refuse_lack(self.versions, [Path(before.path)] if before else [])
         stored.refuse_missing(self.workspace)
-        names.refuse_removed(self.workspace)
+        removed.refuse(self.workspace, self.versions)
         self.versions.refuse_side_tracks()
         if said := forget.resume(self.workspace, self.versions):
             self.say("forget", said)
@@ -139,6 +139,7 @@ class Steps:
         """New items from the source."""
 
         def do() -> pull.Pulled:
+            removed.refuse(self.workspace, self.versions)  # params.yaml may have changed while people answered
             pulled = pull.run(self.workspace)
             if said := patient(lambda: gold.pull(self.workspace), self._tell("gold")):
                 self.say("gold", said)

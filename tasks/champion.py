@@ -16,7 +16,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from tasks.errors import LabelwiseError, ServiceDown, ServiceError
-from tasks.labels import trusted
+from tasks.labels import renamed, trusted
 from tasks.proof import active_testing
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Champion, Tracking
@@ -32,13 +32,15 @@ PREDICTIONS = "predictions.csv"  # of a run: the gold items by which its model w
 
 @dataclass(frozen=True)
 class Judged:
-    """A champion's answers. table: columns id, predicted, and weight where it is known; None where nothing is known of
-    it. crowned_on: the items by which it became champion. lacks: the classes of today that it has not. problem: why it
+    """A champion's answers, under the names that the classes have today. table: columns id, predicted, and weight where
+    it is known; None where nothing is known of it. crowned_on: the items by which it became champion. lacks: the
+    classes of today that it has not. outdated: the names that it says and that its classes had before. problem: why it
     could not be asked about later items, in words; '' where it could."""
 
     table: pd.DataFrame | None
     crowned_on: frozenset[str]
     lacks: Sequence[str] = ()
+    outdated: Sequence[str] = ()
     problem: str = ""
 
 
@@ -123,7 +125,7 @@ def judge(
     table = pd.concat(tables, ignore_index=True).drop_duplicates("id") if tables else None
     new = gold.id if table is None else gold.id[~gold.id.isin(table.id)]
     classes = classes_of(versions, tracking.tags(champion.version).get("labelwise.tag", ""))
-    today, problem = workspace.settings.classes, ""
+    today, renames, problem = workspace.settings.classes, workspace.settings.renamed, ""
     if len(new) or classes is None:
         try:
             with TemporaryDirectory() as scratch:
@@ -141,8 +143,12 @@ def judge(
             raise
         except (LabelwiseError, ValueError, RuntimeError, KeyError, OSError) as error:  # whatever stands there now
             problem = f"its model cannot be asked about the {len(new)} gold items it has not seen ({_brief(error)})"
-    lacks = [name for name in today if name not in classes] if classes is not None else []
-    return Judged(table, crowned_on, lacks, problem if len(new) else "")
+    knows = {renames.get(name, name) for name in classes or today}
+    lacks = [name for name in today if name not in knows]
+    outdated = [name for name in classes or () if name in renames]
+    if table is not None:
+        table = table.assign(predicted=renamed.today(table.predicted, renames))
+    return Judged(table, crowned_on, lacks, outdated, problem if len(new) else "")
 
 
 def load(folder: Path) -> "Classifier":

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from tasks.errors import WorkspaceError
-from tasks.labels import ledger
+from tasks.labels import ledger, renamed
 from tasks.push import read_texts
 from tasks.terminal import plain
 from tasks.workspace import Workspace, read_parquet
@@ -29,6 +29,7 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
     if not workspace.batch.exists():
         raise WorkspaceError(f"{workspace.root} has no batch yet", fix="`labelwise run` chooses the first one")
     batch = read_parquet(workspace.batch).sort_values("rank")
+    batch = batch.assign(prediction=renamed.today(batch.prediction, workspace.settings.renamed))
     texts = read_texts(workspace, batch.id) if len(batch) else {}
     known = batch.astype(object).where(batch.notna(), None).to_dict("records")
     return ledger.current_round(workspace.labels) + 1, [

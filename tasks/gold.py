@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks import player, push
 from tasks.errors import InputError, WorkspaceError
-from tasks.labels import annotations, ledger, trusted
+from tasks.labels import annotations, ledger, removed, renamed, trusted
 from tasks.proof import active_testing, control
 from tasks.records import ANSWERS, ASKED
 from tasks.services.dvc import Versions
@@ -129,7 +129,8 @@ def review(workspace: Workspace, n: int, project: LabelStudioProject, number: in
     def choose(number: int) -> pd.DataFrame:
         own = read_parquet(workspace.gold)
         asked = trusted.asked(workspace).id
-        contradicted = predictions[predictions.predicted != predictions.actual]
+        names = predictions[["actual", "predicted"]].apply(renamed.today, renamed=workspace.settings.renamed)
+        contradicted = predictions[names.predicted != names.actual]
         contradicted = contradicted[contradicted.id.isin(own.id) & ~contradicted.id.isin(asked)]
         if not 1 <= n <= len(contradicted):
             raise InputError(
@@ -165,7 +166,7 @@ def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFra
     before = None if _awaited(trusted.seen(workspace)).any() else ledger.last_look(known)
     touched = project.touched(None if before is None else before - OVERLAP)
     tasks = touched.merge(asked[["id", "ask"]].rename(columns={"ask": "round"}), on=["id", "round"])
-    said = answered(project.answered(tasks.task_id.tolist()), asked, workspace.settings.classes)
+    said = answered(project.answered(tasks.task_id.tolist()), asked, workspace.settings.answerable)
     new = news(said, known, tasks)
     if len(new):
         trusted.append(workspace, ANSWERS, new)
@@ -197,8 +198,9 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
     if project.settle() is None:
         project.create(settings.classes, answers=trusted.AGREE, description=BRIEF)
     project.instruct(instructions(settings.classes, settings.descriptions, BRIEF))
+    project.offer(settings.classes)
     new = 0
-    awaited = _awaited(trusted.verdicts(asked, trusted.answers(workspace)))
+    awaited = _awaited(trusted.verdicts(asked, trusted.today(workspace, trusted.answers(workspace))))
     for number in trusted.asks(asked):
         inside = asked.ask == number
         if project.count(number) != inside.sum():
@@ -255,6 +257,7 @@ def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioP
         versions.refuse_side_tracks()
         play = patient(lambda: player.Play(workspace, versions), tell, met=False)
         patient(play.refuse, tell)
+        removed.refuse(workspace, versions)
         if said := resume(workspace, versions, tell):
             tell(said)
         versions.refuse_strange_changes()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Answer:
-    """One row about the item. counts: its label is the one that models learn from now. gold: a trusted answer."""
+    """One row about the item. counts: its label is the one that models learn from now. gold: a trusted answer. today:
+    what the class that was said is called now, None where it still has that name."""
 
     round: int
     why: str
@@ -50,6 +51,7 @@ class Answer:
     annotation: int | None
     counts: bool = False
     gold: bool = False
+    today: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def run(workspace: Workspace, item: str) -> Lineage:
     """Look an item up everywhere. InputError when neither pool nor gold has or had it. MLflow may be out of reach."""
     stored.refuse_missing(workspace)
     versions = Versions(workspace.root)
-    tombstones, own_gold = forgotten.read(workspace), stored.gold(workspace)
+    tombstones, own_gold = forgotten.read(workspace), trusted.today(workspace, stored.gold(workspace))
     item = item if item in set(tombstones.id) else _item(workspace, own_gold, item)
     found, text = _found(workspace, item)
     buried = tombstones[tombstones.id == item]
@@ -128,7 +130,7 @@ def run(workspace: Workspace, item: str) -> Lineage:
         place=_place(workspace, item, bool(found), in_gold, rows, leaks),
         entered=_entered(versions, workspace, found) if found else None,
         open_in=_open_in(workspace, item),
-        rows=_answers(rows, trusted_rows),
+        rows=_answers(rows, trusted_rows, workspace.settings.renamed),
         learned={tag(number): by_tag.get(tag(number)) for number in numbers},
         forgotten_at=str(buried.forgotten_at.iloc[-1]) if len(buried) else "",
         unknown=unknown,
@@ -162,6 +164,7 @@ def _spoken(row: Answer) -> str:
     if row.reviewer is None:
         return "by nobody yet" if row.status == "open" else row.status
     what = repr(row.label) if row.label is not None else row.status
+    what += f", {row.today!r} today," if row.today else ""
     standing = " (counts)" if row.counts else " (superseded)" if row.status == "labelled" and not row.gold else ""
     return f"{row.created_at}: {what} by reviewer {plain(row.reviewer, 40)}{standing}"
 
@@ -243,10 +246,11 @@ def _open_in(workspace: Workspace, item: str) -> int | None:
     return ledger.current_round(workspace.labels) + 1 if item in asked else None
 
 
-def _answers(rows: pd.DataFrame, trusted_rows: pd.DataFrame) -> list[Answer]:
+def _answers(rows: pd.DataFrame, trusted_rows: pd.DataFrame, renamed: Mapping[str, str]) -> list[Answer]:
     counting = _counting(rows)
     own = [_answer(row, int(row["round"]), counts=position == counting) for position, row in enumerate(_plain(rows))]
-    return own + [_answer(row, int(row["ask"]), gold=True) for row in _plain(trusted_rows)]
+    said = own + [_answer(row, int(row["ask"]), gold=True) for row in _plain(trusted_rows)]
+    return [replace(each, today=renamed.get(each.label or "")) for each in said]
 
 
 def _counting(rows: pd.DataFrame) -> int | None:

@@ -57,7 +57,7 @@ def place(workspace: Workspace, what: str = "") -> Path:
 def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
     """The page of the present round."""
     number = ledger.current_round(workspace.labels)
-    rows = ledger.read(workspace.labels)
+    rows = ledger.today(workspace)
     found, metrics = report.proof(workspace), gold_metrics(workspace)
     advice, limit = report.advice(workspace), report.limit(workspace)
     texts = tables.gold_texts(workspace)

@@ -22,6 +22,7 @@ from tasks.settings import Promote, Settings
 from tasks.snapshot import run_of
 from tasks.workspace import Workspace, read_csv, read_json, table_of_text
 
+NAMES = {"project", "classes", "renamed"}  # settings that hold people's own words, which are no names of parameters
 MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered
 
 
@@ -35,16 +36,23 @@ class Decision:
 
 
 def decide(
-    new: pd.DataFrame, old: pd.DataFrame | None, rule: Promote, look: int = 1, lacks: Sequence[str] = ()
+    new: pd.DataFrame,
+    old: pd.DataFrame | None,
+    rule: Promote,
+    look: int = 1,
+    lacks: Sequence[str] = (),
+    outdated: Sequence[str] = (),
 ) -> Decision:
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
     alike) of the gold items that both were measured on. old: None before the first champion. look: the number of
     this comparison among those with this champion, 1 and on. lacks: the classes of today that the champion lacks.
+    outdated: earlier names of classes that it still says.
 
     `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
     (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
-    protected class the new model must not be shown to be worse. A champion that cannot answer a class of today goes
-    unless the new model is shown to be worse. What stands in the way of a model is tested at 1 - confidence each time.
+    protected class the new model must not be shown to be worse. A champion that cannot answer a class of today, or
+    says an earlier name of one, goes unless the new model is shown to be worse. What stands in the way of a model is
+    tested at 1 - confidence each time.
     """
     if old is None:
         return Decision(True, "the first model", {})
@@ -78,8 +86,9 @@ def decide(
             reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
             return Decision(False, reason, figures)
     shown = f"{whole.difference:+.4f} ({whole.low:+.4f} to {whole.high:+.4f}) on {whole.items} gold items"
-    if lacks and whole.p_worse > alone:
-        return Decision(True, f"the champion does not know {', '.join(lacks)}, and this is not worse: {shown}", figures)
+    wants = [f"does not know {', '.join(lacks)}"] * bool(lacks) + [f"still says {', '.join(outdated)}"] * bool(outdated)
+    if wants and whole.p_worse > alone:
+        return Decision(True, f"the champion {' and '.join(wants)}, and this is not worse: {shown}", figures)
     asked = f"look {look} at this champion may err with a chance of {spent:.2g}"
     if rule.rule == "better":
         passed = whole.p_better <= spent
@@ -153,8 +162,8 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
             decision = Decision(True, f"nothing is known of the champion: {judged.problem}", {})
         else:
             look = looks(kept_rounds(workspace), learned, number)
-            old, lacks = (judged.table, judged.lacks) if judged else (None, ())
-            decision = decide(own, old, settings.promote, look, lacks)
+            found = judged or champion.Judged(None, frozenset())
+            decision = decide(own, found.table, settings.promote, look, found.lacks, found.outdated)
         replaces = {"replaces": present.version} if present and decision.promoted else {}
         figures = {name: f"{value:.6g}" for name, value in decision.figures.items()}
         reason = decision.reason + (f"; {judged.problem}" if judged and judged.problem else "")
@@ -200,7 +209,7 @@ def facts_of(
     labels = float(len(ledger.effective(rows)))
     return RoundRun(
         number=number,
-        params=flat(settings.model_dump(exclude={"project", "classes"})) | {"classes": str(len(settings.classes))},
+        params=flat(settings.model_dump(exclude=NAMES)) | {"classes": str(len(settings.classes))},
         metrics=metrics | {"labels": labels} | {f"seconds.{stage}": value for stage, value in seconds.items()},
         tags={
             "labelwise.workspace": settings.project.id,

@@ -88,7 +88,7 @@ def judged_by(
 def run(workspace: Workspace) -> str:
     """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
-    labels = without_leaks(ledger.effective(ledger.read(workspace.labels)), leaked(workspace))
+    labels = without_leaks(ledger.effective(ledger.today(workspace)), leaked(workspace))
     vectors = pool_vectors(workspace)
     still_open = vectors.ids.difference(withheld(workspace, vectors.ids))
     labels = labels.assign(control=control.sample(labels, still_open, settings.seed))

@@ -17,6 +17,7 @@ from tasks.items import forgotten, sifting, stored, unchanged
 from tasks.items.drafts import Drafts, drafting
 from tasks.items.identity import Ids
 from tasks.items.sifting import Seen, Sifted
+from tasks.labels import trusted
 from tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
 from tasks.services import expectations
 from tasks.settings import Pull
@@ -177,16 +178,16 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     pull, classes = workspace.settings.pull, workspace.settings.classes
     parts = list(_rows(pull.gold, pull, labelled=True))
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=sifting.AS_IT_CAME)
-    rows, gone = forgotten.without(rows, folds)
-    gold = stored.gold(workspace)
+    came, gone = forgotten.without(rows, folds)
+    rows, gold = trusted.today(workspace, came), trusted.today(workspace, stored.gold(workspace))
     strange = gold["label"][~gold["label"].isin(classes)]
-    fix = "put them back into `classes` in params.yaml, or remove that file and pull anew"
+    fix = "put them back into `classes` in params.yaml, or say there under `renamed` which classes they are now"
     _refuse_labels(f"gold: {workspace.gold} holds", strange, classes, fix)
     suite = suites.gold(pull.max_chars, pull.max_refused, classes)
     measures = suites.measured(rows, classes)
     refused = expectations.refusals(suite, measures)
     strange = rows["label"].iloc[[at for at, refusal in refused.items() if refusal.rule == suites.OUTSIDE]]
-    fix = "correct the labels, or `classes` in params.yaml"
+    fix = "correct the labels, or `classes` in params.yaml; names that classes had before go under `renamed`"
     _refuse_labels(f"gold: {len(strange):,} rows have", strange, classes, fix)
     fine = sifting.identified(rows, refused)
     in_pool = stored.pool_folds(workspace, set(fine["fold"][~fine["id"].isin(gold["id"])]))
@@ -194,11 +195,10 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     tally = Tally(forgotten=gone)
     tally.add(measures, sifted)
     page = _passed(workspace, suite, tally, pull.gold)
-    together = pd.concat([gold, sifted.new], ignore_index=True)
     if len(sifted.new):
-        drafts.add(workspace.gold, together, GOLD)
-    _set_aside(drafts, stored.next_gold_refused(workspace), rows, sifted, stored.refused(workspace, "gold"))
-    return together, tally, page
+        drafts.add(workspace.gold, pd.concat([stored.gold(workspace), sifted.new], ignore_index=True), GOLD)
+    _set_aside(drafts, stored.next_gold_refused(workspace), came, sifted, stored.refused(workspace, "gold"))
+    return pd.concat([gold, sifted.new], ignore_index=True), tally, page
 
 
 def _pull_pool(

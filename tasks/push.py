@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from tasks.errors import ServiceDown
 from tasks.items import stored
-from tasks.labels import ledger
+from tasks.labels import ledger, renamed
 from tasks.services import label_studio
 from tasks.services.label_studio import LabelStudioProject, instructions, suggestion
 from tasks.settings import Settings
@@ -99,6 +99,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     settings = workspace.settings
     number = ledger.current_round(workspace.labels) + 1
     batch = read_parquet(workspace.batch)
+    batch = batch.assign(prediction=renamed.today(batch.prediction, settings.renamed))
     made = project.settle() is None
     if made:
         project.create(settings.classes)
@@ -110,8 +111,10 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     project.update(description=news, show_collab_predictions=False)
     about = SUGGESTS if any(task["data"]["suggestion"] for task in wanted) else ""
     project.instruct(instructions(settings.classes, settings.descriptions, about))
-    ours = project.offer(settings.classes)
+    before, ours = project.choices(), project.offer(settings.classes)
+    news_of_choices = label_studio.changed(before, settings.classes, settings.renamed) if ours else ""
     remarks = [
+        *([news_of_choices] if news_of_choices else []),
         *(["the project was gone from Label Studio and is made anew"] if made and number > 1 else []),
         *([f"Label Studio calls the project {project.called!r}"] if project.called != project.title else []),
         *([] if ours else [label_studio.NOT_OURS]),

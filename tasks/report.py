@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import player
-from tasks.labels import ledger, trusted
+from tasks.labels import ledger, renamed, trusted
 from tasks.promote import gold_metrics
 from tasks.proof import money, stopping
 from tasks.settings import one_of
@@ -125,14 +125,15 @@ def run(workspace: Workspace, before: Path | None = None) -> str:
     number = ledger.current_round(workspace.labels)
     metrics = gold_metrics(workspace)
     seen = ["id", "prediction", "least_confidence"]
+    last = read_parquet(before, columns=seen) if before else None
+    if last is not None:
+        last = last.assign(prediction=renamed.today(last.prediction, workspace.settings.renamed))
     row = {
         "round": number,
         "labels": len(ledger.effective(ledger.read(workspace.labels))),
         **{column: metrics.get(name) for column, name in MEASURED.items()},
         "asks": len(read_parquet(workspace.batch)),
-        **settling(
-            read_parquet(workspace.scores, columns=seen), read_parquet(before, columns=seen) if before else None
-        ),
+        **settling(read_parquet(workspace.scores, columns=seen), last),
     }
     rounds = with_round(curve(workspace), row)
     write_csv(workspace.metrics / "curve.csv", rounds)

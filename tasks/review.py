@@ -3,7 +3,7 @@ the tests and anyone's trial."""
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,14 +34,20 @@ class Manner:
     seed: int = 0
 
 
-def read_answers(path: Path, pull: Pull, classes: list[str]) -> dict[str, str]:
-    """Labels by item id; a blank one is no answer. InputError when a label is no class."""
+def read_answers(
+    path: Path, pull: Pull, classes: list[str], renamed: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Labels by item id; a blank one is no answer, and a name that a class had before is the class. InputError when a
+    label is none."""
+    today = renamed or {}
     columns = pull.columns
     answers: dict[str, str] = {}
     for chunk in sources.chunks(str(path), [columns.text, columns.label], encoding=pull.encoding):
         rows = chunk[[columns.text, columns.label]].dropna()
         given = [(text, label.strip()) for text, label in rows.itertuples(index=False) if label.strip()]
-        answers |= {content_id(form): label for text, label in given for form in (text, canonical(text))}
+        answers |= {
+            content_id(form): today.get(label, label) for text, label in given for form in (text, canonical(text))
+        }
     if strangers := sorted(set(answers.values()) - set(classes)):
         got = ", ".join(map(repr, strangers[:5]))
         raise InputError(f"{path}: labels outside the classes", expected="one of " + ", ".join(classes), got=got)
@@ -58,7 +64,7 @@ def given(item: str, truth: str, classes: list[str], manner: Manner) -> str:
 def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
     """Answer the open batch, then wait for the next, `batches` times in all."""
     settings = workspace.settings
-    answers = read_answers(path, settings.pull, settings.classes)
+    answers = read_answers(path, settings.pull, settings.classes, settings.renamed)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
     left = manner.batches
     while left:
@@ -81,13 +87,14 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     settings = workspace.settings
     if manner.users < trusted.AGREE:
         raise InputError("review --gold", expected=f"--users {trusted.AGREE} or more: they must agree", got="1")
-    answers = read_answers(path, settings.pull, settings.classes)
+    answers = read_answers(path, settings.pull, settings.classes, settings.renamed)
     project, asked = open_gold_project(settings), trusted.asked(workspace)
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
     tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
-    said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.classes)
+    said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.answerable)
     known = trusted.answers(workspace)
-    so_far = trusted.votes(pd.concat([known, said[~said.annotation_id.isin(known.annotation_id)]]))
+    together = pd.concat([known, said[~said.annotation_id.isin(known.annotation_id)]])
+    so_far = trusted.votes(trusted.today(workspace, together))
     done = 0
     open_tasks = asked.merge(tasks[tasks.id.isin(answers)], on="id")
     for row in open_tasks.to_dict("records"):

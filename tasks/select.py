@@ -101,7 +101,7 @@ def run(workspace: Workspace) -> str:
     """Read scores, vectors and ledger, write data/batch.parquet. Returns a line for people."""
     settings = workspace.settings
     rng = np.random.default_rng([settings.seed, ledger.current_round(workspace.labels)])
-    rows = ledger.read(workspace.labels)
+    rows = ledger.today(workspace)
     scores, vectors = read_parquet(workspace.scores), pool_vectors(workspace)
     labelled = answered(scores, vectors, ledger.effective(rows), settings.classes)
     pool = pd.Index(scores.id)

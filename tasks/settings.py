@@ -5,12 +5,23 @@ Secrets are not settings: they come from the environment (see services/addresses
 
 import difflib
 import re
+from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -173,6 +184,7 @@ class Settings(Section):
     project: Project
     classes: Annotated[list[ClassName], Field(min_length=2)]
     descriptions: dict[str, Annotated[str, Field(max_length=1000)]] = Field(default={}, exclude=True)  # see `described`
+    renamed: dict[str, str] = {}  # names that classes had before -> the class of today, see tasks/labels/renamed.py
     pull: Pull
     embed: Embed = Embed()
     train: Train = Train()
@@ -197,6 +209,41 @@ class Settings(Section):
             return content
         said = {name: text for name, text in classes.items() if text is not None}
         return content | {"classes": list(classes), "descriptions": said}
+
+    @property
+    def answerable(self) -> list[str]:
+        """What an answer may say: the classes, and the names that they had before."""
+        return [*self.classes, *self.renamed]
+
+    @field_validator("renamed")
+    @classmethod
+    def followed(cls, renamed: dict[str, str]) -> dict[str, str]:
+        """A class that was renamed twice has its last name at once."""
+        found: dict[str, str] = {}
+        for old in renamed:
+            names = [old]
+            while names[-1] in renamed:
+                names.append(renamed[names[-1]])
+                if names.count(names[-1]) > 1:
+                    raise ValueError(f"{' -> '.join(map(repr, names))} leads to no class; take one of these out")
+            found[old] = names[-1]
+        return found
+
+    @model_validator(mode="after")
+    def renamed_to_classes(self) -> "Settings":
+        for old, new in self.renamed.items():
+            if old in self.classes:
+                raise ValueError(
+                    f"renamed: {old!r} is one of the classes; take it out of `renamed`, or out of `classes`"
+                )
+            if new not in self.classes:
+                near = difflib.get_close_matches(new, self.classes, n=1)
+                raise ValueError(
+                    f"renamed: {old!r} leads to {new!r}, which is none of the classes; "
+                    + (f"did you mean {near[0]!r}? " if near else "")
+                    + f"If {new!r} has another name today, say it there, too"
+                )
+        return self
 
     @model_validator(mode="after")
     def protected_are_classes(self) -> "Settings":
@@ -269,6 +316,25 @@ def change(path: Path, changes: dict[str, Any]) -> None:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def as_line(content: Mapping[str, Any]) -> str:
+    """Keys and values as one line of a YAML file; a mapping among them in braces.
+
+    >>> print(as_line({"renamed": {"billing": "invoices & fees", "2.0": "two"}}))
+    renamed: {billing: "invoices & fees", "2.0": two}
+    """
+    yaml = YAML()
+    yaml.width = 100_000
+    written = StringIO()
+    yaml.dump({key: _braced(value) if isinstance(value, Mapping) else value for key, value in content.items()}, written)
+    return written.getvalue().strip()
+
+
+def _braced(content: Mapping[str, str]) -> CommentedMap:
+    mapping = CommentedMap({_quoted(key): _quoted(value) for key, value in content.items()})
+    mapping.fa.set_flow_style()
+    return mapping
 
 
 def _inline(values: list[Any]) -> CommentedSeq:

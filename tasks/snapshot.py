@@ -102,7 +102,7 @@ def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
     seen = pd.concat([touched, answered])[touched.columns].drop_duplicates("task_id")
     ours = seen.merge(asks[["id", "round"]], on=["id", "round"])
     exported = project.answered(_tasks_of(ours, rows))
-    said = sift(collect(exported, asks), workspace.settings.classes, asks.id)
+    said = sift(collect(exported, asks), workspace.settings.answerable, asks.id)
     new = changes.news(rows, said.rows, ours)
     gone = changes.gone(earlier, project.count_between, project.tasks)
     silent = unanswered(asked, said.rows)

@@ -94,7 +94,7 @@ def status(workspace: Workspace) -> Status:
     with ThreadPoolExecutor(2) as both:
         labelling = both.submit(_label_studio, workspace, number, learned)
         models = both.submit(_mlflow, workspace)
-        rows = ledger.read(workspace.labels)
+        rows = ledger.today(workspace)
         counting, measured, advice = ledger.effective(rows), gold_metrics(workspace), stop.advised(workspace)
         near, trusted, pool = leaks.leaked(workspace), str(gold.standing(workspace)), _pool(workspace, rows)
         seen, urls, problems = labelling.result()

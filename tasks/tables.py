@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import report
-from tasks.labels import ledger, trusted
+from tasks.labels import ledger, renamed, trusted
 from tasks.made_with import LIBRARIES
 from tasks.pictures import confusions
 from tasks.promote import weighed
@@ -128,6 +128,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     texts = read_texts(workspace, last.id.head(EXAMPLES))
     path = versions.earlier("data/batch.parquet", tag(number - 1))
     guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
+    guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings.renamed))
 
     def thought(item: str) -> str:
         if item not in guesses.index or pd.isna(guesses.prediction[item]):
@@ -203,7 +204,10 @@ def moved(workspace: Workspace, versions: Versions, number: int) -> Table:
     before = versions.earlier("metrics/per_class.csv", tag(number - 1))
     if not now.exists() or before is None:
         return Table("", [], [])
-    both = table_of_text(now).merge(table_of_text(before), on="class", suffixes=("", "_before"))
+    then, today = table_of_text(before), workspace.settings.renamed
+    then = then.assign(**{"class": renamed.today(then["class"], today)})
+    then = then.drop_duplicates("class", keep=False)  # of two that are one now nothing can be said
+    both = table_of_text(now).merge(then, on="class", suffixes=("", "_before"))
     if both.empty:
         return Table("", [], [])
     both["moved"] = both.f1.astype(float) - both.f1_before.astype(float)
@@ -237,7 +241,11 @@ def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFra
     if not now.exists() or before is None:
         return None
     tables = table_of_text(now), table_of_text(before)
-    return None if any(table.empty for table in tables) else report.turned(*tables)
+    if any(table.empty for table in tables):
+        return None
+    today = workspace.settings.renamed
+    named = (table[["actual", "predicted"]].apply(renamed.today, renamed=today) for table in tables)
+    return report.turned(*(table.assign(**dict(names)) for table, names in zip(tables, named, strict=True)))
 
 
 def deeds(workspace: Workspace) -> Table:

@@ -58,7 +58,7 @@ def learner_of(settings: Settings) -> Any:
 
 def run(workspace: Workspace) -> str:
     """Read the ledger and the vectors, write model/. Returns a line for people."""
-    known = ledger.effective(ledger.read(workspace.labels))
+    known = ledger.effective(ledger.today(workspace))
     vectors = pool_vectors(workspace)
     model, labels = taught(known, leaked(workspace), vectors, pool_items(workspace, vectors), workspace.settings)
     with atomic(workspace.model) as scratch:

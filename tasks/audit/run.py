@@ -190,7 +190,7 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
             else pd.DataFrame(columns=["id", "task_id", "updated_at"])
         )
         exported = project.answered(tasks.task_id.tolist())
-        pending = _numbers(gold.news(gold.answered(exported, asked, here.settings.classes), known, tasks))
+        pending = _numbers(gold.news(gold.answered(exported, asked, here.settings.answerable), known, tasks))
         return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone)
 
     return [_reached("answers", batches), _reached("gold answers", golden)]

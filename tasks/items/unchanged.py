@@ -17,8 +17,9 @@ def fingerprint(workspace: Workspace) -> dict[str, Any] | None:
     pool, gold = sources.fingerprint(pull.pool), sources.fingerprint(pull.gold)
     if pool is None or gold is None:
         return None
-    rules = {"version": VERSION, "pull": pull.model_dump(), "classes": workspace.settings.classes}
-    return {"pool": pool, "gold": gold, **rules}
+    settings = workspace.settings
+    names = {"classes": settings.classes, "renamed": settings.renamed}
+    return {"pool": pool, "gold": gold, "version": VERSION, "pull": pull.model_dump(), **names}
 
 
 def recall(workspace: Workspace, seen: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.errors import WorkspaceError
+from tasks.labels import renamed
 from tasks.records import LABELS
-from tasks.workspace import brought_back, read_parquet, reading, write_parquet
+from tasks.workspace import Workspace, brought_back, read_parquet, reading, write_parquet
 
 RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that cannot count) and be asked again
 NOTHING = ("skipped", "refused")
@@ -59,6 +60,13 @@ def append(folder: Path, number: int, rows: pd.DataFrame) -> None:
 def read(folder: Path) -> pd.DataFrame:
     """All rows (LABELS), in the order in which they came in."""
     return _rows(*_versions(folder)).copy(deep=False)  # pandas copies what is written to
+
+
+def today(workspace: Workspace) -> pd.DataFrame:
+    """All rows, their labels under the names that the classes have today: for whoever uses labels. `read` gives them as
+    they were said, for whoever keeps the record."""
+    rows = read(workspace.labels)
+    return rows.assign(label=renamed.today(rows.label, workspace.settings.renamed))
 
 
 def _versions(folder: Path) -> list[Version]:

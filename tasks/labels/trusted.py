@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks.labels import ledger
+from tasks.labels import ledger, renamed
 from tasks.proof import active_testing
 from tasks.records import ANSWERS, ASKED, Table
 from tasks.workspace import Workspace, read_parquet, write_parquet
@@ -138,8 +138,9 @@ def complete(seen: pd.DataFrame) -> pd.DataFrame:
 
 
 def gold(workspace: Workspace) -> pd.DataFrame:
-    """The gold set (GOLD) with `weight`, the user's own rows first."""
-    return whole(read_parquet(workspace.gold), seen(workspace))
+    """The gold set (GOLD) with `weight`, the user's own rows first. Labels are under the names of today, here and in
+    whatever is asked or decided."""
+    return whole(today(workspace, read_parquet(workspace.gold)), seen(workspace))
 
 
 def drawn(workspace: Workspace) -> pd.DataFrame:
@@ -150,12 +151,12 @@ def drawn(workspace: Workspace) -> pd.DataFrame:
 
 def seen(workspace: Workspace) -> pd.DataFrame:
     """All that was asked, with what became of it (see `verdicts`)."""
-    return verdicts(asked(workspace), answers(workspace))
+    return verdicts(asked(workspace), today(workspace, answers(workspace)))
 
 
 def asked(workspace: Workspace) -> pd.DataFrame:
     """All that was put before people (ASKED)."""
-    return _shards(workspace, ASKED)
+    return today(workspace, _shards(workspace, ASKED))
 
 
 def asks(rows: pd.DataFrame) -> list[int]:
@@ -164,8 +165,13 @@ def asks(rows: pd.DataFrame) -> list[int]:
 
 
 def answers(workspace: Workspace) -> pd.DataFrame:
-    """All that people said (ANSWERS)."""
+    """All that people said (ANSWERS), as they said it."""
     return _shards(workspace, ANSWERS)
+
+
+def today(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with their labels under the names that the classes have today."""
+    return rows.assign(label=renamed.today(rows.label, workspace.settings.renamed))
 
 
 def append(workspace: Workspace, table: Table, rows: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ import json
 import re
 import string
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +39,7 @@ COUNTED = "id,data,total_annotations,cancelled_annotations"
 MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the one form of a date and time that the filters take
 TABS = 20  # rounds that keep their tab: Label Studio reads all tabs whenever it is asked for one
 # What is asked of a project; left to itself Label Studio counts all its tasks by eight measures too.
-BRIEFLY: Any = {"additional_query_parameters": {"include": "id,label_config,expert_instruction"}}
+BRIEFLY: Any = {"additional_query_parameters": {"include": "id,label_config,parsed_label_config,expert_instruction"}}
 IDS_A_REQUEST = 200  # keeps the address of an export short
 HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:inner_id", "tasks:annotations_ids", "tasks:predictions_model_versions", "tasks:total_predictions"),
@@ -200,6 +200,13 @@ class LabelStudioProject:
                 raise
             return False
         return True
+
+    def choices(self) -> list[str]:
+        """What reviewers choose from now, by whatever interface."""
+        with connected(self.url):
+            project = self.client.projects.get(self.number, request_options=BRIEFLY)
+        controls = getattr(project, "parsed_label_config", None) or {}
+        return [str(name) for control in controls.values() for name in control.get("labels") or ()]
 
     def offers(self, classes: list[str]) -> bool:
         """Whether reviewers see our labelling interface."""
@@ -400,6 +407,20 @@ def instructions(classes: list[str], descriptions: Mapping[str, str], about: str
         "skipped may be asked once more in a later round, and is then left out.</p>"
         f"<p>{html.escape(about)}</p><ul>{''.join(lines)}</ul>"
     )
+
+
+def changed(before: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]) -> str:
+    """What is new about the choices of reviewers, in words; '' for nothing.
+
+    >>> changed(["billing", "bug"], ["invoices", "bug", "login"], {"billing": "invoices"})
+    "the choices are up to date: 'billing' is called 'invoices' now, 'login' is new"
+    """
+    new, gone = [name for name in classes if name not in before], [name for name in before if name not in classes]
+    called = {old: renamed[old] for old in gone if old in renamed}
+    said = [f"{old!r} is called {name!r} now" for old, name in called.items()]
+    said += [f"{name!r} is new" for name in new if name not in called.values()]
+    said += [f"{name!r} is gone" for name in gone if name not in called]
+    return f"the choices are up to date: {', '.join(said)}" if said else ""
 
 
 def suggestion(label: str, confidence: float) -> str:

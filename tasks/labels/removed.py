@@ -1,0 +1,89 @@
+"""A class that labels or gold bear must not go from params.yaml unsaid: reviewers would be shown a choice without it,
+and no model could learn from what was said. It is put back, or said what it is called today."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from ruamel.yaml import YAML
+
+from tasks.errors import SettingsError
+from tasks.labels import ledger, trusted
+from tasks.records import tag
+from tasks.services.dvc import Versions
+from tasks.settings import Settings, as_line, parse
+from tasks.workspace import Workspace
+
+SHOWN = 5  # classes named in an error
+UNKNOWN = "CLASS"  # stands in the advice for a name that only people know
+
+
+def refuse(workspace: Workspace, versions: Versions) -> None:
+    """SettingsError when a class was taken out of params.yaml that labels or gold bear, with the line that says what it
+    is called today, or how to put it back."""
+    labels = Counter(ledger.effective(ledger.today(workspace)).label if workspace.labels.exists() else ())
+    gold = Counter(trusted.gold(workspace).label if workspace.gold.exists() else ())
+    settings = workspace.settings
+    gone = [str(name) for name in dict.fromkeys([*labels, *gold]) if name not in settings.classes]
+    if not gone:
+        return
+    name, before = _before(workspace, versions)
+    if before is None:
+        unsaid = [each for each in settings.classes if each not in labels and each not in gold]
+        found = successors(gone, settings.classes, [*(c for c in settings.classes if c not in unsaid), *gone])
+    else:
+        found = successors(gone, settings.classes, before.classes, before.renamed)
+    borne = [f"{each!r} ({labels[each]:,} labels, {gold[each]:,} gold rows)" for each in gone]
+    raise SettingsError(
+        "`classes` in params.yaml lacks what labels or gold bear",
+        expected="each of their classes",
+        got="none of the name " + ", ".join(borne[:SHOWN]) + (", ..." if len(borne) > SHOWN else ""),
+        fix=advice(gone, found, settings.renamed, f"git show {name}:params.yaml"),
+    )
+
+
+def successors(
+    gone: Sequence[str], classes: Sequence[str], before: Sequence[str], renamed: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What each class that is gone is probably called now; empty where that cannot be told of all. classes, before:
+    those of now and those of the last round, in their order. renamed: what the last round knew of earlier names.
+
+    A name in the place of another, in a list that is otherwise as it was, or the only new one for the only one that is
+    gone.
+
+    >>> successors(["billing"], ["bug", "invoices"], ["billing", "bug"])
+    {'billing': 'invoices'}
+    >>> successors(["a", "b"], ["x", "y", "c"], ["a", "b", "c"]), successors(["a", "b"], ["x", "c"], ["a", "b", "c"])
+    ({'a': 'x', 'b': 'y'}, {})
+    """
+    new = [name for name in classes if name not in before]
+    known = {old: name for old, name in (renamed or {}).items() if old in gone and name in classes}
+    left = [name for name in gone if name not in known]
+    in_place = dict(zip(before, classes, strict=True)) if len(before) == len(classes) else {}
+    if all(in_place.get(name) in new for name in left):
+        return known | {name: in_place[name] for name in left}
+    return known | {left[0]: new[0]} if len(left) == len(new) == 1 else {}
+
+
+def advice(gone: Sequence[str], found: Mapping[str, str], renamed: Mapping[str, str], shown_by: str) -> str:
+    """How to go on, to be followed word by word. renamed: what params.yaml says already. shown_by: the command that
+    shows how the classes were written."""
+    line = as_line({"renamed": {**renamed, **(found or dict.fromkeys(gone, UNKNOWN))}})
+    where = "change the line `renamed` of params.yaml to" if renamed else "add to params.yaml the line"
+    named = ", ".join(f"{old!r} is called {new!r} now" for old, new in found.items())
+    first = f"if {named}, {where} `{line}`"
+    if not found:
+        first = f"if they have other names now, {where} `{line}`, with the class that each is today"
+    back = "put it back" if len(gone) == 1 else "put them back"
+    return f"{first}; else {back} as written before, `{shown_by}` shows how"
+
+
+def _before(workspace: Workspace, versions: Versions) -> tuple[str, Settings | None]:
+    """The last round that is complete, or else HEAD, and its settings where they can be read."""
+    number = ledger.current_round(workspace.labels) if workspace.labels.exists() else 0
+    name = next((tag(n) for n in (number, number - 1) if n >= 0 and versions.tagged(tag(n))), "HEAD")
+    if name == "HEAD":
+        return name, None
+    try:
+        return name, parse(YAML(typ="safe").load(versions.git("show", f"{name}:params.yaml")))
+    except SettingsError:
+        return name, None
