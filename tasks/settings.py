@@ -241,7 +241,7 @@ class Settings(Section):
                 raise ValueError(
                     f"renamed: {old!r} leads to {new!r}, which is none of the classes; "
                     + (f"did you mean {near[0]!r}? " if near else "")
-                    + f"If {new!r} has another name today, say it there, too"
+                    + f"if {new!r} has another name today, say it there, too"
                 )
         return self
 

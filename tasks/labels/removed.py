@@ -28,8 +28,8 @@ def refuse(workspace: Workspace, versions: Versions) -> None:
         return
     name, before = _before(workspace, versions)
     if before is None:
-        unsaid = [each for each in settings.classes if each not in labels and each not in gold]
-        found = successors(gone, settings.classes, [*(c for c in settings.classes if c not in unsaid), *gone])
+        borne_still = [each for each in settings.classes if each in labels or each in gold]
+        found = successors(gone, settings.classes, borne_still)
     else:
         found = successors(gone, settings.classes, before.classes, before.renamed)
     borne = [f"{each!r} ({labels[each]:,} labels, {gold[each]:,} gold rows)" for each in gone]
@@ -47,8 +47,7 @@ def successors(
     """What each class that is gone is probably called now; empty where that cannot be told of all. classes, before:
     those of now and those of the last round, in their order. renamed: what the last round knew of earlier names.
 
-    A name in the place of another, in a list that is otherwise as it was, or the only new one for the only one that is
-    gone.
+    A name in the place of another, in a list of the same length, or the only new one for the only one that is gone.
 
     >>> successors(["billing"], ["bug", "invoices"], ["billing", "bug"])
     {'billing': 'invoices'}

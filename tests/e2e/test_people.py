@@ -1,21 +1,25 @@
 """What reviewers and administrators really do in Label Studio, and what becomes of it: the rules of docs/guarantees.md,
 on the real server."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pandas as pd
 import pytest
 
-from tasks import page, promote, push, settings, status
+from tasks import page, promote, push, review, settings, status
+from tasks.audit import run as audit
+from tasks.errors import SettingsError
 from tasks.labels import ledger
 from tasks.services.addresses import Addresses
 from tasks.services.dvc import Versions
 from tasks.services.label_studio import FROM, TO, LabelStudioProject, choice, interface
 from tasks.services.reviewers import Reviewer
 from tasks.workspace import Workspace
-from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows
+from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows, tool
 
 SIZE = 8
 Ask = Callable[..., Any]
@@ -168,9 +172,62 @@ def test_an_administrator_changes_the_interface(make: Make, source: Source, ask:
     assert seen.asked == SIZE  # and the next batch is there
 
 
-def test_a_project_is_known_by_its_id_whatever_it_is_called(make: Make, source: Source, ask: Ask) -> None:
-    """Named anew in params.yaml, then in Label Studio, then deleted there with its batch open: the loop goes on as if
-    nothing had happened, and says so."""
+def rename_a_class(workspace: Workspace, source: Source, project: LabelStudioProject, folder: Path) -> None:
+    """In params.yaml and the gold file, with a batch open and partly answered: refused with two ways on. Both are
+    followed, and the round that comes is as if the class had always had its new name."""
+    params, old, new = workspace.root / "params.yaml", CLASSES[-1], "sport: all of it"
+    truth = review.read_answers(source.answers, workspace.settings.pull, CLASSES)
+    written, before = params.read_text(encoding="utf-8"), rows(workspace)
+    tasks = project.tasks(3)
+    for task, item in zip(tasks.task_id[:3], tasks.id[:3], strict=True):
+        Reviewer(1).answer(int(task), choice(truth[item]), 1.0)
+    gold = folder / "gold.csv"
+    pd.read_csv(source.gold).replace({"label": {old: new}}).to_csv(gold, index=False)
+
+    def rename() -> str:
+        changes = {"classes": [*CLASSES[:-1], new], "pull.gold": str(gold)}
+        settings.change(params, changes)
+        with pytest.raises(SettingsError) as caught:
+            play(workspace)
+        return str(caught.value)
+
+    said = rename()
+    assert f"none of the name {old!r} (" in said and len(said.splitlines()) == 1
+    assert any(label == old for label in before.label)
+    shown = re.findall("`(git show [^`]+)`", said)
+    params.write_text(tool(workspace.root, *shown[0].split()) + "\n", encoding="utf-8")
+    settings.change(params, {"project.name": "spring"})
+    assert params.read_text(encoding="utf-8") == written
+    assert play(workspace).startswith(f"3 of {SIZE} answered")
+
+    (line,) = re.findall("the line `([^`]+)`", rename())
+    assert line == f'renamed: {{{old}: "{new}"}}'
+    with params.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    assert play(workspace).startswith(f"3 of {SIZE} answered")
+    assert project.choices() == [*CLASSES[:-1], new]
+    here = Workspace.open(workspace.root)
+    assert not status.status(here).problems
+    answer(here, source)
+    play(here)
+
+    today = ledger.effective(ledger.today(here))
+    asked = {*before.id, *tasks.id}
+    assert dict(zip(today.id, today.label, strict=True)) == {item: truth[item].replace(old, new) for item in asked}
+    pd.testing.assert_frame_equal(rows(here)[: len(before)], before)  # no row is edited
+    assert set(rows(here).status) == {"labelled"}
+    measured = pd.read_csv(here.metrics / "predictions.csv")
+    assert len(measured) == 100 and set(measured.actual) == {*CLASSES[:-1], new}
+    assert promote.gold_metrics(here)["accuracy"] > 0.7
+    seen = audit.run(here.root, "")
+    assert seen.in_order, seen.parts
+
+
+def test_a_project_is_known_by_its_id_whatever_it_is_called(
+    make: Make, source: Source, ask: Ask, tmp_path: Path
+) -> None:
+    """Named anew in params.yaml, then in Label Studio, a class of it, then deleted there with its batch open: the loop
+    goes on as if nothing had happened, and says so."""
     workspace = make(select__batch=SIZE, train__learner="frozen")
     play(workspace)
     answer(workspace, source)
@@ -192,15 +249,17 @@ def test_a_project_is_known_by_its_id_whatever_it_is_called(make: Make, source: 
     assert push.open_gold_project(workspace.settings).found is None
     assert sorted(rows(workspace).status) == ["labelled"] * 2 * SIZE
 
+    rename_a_class(workspace, source, renamed, tmp_path)
+
     ask("DELETE", f"projects/{first}/")
     assert push.open_project(workspace.settings).found is None
     play(workspace)
     anew = push.open_project(workspace.settings)
     assert anew.found != first and anew.called == f"spring{anew.end}"
-    assert sorted(anew.tasks(3).id) == sorted(pd.read_parquet(workspace.batch).id)
+    assert sorted(anew.tasks(4).id) == sorted(pd.read_parquet(workspace.batch).id)
     answer(workspace, source)
     play(workspace)
-    assert len(labels(workspace)) == 3 * SIZE
+    assert len(labels(workspace)) == 4 * SIZE
     now = promote.open_tracking(Workspace.open(workspace.root).settings)
     assert now.name == models.name
-    assert len(now.registered()) == 3
+    assert len(now.registered()) == 4

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks import init, names, pull, settings, snapshot
+from tasks import init, pull, settings, snapshot
 from tasks.errors import ServiceDown, SettingsError
 from tasks.items import stored
 from tasks.labels import ledger
@@ -41,22 +41,6 @@ def test_a_name_that_nobody_knows_stops_the_loop_before_it_begins(
     (tmp_path / "params.yaml").write_text(json.dumps(content | section))
     with pytest.raises(SettingsError, match=said):
         Steps(Workspace(tmp_path), SimpleNamespace()).check(unfinished=False)
-
-
-def test_a_class_that_labels_or_gold_bear_must_not_go(tmp_path: Path) -> None:
-    content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "z"], "pull": {"pool": "p", "gold": "g"}}
-    (tmp_path / "params.yaml").write_text(json.dumps(content))
-    workspace = Workspace(tmp_path)
-    names.refuse_removed(workspace)  # there is nothing yet
-    rows = [{"id": str(n), "label": label, "status": "labelled", "round": 0} for n, label in enumerate("xxyy")]
-    ledger.append(workspace.labels, 0, LABELS.conform(pd.DataFrame(rows, columns=list(LABELS.columns))))
-    gold = pd.DataFrame({"id": ["g"], "text": ["t"], "source_id": [None], "label": ["w"]})
-    write_parquet(workspace.gold, gold)
-    said = (
-        r"got none of the name 'y' \(2 labels, 0 gold rows\), 'w' \(0 labels, 1 gold rows\)\. To mend it: put it back"
-    )
-    with pytest.raises(SettingsError, match=said):
-        names.refuse_removed(workspace)
 
 
 @pytest.mark.parametrize("project_id", ["a_b", "v1.2", "Team-7", "0", "_.-"])

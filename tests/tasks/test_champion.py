@@ -111,6 +111,25 @@ def test_the_champion_answers_what_came_to_gold_since_and_is_asked_once(
     assert again.table is not None and len(again.table) == 3 and not asked
 
 
+def test_a_class_that_was_renamed_is_the_same_in_what_the_champion_says(
+    tracking: Tracking, workspace: Workspace, model: Path, tmp_path: Path
+) -> None:
+    given = {"project": {"name": "n", "id": "i"}, "classes": ["sports", "money"], "pull": {"pool": "p", "gold": "g"}}
+    workspace.__dict__["settings"] = parse(given | {"renamed": {"sport": "sports"}})
+    present = crowned(tracking, model, tmp_path)
+    gold = today("g1", "g2", "g3").replace({"actual": {"sport": "sports"}})
+    judged = champion.judge(workspace, VERSIONS, tracking, present, gold)
+    assert judged.table is not None and judged.table.predicted.tolist() == gold.actual.tolist()
+    assert (list(judged.lacks), list(judged.outdated)) == ([], ["sport"])
+    kept = tracking.table(present.run_id, champion.ANSWERS)
+    assert kept is not None and kept.predicted.tolist() == ["sport", "money", "sport"]  # as it was said
+
+    level = gold.assign(predicted=gold.actual)
+    assert not decide(level, judged.table, Promote()).promoted
+    found = decide(level, judged.table, Promote(), outdated=judged.outdated)
+    assert found.promoted and found.reason.startswith("the champion still says sport, and this is not worse: +0.0000")
+
+
 def test_a_champion_that_cannot_be_loaded_counts_by_what_is_known_of_it(
     tracking: Tracking, workspace: Workspace, tmp_path: Path
 ) -> None:

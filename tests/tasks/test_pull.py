@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 
 from tasks import pull, sources
 from tasks.errors import InputError, LabelwiseError, WorkspaceError
+from tasks.labels import trusted
 from tasks.records import GOLD, POOL, canonical, content_id, folded
 from tasks.sources import addresses
 from tasks.workspace import Workspace
@@ -41,12 +42,14 @@ class Place:
         self.pool.parent.mkdir(parents=True)
         self.params = {"pool": str(self.pool), "gold": str(self.gold), "columns": {"id": "key"}, **pull_settings}
         self.classes = ["pos", "neg"]
+        self.renamed: dict[str, str] = {}
         self.set()
         self.fill(pool=[("1", "one"), ("2", "two")], gold=[("g1", "good", "pos"), ("g2", "bad", "neg")])
 
     def set(self, **changes: Any) -> None:
         self.params |= changes
         content = {"project": {"name": "t", "id": "t"}, "classes": self.classes, "pull": self.params}
+        content |= {"renamed": self.renamed}
         with (self.root / "params.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(content, file)
 
@@ -388,7 +391,8 @@ class TestBadInput:
         place.fill(gold=[("1", "good", "pos"), ("2", "x", "Pos"), ("3", "y", "Pos"), ("4", "z", "neutral")])
         assert place.refusal() == (
             "gold: 3 rows have labels outside the classes: expected one of pos, neg, got 'Pos' (2), 'neutral' (1). "
-            "To mend it: correct the labels, or `classes` in params.yaml"
+            "To mend it: correct the labels, or `classes` in params.yaml; names that classes had before go under "
+            "`renamed`"
         )
 
     def test_a_class_taken_away(self, place: Place) -> None:
@@ -399,6 +403,23 @@ class TestBadInput:
         assert (
             "gold.parquet holds labels outside the classes: expected one of pos, negative, got 'neg'" in place.refusal()
         )
+
+    @pytest.mark.parametrize("written", ["neg", "bad one"])
+    def test_a_class_that_was_renamed(self, place: Place, written: str) -> None:
+        """Whether the source has the old name or the new one: what is stored stays, and counts as today's class."""
+        place.pull()
+        place.classes[1] = "bad one"
+        place.renamed = {"neg": "bad one"}
+        place.set(max_refused=0.5)
+        place.fill(gold=[("g1", "good", "pos"), ("g2", "bad", written), ("g3", "awful", written), ("g4", " ", written)])
+        pulled = place.pull()
+        assert (pulled.gold_rows, pulled.new_gold, pulled.refused) == (3, 1, {"text is blank": 1})
+        assert not pulled.warnings
+        assert pd.read_parquet(place.workspace.gold).label.tolist() == ["pos", "neg", "bad one"]
+        assert trusted.gold(place.workspace).label.tolist() == ["pos", "bad one", "bad one"]
+        (aside,) = place.workspace.quarantine.glob("gold-*.parquet")
+        assert pd.read_parquet(aside).label.tolist() == [written]
+        assert place.pull().new_gold == 0
 
     @pytest.mark.parametrize("name", ["pool", "gold"])
     def test_an_id_with_two_texts(self, place: Place, name: str) -> None:

@@ -42,6 +42,7 @@ class Project:
         self.found: int | None = 1
         self.title = self.called = "n · i"
         self.ours = True  # whether the interface is
+        self.offered = ["x", "y"]
         self.cut_off = False  # the import goes through, but we never hear of it
 
     def put(self, item: str, answers: int = 0, number: int = 2) -> int:
@@ -68,6 +69,9 @@ class Project:
 
     def change(self, task_id: int, data: dict[str, Any]) -> None:
         next(row for row in self.rows if row["task_id"] == task_id)["data"] = data
+
+    def choices(self) -> list[str]:
+        return self.offered
 
     def offer(self, classes: list[str]) -> bool:
         self.update(label_config=interface(classes))
@@ -211,6 +215,14 @@ def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> 
         assert project.settings["show_collab_predictions"] is False
         assert project.settings["label_config"] == interface(["x", "y"])
         project.settings = {}
+    project.offered = ["why", "z", "x"]
+    content["renamed"] = {"why": "y"}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    write_parquet(workspace.batch, batch(["why"] * 3), BATCH)
+    said = run(Workspace(tmp_path), project, "news")
+    assert "(the choices are up to date: 'why' is called 'y' now, 'z' is gone)" in said
+    assert project.rows[0]["data"]["suggestion"].startswith("The model suggests: y (")
+    project.offered = ["x", "y"]
     project.ours = False
     assert label_studio.NOT_OURS in run(workspace, project, "news")
     project.called = "Tickets, second try"

@@ -25,6 +25,12 @@ def test_answers_are_known_by_the_text(tmp_path: Path) -> None:
     assert read_answers(path, PULL, CLASSES) == expected
 
 
+def test_a_name_that_a_class_had_before_is_the_class(tmp_path: Path) -> None:
+    path = answers(tmp_path / "a.jsonl", ("one", "never"), ("two", "yes"))
+    expected = {content_id("one"): "no", content_id("two"): "yes"}
+    assert read_answers(path, PULL, CLASSES, {"never": "no"}) == expected
+
+
 def test_labels_outside_the_classes_are_named(tmp_path: Path) -> None:
     path = answers(tmp_path / "a.jsonl", ("one", "no"), ("two", "Yes"), ("three", "a\nb"), ("four", "Yes"))
     with pytest.raises(InputError) as caught:

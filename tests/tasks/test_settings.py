@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tasks.errors import SettingsError
-from tasks.settings import Settings, change, formula, one_of, parse, read, refuse_empty_rules
+from tasks.settings import Settings, as_line, change, formula, one_of, parse, read, refuse_empty_rules
 from tasks.workspace import table_of_text, write_csv
 
 TEMPLATE = Path(__file__).parents[2] / "params.yaml"
@@ -57,10 +57,41 @@ def refusal(content: Any) -> str:
 def test_the_template_is_valid_once_classes_and_sources_are_set() -> None:
     made = parse(VALID)
     assert made.classes == ["no", "yes"]
-    assert set(VALID) == set(Settings.model_fields) - {"descriptions"}  # every section is shown to the user
+    shown = set(VALID) | set(re.findall(r"^# (\w+): ", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert shown == set(Settings.model_fields) - {"descriptions"}  # every section is shown to the user
     for name, section in VALID.items():
         if isinstance(section, dict):
             assert set(section) == set(type(getattr(made, name)).model_fields)
+
+
+def test_a_class_that_was_renamed_has_its_last_name_at_once() -> None:
+    assert parse(VALID).renamed == {}
+    made = parse(VALID | {"renamed": {"never": "nope", "nope": "no", "nay": "no"}})
+    assert made.renamed == {"never": "no", "nope": "no", "nay": "no"}
+    assert set(made.answerable) == {"no", "yes", "never", "nope", "nay"}
+
+
+@pytest.mark.parametrize(
+    ("renamed", "said"),
+    [
+        ({"no": "yes"}, "renamed: 'no' is one of the classes; take it out of `renamed`, or out of `classes`"),
+        ({"nope": "noo"}, "renamed: 'nope' leads to 'noo', which is none of the classes; did you mean 'no'?"),
+        ({"a": "b", "b": "later"}, "'a' leads to 'later', which is none of the classes; if 'later' has another name"),
+        ({"a": "b", "b": "a"}, "renamed: 'a' -> 'b' -> 'a' leads to no class; take one of these out"),
+        ({"a": "a"}, "renamed: 'a' -> 'a' leads to no class"),
+        ({1: "no"}, "`renamed.1.[key]`"),
+        ({"a": 1}, "`renamed.a`"),
+        (["a"], "`renamed`"),
+    ],
+)
+def test_renamed_leads_from_what_is_no_class_to_what_is_one(renamed: Any, said: str) -> None:
+    assert said in refusal(VALID | {"renamed": renamed})
+
+
+@pytest.mark.parametrize("name", ["a: b", "c, d", "#x", "it's", 'say "hi"', "1", "2.0", "null", "{x}", "~", "- y", "é"])
+def test_a_line_for_params_yaml_is_read_as_it_was_meant(name: str) -> None:
+    content = {"renamed": {name: "z", "y": name}}
+    assert YAML(typ="safe").load(as_line(content)) == content
 
 
 def test_classes_may_be_described() -> None:
