@@ -18,7 +18,7 @@ from tasks import champion, gold, player, push, report, stop
 from tasks.errors import LabelwiseError
 from tasks.items import leaks, stored
 from tasks.items.withheld import kept_for_gold
-from tasks.labels import ledger
+from tasks.labels import ledger, removed
 from tasks.promote import gold_metrics, open_tracking
 from tasks.records import number_of, round_tags, tag
 from tasks.services import handover
@@ -279,6 +279,7 @@ def _hindered(workspace: Workspace, versions: Versions) -> list[str]:
         versions.refuse_side_tracks()
         if not unfinished(workspace):
             versions.refuse_seen_at_once()
+        removed.refuse(workspace, versions)
     except LabelwiseError as error:
         return [str(error)]
     if not os.access(workspace.root, os.W_OK):

@@ -22,10 +22,10 @@ def refuse(workspace: Workspace, versions: Versions) -> None:
     is called today, or how to put it back."""
     labels = Counter(ledger.effective(ledger.today(workspace)).label if workspace.labels.exists() else ())
     gold = Counter(trusted.gold(workspace).label if workspace.gold.exists() else ())
-    settings = workspace.settings
-    gone = [str(name) for name in dict.fromkeys([*labels, *gold]) if name not in settings.classes]
+    gone = [str(name) for name in dict.fromkeys([*labels, *gold]) if name not in workspace.settings.classes]
     if not gone:
         return
+    settings = workspace.settings
     name, before = _before(workspace, versions)
     if before is None:
         borne_still = [each for each in settings.classes if each in labels or each in gold]
