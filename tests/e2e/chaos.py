@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only kinds that contain this")
     parser.add_argument("--boundaries", choices=BOUNDARIES, help="one play, with the boundaries of a round in order")
     asked = parser.parse_args()
+    covering = asked.boundaries == "covering"
     if asked.boundaries:
         asked.faults = asked.of = len(BOUNDARIES[asked.boundaries])
     tell = partial(print, flush=True)
@@ -55,7 +56,7 @@ def main() -> int:
         calm = Undisturbed(stage, tell)
         calm.facts(1)
         import_as(calm.play.log)
-        calm.facts(2)
+        calm.facts(1 if covering else 2)
         deck = Deck([kind for kind in KINDS if asked.only in kind])
         seed = asked.seed
         while (done := sum(fault.struck for play in plays for fault in play.faults)) < asked.faults:
@@ -66,7 +67,7 @@ def main() -> int:
             kinds: Sequence[str | Plan] = BOUNDARIES[asked.boundaries] if asked.boundaries else dealt
             took = time.monotonic() - begun
             tell(f"play {len(plays) + 1} · seed {seed} · {done} of {asked.faults} faults · {took:.0f} s")
-            played = disturbed(calm, seed, kinds, tell)
+            played = disturbed(calm, seed, kinds, tell, further=0 if covering else 1)
             plays.append(played)
             tell(f"  {verdict(played)}")
             if asked.boundaries:
@@ -120,8 +121,11 @@ class Played:
         return not (self.lost or self.doubled or self.broke)
 
 
-def disturbed(calm: Undisturbed, seed: int, kinds: Sequence[str | Plan], tell: Callable[[str], None]) -> Played:
-    """A play with a fault of each of these kinds, or just these, in this order; then what it leaves."""
+def disturbed(
+    calm: Undisturbed, seed: int, kinds: Sequence[str | Plan], tell: Callable[[str], None], further: int
+) -> Played:
+    """A play with a fault of each of these kinds, or just these, in this order; then what it leaves, `further` rounds
+    later."""
     chance, played = random.Random(seed), Played(seed)
     try:
         play = Play(calm.play.stage, f"play-{seed}")
@@ -148,7 +152,7 @@ def disturbed(calm: Undisturbed, seed: int, kinds: Sequence[str | Plan], tell: C
                 play.people(chance)
             elif play.next[1] == RUN and chance.random() < 0.3:
                 play.answer(2, chance)
-        finish(play, played, calm)
+        finish(play, played, calm, further)
     except (RuntimeError, TimeoutError, httpx.HTTPError) as error:
         played.broke = f"{type(error).__name__}: {error}"
     return played
@@ -168,12 +172,12 @@ def end(play: Play) -> None:
         raise RuntimeError(f"the undisturbed {' '.join(play.next[1])} ended with {code}: {said}")
 
 
-def finish(play: Play, played: Played, calm: Undisturbed) -> None:
-    """Let all come to rest, undisturbed, at the end of a further round, and compare. That round removes what went
-    through late."""
+def finish(play: Play, played: Played, calm: Undisturbed, further: int) -> None:
+    """Let all come to rest, undisturbed, at the end of the present round or `further` ones, and compare. The next round
+    removes what went through late."""
     stage = play.stage
     stage.calm()
-    last = play.next[0] + 1
+    last = play.next[0] + further
     while play.next != (last, WITH_MODEL[-1]):
         end(play)
         play.people()

@@ -21,7 +21,7 @@ from tests.e2e.strikes import BOUNDARIES
 
 @pytest.mark.timeout(1800)
 def test_every_boundary_leaves_what_an_undisturbed_loop_leaves(servers: Addresses) -> None:
-    """Those of two rounds, gold commands among them, at which a command ends; LABELWISE_CHAOS=1 plays all."""
+    """Those of two rounds, gold commands among them; LABELWISE_CHAOS=1 plays all."""
     which = "all" if os.environ.get("LABELWISE_CHAOS") else "covering"
     command = [sys.executable, "-m", "tests.e2e.chaos", "--boundaries", which]
     environment = os.environ | {"LABELWISE_TEST_HOME": os.environ["LABELWISE_HOME"]}
