@@ -258,11 +258,11 @@ def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioP
         play = patient(lambda: player.Play(workspace, versions), tell, met=False)
         patient(play.refuse, tell)
         removed.refuse(workspace, versions)
-        if said := resume(workspace, versions, tell):
+        command = f"gold {words}"
+        if said := resume(workspace, versions, tell, again=claim.unfinished_command == command):
             tell(said)
         versions.refuse_strange_changes()
         last = _last_ask(trusted.asked(workspace))
-        command = f"gold {words}"
         number = last if (claim.unfinished_command, claim.unfinished_ask) == (command, last) else last + 1
         claim.begin(command=command, ask=number)
         project = push.open_gold_project(workspace.settings)
@@ -276,16 +276,17 @@ def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioP
     return line
 
 
-def resume(workspace: Workspace, versions: Versions, tell: Tell) -> str:
-    """Go on with a command that was cut off: keep what it had written, and bring to people what it had drawn. Returns a
-    line for people, '' when there is nothing of that kind."""
+def resume(workspace: Workspace, versions: Versions, tell: Tell, again: bool = False) -> str:
+    """Go on with a command that was cut off: keep what it had written, and bring to people what it had drawn. again:
+    whether that command is the one given now. Returns a line for people, '' when there is nothing of that kind."""
     added = versions.only_added("data/gold", f"{ASKED.name}-", f"{ANSWERS.name}-")
     if not added:
         return ""
     keep(workspace, versions)
     project = push.open_gold_project(workspace.settings)
     patient(lambda: bring(workspace, project, trusted.asked(workspace)), tell, met=False)
-    return f"a `labelwise gold` command did not end; kept {', '.join(added)} and gone on from there"
+    said = f"a `labelwise gold` command did not end; kept {', '.join(added)} and gone on from there"
+    return said if again else f"{said}: it need not be given again"
 
 
 def keep(workspace: Workspace, versions: Versions) -> None:

@@ -14,6 +14,10 @@ from tasks.workspace import Workspace, unfinished
 from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, tool
 
 
+def cut_off(*_words: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Source) -> None:
     workspace = make(select__batch=20, gold__reserve=0.3)
     play(workspace)
@@ -102,9 +106,18 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     answer(workspace, source)
     play(workspace)
 
-    # a project deleted with answers in it is no reason to lose them: it is made anew with the next ask
+    # a project deleted with answers in it is no reason to lose them: it is made anew with the next ask. That is cut off
+    # before it is kept; the next command, though it is another one and refused, keeps it and says so
     project.client.projects.delete(project.number)
-    gold.run_grow(workspace, 1, print)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(gold, "keep", cut_off)
+        gold.run_grow(workspace, 1, print)
+    said: list[str] = []
+    with pytest.raises(InputError, match="gold review"):
+        gold.run_review(workspace, 99, said.append)
+    assert said[-1].endswith("it need not be given again")
+    assert len(trusted.drawn(workspace)) == 7
+    assert tool(workspace.root, "git", "status", "--porcelain") == ""
     anew = push.open_gold_project(workspace.settings)
     assert anew.found not in (None, project.found)
     newest = int(trusted.asked(workspace).ask.max())
