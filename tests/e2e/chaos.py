@@ -57,7 +57,8 @@ def main() -> int:
         calm.facts(1)
         import_as(calm.play.log)
         calm.facts(1 if covering else 2)
-        deck = Deck([kind for kind in KINDS if asked.only in kind])
+        # servers that somebody else has started are his to stop
+        deck = Deck([kind for kind in KINDS if asked.only in kind and (stage.mine or kind != "server killed")])
         seed = asked.seed
         while (done := sum(fault.struck for play in plays for fault in play.faults)) < asked.faults:
             if time.monotonic() - begun > 60 * asked.minutes:
