@@ -54,9 +54,11 @@ def main() -> int:
         import_all()
         make_source(folder / "source")
         calm = Undisturbed(stage, tell)
-        calm.facts(1)
-        import_as(calm.play.log)
-        calm.facts(1 if covering else 2)
+        for number in (0, 1):
+            calm.facts(number)
+            import_as(calm.play.log)
+        if not covering:
+            calm.facts(2)
         # servers that somebody else has started are his to stop
         deck = Deck([kind for kind in KINDS if asked.only in kind and (stage.mine or kind != "server killed")])
         seed = asked.seed
