@@ -40,11 +40,17 @@ for name, value in {
 
 CHAMPION = "champion"
 NOTE = "mlflow.note.content"  # what MLflow's pages show as a description
-# How MLflow's page names the kind of experiment 'machine learning'; left to itself it asks whoever looks.
+# Columns of the table of runs that are shown unasked where a link names this view; MLflow's own choice has no figure.
+VIEW = "labelwise"
+FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "labels", "macro_f1")  # what a model shows of itself
 SHOWN_AS = {
+    # How MLflow's page names the kind of experiment 'machine learning'; left to itself it asks whoever looks.
     "mlflow.experimentKind": "custom_model_development",
+    f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": [f"metrics.`{name}`" for name in FIGURES]}),
     NOTE: "A labelling loop: a run is a round, its model registered; the alias `champion` is the best so far.",
 }
+AS_TRAINING = "workflowType=machine_learning"  # else the pages are those for language models, see `Tracking.page`
+TRACE = "trace"  # the tag of a version that holds, as JSON, what its run's tags say
 PAGE = 1000
 MODEL = "models:/"  # how the source of a version begins that was logged as a model; its id follows
 REMOVED = "removed"  # the tag of a version whose files `labelwise gc` took
@@ -143,14 +149,26 @@ class Tracking:
     def artifact_url(self, run_id: str, name: str) -> str:
         """Where people look at a file kept with a run. MLflow's page shows HTML in a frame without scripts; the address
         of the file itself would only download it."""
-        return f"{public(self.uri)}/#/experiments/{self._experiment()}/runs/{run_id}/artifacts/{name}"
+        return f"{public(self.uri)}/#/experiments/{self._experiment()}/runs/{run_id}/artifacts/{name}?{AS_TRAINING}"
+
+    @property
+    def page(self) -> str:
+        """Where people look at all rounds, with the figures that count; MLflow's first page before there are any."""
+        with _mlflow_errors():
+            found = self._found()
+        if found is None:
+            return public(self.uri)
+        view = f"viewStateShareKey={VIEW}&" if f"mlflow.sharedViewState.{VIEW}" in found.tags else ""
+        return f"{public(self.uri)}/#/experiments/{found.experiment_id}/runs?{view}{AS_TRAINING}"
 
     def record(self, run: RoundRun, model: Path) -> tuple[str, str]:
         """Log the round and register the model folder; what an interrupted call did is found. (run id, version)."""
         with _mlflow_errors():
             run_id = self._run(run)
-            self._log(run_id, run)
-            version = self._version(run_id) or self._register(run_id, model, run.tags)
+            version = self._version(run_id)
+            logged = None if version else self._model(run_id, run.number)
+            self._log(run_id, run, logged and logged.model_id)
+            version = version or self._register(run_id, logged, model, run)
             self.client.set_terminated(run_id)
             self._remove_remains(run_id)
         return run_id, version
@@ -193,12 +211,12 @@ class Tracking:
         """Tags on a registered version: why it was promoted or not."""
         with _mlflow_errors():
             for key, value in facts.items():
-                self.client.set_model_version_tag(self.name, version, tag_key(key), value)
+                self.client.set_model_version_tag(self.name, version, key, value)
 
     def tags(self, version: str) -> dict[str, str]:
-        """What `note` wrote on a registered version."""
+        """What a registered version says of itself: what it was made with, and what `note` wrote."""
         with _mlflow_errors():
-            return dict(self.client.get_model_version(self.name, version).tags)
+            return facts_of(self.client.get_model_version(self.name, version))
 
     def models(self) -> pd.DataFrame:
         """Every registered version, the oldest first: columns `version`, `run_id`, `model_id` (None where it was not
@@ -272,7 +290,7 @@ class Tracking:
         with _mlflow_errors():
             versions = self._versions()
         found = [
-            Registered(str(each.version), str(each.run_id), dict(each.tags), *runs.get(each.run_id, (None, None)))
+            Registered(str(each.version), str(each.run_id), facts_of(each), *runs.get(each.run_id, (None, None)))
             for each in versions
         ]
         return sorted(found, key=lambda each: int(each.version))
@@ -316,12 +334,14 @@ class Tracking:
         """The run of the round, found or made."""
         if found := self.find(run.number, run.tags["labelwise.inputs"]):
             return found
-        tags = run.tags | {NOTE: _described(run.tags, run.metrics)}
-        made = self.client.create_run(self._experiment(), tags=tags, run_name=tag(run.number))
+        tags = run.tags | {NOTE: described(run.number, run.metrics), "mlflow.source.name": "labelwise"}
+        accuracy = f" · {run.metrics['accuracy']:.3f}" if "accuracy" in run.metrics else ""
+        made = self.client.create_run(self._experiment(), tags=tags, run_name=f"{tag(run.number)}{accuracy}")
         return str(made.info.run_id)
 
-    def _log(self, run_id: str, run: RoundRun) -> None:
-        """What the run does not hold yet: a figure that is logged twice would show as two points."""
+    def _log(self, run_id: str, run: RoundRun, model_id: str | None) -> None:
+        """What the run does not hold yet: a figure that is logged twice would show as two points. model_id: the model
+        that bears FIGURES, too."""
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
         logged = self.client.get_run(run_id)
@@ -329,7 +349,7 @@ class Tracking:
         self.client.log_batch(
             run_id,
             metrics=[
-                Metric(key, value, now, run.number)
+                Metric(key, value, now, run.number, model_id=model_id if key in FIGURES else None)
                 for key, value in run.metrics.items()
                 if key not in logged.data.metrics
             ],
@@ -366,22 +386,28 @@ class Tracking:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            self.client.create_registered_model(self.name)
+            said = "Each version is the model of a round; the alias `champion` is the best so far."
+            self.client.create_registered_model(self.name, description=said)
 
-    def _register(self, run_id: str, model: Path, tags: dict[str, str]) -> str:
-        """Keep the model with its run, going on from where an earlier call ended, and register it."""
-        import mlflow
+    def _model(self, run_id: str, number: int) -> Any:
+        """The logged model of a run, found or made; it is PENDING until `_register` has brought its files."""
         from mlflow.entities import LoggedModelOutput
-        from mlflow.models import Model, ModelSignature
-        from mlflow.types import ColSpec, Schema
 
         experiment = self._experiment()
         mine = f"source_run_id = '{run_id}'"
         found = self.client.search_logged_models([experiment], mine, order_by=[{"field_name": "creation_time"}])
-        logged = found[0] if found else self.client.create_logged_model(experiment, "model", run_id)
+        logged = found[0] if found else self.client.create_logged_model(experiment, tag(number), run_id)
         outputs = self.client.get_run(run_id).outputs
         if logged.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
             self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])  # twice would be refused
+        return logged
+
+    def _register(self, run_id: str, logged: Any, model: Path, run: RoundRun) -> str:
+        """Keep the model's files, going on from where an earlier call ended, and register it."""
+        import mlflow
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types import ColSpec, Schema
+
         with TemporaryDirectory() as scratch:
             mlflow.pyfunc.save_model(
                 f"{scratch}/model",
@@ -397,14 +423,15 @@ class Tracking:
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
         self._make_registered_model()
-        # With all that its run says: who has the version alone can rebuild it and check it.
+        accuracy = {"accuracy": f"{run.metrics['accuracy']:.3f}"} if "accuracy" in run.metrics else {}
         made = self.client.create_model_version(
             self.name,
             logged.model_uri,
             run_id,
-            tags=tags,
+            # With all that its run says, in one tag: who has the version alone can rebuild it and check it.
+            tags=accuracy | {TRACE: json.dumps(run.tags)},
             model_id=logged.model_id,
-            description=_described(tags, dict(self.client.get_run(run_id).data.metrics)),
+            description=described(run.number, run.metrics),
         )
         return str(made.version)
 
@@ -425,23 +452,29 @@ class Tracking:
             known.add(version.run_id)
 
 
-def tag_key(name: str) -> str:
-    """The name of a fact as MLflow takes it for the key of a tag; what else it may hold, a class's name in it, say, is
-    written as its number.
+def described(number: int, metrics: Mapping[str, float]) -> str:
+    """What a run or a version is, in a sentence that begins with what a narrow column shows of it.
 
-    >>> tag_key("gate.p"), tag_key("gate.worse.can't log in"), tag_key("gate.worse.50 %")
-    ('gate.p', 'gate.worse.can-27-t log in', 'gate.worse.50 -25-')
+    >>> described(2, {"accuracy": 0.9, "accuracy_low": 0.833, "accuracy_high": 0.942, "labels": 50})
+    '90.0% right on gold (95 % interval 83.3% to 94.2%): the model of round 2, with 50 labels'
     """
-    return re.sub(r"[^\w.\- ]", lambda found: f"-{ord(found[0]):x}-", name)[:250]
+    made = f"the model of round {number}, with {metrics.get('labels', 0):.0f} labels"
+    if not {"accuracy", "accuracy_low", "accuracy_high"} <= set(metrics):
+        return made
+    ends = f"{metrics['accuracy_low']:.1%} to {metrics['accuracy_high']:.1%}"
+    return f"{metrics['accuracy']:.1%} right on gold (95 % interval {ends}): {made}"
 
 
-def _described(tags: dict[str, str], metrics: Mapping[str, float]) -> str:
-    """What a run or a version is, in a sentence."""
-    right = ""
-    if {"accuracy", "accuracy_low", "accuracy_high"} <= set(metrics):
-        ends = f"{metrics['accuracy_low']:.1%} to {metrics['accuracy_high']:.1%}"
-        right = f", right in {metrics['accuracy']:.1%} of the gold set (95 % interval {ends})"
-    return f"The model of round {tags.get('labelwise.round', '?')}: {metrics.get('labels', 0):.0f} labels{right}."
+def facts_of(version: Any) -> dict[str, str]:
+    """What a registered version says of itself: what it was made with, which versions of earlier rounds say in a tag
+    each, and what `note` wrote."""
+    made = version.tags.get(TRACE, "{}")
+    try:
+        said = json.loads(made)
+    except ValueError:
+        said = {}
+    facts = {key: str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+    return facts | {key: value for key, value in version.tags.items() if key != TRACE}
 
 
 def _in_order_of_use(versions: Iterable[Any]) -> list[Any]:

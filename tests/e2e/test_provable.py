@@ -286,8 +286,14 @@ def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source
 
 
 def test_a_registered_version_says_by_itself_what_made_it(played: Workspace, servers: Addresses) -> None:
+    """And in few words: a person sees accuracy, verdict and reason in MLflow's list of versions."""
     client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
-    facts = client.get_model_version(promote.experiment(played.settings), "1").tags
+    version = client.get_model_version(promote.experiment(played.settings), "1")
+    assert set(version.tags) <= {"accuracy", "trace", "promoted", "reason", "standing", "gate", "replaces"}
+    accuracy = client.get_run(str(version.run_id)).data.metrics["accuracy"]
+    assert version.tags["accuracy"] == f"{accuracy:.3f}"
+    assert str(version.description).startswith(f"{accuracy:.1%} right on gold (95 % interval ")
+    facts = promote.open_tracking(played.settings).registered()[0].facts
     assert facts["labelwise.tag"] == "round-0001"
     assert facts["mlflow.source.git.commit"] == tool(played.root, "git", "rev-parse", "round-0001~1")
     assert {"dvc.pool", "dvc.gold", "dvc.labels", "labelwise.inputs", "labelwise.model", "labelwise.labels"} <= set(
