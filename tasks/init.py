@@ -7,22 +7,24 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 import infra
-from tasks import settings, sources
-from tasks.errors import InputError
+from tasks import errors, settings, sources
+from tasks.errors import InputError, LabelwiseError
 from tasks.labels import ledger
-from tasks.pull import Look, Tally, listed, look
+from tasks.pull import GoldLook, PoolLook, Tally, listed, look_at_gold, look_at_pool
 from tasks.records import LABELS, canonical, content_id
 from tasks.services import dvc
 from tasks.workspace import Workspace
 
+Found = TypeVar("Found")
 PREVIEWED = 200_000  # rows of the pool that `init` reads at least; more only where labels of them are imported
 SHOWN_CLASSES, SHOWN_TEXT = 12, 90
 QUOTE = (
@@ -61,23 +63,23 @@ def run(
     for address in (pool, gold, labelled or "", remote or ""):
         _refuse_credentials(address)
     pull = settings.Pull(pool=located(pool), gold=located(gold), columns=columns, encoding=encoding)
+    seen = looked(pull, labelled, classes, tell)
     changes: dict[str, Any] = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
-        "classes": classes_for(pull, classes),
+        "classes": seen.classes,
         "pull.pool": pull.pool,
         "pull.gold": pull.gold,
         "pull.encoding": encoding,
         **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
     }
     _parsed(changes)
-    rows, seen = looked(pull, labelled, changes["classes"], tell)
-    for line in preview(seen, changes["classes"], rows):
+    for line in preview(seen):
         tell(line)
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
-        _fill(root, changes, located(remote) if remote else f"{root}.remote", rows)
+        _fill(root, changes, located(remote) if remote else f"{root}.remote", seen.rows)
     except BaseException:
         shutil.rmtree(root)
         if not made:
@@ -94,40 +96,71 @@ def _parsed(changes: dict[str, Any]) -> None:
         settings.read(path)
 
 
-def looked(
-    pull: settings.Pull, labelled: str | None, classes: list[str], tell: Callable[[str], None]
-) -> tuple[pd.DataFrame, Look]:
-    """The labels to import, as ledger rows, and what a first pull would make of the sources."""
-    if labelled is None:
-        return LABELS.frame(), look(pull, classes, most=PREVIEWED)
-    given = labels_in(labelled, pull, tell)
-    seen = look(pull, classes, set(given.id))
-    return imported(labelled, given, seen.fates, classes, tell), seen
+@dataclass(frozen=True)
+class Looked:
+    """The classes, what a first pull would make of the sources, and the labels to import, as ledger rows."""
+
+    classes: list[str]
+    gold: GoldLook
+    pool: PoolLook
+    rows: pd.DataFrame
 
 
-def preview(seen: Look, classes: Sequence[str], labelled: pd.DataFrame) -> list[str]:
-    """What there is, for people, a line each. labelled: the labels that are imported, as ledger rows."""
+def looked(pull: settings.Pull, labelled: str | None, given: list[str] | None, tell: Callable[[str], None]) -> Looked:
+    """Look at all sources. given: the classes, None for those in the gold set.
+
+    A fault of one does not keep those of the others for the next try: `tell` gets a line for each but the last, which
+    is raised. What cannot be judged without the faulty source is not.
+    """
+    faults: list[LabelwiseError] = []
+    classes = _tried(lambda: classes_for(pull, given), faults)
+    gold = _tried(lambda: look_at_gold(pull, classes), faults) if classes else None
+    labels = _tried(lambda: labels_in(labelled, pull, tell), faults) if labelled else None
+    asked, most = (set(labels.id), None) if labels is not None else (set(), PREVIEWED)
+    pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most), faults)
+    rows: pd.DataFrame | None = LABELS.frame()
+    if labelled and labels is not None and classes and gold and pool:
+        rows = _tried(lambda: imported(labelled, labels, pool.fates, classes, tell), faults)
+    if faults or not classes or gold is None or pool is None or rows is None:
+        for fault in faults[:-1]:
+            tell(f"labelwise: {fault}")
+        raise faults[-1]
+    return Looked(classes, gold, pool, rows)
+
+
+def _tried(look: Callable[[], Found], faults: list[LabelwiseError]) -> Found | None:
+    """What a look gives; None where it ends in a fault of the source, which goes to `faults`."""
+    try:
+        return look()
+    except LabelwiseError as fault:
+        faults.append(fault)
+        return None
+
+
+def preview(seen: Looked) -> list[str]:
+    """What there is, for people, a line each."""
+    pool, gold, classes, labelled = seen.pool, seen.gold, seen.classes, seen.rows
     lines = [
-        f"pool  {_counted(seen.pool)}" + ("" if seen.whole else "; the rest was not looked at"),
-        *(f"      e.g. {' '.join(text.split())[:SHOWN_TEXT]}" for text in seen.texts[:3]),
-        f"gold  {_counted(seen.gold)}: {_by_class(seen.labels, classes)}",
+        f"pool  {_counted(pool.tally)}" + ("" if pool.whole else "; the rest was not looked at"),
+        *(f"      e.g. {' '.join(text.split())[:SHOWN_TEXT]}" for text in pool.texts[:3]),
+        f"gold  {_counted(gold.tally)}: {_by_class(gold.labels, classes)}",
     ]
     if len(labelled):
         lines.append(f"given {len(labelled):,} labels: {_by_class(Counter(labelled.label), classes)}")
-    if seen.texts:
+    if pool.texts:
         from tasks.embed import MANY, unreadable
         from tasks.items.wording import UNKNOWN
         from tasks.learners.encoder import unknown_to_packaged
 
-        share = float((unknown_to_packaged(seen.texts) > UNKNOWN).mean())
+        share = float((unknown_to_packaged(pool.texts) > UNKNOWN).mean())
         lines += [unreadable(share)] if share >= MANY else []
     return lines
 
 
 def _by_class(labels: Mapping[str, int], classes: Sequence[str]) -> str:
     more = f", ... {len(classes):,} classes" if len(classes) > SHOWN_CLASSES else ""
-    shown = {name: repr(name) if "," in name else name for name in classes[:SHOWN_CLASSES]}
-    return ", ".join(f"{word} {labels.get(name, 0):,}" for name, word in shown.items()) + more
+    shown = [f"{errors.named([name])} {labels.get(name, 0):,}" for name in classes[:SHOWN_CLASSES]]
+    return ", ".join(shown) + more
 
 
 def _counted(tally: Tally) -> str:
@@ -171,7 +204,7 @@ def imported(
     labelled: str, rows: pd.DataFrame, fates: Mapping[str, str], classes: list[str], tell: Callable[[str], None]
 ) -> pd.DataFrame:
     """Labels (columns id, text, label) as ledger rows (LABELS) of origin `imported`. What the first pull will refuse,
-    since it is in gold say, is left out, and said: a label without its item would stop the loop. fates: see `Look`.
+    since it is in gold say, is left out, and said: a label without its item would stop the loop. fates: see `PoolLook`.
 
     InputError, and nothing is taken: a label outside the classes, a row that is not in the pool, or stands there twice
     with different labels.
@@ -182,7 +215,7 @@ def imported(
         tell(f"{labelled}: {len(refused):,} labels left out, since the pull will refuse their rows: {why}")
     rows = rows.drop(index=refused.index)
     for wrong, what, fix in (
-        (~rows.label.isin(classes), "labels outside the classes", "one of " + ", ".join(classes)),
+        (~rows.label.isin(classes), "labels outside the classes", "one of " + errors.named(classes)),
         (~rows.id.isin(list(fates)), "rows that are not in the pool", "rows of the pool, text by text"),
         (rows.id.duplicated(keep=False), "rows with two labels", "one label a text"),
     ):

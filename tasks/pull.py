@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tasks import sources, stage, suites
+from tasks import errors, sources, stage, suites
 from tasks.errors import InputError
 from tasks.items import forgotten, sifting, stored, unchanged
 from tasks.items.drafts import Drafts, drafting
@@ -95,25 +95,27 @@ def unmeasured(gold: pd.DataFrame, classes: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a first pull would make of the sources. pool, gold: counted. labels: gold items by class. texts: the pool's
-    first ones. fates: of the items asked for that the pool's source has, the rule that refuses each, '' where it is
-    taken. whole: whether the pool was read to its end."""
+class GoldLook:
+    """What a first pull would make of the gold source: counted; its items by class; their folded texts."""
 
-    pool: "Tally"
-    gold: "Tally"
+    tally: "Tally"
     labels: dict[str, int]
+    folds: set[str]
+
+
+@dataclass(frozen=True)
+class PoolLook:
+    """What a first pull would make of the pool's source: counted. texts: its first ones. fates: of the items asked for
+    that it has, the rule that refuses each, '' where it is taken. whole: whether it was read to its end."""
+
+    tally: "Tally"
     texts: list[str]
     fates: dict[str, str]
     whole: bool
 
 
-def look(pull: Pull, classes: Sequence[str], ids: Collection[str] = (), most: int | None = None) -> Look:
-    """Read the sources as a first pull will, and keep nothing. ids: items whose fates are asked for. most: rows of the
-    pool to be read at least, None: all.
-
-    InputError where the pull would stop.
-    """
+def look_at_gold(pull: Pull, classes: Sequence[str]) -> GoldLook:
+    """Read the gold source as a first pull will, and keep nothing. InputError where the pull would stop."""
     rows = pd.concat([pd.DataFrame(columns=sifting.AS_IT_CAME), *_rows(pull.gold, pull, labelled=True)])
     rows = rows.reset_index(drop=True)
     suite = suites.gold(pull.max_chars, pull.max_refused, classes)
@@ -124,7 +126,12 @@ def look(pull: Pull, classes: Sequence[str], ids: Collection[str] = (), most: in
     _refuse_broken(
         suite, gold, pull.gold, expectations.verdict(suite, gold.measures) if len(gold.measures) else None, ""
     )
-    gold_folds = set(map(folded, sifted.new["text"]))
+    return GoldLook(gold, labels, set(map(folded, sifted.new["text"])))
+
+
+def look_at_pool(pull: Pull, gold_folds: set[str], ids: Collection[str] = (), most: int | None = None) -> PoolLook:
+    """Read the pool's source as a first pull will, and keep nothing. gold_folds: folded texts of the gold set. ids:
+    items whose fates are asked for. most: rows to be read at least, None: all. InputError where the pull would stop."""
     suite, seen, pool = suites.pool(pull.max_chars, pull.max_refused), Seen(), Tally()
     texts: list[str] = []
     found: dict[str, str] = {}
@@ -142,7 +149,7 @@ def look(pull: Pull, classes: Sequence[str], ids: Collection[str] = (), most: in
             if item in ids:
                 found[item] = found.get(item, why[position].rule) if position in why else ""
     _refuse_broken(suite, pool, pull.pool, expectations.verdict(suite, pool.measures) if pool.judged else None, "")
-    return Look(pool, gold, labels, texts, found, whole)
+    return PoolLook(pool, texts, found, whole)
 
 
 # Gold, then pool
@@ -248,7 +255,7 @@ def _refuse_labels(holder: str, strange: pd.Series, classes: Sequence[str], fix:
     got = ", ".join(f"{str(label)[:40]!r} ({count:,})" for label, count in counts.most_common(SHOWN))
     raise InputError(
         f"{holder} labels outside the classes",
-        expected="one of " + ", ".join(classes[:SHOWN]) + (", ..." if len(classes) > SHOWN else ""),
+        expected="one of " + errors.named(classes[:SHOWN]) + (", ..." if len(classes) > SHOWN else ""),
         got=got + (", ..." if len(counts) > SHOWN else ""),
         fix=fix,
     )

@@ -1,5 +1,6 @@
 """Labels that exist already: the ledger's first rows, or one line that says why not."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,16 @@ def test_it_refuses_what_the_first_pull_would_refuse(tmp_path: Path) -> None:
     assert not (tmp_path / "here").exists()
 
 
+def test_the_faults_of_all_sources_are_said_at_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(InputError, match=r"pool\.csv has no column 'text'"):
+        made(tmp_path, "text\nitem 1\n", pool="body\none\n", gold="text,label\nred,warm\n", tell=said.append)
+    assert len(said) == 2
+    assert re.match(r"labelwise: .*gold\.csv: too few labels", said[0])
+    assert re.match(r"labelwise: .*labelled\.csv has no column 'label'", said[1])
+    assert not (tmp_path / "here").exists()
+
+
 def test_it_says_that_the_encoder_cannot_read_the_texts(tmp_path: Path) -> None:
     _, said = begun(tmp_path, pool="text\n" + "".join(f"{'😀🎉😍💖'[n % 4 :]}{'✨🚀'[n % 2]}\n" for n in range(8)))
     assert "the encoder does not know most characters of 100% of the texts" in said[-1]
@@ -138,7 +149,7 @@ def test_it_says_that_the_encoder_cannot_read_the_texts(tmp_path: Path) -> None:
 
 def test_gold_need_not_have_the_users_key(tmp_path: Path) -> None:
     workspace, _ = begun(tmp_path, pool="key,text\n1,one\n2,two\n", columns=Columns(id="key"))
-    assert pull.look(workspace.settings.pull, ["cold", "warm"]).gold.new == 2
+    assert pull.look_at_gold(workspace.settings.pull, ["cold", "warm"]).tally.new == 2
     with pytest.raises(InputError, match=r"no column 'key'.*--id-column of `labelwise init`"):
         init.run(
             tmp_path / "x", str(tmp_path / "gold.csv"), str(tmp_path / "gold.csv"), None, "", None, Columns(id="key")
