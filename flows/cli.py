@@ -333,7 +333,8 @@ def report(
     from tasks.services.dvc import Versions
 
     here = whole(workspace)
-    print((thanks if reviewers else page).write(here, Versions(here.root)))
+    write = thanks.fresh if reviewers else page.write
+    print(write(here, Versions(here.root)))
     _then("next", here.root)
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tasks import names, rehearsal, sources
 from tasks.embed import Vectors, refuse_broken
-from tasks.errors import InputError
+from tasks.errors import InputError, named
 from tasks.items import leaks
 from tasks.items.wording import Wording, wording
 from tasks.learners import learners
@@ -104,7 +104,7 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
         raise InputError(
             "rehearse",
             expected="two classes in the pool, and rows to measure with",
-            got=f"{len(pool):,} pool rows of {len(classes)} ({', '.join(classes[:3])}), {len(gold):,} gold rows",
+            got=f"{len(pool):,} pool rows of {len(classes)} ({named(classes[:3])}), {len(gold):,} gold rows",
             fix="add labelled rows that differ in text and label",
         )
     if strangers := sorted(set(gold.label) - set(pool.label)):
@@ -138,7 +138,7 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
         return given.model_copy(update={"classes": classes})
     project = {"name": "rehearsal", "id": "rehearsal"}
     if len(classes) < 2:
-        raise InputError("rehearse", expected="two classes at least", got=", ".join(classes))
+        raise InputError("rehearse", expected="two classes at least", got=named(classes))
     sources = {"pool": plan.pool, "gold": plan.gold or ""}
     # No control arm: what is compared is the strategies, each with the whole of its batches.
     return parse(

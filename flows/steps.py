@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.question import Question
 from flows.stages import REPRODUCIBLE
@@ -62,6 +62,7 @@ class Steps:
         self.workspace = workspace
         self.versions = versions
         self.run_id = ""
+        self.tab = ""  # of the open batch in Label Studio, once it was pushed
 
     @cached_property
     def project(self) -> label_studio.LabelStudioProject:
@@ -228,8 +229,9 @@ class Steps:
     def push(self) -> None:
         """The batch, to the reviewers."""
         line = self._step("push", self._push, outside=True, of=self.open_round)
-        words = {"link_text": f"The open batch: round {self.round + 1}", "description": "Where reviewers answer"}
-        self._artifact(create_link_artifact, "open-batch", link=line.rsplit(" ", 1)[-1], **words)
+        self.tab = line.rsplit(" ", 1)[-1]
+        words = {"link_text": f"The open batch: round {self.open_round}", "description": "Where reviewers answer"}
+        self._artifact(create_link_artifact, "open-batch", link=self.tab, **words)
 
     def _push(self) -> str:
         return push.run(self.workspace, self.project, self._news())
@@ -243,21 +245,35 @@ class Steps:
         def do() -> wait.Answers:
             self.project.require()
             shown = self._progress_artifact()
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+            columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
             bars = Progress(*columns, console=console, transient=True)
+            told: set[label_studio.Progress] = set()
             with bars as progress, self._asking(max_wait) as told_to_stop:
-                bar = progress.add_task(f"round {self.open_round} · answers", total=None)
+                bar = progress.add_task(f"round {self.open_round}", total=None)
 
                 def tell(seen: label_studio.Progress) -> None:
                     if seen.total > size:  # an import that went through late
                         patient(lambda: push.without_doubles(self.project, self.open_round), self._tell("wait"))
-                    progress.update(bar, completed=seen.answered, total=seen.total)
-                    shown(100 * seen.answered / max(seen.total, 1))
+                    said = f"round {self.open_round} · {seen}"
+                    progress.update(bar, completed=seen.answered, total=seen.total, description=said)
+                    shown(seen)
+                    if seen not in told:
+                        self._tell_reviewers(seen)
+                        told.add(seen)
 
                 batch = self.project, self.open_round, size
                 return wait.wait(*batch, settings.wait, asked_at, max_wait, tell, self._ask_anew, told_to_stop)
 
         return self._step("wait", do, of=self.open_round)  # each look is patient by itself
+
+    def _tell_reviewers(self, seen: label_studio.Progress) -> None:
+        """How far the batch is, on the page for them, here and in MLflow. Nothing depends on it: no fault ends the
+        wait."""
+        written = thanks.tell(self.workspace, seen, self.tab)
+        run_id = snapshot.run_of(self.versions.message(snapshot.tag(self.round)))
+        if written and run_id:
+            with suppress(ServiceError):
+                promote.open_tracking(self.workspace.settings).attach(run_id, [written])
 
     def _ask_anew(self, missing: int) -> None:
         """Tasks of the open batch that somebody deleted, to the reviewers once more."""
@@ -356,16 +372,17 @@ class Steps:
         """Keep an artifact under a key of this workspace, so that those of another one stay apart."""
         create(key=artifact_key(key, self.workspace.settings.project.id), **content)
 
-    def _progress_artifact(self) -> Callable[[float], None]:
+    def _progress_artifact(self) -> Callable[[label_studio.Progress], None]:
         """A progress bar on Prefect's page; returns how to move it."""
         made: Any = create_progress_artifact(
             progress=0.0,
             key=artifact_key("answers", self.workspace.settings.project.id),
-            description="answered or skipped by reviewers",
+            description=f"round {self.open_round}",
         )
 
-        def move(percent: float) -> None:
-            update_progress_artifact(made, progress=percent)
+        def move(seen: label_studio.Progress) -> None:
+            said = f"round {self.open_round}: {seen}"
+            update_progress_artifact(made, progress=100 * seen.answered / max(seen.total, 1), description=said)
 
         return move
 

@@ -11,12 +11,15 @@ LabelwiseError
 """
 
 import re
+from collections.abc import Iterable
 
 # user:password@ of an address, or a name alone, which may be a token; git@ is neither, nor is the name before the @
 # where it stands for a container, or for whoever signs in by a key
 _NAMED = "".join(f"(?<!{kind}://)" for kind in ("az", "abfs", "abfss", "ssh", "sftp"))
 _PASSWORD = re.compile(rf"(?<=://)(?!git@)(?:[^\s/@:]*:[^\s/]*|{_NAMED}[^\s/?#@]+)@")
-_SIGNED = re.compile(r"([?&][\w-]*(?:sig|signature|token|key|secret|password|credential)=)[^&\s]+", re.IGNORECASE)
+# viewStateShareKey is no secret but the name of a view of MLflow's page
+_PARAMETER = "(?:sig|signature|token|key|secret|password|credential)"
+_SIGNED = re.compile(rf"([?&](?!viewStateShareKey=)[\w-]*{_PARAMETER}=)[^&\s]+", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
@@ -42,6 +45,15 @@ def without_secrets(text: str) -> str:
     ('https://***@example.org/x', 'abfs://container@account/x')
     """
     return _SIGNED.sub(r"\1***", _PASSWORD.sub("***@", text))
+
+
+def named(names: Iterable[str]) -> str:
+    """Names with commas between them; one that could be taken for two, or for none, stands in quotes.
+
+    >>> print(named(["Fees, charges", "Refunds", " "]))
+    'Fees, charges', Refunds, ' '
+    """
+    return ", ".join(repr(name) if "," in name or name != name.strip() or not name else name for name in names)
 
 
 def _visible(character: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import champion, made_with
-from tasks.errors import InputError, WorkspaceError
+from tasks.errors import InputError, WorkspaceError, named
 from tasks.labels import ledger, witness
 from tasks.proof.gate import Comparison, compare, level
 from tasks.records import tag
@@ -71,22 +71,22 @@ def decide(
     spent, alone = level(look, rule.confidence), 1 - rule.confidence
     whole = on(pd.Series(True, index=both.index))
     figures = {
-        "gate.items": float(whole.items),
-        "gate.difference": whole.difference,
-        "gate.low": whole.low,
-        "gate.high": whole.high,
-        "gate.p": whole.p_better,
-        "gate.look": float(look),
-        "gate.level": spent,
+        "items": float(whole.items),
+        "difference": whole.difference,
+        "low": whole.low,
+        "high": whole.high,
+        "p": whole.p_better,
+        "look": float(look),
+        "level": spent,
     }
     for name in rule.protected:
         of_class = on(both.actual == name)
-        figures[f"gate.worse.{name}"] = of_class.p_worse
+        figures[f"worse.{name}"] = of_class.p_worse
         if of_class.p_worse <= alone:
             reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
             return Decision(False, reason, figures)
     shown = f"{whole.difference:+.4f} ({whole.low:+.4f} to {whole.high:+.4f}) on {whole.items} gold items"
-    wants = [f"does not know {', '.join(lacks)}"] * bool(lacks) + [f"still says {', '.join(outdated)}"] * bool(outdated)
+    wants = [f"does not know {named(lacks)}"] * bool(lacks) + [f"still says {named(outdated)}"] * bool(outdated)
     if wants and whole.p_worse > alone:
         return Decision(True, f"the champion {' and '.join(wants)}, and this is not worse: {shown}", figures)
     asked = f"look {look} at this champion may err with a chance of {spent:.2g}"
@@ -164,10 +164,11 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
             look = looks(kept_rounds(workspace), learned, number)
             found = judged or champion.Judged(None, frozenset())
             decision = decide(own, found.table, settings.promote, look, found.lacks, found.outdated)
-        replaces = {"replaces": present.version} if present and decision.promoted else {}
-        figures = {name: f"{value:.6g}" for name, value in decision.figures.items()}
+        more = {"replaces": present.version} if present and decision.promoted else {}
+        if decision.figures:
+            more["gate"] = json.dumps({name: float(f"{value:.6g}") for name, value in decision.figures.items()})
         reason = decision.reason + (f"; {judged.problem}" if judged and judged.problem else "")
-        tracking.note(version, promoted=str(decision.promoted).lower(), reason=reason, **replaces, **figures)
+        tracking.note(version, promoted=str(decision.promoted).lower(), reason=reason, **more)
         if decision.promoted:
             tracking.crown(version)
         elif present and judged:

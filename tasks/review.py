@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks import gold, sources
-from tasks.errors import InputError
+from tasks.errors import InputError, named
 from tasks.labels import ledger, trusted
 from tasks.push import open_gold_project, open_project
 from tasks.records import canonical, content_id
@@ -50,7 +50,7 @@ def read_answers(
         }
     if strangers := sorted(set(answers.values()) - set(classes)):
         got = ", ".join(map(repr, strangers[:5]))
-        raise InputError(f"{path}: labels outside the classes", expected="one of " + ", ".join(classes), got=got)
+        raise InputError(f"{path}: labels outside the classes", expected="one of " + named(classes), got=got)
     return answers
 
 

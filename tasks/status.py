@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import champion, gold, player, push, report, stop
-from tasks.errors import LabelwiseError
+from tasks.errors import LabelwiseError, named
 from tasks.items import leaks, stored
 from tasks.items.withheld import kept_for_gold
 from tasks.labels import ledger, removed
@@ -24,7 +24,7 @@ from tasks.records import number_of, round_tags, tag
 from tasks.services import handover
 from tasks.services.addresses import addresses, public
 from tasks.services.dvc import Versions
-from tasks.services.label_studio import Progress
+from tasks.services.label_studio import Progress, labelling
 from tasks.terminal import plain
 from tasks.workspace import Workspace, holder, read_parquet, unfinished
 
@@ -51,7 +51,8 @@ class Status:
     loop: who is at work here, '' for nobody. learned_at, answered_at: when the last round was saved and the last answer
     given, ISO 8601, '' for never. next: the command to give, or what to do. player: who plays the rounds, where it is
     another copy of the workspace, in words; '' where it is this one. In a clone without its data the state is
-    `no data`, and what follows from the data alone is not known."""
+    `no data`, and what follows from the data alone is not known. to_label: what reviewers have to do and where, '' for
+    nothing."""
 
     round: int
     state: str
@@ -78,6 +79,7 @@ class Status:
     next: str = ""
     skipped: int | None = None
     player: str = ""
+    to_label: str = ""
 
     def json(self) -> str:
         """The same for a program."""
@@ -98,12 +100,13 @@ def status(workspace: Workspace) -> Status:
         counting, measured, advice = ledger.effective(rows), gold_metrics(workspace), stop.advised(workspace)
         near, trusted, pool = leaks.leaked(workspace), str(gold.standing(workspace)), _pool(workspace, rows)
         seen, urls, problems = labelling.result()
-        registered, why, remembered, more = models.result()
+        registered, why, remembered, rounds, more = models.result()
     asked, answered, skipped = (seen.total, seen.answered, seen.skipped) if seen else (None, None, None)
+    urls |= {"mlflow": rounds} if rounds else {}
     answer, loop = stop.answer_to(advice, remembered), holder(workspace)
     batch = read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
-    state = _state(number, learned, batch, asked, answered, bool(loop))
-    last = ledger.last_look(rows)
+    state = _state(number, learned, batch, asked, answered, bool(loop), unfinished(workspace))
+    last, to_label = ledger.last_look(rows), _to_label(urls, seen)
     elsewhere, hand_over = _player(workspace, versions, remembered)
     return Status(
         round=number,
@@ -129,8 +132,9 @@ def status(workspace: Workspace) -> Status:
         loop=loop,
         learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
         answered_at="" if last is None else last.isoformat(timespec="seconds"),
-        next=hand_over or _next(workspace, state, urls, asked, answer),
+        next=hand_over or _next(workspace, state, urls, seen is not None, to_label, answer),
         player=elsewhere,
+        to_label=to_label,
     )
 
 
@@ -194,12 +198,18 @@ def _pool(workspace: Workspace, rows: pd.DataFrame) -> Pool | None:
 
 
 def _state(
-    number: int, learned: bool, batch: pd.DataFrame | None, asked: int | None, answered: int | None, running: bool
+    number: int,
+    learned: bool,
+    batch: pd.DataFrame | None,
+    asked: int | None,
+    answered: int | None,
+    running: bool,
+    unfinished: bool,
 ) -> str:
     if running:
         return "running"
     if not learned or batch is None:
-        return "new" if number == 0 and batch is None else "interrupted"
+        return "new" if number == 0 and batch is None and not unfinished else "interrupted"
     if batch.empty:
         return "finished"
     if asked == 0:
@@ -207,12 +217,19 @@ def _state(
     return "answered" if asked and asked == answered else "waiting"
 
 
-def _next(workspace: Workspace, state: str, urls: dict[str, str], asked: int | None, answer: str) -> str:
-    """The command that brings the workspace on, or what people have to do."""
-    if len(urls) < len(SCREENS) or (state == "waiting" and asked is None):
+def _to_label(urls: dict[str, str], seen: Progress | None) -> str:
+    """What reviewers have to do, and where; '' for nothing."""
+    left = seen.total - seen.answered if seen else 0
+    return f"label {left} more: {labelling(urls['label_studio'])}" if left else ""
+
+
+def _next(workspace: Workspace, state: str, urls: dict[str, str], known: bool, to_label: str, answer: str) -> str:
+    """The command that brings the workspace on, or what people have to do. known: whether Label Studio says how far the
+    open batch is."""
+    if len(urls) < len(SCREENS) or (state == "waiting" and not known):
         return "labelwise up"
     if state == "running":
-        return f"answer the open batch: {urls['label_studio']}" if asked else "wait: the loop is at work"
+        return to_label or "wait: the loop is at work"
     if answer == stop.STOP:
         return command("go-on", workspace)
     if state == "finished":
@@ -261,16 +278,17 @@ def _label_studio(
     return seen, urls, problems
 
 
-def _mlflow(workspace: Workspace) -> tuple[str | None, str, dict[str, str], list[str]]:
-    """The champion, why it is that, what the experiment remembers, and what hindered to know them."""
+def _mlflow(workspace: Workspace) -> tuple[str | None, str, dict[str, str], str, list[str]]:
+    """The champion, why it is that, what the experiment remembers, the address of its page, and what hindered to know
+    them."""
     try:
         tracking = open_tracking(workspace.settings, looking=True)
-        present, remembered = tracking.champion(), tracking.remembered()
+        present, remembered, page = tracking.champion(), tracking.remembered(), tracking.page
     except LabelwiseError as error:
-        return None, "", {}, [str(error)]
+        return None, "", {}, "", [str(error)]
     if present is None:
-        return None, "", remembered, []
-    return f"models:/{tracking.name}/{present.version}", present.tags.get("reason", ""), remembered, []
+        return None, "", remembered, page, []
+    return f"models:/{tracking.name}/{present.version}", present.tags.get("reason", ""), remembered, page, []
 
 
 def _hindered(workspace: Workspace, versions: Versions) -> list[str]:
@@ -297,7 +315,7 @@ def lines(seen: Status) -> list[str]:
     advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
     asked, answered, skipped = seen.asked or 0, seen.answered or 0, seen.skipped or 0
     batch = f"round {seen.round + 1}: {Progress(asked, answered, skipped)}" if asked else "none"
-    classes = ", ".join(f"{plain(name, 40)} {n:,}" for name, n in seen.by_class.items() if n)
+    classes = ", ".join(f"{plain(named([name]), 40)} {n:,}" for name, n in seen.by_class.items() if n)
     none = sum(not n for n in seen.by_class.values())
     classes += (f"; {none} without one" if none else "") if classes else ""
     when = [f"round {seen.round} saved {seen.learned_at}"] * bool(seen.learned_at)
@@ -305,9 +323,10 @@ def lines(seen: Status) -> list[str]:
     pool = seen.pool
     held = f"{pool.items:,} items, {pool.left:,} left to ask, {pool.reserve:,} kept for gold" if pool else ""
     held += f"; {pool.refused:,} rows refused (data/quarantine)" if pool and pool.refused else ""
+    cut_off = "; the last one was cut off, the next goes on from there" if seen.state == "interrupted" else ""
     return [
         f"round        {seen.round} ({seen.state})",
-        f"loop         {seen.loop or 'none is at work'}",
+        f"loop         {seen.loop or ('none is at work' + cut_off)}",
         *(f"player       {who}; this copy only looks, `next` lets it take over" for who in [seen.player] if who),
         *(f"when         {said}" for said in ["; ".join(when)] if said),
         *(f"pool         {said}" for said in [held] if said),
@@ -323,5 +342,6 @@ def lines(seen: Status) -> list[str]:
         f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
         *(f"problem      {line}" for line in seen.problems),
+        *(f"to do        {what}" for what in [seen.to_label] if what and what != seen.next),
         f"next         {seen.next}",
     ]

@@ -1,5 +1,7 @@
 """The page for reviewers: what their labels did. People keep going when they see it. No money, and nobody's name."""
 
+import re
+from html import escape
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -7,14 +9,17 @@ from typing import Any
 import pandas as pd
 
 from tasks import page as pages
-from tasks import report, tables
+from tasks import push, report, tables
+from tasks.errors import ServiceError
 from tasks.labels import ledger
 from tasks.page import Card, drawn, render
 from tasks.services.dvc import Versions
+from tasks.services.label_studio import Progress, labelling
 from tasks.tables import Table
 from tasks.workspace import Workspace, atomic, read_parquet
 
 MOST = 5  # examples
+WAITING = re.compile('(<p class="warning open" id="open-batch">)[^\n]*(</p>)')  # in infra/reviewers.html
 
 
 def write(workspace: Workspace, versions: Versions) -> Path:
@@ -22,6 +27,35 @@ def write(workspace: Workspace, versions: Versions) -> Path:
     path = place(workspace)
     with atomic(path) as scratch:
         scratch.write_text(page(workspace, versions), encoding="utf-8")
+    return path
+
+
+def tell(workspace: Workspace, seen: Progress, tab: str) -> Path | None:
+    """Say on the present round's page how far its open batch is and where to answer it; the page, None where there is
+    none. tab: the address of the batch's tab."""
+    path = place(workspace)
+    if not path.exists():
+        return None
+    left = seen.total - seen.answered
+    where = escape(labelling(tab))
+    more = f'Go on: <a href="{where}" target="_blank" rel="noopener">{where}</a>' if left else "Complete: thank you."
+    said = f"Round {ledger.current_round(workspace.labels) + 1}: {seen}. {more}"
+    written = path.read_text(encoding="utf-8")
+    with atomic(path) as scratch:
+        scratch.write_text(WAITING.sub(lambda found: f"{found[1]}{said}{found[2]}", written), encoding="utf-8")
+    return path
+
+
+def fresh(workspace: Workspace, versions: Versions) -> Path:
+    """Write the page as things stand now, with how far the open batch is where Label Studio says it."""
+    path = write(workspace, versions)
+    number = ledger.current_round(workspace.labels) + 1
+    try:
+        project = push.open_project(workspace.settings, looking=True)
+        if project.found is not None and (seen := project.progress(number)).total:
+            tell(workspace, seen, project.tab_now(number))
+    except ServiceError:
+        pass  # the page says what is known here
     return path
 
 
@@ -43,6 +77,7 @@ def page(workspace: Workspace, versions: Versions) -> str:
         round=number,
         date=tables.dates(versions).get(number, ""),
         verdict=headline(known),
+        waiting=_waiting(workspace),
         cards=[_given(rows), *_learned(known, found), _next(workspace)],
         pictures={"learning_curve": pictures["learning_curve"]} if pictures else {},
         learned=_examples(found, tables.gold_texts(workspace)),
@@ -104,6 +139,12 @@ def _next(workspace: Workspace) -> Card:
         f"{wanted} answers or skips",
         "then the model learns again, and this page tells what came of it",
     )
+
+
+def _waiting(workspace: Workspace) -> str:
+    """What the page says of the open batch until `tell` is told more."""
+    size = len(read_parquet(workspace.batch))
+    return f"Round {ledger.current_round(workspace.labels) + 1}: {size} to label" if size else "Nothing is left to ask."
 
 
 def _examples(found: pd.DataFrame | None, texts: dict[str, str]) -> Table:

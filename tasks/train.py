@@ -8,7 +8,7 @@ import pandas as pd
 
 from tasks import stage
 from tasks.embed import Vectors, pool_items, pool_vectors
-from tasks.errors import WorkspaceError
+from tasks.errors import WorkspaceError, named
 from tasks.items.leaks import leaked
 from tasks.labels import ledger
 from tasks.learners import Examples, Items, Model, learners, self_training, untrained, zero_shot
@@ -30,7 +30,7 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, o
         stranger = labels[positions < 0].iloc[0]
         raise WorkspaceError(
             f"the ledger holds the label {stranger!r}, which is no class (any more)",
-            expected="one of " + ", ".join(settings.classes),
+            expected="one of " + named(settings.classes),
             fix="put it back into `classes` in params.yaml",
         )
     examples = Examples(labelled, positions, settings.classes)

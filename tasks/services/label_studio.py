@@ -543,8 +543,23 @@ def _tab(title: str, round_number: int) -> dict[str, Any]:
         "title": title,
         "filters": {"conjunction": "and", "items": _of_round(round_number)},
         "hiddenColumns": {"explore": HIDDEN, "labeling": [*HIDDEN, "tasks:id"]},
-        "columnsWidth": {"tasks:data.text": 600, "tasks:data.suggestion": 250},
+        "columnsWidth": {  # a screen of 1280 pixels shows all of them
+            "tasks:id": 80,
+            "tasks:completed_at": 130,
+            "tasks:annotators": 110,
+            "tasks:data.text": 500,
+            "tasks:data.suggestion": 220,
+        },
     }
+
+
+def labelling(tab: str) -> str:
+    """Where the tasks of a tab are labelled one after the other; the address of a project stays as it is.
+
+    >>> labelling("http://127.0.0.1:8080/projects/7/data?tab=3"), labelling("http://127.0.0.1:8080/projects/7")
+    ('http://127.0.0.1:8080/projects/7/data?tab=3&labeling=1', 'http://127.0.0.1:8080/projects/7')
+    """
+    return f"{tab}&labeling=1" if "?tab=" in tab else tab
 
 
 def in_utc(moment: Any) -> str:

@@ -89,7 +89,8 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert sorted(open_batch.id) == sorted(pd.read_parquet(workspace.batch).id)
     described = project.client.projects.get(project.number).description
     assert f"Round 3: your last {BATCH} labels took it from" in described
-    assert described.endswith(f"/runs/{last.info.run_id}/artifacts/round-0003-reviewers.html")
+    page = f"/runs/{last.info.run_id}/artifacts/round-0003-reviewers.html?workflowType=machine_learning"
+    assert described.endswith(page)
 
     # and status says the same
     seen = json.loads(status.status(workspace).json())
@@ -97,6 +98,11 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert (seen["asked"], seen["answered"], seen["labels"]) == (BATCH, 0, 3 * BATCH)
     assert seen["gold"]["accuracy"] == gold["accuracy"]
     assert seen["champion"].endswith(f"/{champion.version}")
+    assert seen["to_label"] == f"label {BATCH} more: {project.tab(4)}&labeling=1"
+    assert seen["urls"]["mlflow"].endswith(
+        f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=labelwise&workflowType=machine_learning"
+    )
+    assert status.lines(status.status(workspace))[-2].endswith("&labeling=1")
     assert seen["commit"] == tool(workspace.root, "git", "rev-parse", "HEAD")
     assert sum(seen["by_class"].values()) == seen["labels"] and set(seen["by_class"]) == set(chosen.classes)
     assert seen["pool"]["items"] - seen["labels"] - seen["pool"]["reserve"] >= seen["pool"]["left"] > 0

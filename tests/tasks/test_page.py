@@ -18,6 +18,7 @@ from tasks.labels import ledger, trusted
 from tasks.proof import savings
 from tasks.records import ANSWERS, ASKED, BATCH, LABELS, content_id
 from tasks.services.dvc import Versions
+from tasks.services.label_studio import Progress
 from tasks.settings import Columns
 from tasks.workspace import Workspace, write_csv, write_json, write_parquet
 from tests.tasks.labels.rows import labelled
@@ -195,6 +196,15 @@ def test_the_reviewers_page_holds_no_money_and_no_reviewer(workspace: Workspace)
     html = thanks.write(workspace, Versions(workspace.root)).read_text(encoding="utf-8")
     assert "With your first 6 labels the model is right in 80.0%" in html
     assert "3 answers" in html  # to the next step
+    assert "Round 2: 3 to label" in html
+    told = thanks.tell(workspace, Progress(3, 2, skipped=1), "http://127.0.0.1:8080/projects/7/data?tab=3")
+    assert told is not None
+    assert (
+        'Round 2: 1 of 3 answered, 1 skipped. Go on: <a href="http://127.0.0.1:8080/projects/7/data?tab=3&amp;labeling=1"'
+        in told.read_text(encoding="utf-8")
+    )
+    thanks.tell(workspace, Progress(3, 3, skipped=1), "http://127.0.0.1:8080/projects/7")
+    assert "Round 2: 2 of 3 answered, 1 skipped. Complete: thank you.</p>" in told.read_text(encoding="utf-8")
     words = re.sub(r"data:image[^\"]*|<style>.*</style>", "", html, flags=re.DOTALL)
     assert not re.search(r"\b(money|costs?|worth|hour|reviewer)\b|>7<|>8<", words)
 
