@@ -52,7 +52,7 @@ class Status:
     given, ISO 8601, '' for never. next: the command to give, or what to do. player: who plays the rounds, where it is
     another copy of the workspace, in words; '' where it is this one. In a clone without its data the state is
     `no data`, and what follows from the data alone is not known. to_label: what reviewers have to do and where, '' for
-    nothing."""
+    nothing. learned: the last round that was saved, None for none; measured: the round whose model `gold` is of."""
 
     round: int
     state: str
@@ -80,6 +80,8 @@ class Status:
     skipped: int | None = None
     player: str = ""
     to_label: str = ""
+    learned: int | None = None
+    measured: int = 0
 
     def json(self) -> str:
         """The same for a program."""
@@ -106,6 +108,7 @@ def status(workspace: Workspace) -> Status:
     answer, loop = stop.answer_to(advice, remembered), holder(workspace)
     batch = read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
     state = _state(number, learned, batch, asked, answered, bool(loop), unfinished(workspace))
+    saved = next((n for n in (number, number - 1) if n >= 0 and versions.tagged(tag(n))), None)
     last, to_label = ledger.last_look(rows), _to_label(urls, seen)
     elsewhere, hand_over = _player(workspace, versions, remembered)
     return Status(
@@ -130,7 +133,9 @@ def status(workspace: Workspace) -> Status:
         by_class={name: int((counting.label == name).sum()) for name in workspace.settings.classes},
         pool=pool,
         loop=loop,
-        learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
+        learned=saved,
+        measured=saved if saved is not None and _measured_before(versions, number, learned) else number,
+        learned_at="" if saved is None else versions.committed_at(tag(saved)).isoformat(),
         answered_at="" if last is None else last.isoformat(timespec="seconds"),
         next=hand_over or _next(workspace, state, urls, seen is not None, to_label, answer),
         player=elsewhere,
@@ -143,7 +148,8 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
     number = max(map(number_of, round_tags(versions.git("tag", "--merged", "HEAD", "--list", "round-*"))), default=0)
     learned = versions.tagged(tag(number))
     seen, urls, problems = _label_studio(workspace, number, learned)
-    registered, why, remembered, more = _mlflow(workspace)
+    registered, why, remembered, page, more = _mlflow(workspace)
+    urls |= {"mlflow": page} if page else {}
     elsewhere, hand_over = _player(workspace, versions, remembered)
     measured, rounds = gold_metrics(workspace), report.curve(workspace)
     try:
@@ -169,6 +175,9 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
         commit=versions.head,
         urls=urls,
         problems=list(dict.fromkeys([*problems, *more, *_hindered(workspace, versions)])),
+        learned=number if learned else None,
+        measured=number,
+        to_label=_to_label(urls, seen),
         learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
         next=hand_over or handover.command(versions, "dvc pull"),
         player=elsewhere,
@@ -184,6 +193,11 @@ def _player(workspace: Workspace, versions: Versions, remembered: dict[str, str]
         return str(other), player.way(workspace, versions, other)
     except LabelwiseError:  # what hinders it is said by the command itself
         return str(other), command("run", workspace, "--take-over")
+
+
+def _measured_before(versions: Versions, number: int, learned: bool) -> bool:
+    """Whether a round that was cut off has not come to its own figures yet: those that are there are the last one's."""
+    return not learned and not versions.git("diff", "--name-only", tag(number - 1), "--", "metrics/gold.json")
 
 
 def _pool(workspace: Workspace, rows: pd.DataFrame) -> Pool | None:
@@ -266,11 +280,11 @@ def _label_studio(
             "prefect": public(where.prefect_api_url.removesuffix("/api")),
         }
         project = push.open_project(workspace.settings, looking=True)
-        if learned and project.found is not None:
-            seen = project.progress(number + 1)
-            if not project.offers(workspace.settings.classes):
+        if project.found is not None:
+            seen = project.progress(number + 1) if learned else None
+            if learned and not project.offers(workspace.settings.classes):
                 problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
-            urls["label_studio"] = project.tab_now(number + 1)
+            urls["label_studio"] = project.tab_now(number + 1 if learned else number)
         elif learned:
             seen = Progress(0, 0)
     except LabelwiseError as error:
@@ -311,6 +325,7 @@ def lines(seen: Status) -> list[str]:
     accuracy = "no model yet"
     if figures["accuracy"] is not None:
         accuracy = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
+        accuracy += f", the model of round {seen.measured}" if seen.measured != seen.round else ""
     asks = f"; {stop.HOW}" if seen.advice.startswith(stop.STOP) else ""
     advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
     asked, answered, skipped = seen.asked or 0, seen.answered or 0, seen.skipped or 0
@@ -318,11 +333,12 @@ def lines(seen: Status) -> list[str]:
     classes = ", ".join(f"{plain(named([name]), 40)} {n:,}" for name, n in seen.by_class.items() if n)
     none = sum(not n for n in seen.by_class.values())
     classes += (f"; {none} without one" if none else "") if classes else ""
-    when = [f"round {seen.round} saved {seen.learned_at}"] * bool(seen.learned_at)
+    when = [f"round {seen.learned} saved {seen.learned_at}"] * bool(seen.learned_at)
     when += [f"last answer {seen.answered_at}"] * bool(seen.answered_at)
     pool = seen.pool
     held = f"{pool.items:,} items, {pool.left:,} left to ask, {pool.reserve:,} kept for gold" if pool else ""
     held += f"; {pool.refused:,} rows refused (data/quarantine)" if pool and pool.refused else ""
+    present = seen.champion or ("not known now" if seen.standing else "none")
     cut_off = "; the last one was cut off, the next goes on from there" if seen.state == "interrupted" else ""
     return [
         f"round        {seen.round} ({seen.state})",
@@ -338,7 +354,7 @@ def lines(seen: Status) -> list[str]:
         f"savings      {seen.savings}",
         f"advice       {advice}",
         f"open batch   {batch}",
-        f"champion     {seen.champion or 'none'}{seen.standing and f': {seen.standing}'}",
+        f"champion     {present}{seen.standing and f': {seen.standing}'}",
         f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
         *(f"problem      {line}" for line in seen.problems),

@@ -327,6 +327,10 @@ def test_settings_changed_after_a_death_before_the_tag(make: Make, source: Sourc
     workspace = make(select__batch=3)
     play_rounds(workspace, source, 1)
     tool(workspace.root, "git", "tag", "--delete", "round-0001")
+    seen = status.status(workspace)
+    assert (seen.state, seen.round, seen.learned, seen.measured, seen.to_label) == ("interrupted", 1, 0, 1, "")
+    assert seen.next == status.command("run", workspace)
+    assert "loop         none is at work; the last one was cut off, the next goes on from there" in status.lines(seen)
     settings.change(workspace.root / "params.yaml", {"select.batch": 4})
     play(workspace)
     assert len(pd.read_parquet(workspace.batch)) == 4
