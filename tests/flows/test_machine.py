@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import InputError
+from tasks.services import local
 from tasks.terminal import settle
 
 LABELWISE = Path(sys.executable).parent / "labelwise"
@@ -71,15 +72,25 @@ def test_a_user_without_a_name_and_a_place_gets_both(monkeypatch: pytest.MonkeyP
     assert (tmp_path / "ours" / "user").stat().st_mode & 0o777 == 0o700
 
 
-def test_nothing_is_everybodys_to_change_whatever_the_umask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_nothing_is_everybodys_to_change_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    """And what was made can be read by whoever made it; secrets by nobody else."""
     pool, gold = tmp_path / "pool.csv", tmp_path / "gold.csv"
     pool.write_text("text\nThe parcel came late.\nThe lamp is broken.\n")
     gold.write_text("text,label\nThe parcel never came.,late\nThe glass has a crack.,broken\n")
     place, home = tmp_path / "x", tmp_path / "new" / "home"
     words = [LABELWISE, "init", place, "--pool", pool, "--gold", gold]
     places = {"LABELWISE_HOME": str(home), "HOME": str(tmp_path / "not-there")}
-    subprocess.run(words, env=os.environ | places, umask=0, check=True)
+    subprocess.run(words, env=os.environ | places, umask=umask, check=True)
     made = [place, home.parent, *place.rglob("*"), *home.parent.rglob("*")]
     assert home in made
-    assert [path for path in made if not path.is_symlink() and path.stat().st_mode & 0o002] == []
-    assert home.stat().st_mode & 0o777 == 0o700
+    modes = {path: path.stat().st_mode & 0o777 for path in made if not path.is_symlink()}
+    assert [path for path, mode in modes.items() if mode & 0o002 or not mode & 0o400] == []
+    assert modes[home] == 0o700
+    assert modes[place] & umask == 0
+    before = os.umask(umask)
+    try:
+        local._write_secrets(home, {"LABEL_STUDIO_PASSWORD": "x"})
+    finally:
+        os.umask(before)
+    assert (home / "secrets.env").stat().st_mode & 0o777 == 0o600
