@@ -280,7 +280,7 @@ def _label_studio(
             "prefect": public(where.prefect_api_url.removesuffix("/api")),
         }
         project = push.open_project(workspace.settings, looking=True)
-        if project.found is not None:
+        if (learned or number) and project.found is not None:
             seen = project.progress(number + 1) if learned else None
             if learned and not project.offers(workspace.settings.classes):
                 problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
