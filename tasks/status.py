@@ -309,14 +309,23 @@ def _hindered(workspace: Workspace, versions: Versions) -> list[str]:
     """What the loop would refuse to begin with, and can be known at once."""
     try:
         versions.refuse_side_tracks()
+    except LabelwiseError as error:
+        return [str(error)]
+    may = os.access(workspace.root, os.W_OK)
+    more = versions.of_another() if may else "you may only read this workspace: no loop can run in it"
+    return [said for said in [_changed(workspace, versions), more] if said]
+
+
+def _changed(workspace: Workspace, versions: Versions) -> str:
+    """Which files are gone or are not as the last version has them; '' for none, and where somebody is at work."""
+    try:
+        stored.refuse_missing(workspace)
         if not unfinished(workspace):
             versions.refuse_seen_at_once()
         removed.refuse(workspace, versions)
     except LabelwiseError as error:
-        return [str(error)]
-    if not os.access(workspace.root, os.W_OK):
-        return ["you may only read this workspace: no loop can run in it"]
-    return [said for said in [versions.of_another()] if said]
+        return str(error)
+    return ""
 
 
 def lines(seen: Status) -> list[str]:

@@ -257,10 +257,9 @@ class Versions:
             )
 
     def changes(self) -> list[str]:
-        """Files that the next `save` would commit."""
-        return [
-            line.split(maxsplit=1)[1] for line in self.git("status", "--porcelain", "--", *self._paths()).splitlines()
-        ]
+        """Files that the next `save` would commit, and those of the loop that are gone."""
+        listed = self.git("status", "--porcelain", "--", *OWNED, "params.yaml").splitlines()
+        return [line.split(maxsplit=1)[1] for line in listed]
 
     def refuse_strange_changes(self) -> None:
         """WorkspaceError when files that the loop owns were changed by somebody else since the last commit."""
