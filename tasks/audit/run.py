@@ -27,6 +27,7 @@ from tasks.terminal import plain
 from tasks.workspace import Workspace, read_table
 
 SHOWN = 10  # models, and complaints, that people are shown; programs get all
+LONGEST = 1_000  # characters of a complaint, which may name a command to be copied
 FETCHED = [
     "data/pool.dvc",
     "data/gold.dvc",
@@ -79,14 +80,17 @@ def lines(seen: Audit) -> list[str]:
         ),
     ]
     for part in seen.parts:
-        said += [f"{part.name}: {plain(line, 300)}" for line in part.complaints[:SHOWN]]
+        said += [f"{part.name}: {plain(line, LONGEST)}" for line in part.complaints[:SHOWN]]
         said += [f"{part.name}: {len(part.complaints) - SHOWN:,} more"] if len(part.complaints) > SHOWN else []
     return [*said, f"verdict: {seen.verdict}"]
 
 
 def run(workspace: Path, source: str) -> Audit:
     """Look at the whole history of a workspace, or of the git address `source`. ServiceError when git, MLflow or the
-    DVC remote does not answer; Label Studio may be out of reach, which is said."""
+    DVC remote does not answer; Label Studio may be out of reach, which is said. Of a history whose data is gone from
+    the remote nothing else can be said."""
+    if source and (lack := remote.lack_of(source)):
+        return Audit([], [Part("files at remote", 0, missing=[str(lack)])])
     with _opened(workspace, source) as here:
         versions = Versions(here.root)
         tracking = promote.open_tracking(here.settings)
@@ -119,7 +123,6 @@ def _opened(workspace: Path, source: str) -> Iterator[Workspace]:
         stored.refuse_missing(here)
         yield here
         return
-    remote.refuse_lack_of(source)
     with TemporaryDirectory(prefix="labelwise-audit-") as scratch:
         versions = history.clone(source, Path(scratch) / "clone")
         Workspace.open(versions.root)

@@ -73,9 +73,10 @@ class MLflowLook:
         found = self._ask("POST", "/experiments/search", json=wanted) or {}
         return _Page([_experiment(each) for each in found.get("experiments", [])], found.get("next_page_token"))
 
-    def search_runs(self, experiments: list[str], max_results: int) -> list[SimpleNamespace]:
+    def search_runs(self, experiments: list[str], run_view_type: int, max_results: int) -> list[SimpleNamespace]:
         """The last runs of the experiments, with their tags."""
-        wanted = {"experiment_ids": experiments, "max_results": max_results}
+        del run_view_type  # all
+        wanted = {"experiment_ids": experiments, "max_results": max_results, "run_view_type": "ALL"}
         runs = (self._ask("POST", "/runs/search", json=wanted) or {}).get("runs", [])
         return [SimpleNamespace(data=SimpleNamespace(tags=_tags(run["data"]))) for run in runs]
 

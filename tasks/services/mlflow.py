@@ -52,6 +52,7 @@ SHOWN_AS = {
 AS_TRAINING = "workflowType=machine_learning"  # else the pages are those for language models, see `Tracking.page`
 TRACE = "trace"  # the tag of a version that holds, as JSON, what its run's tags say
 PAGE = 1000
+EVERY = 3  # ViewType.ALL: those of an experiment that somebody has deleted, too
 MODEL = "models:/"  # how the source of a version begins that was logged as a model; its id follows
 REMOVED = "removed"  # the tag of a version whose files `labelwise gc` took
 
@@ -135,15 +136,14 @@ class Tracking:
         with _mlflow_errors():
             if not self.workspace or self.client.get_experiment_by_name(self.wanted):
                 return self.wanted
-            every = 3  # ViewType.ALL
-            experiments = _all(lambda page: self.client.search_experiments(every, max_results=PAGE, page_token=page))
+            experiments = _all(lambda page: self.client.search_experiments(EVERY, max_results=PAGE, page_token=page))
             ended = [each for each in experiments if each.name.endswith(f"-{self.workspace}")]
             ours = [each for each in ended if self._is_ours(each.experiment_id)]
         return str(min(ours, key=lambda each: int(each.experiment_id)).name) if ours else self.wanted
 
     def _is_ours(self, experiment_id: str) -> bool:
         """Whether its runs say that they are of this workspace: `1` ends the name of workspace `a-1`, too."""
-        runs = self.client.search_runs([experiment_id], max_results=1)
+        runs = self.client.search_runs([experiment_id], run_view_type=EVERY, max_results=1)
         return any(run.data.tags.get("labelwise.workspace") == self.workspace for run in runs)
 
     def artifact_url(self, run_id: str, name: str) -> str:

@@ -49,9 +49,14 @@ def lack(versions: Versions, places: Iterable[Path] = ()) -> WorkspaceError | No
 
 
 def refuse_lack_of(source: str | Path) -> None:
-    """The same of a workspace in a folder of this machine; of another address nothing is known."""
-    if (Path(source) / ".dvc").is_dir():
-        refuse_lack(Versions(Path(source).resolve()))
+    """WorkspaceError when `lack_of` finds something."""
+    if found := lack_of(source):
+        raise found
+
+
+def lack_of(source: str | Path) -> WorkspaceError | None:
+    """What `lack` finds of a workspace in a folder of this machine; of another address nothing is known."""
+    return lack(Versions(Path(source).resolve())) if (Path(source) / ".dvc").is_dir() else None
 
 
 def lead(versions: Versions, other: Versions) -> list[str]:

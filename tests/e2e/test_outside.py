@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from tasks import push, status
+from tasks.errors import ServiceError
 from tasks.services.addresses import Addresses
+from tasks.services.reviewers import Reviewer
 from tests.e2e.conftest import BATCH, Make, Source, command, play, play_rounds, tool
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -65,6 +67,22 @@ def test_a_personal_access_token_will_do(
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", made.json()["token"])
     assert command("run", "--workspace", str(workspace.root), "--max-wait", "0").returncode == 0
     assert push.open_project(workspace.settings).count(1) == BATCH
+
+
+def test_a_token_that_was_made_anew_on_a_server_of_ones_own(
+    make: Make, servers: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, person = make(), Reviewer(9)
+    monkeypatch.setenv("LABEL_STUDIO_URL", servers.label_studio_url.replace("127.0.0.1", "localhost"))  # not `up`'s
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", person.browser.get("/api/current-user/token").json()["token"])
+    assert push.open_project(workspace.settings).found is None  # it is let in
+    new = person._post("/api/current-user/reset-token").raise_for_status().json()["token"]
+
+    mend = "set LABEL_STUDIO_API_KEY to the new token, from Account & Settings there"
+    with pytest.raises(ServiceError, match=rf"refuses our token \(401\)\. To mend it: {mend}$"):
+        play(workspace)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", new)
+    assert push.open_project(workspace.settings).found is None
 
 
 def test_no_secret_is_kept_in_the_workspace_or_in_mlflow(make: Make, source: Source, servers: Addresses) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tasks import page, promote, push, review, settings, status
 from tasks.audit import run as audit
-from tasks.errors import SettingsError
+from tasks.errors import ServiceError, SettingsError
 from tasks.labels import ledger
 from tasks.services.addresses import Addresses
 from tasks.services.dvc import Versions
@@ -258,6 +258,13 @@ def test_a_project_is_known_by_its_id_whatever_it_is_called(
     assert anew.found != first and anew.called == f"spring{anew.end}"
     assert sorted(anew.tasks(4).id) == sorted(pd.read_parquet(workspace.batch).id)
     answer(workspace, source)
+
+    # And the experiment in MLflow, which its own command brings back.
+    models.client.delete_experiment(models._experiment())
+    with pytest.raises(ServiceError, match="was deleted in MLflow at") as no:
+        play(workspace)
+    assert any("was deleted in MLflow" in line for line in status.status(workspace).problems)
+    tool(workspace.root.parent, "sh", "-c", re.findall(r"`([^`]+)`", str(no.value))[0])
     play(workspace)
     assert len(labels(workspace)) == 4 * SIZE
     now = promote.open_tracking(Workspace.open(workspace.root).settings)

@@ -25,7 +25,7 @@ from tasks.services.addresses import Addresses
 from tasks.services.dvc import Versions
 from tasks.settings import Columns
 from tasks.workspace import Workspace
-from tests.e2e.conftest import BATCH, CLASSES, Source, answer, play, rows, tool
+from tests.e2e.conftest import BATCH, CLASSES, Source, answer, command, play, rows, tool
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,39 @@ def test_everything_is_accounted_for(played: Workspace, servers: Addresses) -> N
     checked = {part["name"]: part["checked"] for part in seen["parts"]}
     assert checked["answers"] == checked["ledger rows"] == 2 * BATCH
     assert checked["files at remote"] > 20
+
+
+def test_an_emptied_remote_is_noticed_and_filled_anew_as_the_line_says(played: Workspace, tmp_path: Path) -> None:
+    forged = forgery(played, tmp_path)
+    shutil.rmtree(tmp_path / "forged.remote" / "files")
+    seen = audits.run(forged.root, "")
+    assert not seen.in_order
+    done = command("audit", "--from", str(forged.root), "--workspace", str(tmp_path))
+    assert (done.returncode, done.stderr) == (1, "")
+    (complaint,) = [line for line in done.stdout.splitlines() if line.startswith("files at remote: ")]
+    assert complaint in audits.lines(seen)
+    assert "missing: the DVC remote lacks the data that round-0002 names" in complaint
+    tool(tmp_path, "sh", "-c", re.findall(r"`(dvc [^`]+ push [^`]+)`", complaint)[0])
+    assert audits.run(forged.root, "").in_order
+
+
+def test_a_champion_that_lost_a_file_is_noticed(played: Workspace, tmp_path: Path) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    tracking = promote.open_tracking(played.settings)
+    champion = tracking.champion()
+    assert champion is not None
+    source = tracking.client.get_model_version(tracking.name, champion.version).source
+    place = tracking.client.get_logged_model(source.removeprefix("models:/")).artifact_location
+    files = get_artifact_repository(place, tracking_uri=tracking.uri)
+    kept = files.download_artifacts("MLmodel", str(tmp_path))
+    files.delete_artifacts("MLmodel")
+    try:
+        seen = parts(played)["champion"]
+    finally:
+        files.log_artifact(kept)
+    assert len(seen.missing) == 1 and "is no model of ours, or parts of it are gone" in seen.missing[0]
+    assert parts(played)["champion"].complaints == []
 
 
 def test_who_has_only_git_dvc_and_mlflow_is_told_what_was_not_checked(
