@@ -263,7 +263,7 @@ def _counting(rows: pd.DataFrame) -> int | None:
     return int(labelled.sort_values(["created_at", "annotation_id"], kind="stable").index[-1])
 
 
-def _answer(row: dict[Any, Any], number: int, **more: bool) -> Answer:
+def _answer(row: dict[Any, Any], number: int, counts: bool = False, gold: bool = False) -> Answer:
     return Answer(
         round=number,
         why=row["why"],
@@ -274,7 +274,8 @@ def _answer(row: dict[Any, Any], number: int, **more: bool) -> Answer:
         created_at=row["created_at"],
         task=row["task_id"],
         annotation=row["annotation_id"],
-        **more,
+        counts=counts,
+        gold=gold,
     )
 
 

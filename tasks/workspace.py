@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from ruamel.yaml import YAMLError
+from ruamel.yaml.error import YAMLError
 
 from tasks import settings
 from tasks.errors import WorkspaceBusy, WorkspaceError
@@ -314,6 +314,8 @@ def claimed(workspace: Workspace) -> Iterator[Claim]:
     except Timeout:
         raise _busy(workspace) from None
     try:
+        for scrap in workspace.scraps.glob(f".{_note(workspace).name}.*.part"):
+            scrap.unlink()  # of one that died while it wrote the note; nobody else writes it
         claim = Claim(_note(workspace))
         yield claim
         claim.end()

@@ -45,10 +45,10 @@ def clone(source: str, folder: Path) -> Versions:
         git.refuse_strange_settings(place.resolve())  # git would read them at the other end
     # No link in it leads out of its folder. A history of elsewhere comes by the user's settings, for he signs in; the
     # files come by ours.
-    words = ("--quiet", "--no-hardlinks", "--no-checkout", "--template=", "--config", "core.symlinks=false")
+    words = ["--quiet", "--no-hardlinks", "--no-checkout", "--template=", "--config", "core.symlinks=false"]
     local = {"GIT_ALLOW_PROTOCOL": "file"} if place.exists() else {}
     if (place / ".git").is_dir():
-        words += tuple(git.reading(place.resolve()))
+        words += git.reading(place.resolve())
     safe = {"safe.directory": str(place.resolve() / ".git")}
     done = git.run(
         folder.parent, "clone", *words, "--", where, str(folder), users=not local, extra=local, settings=safe

@@ -13,6 +13,7 @@ import mlflow
 import pandas as pd
 import pytest
 
+from flows import cli
 from tasks import forget, gold, init, lineage, promote, push, report, settings, snapshot, status
 from tasks.audit import run as audits
 from tasks.audit.part import Part
@@ -25,6 +26,7 @@ from tasks.services.addresses import Addresses
 from tasks.services.dvc import Versions
 from tasks.settings import Columns
 from tasks.workspace import Workspace
+from tests import test_damage as damage
 from tests.e2e.conftest import BATCH, CLASSES, Source, answer, command, play, rows, tool
 
 
@@ -218,6 +220,47 @@ def test_what_is_surplus_or_changed_is_named(played: Workspace) -> None:
     finally:
         path.write_bytes(before)
         project.remove([foreign])
+
+
+def test_a_damaged_file_is_named_by_run_and_audit_and_comes_back_or_is_done_without(
+    played: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other commands and all files: tests/test_damage.py."""
+    whole = damage.files(played.root)
+
+    def say(name: str, *words: str) -> tuple[int, list[str]]:
+        """Exit status and our lines; Prefect's own are among them here."""
+        monkeypatch.setattr("sys.argv", ["labelwise", name, "--workspace", str(played.root), *words])
+        capsys.readouterr()
+        try:
+            cli.main()
+        except SystemExit as end:
+            lines = capsys.readouterr().err.splitlines()
+            return int(end.code or 0), [line for line in lines if line.startswith("labelwise: ")]
+        return 0, []
+
+    for path, kind, by_run in (
+        ("data/batch.parquet", "noise", True),
+        ("data/pool/shard-0001.parquet", "emptied", False),
+        ("data/labels.dvc", "cut", True),
+        ("dvc.lock", "gone", True),
+        (".dvc/config", "emptied", True),
+        ("params.yaml", "cut", True),
+        ("metrics/curve.csv", "cut", True),
+        ("data/labels/round-0001.parquet", "noise", False),
+        (".labelwise/loop.json", "noise", True),
+    ):
+        damage.put(played.root / path, damage.DAMAGE[kind](whole[path]))
+        command = ["run", "--max-wait", "0"] if by_run else ["audit"]
+        code, said = say(*command)
+        if code or "loop.json" not in path:
+            assert code and len(said) == 1 and path in said[0], (path, kind, code, said)
+            damage.follow(played.root, said[0])
+            assert say(*command)[0] == 0, path
+        now = damage.files(played.root)
+        assert not [each for each in whole if now.get(each) != whole[each] and ".labelwise" not in each], (path, said)
+        assert tool(played.root, "git", "status", "--porcelain") == ""
+    tool(played.root, "git", "stash", "clear")
 
 
 def test_the_life_of_an_item(played: Workspace, source: Source) -> None:
