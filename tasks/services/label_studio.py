@@ -53,6 +53,8 @@ EVENTS = {  # after which there may be something to do
 }
 # The filter that leaves out tasks which somebody else made with a `round` of their own: they have no `item`.
 NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "String", "value": False}
+# On a busy SQLite Label Studio may store an annotation and give up before it has counted it.
+UNCOUNTED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
 OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
@@ -230,9 +232,11 @@ class LabelStudioProject:
     def tasks(self, round_number: int) -> pd.DataFrame:
         """The tasks of a round, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
         and skips), `data`."""
+        found = list(self._list([*_of_round(round_number), NAMED], PAGE, COUNTED))
+        uncounted = self._uncounted(round_number) if not all(map(_answers, found)) else set()
         rows = [
-            (task.id, item, _answers(task), task.data)
-            for task in self._list([*_of_round(round_number), NAMED], PAGE, COUNTED)
+            (task.id, item, _answers(task) or int(task.id in uncounted), task.data)
+            for task in found
             if (item := ask_of(task.data)[0])
         ]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
@@ -259,13 +263,19 @@ class LabelStudioProject:
 
     @patiently
     def progress(self, round_number: int) -> Progress:
-        """How far the reviewers are. Two cheap requests, or three, whatever the size of the project."""
+        """How far the reviewers are. Two to four cheap requests, whatever the size of the project."""
         this_round = [*_of_round(round_number), NAMED]
         total = self._total(this_round)
         without_answer = [_equal("total_annotations", 0), *this_round]  # the quick conditions first
         done = total - self._total([_equal("cancelled_annotations", 0), *without_answer])
         with_answer = total - self._total(without_answer) if done else 0
-        return Progress(total, done, skipped=done - with_answer)
+        uncounted = len(self._uncounted(round_number)) if done < total else 0
+        return Progress(total, done + uncounted, skipped=done - with_answer)
+
+    def _uncounted(self, round_number: int) -> set[int]:
+        """The tasks of a round that have an annotation though Label Studio counts none."""
+        none = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
+        return {task.id for task in self._list([*none, *_of_round(round_number), NAMED, UNCOUNTED], PAGE, "id")}
 
     def add(self, tasks: list[Any]) -> None:
         """Import tasks, all in one request."""

@@ -51,7 +51,8 @@ class LabelStudioLook:
 
     def _tasks(self, **words: Any) -> SimpleNamespace:
         page = self._get("/api/tasks", **words)
-        return SimpleNamespace(response=SimpleNamespace(total=page["total"]), items=page["tasks"])
+        items = [SimpleNamespace(**each) for each in page["tasks"]]
+        return SimpleNamespace(response=SimpleNamespace(total=page["total"]), items=items)
 
 
 class MLflowLook:

@@ -1,7 +1,9 @@
 """Three rounds on the real servers, and what each system says of them."""
 
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -10,9 +12,9 @@ import pandas as pd
 import pytest
 
 from tasks import coming, gc, init, promote, push, settings, snapshot, status, synthesise
-from tasks.errors import WorkspaceBusy, WorkspaceError
+from tasks.errors import InputError, WorkspaceBusy, WorkspaceError
 from tasks.labels import ledger
-from tasks.services.addresses import Addresses
+from tasks.services.addresses import Addresses, home
 from tasks.services.cache import Cache
 from tasks.services.dvc import Versions
 from tasks.services.mlflow import Tracking
@@ -252,7 +254,16 @@ def test_skipped_and_late_answers(make: Make, source: Source) -> None:
     assert tasks.id[8] in set(ledger.effective(rows(workspace)).id)
 
 
-def test_a_label_that_the_interface_lacks_goes_to_quarantine(make: Make, source: Source) -> None:
+def uncount(task_ids: pd.Series) -> None:
+    """As a busy Label Studio leaves them: annotations that it stored and has not counted."""
+    forget = "UPDATE task SET total_annotations = 0, cancelled_annotations = 0, is_labeled = 0 WHERE id = ?"
+    with closing(sqlite3.connect(home() / "label-studio" / "label_studio.sqlite3", timeout=60)) as database, database:
+        database.executemany(forget, [(int(each),) for each in task_ids])
+
+
+def test_answers_that_were_not_counted_are_found_and_one_outside_the_classes_goes_to_quarantine(
+    make: Make, source: Source
+) -> None:
     from tasks.services.label_studio import choice
 
     workspace = make(select__batch=3)
@@ -261,6 +272,10 @@ def test_a_label_that_the_interface_lacks_goes_to_quarantine(make: Make, source:
     strange = project.tasks(1).iloc[0]
     project.client.annotations.create(id=int(strange.task_id), result=choice("weather"))
     answer(workspace, source)
+    uncount(project.tasks(1).task_id)
+    with pytest.raises(InputError, match="no open task"):
+        answer(workspace, source)
+    assert status.status(workspace).state == "answered"
     play(workspace)
     kept = pd.read_parquet(workspace.quarantine / "labels-0001.parquet")
     assert kept.id.tolist() == [strange.id]
