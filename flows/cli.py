@@ -103,6 +103,7 @@ def whole(root: Path) -> "Workspace":
     from tasks.workspace import Workspace, unfinished
 
     here = Workspace.open(root)
+    _ = here.settings  # what is said of a params.yaml that cannot be read says more
     if not unfinished(here):
         Versions(here.root).refuse_unlike()
     return here

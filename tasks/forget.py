@@ -33,8 +33,6 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
     """
     versions = Versions(workspace.root)
     versions.clear()
-    play = player.Play(workspace, versions)
-    play.refuse()
     stored.refuse_missing(workspace)
     if not pending(versions) and set(items) <= forgotten.ids(workspace):
         versions.push()  # whoever forgot them may have died before this
@@ -50,6 +48,8 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
         before = forgotten.read(workspace)
         found = resolve(_texts(workspace), [item for item in items if item not in set(before.id)])
         _refuse_emptiness(workspace, set(found.id))
+        play = player.Play(workspace, versions)
+        play.refuse()
         if len(found) and not agreed([f"{row['id']}  {plain(row['text'], 80)!r}" for row in found.to_dict("records")]):
             return ["nothing was forgotten"]
         for project in (push.open_project(workspace.settings), push.open_gold_project(workspace.settings)):
