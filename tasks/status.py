@@ -108,7 +108,8 @@ def status(workspace: Workspace) -> Status:
     answer, loop = stop.answer_to(advice, remembered), holder(workspace)
     batch = read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
     state = _state(number, learned, batch, asked, answered, bool(loop), unfinished(workspace))
-    saved = next((n for n in (number, number - 1) if n >= 0 and versions.tagged(tag(n))), None)
+    before = number - 1 if number and versions.tagged(tag(number - 1)) else None
+    saved = number if learned else before
     last, to_label = ledger.last_look(rows), _to_label(urls, seen)
     elsewhere, hand_over = _player(workspace, versions, remembered)
     return Status(
@@ -134,7 +135,7 @@ def status(workspace: Workspace) -> Status:
         pool=pool,
         loop=loop,
         learned=saved,
-        measured=saved if saved is not None and _measured_before(versions, number, learned) else number,
+        measured=before if not learned and before is not None and _measured_before(versions, before) else number,
         learned_at="" if saved is None else versions.committed_at(tag(saved)).isoformat(),
         answered_at="" if last is None else last.isoformat(timespec="seconds"),
         next=hand_over or _next(workspace, state, urls, seen is not None, to_label, answer),
@@ -195,9 +196,9 @@ def _player(workspace: Workspace, versions: Versions, remembered: dict[str, str]
         return str(other), command("run", workspace, "--take-over")
 
 
-def _measured_before(versions: Versions, number: int, learned: bool) -> bool:
-    """Whether a round that was cut off has not come to its own figures yet: those that are there are the last one's."""
-    return not learned and not versions.git("diff", "--name-only", tag(number - 1), "--", "metrics/gold.json")
+def _measured_before(versions: Versions, before: int) -> bool:
+    """Whether the round after that one, which was cut off, has not come to figures of its own yet."""
+    return not versions.git("diff", "--name-only", tag(before), "--", "metrics/gold.json")
 
 
 def _pool(workspace: Workspace, rows: pd.DataFrame) -> Pool | None:

@@ -12,6 +12,7 @@ import pandas as pd
 from tasks import promote, push, report
 from tasks.labels import ledger, trusted
 from tasks.services.dvc import Versions
+from tasks.services.mlflow import facts_of
 from tasks.workspace import Workspace
 
 LEDGER = ["id", "label", "status", "round", "origin", "why", "propensity"]
@@ -124,8 +125,9 @@ def mlflow(workspace: Workspace) -> Iterator[str]:
     yield f"champion: {rank.get(champion.version) if champion else None}"
     for version in found:
         own = client.get_run(version.run_id).data.tags
-        inherited = all(version.tags.get(key) == own[key] for key in own if not key.startswith("mlflow."))
-        said = {key: value for key, value in version.tags.items() if key not in own and key != "replaces"}
+        facts = facts_of(version)
+        inherited = all(facts.get(key) == own[key] for key in own if not key.startswith("mlflow."))
+        said = {key: value for key, value in facts.items() if key not in own and key != "replaces"}
         replaced = rank.get(version.tags.get("replaces"))
         of_round = rounds.get(version.run_id)
         yield f"version of round {of_round}: replaces {replaced}, {json.dumps(said, sort_keys=True)}"

@@ -445,6 +445,7 @@ class TestBadInput:
         place.pull()
         shutil.rmtree(place.root / "data" / folder, ignore_errors=folder == "labels")  # a pull makes none
         (place.root / "data" / f"{folder}.dvc").touch()
+        subprocess.run(["git", "init", "--quiet", str(place.root)], check=True)
         with pytest.raises(WorkspaceError, match=rf"data/{folder} is missing: .*`dvc pull`"):
             place.pull()
         assert not (place.root / "data" / folder).exists()
