@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tasks.services import local
 from tasks.services.addresses import Addresses
 
 # `make test &` of a shell has SIGINT ignored, and so would have every `labelwise serve` that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A run that fails fails again, and none by the clock; `--hypothesis-profile default` draws cases that no run has seen.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -68,8 +68,6 @@ def posterior(points: Points, rng: np.random.Generator, each: int = 1) -> Curves
     Even priors, but for the floor: curves that look flat mostly fall further, so a floor just below what has been seen
     is unlikely before anything else is known.
     """
-    from scipy.special import softmax  # scipy takes a while to import, which who only looks need not pay
-
     j, unit = len(points.sizes), max(float(points.sizes.max()), 1.0)
     typical = points.errors.mean(axis=0)
     own = (1 - points.alike) * points.spread**2 + (MISFIT * typical) ** 2 + 1e-8
@@ -88,7 +86,9 @@ def posterior(points: Points, rng: np.random.Generator, each: int = 1) -> Curves
     falls = fit > 0
     falls |= ~falls.any(axis=(1, 2), keepdims=True)  # none falls where no error was seen: then they are alike, and flat
     weight = np.where(falls, -misses / 2 - np.log(norm) / 2 + np.log(1 - FLOORS)[:, None], -np.inf)
-    weight = softmax(weight.reshape(len(rest), -1), axis=1)
+    weight = weight.reshape(len(rest), -1)  # the log of it, up to a constant
+    weight = np.exp(weight - weight.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
     chosen = np.concatenate([rng.choice(weight.shape[1], size=each, p=row) for row in weight])
     at_floor, shape = np.divmod(chosen, len(SHAPES))
     rows = np.repeat(np.arange(len(rest)), each)

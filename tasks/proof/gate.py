@@ -100,7 +100,10 @@ def by_signs(stakes: Floats) -> tuple[float, float]:
 
 def interval(difference: float, wins: float, losses: float, g: float, quantile: float) -> tuple[float, float]:
     """The differences that are at most `quantile` standard errors from the one that was seen. wins, losses: the shares
-    of g items that one model got right and the other wrong."""
+    of g items that one model got right and the other wrong.
+
+    Of very few items these need not be one stretch: then it ends at the crossing that leaves 0 on its right side.
+    """
     from scipy.optimize import brentq
 
     def beyond(bound: float, side: float) -> float:
@@ -108,13 +111,15 @@ def interval(difference: float, wins: float, losses: float, g: float, quantile: 
 
     ends = []
     for side in (1.0, -1.0):
-        far = -side
+        far, near = -side, difference
+        if min(far, near) < 0 < max(far, near):
+            far, near = (0.0, near) if beyond(0.0, side) > 0 else (far, 0.0)
         if abs(difference - far) < 1e-12 or beyond(far, side) <= 0:
             ends.append(far)
-        elif beyond(difference, side) >= 0:  # a level of a half or more
-            ends.append(difference)
+        elif beyond(near, side) >= 0:  # a level of a half or more, or just on the crossing
+            ends.append(near)
         else:
-            ends.append(float(brentq(beyond, far, difference, args=(side,), xtol=1e-12)))
+            ends.append(float(brentq(beyond, far, near, args=(side,), xtol=1e-12)))
     return min(ends[0], difference), max(ends[1], difference)
 
 

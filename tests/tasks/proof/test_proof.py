@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -288,6 +288,7 @@ PAIRS = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from([1.0, 0
 
 
 @given(pairs=PAIRS, even=st.booleans(), alpha=st.sampled_from([0.05, 0.0045, 1e-4, 0.3]))
+@example(pairs=[(False, False, 3.7), (False, True, 0.2)], even=False, alpha=0.3)  # 0 is left out, 0.1 would not be
 def test_the_interval_is_that_of_the_test(pairs: list[tuple[bool, bool, float]], even: bool, alpha: float) -> None:
     new, old, weights = map(np.array, zip(*pairs, strict=True))
     weights = np.ones(len(weights)) if even else weights
