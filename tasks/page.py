@@ -71,7 +71,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         cards=[*_answer(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
         successor=_successor(checked) if checked else "",
         warned=bool(checked and checked["worse"]),
-        pictures=drawn(workspace),
+        pictures=drawn(workspace, "learning_curve", "calibration"),  # it has the confusion as a table
         measured=bool(found.get("savings")),
         matrix=tables.matrix(workspace),
         rounds=tables.rounds(workspace, versions),
@@ -102,12 +102,12 @@ def render(template: str, **content: Any) -> str:
     return environment.get_template(template).render(**content)
 
 
-def drawn(workspace: Workspace) -> dict[str, tuple[str, str]]:
-    """The pictures by name, each as data addresses for a light and a dark page; empty before the first model."""
+def drawn(workspace: Workspace, *names: str) -> dict[str, tuple[str, str]]:
+    """These pictures by name, each as data addresses for a light and a dark page; empty before the first model."""
     with TemporaryDirectory() as scratch:
         links = []
         for theme in (LIGHT, DARK):
-            drew = pictures(workspace, Path(scratch), theme, confused=False)
+            drew = pictures(workspace, Path(scratch), theme, names)
             links.append({path.stem: as_link(path) for path in drew})
     light, dark = links
     return {name: (light[name], dark[name]) for name in light}

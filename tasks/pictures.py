@@ -1,6 +1,7 @@
 """The pictures of a round: learning curve, confusion, calibration; for the page's light and dark, and for paper."""
 
 import base64
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,31 +24,34 @@ WIDER = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid San
 FONTS = ["DejaVu Sans", *(name for name in WIDER if name in set(font_manager.get_font_names()))]
 BASE: Any = {"font.family": FONTS} | {"font.size": 11, "axes.titlesize": 11, "legend.fontsize": 10, "savefig.dpi": 130}
 CLEAR: Any = {"figure.facecolor": "none", "axes.facecolor": "none"}
+NAMES = ("learning_curve", "confusion", "calibration")
 PAPER = BASE  # white, for MLflow and Prefect
 LIGHT = BASE | CLEAR | dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), "#1b2733")
 DARK = BASE | CLEAR | dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), "#e6edf3")
 DARK |= {"axes.edgecolor": "#9aa7b4", "grid.color": "#9aa7b4"}
 
 
-def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER, confused: bool = True) -> list[Path]:
-    """Draw what there is to draw of this round into `folder`, on PAPER, LIGHT or DARK. confused: the confusion, too,
-    which the report has as a table."""
+def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER, names: Sequence[str] = NAMES) -> list[Path]:
+    """Draw what there is to draw of this round, of these pictures, into `folder`, on PAPER, LIGHT or DARK."""
     rounds = report.curve(workspace).dropna(subset="accuracy")
     if rounds.empty:
         return []
-    measured = report.proof(workspace).get("savings")
-    arms = {name: pd.DataFrame(points) for name, points in measured["curves"].items()} if measured else {}
-    predictions = workspace.metrics / "predictions.csv"
-    # matplotlib reads most of these when a picture is made, and some when it is saved.
+    files = [folder / f"{name}.png" for name in names]
+    # matplotlib reads most of a theme when a picture is made, and some when it is saved.
     with mpl.rc_context(theme):
-        drawn = {
-            "learning_curve.png": learning_curve(rounds, arms, measured["control"] if measured else 0),
-            **({"confusion.png": confusion(table_of_text(predictions))} if confused else {}),
-            "calibration.png": calibration(read_csv(workspace.metrics / "calibration.csv")),
-        }
-        for name, picture in drawn.items():
-            picture.savefig(folder / name)
-    return [folder / name for name in drawn]
+        for name, file in zip(names, files, strict=True):
+            _draw(name, workspace, rounds).savefig(file)
+    return files
+
+
+def _draw(name: str, workspace: Workspace, rounds: pd.DataFrame) -> Figure:
+    if name == "confusion":
+        return confusion(table_of_text(workspace.metrics / "predictions.csv"))
+    if name == "calibration":
+        return calibration(read_csv(workspace.metrics / "calibration.csv"))
+    measured = report.proof(workspace).get("savings")
+    arms = {arm: pd.DataFrame(points) for arm, points in measured["curves"].items()} if measured else {}
+    return learning_curve(rounds, arms, measured["control"] if measured else 0)
 
 
 def learning_curve(rounds: pd.DataFrame, arms: dict[str, pd.DataFrame] | None = None, seen: int = 0) -> Figure:

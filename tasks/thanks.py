@@ -70,7 +70,6 @@ def page(workspace: Workspace, versions: Versions) -> str:
     rows = ledger.read(workspace.labels)
     known = report.curve(workspace).dropna(subset="accuracy")
     found = tables.changes(workspace, versions, number)
-    pictures = drawn(workspace)
     return render(
         "reviewers.html",
         name=workspace.settings.project.name,
@@ -79,7 +78,7 @@ def page(workspace: Workspace, versions: Versions) -> str:
         verdict=headline(known),
         waiting=_waiting(workspace),
         cards=[_given(rows), *_learned(known, found), _next(workspace)],
-        pictures={"learning_curve": pictures["learning_curve"]} if pictures else {},
+        pictures=drawn(workspace, "learning_curve"),
         learned=_examples(found, tables.gold_texts(workspace)),
         thanks="Thank you. Every answer counts, also one that comes late; where none fits, skip.",
     )
