@@ -335,21 +335,23 @@ class LabelStudioProject:
         return f"{self.url}/projects/{self.number}" + (f"/data?tab={min(named)}" if named else "")
 
     def tab(self, round_number: int, word: str = "Round") -> str:
-        """The address of the round's tab, which is made when it is not there. The older of two stays; tabs of rounds
-        long past go, their tasks stay."""
+        """The address of the round's tab, which is made when it is not there. Of two of any round the older stays, for
+        one may be made after we gave it up; tabs of rounds long past go, their tasks stay."""
         with connected(self.url):
             views: Any = self.client.views.list(project=self.number)
             named = [(view.id, re.fullmatch(f"{word} ([1-9][0-9]{{0,8}})", _title(view))) for view in views]
             ours = sorted((view, int(found[1])) for view, found in named if found)
-            found = [view for view, number in ours if number == round_number]
-            past = [view for view, number in ours if number <= round_number - TABS]
-            for surplus in [*found[1:], *past]:
+            oldest = {number: view for view, number in reversed(ours)}
+            doubled = [view for view, number in ours if view != oldest[number]]
+            past = [view for number, view in oldest.items() if number <= round_number - TABS]
+            for surplus in [*doubled, *past]:
                 with gone_is_well():
                     self.client.views.delete(str(surplus))
-            if not found:
+            found = oldest.get(round_number)
+            if found is None:
                 data = _tab(f"{word} {round_number}", round_number)
-                found = [self.client.views.create(project=self.number, data=data).id]
-        return f"{self.url}/projects/{self.number}/data?tab={found[0]}"
+                found = self.client.views.create(project=self.number, data=data).id
+        return f"{self.url}/projects/{self.number}/data?tab={found}"
 
     def _ours(self) -> list[Any]:
         """The workspace's projects: those that hold tasks first, then those of our title, then the older. Where no
