@@ -92,7 +92,7 @@ def _changed(root: Path) -> LabelwiseError | None:
     except LabelwiseError as changed:
         return changed
     except Exception:
-        return None  # that cannot be told either
+        return None  # that cannot be told either; the caller raises what it came with
     return None
 
 
