@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tasks.errors import LabelwiseError, ServiceDown, plain, without_secrets
-from tasks.terminal import settle
+from labelwise.tasks.errors import LabelwiseError, ServiceDown, plain, without_secrets
+from labelwise.tasks.terminal import settle
 
 if TYPE_CHECKING:
-    from tasks.workspace import Workspace
+    from labelwise.tasks.workspace import Workspace
 
 app = typer.Typer(
     help="Spends people's labelling time where it teaches a model most, and proves what it saved.",
@@ -81,7 +81,7 @@ def main() -> None:
 def _changed(root: Path) -> LabelwiseError | None:
     """Which files of a workspace are not as its last version has them, by the hashes of git and DVC. None: none, or it
     is no workspace, or a loop is at work or died there, so that its files are between two versions."""
-    from tasks.workspace import Workspace
+    from labelwise.tasks.workspace import Workspace
 
     try:
         Workspace.open(root)
@@ -99,8 +99,8 @@ def _changed(root: Path) -> LabelwiseError | None:
 def whole(root: Path) -> "Workspace":
     """The workspace. WorkspaceError where files of it are not as the last version has them: figures and texts that come
     of them would be wrong, and nobody would see it."""
-    from tasks.services.dvc import Versions
-    from tasks.workspace import Workspace, unfinished
+    from labelwise.tasks.services.versions.workspace import Versions
+    from labelwise.tasks.workspace import Workspace, unfinished
 
     here = Workspace.open(root)
     _ = here.settings  # what is said of a params.yaml that cannot be read says more
@@ -135,8 +135,8 @@ def _end(line: str, code: int) -> None:
 @app.command()
 def up() -> None:
     """Start Label Studio, MLflow and Prefect on this machine, and wait until they answer."""
-    from tasks.services import local
-    from tasks.services.addresses import home
+    from labelwise.tasks.services import local
+    from labelwise.tasks.services.addresses import home
 
     where = local.up(_tell)
     print(f"Label Studio  {where.label_studio_url}")
@@ -148,7 +148,7 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Stop the servers that `up` started."""
-    from tasks.services import local
+    from labelwise.tasks.services import local
 
     local.down()
 
@@ -156,7 +156,7 @@ def down() -> None:
 @app.command()
 def ps() -> None:
     """Say which servers run, where, and where their logs are. Exits 1 when one is not running."""
-    from tasks.services import local
+    from labelwise.tasks.services import local
 
     states = local.ps()
     for state in states:
@@ -173,7 +173,7 @@ def env() -> None:
     """Print the four addresses as lines for a shell: eval "$(labelwise env)"."""
     import shlex
 
-    from tasks.services.addresses import addresses
+    from labelwise.tasks.services.addresses import addresses
 
     for name, value in addresses().as_environment().items():
         print(f"export {name}={shlex.quote(value)}")
@@ -207,9 +207,9 @@ def init(
     remote: Annotated[str, typer.Option(help="Where DVC keeps the data; default: FOLDER.remote.")] = "",
 ) -> None:
     """Make a workspace: a git + DVC repository for one labelling project."""
-    from tasks import init as stage
-    from tasks.settings import Columns
-    from tasks.status import command
+    from labelwise.tasks.reporting.status import command
+    from labelwise.tasks.settings import Columns
+    from labelwise.tasks.upkeep import init as stage
 
     classes = stage.names(labels or []) or None
     columns = Columns(text=text_column, label=label_column, id=id_column or None)
@@ -235,12 +235,12 @@ def run(
     ] = False,
 ) -> None:
     """Play rounds: choose, ask, wait, learn, measure, and again."""
-    from tasks.workspace import Workspace, refuse_running
+    from labelwise.tasks.workspace import Workspace, refuse_running
 
     workspace = workspace.resolve()
     refuse_running(Workspace.open(workspace))
     prepare(workspace)
-    from flows.loop import loop
+    from labelwise.flows.loop import loop
 
     with _to_go_on(), prefect_may_go():
         print(plain(loop(str(workspace), rounds, max_wait, take_over, lost)))
@@ -273,8 +273,8 @@ def rehearse(
 ) -> None:
     """Play the rounds against labels you already have, without servers: will it save me anything, and which
     strategy?"""
-    from flows import rehearse as flow
-    from tasks.settings import Columns
+    from labelwise.flows import rehearse as flow
+    from labelwise.tasks.settings import Columns
 
     def names(given: str) -> list[str]:
         return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
@@ -294,7 +294,7 @@ def synthesise(
     workspace: Folder = HERE,
 ) -> None:
     """Make texts that lie between two classes out of the pool's own, marked as synthetic. The loop never asks them."""
-    from tasks import synthesise as stage
+    from labelwise.tasks.trial import synthesise as stage
 
     print(stage.run(whole(workspace), count, to))
 
@@ -304,8 +304,8 @@ def status(
     workspace: Folder = HERE, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
     """Say where the workspace stands."""
-    from tasks import status as stage
-    from tasks.workspace import Workspace
+    from labelwise.tasks.reporting import status as stage
+    from labelwise.tasks.workspace import Workspace
 
     seen = stage.status(Workspace.open(workspace))
     print(seen.json() if as_json else "\n".join(map(plain, stage.lines(seen))))
@@ -316,7 +316,7 @@ def coming(
     workspace: Folder = HERE, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
     """Show the open batch, or the one that comes next: why each item is asked, and what the model thinks of it."""
-    from tasks import coming as stage
+    from labelwise.tasks.reporting import coming as stage
 
     seen = stage.run(whole(workspace))
     print(stage.as_json(*seen) if as_json else "\n".join(stage.lines(*seen)))
@@ -330,8 +330,9 @@ def report(
     ] = False,
 ) -> None:
     """Write the report of the present round: one HTML file that needs no network. Prints where it is."""
-    from tasks import page, thanks
-    from tasks.services.dvc import Versions
+    from labelwise.tasks.reporting import page
+    from labelwise.tasks.reporting import reviewers as thanks
+    from labelwise.tasks.services.versions.workspace import Versions
 
     here = whole(workspace)
     write = thanks.fresh if reviewers else page.write
@@ -352,7 +353,7 @@ def go_on(workspace: Folder = HERE) -> None:
 
 
 def _answer(workspace: Path, said: str) -> None:
-    from tasks import stop as stage
+    from labelwise.tasks import stop as stage
 
     print(stage.run(whole(workspace), said))
 
@@ -363,8 +364,8 @@ def rollback(
     to: Annotated[str, typer.Option(help="A registered version, earlier or later; default: the one before.")] = "",
 ) -> None:
     """Make the champion before the present one champion again, or another registered version."""
-    from tasks import promote
-    from tasks.workspace import Workspace
+    from labelwise.tasks import promote
+    from labelwise.tasks.workspace import Workspace
 
     print(promote.rollback(Workspace.open(workspace), to))
 
@@ -379,8 +380,8 @@ def gc(
     remove: Annotated[bool, typer.Option("--remove", help="Remove it; without this it is only said.")] = False,
 ) -> None:
     """Say what can go from DVC's cache and MLflow: what no version needs, and models long surpassed."""
-    from tasks import gc as stage
-    from tasks.workspace import Workspace
+    from labelwise.tasks.upkeep import gc as stage
+    from labelwise.tasks.workspace import Workspace
 
     print("\n".join(stage.run(Workspace.open(workspace), keep, rebuildable, remove)))
 
@@ -400,8 +401,8 @@ def serve(
     """Run the loop on a schedule and whenever somebody has answered, through a Prefect deployment, until stopped."""
     workspace = workspace.resolve()
     prepare(workspace)
-    from flows.serve import serve as start
-    from flows.wake import Listen
+    from labelwise.flows.serve import serve as start
+    from labelwise.flows.wake import Listen
 
     os.chdir(sys.prefix)  # each run is a process that begins here, and takes modules and settings from here
     start(workspace, cron, Listen.parse(listen, webhook_url) if webhook else None, _tell)
@@ -419,8 +420,8 @@ def review(
     gold: Annotated[bool, typer.Option("--gold", help="Answer what is put up for trusted labels instead.")] = False,
 ) -> None:
     """Stand in for people: sign in to Label Studio and answer the open batch from a file."""
-    from tasks import review as stage
-    from tasks.workspace import Workspace
+    from labelwise.tasks.trial import review as stage
+    from labelwise.tasks.workspace import Workspace
 
     play = stage.run_gold if gold else stage.run
     play(Workspace.open(workspace), answers, stage.Manner(noise, users, rate, batches, seed), _tell)
@@ -435,8 +436,8 @@ app.add_typer(gold_app, name="gold", no_args_is_help=True)
 @gold_app.command("grow")
 def gold_grow(n: Annotated[int, typer.Argument(metavar="N", help="How many items.")], workspace: Folder = HERE) -> None:
     """Draw N items of the reserve where the model is likely to be wrong, for two people at least to label."""
-    from tasks import gold
-    from tasks.workspace import Workspace
+    from labelwise.tasks.gold import asking as gold
+    from labelwise.tasks.workspace import Workspace
 
     with _to_go_on():
         print(plain(gold.run_grow(Workspace.open(workspace), n, _tell)))
@@ -447,8 +448,8 @@ def gold_review(
     n: Annotated[int, typer.Argument(metavar="N", help="How many rows.")], workspace: Folder = HERE
 ) -> None:
     """Put N rows of your own gold set before people: those that the model is surest to be labelled wrongly."""
-    from tasks import gold
-    from tasks.workspace import Workspace
+    from labelwise.tasks.gold import asking as gold
+    from labelwise.tasks.workspace import Workspace
 
     with _to_go_on():
         print(plain(gold.run_review(Workspace.open(workspace), n, _tell)))
@@ -457,8 +458,8 @@ def gold_review(
 @gold_app.command("collect")
 def gold_collect(workspace: Folder = HERE) -> None:
     """Take in the answers given so far; where two people differ, ask a third. The next round measures by them."""
-    from tasks import gold
-    from tasks.workspace import Workspace
+    from labelwise.tasks.gold import asking as gold
+    from labelwise.tasks.workspace import Workspace
 
     with _to_go_on():
         print(plain(gold.run_collect(Workspace.open(workspace), _tell)))
@@ -479,8 +480,8 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Rebuild a past round from its tag alone and compare it part by part. Exits 1 when something differs."""
-    from flows import replay as flow
-    from tasks.replay import DIFFERS
+    from labelwise.flows import replay as flow
+    from labelwise.tasks.past.replay import DIFFERS
 
     seen = flow.replay(workspace, name, source, encode, _tell)
     print(seen.json() if as_json else "\n".join(flow.lines(seen)))
@@ -491,7 +492,7 @@ def replay(
 @app.command()
 def audit(source: From = "", workspace: Folder = HERE, as_json: Json = False) -> None:
     """Account for the whole history: models, labels, answers. Exits 1 when something is missing or surplus."""
-    from tasks.audit import run as stage
+    from labelwise.tasks.past.audit import run as stage
 
     seen = stage.run(workspace, source)
     print(seen.json() if as_json else "\n".join(stage.lines(seen)))
@@ -508,7 +509,7 @@ def lineage(
     as_json: Json = False,
 ) -> None:
     """Tell one item's life: when it came, when and why it was asked, who answered, which models learned from it."""
-    from tasks import lineage as stage
+    from labelwise.tasks.past import lineage as stage
 
     seen = stage.run(whole(workspace), item)
     print(seen.json() if as_json else "\n".join(stage.lines(seen)))
@@ -521,9 +522,9 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
 ) -> None:
     """Forget items from now on, a request of data protection; say what learned from them and what still has them."""
-    from tasks import forget as stage
-    from tasks.errors import InputError
-    from tasks.workspace import Workspace
+    from labelwise.tasks.errors import InputError
+    from labelwise.tasks.upkeep import forget as stage
+    from labelwise.tasks.workspace import Workspace
 
     def agreed(shown: list[str]) -> bool:
         if yes:
@@ -541,7 +542,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where the demo's workspace is, or will be.")] = Path("demo"),
 ) -> None:
     """The whole loop on BBC News: servers, three rounds of 25, a stand-in for the reviewers."""
-    from flows.demo import demo as play
+    from labelwise.flows.demo import demo as play
 
     play(folder, _tell)
 
@@ -552,8 +553,8 @@ def prepare(workspace: Path) -> None:
     the folder where it is imported, and such a setting may name code to run."""
     import httpx
 
-    from tasks.services.addresses import addresses
-    from tasks.workspace import Workspace
+    from labelwise.tasks.services.addresses import addresses
+    from labelwise.tasks.workspace import Workspace
 
     _ = Workspace.open(workspace).settings  # a bad params.yaml is said before any server is asked
     where = addresses()
@@ -594,7 +595,7 @@ def _no_prefect(url: str, error: Exception) -> ServiceDown:
 
 def _then(name: str, root: Path) -> None:
     """Say the next command, as a shell takes it."""
-    from tasks.status import command
+    from labelwise.tasks.reporting.status import command
 
     _tell(f"next: {command(name, root)}")
 

@@ -12,15 +12,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import prefect_may_go, prepare
-from tasks import init, report, settings
-from tasks import status as where
-from tasks.labels import ledger
-from tasks.records import content_id
-from tasks.services import local
-from tasks.services.addresses import home
-from tasks.settings import Columns
-from tasks.workspace import Workspace
+from labelwise.flows.cli import prefect_may_go, prepare
+from labelwise.tasks import report, settings
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import content_id
+from labelwise.tasks.reporting import status as where
+from labelwise.tasks.services import local
+from labelwise.tasks.services.addresses import home
+from labelwise.tasks.settings import Columns
+from labelwise.tasks.upkeep import init
+from labelwise.tasks.workspace import Workspace
 
 ROUNDS = 3
 GOLD_SHARE = 0.2
@@ -41,7 +42,7 @@ def demo(folder: Path, tell: Callable[[str], None]) -> None:
     workspace = Workspace.open(folder)
     rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
     tell(f"demo: 3 of 3: {rounds} rounds; the first encodes 2,000 articles (about a minute on two cores)")
-    from flows.loop import loop
+    from labelwise.flows.loop import loop
 
     with reviewers(folder, source / "answers.csv", rounds), prefect_may_go():
         loop(str(folder.resolve()), rounds)
@@ -79,7 +80,7 @@ def bbc_news() -> pd.DataFrame:
 @contextmanager
 def reviewers(folder: Path, answers: Path, batches: int) -> Iterator[None]:
     """Two reviewers in a process of their own, one answer in twenty wrong, for as long as the block runs."""
-    command = ["-m", "flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
+    command = ["-m", "labelwise.flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
     options = ["--noise", str(NOISE), "--users", "2", "--batches", str(batches)]
     process = subprocess.Popen([sys.executable, *command, *options])
     try:

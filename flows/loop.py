@@ -15,12 +15,12 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from flows.steps import Steps
-from tasks import made_with
-from tasks.errors import LabelwiseError
-from tasks.labels import ledger
-from tasks.services.dvc import Versions
-from tasks.workspace import Workspace, claimed
+from labelwise.flows.steps import Steps
+from labelwise.tasks import made_with
+from labelwise.tasks.errors import LabelwiseError
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace, claimed
 
 
 def run_name() -> str:

@@ -14,21 +14,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tasks import names, rehearsal, sources
-from tasks.embed import Vectors, refuse_broken
-from tasks.errors import InputError, named
-from tasks.items import leaks
-from tasks.items.wording import Wording, wording
-from tasks.learners import learners
-from tasks.learners.encoder import Encoder
-from tasks.progress import console, counted
-from tasks.records import content_id, folded
-from tasks.rehearsal import Rows, Run
-from tasks.services import mlflow
-from tasks.settings import Columns, Settings, one_of, parse, read
-from tasks.strategies import strategies
-from tasks.train import taught
-from tasks.workspace import atomic, write_json
+from labelwise.tasks import names, sources
+from labelwise.tasks.embed import Vectors, refuse_broken
+from labelwise.tasks.errors import InputError, named
+from labelwise.tasks.items import leaks
+from labelwise.tasks.items.wording import Wording, wording
+from labelwise.tasks.learners import learners
+from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.progress import console, counted
+from labelwise.tasks.records import content_id, folded
+from labelwise.tasks.services import mlflow
+from labelwise.tasks.settings import Columns, Settings, one_of, parse, read
+from labelwise.tasks.strategies import strategies
+from labelwise.tasks.train import taught
+from labelwise.tasks.trial import rehearsal
+from labelwise.tasks.trial.rehearsal import Rows, Run
+from labelwise.tasks.workspace import atomic, write_json
 
 LIBRARIES = ("labelwise", "numpy", "scikit-learn", "torch", "transformers")
 GOLD_SHARE = 1 / 3  # of the rows, when no gold set is given

@@ -11,18 +11,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from flows.stages import REPRODUCIBLE
-from tasks import made_with, promote, snapshot
-from tasks.errors import InputError
-from tasks.items import forgotten
-from tasks.labels import witness
-from tasks.rebuild import INPUTS, Scratch
-from tasks.replay import DIFFERS, Finding, commit, verdict
-from tasks.services import history, remote
-from tasks.services.dvc import Versions
-from tasks.services.history import Commit
-from tasks.terminal import plain
-from tasks.workspace import Workspace
+from labelwise.flows.stages import REPRODUCIBLE
+from labelwise.tasks import made_with, promote, snapshot
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.items import forgotten
+from labelwise.tasks.labels import witness
+from labelwise.tasks.past.rebuild import INPUTS, Scratch
+from labelwise.tasks.past.replay import DIFFERS, Finding, commit, verdict
+from labelwise.tasks.services.versions import history, remote
+from labelwise.tasks.services.versions.history import Commit
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.terminal import plain
+from labelwise.tasks.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,16 @@ from prefect.runner import Runner
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
-from flows.loop import loop
-from flows.wake import HEADER, Listen, Listener, Tell, Waker
-from tasks import push, wait
-from tasks.errors import InputError, ServiceError
-from tasks.promote import experiment
-from tasks.services.addresses import private
-from tasks.services.dvc import Versions
-from tasks.services.label_studio import LabelStudioProject
-from tasks.services.local import webhook_secret
-from tasks.workspace import Workspace, running
+from labelwise.flows.loop import loop
+from labelwise.flows.wake import HEADER, Listen, Listener, Tell, Waker
+from labelwise.tasks import push, wait
+from labelwise.tasks.errors import InputError, ServiceError
+from labelwise.tasks.promote import experiment
+from labelwise.tasks.services.addresses import private
+from labelwise.tasks.services.label_studio.project import LabelStudioProject
+from labelwise.tasks.services.local import webhook_secret
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace, running
 
 POLL_S = 2.0  # how often Prefect is asked for runs that are due: what a wake-up waits for at most
 

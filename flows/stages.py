@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from tasks import embed, evaluate, prove, score, select, train
-from tasks.workspace import Workspace
+from labelwise.tasks import embed, evaluate, prove, score, select, train
+from labelwise.tasks.workspace import Workspace
 
 REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
     "embed": embed.run,

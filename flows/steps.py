@@ -23,33 +23,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from flows.question import Question
-from flows.stages import REPRODUCIBLE
-from tasks import (
-    evaluate,
-    forget,
-    gold,
-    names,
-    page,
-    pictures,
-    player,
-    promote,
-    pull,
-    push,
-    report,
-    snapshot,
-    stop,
-    thanks,
-    wait,
-)
-from tasks.errors import ServiceDown, ServiceError, plain
-from tasks.items import stored
-from tasks.labels import ledger, removed
-from tasks.services import label_studio, remote
-from tasks.services.dvc import Versions
-from tasks.services.patience import patient
-from tasks.settings import refuse_empty_rules
-from tasks.workspace import Workspace, read_parquet
+from labelwise.flows.question import Question
+from labelwise.flows.stages import REPRODUCIBLE
+from labelwise.tasks import evaluate, names, promote, pull, push, report, snapshot, stop, wait
+from labelwise.tasks.errors import ServiceDown, ServiceError, plain
+from labelwise.tasks.gold import asking as gold
+from labelwise.tasks.items import stored
+from labelwise.tasks.labels import ledger, removed
+from labelwise.tasks.reporting import page, pictures
+from labelwise.tasks.reporting import reviewers as thanks
+from labelwise.tasks.services import player
+from labelwise.tasks.services.label_studio import project as label_studio
+from labelwise.tasks.services.patience import patient
+from labelwise.tasks.services.versions import remote
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import refuse_empty_rules
+from labelwise.tasks.upkeep import forget
+from labelwise.tasks.workspace import Workspace, read_parquet
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 Result = TypeVar("Result")

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tasks.errors import InputError, LabelwiseError
+from labelwise.tasks.errors import InputError, LabelwiseError
 
 HEADER = "X-Labelwise-Secret"
 BODY = 65_536  # bytes of an event that are taken off the wire, to be thrown away

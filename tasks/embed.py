@@ -11,17 +11,17 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks import stage
-from tasks.errors import InputError, WorkspaceError
-from tasks.items import leaks, stored
-from tasks.items.wording import UNKNOWN, WORDING, Wording, wording
-from tasks.labels import trusted
-from tasks.learners.base import Items
-from tasks.learners.encoder import Encoder
-from tasks.progress import counted
-from tasks.records import LEAKS
-from tasks.settings import Embed
-from tasks.workspace import Workspace, atomic, read_array, read_parquet, read_table, write_json, write_parquet
+from labelwise.tasks import stage
+from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.items import leaks, stored
+from labelwise.tasks.items.wording import UNKNOWN, WORDING, Wording, wording
+from labelwise.tasks.learners.base import Items
+from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.progress import counted
+from labelwise.tasks.records import LEAKS
+from labelwise.tasks.settings import Embed
+from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, read_table, write_json, write_parquet
 
 MANY = 0.2  # share of the pool from which on it is said that the encoder cannot read it
 MULTILINGUAL = "intfloat/multilingual-e5-small"

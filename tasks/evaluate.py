@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 from sklearn.metrics import precision_recall_fscore_support
 
-from tasks import learners, stage
-from tasks.embed import gold_items
-from tasks.labels import trusted
-from tasks.proof.active_testing import accuracy
-from tasks.workspace import Workspace, write_csv, write_json
+from labelwise.tasks import learners, stage
+from labelwise.tasks.embed import gold_items
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.gold.active_testing import accuracy
+from labelwise.tasks.workspace import Workspace, write_csv, write_json
 
 BINS = 10
 CONFIDENCE = 0.95

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
-from tasks.workspace import atomic, reading
+from labelwise.tasks.workspace import atomic, reading
 
 LIBRARIES = ("labelwise", "torch", "transformers", "scikit-learn", "numpy", "pandas", "dvc", "mlflow", "prefect")
 NOTE = "code.yaml"

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tasks.learners import learners
-from tasks.proof.stopping import RULES
-from tasks.settings import Settings, one_of
-from tasks.strategies import COLD_STARTS, strategies
+from labelwise.tasks.learners import learners
+from labelwise.tasks.proof.stopping import RULES
+from labelwise.tasks.settings import Settings, one_of
+from labelwise.tasks.strategies import COLD_STARTS, strategies
 
 
 def registers() -> dict[str, dict[str, Any]]:

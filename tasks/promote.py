@@ -11,16 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import champion, made_with
-from tasks.errors import InputError, WorkspaceError, named
-from tasks.labels import ledger, witness
-from tasks.proof.gate import Comparison, compare, level
-from tasks.records import tag
-from tasks.services.dvc import Versions
-from tasks.services.mlflow import RoundRun, Tracking
-from tasks.settings import Promote, Settings
-from tasks.snapshot import run_of
-from tasks.workspace import Workspace, read_csv, read_json, table_of_text
+from labelwise.tasks import made_with
+from labelwise.tasks.errors import InputError, WorkspaceError, named
+from labelwise.tasks.labels import ledger, witness
+from labelwise.tasks.proof import champion
+from labelwise.tasks.proof.gate import Comparison, compare, level
+from labelwise.tasks.records import tag
+from labelwise.tasks.services.mlflow import RoundRun, Tracking
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Promote, Settings
+from labelwise.tasks.snapshot import run_of
+from labelwise.tasks.workspace import Workspace, read_csv, read_json, table_of_text
 
 NAMES = {"project", "classes", "renamed"}  # settings that hold people's own words, which are no names of parameters
 MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered
@@ -230,8 +231,8 @@ def facts_of(
 
 
 def bundle(workspace: Workspace, folder: Path) -> Path:
-    """The model with what it needs to take text: the folder that `tasks.learners.serving` loads."""
-    from tasks.learners.serving import ENCODER_FILE
+    """The model with what it needs to take text: the folder that `labelwise.tasks.learners.serving` loads."""
+    from labelwise.tasks.learners.serving import ENCODER_FILE
 
     shutil.copytree(workspace.model, folder)
     encoder = workspace.settings.embed.model_dump()

@@ -7,17 +7,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks import stage
-from tasks.embed import gold_items, pool_items, pool_vectors
-from tasks.items.leaks import leaked
-from tasks.items.withheld import withheld
-from tasks.labels import ledger, trusted
-from tasks.learners import Examples, Items, calibration, frozen
-from tasks.progress import counted
-from tasks.proof import control, savings, successor
-from tasks.settings import Settings
-from tasks.train import train, without_leaks
-from tasks.workspace import Workspace, write_json
+from labelwise.tasks import stage
+from labelwise.tasks.embed import gold_items, pool_items, pool_vectors
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.items.withheld import withheld
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners import Examples, Items, calibration, frozen
+from labelwise.tasks.progress import counted
+from labelwise.tasks.proof import control, savings, successor
+from labelwise.tasks.settings import Settings
+from labelwise.tasks.train import train, without_leaks
+from labelwise.tasks.workspace import Workspace, write_json
 
 
 def prove(

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from tasks import errors, sources, stage, suites
-from tasks.errors import InputError
-from tasks.items import forgotten, sifting, stored, unchanged
-from tasks.items.drafts import Drafts, drafting
-from tasks.items.identity import Ids
-from tasks.items.sifting import Seen, Sifted
-from tasks.labels import trusted
-from tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
-from tasks.services import expectations
-from tasks.settings import Pull
-from tasks.workspace import Workspace
+from labelwise.tasks import errors, sources, stage
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.items import forgotten, sifting, stored, suites, unchanged
+from labelwise.tasks.items.drafts import Drafts, drafting
+from labelwise.tasks.items.identity import Ids
+from labelwise.tasks.items.sifting import Seen, Sifted
+from labelwise.tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
+from labelwise.tasks.services import expectations
+from labelwise.tasks.settings import Pull
+from labelwise.tasks.workspace import Workspace
 
 SHOWN = 10  # labels or classes named in an error
 SAMPLE = 1000  # texts that a look gives

@@ -5,13 +5,13 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 
-from tasks.errors import ServiceDown
-from tasks.items import stored
-from tasks.labels import ledger, renamed
-from tasks.services import label_studio
-from tasks.services.label_studio import LabelStudioProject, instructions, suggestion
-from tasks.settings import Settings
-from tasks.workspace import Workspace, read_parquet, read_table
+from labelwise.tasks.errors import ServiceDown
+from labelwise.tasks.items import stored
+from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.services.label_studio import project as label_studio
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, instructions, suggestion
+from labelwise.tasks.settings import Settings
+from labelwise.tasks.workspace import Workspace, read_parquet, read_table
 
 UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
 SUGGESTS = "Where the model has an opinion, it stands below the text. It is often wrong: it asks what it is unsure of."

@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import player
-from tasks.labels import ledger, renamed, trusted
-from tasks.promote import gold_metrics
-from tasks.proof import money, stopping
-from tasks.settings import one_of
-from tasks.workspace import Workspace, atomic, read_csv, read_json, read_parquet, write_csv
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.promote import gold_metrics
+from labelwise.tasks.proof import money, stopping
+from labelwise.tasks.services import player
+from labelwise.tasks.settings import one_of
+from labelwise.tasks.workspace import Workspace, atomic, read_csv, read_json, read_parquet, write_csv
 
 MEASURED = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
 MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}

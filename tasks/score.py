@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks import learners, stage
-from tasks.embed import pool_items, pool_vectors
-from tasks.learners import Items, Model
-from tasks.records import SCORES
-from tasks.settings import Score
-from tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks import learners, stage
+from labelwise.tasks.embed import pool_items, pool_vectors
+from labelwise.tasks.learners import Items, Model
+from labelwise.tasks.records import SCORES
+from labelwise.tasks.settings import Score
+from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 
 def score(ids: pd.Index, items: Items, model: Model, settings: Score) -> pd.DataFrame:

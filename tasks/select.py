@@ -3,20 +3,20 @@
 import numpy as np
 import pandas as pd
 
-from tasks import stage
-from tasks.embed import Vectors, pool_vectors
-from tasks.items import leaks
-from tasks.items.leaks import leaked
-from tasks.items.withheld import kept_for_gold, withheld
-from tasks.labels import ledger
-from tasks.proof import control
-from tasks.records import BATCH
-from tasks.score import probabilities
-from tasks.settings import Select, one_of
-from tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
-from tasks.strategies.base import chosen
-from tasks.strategies.batches import asked_of, class_balanced, mixed, spread
-from tasks.workspace import Workspace, read_parquet, write_parquet
+from labelwise.tasks import stage
+from labelwise.tasks.embed import Vectors, pool_vectors
+from labelwise.tasks.items import leaks
+from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.items.withheld import kept_for_gold, withheld
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.proof import control
+from labelwise.tasks.records import BATCH
+from labelwise.tasks.score import probabilities
+from labelwise.tasks.settings import Select, one_of
+from labelwise.tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
+from labelwise.tasks.strategies.base import chosen
+from labelwise.tasks.strategies.batches import asked_of, class_balanced, mixed, spread
+from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 
 
 def select(

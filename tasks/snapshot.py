@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import suites
-from tasks.labels import annotations, changes, ledger
-from tasks.records import LABELS
-from tasks.records import tag as tag  # by this name flows know it
-from tasks.services.dvc import Versions
-from tasks.services.expectations import Page, build_docs, check_labels
-from tasks.services.label_studio import LabelStudioProject, ask_of
-from tasks.workspace import Workspace, read_parquet, write_parquet
+from labelwise.tasks.items import suites
+from labelwise.tasks.labels import annotations, changes, ledger
+from labelwise.tasks.records import LABELS
+from labelwise.tasks.records import tag as tag  # by this name flows know it
+from labelwise.tasks.services.expectations import Page, build_docs, check_labels
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, ask_of
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 
 OVERLAP = pd.Timedelta(minutes=10)  # longer than any look takes
 ASK = ["id", "round", "why", "propensity"]

@@ -1,14 +1,14 @@
-"""A stage by itself, as `dvc repro` and people run it: `python -m tasks.pull` in a workspace."""
+"""A stage by itself, as `dvc repro` and people run it: `python -m labelwise.tasks.pull` in a workspace."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import LabelwiseError
-from tasks.services.addresses import ask_directly
-from tasks.terminal import settle
-from tasks.workspace import Workspace
+from labelwise.tasks.errors import LabelwiseError
+from labelwise.tasks.services.addresses import ask_directly
+from labelwise.tasks.terminal import settle
+from labelwise.tasks.workspace import Workspace
 
 
 def main(run: Callable[[Workspace], Any]) -> None:

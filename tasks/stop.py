@@ -6,9 +6,9 @@ another one. So a loop that is started again, here or elsewhere, does not ask th
 
 from dataclasses import dataclass
 
-from tasks import report
-from tasks.promote import open_tracking
-from tasks.workspace import Workspace
+from labelwise.tasks import report
+from labelwise.tasks.promote import open_tracking
+from labelwise.tasks.workspace import Workspace
 
 STOP, GO_ON = "stop", "go on"
 HOW = "`labelwise stop` ends the loop, `labelwise go-on` lets it go on and ask no more"

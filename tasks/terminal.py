@@ -7,8 +7,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tasks import errors
-from tasks.services.addresses import home, private
+from labelwise.tasks import errors
+from labelwise.tasks.services.addresses import home, private
 
 
 def plain(text: str, most: int = 200) -> str:

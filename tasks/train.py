@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import stage
-from tasks.embed import Vectors, pool_items, pool_vectors
-from tasks.errors import WorkspaceError, named
-from tasks.items.leaks import leaked
-from tasks.labels import ledger
-from tasks.learners import Examples, Items, Model, learners, self_training, untrained, zero_shot
-from tasks.settings import Settings, one_of
-from tasks.workspace import Workspace, atomic
+from labelwise.tasks import stage
+from labelwise.tasks.embed import Vectors, pool_items, pool_vectors
+from labelwise.tasks.errors import WorkspaceError, named
+from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners import Examples, Items, Model, learners, self_training, untrained, zero_shot
+from labelwise.tasks.settings import Settings, one_of
+from labelwise.tasks.workspace import Workspace, atomic
 
 
 def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, offered: Items | None = None) -> Model:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tasks import push
-from tasks.labels import ledger
-from tasks.records import tag
-from tasks.services.dvc import Versions
-from tasks.services.label_studio import LabelStudioProject, Progress
-from tasks.settings import Wait
-from tasks.workspace import Workspace, read_parquet
+from labelwise.tasks import push
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import tag
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, Progress
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Wait
+from labelwise.tasks.workspace import Workspace, read_parquet
 
 SLOWER = 1.5  # each look without news is followed by a pause this much longer
 

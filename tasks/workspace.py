@@ -24,10 +24,10 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from ruamel.yaml.error import YAMLError
 
-from tasks import settings
-from tasks.errors import WorkspaceBusy, WorkspaceError
-from tasks.records import Table
-from tasks.settings import formula
+from labelwise.tasks import settings
+from labelwise.tasks.errors import WorkspaceBusy, WorkspaceError
+from labelwise.tasks.records import Table
+from labelwise.tasks.settings import formula
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tasks.services import local
-from tasks.services.addresses import Addresses
+from labelwise.tasks.services import local
+from labelwise.tasks.services.addresses import Addresses
 
 # `make test &` of a shell has SIGINT ignored, and so would have every `labelwise serve` that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -19,15 +19,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows import cli
-from flows.stages import REPRODUCIBLE
-from tasks import init, made_with, page, pull, report, settings
-from tasks.labels import ledger
-from tasks.records import ANSWERS, ASKED, LABELS, content_id, tag
-from tasks.services.addresses import NAMES
-from tasks.services.dvc import Versions
-from tasks.settings import Columns
-from tasks.workspace import Workspace, claimed, write_parquet
+from labelwise.flows import cli
+from labelwise.flows.stages import REPRODUCIBLE
+from labelwise.tasks import made_with, pull, report, settings
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import ANSWERS, ASKED, LABELS, content_id, tag
+from labelwise.tasks.reporting import page
+from labelwise.tasks.services.addresses import NAMES
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Columns
+from labelwise.tasks.upkeep import init
+from labelwise.tasks.workspace import Workspace, claimed, write_parquet
 
 CLASSES = ["good", "bad"]
 TEXTS = [f"{name} thing number {n}" for n in range(12) for name in CLASSES]

@@ -25,14 +25,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.wake import HEADER, Listen, Listener
-from tasks import settings as params
-from tasks import snapshot
-from tasks.errors import LabelwiseError, ServiceError
-from tasks.records import LABELS
-from tasks.services.label_studio import annotated
-from tasks.sources import chunks
-from tasks.workspace import write_csv, write_json, write_parquet
+from labelwise.flows.wake import HEADER, Listen, Listener
+from labelwise.tasks import settings as params
+from labelwise.tasks import snapshot
+from labelwise.tasks.errors import LabelwiseError, ServiceError
+from labelwise.tasks.records import LABELS
+from labelwise.tasks.services.label_studio.project import annotated
+from labelwise.tasks.sources import chunks
+from labelwise.tasks.workspace import write_csv, write_json, write_parquet
 
 CASES = {
     "csv": 900,
@@ -373,7 +373,8 @@ def test_writing_fails_at_any_point(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_killed_while_writing(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     endless = (
-        "import sys; from pathlib import Path; from itertools import count; from tasks.workspace import write_json\n"
+        "import sys; from pathlib import Path; from itertools import count\n"
+        "from labelwise.tasks.workspace import write_json\n"
         "for n in count(): write_json(Path(sys.argv[1]), [n] * 100_000)"
     )
     for wait in (0.01, 0.05, 0.13):

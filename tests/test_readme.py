@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.services.addresses import Addresses
+from labelwise.tasks.services.addresses import Addresses
 from tests.e2e.conftest import Source, source  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +68,7 @@ def test_the_readme_takes_five_minutes_and_its_links_lead_somewhere() -> None:
 
 
 def test_the_strategy_of_the_readme_chooses() -> None:
-    from tasks.strategies import Candidates
+    from labelwise.tasks.strategies import Candidates
 
     names: dict[str, object] = {}
     exec(blocks("python")[0], names)
@@ -117,8 +117,8 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
 
 
 def test_the_readme_names_every_strategy_and_learner() -> None:
-    from tasks.learners import LEARNERS
-    from tasks.strategies import STRATEGIES
+    from labelwise.tasks.learners import LEARNERS
+    from labelwise.tasks.strategies import STRATEGIES
 
     for name in [*STRATEGIES, *LEARNERS]:
         assert f"`{name}`" in TEXT or f": {name}`" in TEXT, name

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.records import Table
-from tasks.workspace import Workspace, atomic
+from labelwise.tasks.records import Table
+from labelwise.tasks.workspace import Workspace, atomic
 
 
 class Drafts:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tasks.records import content_id, folded, number_of
-from tasks.workspace import Workspace, table_of_text, write_csv
+from labelwise.tasks.records import content_id, folded, number_of
+from labelwise.tasks.workspace import Workspace, table_of_text, write_csv
 
 # forgotten_at: ISO 8601, UTC. held, learned: the first and the last round whose data has it, whose model learned it.
 COLUMNS = ["id", "fold", "forgotten_at", "held", "learned"]

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.items import stored
-from tasks.items.wording import Wording, alike
-from tasks.records import LEAKS
-from tasks.workspace import Workspace, read_parquet
+from labelwise.tasks.items import stored
+from labelwise.tasks.items.wording import Wording, alike
+from labelwise.tasks.records import LEAKS
+from labelwise.tasks.workspace import Workspace, read_parquet
 
 WORDS = "nearly gold (gold.near_duplicate): neither asked nor learned"
 BLOCK = 8192  # items compared at once: bounds memory

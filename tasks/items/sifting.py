@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.errors import InputError
-from tasks.items.identity import Ids, Owners
-from tasks.records import GOLD, POOL, QUARANTINE, Refusal, canonical, content_id, folded
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.items.identity import Ids, Owners
+from labelwise.tasks.records import GOLD, POOL, QUARANTINE, Refusal, canonical, content_id, folded
 
 IN_GOLD = Refusal("also in the gold set", "also in the gold set")
 IN_POOL = Refusal("already in the pool", "already in the pool")

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.errors import WorkspaceError
-from tasks.items.identity import Ids
-from tasks.items.sifting import Seen
-from tasks.records import GOLD, folded
-from tasks.services import remote
-from tasks.services.dvc import Versions
-from tasks.workspace import Workspace, reading
+from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.items.identity import Ids
+from labelwise.tasks.items.sifting import Seen
+from labelwise.tasks.records import GOLD, folded
+from labelwise.tasks.services.versions import remote
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace, reading
 
 
 def refuse_missing(workspace: Workspace) -> None:

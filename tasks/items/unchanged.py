@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks import sources
-from tasks.items import forgotten, stored
-from tasks.workspace import Workspace, write_json
+from labelwise.tasks import sources
+from labelwise.tasks.items import forgotten, stored
+from labelwise.tasks.workspace import Workspace, write_json
 
 VERSION = 1  # raise it when the same sources would be pulled otherwise
 

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from tasks.items.leaks import leaked
-from tasks.labels import ledger
-from tasks.proof import control
-from tasks.settings import Settings
-from tasks.workspace import Workspace
+from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.proof import control
+from labelwise.tasks.settings import Settings
+from labelwise.tasks.workspace import Workspace
 
 
 def withheld(workspace: Workspace, pool: pd.Index) -> pd.Index:

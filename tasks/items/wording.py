@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.records import folded
+from labelwise.tasks.records import folded
 
 ALIKE = 0.35  # cosine of the counts of three characters in a row; paraphrases seldom have less, strangers seldom more
 NEARLY_THE_SAME = 0.9  # asked where the encoder's word counts nothing

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tasks.labels import ledger
-from tasks.services.label_studio import chosen, in_utc
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.services.label_studio.project import chosen, in_utc
 
 
 def said(annotation: dict[str, Any]) -> dict[str, Any]:

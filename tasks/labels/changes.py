@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.labels import ledger
-from tasks.records import LABELS
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import LABELS
 
 Row = dict[Any, Any]
 Ask = tuple[str, int]

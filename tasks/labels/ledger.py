@@ -16,10 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.errors import WorkspaceError
-from tasks.labels import renamed
-from tasks.records import LABELS
-from tasks.workspace import Workspace, brought_back, read_parquet, reading, write_parquet
+from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.labels import renamed
+from labelwise.tasks.records import LABELS
+from labelwise.tasks.workspace import Workspace, brought_back, read_parquet, reading, write_parquet
 
 RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that cannot count) and be asked again
 NOTHING = ("skipped", "refused")

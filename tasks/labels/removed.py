@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from ruamel.yaml import YAML
 
-from tasks.errors import SettingsError
-from tasks.labels import ledger, trusted
-from tasks.records import tag
-from tasks.services.dvc import Versions
-from tasks.settings import Settings, as_line, parse
-from tasks.workspace import Workspace
+from labelwise.tasks.errors import SettingsError
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import tag
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Settings, as_line, parse
+from labelwise.tasks.workspace import Workspace
 
 SHOWN = 5  # classes named in an error
 UNKNOWN = "CLASS"  # stands in the advice for a name that only people know

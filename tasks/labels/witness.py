@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.labels import ledger
-from tasks.records import LABELS, WITNESS
-from tasks.workspace import harmless, read_parquet
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import LABELS, WITNESS
+from labelwise.tasks.workspace import harmless, read_parquet
 
 FILE = "labels.csv"  # its name beside a run
 DIGEST, SHARDS = "labelwise.labels", "labelwise.shards"  # tags of a run: the digest of that file, and `first-last`

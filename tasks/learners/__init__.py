@@ -11,11 +11,11 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from tasks.errors import InputError
-from tasks.learners import auto, bag_of_words, contrastive, ensemble, finetune, frozen, propagate, untrained
-from tasks.learners.base import Examples, Items, Model
-from tasks.settings import one_of
-from tasks.workspace import brought_back
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.learners import auto, bag_of_words, contrastive, ensemble, finetune, frozen, propagate, untrained
+from labelwise.tasks.learners.base import Examples, Items, Model
+from labelwise.tasks.settings import one_of
+from labelwise.tasks.workspace import brought_back
 
 PLAIN = (".json", ".safetensors")  # what a model is made of
 

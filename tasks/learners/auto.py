@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from tasks.learners import calibration, contrastive, ensemble, frozen
-from tasks.learners.base import Examples, Items, Model
-from tasks.settings import Settings
+from labelwise.tasks.learners import calibration, contrastive, ensemble, frozen
+from labelwise.tasks.learners.base import Examples, Items, Model
+from labelwise.tasks.settings import Settings
 
 NAME = "auto"
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}

@@ -21,9 +21,9 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-from tasks.learners import calibration, frozen
-from tasks.learners.base import Examples, Items
-from tasks.settings import Settings
+from labelwise.tasks.learners import calibration, frozen
+from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.settings import Settings
 
 NAME = "bag_of_words"
 BUCKETS = 2**18  # that words are hashed into; models on disk hold positions among these, so it stays

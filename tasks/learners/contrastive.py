@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learners import calibration, frozen, tuned
-from tasks.learners.base import Examples, Items
-from tasks.settings import Settings
+from labelwise.tasks.learners import calibration, frozen, tuned
+from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.settings import Settings
 
 NAME = "contrastive"
 RATE = 1e-4

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import InputError
+from labelwise.tasks.errors import InputError
 
 PACKAGED = "all-MiniLM-L6-v2"
 TOKENS_A_STEP = 1024  # padded tokens in one forward pass: with 8,192 its states leave the cache, a third slower

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from tasks.learners import bag_of_words, calibration, frozen, propagate
-from tasks.learners.base import Examples, Items, Model
-from tasks.settings import Settings
+from labelwise.tasks.learners import bag_of_words, calibration, frozen, propagate
+from labelwise.tasks.learners.base import Examples, Items, Model
+from labelwise.tasks.settings import Settings
 
 NAME = "ensemble"
 LEAST = 0.01  # weight of the words below which they could change no answer, and need not be read

@@ -13,9 +13,9 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from tasks.learners import calibration
-from tasks.learners.base import Examples, Items
-from tasks.settings import Settings
+from labelwise.tasks.learners import calibration
+from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.settings import Settings
 
 NAME = "frozen"
 STEPS = 500

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix, diags
 from scipy.special import softmax
 
-from tasks.learners import calibration
-from tasks.learners.base import Examples, Floats, Items
-from tasks.settings import Settings
+from labelwise.tasks.learners import calibration
+from labelwise.tasks.learners.base import Examples, Floats, Items
+from labelwise.tasks.settings import Settings
 
 NAME = "propagate"
 NEIGHBOURS = 10

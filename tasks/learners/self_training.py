@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tasks.learners.base import Examples, Items, Model
-from tasks.settings import Settings
+from labelwise.tasks.learners.base import Examples, Items, Model
+from labelwise.tasks.settings import Settings
 
 Fit = Callable[[Examples, Items, Settings], Model]
 

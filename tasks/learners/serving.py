@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks import learners
-from tasks.learners.encoder import Encoder
+from labelwise.tasks import learners
+from labelwise.tasks.learners.encoder import Encoder
 
 ENCODER_FILE = "encoder.json"
 BLOCK = 65_536  # texts whose vectors are held at once

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from tasks.learners import frozen
-from tasks.learners.base import Items
-from tasks.learners.encoder import Encoder, pooled
-from tasks.progress import counted
-from tasks.settings import Embed
+from labelwise.tasks.learners import frozen
+from labelwise.tasks.learners.base import Items
+from labelwise.tasks.learners.encoder import Encoder, pooled
+from labelwise.tasks.progress import counted
+from labelwise.tasks.settings import Embed
 
 CHUNK = 16  # texts of like length that go through the layers together: little padding
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learners.base import Items
+from labelwise.tasks.learners.base import Items
 
 NAME = "untrained"
 

@@ -4,9 +4,9 @@ words."""
 
 import numpy as np
 
-from tasks.learners.encoder import Encoder
-from tasks.learners.frozen import Head
-from tasks.settings import Settings
+from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.learners.frozen import Head
+from labelwise.tasks.settings import Settings
 
 SHARPNESS = 20.0  # of cosines: 0.1 more is e² times as probable
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from tasks.proof.savings import Interval
+from labelwise.tasks.proof.savings import Interval
 
 ASTRAY = 10.0  # a lead time this many times longer or shorter than the median says nothing about the work
 WAITING = ("wait",)  # stages that cost no computing

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.proof.curves import LEAST, Curves, Points, posterior
+from labelwise.tasks.proof.curves import LEAST, Curves, Points, posterior
 
 DRAWS = 1000
 CONFIDENCE = 0.90

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tasks.proof.curves import Points, posterior
-from tasks.proof.savings import NOISE, Interval
+from labelwise.tasks.proof.curves import Points, posterior
+from labelwise.tasks.proof.savings import NOISE, Interval
 
 KAPPA, CHANGED, UNCERTAINTY, PLATEAU = 0.99, 0.01, 0.05, 0.005
 WINDOW = 3  # rounds that must agree

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.proof.curves import MOST, Points, posterior
+from labelwise.tasks.proof.curves import MOST, Points, posterior
 
 ROUNDS = 3  # with fewer points a curve says nothing
 DRAWS = 200

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.errors import ServiceDown, plain
+from labelwise.tasks.errors import ServiceDown, plain
 
 NAMES = {
     "LABEL_STUDIO_URL": "Label Studio",
@@ -124,7 +124,7 @@ def known(*names: str) -> dict[str, str]:
     """Just these of NAMES: who only reads MLflow need not have Label Studio. ServiceDown as above."""
     found = _from_environment(names)
     if len(found) < len(names):
-        from tasks.services import local  # only here: who sets all of them never pays for its imports
+        from labelwise.tasks.services import local  # only here: who sets all of them never pays for its imports
 
         found = {name: value for name, value in local.running().items() if name in names} | found
         if missing := [name for name in names if name not in found]:
@@ -141,7 +141,7 @@ def known(*names: str) -> dict[str, str]:
 def is_local(name: str) -> bool:
     """Whether what we use for one of NAMES is what the local servers have, and not set from outside to something else.
     The environment alone does not tell: a loop hands all four to the processes it starts."""
-    from tasks.services import local
+    from labelwise.tasks.services import local
 
     given = os.environ.get(name, "").strip().rstrip("/")
     return not given or given == local.running().get(name)

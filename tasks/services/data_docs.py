@@ -11,7 +11,7 @@ from typing import Any
 from great_expectations.render.view.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, FileSystemLoader
 
-import infra
+from labelwise import infra
 
 TEMPLATES = Path(infra.__file__).parent / "data_docs"
 

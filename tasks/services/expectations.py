@@ -1,4 +1,4 @@
-"""Great Expectations: whether a table passes its suite (tasks/suites.py), and the Data Docs that show it.
+"""Great Expectations: whether a table passes its suite (tasks/items/suites.py), and the Data Docs that show it.
 
 Importing it costs seconds. It is imported at the first check and its context is kept, so a process pays once, and one
 that has nothing to check pays nothing.
@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tasks import suites
-from tasks.records import Refusal
-from tasks.suites import Rule, Suite
-from tasks.workspace import atomic
+from labelwise.tasks.items import suites
+from labelwise.tasks.items.suites import Rule, Suite
+from labelwise.tasks.records import Refusal
+from labelwise.tasks.workspace import atomic
 
 
 class Page(NamedTuple):
@@ -145,7 +145,7 @@ def _render(folder: Path, results: dict[str, str]) -> None:
     context = gx.get_context(mode="ephemeral")
     for suite in sorted(results):
         _show(context, suite, results[suite])
-    view = {"view": {"module_name": "tasks.services.data_docs", "class_name": "Page"}}
+    view = {"view": {"module_name": "labelwise.tasks.services.data_docs", "class_name": "Page"}}
     site: Any = {
         "class_name": "SiteBuilder",
         "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)},

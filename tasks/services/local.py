@@ -27,10 +27,10 @@ from typing import Literal
 import psutil
 from filelock import FileLock, Timeout
 
-import infra
-from tasks.errors import InputError, ServiceDown, ServiceError
-from tasks.services import guard
-from tasks.services.addresses import Addresses, ask_directly, home
+from labelwise import infra
+from labelwise.tasks.errors import InputError, ServiceDown, ServiceError
+from labelwise.tasks.services import guard
+from labelwise.tasks.services.addresses import Addresses, ask_directly, home
 
 Progress = Callable[[str], None]
 State = Literal["running", "starting", "stopped"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from tasks.errors import ServiceBusy, ServiceError
-from tasks.services.addresses import public
-from tasks.services.patience import seconds_asked
+from labelwise.tasks.errors import ServiceBusy, ServiceError
+from labelwise.tasks.services.addresses import public
+from labelwise.tasks.services.patience import seconds_asked
 
 TIMEOUT_S = 10.0
 

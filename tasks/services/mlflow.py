@@ -18,12 +18,12 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
-from tasks.records import tag
-from tasks.services.addresses import is_local, known, public
-from tasks.services.looking import MLflowLook
-from tasks.services.patience import seconds_asked
-from tasks.workspace import table_of_text
+from labelwise.tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
+from labelwise.tasks.records import tag
+from labelwise.tasks.services.addresses import is_local, known, public
+from labelwise.tasks.services.looking import MLflowLook
+from labelwise.tasks.services.patience import seconds_asked
+from labelwise.tasks.workspace import table_of_text
 
 # Before mlflow is imported. Its own retries are off, see tasks/services/patience.py.
 for name, value in {
@@ -412,7 +412,7 @@ class Tracking:
             mlflow.pyfunc.save_model(
                 f"{scratch}/model",
                 mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
-                loader_module="tasks.learners.serving",
+                loader_module="labelwise.tasks.learners.serving",
                 data_path=str(model),
                 pip_requirements=["labelwise"],
                 # The column has no name: a list of texts will do as well as a table with a column `text`.

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from tasks.errors import ServiceBusy, ServiceDown
+from labelwise.tasks.errors import ServiceBusy, ServiceDown
 
 TRIES = 6  # with the pauses, half a minute: a server's restart
 PAUSE_S = 1.0  # after the first failure; doubled after each further one

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from tasks.sources import addresses, formats, hub
-from tasks.sources.opened import Opened, Record
+from labelwise.tasks.sources import addresses, formats, hub
+from labelwise.tasks.sources.opened import Opened, Record
 
 
 def chunks(

@@ -18,9 +18,9 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from tasks.errors import InputError, LabelwiseError, ServiceError
-from tasks.sources import formats, reach
-from tasks.sources.formats import ENDINGS
+from labelwise.tasks.errors import InputError, LabelwiseError, ServiceError
+from labelwise.tasks.sources import formats, reach
+from labelwise.tasks.sources.formats import ENDINGS
 
 CHECK = "check the address"
 PARTITION = re.compile(r"/[^/=]+=[^/]*$")

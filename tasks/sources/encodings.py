@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import IO
 
-from tasks.errors import InputError
+from labelwise.tasks.errors import InputError
 
 MARKS = {  # a byte order mark is certain; the longer ones first, since one begins as another does
     codecs.BOM_UTF8: "utf-8-sig",

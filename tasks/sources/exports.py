@@ -4,7 +4,7 @@ comes out flat, as if it had been a row of a table, its label under `label`."""
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.errors import InputError
+from labelwise.tasks.errors import InputError
 
 LABEL = "label"
 LISTS = ("label", "labels")  # doccano's

@@ -13,9 +13,9 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.errors import InputError
-from tasks.sources import encodings, exports, separated
-from tasks.sources.opened import MAX_CELL, Opened, Record, place
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.sources import encodings, exports, separated
+from labelwise.tasks.sources.opened import MAX_CELL, Opened, Record, place
 
 ENDINGS = {
     ".csv": "csv",

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any
 
-from tasks.errors import InputError
-from tasks.sources import formats
-from tasks.sources.opened import Opened, Record, place
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.sources import formats
+from labelwise.tasks.sources.opened import Opened, Record, place
 
 HUB = "hf://"
 HUB_FILES = "hf://datasets/"  # fsspec's own addresses of single files on the hub

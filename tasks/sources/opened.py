@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO
 
-from tasks.errors import InputError
+from labelwise.tasks.errors import InputError
 
 Record = tuple[str | None, ...]
 

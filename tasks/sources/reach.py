@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from fsspec.core import split_protocol
 
-from tasks.errors import InputError
+from labelwise.tasks.errors import InputError
 
 KINDS = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "https", "memory")
 INTERNAL = "internal"  # the word that allows addresses which are not public

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
-from tasks.errors import InputError
-from tasks.sources.opened import MAX_CELL, Opened, Record, place
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.sources.opened import MAX_CELL, Opened, Record, place
 
 SEPARATORS = (",", ";", "\t", "|")
 SEP_LINE = re.compile(r"sep=(.)\s*")  # what Excel writes and reads where lists are not separated by commas

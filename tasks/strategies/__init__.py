@@ -7,7 +7,7 @@ the function and put it into `STRATEGIES`; from another package, register it und
 
 from importlib.metadata import entry_points
 
-from tasks.strategies import (
+from labelwise.tasks.strategies import (
     auto,
     bayesian,
     committee,
@@ -20,7 +20,7 @@ from tasks.strategies import (
     stream,
     uncertainty,
 )
-from tasks.strategies.base import Candidates, Choice, Labelled, Strategy, uniform
+from labelwise.tasks.strategies.base import Candidates, Choice, Labelled, Strategy, uniform
 
 STRATEGIES: dict[str, Strategy] = {
     "auto": auto.auto,

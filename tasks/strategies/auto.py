@@ -7,9 +7,9 @@ Later margin: no better single strategy is known for text, and it costs nothing.
 
 import numpy as np
 
-from tasks.strategies.base import Candidates, Choice
-from tasks.strategies.hybrid import badge
-from tasks.strategies.uncertainty import margin
+from labelwise.tasks.strategies.base import Candidates, Choice
+from labelwise.tasks.strategies.hybrid import badge
+from labelwise.tasks.strategies.uncertainty import margin
 
 FEW = 10  # labels a class
 

@@ -40,7 +40,7 @@ class Candidates:
     gather: vectors of the candidates at the given indices, (k, d) float32, unit length. Called on need: they may be
         a million rows on disk.
     labelled: what has been answered so far; empty before there is a model.
-    wording: (n,) how their texts are worded (`tasks.items.wording`), for the wrappers; None where it is not known.
+    wording: (n,) how their texts are worded (tasks/items/wording.py), for the wrappers; None where it is not known.
     """
 
     probabilities: Floats

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.items.wording import Wording, alike
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, Strategy
+from labelwise.tasks.items.wording import Wording, alike
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, Strategy
 
 TEMPLATE_SHARE = 10  # no template has more than a tenth of a batch, unless nothing else fills it
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from tasks.strategies import heads
-from tasks.strategies.base import Candidates, Choice, Floats, Labelled, chosen, top
-from tasks.strategies.committee import consensus_kl_of
-from tasks.strategies.uncertainty import entropy_of
+from labelwise.tasks.strategies import heads
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Labelled, chosen, top
+from labelwise.tasks.strategies.committee import consensus_kl_of
+from labelwise.tasks.strategies.uncertainty import entropy_of
 
 DRAWS = 20
 JOINT_DRAWS = 50  # batch_bald: a batch can tell no more than the logarithm of this many draws

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from tasks.strategies.base import SIMILARITIES, Floats, Indices, sampled
+from labelwise.tasks.strategies.base import SIMILARITIES, Floats, Indices, sampled
 
 SEEDED_FROM, SEEDS_EACH, MOST_SEEDED = 2048, 10, 4096  # items at least, for each cluster, and at most: 64 MB
 LEARNED_FROM, LEARNED_EACH = 4096, 20  # items at least, and for each cluster

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tasks.strategies import heads
-from tasks.strategies.base import Candidates, Choice, Floats, Labelled, top
-from tasks.strategies.uncertainty import entropy_of
+from labelwise.tasks.strategies import heads
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Labelled, top
+from labelwise.tasks.strategies.uncertainty import entropy_of
 
 MEMBERS = 8
 

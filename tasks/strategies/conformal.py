@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tasks.strategies import heads
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, Labelled, chosen
-from tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.strategies import heads
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, Labelled, chosen
+from labelwise.tasks.strategies.uncertainty import margin_of
 
 FOLDS = 5
 LEVEL = 0.1  # the share of items whose true class the prediction set may miss

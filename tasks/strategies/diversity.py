@@ -6,9 +6,9 @@ Vectors have unit length, so that a squared distance is two less twice the cosin
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen, sampled
-from tasks.strategies.batches import in_turns, turns
-from tasks.strategies.clusters import clustered, nearest
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen, sampled
+from labelwise.tasks.strategies.batches import in_turns, turns
+from labelwise.tasks.strategies.clusters import clustered, nearest
 
 MOST_CLUSTERED = 50_000  # more candidates than this are sampled: the shape of the pool shows in fewer
 MOST_COVERED = 5_000  # prob_cover compares each of its sample with each other: 230 MB

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import entr, softmax
 
-from tasks.strategies import heads
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, top
-from tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.strategies import heads
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, top
+from labelwise.tasks.strategies.uncertainty import margin_of
 
 TRIED = 200  # candidates tried at least, and four times the batch: the others are taken to be surer
 SAMPLED = 300  # items on which what is left of the doubt is measured

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from tasks.strategies import heads
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, Labelled, top
-from tasks.strategies.diversity import k_centre
-from tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.strategies import heads
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, Labelled, top
+from labelwise.tasks.strategies.diversity import k_centre
+from labelwise.tasks.strategies.uncertainty import margin_of
 
 EPSILON = 0.1
 EPSILONS = np.array([0.05, 0.1, 0.2, 0.4, 0.8])  # of which `exponentiated_gradient` chooses

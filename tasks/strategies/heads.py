@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from tasks.strategies.base import Floats, Indices
+from labelwise.tasks.strategies.base import Floats, Indices
 
 INVERSE_REGULARISATION = 10.0  # scikit-learn's C
 STEPS = 500

@@ -6,8 +6,8 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.linear_model import LogisticRegression
 
-from tasks.strategies.base import Candidates, Choice, Floats, chosen, top
-from tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, chosen, top
+from labelwise.tasks.strategies.uncertainty import margin_of
 
 Doubles = NDArray[np.float64]
 

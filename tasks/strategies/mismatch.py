@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
 
 MOST_TRAVERSED = 20_000  # more candidates than this are sampled: each pick goes through all of them
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tasks.strategies.base import Candidates, Choice, chosen
-from tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.strategies.base import Candidates, Choice, chosen
+from labelwise.tasks.strategies.uncertainty import margin_of
 
 RATE = 0.02  # by how much the threshold moves
 WALKS = 20  # a strategy's walk starts again so often, each time with half the threshold, before chance fills the batch

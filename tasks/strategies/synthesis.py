@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from tasks.strategies.base import Floats, Indices
+from labelwise.tasks.strategies.base import Floats, Indices
 
 LOOKED_AT = 2_000  # items among which neighbours are looked for
 

@@ -6,7 +6,7 @@ the strategies take the top of them; choosing the batch with care for its variet
 
 import numpy as np
 
-from tasks.strategies.base import Candidates, Choice, Floats, top
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, top
 
 
 def least_confidence_of(probabilities: Floats) -> Floats:

@@ -89,7 +89,7 @@ def servers() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="labelwise-bench-", ignore_cleanup_errors=True) as scratch:
         os.environ["LABELWISE_HOME"] = os.environ.get("LABELWISE_TEST_HOME") or scratch
         os.environ |= {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "DO_NOT_TRACK": "1"}
-        from tasks.services import local
+        from labelwise.tasks.services import local
 
         found = all(server.state == "running" for server in local.ps())
         try:
@@ -102,8 +102,8 @@ def servers() -> Iterator[None]:
 
 def snippets(count: int, words: int, gold: bool, seed: int) -> pd.DataFrame:
     """`count` different pieces of `words` words from BBC News: columns text, label. Gold comes from other articles."""
-    from flows.demo import GOLD_SHARE, bbc_news
-    from tasks.records import content_id, folded
+    from labelwise.flows.demo import GOLD_SHARE, bbc_news
+    from labelwise.tasks.records import content_id, folded
 
     news = bbc_news()
     is_gold = news.text.map(lambda text: int(content_id(text), 16) % 100 < 100 * GOLD_SHARE)

@@ -19,13 +19,13 @@ import pandas as pd
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from flows import rehearse
-from tasks import rehearsal
-from tasks.rehearsal import Rows, Run
-from tasks.settings import Settings
-from tasks.strategies import STRATEGIES as STRATEGIES_BY_NAME
-from tasks.strategies import Candidates, Labelled
-from tasks.train import train
+from labelwise.flows import rehearse
+from labelwise.tasks.settings import Settings
+from labelwise.tasks.strategies import STRATEGIES as STRATEGIES_BY_NAME
+from labelwise.tasks.strategies import Candidates, Labelled
+from labelwise.tasks.train import train
+from labelwise.tasks.trial import rehearsal
+from labelwise.tasks.trial.rehearsal import Rows, Run
 from tests.bench import figures
 
 ROOT = Path(__file__).parents[2]

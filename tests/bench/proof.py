@@ -21,21 +21,22 @@ from scipy.special import betainc, betaln
 from sklearn.isotonic import IsotonicRegression
 from threadpoolctl import threadpool_limits
 
-from flows import rehearse
-from tasks import pictures, prove, report
-from tasks.evaluate import evaluate
-from tasks.learners import Items, Model
-from tasks.promote import decide
-from tasks.proof import control, successor
-from tasks.proof.gate import compare, level
-from tasks.proof.stopping import RULES, Prices
-from tasks.rehearsal import Rows, Run, accuracy, play
-from tasks.score import score
-from tasks.settings import Settings, parse
-from tasks.strategies import STRATEGIES, Candidates, Choice
-from tasks.strategies.base import top
-from tasks.train import train
-from tasks.workspace import write_json
+from labelwise.flows import rehearse
+from labelwise.tasks import prove, report
+from labelwise.tasks.evaluate import evaluate
+from labelwise.tasks.learners import Items, Model
+from labelwise.tasks.promote import decide
+from labelwise.tasks.proof import control, successor
+from labelwise.tasks.proof.gate import compare, level
+from labelwise.tasks.proof.stopping import RULES, Prices
+from labelwise.tasks.reporting import pictures
+from labelwise.tasks.score import score
+from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.strategies import STRATEGIES, Candidates, Choice
+from labelwise.tasks.strategies.base import top
+from labelwise.tasks.train import train
+from labelwise.tasks.trial.rehearsal import Rows, Run, accuracy, play
+from labelwise.tasks.workspace import write_json
 from tests.bench import figures
 from tests.bench.labels import cleaned
 from tests.bench.proof_gold import SEEDS as GOLD_SEEDS

@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flows import rehearse
-from tasks.proof import active_testing
-from tasks.rehearsal import Rows
-from tasks.settings import Settings
-from tasks.train import train
+from labelwise.flows import rehearse
+from labelwise.tasks.gold import active_testing
+from labelwise.tasks.settings import Settings
+from labelwise.tasks.train import train
+from labelwise.tasks.trial.rehearsal import Rows
 from tests.bench import figures
 from tests.bench.labels import KEPT, cleaned
 
 SETS = ["spamassassin", "convabuse", "it_tickets", "banking77", "unfair_tos"]
 SEEDS = 500
-UNSEEN = "clinc150"  # nothing in tasks/proof/active_testing.py was chosen by a look at it
+UNSEEN = "clinc150"  # nothing in tasks/gold/active_testing.py was chosen by a look at it
 FRESH = 100  # the first model of a run with models and draws that nothing was chosen by
 POPULATION = 4000  # items at most whose accuracy is to be estimated: the set's pool, without those that are learned
 LEARNED = 1000  # from which the labels of the models come

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from tasks.proof import savings
+from labelwise.tasks.proof import savings
 
 IMPORTED = (0, 200, 1000)
 QUIET = {"loop = chance": 1.0, "chosen worth 4": 0.25}

@@ -74,8 +74,8 @@ def _source(folder: Path) -> Path:
 
 
 def _workspace(folder: Path, source: Path, number: int) -> Path:
-    from tasks import init
-    from tasks.settings import Columns
+    from labelwise.tasks.settings import Columns
+    from labelwise.tasks.upkeep import init
 
     root = folder / f"workspace-{number}"
     init.run(root, str(source), str(folder / "gold.csv"), None, "bench", None, Columns())

@@ -11,7 +11,7 @@ from tests.bench.figures import Estimate, Ratio, snippets, table, verdict
 
 TASKS, REPEATS, WORDS, SEED = 1000, 10, 12, 0
 GOAL = 1.3
-BARE, PUSH, STAGE = "bare import", "tasks.push.push", "tasks.push.run"
+BARE, PUSH, STAGE = "bare import", "labelwise.tasks.push.push", "labelwise.tasks.push.run"
 
 
 def bench(folder: Path) -> str:
@@ -44,11 +44,11 @@ reviewers the news, writes their instructions and makes the round's tab (small r
 
 def _workspace(folder: Path) -> Path:
     """A workspace after round 1 whose next batch is the whole pool."""
-    from tasks import init
-    from tasks.labels import ledger
-    from tasks.records import BATCH, LABELS, POOL, content_id
-    from tasks.settings import Columns
-    from tasks.workspace import write_parquet
+    from labelwise.tasks.labels import ledger
+    from labelwise.tasks.records import BATCH, LABELS, POOL, content_id
+    from labelwise.tasks.settings import Columns
+    from labelwise.tasks.upkeep import init
+    from labelwise.tasks.workspace import write_parquet
 
     rows = snippets(TASKS, WORDS, False, SEED)
     rows.to_csv(folder / "rows.csv", index=False)
@@ -64,8 +64,8 @@ def _workspace(folder: Path) -> Path:
 
 def _timed(root: Path, name: str) -> float:
     """Seconds for one push into a project that is made for it and removed after it."""
-    from tasks import push, settings
-    from tasks.workspace import Workspace
+    from labelwise.tasks import push, settings
+    from labelwise.tasks.workspace import Workspace
 
     settings.change(root / "params.yaml", {"project.id": f"{time.time_ns():x}"[-10:]})
     workspace = Workspace.open(root)

@@ -22,7 +22,7 @@ POOL, GOLD, WORDS, BATCH, ROUNDS, SEED = 10_000, 400, 12, 25, 5, 0
 GOAL_S = 8.0
 LEARNING = "learning"
 STARTS = 3
-BEGIN = "import flows.loop"
+BEGIN = "import labelwise.flows.loop"
 ON_FIRST_USE = ("mlflow.pyfunc", "dvc.repo", "great_expectations", "label_studio_sdk")
 
 
@@ -87,8 +87,8 @@ def bench(folder: Path) -> str:
 
 A pool of {POOL:,} snippets of {WORDS} words, a gold set of {GOLD}, batches of {BATCH}, seed {SEED}. One process plays
 round 0 (which encodes the pool), a round that does not count and {ROUNDS} that do. Each is one call of
-`flows.loop.loop` with `max_wait=0`: it checks, finds the batch and its answers, keeps them, learns, asks the next
-batch and looks once. Every second between call and return is in a row; what a part calls of another part counts there.
+the loop with `max_wait=0`: it checks, finds the batch and its answers, keeps them, learns, asks the next batch and
+looks once. Every second between call and return is in a row; what a part calls of another part counts there.
 Left out: {Estimate(rounds[LEARNING].tolist()):.2f} s of learning (embed, train, evaluate, score, select).
 
 {table(rows)}
@@ -106,8 +106,9 @@ import:
 
 
 def _workspace(folder: Path) -> Path:
-    from tasks import init, settings
-    from tasks.settings import Columns
+    from labelwise.tasks import settings
+    from labelwise.tasks.settings import Columns
+    from labelwise.tasks.upkeep import init
 
     rows = snippets(POOL, WORDS, False, SEED)
     rows[["text"]].to_csv(folder / "pool.csv", index=False)
@@ -129,14 +130,14 @@ def _round(folder: Path, workspace: Path) -> dict[str, float]:
 
 
 def _answer(folder: Path, workspace: Path) -> None:
-    from tasks import review
-    from tasks.workspace import Workspace
+    from labelwise.tasks.trial import review
+    from labelwise.tasks.workspace import Workspace
 
     review.run(Workspace.open(workspace), folder / "answers.csv", review.Manner(), lambda _line: None)
 
 
 def _play(workspace: Path) -> None:
-    from flows.loop import loop
+    from labelwise.flows.loop import loop
 
     with contextlib.redirect_stderr(io.StringIO()):
         loop(str(workspace), None, 0)
@@ -145,11 +146,11 @@ def _play(workspace: Path) -> None:
 @contextmanager
 def watched(clock: Clock) -> Iterator[None]:
     """Clocks on everything that the loop calls outside its own files; what is left between them is Prefect's."""
-    from flows import loop, steps
-    from tasks import pull, report, snapshot
-    from tasks.services.dvc import Versions
-    from tasks.services.label_studio import LabelStudioProject
-    from tasks.services.mlflow import Tracking
+    from labelwise.flows import loop, steps
+    from labelwise.tasks import pull, report, snapshot
+    from labelwise.tasks.services.label_studio.project import LabelStudioProject
+    from labelwise.tasks.services.mlflow import Tracking
+    from labelwise.tasks.services.versions.workspace import Versions
 
     step = steps.Steps._step
 
@@ -194,7 +195,7 @@ def _starts(folder: Path, workspace: Path) -> tuple[pd.DataFrame, Estimate]:
     def note(name: str, seconds: float) -> None:
         taken.setdefault(name, []).append(seconds)
 
-    run = ("-m", "flows.cli", "run", "--workspace", str(workspace), "--max-wait", "0")
+    run = ("-m", "labelwise.flows.cli", "run", "--workspace", str(workspace), "--max-wait", "0")
     for _ in range(STARTS):
         begin = _seconds("-c", BEGIN)
         note("import of the loop (prefect, torch...)", begin)

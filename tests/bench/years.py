@@ -32,8 +32,8 @@ OBJECTS = 8  # DVC's a round beside the ledger's: model, scores, batch, predicti
 
 def bench(folder: Path) -> str:
     """Play a few rounds without learning, make the years, play a few more."""
-    from tasks import snapshot
-    from tasks.services.dvc import Versions
+    from labelwise.tasks import snapshot
+    from labelwise.tasks.services.versions.workspace import Versions
 
     workspace = _workspace(folder)
     versions = Versions(workspace.root)
@@ -78,9 +78,11 @@ class Clock:
 
 def _round(workspace: Any, versions: Any) -> dict[str, float]:
     """One round but for its learning; seconds by part."""
-    from tasks import page, promote, push, report, snapshot, status, thanks, wait
-    from tasks.items import stored
-    from tasks.labels import ledger
+    from labelwise.tasks import promote, push, report, snapshot, wait
+    from labelwise.tasks.items import stored
+    from labelwise.tasks.labels import ledger
+    from labelwise.tasks.reporting import page, status
+    from labelwise.tasks.reporting import reviewers as thanks
 
     clock = Clock()
     project = push.open_project(workspace.settings)
@@ -129,8 +131,8 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
 
 def _learn(workspace: Any, number: int) -> None:
     """What a round's learning leaves: figures that differ a little, and a batch of items nobody was asked."""
-    from tasks.records import BATCH as TABLE
-    from tasks.workspace import write_json, write_parquet
+    from labelwise.tasks.records import BATCH as TABLE
+    from labelwise.tasks.workspace import write_json, write_parquet
 
     rng = np.random.default_rng([SEED, number])
     gold = json.loads((workspace.metrics / "gold.json").read_text())
@@ -166,7 +168,7 @@ def _remove(project: Any, tasks: pd.DataFrame) -> None:
 
 def _answered(workspace: Any, items: pd.Series, number: int) -> list[dict[str, Any]]:
     """Tasks with their answers, in the format of an import."""
-    from tasks.services.label_studio import choice
+    from labelwise.tasks.services.label_studio.project import choice
 
     return [
         {
@@ -182,15 +184,16 @@ def _answered(workspace: Any, items: pd.Series, number: int) -> list[dict[str, A
 
 def _workspace(folder: Path) -> Any:
     """A real workspace after a real round 0, on a few items; the rest of its pool joins afterwards."""
-    from flows.loop import loop
-    from tasks import init, push, settings, snapshot
-    from tasks.items import stored
-    from tasks.labels import ledger
-    from tasks.records import POOL as TABLE
-    from tasks.records import content_id
-    from tasks.services.dvc import Versions
-    from tasks.settings import Columns
-    from tasks.workspace import Workspace, write_parquet
+    from labelwise.flows.loop import loop
+    from labelwise.tasks import push, settings, snapshot
+    from labelwise.tasks.items import stored
+    from labelwise.tasks.labels import ledger
+    from labelwise.tasks.records import POOL as TABLE
+    from labelwise.tasks.records import content_id
+    from labelwise.tasks.services.versions.workspace import Versions
+    from labelwise.tasks.settings import Columns
+    from labelwise.tasks.upkeep import init
+    from labelwise.tasks.workspace import Workspace, write_parquet
 
     rows = snippets(POOL, WORDS, False, SEED)
     rows[:LEARNED][["text"]].to_csv(folder / "pool.csv", index=False)
@@ -218,9 +221,9 @@ def _workspace(folder: Path) -> Any:
 
 def _years(workspace: Any, versions: Any) -> int:
     """Make the rounds in between; the number of labels then."""
-    from tasks import promote, push, report, snapshot
-    from tasks.labels import ledger
-    from tasks.workspace import write_csv
+    from labelwise.tasks import promote, push, report, snapshot
+    from labelwise.tasks.labels import ledger
+    from labelwise.tasks.workspace import write_csv
 
     first = ledger.current_round(workspace.labels) + 1
     numbers = range(first, ROUNDS)

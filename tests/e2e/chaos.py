@@ -195,7 +195,7 @@ def finish(play: Play, played: Played, calm: Undisturbed, further: int) -> None:
 
 
 def rounds_played(root: Path) -> int:
-    from tasks.labels import ledger
+    from labelwise.tasks.labels import ledger
 
     return ledger.current_round(root / "data" / "labels")
 

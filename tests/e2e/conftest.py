@@ -10,12 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.demo import bbc_news
-from tasks import init, review, settings
-from tasks.labels import ledger
-from tasks.services.addresses import Addresses
-from tasks.settings import Columns
-from tasks.workspace import Workspace
+from labelwise.flows.demo import bbc_news
+from labelwise.tasks import settings
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.settings import Columns
+from labelwise.tasks.trial import review
+from labelwise.tasks.upkeep import init
+from labelwise.tasks.workspace import Workspace
 
 CLASSES = ["business", "politics", "sport"]
 BATCH = 12
@@ -70,7 +72,7 @@ def make(servers: Addresses, source: Source, tmp_path: Path) -> Make:
 
 def play(workspace: Workspace, rounds: int | None = None, max_wait: float = 0) -> str:
     """The loop in this process; imported late, when Prefect's address is in the environment."""
-    from flows.loop import loop
+    from labelwise.flows.loop import loop
 
     return loop(str(workspace.root), rounds, max_wait)
 
@@ -91,7 +93,7 @@ def play_rounds(workspace: Workspace, source: Source, count: int) -> None:
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`labelwise ...` as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *words],
+        [sys.executable, "-m", "labelwise.flows.cli", *words],
         capture_output=True,
         text=True,
         env=os.environ | environment,

@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from tasks import promote, push, report
-from tasks.labels import ledger, trusted
-from tasks.services.dvc import Versions
-from tasks.services.mlflow import facts_of
-from tasks.workspace import Workspace
+from labelwise.tasks import promote, push, report
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.services.mlflow import facts_of
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace
 
 LEDGER = ["id", "label", "status", "round", "origin", "why", "propensity"]
 TIMED = "seconds."  # figures of how long a stage took, through all interruptions

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tasks.services import local
+from labelwise.tasks.services import local
 from tests.e2e import die
 from tests.e2e.faults import Fault, as_order
 from tests.e2e.processes import ended, fork, inside
@@ -165,9 +165,11 @@ class Play:
 
 def run_command(root: Path, words: tuple[str, ...], prepared: Callable[[], Any]) -> None:
     """`labelwise WORDS`, in a child."""
-    from flows.cli import main
-    from tasks import embed, pictures
-    from tasks.services import label_studio, patience
+    from labelwise.flows.cli import main
+    from labelwise.tasks import embed
+    from labelwise.tasks.reporting import pictures
+    from labelwise.tasks.services import patience
+    from labelwise.tasks.services.label_studio import project as label_studio
 
     embed.Encoder = Words  # type: ignore[misc,assignment]
     for name in ("learning_curve", "confusion", "calibration"):
@@ -207,8 +209,9 @@ class Blank:
 
 def make(root: Path, stage: Stage) -> None:
     """A workspace small enough that a round takes seconds."""
-    from tasks import init, settings
-    from tasks.settings import Columns
+    from labelwise.tasks import settings
+    from labelwise.tasks.settings import Columns
+    from labelwise.tasks.upkeep import init
 
     source = stage.folder / "source"
     classes = ["business", "politics", "sport"]
@@ -218,7 +221,7 @@ def make(root: Path, stage: Stage) -> None:
 
 def make_source(folder: Path) -> None:
     """Headlines: short, so that encoding them takes a second."""
-    from flows.demo import bbc_news
+    from labelwise.flows.demo import bbc_news
 
     folder.mkdir(parents=True)
     news = bbc_news()
@@ -236,10 +239,11 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
     task, as chance has it. Returns how many."""
     import pandas as pd
 
-    from tasks import push, review
-    from tasks.labels import ledger
-    from tasks.services.label_studio import choice
-    from tasks.workspace import Workspace
+    from labelwise.tasks import push
+    from labelwise.tasks.labels import ledger
+    from labelwise.tasks.services.label_studio.project import choice
+    from labelwise.tasks.trial import review
+    from labelwise.tasks.workspace import Workspace
 
     here = Workspace.open(root)
     project = push.open_project(here.settings)
@@ -260,10 +264,11 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
 
 def answer_gold(root: Path) -> None:
     """Two people answer what is put up for trusted labels, and agree."""
-    from tasks import push, review
-    from tasks.labels import trusted
-    from tasks.services.label_studio import choice
-    from tasks.workspace import Workspace
+    from labelwise.tasks import push
+    from labelwise.tasks.gold import trusted
+    from labelwise.tasks.services.label_studio.project import choice
+    from labelwise.tasks.trial import review
+    from labelwise.tasks.workspace import Workspace
 
     here = Workspace.open(root)
     project = push.open_gold_project(here.settings)

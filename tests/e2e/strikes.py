@@ -87,7 +87,7 @@ def _drawn(chance: random.Random, kind: str, seen: Seen) -> tuple[str, dict[str,
         return f"file {nth}", {"nth": nth}
     if kind == "disk full for git":
         word = chance.choice(["add", "commit"])  # once for the labels, once for the round; a gold command has one
-        nth = chance.randrange(2 if seen.calls["tasks.labels.ledger:append"] else 1)
+        nth = chance.randrange(2 if seen.calls["labelwise.tasks.labels.ledger:append"] else 1)
         return f"git {word}, call {nth}", {"word": word, "nth": nth}
     if kind == "locks left":
         return "after a kill", {"seconds": round(chance.uniform(0.5, seen.seconds), 2)}
@@ -212,9 +212,9 @@ def leave_locks(root: Path) -> None:
 # The boundaries of a round, in the order in which it comes to them. A command that a fault ends is given again, and
 # goes on to the next boundary; one that survives it goes on to its end.
 
-GIT_AND_DVC = "tasks.services.dvc:Versions"
-LABEL_STUDIO = "tasks.services.label_studio:LabelStudioProject"
-MLFLOW = "tasks.services.mlflow:Tracking"
+GIT_AND_DVC = "labelwise.tasks.services.versions.workspace:Versions"
+LABEL_STUDIO = "labelwise.tasks.services.label_studio.project:LabelStudioProject"
+MLFLOW = "labelwise.tasks.services.mlflow:Tracking"
 
 
 def _kill(when: str, place: str, nth: int = 0, **how: Any) -> Plan:
@@ -239,15 +239,15 @@ COVERING = [
     Plan("disk full", "a file of a stage", {"place": "os:fsync", "nth": 4}),
     _kill("after", f"{GIT_AND_DVC}.push"),  # committed, not tagged
     _request("half", "label_studio", "GET /api/tasks/$"),  # goes on by itself, to the end of round 0
-    _kill("after", "tasks.labels.ledger:append"),
+    _kill("after", "labelwise.tasks.labels.ledger:append"),
     _kill("before", f"{GIT_AND_DVC}.push", 0, locks=True),  # labels committed, not sent
-    _interrupt("before", "tasks.learners.frozen:fit"),
+    _interrupt("before", "labelwise.tasks.learners.frozen:fit"),
     _kill("after", f"{MLFLOW}._register"),
     _kill("after", f"{MLFLOW}.crown"),
     Plan("disk full for git", "git commit", {"word": "commit", "nth": 0}),
     *_of(
         GROW,
-        _kill("after", "tasks.labels.trusted:append"),  # drawn, not kept
+        _kill("after", "labelwise.tasks.gold.trusted:append"),  # drawn, not kept
         _interrupt("after", f"{GIT_AND_DVC}.add"),
         _kill("before", f"{GIT_AND_DVC}.push"),  # committed, not sent
         _request("down", "label_studio", "POST /api/projects/$"),
@@ -258,12 +258,12 @@ COVERING = [
     ),
     *_of(
         REVIEW,
-        _interrupt("after", "tasks.labels.trusted:append"),
+        _interrupt("after", "labelwise.tasks.gold.trusted:append"),
         _request("done_error", "label_studio", "/import"),
     ),
     *_of(
         COLLECT,
-        _kill("after", "tasks.labels.trusted:append"),
+        _kill("after", "labelwise.tasks.gold.trusted:append"),
         _interrupt("after", f"{GIT_AND_DVC}.save"),
     ),
 ]

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tasks import push, settings, status
-from tasks.services import local
-from tasks.services.label_studio import LabelStudioProject
-from tasks.workspace import Workspace
+from labelwise.tasks import push, settings
+from labelwise.tasks.reporting import status
+from labelwise.tasks.services import local
+from labelwise.tasks.services.label_studio.project import LabelStudioProject
+from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

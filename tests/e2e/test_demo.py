@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows import demo
-from tasks import status
-from tasks.services.addresses import Addresses
-from tasks.workspace import Workspace
+from labelwise.flows import demo
+from labelwise.tasks.reporting import status
+from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.workspace import Workspace
 
 
 def test_the_demo_plays_three_rounds_and_leaves_a_batch_open(

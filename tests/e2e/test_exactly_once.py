@@ -11,12 +11,12 @@ from secrets import token_hex
 
 import pytest
 
-from tasks import promote
-from tasks.services import label_studio
-from tasks.services.addresses import Addresses
-from tasks.services.label_studio import LabelStudioProject, Progress
-from tasks.services.mlflow import RoundRun, Tracking
-from tasks.settings import parse
+from labelwise.tasks import promote
+from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.label_studio import project as label_studio
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, Progress
+from labelwise.tasks.services.mlflow import RoundRun, Tracking
+from labelwise.tasks.settings import parse
 from tests.e2e.strikes import BOUNDARIES
 
 

@@ -5,12 +5,16 @@ import json
 import pandas as pd
 import pytest
 
-from tasks import champion, gold, promote, push, review, status
-from tasks.errors import InputError
-from tasks.labels import trusted
-from tasks.services.label_studio import choice
-from tasks.services.reviewers import Reviewer
-from tasks.workspace import Workspace, unfinished
+from labelwise.tasks import promote, push
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.gold import asking as gold
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.proof import champion
+from labelwise.tasks.reporting import status
+from labelwise.tasks.services.label_studio.accounts import Reviewer
+from labelwise.tasks.services.label_studio.project import choice
+from labelwise.tasks.trial import review
+from labelwise.tasks.workspace import Workspace, unfinished
 from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, tool
 
 

@@ -11,15 +11,18 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tasks import coming, gc, init, promote, push, settings, snapshot, status, synthesise
-from tasks.errors import InputError, WorkspaceBusy, WorkspaceError
-from tasks.labels import ledger
-from tasks.services.addresses import Addresses, home
-from tasks.services.cache import Cache
-from tasks.services.dvc import Versions
-from tasks.services.mlflow import Tracking
-from tasks.settings import Columns
-from tasks.workspace import Workspace, claimed
+from labelwise.tasks import promote, push, settings, snapshot
+from labelwise.tasks.errors import InputError, WorkspaceBusy, WorkspaceError
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.reporting import coming, status
+from labelwise.tasks.services.addresses import Addresses, home
+from labelwise.tasks.services.mlflow import Tracking
+from labelwise.tasks.services.versions.cache import Cache
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Columns
+from labelwise.tasks.trial import synthesise
+from labelwise.tasks.upkeep import gc, init
+from labelwise.tasks.workspace import Workspace, claimed
 from tests.e2e.conftest import BATCH, CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool
 
 
@@ -232,7 +235,7 @@ def test_skipped_and_late_answers(make: Make, source: Source) -> None:
     texts = push.read_texts(workspace, tasks.id)
 
     def label(position: int) -> None:
-        from tasks.services.label_studio import choice
+        from labelwise.tasks.services.label_studio.project import choice
 
         row = tasks.loc[position]
         project.client.annotations.create(id=int(row.task_id), result=choice(truth[texts[row.id]]))
@@ -249,7 +252,7 @@ def test_skipped_and_late_answers(make: Make, source: Source) -> None:
     label(8)  # late
     answer(workspace, source)
     play(workspace)
-    late = rows(workspace).query("id == @tasks.id[8]")
+    late = rows(workspace).query("id == @labelwise.tasks.id[8]")
     assert late[["status", "round"]].to_numpy().tolist() == [["unanswered", 1], ["labelled", 1]]
     assert tasks.id[8] in set(ledger.effective(rows(workspace)).id)
 
@@ -264,7 +267,7 @@ def uncount(task_ids: pd.Series) -> None:
 def test_answers_that_were_not_counted_are_found_and_one_outside_the_classes_goes_to_quarantine(
     make: Make, source: Source
 ) -> None:
-    from tasks.services.label_studio import choice
+    from labelwise.tasks.services.label_studio.project import choice
 
     workspace = make(select__batch=3)
     play(workspace)
@@ -295,7 +298,7 @@ def test_the_pool_runs_out_and_the_loop_ends_well(make: Make, source: Source) ->
 
 
 def test_a_second_answer_to_an_old_task_is_no_obstacle(make: Make, source: Source) -> None:
-    from tasks.services.label_studio import choice
+    from labelwise.tasks.services.label_studio.project import choice
 
     workspace = make(select__batch=3)
     play_rounds(workspace, source, 1)
@@ -337,7 +340,7 @@ def test_new_items_after_the_end_are_asked(make: Make, source: Source, tmp_path:
 
 
 def test_settings_changed_after_a_death_before_the_tag(make: Make, source: Source) -> None:
-    from tasks import settings
+    from labelwise.tasks import settings
 
     workspace = make(select__batch=3)
     play_rounds(workspace, source, 1)

@@ -12,10 +12,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tasks import push, status
-from tasks.errors import ServiceError
-from tasks.services.addresses import Addresses
-from tasks.services.reviewers import Reviewer
+from labelwise.tasks import push
+from labelwise.tasks.errors import ServiceError
+from labelwise.tasks.reporting import status
+from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.label_studio.accounts import Reviewer
 from tests.e2e.conftest import BATCH, Make, Source, command, play, play_rounds, tool
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -133,7 +134,16 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
 
 def test_the_schedule_runs_the_loop(make: Make) -> None:
     workspace = make()
-    words = [sys.executable, "-m", "flows.cli", "serve", "--workspace", str(workspace.root), "--cron", "* * * * *"]
+    words = [
+        sys.executable,
+        "-m",
+        "labelwise.flows.cli",
+        "serve",
+        "--workspace",
+        str(workspace.root),
+        "--cron",
+        "* * * * *",
+    ]
     serving = subprocess.Popen(words, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         until(lambda: status.status(workspace).asked == BATCH, 180)
@@ -145,7 +155,7 @@ def test_the_schedule_runs_the_loop(make: Make) -> None:
 
 def test_two_loops_at_once_do_no_harm(make: Make) -> None:
     workspace = make()
-    words = [sys.executable, "-m", "flows.cli", "run", "--workspace", str(workspace.root), "--max-wait", "0"]
+    words = [sys.executable, "-m", "labelwise.flows.cli", "run", "--workspace", str(workspace.root), "--max-wait", "0"]
     both = [subprocess.Popen(words, env=os.environ, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=300)[1] for process in both]
     assert {process.returncode for process in both} <= {0, 4}, said  # 4: busy
@@ -162,7 +172,9 @@ def test_a_bad_schedule_is_one_line(make: Make) -> None:
 def test_a_run_whose_process_was_killed_is_not_shown_as_running_for_ever(make: Make, servers: Addresses) -> None:
     workspace = make(select__batch=3)
     note = workspace.scraps / "loop.json"
-    with subprocess.Popen([sys.executable, "-m", "flows.cli", "run", "--workspace", str(workspace.root)]) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "labelwise.flows.cli", "run", "--workspace", str(workspace.root)]
+    ) as process:
         until(lambda: note.exists() and bool(json.loads(note.read_text()).get("run")), 120)
         process.kill()
     run = json.loads(note.read_text())["run"]

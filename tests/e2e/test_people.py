@@ -10,15 +10,17 @@ import httpx
 import pandas as pd
 import pytest
 
-from tasks import page, promote, push, review, settings, status
-from tasks.audit import run as audit
-from tasks.errors import ServiceError, SettingsError
-from tasks.labels import ledger
-from tasks.services.addresses import Addresses
-from tasks.services.dvc import Versions
-from tasks.services.label_studio import FROM, TO, LabelStudioProject, choice, interface
-from tasks.services.reviewers import Reviewer
-from tasks.workspace import Workspace
+from labelwise.tasks import promote, push, settings
+from labelwise.tasks.errors import ServiceError, SettingsError
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.past.audit import run as audit
+from labelwise.tasks.reporting import page, status
+from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.label_studio.accounts import Reviewer
+from labelwise.tasks.services.label_studio.project import FROM, TO, LabelStudioProject, choice, interface
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.trial import review
+from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows, tool
 
 SIZE = 8

@@ -13,19 +13,23 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows import cli
-from tasks import forget, gold, init, lineage, promote, push, report, settings, snapshot, status
-from tasks.audit import run as audits
-from tasks.audit.part import Part
-from tasks.errors import InputError, WorkspaceError
-from tasks.items import forgotten, stored
-from tasks.labels import ledger
-from tasks.records import content_id
-from tasks.replay import DIFFERS, IDENTICAL
-from tasks.services.addresses import Addresses
-from tasks.services.dvc import Versions
-from tasks.settings import Columns
-from tasks.workspace import Workspace
+from labelwise.flows import cli
+from labelwise.tasks import promote, push, report, settings, snapshot
+from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.gold import asking as gold
+from labelwise.tasks.items import forgotten, stored
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.past import lineage
+from labelwise.tasks.past.audit import run as audits
+from labelwise.tasks.past.audit.part import Part
+from labelwise.tasks.past.replay import DIFFERS, IDENTICAL
+from labelwise.tasks.records import content_id
+from labelwise.tasks.reporting import status
+from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Columns
+from labelwise.tasks.upkeep import forget, init
+from labelwise.tasks.workspace import Workspace
 from tests import test_damage as damage
 from tests.e2e.conftest import BATCH, CLASSES, Source, answer, command, play, rows, tool
 
@@ -68,7 +72,7 @@ def flip(path: Path) -> str:
 
 def replayed(workspace: Workspace, name: str, source: str = "") -> dict[str, tuple[str, str]]:
     """Verdict and words by part."""
-    from flows.replay import replay
+    from labelwise.flows.replay import replay
 
     seen = replay(workspace.root, name, source, False, print)
     return {part.part: (part.verdict, part.said) for part in seen.parts}
@@ -117,7 +121,7 @@ def test_a_label_flipped_in_a_history_that_was_rewritten_is_named(played: Worksp
     versions = Versions(forged.root)
     versions.add(["data/labels"])
     versions.save("round 2: 12 labels")
-    from flows.stages import REPRODUCIBLE
+    from labelwise.flows.stages import REPRODUCIBLE
 
     for stage, run in REPRODUCIBLE.items():
         run(forged)
@@ -287,7 +291,7 @@ def test_the_life_of_an_item(played: Workspace, source: Source) -> None:
 DEADLY = """
 import os, signal, sys
 from importlib import import_module
-from flows.cli import main
+from labelwise.flows.cli import main
 
 when, module, path, *sys.argv = sys.argv[1:]
 *owners, name = path.split(".")
@@ -305,10 +309,10 @@ setattr(owner, name, deadly)
 main()
 """
 PLACES = [
-    ("before", "tasks.forget:_delete_tasks"),  # the tombstone is written, nothing else
-    ("after", "tasks.purge:_vectors"),  # the vectors are without it, their table is not
-    ("before", "tasks.services.dvc:Versions.save"),
-    ("after", "tasks.services.dvc:Versions.save"),  # committed, not pushed
+    ("before", "labelwise.tasks.upkeep.forget:_delete_tasks"),  # the tombstone is written, nothing else
+    ("after", "labelwise.tasks.upkeep.purge:_vectors"),  # the vectors are without it, their table is not
+    ("before", "labelwise.tasks.services.versions.workspace:Versions.save"),
+    ("after", "labelwise.tasks.services.versions.workspace:Versions.save"),  # committed, not pushed
 ]
 
 

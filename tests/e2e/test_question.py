@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasks import report, status, stop
-from tasks.proof.stopping import Advice
+from labelwise.tasks import report, stop
+from labelwise.tasks.proof.stopping import Advice
+from labelwise.tasks.reporting import status
 from tests.e2e.conftest import Make, Source, answer, play
 
 PATIENCE = 120

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from tasks import push
-from tasks.services.addresses import Addresses
-from tasks.services.label_studio import choice
-from tasks.services.reviewers import Reviewer
-from tasks.workspace import Workspace
+from labelwise.tasks import push
+from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.label_studio.accounts import Reviewer
+from labelwise.tasks.services.label_studio.project import choice
+from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import Make, play, rows, tool
 from tests.e2e.test_outside import until
 
@@ -78,7 +78,7 @@ def test_label_studio_wakes_the_loop(make: Make, servers: Addresses) -> None:
 
 
 def test_the_registration_is_kept(make: Make) -> None:
-    from flows.serve import Registration
+    from labelwise.flows.serve import Registration
 
     workspace, said, new = make(), list[str](), list[int]()
     project = push.open_project(workspace.settings)
@@ -109,7 +109,7 @@ def test_the_registration_is_kept(make: Make) -> None:
 
 
 def test_a_label_studio_that_cannot_call_is_said_once(make: Make) -> None:
-    from flows.serve import Registration
+    from labelwise.flows.serve import Registration
 
     workspace, said = make(), list[str]()
     push.open_project(workspace.settings).create(workspace.settings.classes)

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import pytest
 
-from flows import cli
-from tasks import init as init_stage
-from tasks import settings
-from tasks.services.addresses import NAMES
-from tasks.services.dvc import Versions
-from tasks.settings import Columns
-from tasks.workspace import Workspace, claimed, holder, running
+from labelwise.flows import cli
+from labelwise.tasks import settings
+from labelwise.tasks.services.addresses import NAMES
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Columns
+from labelwise.tasks.upkeep import init as init_stage
+from labelwise.tasks.workspace import Workspace, claimed, holder, running
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
@@ -103,7 +103,9 @@ def assert_one_line(said: Said, code: int, *parts: str) -> None:
 
 
 def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
-    code = "import sys; from flows.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    code = (
+        "import sys; from labelwise.flows.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     *text, modules = shown.splitlines()
     listed = {line.strip("│ ").split(" ")[0] for line in text}
@@ -404,7 +406,7 @@ def test_a_failure_where_files_were_changed_names_them_and_keeps_its_traceback(
     def wrong(_workspace: Workspace) -> None:
         raise KeyError("https://me:secret@example.org")
 
-    monkeypatch.setattr("tasks.status.status", wrong)
+    monkeypatch.setattr("labelwise.tasks.reporting.status.status", wrong)
     with pytest.raises(KeyError):  # all is as the last version has it: a fault of ours, though params.yaml was edited
         settings.change(here.root / "params.yaml", {"seed": 1})
         labelwise("status", "--workspace", here.root)
@@ -430,7 +432,7 @@ def test_ctrl_c_is_one_line(labelwise: Labelwise, made: Workspace, monkeypatch: 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "prepare", lambda _workspace: None)
-    monkeypatch.setitem(sys.modules, "flows.loop", SimpleNamespace(loop=stopped))
+    monkeypatch.setitem(sys.modules, "labelwise.flows.loop", SimpleNamespace(loop=stopped))
     assert_one_line(labelwise("run", "-w", made.root), 130, "run the same command again")
 
 
@@ -455,7 +457,7 @@ def test_a_round_or_an_item_that_is_none_is_refused(
 
 
 def test_forgetting_wants_a_yes(labelwise: Labelwise, made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks import forget
+    from labelwise.tasks.upkeep import forget
 
     def asked(_workspace: object, _items: object, agreed: Callable[[list[str]], bool]) -> list[str]:
         return ["gone"] if agreed(["id  'text'"]) else ["kept"]
@@ -473,10 +475,10 @@ def test_forgetting_wants_a_yes(labelwise: Labelwise, made: Workspace, monkeypat
 def test_what_differs_or_is_missing_is_no_success(
     labelwise: Labelwise, made: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import replay
-    from tasks.audit import run as audit
-    from tasks.audit.part import Part
-    from tasks.replay import DIFFERS, IDENTICAL, Finding
+    from labelwise.flows import replay
+    from labelwise.tasks.past.audit import run as audit
+    from labelwise.tasks.past.audit.part import Part
+    from labelwise.tasks.past.replay import DIFFERS, IDENTICAL, Finding
 
     for verdict, code in ((IDENTICAL, 0), (DIFFERS, 1)):
         seen = replay.Replayed("round-0001", "c" * 40, "", "", [], [Finding("ledger", verdict, "item a")])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import InputError
-from tasks.services import local
-from tasks.terminal import settle
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.services import local
+from labelwise.tasks.terminal import settle
 
 LABELWISE = Path(sys.executable).parent / "labelwise"
 
@@ -44,7 +44,7 @@ def test_modules_on_the_users_pythonpath_are_not_taken_for_ours(tmp_path: Path, 
 
 
 def test_the_schedule_is_in_the_time_zone_of_whoever_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.serve import time_zone
+    from labelwise.flows.serve import time_zone
 
     for given, zone in (("Asia/Tokyo", "Asia/Tokyo"), (":Europe/Berlin", "Europe/Berlin"), ("UTC", "UTC")):
         monkeypatch.setenv("TZ", given)

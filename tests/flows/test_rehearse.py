@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from flows import rehearse as flow
-from flows.rehearse import Plan
-from tasks import rehearsal
-from tasks.errors import InputError, SettingsError
-from tasks.learners import Items
-from tasks.rehearsal import Run, area, labels_for, summary, verdict
-from tasks.settings import Settings, parse
+from labelwise.flows import rehearse as flow
+from labelwise.flows.rehearse import Plan
+from labelwise.tasks.errors import InputError, SettingsError
+from labelwise.tasks.learners import Items
+from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.trial import rehearsal
+from labelwise.tasks.trial.rehearsal import Run, area, labels_for, summary, verdict
 
 CLASSES = ["bad", "fine", "good"]
 
@@ -198,7 +198,7 @@ def test_self_training_takes_no_item_that_has_a_label_as_in_the_loop(monkeypatch
         offered.append(len(items))
         return fit
 
-    monkeypatch.setattr("tasks.train.self_training.around", around)
+    monkeypatch.setattr("labelwise.tasks.train.self_training.around", around)
     list(rehearsal.play(Run("margin", "frozen", 0), pool, gold, settings, [20, 20], 0.0))
     assert offered == [37, 17]  # 57 less those that were answered
 

@@ -9,16 +9,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks import init, pull, settings, snapshot
-from tasks.errors import ServiceDown, SettingsError
-from tasks.items import stored
-from tasks.labels import ledger
-from tasks.records import BATCH, LABELS
-from tasks.services.dvc import Versions
-from tasks.services.patience import patient
-from tasks.settings import Columns, Project
-from tasks.stop import Advised
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks import pull, settings, snapshot
+from labelwise.tasks.errors import ServiceDown, SettingsError
+from labelwise.tasks.items import stored
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import BATCH, LABELS
+from labelwise.tasks.services.patience import patient
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Columns, Project
+from labelwise.tasks.stop import Advised
+from labelwise.tasks.upkeep import init
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ from tasks.workspace import Workspace, write_parquet
 def test_a_name_that_nobody_knows_stops_the_loop_before_it_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: dict[str, Any], said: str
 ) -> None:
-    from flows.steps import Steps
+    from labelwise.flows.steps import Steps
 
     monkeypatch.setattr(Steps, "project", property(lambda _self: pytest.fail("no server is asked")))
     content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
@@ -47,7 +48,7 @@ def test_a_name_that_nobody_knows_stops_the_loop_before_it_begins(
 def test_prefect_takes_the_key_of_every_id_that_settings_allow(project_id: str) -> None:
     from prefect.client.schemas.actions import ArtifactCreate
 
-    from flows.steps import artifact_key
+    from labelwise.flows.steps import artifact_key
 
     Project(name="n", id=project_id)
     key = artifact_key("learning-curve", project_id)
@@ -70,12 +71,12 @@ class Hiccup:
 @pytest.fixture
 def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The steps of a workspace, without Prefect and without pauses."""
-    from flows.steps import Steps
+    from labelwise.flows.steps import Steps
 
     def step(self: Any, stage: str, do: Callable[[], Any], outside: bool = False) -> Any:
         return patient(do, self._tell(stage)) if outside else do()
 
-    monkeypatch.setattr("tasks.services.patience._pause", lambda _state: 0.0)
+    monkeypatch.setattr("labelwise.tasks.services.patience._pause", lambda _state: 0.0)
     monkeypatch.setattr(Steps, "_step", step)
     monkeypatch.setattr(Steps, "_artifact", lambda *_words, **_content: None)
     monkeypatch.setattr(Steps, "say", lambda *_words, **_named: None)
@@ -86,8 +87,8 @@ def test_a_server_that_hiccups_while_gold_is_collected_ends_nothing(
     steps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collected = Hiccup("4 new answers")
-    monkeypatch.setattr("flows.steps.pull.run", lambda _: SimpleNamespace(warnings=[], docs=None))
-    monkeypatch.setattr("flows.steps.gold.pull", collected)
+    monkeypatch.setattr("labelwise.flows.steps.pull.run", lambda _: SimpleNamespace(warnings=[], docs=None))
+    monkeypatch.setattr("labelwise.flows.steps.gold.pull", collected)
     steps.pull()
     assert collected.tries == 3
 
@@ -97,8 +98,8 @@ def test_a_server_that_hiccups_when_it_is_asked_whether_to_stop_ends_nothing(
 ) -> None:
     answer = Hiccup("stop")
     made = Hiccup(SimpleNamespace(to=answer))
-    monkeypatch.setattr("flows.steps.stop.advised", lambda _: Advised("max_rounds", "enough"))
-    monkeypatch.setattr("flows.steps.stop.Answers", made)
+    monkeypatch.setattr("labelwise.flows.steps.stop.advised", lambda _: Advised("max_rounds", "enough"))
+    monkeypatch.setattr("labelwise.flows.steps.stop.Answers", made)
     with steps._asking(None) as told_to_stop:
         assert told_to_stop()
     assert made.tries == 3
@@ -110,8 +111,8 @@ def test_a_server_that_hiccups_when_deleted_tasks_are_asked_anew_ends_nothing(
     pushed = Hiccup()
     ledger.append(steps.workspace.labels, 0, LABELS.frame())
     steps.project = object()
-    monkeypatch.setattr("flows.steps.push.run", pushed)
-    monkeypatch.setattr("flows.steps.Steps._news", lambda _: "")
+    monkeypatch.setattr("labelwise.flows.steps.push.run", pushed)
+    monkeypatch.setattr("labelwise.flows.steps.Steps._news", lambda _: "")
     steps._ask_anew(2)
     assert pushed.tries == 3
 
@@ -145,7 +146,9 @@ def gold_that_is_committed(folder: Path) -> None:
 def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
     steps: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setattr("tasks.services.expectations._render", lambda folder, _: (folder / "index.html").touch())
+    monkeypatch.setattr(
+        "labelwise.tasks.services.expectations._render", lambda folder, _: (folder / "index.html").touch()
+    )
     (tmp_path / "pool.csv").write_text("text\n" + "".join(f"item {n}\n" for n in range(8)))
     (tmp_path / "gold.csv").write_text("text,label\nred,warm\nblue,cold\n")
     sources = [str(tmp_path / name) for name in ("pool.csv", "gold.csv")]
@@ -181,7 +184,7 @@ def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
 
 
 def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_round_on(tmp_path: Path) -> None:
-    from flows.loop import learn
+    from labelwise.flows.loop import learn
 
     content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
     (tmp_path / "params.yaml").write_text(json.dumps(content | {"select": {"batch": 25}}))
@@ -201,7 +204,7 @@ def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_rou
 
 
 def test_a_note_that_names_no_run_of_prefects_stops_nothing() -> None:
-    from flows.loop import declare_dead
+    from labelwise.flows.loop import declare_dead
 
     for noted in ("", "no id", "1" * 5000):
         declare_dead(noted)

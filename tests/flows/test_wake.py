@@ -13,9 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from flows import wake
-from flows.wake import BODY, HEADER, Listen, Listener, Waker
-from tasks.errors import InputError, ServiceDown
+from labelwise.flows import wake
+from labelwise.flows.wake import BODY, HEADER, Listen, Listener, Waker
+from labelwise.tasks.errors import InputError, ServiceDown
 
 SECRET = "a-secret-of-32-characters-or-so-"
 PATH = "/labelwise/abc"

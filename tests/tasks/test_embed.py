@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tasks import embed
-from tasks.embed import Vectors, gold_vectors, pool_vectors
-from tasks.errors import WorkspaceError
-from tasks.items import leaks
-from tasks.items.leaks import leaked
-from tasks.labels import trusted
-from tasks.learners.encoder import PACKAGED, Encoder
-from tasks.records import ASKED, GOLD, POOL, content_id
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks import embed
+from labelwise.tasks.embed import Vectors, gold_vectors, pool_vectors
+from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.items import leaks
+from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.learners.encoder import PACKAGED, Encoder
+from labelwise.tasks.records import ASKED, GOLD, POOL, content_id
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 POOL_TEXTS = [["Shares rose.", "", "Ä猫"], ["A goal in the last minute."]]
 GOLD_TEXTS = ["Interest rates are rising.", "The cup final."]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks import errors
-from tasks.errors import LabelwiseError, ServiceError
+from labelwise.tasks import errors
+from labelwise.tasks.errors import LabelwiseError, ServiceError
 
 KINDS = {
     name: kind

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
-from tasks import evaluate
-from tasks.evaluate import calibration_error, interval, macro_f1, reliability, spoken
-from tasks.learners import Model, untrained
-from tasks.learners.frozen import Head
-from tasks.proof import active_testing
-from tasks.workspace import Workspace
+from labelwise.tasks import evaluate
+from labelwise.tasks.evaluate import calibration_error, interval, macro_f1, reliability, spoken
+from labelwise.tasks.gold import active_testing
+from labelwise.tasks.learners import Model, untrained
+from labelwise.tasks.learners.frozen import Head
+from labelwise.tasks.workspace import Workspace
 
 CLASSES = ["NA", "b", "c", "d"]
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.errors import InputError, WorkspaceError
-from tasks.promote import decide, flat, open_tracking, rollback
-from tasks.services.mlflow import Tracking
-from tasks.settings import Promote, parse
-from tasks.workspace import Workspace
+from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.promote import decide, flat, open_tracking, rollback
+from labelwise.tasks.services.mlflow import Tracking
+from labelwise.tasks.settings import Promote, parse
+from labelwise.tasks.workspace import Workspace
 
 RNG = np.random.default_rng(0)
 ITEMS = 1000

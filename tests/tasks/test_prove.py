@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import prove
-from tasks.labels import ledger
-from tasks.learners import Items
-from tasks.proof import control, savings
-from tasks.records import GOLD, LABELS, POOL
-from tasks.settings import Settings, parse
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks import prove
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners import Items
+from labelwise.tasks.proof import control, savings
+from labelwise.tasks.records import GOLD, LABELS, POOL
+from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 CLASSES = ["a", "b", "c"]
 RNG = np.random.default_rng(0)

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from tasks import pull, sources
-from tasks.errors import InputError, LabelwiseError, WorkspaceError
-from tasks.labels import trusted
-from tasks.records import GOLD, POOL, canonical, content_id, folded
-from tasks.sources import addresses
-from tasks.workspace import Workspace
+from labelwise.tasks import pull, sources
+from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.records import GOLD, POOL, canonical, content_id, folded
+from labelwise.tasks.sources import addresses
+from labelwise.tasks.workspace import Workspace
 
 SHARED = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Rows = list[tuple[Any, ...]]
@@ -102,7 +102,9 @@ def read(path: Path) -> pd.DataFrame:
 def plain_docs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data Docs without their pages, which take half the time of a small pull; `real_docs` keeps them."""
     if "real_docs" not in request.fixturenames:
-        monkeypatch.setattr("tasks.services.expectations._render", lambda folder, _: (folder / "index.html").touch())
+        monkeypatch.setattr(
+            "labelwise.tasks.services.expectations._render", lambda folder, _: (folder / "index.html").touch()
+        )
 
 
 @pytest.fixture
@@ -199,7 +201,7 @@ class TestPullingAgain:
         place.fill(pool=[("1", "one"), ("1", "one"), ("2", "two"), ("3", "three"), ("4", ""), ("5", "five")])
         first = place.pull()
         assert first.refused == {"text is blank": 1}
-        monkeypatch.setattr("tasks.sources.addresses.File.open", None)
+        monkeypatch.setattr("labelwise.tasks.sources.addresses.File.open", None)
         again = place.pull()
         assert (again.new_pool, again.new_gold) == (0, 0)
         assert (again.repeated, again.refused, again.docs) == (first.repeated, first.refused, first.docs)
@@ -463,9 +465,9 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from tasks import pull
-    from tasks.items import drafts
-    from tasks.services import expectations
-    from tasks.workspace import Workspace, atomic
+    from labelwise.tasks.items import drafts
+    from labelwise.tasks.services import expectations
+    from labelwise.tasks.workspace import Workspace, atomic
     expectations._batches()
     for place in sys.argv[1:]:
         if not (child := os.fork()):
@@ -487,7 +489,7 @@ FULL = """
     import resource, sys
     from pathlib import Path
     from tasks import pull
-    from tasks.workspace import Workspace
+    from labelwise.tasks.workspace import Workspace
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
     try:
         pull.run(Workspace(Path(sys.argv[1])))
@@ -539,14 +541,14 @@ class TestByItself:
     def test_in_a_workspace(self, place: Place) -> None:
         for folder in (".git", ".dvc"):
             (place.root / folder).mkdir()
-        command = [sys.executable, "-m", "tasks.pull"]
+        command = [sys.executable, "-m", "labelwise.tasks.pull"]
         done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, timeout=120)
         assert (done.stdout, done.returncode) == ("pool 2 items (2 new, 0 repeated), gold 2 (2 new)\n", 0)
         assert done.stderr == ""
 
     def test_an_error_is_one_line(self, tmp_path: Path) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "tasks.pull"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [sys.executable, "-m", "labelwise.tasks.pull"], cwd=tmp_path, capture_output=True, text=True, timeout=60
         )
         assert (done.stdout, done.returncode) == ("", LabelwiseError.exit_code + 2)
         assert done.stderr.count("\n") == 1
@@ -554,7 +556,7 @@ class TestByItself:
 
 
 def test_row_groups_follow_the_chunks(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.sources.formats.CHUNK_CHARS", 100)
+    monkeypatch.setattr("labelwise.tasks.sources.formats.CHUNK_CHARS", 100)
     place.fill(pool=[(str(number), f"text {number:4} " * 5) for number in range(50)])
     assert place.pull().new_pool == 50
     assert pq.ParquetFile(place.root / "data" / "pool" / "shard-0001.parquet").num_row_groups > 10

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import ServiceDown
-from tasks.labels import ledger
-from tasks.push import push, read_texts, run, tasks
-from tasks.records import BATCH, LABELS, POOL
-from tasks.services import label_studio
-from tasks.services.label_studio import interface
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks.errors import ServiceDown
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.push import push, read_texts, run, tasks
+from labelwise.tasks.records import BATCH, LABELS, POOL
+from labelwise.tasks.services.label_studio import project as label_studio
+from labelwise.tasks.services.label_studio.project import interface
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 TEXTS = {"a": "first", "b": "second", "c": "third"}
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks import report
-from tasks.labels import ledger
-from tasks.records import BATCH, LABELS
-from tasks.report import CURVE, curve, markdown, news, seconds_by_stage, table, with_round
-from tasks.workspace import Workspace, write_csv, write_json, write_parquet
+from labelwise.tasks import report
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import BATCH, LABELS
+from labelwise.tasks.report import CURVE, curve, markdown, news, seconds_by_stage, table, with_round
+from labelwise.tasks.workspace import Workspace, write_csv, write_json, write_parquet
 
 PARAMS = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
 NO_ROUNDS = pd.DataFrame(columns=CURVE)

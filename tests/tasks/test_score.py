@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks.embed import Vectors
-from tasks.learners import Items, Model, untrained
-from tasks.learners.frozen import Head
-from tasks.records import SCORES
-from tasks.score import judged, probabilities
-from tasks.score import score as score_items
-from tasks.settings import Score
-from tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
-from tasks.workspace import write_parquet
+from labelwise.tasks.embed import Vectors
+from labelwise.tasks.learners import Items, Model, untrained
+from labelwise.tasks.learners.frozen import Head
+from labelwise.tasks.records import SCORES
+from labelwise.tasks.score import judged, probabilities
+from labelwise.tasks.score import score as score_items
+from labelwise.tasks.settings import Score
+from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
+from labelwise.tasks.workspace import write_parquet
 
 CLASSES = ["a, b", "long name of a class", "c"]
 RNG = np.random.default_rng(0)

@@ -12,19 +12,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks import select as stage
-from tasks.embed import Vectors
-from tasks.errors import SettingsError
-from tasks.labels import ledger
-from tasks.learners import Items, Model, untrained
-from tasks.learners.frozen import Head
-from tasks.proof import control
-from tasks.records import BATCH, LABELS, LEAKS, POOL
-from tasks.score import score as score_items
-from tasks.select import answered, select
-from tasks.settings import Score, Select
-from tasks.strategies import COLD_STARTS, STRATEGIES, Labelled
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks import select as stage
+from labelwise.tasks.embed import Vectors
+from labelwise.tasks.errors import SettingsError
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners import Items, Model, untrained
+from labelwise.tasks.learners.frozen import Head
+from labelwise.tasks.proof import control
+from labelwise.tasks.records import BATCH, LABELS, LEAKS, POOL
+from labelwise.tasks.score import score as score_items
+from labelwise.tasks.select import answered, select
+from labelwise.tasks.settings import Score, Select
+from labelwise.tasks.strategies import COLD_STARTS, STRATEGIES, Labelled
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 N = 30
 CLASSES = ["x", "y", "z"]

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from tasks.errors import SettingsError
-from tasks.settings import Settings, as_line, change, formula, one_of, parse, read, refuse_empty_rules
-from tasks.workspace import table_of_text, write_csv
+from labelwise.tasks.errors import SettingsError
+from labelwise.tasks.settings import Settings, as_line, change, formula, one_of, parse, read, refuse_empty_rules
+from labelwise.tasks.workspace import table_of_text, write_csv
 
 TEMPLATE = Path(__file__).parents[2] / "params.yaml"
 GONE = object()
@@ -333,7 +333,7 @@ def test_a_change_that_fails_leaves_the_file_whole(tmp_path: Path, monkeypatch: 
         file.write("seed: 1\nproj")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tasks.settings.YAML.dump", full)
+    monkeypatch.setattr("labelwise.tasks.settings.YAML.dump", full)
     with pytest.raises(OSError, match="No space left"):
         change(path, {"seed": 1})
     assert [each.name for each in tmp_path.iterdir()] == ["params.yaml"]

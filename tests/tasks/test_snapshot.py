@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.labels import ledger
-from tasks.records import BATCH, LABELS
-from tasks.services.label_studio import choice
-from tasks.snapshot import OVERLAP, collect, look, run_labels, sift, unanswered
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import BATCH, LABELS
+from labelwise.tasks.services.label_studio.project import choice
+from labelwise.tasks.snapshot import OVERLAP, collect, look, run_labels, sift, unanswered
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 CLASSES = ["no", "yes"]
 ASKED = pd.DataFrame(
@@ -271,7 +271,9 @@ class Saved:
 def test_answers_go_into_the_ledger_and_what_came_to_nothing_twice_is_set_aside(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.services.expectations._render", lambda folder, _: (folder / "index.html").touch())
+    monkeypatch.setattr(
+        "labelwise.tasks.services.expectations._render", lambda folder, _: (folder / "index.html").touch()
+    )
     batch = pd.DataFrame({"id": ["b", "e"], "rank": [1, 2], "why": "uncertain"})  # b is asked again
     write_parquet(workspace.batch, batch.reindex(columns=list(BATCH.columns)), BATCH)
     versions = Saved()

@@ -23,9 +23,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import InputError, LabelwiseError, ServiceError
-from tasks.sources import chunks, fingerprint, formats
-from tasks.sources.reach import public
+from labelwise.tasks.errors import InputError, LabelwiseError, ServiceError
+from labelwise.tasks.sources import chunks, fingerprint, formats
+from labelwise.tasks.sources.reach import public
 
 TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=12)
 SHARED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -368,7 +368,7 @@ class TestHostileFiles:
                 read(source)
 
     def test_too_many_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tasks.sources.addresses.MOST_FILES", 3)
+        monkeypatch.setattr("labelwise.tasks.sources.addresses.MOST_FILES", 3)
         for number in range(4):
             write_rows(tmp_path / f"{number}.csv", ["x"])
         for source in (tmp_path, f"{tmp_path}/*.csv"):
@@ -449,14 +449,16 @@ class TestReach:
         assert seen == (True, False)
         monkeypatch.setenv("LABELWISE_SOURCES", "http")
         monkeypatch.setattr(Redirecting, "to", f"http://{inner.replace('127.0.0.1', '127.0.0.2')}/inside.csv")
-        monkeypatch.setattr("tasks.sources.reach.public", lambda address: address == "127.0.0.1")
+        monkeypatch.setattr("labelwise.tasks.sources.reach.public", lambda address: address == "127.0.0.1")
         with pytest.raises(LabelwiseError):
             read(f"http://{inner}/a.csv")
         assert set(Redirecting.asked) == {"/a.csv"}
 
     def test_a_name_that_moves_inside_is_not_followed(self, inner: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LABELWISE_SOURCES", "http")
-        monkeypatch.setattr("tasks.sources.reach._refuse_internal", lambda _: None)  # it was public when we looked
+        monkeypatch.setattr(
+            "labelwise.tasks.sources.reach._refuse_internal", lambda _: None
+        )  # it was public when we looked
         with pytest.raises(LabelwiseError):
             read(f"http://{inner}/a.csv")
         assert Redirecting.asked == []
@@ -480,7 +482,7 @@ class TestFingerprint:
 
     def test_none_without_stamps(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write_rows(tmp_path / "a.csv", ["x"])
-        monkeypatch.setattr("tasks.sources.addresses.STAMPS", ())
+        monkeypatch.setattr("labelwise.tasks.sources.addresses.STAMPS", ())
         assert fingerprint(str(path)) is None
         assert fingerprint("hf://owner/dataset") is None
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.services.mlflow import Tracking
-from tasks.stop import GO_ON, STOP, Advised, Answers
+from labelwise.tasks.services.mlflow import Tracking
+from labelwise.tasks.stop import GO_ON, STOP, Advised, Answers
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tasks import learners, train
-from tasks.errors import SettingsError, WorkspaceError
-from tasks.labels import ledger
-from tasks.learners import Examples, Items, frozen, self_training
-from tasks.learners.encoder import Encoder
-from tasks.records import LABELS, LEAKS, POOL
-from tasks.settings import Settings, parse
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks import learners, train
+from labelwise.tasks.errors import SettingsError, WorkspaceError
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners import Examples, Items, frozen, self_training
+from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.records import LABELS, LEAKS, POOL
+from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 CONTENT: dict[str, Any] = {
     "project": {"name": "n", "id": "i"},

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.services.label_studio import Progress
-from tasks.settings import Wait
-from tasks.wait import Answers, complete, wait
+from labelwise.tasks.services.label_studio.project import Progress
+from labelwise.tasks.settings import Wait
+from labelwise.tasks.wait import Answers, complete, wait
 
 ASKED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 QUICK: dict[str, Any] = {"poll_seconds": [0.0001, 0.001]}

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.errors import WorkspaceBusy, WorkspaceError
-from tasks.services import dvc
-from tasks.workspace import (
+from labelwise.tasks.errors import WorkspaceBusy, WorkspaceError
+from labelwise.tasks.services.versions import workspace as dvc
+from labelwise.tasks.workspace import (
     Workspace,
     atomic,
     claimed,
@@ -28,7 +28,7 @@ from tasks.workspace import (
 HOLDER = """
 import sys
 from pathlib import Path
-from tasks.workspace import Workspace, claimed
+from labelwise.tasks.workspace import Workspace, claimed
 with claimed(Workspace(Path(sys.argv[1]))) as claim:
     if "begin" in sys.argv:
         claim.begin()
@@ -39,7 +39,7 @@ DISK_FULL = """
 import resource, sys
 from pathlib import Path
 import pandas as pd
-from tasks.workspace import write_csv, write_json, write_parquet
+from labelwise.tasks.workspace import write_csv, write_json, write_parquet
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 rows = pd.DataFrame({"number": range(50_000)})
 for write, content in ((write_json, list(range(50_000))), (write_csv, rows), (write_parquet, rows)):

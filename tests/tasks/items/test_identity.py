@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.items.identity import Ids, Owners
+from labelwise.tasks.items.identity import Ids, Owners
 
 NAMES = st.text("abc", max_size=2)
 

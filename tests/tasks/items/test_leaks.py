@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.items import leaks
-from tasks.records import LEAKS
+from labelwise.tasks.items import leaks
+from labelwise.tasks.records import LEAKS
 
 GOLD = np.eye(3, dtype=np.float32)
 IDS = pd.Index(["same", "near", "far", "between"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.records import LABELS
+from labelwise.tasks.records import LABELS
 
 
 def rows(*given: dict[str, Any]) -> pd.DataFrame:

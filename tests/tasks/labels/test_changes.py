@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.labels import ledger
-from tasks.labels.changes import gone, news, short
-from tasks.records import LABELS
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels.changes import gone, news, short
+from labelwise.tasks.records import LABELS
 
 Row = dict[str, Any]
 AT = "2026-01-02T00:00:00.000000Z"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import WorkspaceError
-from tasks.labels import ledger
-from tasks.records import LABELS
+from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import LABELS
 
 
 def rows(*given: dict[str, Any]) -> pd.DataFrame:

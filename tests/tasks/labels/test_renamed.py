@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.errors import SettingsError
-from tasks.labels import ledger, removed, trusted
-from tasks.labels.removed import advice, successors
-from tasks.records import GOLD, LABELS, tag
-from tasks.services.dvc import Versions
-from tasks.workspace import Workspace, write_parquet
+from labelwise.tasks.errors import SettingsError
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.labels import ledger, removed
+from labelwise.tasks.labels.removed import advice, successors
+from labelwise.tasks.records import GOLD, LABELS, tag
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 GIVEN = {"project": {"name": "n", "id": "i"}, "pull": {"pool": "p", "gold": "g"}}
 

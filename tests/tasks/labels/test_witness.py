@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.labels import ledger, witness
-from tasks.labels.witness import Word
+from labelwise.tasks.labels import ledger, witness
+from labelwise.tasks.labels.witness import Word
 from tests.tasks.labels.rows import labelled, rows
 
 FIRST = rows(labelled("a", "x", 1), labelled("b", "y", 2))

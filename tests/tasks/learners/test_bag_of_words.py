@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks import learners
-from tasks.learners import Examples, Items, bag_of_words, calibration, ensemble
-from tasks.settings import Settings, parse
+from labelwise.tasks import learners
+from labelwise.tasks.learners import Examples, Items, bag_of_words, calibration, ensemble
+from labelwise.tasks.settings import Settings, parse
 
 CLASSES = ["invoice", "outage", "password"]
 TEXTS = [

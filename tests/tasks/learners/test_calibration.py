@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import softmax
 
-from tasks.learners import calibration
+from labelwise.tasks.learners import calibration
 
 
 def test_a_temperature_wins_nothing_on_labels_that_had_no_part_in_it() -> None:

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import InputError
-from tasks.learners.encoder import PACKAGED, TOKENS_A_STEP, Encoder, _path, steps, unknown_to_packaged
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.learners.encoder import PACKAGED, TOKENS_A_STEP, Encoder, _path, steps, unknown_to_packaged
 
 TEXTS = [
     "Shares rose.",
@@ -48,7 +48,7 @@ def test_a_text_has_the_same_vector_alone_and_among_others(encoder: Encoder) -> 
 
 def test_the_order_of_the_texts_is_kept_over_several_steps(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = encoder.encode(TEXTS)
-    monkeypatch.setattr("tasks.learners.encoder.TOKENS_A_STEP", 40)
+    monkeypatch.setattr("labelwise.tasks.learners.encoder.TOKENS_A_STEP", 40)
     done: list[int] = []
     np.testing.assert_allclose(encoder.encode(TEXTS[::-1], done.append)[::-1], expected, atol=1e-5)
     assert len(done) > 2

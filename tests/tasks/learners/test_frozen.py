@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from sklearn.linear_model import LogisticRegression
 
-from tasks import learners
-from tasks.errors import InputError, SettingsError
-from tasks.learners import Examples, Items, calibration, frozen, untrained
-from tasks.settings import Settings, parse
+from labelwise.tasks import learners
+from labelwise.tasks.errors import InputError, SettingsError
+from labelwise.tasks.learners import Examples, Items, calibration, frozen, untrained
+from labelwise.tasks.settings import Settings, parse
 
 CLASSES = ["business", "entertainment", "politics", "sport", "tech"]
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from tasks import learners
-from tasks.learners import (
+from labelwise.tasks import learners
+from labelwise.tasks.learners import (
     LEARNERS,
     Examples,
     Items,
@@ -24,8 +24,8 @@ from tasks.learners import (
     self_training,
     tuned,
 )
-from tasks.learners.encoder import Encoder
-from tasks.settings import Embed, Settings, parse
+from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.settings import Embed, Settings, parse
 
 CLASSES = ["colour", "animal", "never given"]
 WORDS = [
@@ -218,7 +218,7 @@ def test_tuning_changes_the_upper_part_alone() -> None:
 
 def test_tuning_and_judging_say_how_far_they_are(pool: Items, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = StringIO()
-    monkeypatch.setattr("tasks.progress.console", Console(file=shown, force_terminal=True, width=120))
+    monkeypatch.setattr("labelwise.tasks.progress.console", Console(file=shown, force_terminal=True, width=120))
     contrastive.fit(examples_of(pool), pool, settings_of("contrastive")).probabilities(pool)
     assert "tune the encoder, batches" in shown.getvalue()
     assert "32 texts through the tuned encoder" in shown.getvalue()

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-import tasks.services.mlflow  # noqa: F401  (sets what mlflow may do, before it is imported)
-from tasks import learners
-from tasks.errors import LabelwiseError
-from tasks.learners.encoder import PACKAGED, Encoder
-from tasks.learners.frozen import Head
-from tasks.learners.serving import ENCODER_FILE, Classifier, _load_pyfunc
+import labelwise.tasks.services.mlflow  # noqa: F401  (sets what mlflow may do, before it is imported)
+from labelwise.tasks import learners
+from labelwise.tasks.errors import LabelwiseError
+from labelwise.tasks.learners.encoder import PACKAGED, Encoder
+from labelwise.tasks.learners.frozen import Head
+from labelwise.tasks.learners.serving import ENCODER_FILE, Classifier, _load_pyfunc
 
 UNPICKLED: list[Any] = []
 sys.addaudithook(lambda event, words: UNPICKLED.append(words) if event == "pickle.find_class" else None)
@@ -42,7 +42,7 @@ def model(tmp_path: Path) -> Path:
 def test_loading_ours_back_by_mlflow_unpickles_nothing(model: Path, tmp_path: Path) -> None:
     import mlflow
 
-    logged = {"loader_module": "tasks.learners.serving", "data_path": str(model), "pip_requirements": []}
+    logged = {"loader_module": "labelwise.tasks.learners.serving", "data_path": str(model), "pip_requirements": []}
     mlflow.pyfunc.save_model(str(tmp_path / "logged"), **logged)
     before = len(UNPICKLED)
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "logged"))
@@ -58,10 +58,10 @@ def test_a_strangers_model_in_its_place_is_not_unpickled(
 
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "logged"
-    logged = {"loader_module": "tasks.learners.serving", "data_path": str(model), "pip_requirements": []}
+    logged = {"loader_module": "labelwise.tasks.learners.serving", "data_path": str(model), "pip_requirements": []}
     mlflow.pyfunc.save_model(str(place), **logged)
     (place / "evil.pkl").write_bytes(cloudpickle.dumps(Stranger()))
-    about = (place / "MLmodel").read_text().replace("tasks.learners.serving", "mlflow.pyfunc.model")
+    about = (place / "MLmodel").read_text().replace("labelwise.tasks.learners.serving", "mlflow.pyfunc.model")
     keys = f"    cloudpickle_version: {cloudpickle.__version__}\n    python_model: evil.pkl\n"
     about = about.replace("    data: data/model\n", "")
     (place / "MLmodel").write_text(about.replace("  python_function:\n", f"  python_function:\n{keys}"))

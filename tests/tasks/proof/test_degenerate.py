@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks import evaluate, rehearsal, report
-from tasks.proof import active_testing, money, savings, stopping, successor
-from tasks.proof.savings import Interval
+from labelwise.tasks import evaluate, report
+from labelwise.tasks.gold import active_testing
+from labelwise.tasks.proof import money, savings, stopping, successor
+from labelwise.tasks.proof.savings import Interval
+from labelwise.tasks.trial import rehearsal
 
 ENOUGH = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 RIGHTS = st.lists(st.booleans(), min_size=1, max_size=12) | st.sampled_from([[True] * 40, [False] * 40])

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from tasks.proof import control, money, savings, stopping, successor
-from tasks.proof.curves import LEAST, MOST, Points, posterior
-from tasks.proof.gate import by_signs, compare, level
-from tasks.proof.savings import Interval
-from tasks.records import LABELS
+from labelwise.tasks.proof import control, money, savings, stopping, successor
+from labelwise.tasks.proof.curves import LEAST, MOST, Points, posterior
+from labelwise.tasks.proof.gate import by_signs, compare, level
+from labelwise.tasks.proof.savings import Interval
+from labelwise.tasks.records import LABELS
 from tests.bench import proof_imported
 
 GOLD = 400

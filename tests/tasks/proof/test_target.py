@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tasks.proof.target import needed
+from labelwise.tasks.proof.target import needed
 
 
 def rounds(*points: tuple[int, float]) -> pd.DataFrame:

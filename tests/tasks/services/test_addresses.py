@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import ServiceDown
-from tasks.services import local
-from tasks.services.addresses import NAMES, Addresses, addresses, home
+from labelwise.tasks.errors import ServiceDown
+from labelwise.tasks.services import local
+from labelwise.tasks.services.addresses import NAMES, Addresses, addresses, home
 
 LOCAL = {
     "LABEL_STUDIO_URL": "http://127.0.0.1:8080",
@@ -82,6 +82,6 @@ def test_home_is_beside_the_environment_unless_told(monkeypatch: pytest.MonkeyPa
 
 
 def test_no_sdk_is_imported_on_the_way() -> None:
-    code = "import sys, tasks.services.local; print(*sys.modules)"
+    code = "import sys, labelwise.tasks.services.local; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"mlflow", "prefect", "label_studio_sdk", "dvc", "pandas", "starlette"}.isdisjoint(shown.stdout.split())

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import requests
 
-from tasks.services.addresses import ask_directly, known
+from labelwise.tasks.services.addresses import ask_directly, known
 
 NOBODY = "http://127.0.0.1:9"
 NAMES = [each for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for each in (name, name.upper())]

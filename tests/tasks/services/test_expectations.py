@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks import suites
-from tasks.services import expectations
+from labelwise.tasks.items import suites
+from labelwise.tasks.services import expectations
 
 CLASSES = ["pos", "neg", "<script>alert(1)</script>", "$price"]
 
@@ -72,7 +72,7 @@ class TestDocs:
 
 
 def test_nothing_is_imported_before_the_first_check() -> None:
-    code = "import sys, tasks.pull; sys.exit('great_expectations' in sys.modules)"
+    code = "import sys, labelwise.tasks.pull; sys.exit('great_expectations' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

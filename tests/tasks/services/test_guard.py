@@ -7,7 +7,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from tasks.services.guard import HOSTS, Guard, admitted, hosts
+from labelwise.tasks.services.guard import HOSTS, Guard, admitted, hosts
 
 OURS = ["127.0.0.1", "localhost", "[::1]", "labels.example.org"]
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.errors import InputError, ServiceDown, ServiceError
-from tasks.services import local
-from tasks.services.addresses import NAMES, Addresses, addresses, home
+from labelwise.tasks.errors import InputError, ServiceDown, ServiceError
+from labelwise.tasks.services import local
+from labelwise.tasks.services.addresses import NAMES, Addresses, addresses, home
 
 # A server that answers 200 everywhere. It has a child, as MLflow has, that would outlive it.
 STAND_IN = """

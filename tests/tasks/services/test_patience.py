@@ -6,9 +6,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from tasks.errors import InputError, ServiceBusy, ServiceDown, ServiceError
-from tasks.services import patience
-from tasks.services.patience import patient, patiently, seconds_asked
+from labelwise.tasks.errors import InputError, ServiceBusy, ServiceDown, ServiceError
+from labelwise.tasks.services import patience
+from labelwise.tasks.services.patience import patient, patiently, seconds_asked
 
 
 @pytest.fixture

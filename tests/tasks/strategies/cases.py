@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.special import softmax
 
-from tasks.strategies import STRATEGIES, Candidates, Labelled
-from tasks.strategies.base import Floats
+from labelwise.tasks.strategies import STRATEGIES, Candidates, Labelled
+from labelwise.tasks.strategies.base import Floats
 
 
 def unit(vectors: Floats) -> Floats:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import strategies
-from tasks.strategies import COLD_STARTS, STRATEGIES, Candidates, Labelled, Strategy
-from tasks.strategies.base import top, uniform
+from labelwise.tasks import strategies
+from labelwise.tasks.strategies import COLD_STARTS, STRATEGIES, Candidates, Labelled, Strategy
+from labelwise.tasks.strategies.base import top, uniform
 
 
 def some(n: int, m: int, c: int, rng: np.random.Generator) -> Candidates:
@@ -121,7 +121,7 @@ def test_the_top_is_what_sorting_gives_and_nan_comes_last(scores: list[float], k
 def test_a_stranger_is_found_but_takes_no_name_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def installed(group: str) -> list[Any]:
         assert group == "labelwise.strategies"
-        return [EntryPoint(name, "tasks.strategies.base:uniform", group) for name in ("theirs", "margin")]
+        return [EntryPoint(name, "labelwise.tasks.strategies.base:uniform", group) for name in ("theirs", "margin")]
 
     monkeypatch.setattr(strategies, "entry_points", installed)
     known = strategies.strategies()

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from tasks.items.wording import WORDING
-from tasks.strategies import STRATEGIES, Candidates, Choice
-from tasks.strategies.batches import class_balanced, shares, spread
-from tasks.strategies.exploration import mixed
-from tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.items.wording import WORDING
+from labelwise.tasks.strategies import STRATEGIES, Candidates, Choice
+from labelwise.tasks.strategies.batches import class_balanced, shares, spread
+from labelwise.tasks.strategies.exploration import mixed
+from labelwise.tasks.strategies.uncertainty import margin_of
 from tests.tasks.strategies.cases import clustered, vectors_of
 
 MARGIN = STRATEGIES["margin"]

@@ -10,8 +10,8 @@ import torch
 from scipy.stats import chisquare
 from sklearn.linear_model import LogisticRegression
 
-from tasks.strategies import STRATEGIES, Labelled, bayesian, committee, heads
-from tasks.strategies.base import Floats
+from labelwise.tasks.strategies import STRATEGIES, Labelled, bayesian, committee, heads
+from labelwise.tasks.strategies.base import Floats
 from tests.tasks.strategies.cases import clustered, entropy, picks, ranked, vectors_of
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tasks.strategies import STRATEGIES, Candidates, committee, heads
-from tasks.strategies.base import Floats
+from labelwise.tasks.strategies import STRATEGIES, Candidates, committee, heads
+from labelwise.tasks.strategies.base import Floats
 from tests.tasks.strategies.cases import clustered, divergence, entropy, vectors_of
 
 MEMBERS = np.random.default_rng(0).dirichlet(np.ones(4), (5, 20))  # (T, n, c)

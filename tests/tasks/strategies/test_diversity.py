@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from tasks.strategies import Candidates, Choice, diversity
-from tasks.strategies.base import Floats
-from tasks.strategies.clusters import clustered as clusters_of
-from tasks.strategies.diversity import medoids, typiclust
+from labelwise.tasks.strategies import Candidates, Choice, diversity
+from labelwise.tasks.strategies.base import Floats
+from labelwise.tasks.strategies.clusters import clustered as clusters_of
+from labelwise.tasks.strategies.diversity import medoids, typiclust
 from tests.tasks.strategies.cases import clustered, vectors_of
 
 RNG = np.random.default_rng

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
-from tasks.strategies import STRATEGIES, Candidates, expected, heads
-from tasks.strategies.base import Floats
+from labelwise.tasks.strategies import STRATEGIES, Candidates, expected, heads
+from labelwise.tasks.strategies.base import Floats
 from tests.tasks.strategies.cases import clustered, entropy, picks, ranked, vectors_of
 
 SEEDS = range(3)

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from tasks.strategies import STRATEGIES, Candidates, Labelled, exploration, heads
-from tasks.strategies.base import Floats
-from tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.strategies import STRATEGIES, Candidates, Labelled, exploration, heads
+from labelwise.tasks.strategies.base import Floats
+from labelwise.tasks.strategies.uncertainty import margin_of
 from tests.tasks.strategies.cases import clustered, unit
 
 ARMS = ("random", "uncertain", "diverse")

@@ -7,18 +7,12 @@ import pytest
 from scipy.stats import chisquare
 from sklearn.linear_model import LogisticRegression
 
-from tasks.strategies import (
-    Candidates,
-    Labelled,
-    conformal,
-    diversity,
-    heads,
-)
-from tasks.strategies import hybrid as hybrids
-from tasks.strategies.base import Floats
-from tasks.strategies.clusters import clustered as clustered_vectors
-from tasks.strategies.synthesis import synthesise
-from tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.strategies import Candidates, Labelled, conformal, diversity, heads
+from labelwise.tasks.strategies import hybrid as hybrids
+from labelwise.tasks.strategies.base import Floats
+from labelwise.tasks.strategies.clusters import clustered as clustered_vectors
+from labelwise.tasks.strategies.synthesis import synthesise
+from labelwise.tasks.strategies.uncertainty import margin_of
 from tests.tasks.strategies.cases import clustered, picks, ranked, unit, vectors_of
 
 SEEDS = range(6)

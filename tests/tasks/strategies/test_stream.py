@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tasks.strategies import STRATEGIES, Candidates
-from tasks.strategies.stream import RATE, Threshold
+from labelwise.tasks.strategies import STRATEGIES, Candidates
+from labelwise.tasks.strategies.stream import RATE, Threshold
 from tests.tasks.strategies.cases import clustered
 
 

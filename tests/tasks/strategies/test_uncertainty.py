@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tasks.strategies import STRATEGIES, Candidates
-from tasks.strategies.base import Floats
-from tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
+from labelwise.tasks.strategies import STRATEGIES, Candidates
+from labelwise.tasks.strategies.base import Floats
+from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
 
 
 def normalised(weights: Floats) -> Floats:

@@ -1,0 +1,1 @@
+"""Spends people's labelling time where it teaches a model most, and proves what it saved."""

@@ -1,0 +1,1 @@
+"""Trusted labels: asking for them, deciding on them, weighing them."""

@@ -1,0 +1,340 @@
+"""Trusted labels: draw items for them (`labelwise gold grow`), put doubtful gold before people (`gold review`), and
+take in what people say (`gold collect`, and the loop's stage `pull`)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from labelwise.tasks import push
+from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.gold import active_testing, trusted
+from labelwise.tasks.labels import annotations, ledger, removed, renamed
+from labelwise.tasks.proof import control
+from labelwise.tasks.records import ANSWERS, ASKED
+from labelwise.tasks.services import player
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, ask_of, instructions
+from labelwise.tasks.services.patience import Tell, patient
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Settings
+from labelwise.tasks.snapshot import OVERLAP
+from labelwise.tasks.workspace import Workspace, claimed, read_parquet, table_of_text
+
+BRIEF = (
+    "Trusted labels, which models are measured by. Each text is answered by two people who do not see each other's "
+    "answer; where they differ, it is asked again. No model has a say here."
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the gold set stands. own: rows of the user's; grown: drawn items that count; coming: drawn ones that do not
+    yet; open, disputed: items people must still answer; aside: items nobody could decide."""
+
+    own: int
+    grown: int
+    coming: int
+    open: int
+    disputed: int
+    aside: int
+
+    def __str__(self) -> str:
+        """
+        >>> str(Standing(100, 20, 30, 3, 1, 2))
+        '100 own, 20 grown, 30 to come (3 open, 1 disputed), 2 set aside: nobody could decide them'
+        """
+        line = f"{self.own:,} own, {self.grown:,} grown"
+        if self.coming or self.open or self.disputed:
+            line += f", {self.coming:,} to come ({self.open:,} open, {self.disputed:,} disputed)"
+        return line + (f", {self.aside:,} set aside: nobody could decide them" if self.aside else "")
+
+
+def standing(workspace: Workspace) -> Standing:
+    """Where the gold set stands, by what has been collected."""
+    seen = trusted.seen(workspace)
+    drawn = trusted.complete(seen)
+    states = seen.state.value_counts()
+    aside = seen.id[seen.state == "set aside"]
+    grown = int(drawn.verdict.notna().sum())
+    own = len(read_parquet(workspace.gold, columns=["id"])) if workspace.gold.exists() else 0
+    return Standing(
+        own=own - int(((seen.why == trusted.REVIEW) & seen.id.isin(aside)).sum()),
+        grown=grown,
+        coming=int((seen.why == trusted.GROWN).sum()) - len(drawn),
+        open=int(states.get("open", 0)),
+        disputed=int(states.get("disputed", 0)),
+        aside=len(aside),
+    )
+
+
+def draw(scores: pd.DataFrame, drawn: pd.DataFrame, n: int, settings: Settings) -> pd.DataFrame:
+    """The next n items to put before people, drawn from the reserve: columns id, turn, propensity, among, doubt.
+
+    scores: of the pool (SCORES). drawn: what was drawn before (ASKED). The chance of an item follows the model's own
+    doubt, which labels held out have calibrated; without a model all are alike. InputError: n is none, or too many.
+    """
+    if not settings.gold.reserve:
+        raise InputError(
+            "gold: no item is kept for it",
+            expected="gold.reserve above 0",
+            got="0",
+            fix="set gold.reserve in params.yaml, 0.1 say, and let the loop run once",
+        )
+    inside = control.reserved(control.order(pd.Index(scores.id), settings.seed), settings.gold.reserve)
+    reserve = scores[inside]
+    if not drawn.id.isin(reserve.id).all():
+        raise InputError(
+            "gold: items drawn earlier are no longer in the reserve, so that what is drawn now could not be weighed",
+            fix="put `seed` back in params.yaml, and gold.reserve to what it was or more",
+        )
+    left = reserve[~reserve.id.isin(drawn.id)].reset_index(drop=True)
+    if not 1 <= n <= len(left):
+        raise InputError(
+            "gold grow",
+            expected=f"1 to {len(left):,} items (of {len(reserve):,} in the reserve, {len(drawn):,} are drawn)",
+            got=f"{n:,}",
+            fix="ask for fewer, raise gold.reserve in params.yaml, or add to the pool",
+        )
+    doubt = np.where(left.prediction.isna(), np.nan, 1 - left.confidence.to_numpy(dtype=np.float64))
+    found = active_testing.draw(doubt, n, np.random.default_rng([settings.seed, 4, len(drawn)]))
+    turns = int(drawn.turn.max() if len(drawn) else 0) + 1 + np.arange(n)  # some drawn may be forgotten since
+    columns = {"turn": turns, "propensity": found.propensity, "among": found.among, "doubt": doubt[found.rows]}
+    return pd.DataFrame({"id": left.id.iloc[found.rows].to_numpy(), **columns})
+
+
+def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
+    """Draw n items and bring them to the gold project. number: of the ask, for one that has been begun; None: the next.
+    Returns a line for people."""
+    if not workspace.scores.exists():
+        raise WorkspaceError(
+            f"{workspace.root} has no scores to draw by", fix="`labelwise run --max-wait 0` makes the first ones"
+        )
+
+    def choose(number: int) -> pd.DataFrame:
+        found = draw(read_parquet(workspace.scores), trusted.drawn(workspace), n, workspace.settings)
+        texts = push.read_texts(workspace, found.id)
+        return found.assign(text=found.id.map(texts), source_id=None, label=None, ask=number, why=trusted.GROWN)
+
+    return _ask(workspace, project, choose, number)
+
+
+def review(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
+    """Put those n gold rows of the user's before people that the model is surest to be labelled wrongly. number: as for
+    `grow`. Returns a line for people."""
+    path = workspace.metrics / "predictions.csv"
+    predictions = table_of_text(path) if path.exists() else pd.DataFrame()
+    if predictions.empty:
+        raise WorkspaceError(f"{workspace.root} has no model yet that could doubt its gold set", fix="`labelwise run`")
+
+    def choose(number: int) -> pd.DataFrame:
+        own = read_parquet(workspace.gold)
+        asked = trusted.asked(workspace).id
+        names = predictions[["actual", "predicted"]].apply(renamed.today, renamed=workspace.settings.renamed)
+        contradicted = predictions[names.predicted != names.actual]
+        contradicted = contradicted[contradicted.id.isin(own.id) & ~contradicted.id.isin(asked)]
+        if not 1 <= n <= len(contradicted):
+            raise InputError(
+                "gold review",
+                expected=f"1 to {len(contradicted):,} rows, which the model contradicts and nobody has reviewed",
+                got=f"{n:,}",
+            )
+        surest = contradicted.assign(confidence=contradicted.confidence.astype(float))
+        surest = surest.sort_values("confidence", ascending=False, kind="stable").head(n)
+        nothing = dict.fromkeys(("turn", "propensity", "among"))
+        rows = own.set_index("id").loc[surest.id.tolist()].reset_index()
+        doubts = surest.confidence.to_numpy()
+        return rows.assign(ask=number, why=trusted.REVIEW, doubt=doubts, **nothing)
+
+    return _ask(workspace, project, choose, number)
+
+
+def collect(workspace: Workspace, project: LabelStudioProject) -> str:
+    """Take in what people have said since the last look, and ask one more person where they differ. Returns a line for
+    people."""
+    asked = trusted.asked(workspace)
+    if asked.empty:
+        return "nothing has been put up for trusted labels"
+    anew = bring(workspace, project, asked)
+    said = f"{_spoken(take_in(workspace, project, asked))}: {standing(workspace)}"
+    return said + (f"; {anew:,} were gone from Label Studio and are asked anew" if anew else "")
+
+
+def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame) -> pd.DataFrame:
+    """Keep what people have said, changed or withdrawn since the last look, and ask one more person where they differ.
+    Returns what is new (ANSWERS). Once all is decided only tasks touched since then are read."""
+    known = trusted.answers(workspace)
+    before = None if _awaited(trusted.seen(workspace)).any() else ledger.last_look(known)
+    touched = project.touched(None if before is None else before - OVERLAP)
+    tasks = touched.merge(asked[["id", "ask"]].rename(columns={"ask": "round"}), on=["id", "round"])
+    said = answered(project.answered(tasks.task_id.tolist()), asked, workspace.settings.answerable)
+    new = news(said, known, tasks)
+    if len(new):
+        trusted.append(workspace, ANSWERS, new)
+    seen = trusted.seen(workspace)
+    more = seen[_awaited(seen) & (seen.wanted > trusted.AGREE)]
+    for row in more.merge(tasks.drop_duplicates("id")[["id", "task_id"]], on="id").to_dict("records"):
+        project.ask_again(int(row["task_id"]), int(row["wanted"]))
+    return new
+
+
+def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Rows (ANSWERS) for all answers in the tasks that Label Studio exported. An answer with no label that is a class
+    is `refused`: it is kept, and counts as a skip. Tasks that we never asked are left alone."""
+    known = set(zip(asked.id, asked.ask, strict=True))
+    rows = []
+    for task in exported:
+        item, number = ask_of(task["data"])
+        for one in task["annotations"] if (item, number) in known else []:
+            row = annotations.said(one) | {"id": item, "ask": number, "task_id": task["id"]}
+            strange = row["status"] == "labelled" and row["label"] not in classes
+            rows.append(row | {"label": None, "status": "refused"} if strange else row)
+    return ANSWERS.conform(pd.DataFrame(rows, columns=list(ANSWERS.columns)))
+
+
+def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame) -> int:
+    """Bring to the gold project, which is made where there is none, what it lacks of all that people must still answer;
+    returns how many tasks."""
+    settings = workspace.settings
+    if project.settle() is None:
+        project.create(settings.classes, answers=trusted.AGREE, description=BRIEF)
+    project.instruct(instructions(settings.classes, settings.descriptions, BRIEF))
+    project.offer(settings.classes)
+    new = 0
+    awaited = _awaited(trusted.verdicts(asked, trusted.today(workspace, trusted.answers(workspace))))
+    for number in trusted.asks(asked):
+        inside = asked.ask == number
+        if project.count(number) != inside.sum():
+            rows = asked[inside & awaited].to_dict("records")
+            wanted = [{"data": {"text": row["text"], "item": row["id"], "round": number}} for row in rows]
+            new += push.push(project, wanted, number)
+    return new
+
+
+def pull(workspace: Workspace) -> str:
+    """What the loop does of it: take in answers, and say so where that cannot be though some are awaited. What was
+    decided may be said otherwise later."""
+    asked = trusted.asked(workspace)
+    if asked.empty:
+        return ""
+    project = push.open_gold_project(workspace.settings)
+    awaited = bool(_awaited(trusted.seen(workspace)).any())
+    if project.found is None and not awaited:
+        return ""
+    if awaited:
+        return collect(workspace, project)
+    new = take_in(workspace, project, asked)
+    return f"{_spoken(new)}: {standing(workspace)}" if len(new) else ""
+
+
+def run_grow(workspace: Workspace, n: int, tell: Tell) -> str:
+    """`labelwise gold grow N`."""
+    return held(workspace, f"grow {n}", lambda here, project, number: grow(here, n, project, number), tell)
+
+
+def run_review(workspace: Workspace, n: int, tell: Tell) -> str:
+    """`labelwise gold review N`."""
+    return held(workspace, f"review {n}", lambda here, project, number: review(here, n, project, number), tell)
+
+
+def run_collect(workspace: Workspace, tell: Tell) -> str:
+    """`labelwise gold collect`."""
+    return held(workspace, "collect", lambda here, project, _number: collect(here, project), tell)
+
+
+def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioProject, int], str], tell: Tell) -> str:
+    """Do one of these, the command `labelwise gold WORDS`, in a workspace that no loop holds, and keep what came of it
+    as a version. One that was cut off is gone on with: the same command again draws nothing anew.
+
+    do: gets the number of the ask that this command makes, if it makes one.
+    """
+    with claimed(workspace) as claim:
+        versions = Versions(workspace.root)
+        versions.clear()
+        if claim.loop_unfinished:
+            claim.refuse_unfinished()
+        if claim.unfinished:
+            versions.restore()
+        versions.refuse_side_tracks()
+        play = patient(lambda: player.Play(workspace, versions), tell, met=False)
+        patient(play.refuse, tell)
+        removed.refuse(workspace, versions)
+        command = f"gold {words}"
+        if said := resume(workspace, versions, tell, again=claim.unfinished_command == command):
+            tell(said)
+        versions.refuse_strange_changes()
+        last = _last_ask(trusted.asked(workspace))
+        number = last if (claim.unfinished_command, claim.unfinished_ask) == (command, last) else last + 1
+        claim.begin(command=command, ask=number)
+        project = push.open_gold_project(workspace.settings)
+        try:
+            line = patient(lambda: do(workspace, project, number), tell, met=False)
+        except InputError:  # nothing was done, and given again it is refused again
+            claim.end()
+            raise
+        keep(workspace, versions)
+        patient(play.keep, tell)
+    return line
+
+
+def resume(workspace: Workspace, versions: Versions, tell: Tell, again: bool = False) -> str:
+    """Go on with a command that was cut off: keep what it had written, and bring to people what it had drawn. again:
+    whether that command is the one given now. Returns a line for people, '' when there is nothing of that kind."""
+    added = versions.only_added("data/gold", f"{ASKED.name}-", f"{ANSWERS.name}-")
+    if not added:
+        return ""
+    keep(workspace, versions)
+    project = push.open_gold_project(workspace.settings)
+    patient(lambda: bring(workspace, project, trusted.asked(workspace)), tell, met=False)
+    said = f"a `labelwise gold` command did not end; kept {', '.join(added)} and gone on from there"
+    return said if again else f"{said}: it need not be given again"
+
+
+def keep(workspace: Workspace, versions: Versions) -> None:
+    """Commit the gold set and send it to the DVC remote."""
+    versions.add(["data/gold"])
+    versions.save(f"gold: {standing(workspace)}", only=["data/gold.dvc", "data/.gitignore"])
+    versions.push()
+
+
+def _ask(
+    workspace: Workspace, project: LabelStudioProject, choose: Callable[[int], pd.DataFrame], number: int | None
+) -> str:
+    """Write down what `choose` chooses for an ask, unless an earlier try has, then bring it to the project."""
+    asked = trusted.asked(workspace)
+    number = number or _last_ask(asked) + 1
+    if number not in trusted.asks(asked):
+        trusted.append(workspace, ASKED, ASKED.conform(choose(number)))
+        asked = trusted.asked(workspace)
+    bring(workspace, project, asked)
+    return f"{(asked.ask == number).sum():,} items put up for trusted labels: {project.tab(number, 'Ask')}"
+
+
+def _last_ask(asked: pd.DataFrame) -> int:
+    """The number of the last ask, 0 before the first."""
+    return int(asked.ask.max()) if len(asked) else 0
+
+
+def news(said: pd.DataFrame, known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """Rows (ANSWERS) that are not known: answers that are new or were changed, and those that their task holds no
+    longer, as withdrawn. said: all that these tasks (task_id, updated_at) hold. A task that was deleted takes no answer
+    back: who wants one gone deletes the annotation."""
+    last = known.drop_duplicates(trusted.ANSWER, keep="last")
+    before = said[trusted.ANSWER].merge(last[[*trusted.ANSWER, "label", "status"]], on=trusted.ANSWER, how="left")
+    same = (before.label.fillna("") == said.label.fillna("")) & (before.status.fillna("") == said.status)
+    held = last.set_index(trusted.ANSWER).index.isin(said.set_index(trusted.ANSWER).index)
+    gone = last[~held & (last.status != trusted.WITHDRAWN)]
+    gone = gone.merge(tasks[["id", "task_id", "updated_at"]], on=["id", "task_id"])
+    gone = gone.assign(label=None, status=trusted.WITHDRAWN, created_at=gone.updated_at)
+    return pd.concat([said[~same.to_numpy()], ANSWERS.conform(gone)], ignore_index=True)
+
+
+def _awaited(seen: pd.DataFrame) -> "pd.Series[bool]":
+    """Which of the items that were asked people must still answer."""
+    return seen.state.isin(["open", "disputed"])
+
+
+def _spoken(new: pd.DataFrame) -> str:
+    withdrawn = int((new.status == trusted.WITHDRAWN).sum())
+    return f"{len(new) - withdrawn:,} new answers" + (f", {withdrawn:,} withdrawn" if withdrawn else "")

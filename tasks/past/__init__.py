@@ -1,0 +1,1 @@
+"""What was: replay, audit, lineage."""

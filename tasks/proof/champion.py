@@ -1,0 +1,188 @@
+"""The champion on today's gold: what the model in production says of every item that there is now, and so what stands
+behind it.
+
+What a model says of an item does not change. So only items that came to gold since are put before it, by the model that
+MLflow gives out, text in and class out, as in production; its answers are kept with its run.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from labelwise.tasks.errors import LabelwiseError, ServiceDown, ServiceError
+from labelwise.tasks.gold import active_testing, trusted
+from labelwise.tasks.labels import renamed
+from labelwise.tasks.services.mlflow import Champion, Tracking
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace, read_json, reading, write_csv, write_json
+
+if TYPE_CHECKING:
+    from labelwise.tasks.learners.serving import Classifier
+
+FILE = "champion.json"  # in metrics/: what stands behind the champion, committed with each round
+ANSWERS = "gold_answers.csv"  # kept with the champion's run: what it says of gold items, those of later rounds too
+PREDICTIONS = "predictions.csv"  # of a run: the gold items by which its model was judged when it was registered
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A champion's answers, under the names that the classes have today. table: columns id, predicted, and weight where
+    it is known; None where nothing is known of it. crowned_on: the items by which it became champion. lacks: the
+    classes of today that it has not. outdated: the names that it says and that its classes had before. problem: why it
+    could not be asked about later items, in words; '' where it could."""
+
+    table: pd.DataFrame | None
+    crowned_on: frozenset[str]
+    lacks: Sequence[str] = ()
+    outdated: Sequence[str] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An accuracy with the ends of its 95 % interval, and on how many gold items."""
+
+    accuracy: float
+    low: float
+    high: float
+    items: int
+
+    @classmethod
+    def of(cls, answers: pd.DataFrame) -> "Measured | None":
+        """From columns actual, predicted, weight (text or numbers); None without a row."""
+        if answers.empty:
+            return None
+        right = (answers.actual == answers.predicted).to_numpy(dtype=bool)
+        found = active_testing.accuracy(right, answers.weight.to_numpy(dtype=float))
+        return cls(round(found.value, 6), round(found.low, 6), round(found.high, 6), len(answers))
+
+    def __str__(self) -> str:
+        return f"{self.accuracy:.3f} ({self.low:.3f} to {self.high:.3f}) on {self.items:,} gold items"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands behind the champion. version: in MLflow. learned: the round that it comes from, None where that is
+    not known. measured: the round whose gold it was measured on. gold: on all of that gold. fresh: on the items that
+    did not make it champion, where there are any: being picked by its own figures flatters a model on the others."""
+
+    version: str
+    learned: int | None
+    measured: int
+    gold: Measured | None
+    fresh: Measured | None = None
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """In words, for people."""
+        said = f"accuracy {self.gold}, round {self.measured}" if self.gold else "measured on no gold item"
+        said += f"; {self.fresh} that did not make it champion" if self.fresh else ""
+        return said + (f"; {self.problem}" if self.problem else "")
+
+
+def standing(workspace: Workspace, version: str | None = None) -> Standing | None:
+    """What the last round said of its champion (metrics/champion.json); None before there was one, and where `version`
+    is another one, such as after a rollback."""
+    path = workspace.metrics / FILE
+    if not path.exists():
+        return None
+    content: dict[str, Any] = read_json(path)
+    with reading(path):
+        gold, fresh = (content[name] and Measured(**content[name]) for name in ("gold", "fresh"))
+        found = Standing(**content | {"gold": gold, "fresh": fresh})
+    return found if version in (None, found.version) else None
+
+
+def keep(workspace: Workspace, found: Standing) -> None:
+    """Write metrics/champion.json."""
+    write_json(workspace.metrics / FILE, asdict(found))
+
+
+def stands(version: str, learned: int | None, number: int, gold: pd.DataFrame, judged: Judged) -> Standing:
+    """What stands behind a champion in round `number`. gold: its items today (columns id, actual, weight)."""
+    if judged.table is None:
+        return Standing(version, learned, number, None, problem=judged.problem)
+    answered = gold[["id", "actual", "weight"]].merge(judged.table[["id", "predicted"]], on="id")
+    later = answered[~answered.id.isin(judged.crowned_on)]
+    fresh = Measured.of(later) if judged.crowned_on else None
+    return Standing(version, learned, number, Measured.of(answered), fresh, judged.problem)
+
+
+def judge(
+    workspace: Workspace, versions: Versions, tracking: Tracking, champion: Champion, gold: pd.DataFrame
+) -> Judged:
+    """What the champion says of today's gold items (column id). ServiceDown when MLflow does not answer; a model that
+    cannot be loaded is a `problem`."""
+    own, known = (_table(tracking, champion.run_id, name) for name in (PREDICTIONS, ANSWERS))
+    crowned_on = frozenset(own.id) if own is not None else frozenset()
+    tables = [table for table in (own, known) if table is not None]
+    table = pd.concat(tables, ignore_index=True).drop_duplicates("id") if tables else None
+    new = gold.id if table is None else gold.id[~gold.id.isin(table.id)]
+    classes = classes_of(versions, tracking.tags(champion.version).get("labelwise.tag", ""))
+    today, renames, problem = workspace.settings.classes, workspace.settings.renamed, ""
+    if len(new) or classes is None:
+        try:
+            with TemporaryDirectory() as scratch:
+                model = load(tracking.files(champion.version, Path(scratch)))
+                classes = model.model.classes
+                if len(new):
+                    said = pd.DataFrame(
+                        {"id": new.to_numpy(), "predicted": model.predict(_texts(workspace, new)).label}
+                    )
+                    table = said if table is None else pd.concat([table, said], ignore_index=True)
+                    answers = Path(scratch) / ANSWERS
+                    write_csv(answers, table[["id", "predicted"]])
+                    tracking.attach(champion.run_id, [answers])
+        except ServiceDown:
+            raise
+        except (LabelwiseError, ValueError, RuntimeError, KeyError, OSError) as error:  # whatever stands there now
+            problem = f"its model cannot be asked about the {len(new)} gold items it has not seen ({_brief(error)})"
+    knows = {renames.get(name, name) for name in classes or today}
+    lacks = [name for name in today if name not in knows]
+    outdated = [name for name in classes or () if name in renames]
+    if table is not None:
+        table = table.assign(predicted=renamed.today(table.predicted, renames))
+    return Judged(table, crowned_on, lacks, outdated, problem if len(new) else "")
+
+
+def load(folder: Path) -> "Classifier":
+    """The model in `folder`, as it takes text in production. InputError where there is none."""
+    from labelwise.tasks import learners
+    from labelwise.tasks.learners.encoder import Encoder
+    from labelwise.tasks.learners.serving import ENCODER_FILE, Classifier
+
+    encoder = json.loads((folder / ENCODER_FILE).read_text(encoding="utf-8"))
+    return Classifier(Encoder(encoder["encoder"], encoder["max_tokens"]), learners.load(folder))
+
+
+def classes_of(versions: Versions, tag: str) -> list[str] | None:
+    """The classes that the model of a past round has, None where that version is not here."""
+    if not tag or not versions.tagged(tag):
+        return None
+    named = YAML(typ="safe").load(versions.git("show", f"{tag}:params.yaml"))["classes"]  # a list, or with descriptions
+    return [str(name) for name in named]
+
+
+def _texts(workspace: Workspace, ids: pd.Series) -> list[str]:
+    gold = trusted.gold(workspace).set_index("id").text
+    return [str(gold[item]) for item in ids]
+
+
+def _table(tracking: Tracking, run_id: str, name: str) -> pd.DataFrame | None:
+    """A table of a run; None where it, or the run, is gone."""
+    try:
+        return tracking.table(run_id, name)
+    except ServiceDown:
+        raise
+    except ServiceError:
+        return None
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:160]

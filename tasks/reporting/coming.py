@@ -1,0 +1,57 @@
+"""The batch that is with the reviewers, or comes to them next. For the engineer: it says why each item is asked."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.push import read_texts
+from labelwise.tasks.terminal import plain
+from labelwise.tasks.workspace import Workspace, read_parquet
+
+SHOWN = 80  # characters of a text on the terminal
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An item of the batch. prediction, confidence: what the model thinks of it, None without a model."""
+
+    rank: int
+    why: str
+    prediction: str | None
+    confidence: float | None
+    id: str
+    text: str
+
+
+def run(workspace: Workspace) -> tuple[int, list[Asked]]:
+    """The number of the open batch's round, and its items in order. WorkspaceError before the first batch."""
+    if not workspace.batch.exists():
+        raise WorkspaceError(f"{workspace.root} has no batch yet", fix="`labelwise run` chooses the first one")
+    batch = read_parquet(workspace.batch).sort_values("rank")
+    batch = batch.assign(prediction=renamed.today(batch.prediction, workspace.settings.renamed))
+    texts = read_texts(workspace, batch.id) if len(batch) else {}
+    known = batch.astype(object).where(batch.notna(), None).to_dict("records")
+    return ledger.current_round(workspace.labels) + 1, [
+        Asked(row["rank"], row["why"], row["prediction"], row["confidence"], row["id"], texts.get(row["id"], ""))
+        for row in known
+    ]
+
+
+def as_json(number: int, asked: list[Asked]) -> str:
+    """For a program."""
+    return json.dumps({"round": number, "items": [asdict(item) for item in asked]}, indent=2)
+
+
+def lines(number: int, asked: list[Asked]) -> list[str]:
+    """For people; texts are cut and safe to print."""
+    if not asked:
+        return ["nothing is left to ask"]
+    return [f"round {number}: {len(asked)} items"] + [
+        f"{item.rank:>4}  {plain(item.why, 12):<12}  {_thought(item):<28}  {item.id}  {plain(item.text, SHOWN)}"
+        for item in asked
+    ]
+
+
+def _thought(item: Asked) -> str:
+    return "" if item.prediction is None else f"{plain(item.prediction, 20)} ({item.confidence or 0:.0%})"

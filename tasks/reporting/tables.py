@@ -1,0 +1,329 @@
+"""The tables of a round's report: what was asked, confused, moved and paid, and by whom it was answered."""
+
+import html
+import importlib.metadata
+import platform
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from labelwise.tasks import report
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.made_with import LIBRARIES
+from labelwise.tasks.promote import weighed
+from labelwise.tasks.proof import money
+from labelwise.tasks.push import read_texts
+from labelwise.tasks.records import number_of, round_tags, tag
+from labelwise.tasks.reporting.pictures import confusions
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace, read_parquet, table_of_text
+
+EXAMPLES = 12  # items shown of the last batch
+DECODED = 3  # times that a text may have been escaped
+WIDE = 25  # classes of a matrix that can be read
+FOLDED = 15  # rows; a longer table is folded
+SHOWN = 200  # characters of each
+NUMBER = re.compile(r"[-+]?[\d.,]*( ?%| ?\([^a-z]*\))?|all|no model yet")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its heading; cells are text. said: what it shows, in words, above it."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    said: str = ""
+    narrow: int = 30  # characters; a longer cell may break anywhere, and a phone shows its row as a list
+
+    @cached_property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, which stand to the right."""
+        return [all(NUMBER.fullmatch(cell) for cell in column) for column in zip(*self.rows, strict=True)]
+
+    @property
+    def long(self) -> bool:
+        """Whether it is folded at first."""
+        return len(self.rows) > FOLDED
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Whether a phone shows a row's cells one below the other."""
+        return any(len(cell) > self.narrow for row in self.rows for cell in row)
+
+
+def dates(versions: Versions) -> dict[int, str]:
+    """The day on which each round was saved; today for the one that is being played."""
+    listed = versions.git("for-each-ref", "--format=%(refname:short) %(committerdate:short)", "refs/tags").split("\n")
+    named = [line.split() for line in listed if line]
+    saved = {number_of(name): day for name, *days in named for day in days[:1] if round_tags(name)}
+    return {max(saved, default=-1) + 1: datetime.now().astimezone().date().isoformat()} | saved
+
+
+def rounds(workspace: Workspace, versions: Versions) -> Table:
+    """Accuracy and savings of every round."""
+    days = dates(versions)
+    history = report.curve(workspace)
+    savings = report.kept(workspace, "savings.csv", report.SAVINGS)
+    cells = report.table(history, pd.DataFrame({"round": pd.Series(dtype="int64")}))
+    kept: list[dict[Any, Any]] = history[["round"]].merge(savings, on="round", how="left").to_dict("records")
+    cells.insert(1, "saved", [days.get(int(number), "") for number in history["round"]])
+    cells["labels / random's (90 %)"] = [
+        "" if pd.isna(row["ratio"]) else f"{row['ratio']:.2f} ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
+        for row in kept
+    ]
+    said = "Savings as each round measured them; earlier rows are never changed."
+    return Table("Rounds", list(cells.columns), cells.to_numpy().tolist(), said)
+
+
+def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
+    """What each round cost: answers at the price of one, computing by its seconds."""
+    paid, prices = report.spending(workspace), workspace.settings.prove
+    given = ledger.answers(rows)
+    answers = given[given.annotation_id.notna()].groupby("round").size()
+    seconds = report.seconds_by_stage(workspace).set_index("round").drop(columns=list(money.WAITING), errors="ignore")
+    computed = seconds.sum(axis=1)
+    table = pd.DataFrame({"answers": answers, "seconds": computed}).fillna(0.0).sort_index()
+    if table.empty:
+        return Table("", [], [])
+    table["labels"] = table.answers * (paid.label or 0.0)
+    table["computing"] = table.seconds / 3600 * prices.compute_rate
+    table["together"] = table.labels + table.computing
+    table.loc["all"] = table.sum()
+    unknown, unit = paid.label is None, prices.currency and f" {prices.currency}"
+    cells = [
+        [
+            str(number),
+            f"{row.answers:.0f}",
+            "" if unknown else f"{row.labels:,.2f}",
+            f"{row.seconds:,.0f}",
+            f"{row.computing:,.2f}",
+            "" if unknown else f"{row.together:,.2f}",
+        ]
+        for number, row in table.iterrows()
+    ]
+    each = (
+        "Nobody knows yet how long an answer takes."
+        if paid.label is None
+        else f"An answer takes {paid.seconds_a_label:.1f} s: {paid.label:.3f}{unit} at {prices.hourly_rate:,.2f}{unit} "
+        "an hour."
+    )
+    said = f"{each} Computing (s) is {prices.compute_rate:,.2f}{unit} an hour; waiting costs nothing."
+    said += f" Answers on gold items, beside these: {paid.gold:,.2f}{unit}." if paid.gold else ""
+    head = ["round", "answers", "pay", "s", "computing", "sum"]
+    return Table(f"What it cost{unit and f',{unit}'}", head, cells, said)
+
+
+def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: int) -> Table:
+    """The last batch: why each item was asked, what the model thought of it, and what came."""
+    own = rows[(rows["round"] == number) & (rows.origin != "imported")]
+    last, counting = own.drop_duplicates("id", keep="last"), ledger.effective(own).set_index("id").label
+    shown: list[dict[Any, Any]] = last.head(EXAMPLES).to_dict("records")
+    if not shown:
+        return Table("", [], [])
+    texts = read_texts(workspace, last.id.head(EXAMPLES))
+    path = versions.earlier("data/batch.parquet", tag(number - 1))
+    guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
+    guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings.renamed))
+
+    def thought(item: str) -> str:
+        if item not in guesses.index or pd.isna(guesses.prediction[item]):
+            return ""
+        return f"{guesses.prediction[item]} ({guesses.confidence[item]:.0%})"
+
+    cells = [
+        [
+            str(row["why"]) if pd.notna(row["why"]) else "",
+            cut(texts.get(row["id"], "")),
+            thought(row["id"]),
+            counting.get(row["id"], row["status"]),
+            row["id"],
+        ]
+        for row in shown
+    ]
+    counts = ", ".join(f"{count} {word}" for word, count in last.why.value_counts().items())
+    said = f"{counts}. `control` was drawn by chance; the first {len(cells)} of {len(last)} are shown."
+    head = ["why", "text", "the model thought", "answer", "item"]
+    return Table(f"What round {number} asked, and why", head, cells, said)
+
+
+def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Table:
+    """The pairs of classes that are taken for each other most, each with the error that the model was surest of."""
+    path = workspace.metrics / "predictions.csv"
+    if not path.exists():
+        return Table("", [], [])
+    answers = weighed(table_of_text(path))
+    wrong = answers[answers.actual != answers.predicted]
+    if wrong.empty:
+        return Table("", [], [])
+    wrong = wrong.assign(sure=wrong.confidence.astype(float)).sort_values("sure", ascending=False)
+    pairs = wrong.groupby(["actual", "predicted"], sort=False).agg(
+        n=("id", "size"), item=("id", "first"), weight=("weight", "sum")
+    )
+    of_class = answers.groupby("actual").weight.sum()
+    top: list[dict[Any, Any]] = (
+        pairs.sort_values("n", ascending=False, kind="stable")[:most].reset_index().to_dict("records")
+    )
+    cells = [
+        [
+            row["actual"],
+            row["predicted"],
+            str(row["n"]),
+            f"{row['weight'] / of_class[row['actual']]:.0%}",
+            cut(texts.get(row["item"], "")),
+        ]
+        for row in top
+    ]
+    said = f"{len(wrong)} of {len(answers)} gold items are wrong. The example is the error it was surest of."
+    if answers.weight.nunique() > 1:
+        said += " Shares of a class count each item by its weight, as all figures do."
+    return Table("What it confuses", ["is", "taken for", "items", "of the class", "example"], cells, said)
+
+
+def matrix(workspace: Workspace) -> Table:
+    """Which class is taken for which, in percent of the class: gold items weighed. Empty for very many classes."""
+    path = workspace.metrics / "predictions.csv"
+    answers = table_of_text(path) if path.exists() else pd.DataFrame()
+    if answers.empty:
+        return Table("", [], [])
+    shares = confusions(answers)
+    if len(shares) > WIDE:
+        return Table("", [], [])
+    cells = [[name, *(f"{100 * share:.0f}" if share else "" for share in row)] for name, *row in shares.itertuples()]
+    said = "Of each class, a row, the percent that is taken for each other; on the diagonal it is right."
+    return Table("Which class is taken for which", ["is", *map(str, shares.columns)], cells, said)
+
+
+def moved(workspace: Workspace, versions: Versions, number: int) -> Table:
+    """Classes by how far their F1 moved since the last round."""
+    now = workspace.metrics / "per_class.csv"
+    before = versions.earlier("metrics/per_class.csv", tag(number - 1))
+    if not now.exists() or before is None:
+        return Table("", [], [])
+    then, today = table_of_text(before), workspace.settings.renamed
+    then = then.assign(**{"class": renamed.today(then["class"], today)})
+    then = then.drop_duplicates("class", keep=False)  # of two that are one now nothing can be said
+    both = table_of_text(now).merge(then, on="class", suffixes=("", "_before"))
+    if both.empty:
+        return Table("", [], [])
+    both["moved"] = both.f1.astype(float) - both.f1_before.astype(float)
+    both = both.sort_values("moved", key=abs, ascending=False).head(EXAMPLES)
+    classes: list[dict[Any, Any]] = both.to_dict("records")
+    cells = [[row["class"], f"{float(row['f1']):.3f}", f"{row['moved']:+.3f}", row["items"]] for row in classes]
+    last = report.curve(workspace).iloc[-1]
+    said = "" if pd.isna(last.changed) else f"{last.changed:.1%} of the pool's predictions are other ones now. "
+    found = changes(workspace, versions, number)
+    if found is not None:
+        said += f"On gold, {found.right.sum()} items turned right and {(~found.right).sum()} turned wrong."
+    return Table("What moved since the last round", ["class", "F1", "change", "gold items"], cells, said)
+
+
+def turned(workspace: Workspace, versions: Versions, number: int, texts: dict[str, str], most: int = 8) -> Table:
+    """Gold items whose prediction turned right or wrong."""
+    found = changes(workspace, versions, number)
+    if found is None or found.empty:
+        return Table("", [], [])
+    items: list[dict[Any, Any]] = found.sort_values("right", kind="stable").head(most).to_dict("records")
+    cells = [
+        ["right" if row["right"] else "wrong", cut(texts.get(row["id"], "")), row["before"], row["now"]]
+        for row in items
+    ]
+    return Table("Gold items that turned", ["now", "text", "taken before for", "taken now for"], cells)
+
+
+def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFrame | None:
+    """`report.turned` for this round and the one before it; None where one of them has no model."""
+    now, before = workspace.metrics / "predictions.csv", versions.earlier("metrics/predictions.csv", tag(number - 1))
+    if not now.exists() or before is None:
+        return None
+    tables = table_of_text(now), table_of_text(before)
+    if any(table.empty for table in tables):
+        return None
+    today = workspace.settings.renamed
+    named = (table[["actual", "predicted"]].apply(renamed.today, renamed=today) for table in tables)
+    return report.turned(*(table.assign(**dict(names)) for table, names in zip(tables, named, strict=True)))
+
+
+def deeds(workspace: Workspace) -> Table:
+    """What reviewers did besides answering, by the round in which it was taken in."""
+    events = ledger.happened(workspace.labels)
+    shown = events[events.any(axis=1)].tail(EXAMPLES)
+    if shown.empty:
+        return Table("", [], [])
+    cells = [[str(number), *map(str, row)] for number, *row in shown.itertuples()]
+    said = f"In all: {report.deeds(events)}. Later words count: docs/guarantees.md has the rules."
+    return Table("Answers changed, tasks gone", ["round", *events.columns], cells, said)
+
+
+def reviewers(rows: pd.DataFrame) -> Table:
+    """Who answered how much, how long it took, and how far they agree where several answered one item."""
+    said = ledger.answers(rows)
+    given = said[said.annotator.notna() & (said.origin != "imported")]
+    if given.empty:
+        return Table("", [], [])
+    answers = given[given.status == "labelled"].drop_duplicates(["id", "annotator"], keep="last")
+    pairs = answers.merge(answers, on="id", suffixes=("", "_other"))
+    pairs = pairs[pairs.annotator != pairs.annotator_other]
+    same = pairs.label == pairs.label_other
+    cells = []
+    for who, own in given.groupby("annotator"):
+        each = money.seconds_a_label(own.lead_time_s)
+        with_others = same[pairs.annotator == who]
+        cells.append(
+            [
+                str(who),
+                str(int((own.status == "labelled").sum())),
+                str(int((own.status == "skipped").sum())),
+                f"{with_others.mean():.0%} ({len(with_others)})" if len(with_others) else "",
+                "" if each is None else f"{own.lead_time_s.median():.1f}",
+                "" if each is None else f"{each * own.lead_time_s.notna().sum() / 60:,.1f}",
+            ]
+        )
+    items = answers.id[answers.id.duplicated()].nunique()
+    agreed = f"agreement {same.mean():.0%} on {items} items that two or more answered" if items else ""
+    words = f"Of answers by two people to one item: {agreed}." if items else "No item was answered by two people."
+    words += " In the minutes a tab that was left open counts as ten times the median."
+    return Table("Reviewers", ["reviewer", "answers", "skips", "agrees (pairs)", "median s", "minutes"], cells, words)
+
+
+def made_with(workspace: Workspace, versions: Versions, number: int, run_id: str) -> Table:
+    """Versions of data, labels, settings and libraries."""
+    cells = [["round", tag(number)], ["commit before it", versions.head]]
+    cells += [[f"DVC {name}", digest] for name, digest in versions.hashes().items()]
+    cells += [["seed", str(workspace.settings.seed)]]
+    cells += [["MLflow run", run_id]] if run_id else []
+    libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    listed = ", ".join(f"{name} {version}" for name, version in libraries.items())
+    return Table(
+        "Versions, and how to replay this round",
+        [],
+        [*cells, ["Python", platform.python_version()], ["libraries", listed]],
+    )
+
+
+def settings_changed(versions: Versions, number: int) -> str:
+    """The lines of params.yaml that changed since the last round, '' for none."""
+    if not versions.tagged(tag(number - 1)):
+        return ""
+    lines = versions.git("diff", "--unified=0", tag(number - 1), "--", "params.yaml").splitlines()
+    return "\n".join(line for line in lines if re.match(r"[-+](?![-+])", line))
+
+
+def cut(text: str) -> str:
+    """The beginning of a text, in which `&amp;` of some web page is an ampersand; what is shown is escaped again."""
+    for _ in range(DECODED):
+        text = html.unescape(text)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def gold_texts(workspace: Workspace) -> dict[str, str]:
+    """The texts of the gold set, the user's own and what was drawn, by id."""
+    if not workspace.gold.exists():
+        return {}
+    rows = trusted.gold(workspace)
+    return dict(zip(rows["id"], rows["text"], strict=True))

@@ -1,0 +1,664 @@
+"""Label Studio: one project a workspace, one task an item and round, looked for before it is made.
+
+Label Studio refuses no duplicates and has no key of ours, so a task carries item id and round in its data and every
+import is preceded by a look and followed by a count. A request may also go through long after we gave it up: of two
+projects or tabs of one title the older stays, see `settle` and `tab`.
+
+What the model thinks of an item is a line of text in its task's data, which reviewers read, and no prediction of Label
+Studio's: that one would be chosen in advance, its key would take it back, and a busy server takes tasks without it.
+"""
+
+import html
+import json
+import re
+import string
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import httpx
+import pandas as pd
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+
+from labelwise import infra
+from labelwise.tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
+from labelwise.tasks.services.addresses import is_local, is_loopback, known, public
+from labelwise.tasks.services.looking import LabelStudioLook
+from labelwise.tasks.services.patience import patiently, seconds_asked
+
+TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
+FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
+TITLE = 50  # characters that a project's title may have
+PAGE = 1000
+COUNTED = "id,data,total_annotations,cancelled_annotations"
+MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the one form of a date and time that the filters take
+TABS = 20  # rounds that keep their tab: Label Studio reads all tabs whenever it is asked for one
+# What is asked of a project; left to itself Label Studio counts all its tasks by eight measures too.
+BRIEFLY: Any = {"additional_query_parameters": {"include": "id,label_config,parsed_label_config,expert_instruction"}}
+IDS_A_REQUEST = 200  # keeps the address of an export short
+HIDDEN = [  # columns of the data manager that would push the text out of sight
+    *("tasks:inner_id", "tasks:annotations_ids", "tasks:predictions_model_versions", "tasks:total_predictions"),
+    *("tasks:annotations_results", "tasks:predictions_results", "tasks:predictions_score"),  # raw JSON, and of no use
+    *("tasks:file_upload", "tasks:storage_filename", "tasks:created_at", "tasks:updated_at", "tasks:updated_by"),
+    *("tasks:avg_lead_time", "tasks:draft_exists", "tasks:data.item", "tasks:data.round"),
+]
+EVENTS = {  # after which there may be something to do
+    "actions": ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"],
+    "send_for_all_actions": False,
+}
+# The filter that leaves out tasks which somebody else made with a `round` of their own: they have no `item`.
+NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "String", "value": False}
+# On a busy SQLite Label Studio may store an annotation and give up before it has counted it.
+UNCOUNTED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
+NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
+OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
+HOTKEYS = string.digits[1:] + string.ascii_lowercase
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a round is: tasks that exist, and those that a reviewer is done with (`answered`), by an answer or by a
+    skip alone (`skipped`).
+
+    >>> str(Progress(25, 20, skipped=3)), str(Progress(25, 25))
+    ('17 of 25 answered, 3 skipped', '25 of 25 answered')
+    """
+
+    total: int
+    answered: int
+    skipped: int = 0
+
+    def __str__(self) -> str:
+        with_answer = f"{self.answered - self.skipped} of {self.total} answered"
+        return with_answer + (f", {self.skipped} skipped" if self.skipped else "")
+
+
+class LabelStudioProject:
+    """A project of one workspace. Its title ends in the workspace's id, and in `kind` where there is more than one; its
+    labelling interface bears both as well, by which it is known when people give it another title.
+
+    title: what it is called when it is made. called: what people call it; '' while none is found.
+    looking: only look, which takes no second to import the SDK.
+    """
+
+    def __init__(self, name: str, workspace_id: str, kind: str = "", looking: bool = False) -> None:
+        self.end = f" · {workspace_id}" + (f" · {kind}" if kind else "")
+        self.mark = " ".join(filter(None, ("labelwise", workspace_id, kind)))
+        self.title = name[: TITLE - len(self.end)] + self.end
+        self.called = ""
+        where = known("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY")
+        self.url = public(where["LABEL_STUDIO_URL"])
+        self.client: Any
+        with connected(self.url):
+            if looking:
+                self.client = LabelStudioLook(where["LABEL_STUDIO_URL"], where["LABEL_STUDIO_API_KEY"])
+                return
+            from label_studio_sdk import LabelStudio as Client
+
+            make: Any = Client  # its constructor is untyped
+            # Its own retries are off, see tasks/services/patience.py.
+            key = where["LABEL_STUDIO_API_KEY"]
+            self.client = make(base_url=where["LABEL_STUDIO_URL"], api_key=key, timeout=TIMEOUT_S, max_retries=0)
+
+    @cached_property
+    def found(self) -> int | None:
+        """The number of the project, None when there is none yet."""
+        return self._first(self._ours())
+
+    def settle(self) -> int | None:
+        """Look anew for the project, and remove others of its title that are empty: requests of ours to make it that
+        went through unheard."""
+        with connected(self.url):
+            ours = self._ours()
+            for project in ours[1:]:
+                if project.title == self.title and not project.task_number:
+                    with gone_is_well():
+                        self.client.projects.delete(project.id)
+        self.found = self._first(ours)
+        return self.found
+
+    @property
+    def number(self) -> int:
+        """The number of the project. ServiceError when it has been deleted under us."""
+        if self.found is None:
+            raise ServiceError(
+                f"Label Studio at {self.url} has no project {self.title!r} (deleted, or another server?)",
+                fix="set LABEL_STUDIO_URL to the server that has it; or let `labelwise run` make it anew",
+            )
+        return self.found
+
+    def require(self) -> None:
+        """ServiceError when the project has been deleted under us."""
+        _ = self.number
+
+    def create(self, classes: list[str], answers: int = 1, description: str = "") -> None:
+        """Make the project, unless it is there. answers: people who are to answer each task."""
+        if self.settle() is not None:
+            return
+        with connected(self.url):
+            made = self.client.projects.create(
+                title=self.title,
+                label_config=interface(classes, self.mark),
+                show_collab_predictions=False,
+                maximum_annotations=answers,
+                description=description,
+                sampling="Sequential sampling",  # first the item we want to know first
+            )
+        self.found, self.called = made.id, self.title
+
+    def update(self, **settings: Any) -> None:
+        """Change settings of the project: description, label_config..."""
+        with connected(self.url):
+            self.client.projects.update(self.number, request_options=BRIEFLY, **settings)
+
+    def call(self, url: str, headers: dict[str, str]) -> bool:
+        """Let Label Studio call `url`, with these headers, whenever an answer has changed. Whether anything was to do.
+
+        Ours is known by the path of its address: one from an earlier port is changed, a second one removed.
+        ServiceError when Label Studio refuses the address.
+        """
+        wanted: Any = {"url": url, "headers": headers, "is_active": True, "send_payload": False, **EVENTS}
+        self._refuse_another_loopback(url)
+        with connected(self.url):
+            ours = [hook for hook in self.client.webhooks.list(project=str(self.number)) if _same_path(hook.url, url)]
+            for surplus in ours[1:]:
+                self.client.webhooks.delete(surplus.id or 0)
+            if not ours:
+                self.client.webhooks.create(project=self.number, **wanted)
+                return True
+            if all(_plain(getattr(ours[0], name)) == _plain(value) for name, value in wanted.items()):
+                return len(ours) > 1
+            self.client.webhooks.update(ours[0].id or 0, **wanted)
+            return True
+
+    def call_no_more(self, url: str) -> None:
+        """Take back `call`: nobody listens there any longer."""
+        with connected(self.url), gone_is_well():
+            for hook in self.client.webhooks.list(project=str(self.number)):
+                if _same_path(hook.url, url):
+                    self.client.webhooks.delete(hook.id or 0)
+
+    def _refuse_another_loopback(self, url: str) -> None:
+        """ServiceError rather than that a Label Studio elsewhere gives our secret to whoever listens on its own
+        loopback."""
+        if is_loopback(url) and not is_loopback(self.url):
+            raise ServiceError(
+                f"Label Studio at {self.url} cannot call {url}",
+                fix="`labelwise serve --listen HOST:PORT` with an address of this machine that it can reach",
+            )
+
+    def offer(self, classes: list[str]) -> bool:
+        """Put our labelling interface back, whatever somebody made of it. False where Label Studio does not take it,
+        since there are answers by the other one."""
+        try:
+            self.update(label_config=interface(classes, self.mark))
+        except ServiceError as error:
+            if "label_config" not in str(error):
+                raise
+            return False
+        return True
+
+    def choices(self) -> list[str]:
+        """What reviewers choose from now, by whatever interface."""
+        with connected(self.url):
+            project = self.client.projects.get(self.number, request_options=BRIEFLY)
+        controls = getattr(project, "parsed_label_config", None) or {}
+        return [str(name) for control in controls.values() for name in control.get("labels") or ()]
+
+    def offers(self, classes: list[str]) -> bool:
+        """Whether reviewers see our labelling interface."""
+        with connected(self.url):
+            project = self.client.projects.get(self.number, request_options=BRIEFLY)
+            return bool(project.label_config == interface(classes, self.mark))
+
+    def instruct(self, instructions: str) -> None:
+        """Show reviewers these instructions (HTML) before they begin, unless somebody has written other ones. Whether
+        they are shown unasked is an administrator's to change."""
+        with connected(self.url):
+            now = self.client.projects.get(self.number, request_options=BRIEFLY).expert_instruction or ""
+        wanted = OUR_INSTRUCTIONS + instructions
+        if not now:
+            self.update(expert_instruction=wanted, show_instruction=True)
+        elif now.startswith(OUR_INSTRUCTIONS) and now != wanted:
+            self.update(expert_instruction=wanted)
+
+    # Tasks
+
+    def tasks(self, round_number: int) -> pd.DataFrame:
+        """The tasks of a round, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
+        and skips), `data`."""
+        found = list(self._list([*_of_round(round_number), NAMED], PAGE, COUNTED))
+        uncounted = self._uncounted(round_number) if not all(map(_answers, found)) else set()
+        rows = [
+            (task.id, item, _answers(task) or int(task.id in uncounted), task.data)
+            for task in found
+            if (item := ask_of(task.data)[0])
+        ]
+        return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
+
+    def count(self, round_number: int) -> int:
+        """How many tasks a round has."""
+        return self._total([*_of_round(round_number), NAMED])
+
+    def count_between(self, first: int, last: int) -> int:
+        """How many tasks the rounds from the first to the last have."""
+        both = {"min": first, "max": last}
+        inside = {"filter": "filter:tasks:data.round", "operator": "in", "type": "Number", "value": both}
+        return self._total([inside, NAMED])
+
+    def touched(self, since: pd.Timestamp | None) -> pd.DataFrame:
+        """The tasks that were made, or whose annotations were given, changed or deleted, after a moment (None: ever):
+        columns as of `tasks`, `round`, and `updated_at` (ISO 8601, UTC). `id` is '' where somebody else made it."""
+        filters = [] if since is None else [_after("updated_at", since)]
+        rows = [
+            (task.id, *ask_of(task.data), _answers(task), in_utc(task.updated_at))
+            for task in self._list(filters, PAGE, f"{COUNTED},updated_at")
+        ]
+        return pd.DataFrame(rows, columns=["task_id", "id", "round", "answers", "updated_at"])
+
+    @patiently
+    def progress(self, round_number: int) -> Progress:
+        """How far the reviewers are. Two to four cheap requests, whatever the size of the project."""
+        this_round = [*_of_round(round_number), NAMED]
+        total = self._total(this_round)
+        without_answer = [_equal("total_annotations", 0), *this_round]  # the quick conditions first
+        done = total - self._total([_equal("cancelled_annotations", 0), *without_answer])
+        with_answer = total - self._total(without_answer) if done else 0
+        uncounted = len(self._uncounted(round_number)) if done < total else 0
+        return Progress(total, done + uncounted, skipped=done - with_answer)
+
+    def _uncounted(self, round_number: int) -> set[int]:
+        """The tasks of a round that have an annotation though Label Studio counts none."""
+        none = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
+        return {task.id for task in self._list([*none, *_of_round(round_number), NAMED, UNCOUNTED], PAGE, "id")}
+
+    def add(self, tasks: list[Any]) -> None:
+        """Import tasks, all in one request."""
+        with connected(self.url):
+            self.client.projects.import_tasks(self.number, request=tasks)
+
+    def change(self, task_id: int, data: dict[str, Any]) -> None:
+        """Change what a task shows. One that is gone is no error."""
+        with connected(self.url), gone_is_well():
+            self.client.tasks.update(str(task_id), data=data)
+
+    def ask_again(self, task_id: int, people: int) -> None:
+        """Let a task be answered by so many people."""
+        with connected(self.url):
+            self.client.tasks.update(str(task_id), overlap=people, is_labeled=False)
+
+    def remove(self, task_ids: Iterable[int]) -> None:
+        """Delete tasks. One that is gone already is no error."""
+        with connected(self.url):
+            for task_id in task_ids:
+                with gone_is_well():
+                    self.client.tasks.delete(str(task_id))
+
+    def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
+        """These tasks with their annotations, as exported; those without any are left out, deleted ones too."""
+        exported: list[dict[str, Any]] = []
+        for start in range(0, len(task_ids), IDS_A_REQUEST):
+            # The SDK's own `ids` is ignored by the server, which listens to `ids[]` and else exports everything.
+            wanted: Any = {"additional_query_parameters": {"ids[]": task_ids[start : start + IDS_A_REQUEST]}}
+            with connected(self.url):
+                ask = self.client.projects.exports.download_sync
+                chunks = ask(self.number, export_type="JSON", request_options=wanted)
+                exported += annotated(b"".join(chunks), self.url)
+        return exported
+
+    def tasks_of(self, items: Iterable[str]) -> list[int]:
+        """The tasks of these items, in whatever round."""
+        asked = [
+            {"filter": "filter:tasks:data.item", "operator": "equal", "type": "String", "value": each} for each in items
+        ]
+        return [task.id for one in asked for task in self._list([one], PAGE, "id")]
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All tasks that have annotations, with these, as exported. In parts: a large project takes minutes."""
+        return self.answered([task.id for task in self._list([], PAGE, "id")])
+
+    # Tabs of the data manager
+
+    def tab_now(self, round_number: int, word: str = "Round") -> str:
+        """The address of the round's tab, that of the project where it has none. Only looks."""
+        with connected(self.url):
+            named = [
+                view.id
+                for view in self.client.views.list(project=self.number)
+                if _title(view) == f"{word} {round_number}"
+            ]
+        return f"{self.url}/projects/{self.number}" + (f"/data?tab={min(named)}" if named else "")
+
+    def tab(self, round_number: int, word: str = "Round") -> str:
+        """The address of the round's tab, which is made when it is not there. Of two of any round the older stays, for
+        one may be made after we gave it up; tabs of rounds long past go, their tasks stay."""
+        with connected(self.url):
+            views: Any = self.client.views.list(project=self.number)
+            named = [(view.id, re.fullmatch(f"{word} ([1-9][0-9]{{0,8}})", _title(view))) for view in views]
+            ours = sorted((view, int(found[1])) for view, found in named if found)
+            oldest = {number: view for view, number in reversed(ours)}
+            doubled = [view for view, number in ours if view != oldest[number]]
+            past = [view for number, view in oldest.items() if number <= round_number - TABS]
+            for surplus in [*doubled, *past]:
+                with gone_is_well():
+                    self.client.views.delete(str(surplus))
+            found = oldest.get(round_number)
+            if found is None:
+                data = _tab(f"{word} {round_number}", round_number)
+                found = self.client.views.create(project=self.number, data=data).id
+        return f"{self.url}/projects/{self.number}/data?tab={found}"
+
+    def _ours(self) -> list[Any]:
+        """The workspace's projects: those that hold tasks first, then those of our title, then the older. Where no
+        title ends as ours, those whose interface bears our mark."""
+        with connected(self.url):
+            # `title` matches parts too.
+            found: Any = self.client.projects.list(title=self.end.strip(), include="id,title,task_number")
+            ours = [project for project in found if project.title.endswith(self.end)]
+            if not ours:
+                found = self.client.projects.list(include="id,title,task_number,label_config")
+                ours = [project for project in found if f'className="{self.mark}"' in (project.label_config or "")]
+        return sorted(ours, key=lambda project: (not project.task_number, project.title != self.title, project.id))
+
+    def _first(self, ours: list[Any]) -> int | None:
+        self.called = ours[0].title if ours else ""
+        return ours[0].id if ours else None
+
+    def _total(self, filters: list[dict[str, Any]]) -> int:
+        with connected(self.url):
+            response: Any = self._page(filters, 1, "id").response
+            return int(response.total)
+
+    def _list(self, filters: list[dict[str, Any]], page: int, include: str) -> Iterator[Any]:
+        with connected(self.url):
+            found = self._page(filters, page, include)
+            # Left to itself the SDK asks for one page more, which is not there.
+            yield from found if found.response.total > page else found.items
+
+    def _page(self, filters: list[dict[str, Any]], size: int, include: str) -> Any:
+        query = json.dumps({"filters": {"conjunction": "and", "items": filters}})
+        return self.client.tasks.list(
+            project=self.number, page_size=size, fields="task_only", include=include, query=query
+        )
+
+
+def interface(classes: list[str], mark: str = "") -> str:
+    """The labelling interface for these classes, with a hotkey for each of the first 35. mark: whose it is."""
+    template = Path(infra.__file__).parent / "label_studio" / "choice.xml"
+    root = ET.parse(template).getroot()  # noqa: S314  (our own file)
+    root.set("className", mark)
+    choices = root.find(f".//Choices[@name='{FROM}']")
+    assert choices is not None
+    for position, name in enumerate(classes):
+        choice = ET.SubElement(choices, "Choice", {"value": name})
+        if position < len(HOTKEYS):
+            choice.set("hotkey", HOTKEYS[position])
+    return ET.tostring(root, encoding="unicode")
+
+
+def instructions(classes: list[str], descriptions: Mapping[str, str], about: str) -> str:
+    """What reviewers read before they begin, as HTML: how to answer and how to skip, `about` (a sentence), and the
+    classes with their keys and descriptions.
+
+    >>> instructions(["a & b"], {"a & b": "1 < 2"}, "").partition("<ul>")[2]
+    '<li><b>a &amp; b</b> (key 1): 1 &lt; 2</li></ul>'
+    """
+    lines = []
+    for position, name in enumerate(classes):
+        key = f" (key {HOTKEYS[position]})" if position < len(HOTKEYS) else ""
+        said = f": {html.escape(descriptions[name])}" if descriptions.get(name) else ""
+        lines.append(f"<li><b>{html.escape(name)}</b>{key}{said}</li>")
+    return (
+        "<p>Choose the class that fits the text: press its key or click it, then press Ctrl+Enter or Submit.</p>"
+        "<p>If you are unsure, or no class fits, skip it (Ctrl+Space): a guess does more harm than no answer. What is "
+        "skipped may be asked once more in a later round, and is then left out.</p>"
+        f"<p>{html.escape(about)}</p><ul>{''.join(lines)}</ul>"
+    )
+
+
+def changed(before: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]) -> str:
+    """What is new about the choices of reviewers, in words; '' for nothing.
+
+    >>> changed(["billing", "bug"], ["invoices", "bug", "login"], {"billing": "invoices"})
+    "the choices are up to date: 'billing' is called 'invoices' now, 'login' is new"
+    """
+    new, gone = [name for name in classes if name not in before], [name for name in before if name not in classes]
+    called = {old: renamed[old] for old in gone if old in renamed}
+    said = [f"{old!r} is called {name!r} now" for old, name in called.items()]
+    said += [f"{name!r} is new" for name in new if name not in called.values()]
+    said += [f"{name!r} is gone" for name in gone if name not in called]
+    return f"the choices are up to date: {', '.join(said)}" if said else ""
+
+
+def suggestion(label: str, confidence: float) -> str:
+    """What the model thinks of an item, for reviewers.
+
+    >>> suggestion("billing", 0.834), suggestion("billing", 0.9996)
+    ('The model suggests: billing (83 %)', 'The model suggests: billing (over 99 %)')
+    """
+    sure = "over 99" if 0.99 < confidence < 1 else f"{100 * confidence:.0f}"
+    return f"The model suggests: {label} ({sure} %)"
+
+
+def choice(label: str) -> list[dict[str, Any]]:
+    """An answer in Label Studio's format."""
+    return [{"from_name": FROM, "to_name": TO, "type": "choices", "value": {"choices": [label]}}]
+
+
+def chosen(result: list[Any]) -> str | None:
+    """The label in an answer, whatever an answer may look like; None when it holds none, or more than one. Where an
+    administrator has given our control another name, what was chosen there is the answer.
+
+    >>> chosen([{"from_name": "renamed", "value": {"choices": ["spam"]}}])
+    'spam'
+    """
+    parts = [part for part in result if isinstance(part, dict)]
+    own = [part for part in parts if part.get("from_name") == FROM]
+    values = [part["value"] for part in own or parts if isinstance(part.get("value"), dict)]
+    labels = [label for value in values if isinstance(found := value.get("choices"), list) for label in found]
+    if len(labels) != 1 or not isinstance(labels[0], str):
+        return None
+    return labels[0].encode("utf-8", "backslashreplace").decode("utf-8")  # JSON can say what no file can hold
+
+
+def _moment(text: str) -> str:
+    """The text, where it is a date with a time and a zone; ValueError otherwise."""
+    in_utc(text)
+    return text
+
+
+Moment = Annotated[
+    str,
+    Field(pattern=r"^\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|[+-][0-9:]+)$", max_length=40),
+    AfterValidator(_moment),
+]
+
+
+class _Reviewer(BaseModel):
+    id: int
+
+
+class _Annotation(BaseModel):
+    id: Annotated[int, Field(ge=0, lt=2**63)]
+    result: list[Any]
+    was_cancelled: bool | None
+    completed_by: int | _Reviewer | None
+    lead_time: Annotated[float, Field(allow_inf_nan=False)] | None
+    created_at: Moment
+    updated_at: Moment | None = None
+    import_id: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+
+
+class _Annotated(BaseModel):
+    """A task as it is exported: as much of it as the loop rests on."""
+
+    id: Annotated[int, Field(ge=0, lt=2**63)]
+    data: dict[str, Any]
+    annotations: list[_Annotation]
+
+
+def annotated(exported: bytes, url: str) -> list[dict[str, Any]]:
+    """The tasks in an export. ServiceError when it is none, or not of the shape that we know."""
+    try:
+        tasks: list[dict[str, Any]] = json.loads(exported)
+        TypeAdapter(list[_Annotated]).validate_python(tasks, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        got = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ServiceError(f"Label Studio at {url} exports tasks of another shape", got=got[:160]) from None
+    except (ValueError, RecursionError) as error:
+        raise ServiceError(f"Label Studio at {url} exports no JSON", got=str(error)[:160]) from None
+    return tasks
+
+
+def _same_path(one: str, other: str) -> bool:
+    return urlsplit(one).path == urlsplit(other).path
+
+
+def _plain(value: Any) -> Any:
+    """Lists compare as sets."""
+    return sorted(value) if isinstance(value, list) else value
+
+
+def ask_of(data: dict[str, Any]) -> tuple[str, int]:
+    """The item and the round that a task's data names; ('', 0) where somebody else made the task.
+
+    >>> ask_of({"item": "2cf24dba5fb0a30e", "round": 3}), ask_of({"text": "anything"})
+    (('2cf24dba5fb0a30e', 3), ('', 0))
+    """
+    item, number = data.get("item"), data.get("round")
+    return (item, number) if isinstance(item, str) and isinstance(number, int) and 0 < number < 2**31 else ("", 0)
+
+
+def _answers(task: Any) -> int:
+    """How many annotations and skips a task has."""
+    return (task.total_annotations or 0) + (task.cancelled_annotations or 0)
+
+
+def _of_round(number: int) -> list[dict[str, Any]]:
+    return [_equal("data.round", number)]
+
+
+def _title(view: Any) -> str:
+    """What somebody called a tab, whatever that may be."""
+    return str((view.data or {}).get("title"))
+
+
+def _tab(title: str, round_number: int) -> dict[str, Any]:
+    """A tab of the data manager: the tasks of one round, and of their columns those that a reviewer can use."""
+    return {
+        "title": title,
+        "filters": {"conjunction": "and", "items": _of_round(round_number)},
+        "hiddenColumns": {"explore": HIDDEN, "labeling": [*HIDDEN, "tasks:id"]},
+        "columnsWidth": {  # a screen of 1280 pixels shows all of them
+            "tasks:id": 80,
+            "tasks:completed_at": 130,
+            "tasks:annotators": 110,
+            "tasks:data.text": 500,
+            "tasks:data.suggestion": 220,
+        },
+    }
+
+
+def labelling(tab: str) -> str:
+    """Where the tasks of a tab are labelled one after the other; the address of a project stays as it is.
+
+    >>> labelling("http://127.0.0.1:8080/projects/7/data?tab=3"), labelling("http://127.0.0.1:8080/projects/7")
+    ('http://127.0.0.1:8080/projects/7/data?tab=3&labeling=1', 'http://127.0.0.1:8080/projects/7')
+    """
+    return f"{tab}&labeling=1" if "?tab=" in tab else tab
+
+
+def in_utc(moment: Any) -> str:
+    """A moment as the ledger keeps it, so that text sorts as time does.
+
+    >>> in_utc("2026-11-25T10:00:00+02:00")
+    '2026-11-25T08:00:00.000000Z'
+    """
+    return pd.Timestamp(moment).tz_convert("UTC").strftime(MOMENT)
+
+
+def _after(field: str, moment: pd.Timestamp) -> dict[str, Any]:
+    return {
+        "filter": f"filter:tasks:{field}",
+        "operator": "greater",
+        "type": "Datetime",
+        "value": moment.strftime(MOMENT),
+    }
+
+
+def _equal(field: str, value: int) -> dict[str, Any]:
+    return {"filter": f"filter:tasks:{field}", "operator": "equal", "type": "Number", "value": value}
+
+
+@contextmanager
+def connected(url: str) -> Iterator[None]:
+    """The SDK's and the wire's errors as ours."""
+    try:
+        yield
+    except LabelwiseError:
+        raise
+    except httpx.HTTPStatusError as error:
+        said = error.response
+        raise _refusal(url, said.status_code, said.text, said.headers) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServiceDown(
+            f"Label Studio does not answer at {url}",
+            got=str(error) or type(error).__name__,
+            fix="`labelwise up`, or set LABEL_STUDIO_URL",
+        ) from None
+    except Exception as error:
+        from label_studio_sdk.core.api_error import ApiError  # not before there is one: it takes a second to import
+
+        if not isinstance(error, ApiError):
+            raise
+        raise _refusal(url, error.status_code or 0, _said(error.body), error.headers or {}) from None
+
+
+def _said(body: Any) -> str:
+    """What matters in the answer to a bad request."""
+    return str(body.get("validation_errors") or body.get("detail") or body) if isinstance(body, dict) else str(body)
+
+
+@contextmanager
+def gone_is_well() -> Iterator[None]:
+    """For deleting: what is not there any more need not be deleted."""
+    from label_studio_sdk.core.api_error import ApiError
+
+    try:
+        yield
+    except ApiError as error:
+        if error.status_code != 404:
+            raise
+
+
+def _refusal(url: str, status: int, body: str, headers: Mapping[str, str]) -> ServiceError:
+    if status == 429 or status >= 500:
+        return ServiceBusy(
+            f"Label Studio at {url} cannot answer now ({status})",
+            got=body[:160],
+            fix="run it again later; its log says what is wrong",
+            retry_after=seconds_asked(headers),
+        )
+    if status in (401, 403):
+        return ServiceError(
+            f"Label Studio at {url} refuses our token ({status})",
+            fix=_way_to_a_token(),
+        )
+    if status == 404:
+        return ServiceError(f"Label Studio at {url} no longer has what we asked for (404)", got=body[:160])
+    return ServiceError(f"Label Studio at {url} answered {status}", got=body[:160])
+
+
+def _way_to_a_token() -> str:
+    """How to get on when somebody has made a new one in Label Studio."""
+    if not is_local("LABEL_STUDIO_URL"):
+        return "set LABEL_STUDIO_API_KEY to the new token, from Account & Settings there"
+    if not is_local("LABEL_STUDIO_API_KEY"):
+        return "unset LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY: the local servers are known without them"
+    return "`labelwise up` takes over the new one that was made there"

@@ -1,0 +1,263 @@
+"""Past versions, read: a clone of a history, files at many commits at once, and whether data is what its hash says."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
+from labelwise.tasks.records import round_tags
+from labelwise.tasks.services.addresses import public
+from labelwise.tasks.services.versions import git
+from labelwise.tasks.services.versions.workspace import TRACKED, Versions, _dvc
+
+NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit, and the round's tag on it, '' for none."""
+
+    id: str
+    date: str  # ISO 8601
+    message: str
+    tag: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.message.partition("\n")[0]
+
+
+def clone(source: str, folder: Path) -> Versions:
+    """A copy of a workspace's history, by its folder or address, without its data. ServiceError when git cannot. Its
+    data comes from where the workspace has it now, whatever older versions say."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(source).expanduser()
+    where = str(place.resolve()) if place.exists() else source
+    if place.exists():
+        git.refuse_strange_settings(place.resolve())  # git would read them at the other end
+    # No link in it leads out of its folder. A history of elsewhere comes by the user's settings, for he signs in; the
+    # files come by ours.
+    words = ["--quiet", "--no-hardlinks", "--no-checkout", "--template=", "--config", "core.symlinks=false"]
+    local = {"GIT_ALLOW_PROTOCOL": "file"} if place.exists() else {}
+    if (place / ".git").is_dir():
+        words += git.reading(place.resolve())
+    safe = {"safe.directory": str(place.resolve() / ".git")}
+    done = git.run(
+        folder.parent, "clone", *words, "--", where, str(folder), users=not local, extra=local, settings=safe
+    )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        why = next((line.removeprefix("fatal: ") for line in said if line.startswith("fatal: ")), "".join(said[-1:]))
+        raise ServiceError(f"no history from {source}", got=why or "no word")
+    versions = Versions(folder)
+    if versions.head:
+        versions.git("checkout", "--quiet", "--force", "HEAD")
+    if place.is_dir():
+        _keep_remotes(place.resolve() / ".dvc", folder / ".dvc")
+    return versions
+
+
+def _keep_remotes(source: Path, made: Path) -> None:
+    """Give a clone what leads to the DVC remotes of its source: the keys, which people keep in config.local, and the
+    address of each as it is now, whole: the clone stands in another place, and older versions name older ones."""
+    from configobj import ConfigObj
+
+    secret = source / "config.local"
+    if secret.is_file():
+        shutil.copyfile(secret, made / "config.local")
+    own = ConfigObj(str(made / "config.local"), encoding="utf-8")
+    for file in (source / "config", secret):
+        for section, said in ConfigObj(str(file), encoding="utf-8").items():
+            url = said.get("url", "") if section.startswith("remote ") else ""
+            if url:
+                elsewhere = "://" in url or Path(url).expanduser().is_absolute()
+                own.setdefault(section, {})["url"] = url if elsewhere else os.path.normpath(source / url)
+    if own:
+        own.write()
+
+
+def checkout(versions: Versions, revision: str) -> None:
+    """Make a clone's files those of a revision."""
+    versions.git("checkout", "--quiet", "--detach", revision)
+
+
+def fetch(versions: Versions, targets: list[str]) -> None:
+    """Bring data of the present version (stages, `.dvc` files) from the DVC remote. ServiceError when some is gone."""
+    try:
+        with _dvc(versions.root):
+            versions.repo.pull(targets)
+    except LabelwiseError:
+        raise
+    except Exception as error:  # each kind of store raises its own
+        raise ServiceError(
+            "the DVC remote does not give what this version names",
+            got=plain(f"{type(error).__name__}: {error}")[:300],
+            fix="check the address in .dvc/config, your credentials, and `dvc push` in the workspace",
+        ) from error
+
+
+# git
+
+
+def rounds(versions: Versions) -> dict[str, Commit]:
+    """The commits that bear a round's tag, by tag, in the history of what is checked out or not."""
+    lines = versions.git(
+        "for-each-ref", "--format=%(refname:short)%00%(objectname)%00%(*objectname)", "refs/tags/round-*"
+    )
+    named = [line.split("\0") for line in lines.splitlines() if round_tags(line.partition("\0")[0])]
+    commits = log(versions, "--no-walk=unsorted", *(tag for tag, _, _ in named)) if named else []
+    by_id = {commit.id: commit for commit in commits}
+    found = {tag: by_id.get(peeled or own) for tag, own, peeled in named}
+    return {tag: Commit(each.id, each.date, each.message, tag) for tag, each in found.items() if each}
+
+
+def log(versions: Versions, *words: str, path: str = "") -> list[Commit]:
+    """The commits that `git log WORDS` finds, in its order; of one path, those that changed it."""
+    lines = versions.git("log", "--format=%H%x00%cI%x00%B%x1e", *words, "--", *[path] * bool(path))
+    return [Commit(*entry.strip("\n").split("\0")) for entry in lines.split("\x1e") if entry.strip("\n")]
+
+
+def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[str, bytes]:
+    """The file at `path` in each of the revisions that have it. One process for all."""
+    asked = list(dict.fromkeys(revisions))
+    wanted = "".join(f"{revision}:{path}\n" for revision in asked).encode()
+    versions.trusted()
+    done = git.run(versions.root, "cat-file", "--batch", given=wanted)
+    if done.returncode:
+        raise ServiceError("git cat-file failed", got=done.stderr.decode(errors="replace")[:200])
+    found, rest = {}, done.stdout
+    for revision in asked:
+        head, _, rest = rest.partition(b"\n")
+        if head.endswith(b" missing"):
+            continue
+        size = int(head.split()[-1])
+        found[revision], rest = rest[:size], rest[size + 1 :]
+    return found
+
+
+# DVC
+
+
+def outputs(versions: Versions) -> dict[str, str]:
+    """DVC's hash of each folder and file that the present version names, by path."""
+    files = [versions.root / name for name in NAMING]
+    return _named(file.read_bytes() for file in files if file.exists())
+
+
+def cached(versions: Versions, folder: str, names: Collection[str], revisions: Iterable[str]) -> dict[str, list[Path]]:
+    """Those files of a stage's folder that bear these names, in each of the revisions, read-only, from DVC's cache. A
+    revision of which something is not at hand is left out."""
+    known: dict[str, list[Path] | None] = {}
+    found = {}
+    for revision, lock in contents(versions, "dvc.lock", revisions).items():
+        md5 = _named([lock]).get(folder, "")
+        if md5 not in known:
+            known[md5] = _cached(versions, md5, names) if md5 else None
+        if (files := known[md5]) is not None:
+            found[revision] = files
+    return found
+
+
+def tracked(content: bytes) -> dict[str, Any]:
+    """What a `.dvc` file says of its folder: md5, nfiles, ..."""
+    return dict(YAML(typ="safe").load(content)["outs"][0])
+
+
+def objects(versions: Versions, revisions: Iterable[str]) -> dict[str, str]:
+    """DVC's hash of every file that these revisions name, with the first revision that names it."""
+    revisions = list(revisions)
+    by_file = [contents(versions, name, revisions) for name in NAMING]
+    in_git = set(versions.git("ls-files").splitlines())  # figures that git keeps itself
+    found: dict[str, str] = {}
+    for revision in revisions:
+        outs = _named(each[revision] for each in by_file if revision in each)
+        for path, md5 in outs.items():
+            if path not in in_git:
+                found.setdefault(md5, revision)
+    for md5, revision in list(found.items()):
+        if md5.endswith(".dir") and (listing := _listing(versions, md5)):
+            for entry in json.loads(listing):
+                found.setdefault(entry["md5"], revision)
+    return found
+
+
+def at_remote(versions: Versions, digests: Iterable[str]) -> set[str]:
+    """Which of these files the DVC remote has. ServiceError when it does not answer."""
+    with remote(versions) as store:
+        return set(store.oids_exist(list(digests)))
+
+
+def remotes(versions: Versions) -> list[str]:
+    """The addresses of the DVC remotes."""
+    return [public(str(each["url"])) for each in versions.repo.config["remote"].values()]
+
+
+def strangers(versions: Versions, path: str, md5: str) -> list[str]:
+    """The files at `path` that are not what the hash says: changed, gone or too many. DVC itself trusts its remote."""
+    place = versions.root / path
+    if not md5.endswith(".dir"):
+        return [] if place.is_file() and _md5(place) == md5 else [path]
+    listing = _listing(versions, md5)
+    if listing is None or f"{hashlib.md5(listing).hexdigest()}.dir" != md5:  # noqa: S324  (DVC's own)
+        return [f"{path}/ (its list of files)"]
+    wanted = {entry["relpath"]: entry["md5"] for entry in json.loads(listing)}
+    present = {str(file.relative_to(place)): _md5(file) for file in place.rglob("*") if file.is_file()}
+    return [f"{path}/{name}" for name in sorted(wanted.keys() | present) if wanted.get(name) != present.get(name)]
+
+
+def _named(files: Iterable[bytes]) -> dict[str, str]:
+    """What `.dvc` files and dvc.lock name: DVC's hash by path."""
+    found: dict[str, str] = {}
+    for content in files:
+        read = YAML(typ="safe").load(content)
+        if "stages" in read:
+            outs = [out for stage in read["stages"].values() for out in stage.get("outs", [])]
+        else:
+            outs = [out | {"path": f"data/{out['path']}"} for out in read["outs"]]
+        found |= {str(out["path"]): str(out["md5"]) for out in outs}
+    return found
+
+
+def _cached(versions: Versions, md5: str, names: Collection[str]) -> list[Path] | None:
+    """The files of these names in a folder, in DVC's cache; None where it lacks one, or the list of them."""
+    place = versions.repo.cache.local.oid_to_path
+    listing = Path(place(md5))
+    if not listing.is_file():
+        return None
+    files = [Path(place(entry["md5"])) for entry in json.loads(listing.read_bytes()) if entry["relpath"] in names]
+    return files if all(file.is_file() for file in files) else None
+
+
+def _listing(versions: Versions, md5: str) -> bytes | None:
+    """DVC's list of the files of a folder, from its cache or else from its remote; None where neither has it."""
+    file = Path(versions.repo.cache.local.oid_to_path(md5))
+    if file.is_file():
+        return file.read_bytes()
+    with remote(versions) as store:
+        return bytes(store.fs.cat_file(store.oid_to_path(md5))) if store.exists(md5) else None
+
+
+@contextmanager
+def remote(versions: Versions) -> Iterator[Any]:
+    """The store behind the DVC remote, and its errors as ours."""
+    try:
+        with _dvc(versions.root):
+            yield versions.repo.cloud.get_remote_odb(hash_name="md5")
+    except LabelwiseError:
+        raise
+    except Exception as error:  # each kind of store raises its own
+        said = plain(f"{type(error).__name__}: {error}")[:300]
+        raise ServiceError("the DVC remote cannot be read", got=said) from error
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()

@@ -1,0 +1,1 @@
+"""Before people are asked: rehearsal, stand-in reviewers, synthetic queries."""

@@ -1,0 +1,132 @@
+"""A stand-in for reviewers: answers the open batch, or what is put up for trusted labels, from a file; for the demo,
+the tests and anyone's trial."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from labelwise.tasks import sources
+from labelwise.tasks.errors import InputError, named
+from labelwise.tasks.gold import asking as gold
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.push import open_gold_project, open_project
+from labelwise.tasks.records import canonical, content_id
+from labelwise.tasks.services.label_studio.accounts import Reviewer
+from labelwise.tasks.services.label_studio.project import choice
+from labelwise.tasks.settings import Pull
+from labelwise.tasks.workspace import Workspace
+
+LEAD_TIME_S = (4.0, 20.0)  # what a person takes for a short text
+LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How they answer. noise: share of wrong answers; rate: answers a minute, 0: no pause; batches: how many."""
+
+    noise: float = 0.0
+    users: int = 1
+    rate: float = 0.0
+    batches: int = 1
+    seed: int = 0
+
+
+def read_answers(
+    path: Path, pull: Pull, classes: list[str], renamed: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Labels by item id; a blank one is no answer, and a name that a class had before is the class. InputError when a
+    label is none."""
+    today = renamed or {}
+    columns = pull.columns
+    answers: dict[str, str] = {}
+    for chunk in sources.chunks(str(path), [columns.text, columns.label], encoding=pull.encoding):
+        rows = chunk[[columns.text, columns.label]].dropna()
+        given = [(text, label.strip()) for text, label in rows.itertuples(index=False) if label.strip()]
+        answers |= {
+            content_id(form): today.get(label, label) for text, label in given for form in (text, canonical(text))
+        }
+    if strangers := sorted(set(answers.values()) - set(classes)):
+        got = ", ".join(map(repr, strangers[:5]))
+        raise InputError(f"{path}: labels outside the classes", expected="one of " + named(classes), got=got)
+    return answers
+
+
+def given(item: str, truth: str, classes: list[str], manner: Manner) -> str:
+    """The answer to an item: mostly the truth. The same seed errs on the same items, in whatever order they come."""
+    chance = random.Random(f"{manner.seed} {item}")  # noqa: S311
+    wrong = [name for name in classes if name != truth]
+    return chance.choice(wrong) if wrong and chance.random() < manner.noise else truth
+
+
+def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
+    """Answer the open batch, then wait for the next, `batches` times in all."""
+    settings = workspace.settings
+    answers = read_answers(path, settings.pull, settings.classes, settings.renamed)
+    reviewers = [Reviewer(number + 1) for number in range(manner.users)]
+    left = manner.batches
+    while left:
+        done = _batch(workspace, answers, reviewers, manner)
+        if done:
+            left -= 1
+            tell(f"reviewers: {done} answers given")
+        elif manner.batches == 1:
+            raise InputError(
+                f"no open task has a text that is in {path}",
+                fix="`labelwise run --max-wait 0` asks a batch; in one that is open, other texts stand",
+            )
+        else:
+            time.sleep(LOOK_S)
+
+
+def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
+    """Answer what is put up for trusted labels: each item by different people, until it is decided or nobody is left
+    who has not answered it. Each errs in their own way."""
+    settings = workspace.settings
+    if manner.users < trusted.AGREE:
+        raise InputError("review --gold", expected=f"--users {trusted.AGREE} or more: they must agree", got="1")
+    answers = read_answers(path, settings.pull, settings.classes, settings.renamed)
+    project, asked = open_gold_project(settings), trusted.asked(workspace)
+    people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
+    tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
+    said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.answerable)
+    known = trusted.answers(workspace)
+    together = pd.concat([known, said[~said.annotation_id.isin(known.annotation_id)]])
+    so_far = trusted.votes(trusted.today(workspace, together))
+    done = 0
+    open_tasks = asked.merge(tasks[tasks.id.isin(answers)], on="id")
+    for row in open_tasks.to_dict("records"):
+        votes = so_far.get(row["id"], [])
+        own = None if pd.isna(row["label"]) else str(row["label"])
+        for number, (person, name) in enumerate(people):
+            if trusted.verdict(votes, own).state in ("decided", "set aside"):
+                break
+            if name not in {who for who, _ in votes}:
+                own_manner = replace(manner, seed=manner.seed + number)
+                label = given(row["id"], answers[row["id"]], settings.classes, own_manner)
+                person.answer(int(row["task_id"]), choice(label), LEAD_TIME_S[0])
+                votes.append((name, label))
+                done += 1
+    if not done:
+        raise InputError(f"nothing is open for trusted labels whose text is in {path}", fix="`labelwise gold grow 10`")
+    tell(f"reviewers: {done} answers given for gold")
+
+
+def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Reviewer], manner: Manner) -> int:
+    """Answer every open task of the present round that the file knows; returns how many."""
+    project = open_project(workspace.settings)
+    if project.found is None:
+        return 0
+    tasks = project.tasks(ledger.current_round(workspace.labels) + 1)
+    open_tasks = tasks[(tasks.answers == 0) & tasks.id.isin(answers)]
+    for position, task in enumerate(open_tasks.to_dict("records")):
+        label = given(task["id"], answers[task["id"]], workspace.settings.classes, manner)
+        lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
+        reviewers[position % len(reviewers)].answer(task["task_id"], choice(label), round(lead_time, 1))
+        if manner.rate:
+            time.sleep(60 / manner.rate)
+    return len(open_tasks)

@@ -1,0 +1,235 @@
+"""Forget items for good: a request of data protection. From now on; past rounds are not rewritten, and say so.
+
+The tombstones are written first. While git does not know them yet the forgetting is under way, and whoever comes next,
+`labelwise forget` or the loop, ends it: every step done twice is done once. The commit comes last.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from labelwise.tasks import embed, promote, push, select, sources
+from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError
+from labelwise.tasks.items import forgotten, stored
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.past import lineage
+from labelwise.tasks.records import number_of, tag
+from labelwise.tasks.services import player
+from labelwise.tasks.services.versions import history
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.terminal import plain
+from labelwise.tasks.upkeep.purge import purge
+from labelwise.tasks.workspace import Workspace, claimed, read_parquet, read_table
+
+CHANGED = ("embed", "evaluate", "score", "select")  # stages whose output has rows of items
+FILE = "data/forgotten.csv"
+
+
+def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bool]) -> list[str]:
+    """Forget these items, and all that differ from them in case or white space only. Returns lines for people.
+
+    agreed: is shown what will go, and says whether it may. InputError: an id is unknown; nothing has changed then.
+    WorkspaceError: the loop holds the workspace or has to end its work first, or nothing would be left.
+    """
+    versions = Versions(workspace.root)
+    versions.clear()
+    stored.refuse_missing(workspace)
+    if not pending(versions) and set(items) <= forgotten.ids(workspace):
+        versions.push()  # whoever forgot them may have died before this
+        return _said("forgotten before", workspace, versions, items)
+    with claimed(workspace) as claim:
+        versions.refuse_side_tracks()
+        begun = pending(versions)
+        if begun:
+            versions.restore()
+        else:
+            claim.refuse_unfinished()
+            versions.refuse_strange_changes()
+        before = forgotten.read(workspace)
+        found = resolve(_texts(workspace), [item for item in items if item not in set(before.id)])
+        _refuse_emptiness(workspace, set(found.id))
+        play = player.Play(workspace, versions)
+        play.refuse()
+        if len(found) and not agreed([f"{row['id']}  {plain(row['text'], 80)!r}" for row in found.to_dict("records")]):
+            return ["nothing was forgotten"]
+        for project in (push.open_project(workspace.settings), push.open_gold_project(workspace.settings)):
+            _ = project.found  # is Label Studio there? Once begun, it is needed
+        claim.begin()
+        if len(found):
+            forgotten.bury(workspace, _tombstones(workspace, versions, found))
+        said = finish(workspace, versions)
+        versions.push()
+        play.keep()
+    return _said(said, workspace, versions, [*items, *found.id])
+
+
+def pending(versions: Versions) -> bool:
+    """Whether a forgetting was begun and cut off: tombstones that git does not know."""
+    return bool(versions.git("status", "--porcelain", "--", FILE))
+
+
+def finish(workspace: Workspace, versions: Versions) -> str:
+    """Do all that the tombstones say, and commit it. Returns a line for people."""
+    buried = forgotten.read(workspace)
+    tasks = _delete_tasks(workspace, buried.id)
+    purge(workspace, set(buried.id), set(buried.fold))
+    if workspace.scores.exists():
+        embed.run(workspace)  # encodes nothing; what leaks out of gold is found anew where gold has changed
+        if read_parquet(workspace.batch, columns=["id"]).empty:
+            select.run(workspace)
+        for stage in CHANGED:
+            versions.record(stage)
+    versions.add()
+    new = len(buried) - _committed(versions)
+    line = f"{new} items forgotten, {tasks} tasks deleted in Label Studio"
+    versions.save(f"forget: {line}")
+    return line
+
+
+def resume(workspace: Workspace, versions: Versions) -> str:
+    """End a forgetting that was cut off; '' when there is none."""
+    return finish(workspace, versions) if pending(versions) else ""
+
+
+def resolve(texts: pd.DataFrame, items: Iterable[str]) -> pd.DataFrame:
+    """The rows of `texts` (columns id, text) that are meant: these items, and all that read alike. InputError names the
+    first that is unknown."""
+    wanted = list(dict.fromkeys(items))
+    unknown = [item for item in wanted if item not in set(texts.id)]
+    if unknown:
+        raise InputError(
+            f"forget: {len(unknown)} of {len(wanted)} items are unknown, so nothing was changed",
+            expected="ids of the pool, the gold set or the quarantine, 16 hexadecimal digits each",
+            got=plain(repr(unknown[0]), 60),
+        )
+    folds = set(texts.text[texts.id.isin(wanted)].map(forgotten.fold)) if wanted else set()
+    alike = texts.text.map(forgotten.fold).isin(folds) if folds else pd.Series(False, index=texts.index)
+    return texts[alike].drop_duplicates("id").reset_index(drop=True)
+
+
+def _texts(workspace: Workspace) -> pd.DataFrame:
+    """Id and text of all that the workspace holds. The id of a refused row is a hash of the row as it came."""
+    files = [*stored.shards(workspace), workspace.gold, *sorted(workspace.quarantine.glob("*-*.parquet"))]
+    tables = [read_table(file) for file in files if file.exists()]
+    parts = [table.select(["id", "text"]).to_pandas() for table in tables if "text" in table.column_names]
+    return pd.concat([pd.DataFrame({"id": [], "text": []}, dtype=object), *parts], ignore_index=True).dropna()
+
+
+def _refuse_emptiness(workspace: Workspace, gone: Collection[str]) -> None:
+    """A loop without pool or gold cannot go on; to forget all there is, the workspace itself must go."""
+    gold = stored.gold(workspace)
+    left = sum((~read_table(shard, ["id"])["id"].to_pandas().isin(gone)).sum() for shard in stored.shards(workspace))
+    for name, count in (("pool", left), ("gold set", (~gold.id.isin(gone)).sum())):
+        if gone and count == 0:
+            raise WorkspaceError(
+                f"forget: nothing would be left of the {name}",
+                fix="delete the workspace, its DVC remote, its Label Studio projects and its MLflow experiment instead",
+            )
+
+
+def _tombstones(workspace: Workspace, versions: Versions, found: pd.DataFrame) -> pd.DataFrame:
+    """What is kept of the items (columns id, text): nothing of the text."""
+    names = history.rounds(versions)
+    sizes = lineage.shards_by_revision(versions, names)
+    shards = stored.shards(workspace)
+    place = {item: at for at, shard in enumerate(shards, 1) for item in _among(shard, found.id)}
+    rows = ledger.read_by_shard(workspace.labels)
+    leaks = lineage.leaks_by_round(versions, names, [shards[at - 1] for at in sorted(set(place.values()))])
+    numbers = [number_of(name) for name in names]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    made = []
+    for row in found.to_dict("records"):
+        held = [name for name in names if sizes.get(name, 0) >= place.get(row["id"], 0)]
+        learned = lineage.learned(rows[rows.id == row["id"]], numbers, leaks)
+        spans = _span(held), _span([tag(number) for number in learned])
+        made.append([row["id"], forgotten.fold(row["text"]), now, *spans])
+    return pd.DataFrame(made, columns=forgotten.COLUMNS)
+
+
+def _among(shard: Path, ids: pd.Series) -> list[str]:
+    """Which of the items are in a shard."""
+    own = read_table(shard, ["id"])["id"].to_pandas()
+    return [str(item) for item in own[own.isin(ids)]]
+
+
+def _span(tags: Sequence[str]) -> str:
+    return f"{tags[0]} to {tags[-1]}" if len(tags) > 1 else "".join(tags)
+
+
+def _delete_tasks(workspace: Workspace, items: Iterable[str]) -> int:
+    """Delete the items' tasks in both projects; how many there were."""
+    count = 0
+    for project in (push.open_project(workspace.settings), push.open_gold_project(workspace.settings)):
+        tasks = project.tasks_of(items) if project.found is not None else []
+        project.remove(tasks)
+        count += len(tasks)
+    return count
+
+
+# What forgetting does not reach
+
+
+def _said(line: str, workspace: Workspace, versions: Versions, items: list[str]) -> list[str]:
+    """What was done, and what still holds the items."""
+    buried = forgotten.read(workspace)
+    meant = buried[buried.id.isin(items)]
+    return [f"{line}: {', '.join(meant.id)}", *still_held(workspace, versions, meant)]
+
+
+def still_held(workspace: Workspace, versions: Versions, rows: pd.DataFrame) -> list[str]:
+    """Lines for people about tombstones (rows): which models learned from the items, and what still holds them."""
+    learned = sorted({span for span in rows.learned if span})
+    held = sorted({span for span in rows.held if span})
+    said = [f"learned by: the models of {', '.join(learned)}{_versions(workspace, learned)}"] if learned else []
+    said = said or ["learned by: no model"]
+    if held:
+        said.append(f"past rounds, not rewritten so that they can be replayed: {', '.join(held)}")
+    stores = [f"DVC remote {plain(address)}" for address in history.remotes(versions)]
+    said.append(f"their data: DVC cache {workspace.root / '.dvc' / 'cache'}, {', '.join(stores)}, and every clone")
+    said.append("MLflow: ids and labels in the runs of these rounds, texts of examples in their report pages")
+    said.append("Label Studio: backups and exports that somebody made")
+    said += [f"source: {line}" for line in _sources(workspace, set(rows.fold))]
+    said.append(
+        "to purge the past as well: `dvc gc --workspace --cloud` deletes the data of all past rounds, which cannot be "
+        "replayed then; and delete the old runs in MLflow"
+    )
+    return said
+
+
+def _versions(workspace: Workspace, spans: Collection[str]) -> str:
+    """The registered versions of these rounds, in words."""
+    try:
+        known = promote.open_tracking(workspace.settings).registered()
+    except LabelwiseError as error:
+        return f" (MLflow was not asked for their versions: {error})"
+    numbers = [int((each.tags or each.facts).get("labelwise.round", -1)) for each in known]
+    rounds = {number for span in spans for number in forgotten.rounds(span)}
+    meant = [each.version for each, number in zip(known, numbers, strict=True) if number in rounds]
+    return f": versions {', '.join(meant)}" if meant else ""
+
+
+def _sources(workspace: Workspace, folds: set[str]) -> list[str]:
+    """Which sources have the items still. Those of other machines are not read for it."""
+    pull, said = workspace.settings.pull, []
+    for source in dict.fromkeys((pull.pool, pull.gold)):
+        if "://" in source:
+            said.append(f"{source}: look there yourself")
+            continue
+        try:
+            chunks = sources.chunks(source, [pull.columns.text], encoding=pull.encoding)
+            has = any(
+                forgotten.without(chunk.rename(columns={pull.columns.text: "text"}), folds)[1] for chunk in chunks
+            )
+        except LabelwiseError as error:
+            said.append(f"{source} cannot be read now: {error}")
+        else:
+            said += [f"{source} still has them; no pull brings them back, but delete them there"] if has else []
+    return said
+
+
+def _committed(versions: Versions) -> int:
+    """How many tombstones git knows."""
+    known = history.contents(versions, FILE, ["HEAD"]).get("HEAD", b"")
+    return max(known.count(b"\n") - 1, 0)

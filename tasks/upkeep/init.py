@@ -1,0 +1,318 @@
+"""Make a workspace: a git + DVC repository with params.yaml, dvc.yaml and an empty label ledger."""
+
+import csv
+import re
+import secrets
+import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import pandas as pd
+
+import labelwise
+from labelwise.tasks import errors, settings, sources
+from labelwise.tasks.errors import InputError, LabelwiseError
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.pull import GoldLook, PoolLook, Tally, listed, look_at_gold, look_at_pool
+from labelwise.tasks.records import LABELS, canonical, content_id
+from labelwise.tasks.services.versions import workspace as dvc
+from labelwise.tasks.workspace import Workspace
+
+Found = TypeVar("Found")
+PREVIEWED = 200_000  # rows of the pool that `init` reads at least; more only where labels of them are imported
+SHOWN_CLASSES, SHOWN_TEXT = 12, 90
+QUOTE = (
+    "a class with a comma stands in double quotes, --labels '\"Fees, charges\",Refunds', or in a --labels of its own"
+)
+SCRATCH = ".*.part\n.DS_Store\n"  # what a killed write leaves behind, see workspace.atomic, and what file managers do
+# What the user ignores everywhere (`*.csv`, `data/`) would stay out of the commits: here it is not ignored.
+IGNORED = "!*\n.labelwise/\ndvc_plots/\n" + SCRATCH
+ATTRIBUTES = "* -text\n"  # no git changes the ends of lines: digests are made of the files
+
+
+def run(
+    root: Path,
+    pool: str,
+    gold: str,
+    classes: list[str] | None,
+    name: str,
+    remote: str | None,
+    columns: settings.Columns,
+    labelled: str | None = None,
+    tell: Callable[[str], None] = print,
+    encoding: str | None = None,
+) -> Workspace:
+    """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first: the sources are
+    read as the first pull will read them, and `tell` gets a line for what there is and for what will be left out.
+
+    labelled: rows of the pool that have a label already; they are the ledger's first, of origin `imported`. classes:
+    the answers, or None for those in the gold set. remote: where DVC keeps data, None: a folder beside root. encoding:
+    of files that are not UTF-8 and do not say so by a mark.
+    """
+    root = root.resolve()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(
+            f"{root} is no empty folder", expected="a new folder", fix="choose another, or run the loop that is there"
+        )
+    for address in (pool, gold, labelled or "", remote or ""):
+        _refuse_credentials(address)
+    pull = settings.Pull(pool=located(pool), gold=located(gold), columns=columns, encoding=encoding)
+    seen = looked(pull, labelled, classes, tell)
+    changes: dict[str, Any] = {
+        "project.name": name or _title(root),
+        "project.id": secrets.token_hex(4),
+        "classes": seen.classes,
+        "pull.pool": pull.pool,
+        "pull.gold": pull.gold,
+        "pull.encoding": encoding,
+        **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
+    }
+    _parsed(changes)
+    for line in preview(seen):
+        tell(line)
+    made = not root.exists()
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        _fill(root, changes, located(remote) if remote else f"{root}.remote", seen.rows)
+    except BaseException:
+        shutil.rmtree(root)
+        if not made:
+            root.mkdir()
+        raise
+    return Workspace.open(root)
+
+
+def _parsed(changes: dict[str, Any]) -> None:
+    """SettingsError where these would make no params.yaml."""
+    with TemporaryDirectory() as scratch:
+        path = Path(shutil.copy(_template("params.yaml"), scratch))
+        settings.change(path, changes)
+        settings.read(path)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The classes, what a first pull would make of the sources, and the labels to import, as ledger rows."""
+
+    classes: list[str]
+    gold: GoldLook
+    pool: PoolLook
+    rows: pd.DataFrame
+
+
+def looked(pull: settings.Pull, labelled: str | None, given: list[str] | None, tell: Callable[[str], None]) -> Looked:
+    """Look at all sources. given: the classes, None for those in the gold set.
+
+    A fault of one does not keep those of the others for the next try: `tell` gets a line for each but the last, which
+    is raised. What cannot be judged without the faulty source is not.
+    """
+    faults: list[LabelwiseError] = []
+    classes = _tried(lambda: classes_for(pull, given), faults)
+    gold = _tried(lambda: look_at_gold(pull, classes), faults) if classes else None
+    labels = _tried(lambda: labels_in(labelled, pull, tell), faults) if labelled else None
+    asked, most = (set(labels.id), None) if labels is not None else (set(), PREVIEWED)
+    pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most), faults)
+    rows: pd.DataFrame | None = LABELS.frame()
+    if labelled and labels is not None and classes and gold and pool:
+        rows = _tried(lambda: imported(labelled, labels, pool.fates, classes, tell), faults)
+    if faults or not classes or gold is None or pool is None or rows is None:
+        for fault in faults[:-1]:
+            tell(f"labelwise: {fault}")
+        raise faults[-1]
+    return Looked(classes, gold, pool, rows)
+
+
+def _tried(look: Callable[[], Found], faults: list[LabelwiseError]) -> Found | None:
+    """What a look gives; None where it ends in a fault of the source, which goes to `faults`."""
+    try:
+        return look()
+    except LabelwiseError as fault:
+        faults.append(fault)
+        return None
+
+
+def preview(seen: Looked) -> list[str]:
+    """What there is, for people, a line each."""
+    pool, gold, classes, labelled = seen.pool, seen.gold, seen.classes, seen.rows
+    lines = [
+        f"pool  {_counted(pool.tally)}" + ("" if pool.whole else "; the rest was not looked at"),
+        *(f"      e.g. {' '.join(text.split())[:SHOWN_TEXT]}" for text in pool.texts[:3]),
+        f"gold  {_counted(gold.tally)}: {_by_class(gold.labels, classes)}",
+    ]
+    if len(labelled):
+        lines.append(f"given {len(labelled):,} labels: {_by_class(Counter(labelled.label), classes)}")
+    if pool.texts:
+        from labelwise.tasks.embed import MANY, unreadable
+        from labelwise.tasks.items.wording import UNKNOWN
+        from labelwise.tasks.learners.encoder import unknown_to_packaged
+
+        share = float((unknown_to_packaged(pool.texts) > UNKNOWN).mean())
+        lines += [unreadable(share)] if share >= MANY else []
+    return lines
+
+
+def _by_class(labels: Mapping[str, int], classes: Sequence[str]) -> str:
+    more = f", ... {len(classes):,} classes" if len(classes) > SHOWN_CLASSES else ""
+    shown = [f"{errors.named([name])} {labels.get(name, 0):,}" for name in classes[:SHOWN_CLASSES]]
+    return ", ".join(shown) + more
+
+
+def _counted(tally: Tally) -> str:
+    said = f"{len(tally.measures):,} rows, {tally.new:,} items"
+    said += f", {tally.repeated:,} repeated" if tally.repeated else ""
+    return said + (f", refused {sum(tally.refused.values()):,}: {listed(tally.refused)}" if tally.refused else "")
+
+
+def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) -> None:
+    for file in ("params.yaml", "dvc.yaml"):
+        shutil.copyfile(_template(file), root / file)
+    settings.change(root / "params.yaml", changes)
+    settings.read(root / "params.yaml")
+    (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
+    (root / ".gitattributes").write_text(ATTRIBUTES, encoding="utf-8")
+    versions = dvc.create(root, remote)
+    (root / ".dvcignore").write_text(SCRATCH, encoding="utf-8")
+    ledger.append(root / "data" / "labels", 0, rows)
+    versions.add(["data/labels"])
+    versions.save("labelwise init")
+
+
+def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None]) -> pd.DataFrame:
+    """The labels that people have given already: columns id, text, label. A row without one is not labelled yet."""
+    columns = pull.columns
+    parts = list(sources.chunks(labelled, [columns.text, columns.label], encoding=pull.encoding))
+    if not parts:
+        raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
+    rows = pd.concat(parts, ignore_index=True)
+    rows = pd.DataFrame({"text": rows[columns.text], "label": rows[columns.label].fillna("").str.strip()})
+    blank = rows.label == ""
+    if blank.all():
+        raise InputError(f"{labelled}: no row has a label yet", expected="rows of the pool, some with a label")
+    if blank.any():
+        tell(f"{labelled}: {blank.sum():,} of {len(rows):,} rows have no label yet: left out")
+    rows = rows[~blank].drop_duplicates()
+    return rows.assign(id=[content_id(canonical(text or "")) for text in rows.text]).drop_duplicates(["id", "label"])
+
+
+def imported(
+    labelled: str, rows: pd.DataFrame, fates: Mapping[str, str], classes: list[str], tell: Callable[[str], None]
+) -> pd.DataFrame:
+    """Labels (columns id, text, label) as ledger rows (LABELS) of origin `imported`. What the first pull will refuse,
+    since it is in gold say, is left out, and said: a label without its item would stop the loop. fates: see `PoolLook`.
+
+    InputError, and nothing is taken: a label outside the classes, a row that is not in the pool, or stands there twice
+    with different labels.
+    """
+    refused = rows.id.map({item: rule for item, rule in fates.items() if rule}).dropna()
+    if len(refused):
+        why = listed(Counter(refused))
+        tell(f"{labelled}: {len(refused):,} labels left out, since the pull will refuse their rows: {why}")
+    rows = rows.drop(index=refused.index)
+    for wrong, what, fix in (
+        (~rows.label.isin(classes), "labels outside the classes", "one of " + errors.named(classes)),
+        (~rows.id.isin(list(fates)), "rows that are not in the pool", "rows of the pool, text by text"),
+        (rows.id.duplicated(keep=False), "rows with two labels", "one label a text"),
+    ):
+        if wrong.any():
+            first = rows[wrong].iloc[0]
+            got = f"{first.label!r} for {str(first.text)[:60]!r}"
+            hint = twin(first.label, classes) if what.startswith("labels") else ""
+            raise InputError(f"{labelled}: {wrong.sum()} {what}", expected=fix, got=got, fix=hint)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
+    table = pd.DataFrame({"id": rows.id, "label": rows.label, **known, "created_at": now})
+    return LABELS.conform(table.reindex(columns=list(LABELS.columns)))
+
+
+def _refuse_credentials(address: str) -> None:
+    """InputError when an address that will be committed carries a password."""
+    try:
+        settings.without_credentials(address)
+    except ValueError as error:
+        raise InputError(address, got=str(error)) from None
+
+
+def located(source: str) -> str:
+    """A source that means the same from any folder: local paths made absolute."""
+    return source if "://" in source else str(Path(source).expanduser().absolute())
+
+
+def classes_for(pull: settings.Pull, given: list[str] | None) -> list[str]:
+    """The classes: those given, else the labels that occur in the gold set, sorted. InputError when they do not fit, or
+    when two of the gold set's look alike: that is one class, spelt in two ways."""
+    columns, gold = pull.columns, pull.gold
+    found: Counter[str] = Counter()
+    for chunk in sources.chunks(gold, [columns.text, columns.label], encoding=pull.encoding):
+        found.update(label.strip() for label in chunk[columns.label] if label and label.strip())
+    if strangers := sorted(set(found) - set(given or found)):
+        raise InputError(
+            f"{gold}: labels outside the classes",
+            expected="one of " + ", ".join(map(repr, given or [])),
+            got=", ".join(map(repr, strangers[:5])),
+            fix=twin(strangers[0], given or []) or "name all classes; " + QUOTE,
+        )
+    if not found or len(given or found) < 2:
+        raise InputError(
+            f"{gold}: too few labels",
+            expected="gold rows, and two classes at least",
+            got=", ".join(sorted(found)) or "no labelled row",
+            fix="give labelled rows; name classes without a gold row by --labels a,b,c",
+        )
+    if given is None:
+        _refuse_look_alikes(gold, found)
+    return given or sorted(found)
+
+
+def names(given: Sequence[str]) -> list[str]:
+    """The classes as the command line gives them: one option with commas between them, or an option each.
+
+    >>> names(['"Fees, charges",Refunds']), names(["Fees, charges", "Refunds"])
+    (['Fees, charges', 'Refunds'], ['Fees, charges', 'Refunds'])
+    """
+    parts = next(csv.reader(given, skipinitialspace=True), []) if len(given) == 1 else given
+    return [part.strip() for part in parts if part.strip()]
+
+
+def spelling(label: str) -> str:
+    """What is left of a label when case, accents' form, invisible characters, blanks, a closing dot and the .0 of a
+    whole number are taken away: two labels that have it in common are hardly two classes.
+
+    >>> spelling("True") == spelling("true "), spelling("1.0") == spelling("1"), spelling("on hold.")
+    (True, True, 'on hold')
+    """
+    shown = "".join(each for each in unicodedata.normalize("NFKC", label) if unicodedata.category(each) != "Cf")
+    return re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", " ".join(shown.casefold().split()).rstrip(". "))
+
+
+def twin(label: str, classes: Sequence[str]) -> str:
+    """What to do about a label that looks like one of the classes; '' where none does."""
+    alike = next((name for name in classes if spelling(name) == spelling(label)), None)
+    return f"it looks like the class {alike!a}: write it so" if alike else ""
+
+
+def _refuse_look_alikes(gold: str, found: Counter[str]) -> None:
+    first_of: dict[str, str] = {}
+    for label in sorted(found):
+        other = first_of.setdefault(spelling(label), label)
+        if other != label:
+            raise InputError(
+                f"{gold}: two classes look alike",
+                expected="one spelling a class",
+                got=f"{other!a} ({found[other]:,} rows) and {label!a} ({found[label]:,} rows)",
+                fix="write them alike, in all files; if they are two classes, name all of them by --labels",
+            )
+
+
+def _title(root: Path) -> str:
+    return root.name[:36] or "labelwise"
+
+
+def _template(file: str) -> Path:
+    """The file that a new workspace starts from."""
+    return Path(labelwise.__file__).parent / file

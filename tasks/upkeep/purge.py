@@ -1,0 +1,115 @@
+"""Take items out of every table of a workspace. Done twice is done once, so whatever cuts it off, it is done again."""
+
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from labelwise.tasks.embed import fingerprint, vectors_of, wording_of
+from labelwise.tasks.items import forgotten, stored
+from labelwise.tasks.items.leaks import leaks_of
+from labelwise.tasks.workspace import (
+    Workspace,
+    atomic,
+    read_array,
+    read_json,
+    read_table,
+    table_of_text,
+    write_csv,
+    write_json,
+)
+
+Mask = NDArray[np.bool_]
+
+
+def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -> None:
+    """Take the items `gone` out of pool, gold, vectors, ledger, batch and scores; out of the quarantine what reads like
+    them (`folds`) too."""
+    for table in [*stored.shards(workspace), workspace.gold]:
+        _with_vectors(workspace, table, gone)
+    for file in [
+        *sorted(workspace.trusted.glob("asked-*.parquet")),
+        *sorted(workspace.trusted.glob("answers-*.parquet")),
+        *sorted(workspace.labels.glob("round-*.parquet")),
+        *sorted(workspace.quarantine.glob("*.parquet")),
+        workspace.scores,
+        workspace.batch,
+    ]:
+        _rewrite(file, gone)
+    for file in workspace.quarantine.glob("*.parquet"):
+        _rewrite_folds(file, set(folds))
+    predictions = workspace.metrics / "predictions.csv"
+    if predictions.exists() and (rows := table_of_text(predictions)).id.isin(gone).any():
+        write_csv(predictions, rows[~rows.id.isin(gone)])
+    for scraps in ("reports", "data_docs"):  # made anew when they are next asked for
+        shutil.rmtree(workspace.scraps / scraps, ignore_errors=True)
+
+
+def _rewrite(path: Path, gone: Collection[str], columns: Sequence[str] = ("id",)) -> None:
+    """The table without the rows that name such an item."""
+    if not path.exists():
+        return
+    kept = _kept(read_table(path, list(columns)), gone, columns)
+    if not kept.all():
+        with atomic(path) as scratch:
+            _write(scratch, read_table(path), kept)
+
+
+def _rewrite_folds(path: Path, folds: set[str]) -> None:
+    """Refused rows have ids of their own: they are known by what they say."""
+    table = read_table(path)
+    if "text" not in table.column_names:
+        return
+    kept = np.array(
+        [text is None or forgotten.fold(text) not in folds for text in table["text"].to_pylist()], dtype=bool
+    )
+    if not kept.all():
+        with atomic(path) as scratch:
+            _write(scratch, table, kept)
+
+
+def _with_vectors(workspace: Workspace, path: Path, gone: Collection[str]) -> None:
+    """A table of items, with its vectors and leaks, which lie in the table's order. The table changes last: while it
+    has the rows, it is known which vectors are theirs."""
+    leaks = leaks_of(workspace, path)
+    _rewrite(leaks, gone, ("id", "gold"))
+    kept = _kept(read_table(path, ["id"]), gone, ("id",))
+    if kept.all():
+        return
+    with atomic(path) as scratch:
+        _write(scratch, read_table(path), kept)
+        in_order = vectors_of(workspace, path), wording_of(workspace, path)
+        for rows in in_order:
+            _vectors(rows, kept)
+        made_of = fingerprint(scratch, workspace.settings.embed)["table"]
+        for made in (*in_order, leaks):
+            if (note := made.with_suffix(".json")).exists():
+                write_json(note, read_json(note) | {"table": made_of})
+
+
+def _vectors(path: Path, kept: Mask) -> None:
+    """The vectors of the rows kept. Those of neither the old nor the new rows belong to nothing: away with them."""
+    if not path.exists():
+        return
+    vectors = read_array(path)
+    if len(vectors) == len(kept):
+        with atomic(path) as scratch, scratch.open("wb") as file:
+            np.save(file, vectors[kept])
+    elif len(vectors) != kept.sum():
+        path.unlink()
+
+
+def _kept(table: pa.Table, gone: Collection[str], columns: Sequence[str]) -> Mask:
+    """(n,) which rows name none of the items."""
+    wanted = pa.array(sorted(gone), type=pa.string())
+    named = [pc.is_in(table[column].cast(pa.string()), value_set=wanted).to_numpy() for column in columns]
+    return np.asarray(~np.logical_or.reduce(named))
+
+
+def _write(path: Path, table: pa.Table, kept: Mask) -> None:
+    pq.write_table(table.filter(pa.array(kept)), path, compression="zstd")
