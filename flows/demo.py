@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from labelwise.flows.cli import prefect_may_go, prepare
-from labelwise.tasks import report, settings
+from labelwise.tasks import figures, settings
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
 from labelwise.tasks.reporting import status as where
+from labelwise.tasks.reporting.rounds import table
 from labelwise.tasks.services import local
 from labelwise.tasks.services.addresses import home
 from labelwise.tasks.settings import Columns
@@ -92,7 +93,7 @@ def reviewers(folder: Path, answers: Path, batches: int) -> Iterator[None]:
 
 def finale(workspace: Workspace) -> None:
     """What came of it, and where to look."""
-    cells = report.table(report.curve(workspace), report.seconds_by_stage(workspace))
+    cells = table(figures.curve(workspace), figures.seconds_by_stage(workspace))
     shown = Table(*cells.columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in cells.to_numpy().tolist():
         shown.add_row(*row)

@@ -15,9 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from labelwise.tasks import names, sources
-from labelwise.tasks.embed import Vectors, refuse_broken
+from labelwise.tasks.embed import refuse_broken
 from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.items import leaks
+from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.items.wording import Wording, wording
 from labelwise.tasks.learners import learners
 from labelwise.tasks.learners.encoder import Encoder

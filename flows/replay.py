@@ -12,12 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from labelwise.flows.stages import REPRODUCIBLE
-from labelwise.tasks import made_with, promote, snapshot
+from labelwise.tasks import made_with, records, snapshot
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import forgotten
 from labelwise.tasks.labels import witness
 from labelwise.tasks.past.rebuild import INPUTS, Scratch
 from labelwise.tasks.past.replay import DIFFERS, Finding, commit, verdict
+from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions import history, remote
 from labelwise.tasks.services.versions.history import Commit
 from labelwise.tasks.services.versions.workspace import Versions
@@ -82,7 +83,7 @@ def replay(workspace: Path, name: str, source: str, encode: bool, tell: Callable
             *scratch.outputs(REPRODUCIBLE, encode, not elsewhere, tell),
         ]
         version = scratch.version.version if scratch.version else ""
-        return Replayed(mine.tag, mine.id, snapshot.run_of(mine.message), version, elsewhere, parts)
+        return Replayed(mine.tag, mine.id, records.run_of(mine.message), version, elsewhere, parts)
 
 
 def _meant(name: str, tags: dict[str, Commit]) -> Commit:
@@ -97,11 +98,11 @@ def _meant(name: str, tags: dict[str, Commit]) -> Commit:
 
 def _asked(here: Workspace, versions: Versions, mine: Commit, tags: dict[str, Commit]) -> tuple[Finding, Scratch]:
     """What MLflow says of the round and of those before it."""
-    tracking = promote.open_tracking(here.settings)
+    tracking = open_tracking(here.settings)
     known = tracking.registered()
-    run_id = snapshot.run_of(mine.message)
+    run_id = records.run_of(mine.message)
     ancestors = {each.id for each in history.log(versions, mine.id)}
-    so_far = {snapshot.run_of(each.message) for each in tags.values() if each.id in ancestors}
+    so_far = {records.run_of(each.message) for each in tags.values() if each.id in ancestors}
     heard = witness.words((each.run_id, each.tags or {}) for each in known if each.run_id in so_far)
     version = next((each for each in known if each.run_id == run_id), None)
     return commit(mine.tag, run_id, versions.inputs(), ancestors, known), Scratch(

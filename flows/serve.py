@@ -24,12 +24,12 @@ from prefect.types.entrypoint import EntrypointType
 
 from labelwise.flows.loop import loop
 from labelwise.flows.wake import HEADER, Listen, Listener, Tell, Waker
-from labelwise.tasks import push, wait
+from labelwise.tasks import wait
 from labelwise.tasks.errors import InputError, ServiceError
-from labelwise.tasks.promote import experiment
 from labelwise.tasks.services.addresses import private
-from labelwise.tasks.services.label_studio.project import LabelStudioProject
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_project
 from labelwise.tasks.services.local import webhook_secret
+from labelwise.tasks.services.mlflow import experiment_name
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, running
 
@@ -52,7 +52,7 @@ def serve(workspace: Path, cron: str, listen: Listen | None, tell: Tell) -> None
     runner = Runner(query_seconds=POLL_S, pause_on_shutdown=True)
     deployment: Any = runner.add_flow(  # an id: outside of an event loop it is no coroutine
         loop,
-        name=re.sub("[/%&<>]", "-", experiment(Workspace.open(workspace).settings)),  # Prefect takes none of these
+        name=re.sub("[/%&<>]", "-", experiment_name(Workspace.open(workspace).settings)),  # Prefect takes none of these
         schedule=schedule,
         parameters={"workspace": str(workspace), "max_wait": 0},
         description="Does all that can be done now: takes in answers, learns, asks the next batch.",
@@ -103,7 +103,7 @@ class Registration:
     def tend(self) -> None:
         """Look whether it is there and as it should be. What Label Studio has against it is said once."""
         with self._at_work:
-            project = None if self._ended else push.open_project(Workspace.open(self._workspace).settings)
+            project = None if self._ended else open_project(Workspace.open(self._workspace).settings)
             if project is None or project.found is None:
                 return
             try:

@@ -25,15 +25,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from labelwise.flows.question import Question
 from labelwise.flows.stages import REPRODUCIBLE
-from labelwise.tasks import evaluate, names, promote, pull, push, report, snapshot, stop, wait
+from labelwise.tasks import evaluate, figures, names, promote, pull, push, records, report, snapshot, stop, wait
 from labelwise.tasks.errors import ServiceDown, ServiceError, plain
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger, removed
-from labelwise.tasks.reporting import page, pictures
+from labelwise.tasks.reporting import page, pictures, rounds
 from labelwise.tasks.reporting import reviewers as thanks
-from labelwise.tasks.services import player
-from labelwise.tasks.services.label_studio import project as label_studio
+from labelwise.tasks.reporting.rounds import markdown, news
+from labelwise.tasks.services import mlflow, player
+from labelwise.tasks.services.label_studio.delivery import without_doubles
+from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject, open_project
 from labelwise.tasks.services.patience import patient
 from labelwise.tasks.services.versions import remote
 from labelwise.tasks.services.versions.workspace import Versions
@@ -55,9 +57,9 @@ class Steps:
         self.tab = ""  # of the open batch in Label Studio, once it was pushed
 
     @cached_property
-    def project(self) -> label_studio.LabelStudioProject:
+    def project(self) -> LabelStudioProject:
         """The workspace's project in Label Studio, looked up once a run."""
-        return push.open_project(self.workspace.settings)
+        return open_project(self.workspace.settings)
 
     # Where we stand
 
@@ -90,7 +92,7 @@ class Steps:
         settings = self.workspace.settings
         refuse_empty_rules(settings)
         names.refuse_unknown(settings)
-        patient(lambda: (self.project.found, promote.open_tracking(settings)), self._tell("check"), met=False)
+        patient(lambda: (self.project.found, mlflow.open_tracking(settings)), self._tell("check"), met=False)
         self.versions.clear()
         before, changed = patient(lambda: self.play.refuse(take_over, lost), self._tell("check"))
         if unfinished:
@@ -160,7 +162,7 @@ class Steps:
         """The round's MLflow run, its registered model, and the alias."""
 
         def do() -> str:
-            self.run_id, line = promote.run(self.workspace, self.versions, report.spent(self.workspace))
+            self.run_id, line = promote.run(self.workspace, self.versions, figures.spent(self.workspace))
             return line
 
         self._step("promote", do, outside=True)
@@ -170,7 +172,7 @@ class Steps:
 
         def do() -> str:
             before = self.versions.earlier("data/scores.parquet", snapshot.tag(self.round - 1))
-            line = report.run(self.workspace, before)
+            line = news(report.run(self.workspace, before))
             pages = {
                 "report": page.write(self.workspace, self.versions, self.run_id),
                 "reviewers": thanks.write(self.workspace, self.versions),
@@ -178,7 +180,7 @@ class Steps:
             with TemporaryDirectory() as scratch:
                 drawn = pictures.pictures(self.workspace, Path(scratch))
                 if drawn:
-                    tracking = promote.open_tracking(self.workspace.settings)
+                    tracking = mlflow.open_tracking(self.workspace.settings)
                     tracking.attach(self.run_id, [*drawn, *pages.values()])
                     for name, written in pages.items():
                         link = tracking.artifact_url(self.run_id, written.name)
@@ -195,15 +197,15 @@ class Steps:
         """Commit and tag what has been learned."""
 
         def do() -> str:
-            accuracy = evaluate.spoken(promote.gold_metrics(self.workspace))
-            report.keep_spent(self.workspace)
+            accuracy = evaluate.spoken(figures.gold_metrics(self.workspace))
+            figures.keep_spent(self.workspace, self.round)
             return snapshot.run_round(self.workspace, self.versions, accuracy, self.run_id)
 
         self._step("snapshot", do)
-        report.reset_spent(self.workspace)
-        table = report.table(report.curve(self.workspace), report.seconds_by_stage(self.workspace))
+        figures.reset_spent(self.workspace)
+        table = rounds.table(figures.curve(self.workspace), figures.seconds_by_stage(self.workspace))
         said = f"The rounds of {self.workspace.settings.project.name}: accuracy on the gold set, seconds by stage"
-        self._artifact(create_markdown_artifact, "rounds", markdown=report.markdown(table), description=said)
+        self._artifact(create_markdown_artifact, "rounds", markdown=markdown(table), description=said)
 
     def told_to_stop(self) -> str:
         """Why the loop ends here, '' when it goes on. The advice is said either way."""
@@ -237,13 +239,13 @@ class Steps:
             shown = self._progress_artifact()
             columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
             bars = Progress(*columns, console=console, transient=True)
-            told: set[label_studio.Progress] = set()
+            told: set[BatchProgress] = set()
             with bars as progress, self._asking(max_wait) as told_to_stop:
                 bar = progress.add_task(f"round {self.open_round}", total=None)
 
-                def tell(seen: label_studio.Progress) -> None:
+                def tell(seen: BatchProgress) -> None:
                     if seen.total > size:  # an import that went through late
-                        patient(lambda: push.without_doubles(self.project, self.open_round), self._tell("wait"))
+                        patient(lambda: without_doubles(self.project, self.open_round), self._tell("wait"))
                     said = f"round {self.open_round} · {seen}"
                     progress.update(bar, completed=seen.answered, total=seen.total, description=said)
                     shown(seen)
@@ -256,14 +258,14 @@ class Steps:
 
         return self._step("wait", do, of=self.open_round)  # each look is patient by itself
 
-    def _tell_reviewers(self, seen: label_studio.Progress) -> None:
+    def _tell_reviewers(self, seen: BatchProgress) -> None:
         """How far the batch is, on the page for them, here and in MLflow. Nothing depends on it: no fault ends the
         wait."""
         written = thanks.tell(self.workspace, seen, self.tab)
-        run_id = snapshot.run_of(self.versions.message(snapshot.tag(self.round)))
+        run_id = records.run_of(self.versions.message(snapshot.tag(self.round)))
         if written and run_id:
             with suppress(ServiceError):
-                promote.open_tracking(self.workspace.settings).attach(run_id, [written])
+                mlflow.open_tracking(self.workspace.settings).attach(run_id, [written])
 
     def _ask_anew(self, missing: int) -> None:
         """Tasks of the open batch that somebody deleted, to the reviewers once more."""
@@ -313,11 +315,11 @@ class Steps:
 
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""
-        said = report.news(report.curve(self.workspace))
-        run_id = snapshot.run_of(self.versions.message(snapshot.tag(self.round)))
+        said = news(figures.curve(self.workspace))
+        run_id = records.run_of(self.versions.message(snapshot.tag(self.round)))
         if not run_id:
             return said
-        tracking = promote.open_tracking(self.workspace.settings)
+        tracking = mlflow.open_tracking(self.workspace.settings)
         return f"{said} More: {tracking.artifact_url(run_id, thanks.place(self.workspace).name)}"
 
     def _save_labels(self) -> str:
@@ -343,7 +345,7 @@ class Steps:
         started = time.perf_counter()
         result: Result = run()
         seconds = time.perf_counter() - started
-        report.spend(self.workspace, stage, seconds)
+        figures.spend(self.workspace, stage, seconds)
         self.say(stage, line(result), seconds, of=number)
         return result
 
@@ -362,7 +364,7 @@ class Steps:
         """Keep an artifact under a key of this workspace, so that those of another one stay apart."""
         create(key=artifact_key(key, self.workspace.settings.project.id), **content)
 
-    def _progress_artifact(self) -> Callable[[label_studio.Progress], None]:
+    def _progress_artifact(self) -> Callable[[BatchProgress], None]:
         """A progress bar on Prefect's page; returns how to move it."""
         made: Any = create_progress_artifact(
             progress=0.0,
@@ -370,7 +372,7 @@ class Steps:
             description=f"round {self.open_round}",
         )
 
-        def move(seen: label_studio.Progress) -> None:
+        def move(seen: BatchProgress) -> None:
             said = f"round {self.open_round}: {seen}"
             update_progress_artifact(made, progress=100 * seen.answered / max(seen.total, 1), description=said)
 

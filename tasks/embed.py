@@ -2,125 +2,36 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from labelwise.tasks import stage
-from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks, stored
-from labelwise.tasks.items.wording import UNKNOWN, WORDING, Wording, wording
-from labelwise.tasks.learners.base import Items
+from labelwise.tasks.items.vectors import (
+    column,
+    fingerprint,
+    gold_vectors,
+    gold_wording,
+    pool_vectors,
+    vectors_of,
+    wording_of,
+)
+from labelwise.tasks.items.wording import UNKNOWN, wording
 from labelwise.tasks.learners.encoder import Encoder
 from labelwise.tasks.progress import counted
 from labelwise.tasks.records import LEAKS
 from labelwise.tasks.settings import Embed
-from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, read_table, write_json, write_parquet
+from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, write_json, write_parquet
 
 MANY = 0.2  # share of the pool from which on it is said that the encoder cannot read it
 MULTILINGUAL = "intfloat/multilingual-e5-small"
 PIECE = 4096  # texts sorted and encoded together: bounds memory, long enough to pack well
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """The vectors of the pool, in its order, left on disk until asked for.
-
-    ids: (n,) of the items; shards: the memory-mapped float16 arrays, (n_i, d) each; wording: (n,) how their texts are
-    worded, None where nobody has kept it.
-    """
-
-    ids: pd.Index
-    shards: list[NDArray[np.float16]]
-    wording: Wording | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def gather(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """The vectors at these rows, (k, d)."""
-        starts = np.cumsum([0] + [len(shard) for shard in self.shards])
-        owner = np.searchsorted(starts, rows, side="right") - 1
-        result = np.empty((len(rows), self.shards[0].shape[1]), dtype=np.float32)
-        for number, vectors in enumerate(self.shards):
-            mine = owner == number
-            result[mine] = vectors[np.asarray(rows)[mine] - starts[number]]
-        return result
-
-    def rows(self, ids: pd.Series) -> NDArray[np.int64]:
-        """Where these items are, (k,). WorkspaceError when one is not in the pool."""
-        rows = np.asarray(self.ids.get_indexer(pd.Index(ids)))
-        if (rows < 0).any():
-            strangers = ids[rows < 0]
-            raise WorkspaceError(
-                f"{len(strangers)} labelled items are not in the pool",
-                got=str(strangers.iloc[0]),
-                fix="data/quarantine says why the pull refused them; mend the source, or `pull` in params.yaml",
-            )
-        return rows
-
-
-def pool_items(workspace: Workspace, vectors: Vectors) -> Items:
-    """The items of the pool, in its order, for a learner."""
-    return Items(len(vectors), vectors.gather, lambda rows: stored.texts(workspace, rows))
-
-
-def gold_items(workspace: Workspace) -> Items:
-    """The items of the gold set, in its order."""
-    gold = trusted.gold(workspace)
-    vectors = gold_vectors(workspace, gold.id)
-
-    def texts(rows: NDArray[np.integer]) -> list[str]:
-        return list(gold.text.iloc[rows])
-
-    return Items(len(vectors), lambda rows: vectors[rows], texts)
-
-
-def pool_vectors(workspace: Workspace) -> Vectors:
-    """The vectors that this stage wrote."""
-    shards = stored.shards(workspace)
-    ids = pd.Index(np.concatenate([_column(path, "id").to_numpy() for path in shards]))
-    wording = [wording_of(workspace, path) for path in shards]
-    known = all(path.exists() for path in wording)
-    return Vectors(
-        ids,
-        [read_array(vectors_of(workspace, path), on_disk=True) for path in shards],
-        np.concatenate([read_array(path) for path in wording]) if known else None,
-    )
-
-
-def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
-    """(g, d) of these gold items, the user's own or drawn from the pool, in their order."""
-    own = pd.Index(read_parquet(workspace.gold, columns=["id"]).id)
-    vectors = np.asarray(read_array(vectors_of(workspace, workspace.gold)), dtype=np.float32)
-    rows = own.get_indexer(pd.Index(ids))
-    if (rows >= 0).all():
-        return vectors[rows]
-    drawn = rows < 0
-    pool = pool_vectors(workspace)
-    result = np.empty((len(rows), vectors.shape[1]), dtype=np.float32)
-    result[~drawn] = vectors[rows[~drawn]]
-    result[drawn] = pool.gather(pool.rows(ids[drawn]))
-    return result
-
-
-def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
-    """(g,) how these gold items are worded, as `gold_vectors`."""
-    own = pd.Index(read_parquet(workspace.gold, columns=["id"]).id)
-    result = np.empty(len(ids), dtype=WORDING)
-    rows = own.get_indexer(pd.Index(ids))
-    drawn = rows < 0
-    result[~drawn] = read_array(wording_of(workspace, workspace.gold))[rows[~drawn]]
-    if drawn.any():
-        pool = pool_vectors(workspace)
-        result[drawn] = pool.wording[pool.rows(ids[drawn])] if pool.wording is not None else 0
-    return result
 
 
 def run(workspace: Workspace) -> str:
@@ -163,7 +74,7 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: i
     encoder = Encoder(settings.encoder, settings.max_tokens)
     with counted(f"embed {rows:,} texts", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
-            texts = _column(table, "text").to_pylist()
+            texts = column(table, "text").to_pylist()
             # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
             pieces = [texts[start : start + PIECE] for start in range(0, max(len(texts), 1), PIECE)]
             if table in stale:
@@ -194,7 +105,7 @@ def _find_leaks(workspace: Workspace) -> None:
         if path.exists() and _noted(path) == wanted:
             continue
         gold_set = gold_set or (gold_vectors(workspace, ids), gold_wording(workspace, ids) if worded else None)
-        own = pd.Index(_column(shard, "id").to_numpy())
+        own = pd.Index(column(shard, "id").to_numpy())
         vectors = read_array(vectors_of(workspace, shard), on_disk=True)
         both = (read_array(wording_of(workspace, shard)), gold_set[1]) if gold_set[1] is not None else None
         write_parquet(path, leaks.leaks(own, vectors, pd.Index(ids), gold_set[0], least, both), LEAKS)
@@ -211,26 +122,6 @@ def refuse_broken(vectors: NDArray[np.floating]) -> None:
             got=f"NaN or infinity in row {row}",
             fix="set another embed.encoder in params.yaml, whose figures fit into half precision",
         )
-
-
-def vectors_of(workspace: Workspace, table: Path) -> Path:
-    """The file of a table's vectors, in the order of its rows."""
-    return workspace.vectors / f"{table.stem}.npy"
-
-
-def wording_of(workspace: Workspace, table: Path) -> Path:
-    """The file that says how a table's texts are worded, in the order of its rows."""
-    return workspace.vectors / f"{table.stem}.wording.npy"
-
-
-def _column(table: Path, name: str) -> pa.ChunkedArray:
-    return read_table(table, [name])[name]
-
-
-def fingerprint(table: Path, settings: Embed) -> dict[str, object]:
-    """What the vectors of a table follow from."""
-    with table.open("rb") as file:
-        return {"table": hashlib.file_digest(file, "sha256").hexdigest(), **settings.model_dump(exclude={"wording"})}
 
 
 def _fresh(made: Path, table: Path, settings: Embed) -> bool:

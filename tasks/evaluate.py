@@ -10,9 +10,9 @@ from scipy.stats import bootstrap
 from sklearn.metrics import precision_recall_fscore_support
 
 from labelwise.tasks import learners, stage
-from labelwise.tasks.embed import gold_items
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.gold.active_testing import accuracy
+from labelwise.tasks.items.vectors import gold_items
 from labelwise.tasks.workspace import Workspace, write_csv, write_json
 
 BINS = 10

@@ -1,7 +1,6 @@
 """Stage `promote`: log the round to MLflow, register its model, and decide whether it is the new champion."""
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -11,17 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import made_with
+from labelwise.tasks import figures, made_with
 from labelwise.tasks.errors import InputError, WorkspaceError, named
+from labelwise.tasks.figures import gold_metrics
 from labelwise.tasks.labels import ledger, witness
 from labelwise.tasks.proof import champion
 from labelwise.tasks.proof.gate import Comparison, compare, level
-from labelwise.tasks.records import tag
-from labelwise.tasks.services.mlflow import RoundRun, Tracking
+from labelwise.tasks.records import run_of, tag
+from labelwise.tasks.services.mlflow import RoundRun, Tracking, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.settings import Promote, Settings
-from labelwise.tasks.snapshot import run_of
-from labelwise.tasks.workspace import Workspace, read_csv, read_json, table_of_text
+from labelwise.tasks.settings import Promote
+from labelwise.tasks.workspace import Workspace
 
 NAMES = {"project", "classes", "renamed"}  # settings that hold people's own words, which are no names of parameters
 MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered
@@ -144,7 +143,6 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         return "", "no model yet"
     settings = workspace.settings
     tracking = open_tracking(settings)
-    predictions = workspace.metrics / "predictions.csv"
     with tempfile.TemporaryDirectory() as scratch:
         seen = Path(scratch) / witness.FILE
         shards = unseen(versions, ledger.current_round(workspace.labels))
@@ -152,8 +150,8 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         model = bundle(workspace, Path(scratch) / "classifier")
         facts = facts_of(workspace, versions, metrics, seconds, model, shards)
         run_id, version = tracking.record(facts, model)
-        tracking.attach(run_id, [predictions, seen])
-    own, number = weighed(table_of_text(predictions)), ledger.current_round(workspace.labels)
+        tracking.attach(run_id, [workspace.metrics / champion.PREDICTIONS, seen])
+    own, number = weighed(figures.predictions(workspace)), ledger.current_round(workspace.labels)
     stands = champion.stands(version, number, number, own, champion.Judged(own, frozenset(own.id)))
     present = tracking.champion()
     if present is None or present.version != version:  # an interrupted call may have crowned it already
@@ -162,7 +160,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         if judged is not None and judged.table is None:
             decision = Decision(True, f"nothing is known of the champion: {judged.problem}", {})
         else:
-            look = looks(kept_rounds(workspace), learned, number)
+            look = looks(figures.curve(workspace), learned, number)
             found = judged or champion.Judged(None, frozenset())
             decision = decide(own, found.table, settings.promote, look, found.lacks, found.outdated)
         more = {"replaces": present.version} if present and decision.promoted else {}
@@ -186,12 +184,6 @@ def _learned(tracking: Tracking, version: str) -> int | None:
     """The round that a registered model comes from."""
     number = tracking.tags(version).get("labelwise.round", "")
     return int(number) if number.isdecimal() else None
-
-
-def kept_rounds(workspace: Workspace) -> pd.DataFrame:
-    """The rounds that metrics/curve.csv holds, columns round and accuracy: all before this one, which `report` adds."""
-    path, columns = workspace.metrics / "curve.csv", ["round", "accuracy"]
-    return read_csv(path).reindex(columns=columns) if path.exists() else pd.DataFrame(columns=columns, dtype=float)
 
 
 def facts_of(
@@ -251,26 +243,6 @@ def unseen(versions: Versions, number: int) -> range:
     earlier = range(number - 1, -1, -1)
     seen = next((n for n in earlier if versions.tagged(tag(n)) and run_of(versions.message(tag(n)))), -1)
     return range(seen + 1, number + 1)
-
-
-def gold_metrics(workspace: Workspace) -> dict[str, float]:
-    """What `evaluate` measured last; empty before the first round."""
-    path = workspace.metrics / "gold.json"
-    if not path.exists():
-        return {}
-    content: dict[str, float] = read_json(path)
-    return content
-
-
-def open_tracking(settings: Settings, looking: bool = False) -> Tracking:
-    """The workspace's runs and models in MLflow. looking: for a look, see Tracking."""
-    return Tracking(experiment(settings), settings.project.id, looking)
-
-
-def experiment(settings: Settings) -> str:
-    """The name that a workspace's experiment and registered model are given; MLflow takes no `/` and `:` in it, and
-    no path that leads out of a folder. Later they go by `Tracking.name`, since people change `project.name`."""
-    return re.sub(r"[/:]|^\.\.", "-", f"{settings.project.name}-{settings.project.id}")
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import stage
-from labelwise.tasks.embed import gold_items, pool_items, pool_vectors
+from labelwise.tasks import figures, stage
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import withheld
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Examples, Items, calibration, frozen
@@ -18,7 +18,7 @@ from labelwise.tasks.progress import counted
 from labelwise.tasks.proof import control, savings, successor
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.train import train, without_leaks
-from labelwise.tasks.workspace import Workspace, write_json
+from labelwise.tasks.workspace import Workspace
 
 
 def prove(
@@ -106,7 +106,7 @@ def run(workspace: Workspace) -> str:
         "savings": measured and measured.as_json(),
         "successor": next_model and next_model.as_json(),
     }
-    write_json(workspace.metrics / "proof.json", content)
+    figures.keep_proof(workspace, content)
     if next_model is not None and next_model.worse:
         said += f"; WARNING: another kind of model learns less from chosen labels ({next_model.difference:+.1%})"
     return said

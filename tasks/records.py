@@ -181,3 +181,11 @@ def folded(text: str) -> str:
     'hello world'
     """
     return " ".join(text.lower().split())
+
+
+RUN = "MLflow-Run"  # the line of a round's commit that names its run
+
+
+def run_of(message: str) -> str:
+    """The id of the run that a round's commit names; '' for a round without a model."""
+    return message.partition(f"{RUN}: ")[2].strip()

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import learners, stage
-from labelwise.tasks.embed import pool_items, pool_vectors
+from labelwise.tasks.items.vectors import pool_items, pool_vectors
 from labelwise.tasks.learners import Items, Model
 from labelwise.tasks.records import SCORES
 from labelwise.tasks.settings import Score

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks import stage
-from labelwise.tasks.embed import Vectors, pool_vectors
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.items.vectors import Vectors, pool_vectors
 from labelwise.tasks.items.withheld import kept_for_gold, withheld
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import control

@@ -11,21 +11,15 @@ import pandas as pd
 
 from labelwise.tasks.items import suites
 from labelwise.tasks.labels import annotations, changes, ledger
-from labelwise.tasks.records import LABELS
+from labelwise.tasks.labels.ledger import OVERLAP
+from labelwise.tasks.records import LABELS, RUN
 from labelwise.tasks.records import tag as tag  # by this name flows know it
 from labelwise.tasks.services.expectations import Page, build_docs, check_labels
 from labelwise.tasks.services.label_studio.project import LabelStudioProject, ask_of
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 
-OVERLAP = pd.Timedelta(minutes=10)  # longer than any look takes
 ASK = ["id", "round", "why", "propensity"]
-RUN = "MLflow-Run"  # the line of a round's commit that names its run
-
-
-def run_of(message: str) -> str:
-    """The id of the run that a round's commit names; '' for a round without a model."""
-    return message.partition(f"{RUN}: ")[2].strip()
 
 
 @dataclass(frozen=True)

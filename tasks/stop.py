@@ -6,8 +6,12 @@ another one. So a loop that is started again, here or elsewhere, does not ask th
 
 from dataclasses import dataclass
 
-from labelwise.tasks import report
-from labelwise.tasks.promote import open_tracking
+from labelwise.tasks import figures
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.proof import stopping
+from labelwise.tasks.proof.money import spending
+from labelwise.tasks.services.mlflow import open_tracking
+from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import Workspace
 
 STOP, GO_ON = "stop", "go on"
@@ -43,9 +47,9 @@ class Advised:
 
 def advised(workspace: Workspace) -> Advised:
     """What rule and limits say now."""
-    found, limit, settings = report.advice(workspace), report.limit(workspace), workspace.settings.stop
-    cause = limit or (settings.rule if found.stop else "")
-    return Advised(cause, limit or found.why, settings.act)
+    found, reached, settings = advice(workspace), limit(workspace), workspace.settings.stop
+    cause = reached or (settings.rule if found.stop else "")
+    return Advised(cause, reached or found.why, settings.act)
 
 
 class Answers:
@@ -93,3 +97,33 @@ def run(workspace: Workspace, said: str) -> str:
     Answers(workspace).keep(said, advice)
     done = "the loop ends at its next look" if said == STOP else "the loop goes on"
     return f"{said}: kept until the advice changes; {done}. The advice is to {advice.words}"
+
+
+def advice(workspace: Workspace) -> stopping.Advice:
+    """Whether to stop, by the rule of the settings."""
+    settings = workspace.settings
+    rule = one_of("stop.rule", settings.stop.rule, stopping.RULES)
+    history = figures.curve(workspace).dropna(subset="accuracy").reset_index(drop=True)
+    paid = spending(workspace)
+    if paid.label is None and settings.stop.rule == "value":
+        return stopping.Advice(False, "nobody knows yet how long an answer takes")
+    if history.empty:
+        return stopping.Advice(False, "no model yet")
+    a_round = paid.compute / len(history)
+    batch = (paid.label or 0.0) * float(history.asks.iloc[-1]) + a_round
+    found: stopping.Advice = rule(history, stopping.Prices(batch, settings.prove.point_worth))
+    return found
+
+
+def limit(workspace: Workspace) -> str:
+    """Which limit of the settings has been reached, in words; '' while none has."""
+    stop, paid = workspace.settings.stop, spending(workspace).total
+    rows = ledger.read(workspace.labels)
+    reached = {
+        "max_rounds": (ledger.current_round(workspace.labels), stop.max_rounds),
+        "max_labels": (len(ledger.effective(rows)), stop.max_labels),
+        "max_cost": (paid or 0.0, stop.max_cost),
+    }
+    return next(
+        (f"stop.{name} ({most}) is reached" for name, (now, most) in reached.items() if most and now >= most), ""
+    )

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks import stage
-from labelwise.tasks.embed import Vectors, pool_items, pool_vectors
 from labelwise.tasks.errors import WorkspaceError, named
 from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.items.vectors import Vectors, pool_items, pool_vectors
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Examples, Items, Model, learners, self_training, untrained, zero_shot
 from labelwise.tasks.settings import Settings, one_of

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from labelwise.tasks import push
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import tag
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, Progress
+from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject, open_project
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Wait
 from labelwise.tasks.workspace import Workspace, read_parquet
@@ -20,7 +19,7 @@ SLOWER = 1.5  # each look without news is followed by a pause this much longer
 class Answers:
     """What the last look found. `complete`: the loop may go on. `stopped`: a person said that it should end."""
 
-    seen: Progress
+    seen: BatchProgress
     complete: bool
     stopped: bool = False
 
@@ -31,7 +30,7 @@ class Answers:
         return f"{self.seen}, waiting for {left}" if left else str(self.seen)
 
 
-def complete(progress: Progress, settings: Wait, asked_at: datetime, now: datetime) -> bool:
+def complete(progress: BatchProgress, settings: Wait, asked_at: datetime, now: datetime) -> bool:
     """Whether the loop may go on: the quorum is reached, or the deadline has passed and somebody has answered."""
     if progress.total == 0:
         return False
@@ -47,7 +46,7 @@ def due(workspace: Workspace, versions: Versions) -> bool:
     if not versions.tagged(tag(number)):
         return True
     size = len(read_parquet(workspace.batch, columns=["id"]))
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     if size == 0 or project.found is None:
         return True
     progress = project.progress(number + 1)
@@ -63,7 +62,7 @@ def wait(
     settings: Wait,
     asked_at: datetime,
     max_wait: float | None,
-    tell: Callable[[Progress], None],
+    tell: Callable[[BatchProgress], None],
     ask_anew: Callable[[int], object],
     told_to_stop: Callable[[], bool] = lambda: False,
 ) -> Answers:

@@ -5,6 +5,8 @@ import io
 import json
 import math
 import os
+import re
+import secrets
 import shlex
 import shutil
 import socket
@@ -380,3 +382,24 @@ def _read_note(path: Path) -> dict[str, Any]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def copy_token(workspace: Workspace, anew: bool = False) -> str:
+    """What tells this copy from others; made where it has none, or anew. No clone has it, it moves along."""
+    if not anew and (found := known_token(workspace)):
+        return found
+    made = secrets.token_hex(8)
+    with atomic(_token_file(workspace)) as scratch:
+        scratch.write_text(made, encoding="ascii")
+    return made
+
+
+def known_token(workspace: Workspace) -> str:
+    """The token, '' in a copy that has never played."""
+    file = _token_file(workspace)
+    found = file.read_text(encoding="ascii", errors="replace") if file.exists() else ""
+    return found if re.fullmatch("[0-9a-f]{16}", found) else ""
+
+
+def _token_file(workspace: Workspace) -> Path:
+    return workspace.scraps / "player"

@@ -21,7 +21,7 @@ import pytest
 
 from labelwise.flows import cli
 from labelwise.flows.stages import REPRODUCIBLE
-from labelwise.tasks import made_with, pull, report, settings
+from labelwise.tasks import figures, made_with, pull, report, settings
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import ANSWERS, ASKED, LABELS, content_id, tag
 from labelwise.tasks.reporting import page
@@ -74,8 +74,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     for run in REPRODUCIBLE.values():
         run(here)
     report.run(here)
-    report.spend(here, "train", 1.0)
-    report.keep_spent(here)
+    figures.spend(here, "train", 1.0)
+    figures.keep_spent(here, 1)
     page.write(here, versions)
     with claimed(here):
         pass

@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labelwise.tasks import push
+from labelwise.tasks import figures
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.gold import active_testing, trusted
+from labelwise.tasks.items import stored
 from labelwise.tasks.labels import annotations, ledger, removed, renamed
+from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.proof import control
 from labelwise.tasks.records import ANSWERS, ASKED
 from labelwise.tasks.services import player
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, ask_of, instructions
+from labelwise.tasks.services.label_studio.delivery import deliver
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, ask_of, instructions, open_gold_project
 from labelwise.tasks.services.patience import Tell, patient
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Settings
-from labelwise.tasks.snapshot import OVERLAP
-from labelwise.tasks.workspace import Workspace, claimed, read_parquet, table_of_text
+from labelwise.tasks.workspace import Workspace, claimed, read_parquet
 
 BRIEF = (
     "Trusted labels, which models are measured by. Each text is answered by two people who do not see each other's "
@@ -114,7 +116,7 @@ def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int 
 
     def choose(number: int) -> pd.DataFrame:
         found = draw(read_parquet(workspace.scores), trusted.drawn(workspace), n, workspace.settings)
-        texts = push.read_texts(workspace, found.id)
+        texts = stored.texts_by_id(workspace, found.id)
         return found.assign(text=found.id.map(texts), source_id=None, label=None, ask=number, why=trusted.GROWN)
 
     return _ask(workspace, project, choose, number)
@@ -123,8 +125,7 @@ def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int 
 def review(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
     """Put those n gold rows of the user's before people that the model is surest to be labelled wrongly. number: as for
     `grow`. Returns a line for people."""
-    path = workspace.metrics / "predictions.csv"
-    predictions = table_of_text(path) if path.exists() else pd.DataFrame()
+    predictions = figures.predictions(workspace)
     if predictions.empty:
         raise WorkspaceError(f"{workspace.root} has no model yet that could doubt its gold set", fix="`labelwise run`")
 
@@ -208,7 +209,7 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
         if project.count(number) != inside.sum():
             rows = asked[inside & awaited].to_dict("records")
             wanted = [{"data": {"text": row["text"], "item": row["id"], "round": number}} for row in rows]
-            new += push.push(project, wanted, number)
+            new += deliver(project, wanted, number)
     return new
 
 
@@ -218,7 +219,7 @@ def pull(workspace: Workspace) -> str:
     asked = trusted.asked(workspace)
     if asked.empty:
         return ""
-    project = push.open_gold_project(workspace.settings)
+    project = open_gold_project(workspace.settings)
     awaited = bool(_awaited(trusted.seen(workspace)).any())
     if project.found is None and not awaited:
         return ""
@@ -267,7 +268,7 @@ def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioP
         last = _last_ask(trusted.asked(workspace))
         number = last if (claim.unfinished_command, claim.unfinished_ask) == (command, last) else last + 1
         claim.begin(command=command, ask=number)
-        project = push.open_gold_project(workspace.settings)
+        project = open_gold_project(workspace.settings)
         try:
             line = patient(lambda: do(workspace, project, number), tell, met=False)
         except InputError:  # nothing was done, and given again it is refused again
@@ -285,7 +286,7 @@ def resume(workspace: Workspace, versions: Versions, tell: Tell, again: bool = F
     if not added:
         return ""
     keep(workspace, versions)
-    project = push.open_gold_project(workspace.settings)
+    project = open_gold_project(workspace.settings)
     patient(lambda: bring(workspace, project, trusted.asked(workspace)), tell, met=False)
     said = f"a `labelwise gold` command did not end; kept {', '.join(added)} and gone on from there"
     return said if again else f"{said}: it need not be given again"

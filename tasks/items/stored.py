@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,7 +17,7 @@ from labelwise.tasks.items.sifting import Seen
 from labelwise.tasks.records import GOLD, folded
 from labelwise.tasks.services.versions import remote
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.workspace import Workspace, reading
+from labelwise.tasks.workspace import Workspace, read_table, reading
 
 
 def refuse_missing(workspace: Workspace) -> None:
@@ -122,3 +123,10 @@ def rows(path: Path) -> int:
     """How many rows a table of ours has."""
     with reading(path):
         return int(pq.read_metadata(path).num_rows)
+
+
+def texts_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
+    """The texts of these items, by id; the rest of the pool stays on disk."""
+    asked = pc.field("id").isin(ids.tolist())
+    found = [read_table(shard, ["id", "text"], asked).to_pydict() for shard in shards(workspace)]
+    return {item: text for part in found for item, text in zip(part["id"], part["text"], strict=True)}

@@ -168,3 +168,6 @@ def happened(folder: Path) -> pd.DataFrame:
     for status in ("withdrawn", "refused", "gone", "moved"):
         events[status] = ledger.status == status
     return events.groupby(arrived).sum().reindex(range(len(rows)), fill_value=0).rename_axis("round")
+
+
+OVERLAP = pd.Timedelta(minutes=10)  # longer than any look takes

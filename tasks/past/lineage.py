@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 
-from labelwise.tasks import promote
 from labelwise.tasks.errors import InputError, LabelwiseError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaked, leaks_name
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import number_of, tag
-from labelwise.tasks.services.mlflow import Registered
+from labelwise.tasks.services.mlflow import Registered, open_tracking
 from labelwise.tasks.services.versions import history
 from labelwise.tasks.services.versions.history import Commit
 from labelwise.tasks.services.versions.workspace import Versions
@@ -287,7 +286,7 @@ def _plain(rows: pd.DataFrame) -> list[dict[Any, Any]]:
 def _versions(workspace: Workspace) -> tuple[dict[str, str], list[str]]:
     """The registered version of each round's tag, and what hindered to know it."""
     try:
-        known: list[Registered] = promote.open_tracking(workspace.settings).registered()
+        known: list[Registered] = open_tracking(workspace.settings).registered()
     except LabelwiseError as error:
         return {}, [f"registered versions: {error}"]
     return {(each.tags or each.facts).get("labelwise.tag", ""): each.version for each in known}, []

@@ -16,9 +16,10 @@ import pandas as pd
 import safetensors
 import safetensors.numpy
 
+from labelwise.tasks import figures
 from labelwise.tasks.records import content_id
 from labelwise.tasks.services.mlflow import Registered
-from labelwise.tasks.workspace import Workspace, read_json, read_parquet, table_of_text
+from labelwise.tasks.workspace import Workspace, read_parquet
 
 IDENTICAL, EQUAL, CLOSE, DIFFERS = "identical", "equal to 1e-6", "equal to 1e-3", "differs"
 WORDS = (IDENTICAL, EQUAL, CLOSE, DIFFERS)  # from good to bad
@@ -51,11 +52,10 @@ class Outcome:
 def outcome(workspace: Workspace) -> Outcome:
     """What lies in the workspace now."""
     files = sorted(path for path in workspace.model.rglob("*") if path.is_file())
-    figures = {name: read_json(workspace.metrics / f"{name}.json") for name in ("gold", "proof")}
     return Outcome(
         model={str(path.relative_to(workspace.model)): path.read_bytes() for path in files},
-        metrics=figures,
-        predictions=table_of_text(workspace.metrics / "predictions.csv"),
+        metrics={"gold": figures.gold_metrics(workspace), "proof": figures.proof(workspace)},
+        predictions=figures.predictions(workspace),
         batch=read_parquet(workspace.batch),
     )
 
@@ -160,13 +160,13 @@ def metrics(then: Outcome, now: Outcome, logged: Mapping[str, float] | None, exa
         for name in gold
         if logged is not None and name in logged and abs(logged[name] - gold[name]) > ROUNDED
     ]
-    far = max(figures(then.metrics, now.metrics), tables(then.predictions, now.predictions, PREDICTED))
+    far = max(difference(then.metrics, now.metrics), tables(then.predictions, now.predictions, PREDICTED))
     word = _word(far, exact, INDEPENDENT)
     if word == DIFFERS:
         told += [
             f"{name} {gold[name]}, rebuilt {value}"
             for name, value in now.metrics["gold"].items()
-            if name in gold and figures(gold[name], value) > INDEPENDENT + ROUNDED
+            if name in gold and difference(gold[name], value) > INDEPENDENT + ROUNDED
         ] or ["the predictions of single gold items or the savings differ"]
     return found("metrics", told, f"{len(gold)} figures, {len(then.predictions):,} predictions", word)
 
@@ -197,7 +197,7 @@ def distance(then: bytes, now: bytes) -> float:
     if then == now:
         return 0.0
     try:
-        return figures(json.loads(then), json.loads(now)) or ROUNDED  # not the same bytes
+        return difference(json.loads(then), json.loads(now)) or ROUNDED  # not the same bytes
     except ValueError:
         pass
     try:
@@ -210,19 +210,19 @@ def distance(then: bytes, now: bytes) -> float:
     return float(np.nan_to_num(max(gaps, default=0.0), nan=np.inf)) or ROUNDED
 
 
-def figures(then: Any, now: Any) -> float:
+def difference(then: Any, now: Any) -> float:
     """The largest difference between the numbers in two pieces of JSON; inf where anything else differs.
 
-    >>> figures({"a": [1.0, "x"]}, {"a": [1.5, "x"]})
+    >>> difference({"a": [1.0, "x"]}, {"a": [1.5, "x"]})
     0.5
     """
     numbers = (int, float)
     if isinstance(then, numbers) and isinstance(now, numbers) and not isinstance(then, bool):
         return abs(then - now)
     if isinstance(then, dict) and isinstance(now, dict) and then.keys() == now.keys():
-        return max((figures(then[key], now[key]) for key in then), default=0.0)
+        return max((difference(then[key], now[key]) for key in then), default=0.0)
     if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        return max((figures(*pair) for pair in zip(then, now, strict=True)), default=0.0)
+        return max((difference(*pair) for pair in zip(then, now, strict=True)), default=0.0)
     return 0.0 if then == now else float("inf")
 
 

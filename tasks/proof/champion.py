@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from ruamel.yaml import YAML
 
+from labelwise.tasks import figures
 from labelwise.tasks.errors import LabelwiseError, ServiceDown, ServiceError
 from labelwise.tasks.gold import active_testing, trusted
 from labelwise.tasks.labels import renamed
 from labelwise.tasks.services.mlflow import Champion, Tracking
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.workspace import Workspace, read_json, reading, write_csv, write_json
+from labelwise.tasks.workspace import Workspace, reading, write_csv
 
 if TYPE_CHECKING:
     from labelwise.tasks.learners.serving import Classifier
@@ -89,11 +90,10 @@ class Standing:
 def standing(workspace: Workspace, version: str | None = None) -> Standing | None:
     """What the last round said of its champion (metrics/champion.json); None before there was one, and where `version`
     is another one, such as after a rollback."""
-    path = workspace.metrics / FILE
-    if not path.exists():
+    content = figures.champion(workspace)
+    if not content:
         return None
-    content: dict[str, Any] = read_json(path)
-    with reading(path):
+    with reading(workspace.metrics / FILE):
         gold, fresh = (content[name] and Measured(**content[name]) for name in ("gold", "fresh"))
         found = Standing(**content | {"gold": gold, "fresh": fresh})
     return found if version in (None, found.version) else None
@@ -101,7 +101,7 @@ def standing(workspace: Workspace, version: str | None = None) -> Standing | Non
 
 def keep(workspace: Workspace, found: Standing) -> None:
     """Write metrics/champion.json."""
-    write_json(workspace.metrics / FILE, asdict(found))
+    figures.keep_champion(workspace, asdict(found))
 
 
 def stands(version: str, learned: int | None, number: int, gold: pd.DataFrame, judged: Judged) -> Standing:

@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from labelwise.tasks.figures import seconds_by_stage
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof.savings import Interval
+from labelwise.tasks.workspace import Workspace
 
 ASTRAY = 10.0  # a lead time this many times longer or shorter than the median says nothing about the work
 WAITING = ("wait",)  # stages that cost no computing
@@ -45,21 +49,21 @@ def seconds_a_label(lead_times: ArrayLike) -> float | None:
 
 
 def costs(
-    ledger: pd.DataFrame,
+    rows: pd.DataFrame,
     seconds: pd.DataFrame,
     hourly_rate: float,
     compute_rate: float,
-    trusted: pd.DataFrame | None = None,
+    on_gold: pd.DataFrame | None = None,
 ) -> Costs:
     """What the answers in the ledger (LABELS), those on gold items (ANSWERS) and the stages (a column each, in seconds;
     a row a round) came to. Rates are per hour. An answer that was changed or withdrawn was given all the same."""
-    answers = ledger[ledger.annotation_id.notna()]
+    answers = rows[rows.annotation_id.notna()]
     each = seconds_a_label(answers.lead_time_s)
     label = None if each is None else each / 3600 * hourly_rate
     computed = seconds.drop(columns=["round", *WAITING], errors="ignore").to_numpy(dtype=float)
     gold = 0.0
-    if trusted is not None and len(trusted):
-        given = trusted.drop_duplicates(["task_id", "annotation_id"], keep="last")
+    if on_gold is not None and len(on_gold):
+        given = on_gold.drop_duplicates(["task_id", "annotation_id"], keep="last")
         gold = (seconds_a_label(given.lead_time_s) or each or 0.0) / 3600 * hourly_rate * len(given)
     compute = float(np.nansum(computed)) / 3600 * compute_rate
     return Costs(each, label, None if label is None else label * len(answers), compute, gold)
@@ -71,3 +75,11 @@ def net(saved: Interval, paid: Costs) -> Interval | None:
     if paid.label is None:
         return None
     return Interval(*(end * paid.label - paid.compute for end in (saved.middle, saved.low, saved.high)))
+
+
+def spending(workspace: Workspace) -> Costs:
+    """What labels, trusted labels and computing came to so far."""
+    prices = workspace.settings.prove
+    rows = ledger.answers(ledger.read(workspace.labels))
+    seconds, given = seconds_by_stage(workspace), trusted.answers(workspace)
+    return costs(rows, seconds, prices.hourly_rate, prices.compute_rate, given)

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 
 from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.items.stored import texts_by_id
 from labelwise.tasks.labels import ledger, renamed
-from labelwise.tasks.push import read_texts
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, read_parquet
 
@@ -30,7 +30,7 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
         raise WorkspaceError(f"{workspace.root} has no batch yet", fix="`labelwise run` chooses the first one")
     batch = read_parquet(workspace.batch).sort_values("rank")
     batch = batch.assign(prediction=renamed.today(batch.prediction, workspace.settings.renamed))
-    texts = read_texts(workspace, batch.id) if len(batch) else {}
+    texts = texts_by_id(workspace, batch.id) if len(batch) else {}
     known = batch.astype(object).where(batch.notna(), None).to_dict("records")
     return ledger.current_round(workspace.labels) + 1, [
         Asked(row["rank"], row["why"], row["prediction"], row["confidence"], row["id"], texts.get(row["id"], ""))

@@ -10,11 +10,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from labelwise import infra
-from labelwise.tasks import report
+from labelwise.tasks import figures, stop
 from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.figures import gold_metrics
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.promote import gold_metrics
 from labelwise.tasks.proof import champion, money, target
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.proof.stopping import Advice
@@ -60,8 +60,8 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
     """The page of the present round."""
     number = ledger.current_round(workspace.labels)
     rows = ledger.today(workspace)
-    found, metrics = report.proof(workspace), gold_metrics(workspace)
-    advice, limit = report.advice(workspace), report.limit(workspace)
+    found, metrics = figures.proof(workspace), gold_metrics(workspace)
+    advice, limit = stop.advice(workspace), stop.limit(workspace)
     texts = tables.gold_texts(workspace)
     checked = found.get("successor")
     return render(
@@ -76,7 +76,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         pictures=drawn(workspace, "learning_curve", "calibration"),  # it has the confusion as a table
         measured=bool(found.get("savings")),
         matrix=tables.matrix(workspace),
-        rounds=tables.rounds(workspace, versions),
+        rounds=tables.by_round(workspace, versions),
         cost=tables.spent(workspace, rows),
         asked=tables.asked(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),
@@ -158,7 +158,7 @@ def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, An
     known = measured["projected"]["high"] < 1 or measured["projected"]["low"] > 1
     endless = f"over {saved['high']:,.0f}" if measured["projected"]["low"] < NEVER else f"{saved['high']:+,.0f}"
     ends = f"90 % interval {saved['low']:+,.0f} to {endless}, from {measured['control']} control labels on"
-    net = money.net(Interval(**saved), report.spending(workspace))
+    net = money.net(Interval(**saved), money.spending(workspace))
     currency = workspace.settings.prove.currency
     worth = f"; less computing {net:+,.2f} {currency or 'in money'}" if known and net else ""
     figure = f"{saved['middle']:+,.0f}" if known else "cannot tell yet"
@@ -170,7 +170,7 @@ def _targets(workspace: Workspace) -> list[Card]:
     """The labels that the accuracies of `prove.targets` still take."""
     settings = workspace.settings
     wanted = sorted(settings.prove.targets)
-    found = target.needed(report.curve(workspace), wanted, settings.seed)
+    found = target.needed(figures.curve(workspace), wanted, settings.seed)
     if not found:
         said = f"nobody knows before {target.ROUNDS} rounds have a model"
         return [Card(f"labels still needed for {wanted[0]:.0%}", "not known yet", said, "open")] if wanted else []

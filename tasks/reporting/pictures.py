@@ -13,8 +13,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
-from labelwise.tasks import promote, report
-from labelwise.tasks.workspace import Workspace, read_csv, table_of_text
+from labelwise.tasks import figures, promote
+from labelwise.tasks.workspace import Workspace, read_csv
 
 OWN, CHANCE, IDEAL = "#3b86c8", "#d9772b", "#8b949e"  # seen on white and on black
 MANY = 12  # classes that fit a picture as wide as a phone
@@ -33,7 +33,7 @@ DARK |= {"axes.edgecolor": "#9aa7b4", "grid.color": "#9aa7b4"}
 
 def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER, names: Sequence[str] = NAMES) -> list[Path]:
     """Draw what there is to draw of this round, of these pictures, into `folder`, on PAPER, LIGHT or DARK."""
-    rounds = report.curve(workspace).dropna(subset="accuracy")
+    rounds = figures.curve(workspace).dropna(subset="accuracy")
     if rounds.empty:
         return []
     files = [folder / f"{name}.png" for name in names]
@@ -46,10 +46,10 @@ def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER, names: Sequ
 
 def _draw(name: str, workspace: Workspace, rounds: pd.DataFrame) -> Figure:
     if name == "confusion":
-        return confusion(table_of_text(workspace.metrics / "predictions.csv"))
+        return confusion(figures.predictions(workspace))
     if name == "calibration":
         return calibration(read_csv(workspace.metrics / "calibration.csv"))
-    measured = report.proof(workspace).get("savings")
+    measured = figures.proof(workspace).get("savings")
     arms = {arm: pd.DataFrame(points) for arm, points in measured["curves"].items()} if measured else {}
     return learning_curve(rounds, arms, measured["control"] if measured else 0)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import push, report
+from labelwise.tasks import figures
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import page as pages
 from labelwise.tasks.reporting import tables
 from labelwise.tasks.reporting.page import Card, drawn, render
 from labelwise.tasks.reporting.tables import Table
-from labelwise.tasks.services.label_studio.project import Progress, labelling
+from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, atomic, read_parquet
 
@@ -31,7 +31,7 @@ def write(workspace: Workspace, versions: Versions) -> Path:
     return path
 
 
-def tell(workspace: Workspace, seen: Progress, tab: str) -> Path | None:
+def tell(workspace: Workspace, seen: BatchProgress, tab: str) -> Path | None:
     """Say on the present round's page how far its open batch is and where to answer it; the page, None where there is
     none. tab: the address of the batch's tab."""
     path = place(workspace)
@@ -52,7 +52,7 @@ def fresh(workspace: Workspace, versions: Versions) -> Path:
     path = write(workspace, versions)
     number = ledger.current_round(workspace.labels) + 1
     try:
-        project = push.open_project(workspace.settings, looking=True)
+        project = open_project(workspace.settings, looking=True)
         if project.found is not None and (seen := project.progress(number)).total:
             tell(workspace, seen, project.tab_now(number))
     except ServiceError:
@@ -69,7 +69,7 @@ def page(workspace: Workspace, versions: Versions) -> str:
     """The page of the present round."""
     number = ledger.current_round(workspace.labels)
     rows = ledger.read(workspace.labels)
-    known = report.curve(workspace).dropna(subset="accuracy")
+    known = figures.curve(workspace).dropna(subset="accuracy")
     found = tables.changes(workspace, versions, number)
     return render(
         "reviewers.html",

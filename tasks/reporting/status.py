@@ -14,18 +14,20 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import push, report, stop
+from labelwise.tasks import figures, stop
 from labelwise.tasks.errors import LabelwiseError, named
+from labelwise.tasks.figures import gold_metrics
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.withheld import kept_for_gold
 from labelwise.tasks.labels import ledger, removed
-from labelwise.tasks.promote import gold_metrics, open_tracking
 from labelwise.tasks.proof import champion
 from labelwise.tasks.records import number_of, round_tags, tag
+from labelwise.tasks.reporting.rounds import deeds
 from labelwise.tasks.services import player
 from labelwise.tasks.services.addresses import addresses, public
-from labelwise.tasks.services.label_studio.project import Progress, labelling
+from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
+from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions import handover
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
@@ -122,11 +124,11 @@ def status(workspace: Workspace) -> Status:
         answered=answered,
         skipped=skipped,
         labels=len(counting),
-        reviewers=report.deeds(ledger.happened(workspace.labels)),
+        reviewers=deeds(ledger.happened(workspace.labels)),
         gold={name: measured.get(key) for name, key in FIGURES.items()},
         trusted=trusted,
         leaks=len(leaks.near(near)),
-        savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
+        savings=figures.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
         advice=advice.words,
         answer=answer,
         champion=registered,
@@ -155,7 +157,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
     registered, why, remembered, page, more = _mlflow(workspace)
     urls |= {"mlflow": page} if page else {}
     elsewhere, hand_over = _player(workspace, versions, remembered)
-    measured, rounds = gold_metrics(workspace), report.curve(workspace)
+    measured, rounds = gold_metrics(workspace), figures.curve(workspace)
     try:
         stored.refuse_missing(workspace)
     except LabelwiseError as lack:
@@ -171,7 +173,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
         gold={name: measured.get(key) for name, key in FIGURES.items()},
         trusted="not known without the data",
         leaks=0,
-        savings=report.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
+        savings=figures.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
         advice="not known without the data",
         answer="",
         champion=registered,
@@ -235,7 +237,7 @@ def _state(
     return "answered" if asked and asked == answered else "waiting"
 
 
-def _to_label(urls: dict[str, str], seen: Progress | None) -> str:
+def _to_label(urls: dict[str, str], seen: BatchProgress | None) -> str:
     """What reviewers have to do, and where; '' for nothing."""
     left = seen.total - seen.answered if seen else 0
     return f"label {left} more: {labelling(urls['label_studio'])}" if left else ""
@@ -271,7 +273,7 @@ SCREENS = ("label_studio", "mlflow", "prefect")
 
 def _label_studio(
     workspace: Workspace, number: int, learned: bool
-) -> tuple[Progress | None, dict[str, str], list[str]]:
+) -> tuple[BatchProgress | None, dict[str, str], list[str]]:
     """How far the open batch is, the addresses of the screens, and what hindered to know them."""
     urls: dict[str, str] = {}
     problems: list[str] = []
@@ -283,14 +285,14 @@ def _label_studio(
             "mlflow": public(where.mlflow_tracking_uri),
             "prefect": public(where.prefect_api_url.removesuffix("/api")),
         }
-        project = push.open_project(workspace.settings, looking=True)
+        project = open_project(workspace.settings, looking=True)
         if (learned or number) and project.found is not None:
             seen = project.progress(number + 1) if learned else None
             if learned and not project.offers(workspace.settings.classes):
                 problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
             urls["label_studio"] = project.tab_now(number + 1 if learned else number)
         elif learned:
-            seen = Progress(0, 0)
+            seen = BatchProgress(0, 0)
     except LabelwiseError as error:
         problems.append(str(error))
     return seen, urls, problems
@@ -342,7 +344,7 @@ def lines(seen: Status) -> list[str]:
     asks = f"; {stop.HOW}" if seen.advice.startswith(stop.STOP) else ""
     advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
     asked, answered, skipped = seen.asked or 0, seen.answered or 0, seen.skipped or 0
-    batch = f"round {seen.round + 1}: {Progress(asked, answered, skipped)}" if asked else "none"
+    batch = f"round {seen.round + 1}: {BatchProgress(asked, answered, skipped)}" if asked else "none"
     classes = ", ".join(f"{plain(named([name]), 40)} {n:,}" for name, n in seen.by_class.items() if n)
     none = sum(not n for n in seen.by_class.values())
     classes += (f"; {none} without one" if none else "") if classes else ""

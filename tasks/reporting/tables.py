@@ -11,14 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import report
+from labelwise.tasks import figures
 from labelwise.tasks.gold import trusted
+from labelwise.tasks.items.stored import texts_by_id
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.made_with import LIBRARIES
 from labelwise.tasks.promote import weighed
 from labelwise.tasks.proof import money
-from labelwise.tasks.push import read_texts
 from labelwise.tasks.records import number_of, round_tags, tag
+from labelwise.tasks.reporting import rounds
 from labelwise.tasks.reporting.pictures import confusions
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, read_parquet, table_of_text
@@ -65,12 +66,12 @@ def dates(versions: Versions) -> dict[int, str]:
     return {max(saved, default=-1) + 1: datetime.now().astimezone().date().isoformat()} | saved
 
 
-def rounds(workspace: Workspace, versions: Versions) -> Table:
+def by_round(workspace: Workspace, versions: Versions) -> Table:
     """Accuracy and savings of every round."""
     days = dates(versions)
-    history = report.curve(workspace)
-    savings = report.kept(workspace, "savings.csv", report.SAVINGS)
-    cells = report.table(history, pd.DataFrame({"round": pd.Series(dtype="int64")}))
+    history = figures.curve(workspace)
+    savings = figures.savings(workspace)
+    cells = rounds.table(history, pd.DataFrame({"round": pd.Series(dtype="int64")}))
     kept: list[dict[Any, Any]] = history[["round"]].merge(savings, on="round", how="left").to_dict("records")
     cells.insert(1, "saved", [days.get(int(number), "") for number in history["round"]])
     cells["labels / random's (90 %)"] = [
@@ -83,10 +84,10 @@ def rounds(workspace: Workspace, versions: Versions) -> Table:
 
 def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
     """What each round cost: answers at the price of one, computing by its seconds."""
-    paid, prices = report.spending(workspace), workspace.settings.prove
+    paid, prices = money.spending(workspace), workspace.settings.prove
     given = ledger.answers(rows)
     answers = given[given.annotation_id.notna()].groupby("round").size()
-    seconds = report.seconds_by_stage(workspace).set_index("round").drop(columns=list(money.WAITING), errors="ignore")
+    seconds = figures.seconds_by_stage(workspace).set_index("round").drop(columns=list(money.WAITING), errors="ignore")
     computed = seconds.sum(axis=1)
     table = pd.DataFrame({"answers": answers, "seconds": computed}).fillna(0.0).sort_index()
     if table.empty:
@@ -126,7 +127,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     shown: list[dict[Any, Any]] = last.head(EXAMPLES).to_dict("records")
     if not shown:
         return Table("", [], [])
-    texts = read_texts(workspace, last.id.head(EXAMPLES))
+    texts = texts_by_id(workspace, last.id.head(EXAMPLES))
     path = versions.earlier("data/batch.parquet", tag(number - 1))
     guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
     guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings.renamed))
@@ -154,10 +155,10 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
 
 def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Table:
     """The pairs of classes that are taken for each other most, each with the error that the model was surest of."""
-    path = workspace.metrics / "predictions.csv"
-    if not path.exists():
+    answers = figures.predictions(workspace)
+    if answers.empty:
         return Table("", [], [])
-    answers = weighed(table_of_text(path))
+    answers = weighed(answers)
     wrong = answers[answers.actual != answers.predicted]
     if wrong.empty:
         return Table("", [], [])
@@ -187,8 +188,7 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
 
 def matrix(workspace: Workspace) -> Table:
     """Which class is taken for which, in percent of the class: gold items weighed. Empty for very many classes."""
-    path = workspace.metrics / "predictions.csv"
-    answers = table_of_text(path) if path.exists() else pd.DataFrame()
+    answers = figures.predictions(workspace)
     if answers.empty:
         return Table("", [], [])
     shares = confusions(answers)
@@ -215,7 +215,7 @@ def moved(workspace: Workspace, versions: Versions, number: int) -> Table:
     both = both.sort_values("moved", key=abs, ascending=False).head(EXAMPLES)
     classes: list[dict[Any, Any]] = both.to_dict("records")
     cells = [[row["class"], f"{float(row['f1']):.3f}", f"{row['moved']:+.3f}", row["items"]] for row in classes]
-    last = report.curve(workspace).iloc[-1]
+    last = figures.curve(workspace).iloc[-1]
     said = "" if pd.isna(last.changed) else f"{last.changed:.1%} of the pool's predictions are other ones now. "
     found = changes(workspace, versions, number)
     if found is not None:
@@ -237,7 +237,7 @@ def turned(workspace: Workspace, versions: Versions, number: int, texts: dict[st
 
 
 def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFrame | None:
-    """`report.turned` for this round and the one before it; None where one of them has no model."""
+    """`rounds.turned` for this round and the one before it; None where one of them has no model."""
     now, before = workspace.metrics / "predictions.csv", versions.earlier("metrics/predictions.csv", tag(number - 1))
     if not now.exists() or before is None:
         return None
@@ -246,7 +246,7 @@ def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFra
         return None
     today = workspace.settings.renamed
     named = (table[["actual", "predicted"]].apply(renamed.today, renamed=today) for table in tables)
-    return report.turned(*(table.assign(**dict(names)) for table, names in zip(tables, named, strict=True)))
+    return rounds.turned(*(table.assign(**dict(names)) for table, names in zip(tables, named, strict=True)))
 
 
 def deeds(workspace: Workspace) -> Table:
@@ -256,7 +256,7 @@ def deeds(workspace: Workspace) -> Table:
     if shown.empty:
         return Table("", [], [])
     cells = [[str(number), *map(str, row)] for number, *row in shown.itertuples()]
-    said = f"In all: {report.deeds(events)}. Later words count: docs/guarantees.md has the rules."
+    said = f"In all: {rounds.deeds(events)}. Later words count: docs/guarantees.md has the rules."
     return Table("Answers changed, tasks gone", ["round", *events.columns], cells, said)
 
 

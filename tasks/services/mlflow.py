@@ -23,6 +23,7 @@ from labelwise.tasks.records import tag
 from labelwise.tasks.services.addresses import is_local, known, public
 from labelwise.tasks.services.looking import MLflowLook
 from labelwise.tasks.services.patience import seconds_asked
+from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import table_of_text
 
 # Before mlflow is imported. Its own retries are off, see tasks/services/patience.py.
@@ -558,3 +559,14 @@ def _mlflow_errors() -> Iterator[None]:
 def _status(error: Any) -> int:
     """The status that an artifact was refused with; 503 where there was no answer."""
     return 503 if error.response is None else int(error.response.status_code)
+
+
+def open_tracking(settings: Settings, looking: bool = False) -> Tracking:
+    """The workspace's runs and models in MLflow. looking: for a look, see Tracking."""
+    return Tracking(experiment_name(settings), settings.project.id, looking)
+
+
+def experiment_name(settings: Settings) -> str:
+    """The name that a workspace's experiment and registered model are given; MLflow takes no `/` and `:` in it, and
+    no path that leads out of a folder. Later they go by `Tracking.name`, since people change `project.name`."""
+    return re.sub(r"[/:]|^\.\.", "-", f"{settings.project.name}-{settings.project.id}")

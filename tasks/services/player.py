@@ -7,8 +7,6 @@ all that the player had saved and is told to take over.
 
 import hashlib
 import json
-import re
-import secrets
 import shlex
 import socket
 from collections.abc import Callable
@@ -18,11 +16,10 @@ from pathlib import Path
 
 from labelwise.tasks.errors import LabelwiseError, WorkspaceError
 from labelwise.tasks.items import stored
-from labelwise.tasks.promote import open_tracking
-from labelwise.tasks.services.mlflow import Tracking
+from labelwise.tasks.services.mlflow import Tracking, open_tracking
 from labelwise.tasks.services.versions import handover
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.workspace import Workspace, atomic
+from labelwise.tasks.workspace import Workspace, copy_token, known_token
 
 TAG = "labelwise.player"
 MACHINE_ID = Path("/etc/machine-id")
@@ -52,7 +49,7 @@ class Player:
 
 def here(workspace: Workspace) -> Player:
     """This copy on this machine."""
-    return Player(socket.gethostname(), _machine_id(), str(workspace.root), _token(workspace))
+    return Player(socket.gethostname(), _machine_id(), str(workspace.root), known_token(workspace))
 
 
 def known(remembered: dict[str, str]) -> Player | None:
@@ -136,29 +133,9 @@ class Play:
         who = ANOTHER if player is None else compare(player, me, self._holds)
         since = player.since if player and who == SAME else datetime.now(UTC).isoformat(timespec="seconds")
         # A copy of a folder has its token, too.
-        own = token(self.workspace, anew=bool(player and who == ANOTHER and player.token == me.token))
+        own = copy_token(self.workspace, anew=bool(player and who == ANOTHER and player.token == me.token))
         word = asdict(me) | {"token": own, "since": since, "commit": self.versions.head}
         self.tracking.remember({TAG: json.dumps(word)})
-
-
-def token(workspace: Workspace, anew: bool = False) -> str:
-    """What tells this copy from others; made where it has none, or anew. No clone has it, it moves along."""
-    if not anew and (found := _token(workspace)):
-        return found
-    made = secrets.token_hex(8)
-    with atomic(_note(workspace)) as scratch:
-        scratch.write_text(made, encoding="ascii")
-    return made
-
-
-def _token(workspace: Workspace) -> str:
-    """The token, '' in a copy that has never played."""
-    found = _note(workspace).read_text(encoding="ascii", errors="replace") if _note(workspace).exists() else ""
-    return found if re.fullmatch("[0-9a-f]{16}", found) else ""
-
-
-def _note(workspace: Workspace) -> Path:
-    return workspace.scraps / "player"
 
 
 def _others(workspace: Workspace) -> Callable[[Path], bool]:

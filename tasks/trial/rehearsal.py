@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from labelwise.tasks.embed import Vectors
 from labelwise.tasks.items import leaks
+from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.items.wording import Wording
 from labelwise.tasks.learners import Items, Model
 from labelwise.tasks.score import score

@@ -14,10 +14,9 @@ from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.push import open_gold_project, open_project
 from labelwise.tasks.records import canonical, content_id
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import choice
+from labelwise.tasks.services.label_studio.project import choice, open_gold_project, open_project
 from labelwise.tasks.settings import Pull
 from labelwise.tasks.workspace import Workspace
 

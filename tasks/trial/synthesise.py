@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from labelwise.tasks.embed import pool_items, pool_vectors
 from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.items.vectors import pool_items, pool_vectors
 from labelwise.tasks.settings import formula
 from labelwise.tasks.strategies.synthesis import LOOKED_AT, synthesise
 from labelwise.tasks.workspace import Workspace, read_parquet, write_csv

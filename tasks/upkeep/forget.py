@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from labelwise.tasks import embed, promote, push, select, sources
+from labelwise.tasks import embed, select, sources
 from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.past import lineage
 from labelwise.tasks.records import number_of, tag
-from labelwise.tasks.services import player
+from labelwise.tasks.services import mlflow, player
+from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
 from labelwise.tasks.services.versions import history
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
@@ -54,7 +55,7 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
         play.refuse()
         if len(found) and not agreed([f"{row['id']}  {plain(row['text'], 80)!r}" for row in found.to_dict("records")]):
             return ["nothing was forgotten"]
-        for project in (push.open_project(workspace.settings), push.open_gold_project(workspace.settings)):
+        for project in (open_project(workspace.settings), open_gold_project(workspace.settings)):
             _ = project.found  # is Label Studio there? Once begun, it is needed
         claim.begin()
         if len(found):
@@ -161,7 +162,7 @@ def _span(tags: Sequence[str]) -> str:
 def _delete_tasks(workspace: Workspace, items: Iterable[str]) -> int:
     """Delete the items' tasks in both projects; how many there were."""
     count = 0
-    for project in (push.open_project(workspace.settings), push.open_gold_project(workspace.settings)):
+    for project in (open_project(workspace.settings), open_gold_project(workspace.settings)):
         tasks = project.tasks_of(items) if project.found is not None else []
         project.remove(tasks)
         count += len(tasks)
@@ -201,7 +202,7 @@ def still_held(workspace: Workspace, versions: Versions, rows: pd.DataFrame) -> 
 def _versions(workspace: Workspace, spans: Collection[str]) -> str:
     """The registered versions of these rounds, in words."""
     try:
-        known = promote.open_tracking(workspace.settings).registered()
+        known = mlflow.open_tracking(workspace.settings).registered()
     except LabelwiseError as error:
         return f" (MLflow was not asked for their versions: {error})"
     numbers = [int((each.tags or each.facts).get("labelwise.round", -1)) for each in known]

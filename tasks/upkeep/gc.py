@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from labelwise.tasks.promote import open_tracking
 from labelwise.tasks.records import number_of, round_tags, tag
+from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions import remote
 from labelwise.tasks.services.versions.cache import Cache
 from labelwise.tasks.services.versions.workspace import Versions

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from labelwise.tasks.embed import fingerprint, vectors_of, wording_of
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaks_of
+from labelwise.tasks.items.vectors import fingerprint, vectors_of, wording_of
 from labelwise.tasks.workspace import (
     Workspace,
     atomic,

@@ -7,11 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.tasks.items import stored
+from labelwise.tasks.services.label_studio.delivery import deliver
+from labelwise.tasks.services.label_studio.project import open_project
 from tests.bench.figures import Estimate, Ratio, snippets, table, verdict
 
 TASKS, REPEATS, WORDS, SEED = 1000, 10, 12, 0
 GOAL = 1.3
-BARE, PUSH, STAGE = "bare import", "labelwise.tasks.push.push", "labelwise.tasks.push.run"
+BARE, PUSH, STAGE = "bare import", "labelwise.tasks.services.label_studio.delivery.deliver", "labelwise.tasks.push.run"
 
 
 def bench(folder: Path) -> str:
@@ -69,13 +72,13 @@ def _timed(root: Path, name: str) -> float:
 
     settings.change(root / "params.yaml", {"project.id": f"{time.time_ns():x}"[-10:]})
     workspace = Workspace.open(root)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     project.create(workspace.settings.classes)
     batch = pd.read_parquet(workspace.batch)
-    wanted = push.tasks(batch, push.read_texts(workspace, batch.id), 2, True)
+    wanted = push.tasks(batch, stored.texts_by_id(workspace, batch.id), 2, True)
     ways: dict[str, Callable[[], Any]] = {
         BARE: lambda: project.client.projects.import_tasks(project.number, request=wanted),
-        PUSH: lambda: push.push(project, wanted, 2),
+        PUSH: lambda: deliver(project, wanted, 2),
         STAGE: lambda: push.run(workspace, project, "news for the reviewers"),
     }
     started = time.perf_counter()

@@ -20,6 +20,9 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
+from labelwise.tasks import figures, records
+from labelwise.tasks.services.label_studio.project import open_project
+from labelwise.tasks.services.mlflow import open_tracking
 from tests.bench.figures import Ratio, snippets, table, verdict
 
 ROUNDS, BATCH, POOL, GOLD, WORDS, SEED = 500, 100, 51_500, 200, 8, 0
@@ -85,7 +88,7 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
     from labelwise.tasks.reporting import reviewers as thanks
 
     clock = Clock()
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     number = ledger.current_round(workspace.labels) + 1
     ledger._rows.cache_clear()  # as in a process of its own
     ledger._shard.cache_clear()
@@ -118,14 +121,14 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
     with clock.part("promote"):
         run_id, _ = promote.run(workspace, versions, {"train": 1.0})
     with clock.part("report"):
-        report.spend(workspace, "train", 1.0)
+        figures.spend(workspace, "train", 1.0)
         report.run(workspace, versions.earlier("data/scores.parquet", snapshot.tag(number - 1)))
         page.write(workspace, versions, run_id)
         thanks.write(workspace, versions)
-        report.keep_spent(workspace)
+        figures.keep_spent(workspace, number)
     with clock.part("commit of the round"):
         snapshot.run_round(workspace, versions, "accuracy 0.9", run_id)
-    report.reset_spent(workspace)
+    figures.reset_spent(workspace)
     return dict(clock.seconds) | {"**sum**": sum(clock.seconds.values())}
 
 
@@ -185,7 +188,7 @@ def _answered(workspace: Any, items: pd.Series, number: int) -> list[dict[str, A
 def _workspace(folder: Path) -> Any:
     """A real workspace after a real round 0, on a few items; the rest of its pool joins afterwards."""
     from labelwise.flows.loop import loop
-    from labelwise.tasks import push, settings, snapshot
+    from labelwise.tasks import settings, snapshot
     from labelwise.tasks.items import stored
     from labelwise.tasks.labels import ledger
     from labelwise.tasks.records import POOL as TABLE
@@ -204,7 +207,7 @@ def _workspace(folder: Path) -> Any:
     workspace = Workspace.open(root)
     loop(str(root), None, 0)
     versions = Versions(root)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     _answer(workspace, project, 1)
     collected = snapshot.look(workspace, project)
     loop(str(root), None, 0)
@@ -221,13 +224,13 @@ def _workspace(folder: Path) -> Any:
 
 def _years(workspace: Any, versions: Any) -> int:
     """Make the rounds in between; the number of labels then."""
-    from labelwise.tasks import promote, push, report, snapshot
+    from labelwise.tasks import snapshot
     from labelwise.tasks.labels import ledger
     from labelwise.tasks.workspace import write_csv
 
     first = ledger.current_round(workspace.labels) + 1
     numbers = range(first, ROUNDS)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     pool = _pool(workspace).id
     items = {number: pool[LEARNED + (number - 1) * BATCH :][:BATCH] for number in numbers}
     for chunk in (numbers[start : start + 10] for start in range(0, len(numbers), 10)):
@@ -242,20 +245,20 @@ def _years(workspace: Any, versions: Any) -> int:
         rows = snapshot.collect(exported, asked.assign(propensity=0.1))
         ledger.append(workspace.labels, number, rows)
         project.tab(number)
-    tracking, runs = promote.open_tracking(workspace.settings), {}
+    tracking, runs = open_tracking(workspace.settings), {}
     for number in numbers:
         runs[number] = _run(tracking, number)
-    curve, kept = report.curve(workspace), report.seconds_by_stage(workspace)
+    curve, kept = figures.curve(workspace), figures.seconds_by_stage(workspace)
     for number in numbers:
         _objects(workspace, number)
         row = curve.iloc[-1].to_dict() | {"round": number, "labels": number * BATCH}
-        curve = report.with_round(curve, row)
+        curve = figures.with_round(curve, row)
         write_csv(workspace.metrics / "curve.csv", curve)
         versions.save(f"round {number}: {BATCH} labels")
         kept = pd.concat([kept, kept.tail(1).assign(round=number)])
-        write_csv(report.own_seconds(workspace), kept)
+        write_csv(figures.own_seconds(workspace), kept)
         versions.save(
-            f"round {number}: accuracy 0.9, asks {BATCH}\n\n{snapshot.RUN}: {runs[number]}", snapshot.tag(number)
+            f"round {number}: accuracy 0.9, asks {BATCH}\n\n{records.RUN}: {runs[number]}", snapshot.tag(number)
         )
     _learn(workspace, ROUNDS - 1)
     versions.add()

@@ -17,7 +17,7 @@ PLACES = [
     "pathlib:Path.replace",
     "labelwise.tasks.labels.ledger:append",
     "labelwise.tasks.gold.trusted:append",
-    "labelwise.tasks.report:keep_spent",
+    "labelwise.tasks.figures:keep_spent",
     "labelwise.tasks.services.versions.workspace:Versions.git",
     "labelwise.tasks.services.versions.workspace:Versions.add",
     "labelwise.tasks.services.versions.workspace:Versions.record",

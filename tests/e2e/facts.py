@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import promote, push, report
+from labelwise.tasks import figures
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.services.mlflow import facts_of
+from labelwise.tasks.services.label_studio.project import open_project
+from labelwise.tasks.services.mlflow import facts_of, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace
 
@@ -42,7 +43,7 @@ def files(workspace: Workspace) -> Iterator[str]:
     savings = workspace.metrics / "savings.csv"
     if savings.exists():
         yield f"metrics savings.csv {digest(savings.read_bytes())}"
-    yield f"seconds of rounds {report.seconds_by_stage(workspace)['round'].tolist()}"
+    yield f"seconds of rounds {figures.seconds_by_stage(workspace)['round'].tolist()}"
     for path in sorted(workspace.model.rglob("*")):
         if path.is_file():
             yield f"model {path.name} {digest(path.read_bytes())}"
@@ -80,7 +81,7 @@ def versions(workspace: Workspace) -> Iterator[str]:
 
 def label_studio(workspace: Workspace) -> Iterator[str]:
     """Projects, tabs, tasks with what they suggest, answers."""
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     every: Any = project.client.projects.list(title=workspace.settings.project.id)
     for found in [each for each in every if project.end in each.title or each.id == project.found]:
         words = (found.description or "").partition(" More: ")[0]
@@ -102,7 +103,7 @@ def mlflow(workspace: Workspace) -> Iterator[str]:
     client, experiment = _experiment(workspace)
     if experiment is None:
         return
-    here, tracking = Versions(workspace.root), promote.open_tracking(workspace.settings)
+    here, tracking = Versions(workspace.root), open_tracking(workspace.settings)
     rounds = rounds_of_runs(workspace)
     yield f"experiment, answer {experiment.tags.get('labelwise.answer', '')!r}"
     for run in client.search_runs([experiment.experiment_id]):
@@ -146,7 +147,7 @@ def rounds_of_runs(workspace: Workspace) -> dict[str, str]:
 
 def _experiment(workspace: Workspace) -> tuple[Any, Any]:
 
-    tracking = promote.open_tracking(workspace.settings)
+    tracking = open_tracking(workspace.settings)
     return tracking.client, tracking.client.get_experiment_by_name(tracking.name)
 
 

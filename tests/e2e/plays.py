@@ -19,6 +19,7 @@ import httpx
 import psutil
 
 from labelwise.tasks.services import local
+from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
 from tests.e2e import die
 from tests.e2e.faults import Fault, as_order
 from tests.e2e.processes import ended, fork, inside
@@ -239,14 +240,13 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
     task, as chance has it. Returns how many."""
     import pandas as pd
 
-    from labelwise.tasks import push
     from labelwise.tasks.labels import ledger
     from labelwise.tasks.services.label_studio.project import choice
     from labelwise.tasks.trial import review
     from labelwise.tasks.workspace import Workspace
 
     here = Workspace.open(root)
-    project = push.open_project(here.settings)
+    project = open_project(here.settings)
     if project.found is None:
         return 0
     known = review.read_answers(root.parent / "source" / "answers.csv", here.settings.pull, here.settings.classes)
@@ -264,14 +264,13 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
 
 def answer_gold(root: Path) -> None:
     """Two people answer what is put up for trusted labels, and agree."""
-    from labelwise.tasks import push
     from labelwise.tasks.gold import trusted
     from labelwise.tasks.services.label_studio.project import choice
     from labelwise.tasks.trial import review
     from labelwise.tasks.workspace import Workspace
 
     here = Workspace.open(root)
-    project = push.open_gold_project(here.settings)
+    project = open_gold_project(here.settings)
     known = review.read_answers(root.parent / "source" / "answers.csv", here.settings.pull, here.settings.classes)
     users: Any = project.client.users.list()
     people = sorted(user.id for user in users)[:2]

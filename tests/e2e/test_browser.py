@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from labelwise.tasks import push, settings
+from labelwise.tasks import settings
 from labelwise.tasks.reporting import status
 from labelwise.tasks.services import local
-from labelwise.tasks.services.label_studio.project import LabelStudioProject
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_project
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows
 
@@ -72,7 +72,7 @@ def answers(project: LabelStudioProject) -> int:
 def test_what_a_person_clicks_reaches_the_ledger(page: Page, make: Make, source: Source) -> None:
     workspace = make(select__batch=3)
     play(workspace)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     sign_in(page, project.url)
     begin(page, workspace, "Round 1")
 
@@ -104,7 +104,7 @@ def test_a_suggestion_is_read_and_confirmed_by_its_key(page: Page, make: Make, s
     root.write_text(kept.replace(listed, described), encoding="utf-8")
     workspace = Workspace.open(workspace.root)
     play_rounds(workspace, source, 1)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     assert {data["suggestion"] for data in project.tasks(2).data} == {""}
 
     settings.change(root, {"push.show_prediction": True})

@@ -11,11 +11,10 @@ from secrets import token_hex
 
 import pytest
 
-from labelwise.tasks import promote
 from labelwise.tasks.services.addresses import Addresses
 from labelwise.tasks.services.label_studio import project as label_studio
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, Progress
-from labelwise.tasks.services.mlflow import RoundRun, Tracking
+from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject
+from labelwise.tasks.services.mlflow import RoundRun, Tracking, experiment_name
 from labelwise.tasks.settings import parse
 from tests.e2e.strikes import BOUNDARIES
 
@@ -88,15 +87,15 @@ def test_tasks_of_other_origin_are_not_counted_whatever_they_call_their_columns(
     project.add([{"data": {"text": "t", "round": 1, "item": ""}}, {"data": {"text": "t", "round": 1, "item": None}}])
     assert project.tasks(1).id.tolist() == ["a"]
     assert (project.count(1), project.count(2), project.count_between(1, 2)) == (1, 0, 1)
-    assert project.progress(1) == Progress(1, 0)
+    assert project.progress(1) == BatchProgress(1, 0)
     project.client.annotations.create(id=int(project.tasks(1).task_id[0]), result=[])
-    assert project.progress(1) == Progress(1, 1)
+    assert project.progress(1) == BatchProgress(1, 1)
 
 
 @pytest.mark.parametrize("name", ["twins", "bob's", 'R&D "beta" #1?', "100% `a` \\\\ b_", "..", "é" * 36])
 def test_of_runs_models_and_versions_the_one_in_use_stays(servers: Addresses, tmp_path: Path, name: str) -> None:
     given = {"project": {"name": name, "id": token_hex(4)}, "classes": ["x", "y"], "pull": {"pool": "", "gold": ""}}
-    tracking = Tracking(promote.experiment(parse(given)))
+    tracking = Tracking(experiment_name(parse(given)))
     Tracking(f"{tracking.name}x")._make_registered_model()
     (tmp_path / "weights").write_text("w")
     tags = {"labelwise.round": "1", "labelwise.inputs": "x"}

@@ -5,14 +5,14 @@ import json
 import pandas as pd
 import pytest
 
-from labelwise.tasks import promote, push
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.proof import champion
 from labelwise.tasks.reporting import status
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import choice
+from labelwise.tasks.services.label_studio.project import choice, open_gold_project
+from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.trial import review
 from labelwise.tasks.workspace import Workspace, unfinished
 from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, tool
@@ -32,7 +32,7 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     assert "6 items put up for trusted labels" in drawn.stdout
     asked = trusted.asked(workspace)
     assert not set(asked.id) & set(pd.read_parquet(workspace.batch).id)
-    project = push.open_gold_project(workspace.settings)
+    project = open_gold_project(workspace.settings)
     assert project.title == f"news · {workspace.settings.project.id} · gold"
     assert sorted(project.tasks(1).id) == sorted(asked.id)
     assert project.client.projects.get(project.number).maximum_annotations == 2
@@ -78,7 +78,7 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     assert stands is not None and stands.gold is not None and stands.gold.items == 106
     assert stands.learned == 2 or (stands.fresh is not None and stands.fresh.items == 6)
     assert seen.standing == str(stands)
-    tracking = promote.open_tracking(workspace.settings)
+    tracking = open_tracking(workspace.settings)
     assert tracking.tags(stands.version)["standing"] == str(stands)
 
     # a gold row of the user's that the model contradicts goes before people; so does a label that one contradicts later
@@ -122,7 +122,7 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     assert said[-1].endswith("it need not be given again")
     assert len(trusted.drawn(workspace)) == 7
     assert tool(workspace.root, "git", "status", "--porcelain") == ""
-    anew = push.open_gold_project(workspace.settings)
+    anew = open_gold_project(workspace.settings)
     assert anew.found not in (None, project.found)
     newest = int(trusted.asked(workspace).ask.max())
     assert len(anew.tasks(newest)) == 1

@@ -11,12 +11,14 @@ import mlflow
 import pandas as pd
 import pytest
 
-from labelwise.tasks import promote, push, settings, snapshot
+from labelwise.tasks import push, settings, snapshot
 from labelwise.tasks.errors import InputError, WorkspaceBusy, WorkspaceError
+from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import coming, status
 from labelwise.tasks.services.addresses import Addresses, home
-from labelwise.tasks.services.mlflow import Tracking
+from labelwise.tasks.services.label_studio.project import open_project
+from labelwise.tasks.services.mlflow import Tracking, experiment_name, open_tracking
 from labelwise.tasks.services.versions.cache import Cache
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
@@ -38,7 +40,7 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     # the ledger
     ledger_rows = rows(workspace)
     truth = pd.read_csv(source.answers).set_index("text").label
-    texts = push.read_texts(workspace, ledger_rows.id)
+    texts = stored.texts_by_id(workspace, ledger_rows.id)
     assert len(ledger_rows) == ledger_rows.id.nunique() == 3 * BATCH
     assert ledger_rows.label.tolist() == [truth[texts[item]] for item in ledger_rows.id]
     asked = [set(why) for _, why in ledger_rows.groupby("round").why]
@@ -60,7 +62,7 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     # MLflow
     chosen = workspace.settings
     client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
-    experiment = client.get_experiment_by_name(promote.experiment(chosen))
+    experiment = client.get_experiment_by_name(experiment_name(chosen))
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert sorted(run.data.tags["labelwise.round"] for run in runs) == ["1", "2", "3"]
@@ -82,14 +84,14 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     }
 
     # the registered model answers text, and was not pickled
-    champion = promote.open_tracking(chosen).champion()
+    champion = open_tracking(chosen).champion()
     assert champion is not None
-    loaded = mlflow.pyfunc.load_model(f"models:/{promote.experiment(chosen)}@champion")
+    loaded = mlflow.pyfunc.load_model(f"models:/{experiment_name(chosen)}@champion")
     answers = loaded.predict(pd.DataFrame({"text": ["the striker scored a late goal to win the cup match"]}))
     assert answers.label.tolist() == ["sport"]
 
     # Label Studio: the next batch, in a tab of its own, with what the model thinks
-    project = push.open_project(chosen)
+    project = open_project(chosen)
     open_batch = project.tasks(4)
     assert sorted(open_batch.id) == sorted(pd.read_parquet(workspace.batch).id)
     described = project.client.projects.get(project.number).description
@@ -181,7 +183,7 @@ def test_a_finished_round_can_be_rebuilt_from_a_clone(make: Make, source: Source
 
 def _make_room(workspace: Workspace) -> None:
     """`labelwise gc` with all that it may take: only the last round stays whole."""
-    versions, name = Versions(workspace.root), promote.experiment(workspace.settings)
+    versions, name = Versions(workspace.root), experiment_name(workspace.settings)
     tracking, cache = Tracking(name), Cache(versions)
     tracking.crown("3")
     for version in tracking.models().version:
@@ -217,7 +219,7 @@ def _make_room(workspace: Workspace) -> None:
 def test_pushing_twice_changes_nothing_and_a_cut_push_is_completed(make: Make) -> None:
     workspace = make()
     play(workspace)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     first = project.tasks(1)
     push.run(workspace, project, "")
     assert project.tasks(1).equals(first)
@@ -229,10 +231,10 @@ def test_pushing_twice_changes_nothing_and_a_cut_push_is_completed(make: Make) -
 def test_skipped_and_late_answers(make: Make, source: Source) -> None:
     workspace = make(wait__quorum=0.5)
     play(workspace)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     tasks = project.tasks(1).sort_values("task_id").reset_index(drop=True)
     truth = pd.read_csv(source.answers).set_index("text").label
-    texts = push.read_texts(workspace, tasks.id)
+    texts = stored.texts_by_id(workspace, tasks.id)
 
     def label(position: int) -> None:
         from labelwise.tasks.services.label_studio.project import choice
@@ -271,7 +273,7 @@ def test_answers_that_were_not_counted_are_found_and_one_outside_the_classes_goe
 
     workspace = make(select__batch=3)
     play(workspace)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     strange = project.tasks(1).iloc[0]
     project.client.annotations.create(id=int(strange.task_id), result=choice("weather"))
     answer(workspace, source)
@@ -302,7 +304,7 @@ def test_a_second_answer_to_an_old_task_is_no_obstacle(make: Make, source: Sourc
 
     workspace = make(select__batch=3)
     play_rounds(workspace, source, 1)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     old = int(project.tasks(1).task_id[0])
     project.client.annotations.create(id=old, result=choice(CLASSES[0]))
     assert [task["id"] for task in project.answered([old])] == [old]  # not the whole project
@@ -321,7 +323,7 @@ def test_an_older_version_checked_out_stops_the_loop(make: Make, source: Source,
     tool(workspace.root, "git", "checkout", "--quiet", "round-0000")
     with pytest.raises(WorkspaceError, match="older version"):
         play(Workspace.open(workspace.root))
-    assert push.open_project(workspace.settings).count(2) == 3
+    assert open_project(workspace.settings).count(2) == 3
 
 
 def test_new_items_after_the_end_are_asked(make: Make, source: Source, tmp_path: Path) -> None:
@@ -397,10 +399,10 @@ def test_changes_by_others_stop_the_loop(make: Make, source: Source) -> None:
 def test_a_project_deleted_under_us(make: Make, source: Source) -> None:
     workspace = make()
     play_rounds(workspace, source, 1)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     project.client.projects.delete(project.number)
     assert "waiting for" in play(workspace)
-    assert push.open_project(workspace.settings).count(2) == BATCH  # made anew, with what was open
+    assert open_project(workspace.settings).count(2) == BATCH  # made anew, with what was open
 
 
 def test_the_default_learner_tunes_and_comes_out_the_same_from_a_clone(
@@ -409,7 +411,7 @@ def test_the_default_learner_tunes_and_comes_out_the_same_from_a_clone(
     workspace = make(train__learner="contrastive", score__reencode=40)
     play_rounds(workspace, source, 1)
     assert json.loads((workspace.model / "config.json").read_text())["learner"] == "contrastive"
-    loaded = mlflow.pyfunc.load_model(f"models:/{promote.experiment(workspace.settings)}@champion")
+    loaded = mlflow.pyfunc.load_model(f"models:/{experiment_name(workspace.settings)}@champion")
     assert loaded.predict(["the striker scored a late goal to win the cup match"]).label.tolist() == ["sport"]
     clone = tmp_path / "clone"
     tool(tmp_path, "git", "clone", "--quiet", str(workspace.root), str(clone))
@@ -433,7 +435,7 @@ def test_labels_that_exist_make_the_first_model(make: Make, source: Source, serv
     assert set(batch.why) == {"uncertain", "control"}
     assert not set(batch.id) & set(rows(workspace).id)
     client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
-    experiment = client.get_experiment_by_name(promote.experiment(workspace.settings))
+    experiment = client.get_experiment_by_name(experiment_name(workspace.settings))
     assert experiment is not None
     assert [run.data.tags["labelwise.round"] for run in client.search_runs([experiment.experiment_id])] == ["0"]
     made = tmp_path / "synthetic.csv"

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from labelwise.tasks import push
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.reporting import status
 from labelwise.tasks.services.addresses import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
+from labelwise.tasks.services.label_studio.project import open_project
 from tests.e2e.conftest import BATCH, Make, Source, command, play, play_rounds, tool
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -67,7 +67,7 @@ def test_a_personal_access_token_will_do(
     workspace = make()
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", made.json()["token"])
     assert command("run", "--workspace", str(workspace.root), "--max-wait", "0").returncode == 0
-    assert push.open_project(workspace.settings).count(1) == BATCH
+    assert open_project(workspace.settings).count(1) == BATCH
 
 
 def test_a_token_that_was_made_anew_on_a_server_of_ones_own(
@@ -76,14 +76,14 @@ def test_a_token_that_was_made_anew_on_a_server_of_ones_own(
     workspace, person = make(), Reviewer(9)
     monkeypatch.setenv("LABEL_STUDIO_URL", servers.label_studio_url.replace("127.0.0.1", "localhost"))  # not `up`'s
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", person.browser.get("/api/current-user/token").json()["token"])
-    assert push.open_project(workspace.settings).found is None  # it is let in
+    assert open_project(workspace.settings).found is None  # it is let in
     new = person._post("/api/current-user/reset-token").raise_for_status().json()["token"]
 
     mend = "set LABEL_STUDIO_API_KEY to the new token, from Account & Settings there"
     with pytest.raises(ServiceError, match=rf"refuses our token \(401\)\. To mend it: {mend}$"):
         play(workspace)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", new)
-    assert push.open_project(workspace.settings).found is None
+    assert open_project(workspace.settings).found is None
 
 
 def test_no_secret_is_kept_in_the_workspace_or_in_mlflow(make: Make, source: Source, servers: Addresses) -> None:
@@ -160,7 +160,7 @@ def test_two_loops_at_once_do_no_harm(make: Make) -> None:
     said = [process.communicate(timeout=300)[1] for process in both]
     assert {process.returncode for process in both} <= {0, 4}, said  # 4: busy
     assert 0 in {process.returncode for process in both}
-    assert push.open_project(workspace.settings).count(1) == BATCH
+    assert open_project(workspace.settings).count(1) == BATCH
     assert tool(workspace.root, "git", "tag").split() == ["round-0000"]
 
 

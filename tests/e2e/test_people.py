@@ -10,14 +10,23 @@ import httpx
 import pandas as pd
 import pytest
 
-from labelwise.tasks import promote, push, settings
+from labelwise.tasks import figures, settings
 from labelwise.tasks.errors import ServiceError, SettingsError
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.past.audit import run as audit
 from labelwise.tasks.reporting import page, status
 from labelwise.tasks.services.addresses import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import FROM, TO, LabelStudioProject, choice, interface
+from labelwise.tasks.services.label_studio.project import (
+    FROM,
+    TO,
+    LabelStudioProject,
+    choice,
+    interface,
+    open_gold_project,
+    open_project,
+)
+from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.trial import review
 from labelwise.tasks.workspace import Workspace
@@ -70,7 +79,7 @@ def next_round(workspace: Workspace, source: Source) -> pd.DataFrame:
 def test_answers_are_changed_withdrawn_given_again_and_imported_again(make: Make, source: Source, ask: Ask) -> None:
     workspace = make(select__batch=SIZE, train__learner="frozen")
     play_rounds(workspace, source, 1)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     tasks = project.tasks(1).sort_values("task_id").reset_index(drop=True)
     before = labels(workspace)
     changed, deleted, emptied, twice, shared, lost = tasks.id[:6]
@@ -135,7 +144,7 @@ def test_answers_are_changed_withdrawn_given_again_and_imported_again(make: Make
 def test_tasks_deleted_before_an_answer_are_asked_anew(make: Make, ask: Ask) -> None:
     workspace = make(select__batch=SIZE, train__learner="frozen")
     play(workspace)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     first = project.tasks(1)
     delete_tasks(ask, project, first.task_id[:2].tolist())
     assert play(workspace).startswith(f"0 of {SIZE} answered")
@@ -145,7 +154,7 @@ def test_tasks_deleted_before_an_answer_are_asked_anew(make: Make, ask: Ask) -> 
 def test_an_administrator_changes_the_interface(make: Make, source: Source, ask: Ask) -> None:
     workspace = make(select__batch=SIZE, train__learner="frozen")
     play(workspace)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     ours = interface(CLASSES, project.mark)
     settings = f"projects/{project.number}/"
 
@@ -220,7 +229,7 @@ def rename_a_class(workspace: Workspace, source: Source, project: LabelStudioPro
     assert set(rows(here).status) == {"labelled"}
     measured = pd.read_csv(here.metrics / "predictions.csv")
     assert len(measured) == 100 and set(measured.actual) == {*CLASSES[:-1], new}
-    assert promote.gold_metrics(here)["accuracy"] > 0.7
+    assert figures.gold_metrics(here)["accuracy"] > 0.7
     seen = audit.run(here.root, "")
     assert seen.in_order, seen.parts
 
@@ -236,9 +245,9 @@ def test_a_project_is_known_by_its_id_whatever_it_is_called(
     settings.change(workspace.root / "params.yaml", {"project.name": "bob's tickets of spring"})
     play(workspace)
     workspace = Workspace.open(workspace.root)
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
     assert project.found is not None and project.called.startswith("news · ")
-    models = promote.open_tracking(workspace.settings)
+    models = open_tracking(workspace.settings)
     assert models.champion() is not None
 
     first = project.number
@@ -246,17 +255,17 @@ def test_a_project_is_known_by_its_id_whatever_it_is_called(
     answer(workspace, source)
     settings.change(workspace.root / "params.yaml", {"project.name": "spring"})
     play(workspace)
-    renamed = push.open_project(workspace.settings)
+    renamed = open_project(workspace.settings)
     assert (renamed.found, renamed.called) == (first, "Tickets, second try")
-    assert push.open_gold_project(workspace.settings).found is None
+    assert open_gold_project(workspace.settings).found is None
     assert sorted(rows(workspace).status) == ["labelled"] * 2 * SIZE
 
     rename_a_class(workspace, source, renamed, tmp_path)
 
     ask("DELETE", f"projects/{first}/")
-    assert push.open_project(workspace.settings).found is None
+    assert open_project(workspace.settings).found is None
     play(workspace)
-    anew = push.open_project(workspace.settings)
+    anew = open_project(workspace.settings)
     assert anew.found != first and anew.called == f"spring{anew.end}"
     assert sorted(anew.tasks(4).id) == sorted(pd.read_parquet(workspace.batch).id)
     answer(workspace, source)
@@ -269,6 +278,6 @@ def test_a_project_is_known_by_its_id_whatever_it_is_called(
     tool(workspace.root.parent, "sh", "-c", re.findall(r"`([^`]+)`", str(no.value))[0])
     play(workspace)
     assert len(labels(workspace)) == 4 * SIZE
-    now = promote.open_tracking(Workspace.open(workspace.root).settings)
+    now = open_tracking(Workspace.open(workspace.root).settings)
     assert now.name == models.name
     assert len(now.registered()) == 4

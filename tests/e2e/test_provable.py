@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from labelwise.flows import cli
-from labelwise.tasks import promote, push, report, settings, snapshot
+from labelwise.tasks import figures, records, settings
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.items import forgotten, stored
@@ -26,6 +26,8 @@ from labelwise.tasks.past.replay import DIFFERS, IDENTICAL
 from labelwise.tasks.records import content_id
 from labelwise.tasks.reporting import status
 from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.label_studio.project import open_project
+from labelwise.tasks.services.mlflow import experiment_name, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.upkeep import forget, init
@@ -115,7 +117,7 @@ def test_a_label_flipped_at_the_dvc_remote_is_named(played: Workspace, tmp_path:
 def test_a_label_flipped_in_a_history_that_was_rewritten_is_named(played: Workspace, tmp_path: Path) -> None:
     """Ledger, DVC hashes, commits and tag all agree with each other. MLflow remembers."""
     forged = forgery(played, tmp_path)
-    run_id = snapshot.run_of(tool(forged.root, "git", "log", "-1", "--format=%B", "round-0002"))
+    run_id = records.run_of(tool(forged.root, "git", "log", "-1", "--format=%B", "round-0002"))
     tool(forged.root, "git", "reset", "--quiet", "--hard", "round-0001")
     item = flip(ledger.shard(forged.labels, 2))
     versions = Versions(forged.root)
@@ -126,7 +128,7 @@ def test_a_label_flipped_in_a_history_that_was_rewritten_is_named(played: Worksp
     for stage, run in REPRODUCIBLE.items():
         run(forged)
         versions.record(stage)
-    versions.save(f"round 2: as if nothing had happened\n\n{snapshot.RUN}: {run_id}")
+    versions.save(f"round 2: as if nothing had happened\n\n{records.RUN}: {run_id}")
     tool(forged.root, "git", "tag", "--force", "round-0002")
     versions.push()
 
@@ -176,7 +178,7 @@ def test_an_emptied_remote_is_noticed_and_filled_anew_as_the_line_says(played: W
 def test_a_champion_that_lost_a_file_is_noticed(played: Workspace, tmp_path: Path) -> None:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    tracking = promote.open_tracking(played.settings)
+    tracking = open_tracking(played.settings)
     champion = tracking.champion()
     assert champion is not None
     source = tracking.client.get_model_version(tracking.name, champion.version).source
@@ -204,7 +206,7 @@ def test_who_has_only_git_dvc_and_mlflow_is_told_what_was_not_checked(
 
 
 def test_what_is_surplus_or_changed_is_named(played: Workspace) -> None:
-    project = push.open_project(played.settings)
+    project = open_project(played.settings)
     project.add([{"data": {"text": "not ours"}}])
     exported = {task.id: task for task in project._list([], 100, "id,data")}
     foreign = next(number for number, task in exported.items() if "item" not in task.data)
@@ -318,8 +320,8 @@ PLACES = [
 
 def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source: Source) -> None:
     learned, open_one, measured = rows(played).id[0], pd.read_parquet(played.batch).id[0], stored.gold(played).id[0]
-    text = push.read_texts(played, pd.Series([learned]))[learned]
-    tasks = push.open_project(played.settings).tasks_of([learned, open_one])
+    text = stored.texts_by_id(played, pd.Series([learned]))[learned]
+    tasks = open_project(played.settings).tasks_of([learned, open_one])
     assert len(tasks) == 2
 
     with pytest.raises(InputError, match="unknown, so nothing was changed"):
@@ -341,8 +343,8 @@ def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source
     assert text not in tool(played.root, "git", "log", "--patch", "--all")
     for table in [*played.root.glob("data/**/*.parquet")]:
         assert not set(pd.read_parquet(table).get("id", pd.Series(dtype=str))) & gone, table
-    assert push.open_project(played.settings).tasks_of(list(gone)) == []
-    assert len(push.open_project(played.settings).tasks(3)) == BATCH - 1
+    assert open_project(played.settings).tasks_of(list(gone)) == []
+    assert len(open_project(played.settings).tasks(3)) == BATCH - 1
 
     said = forget.run(Workspace.open(played.root), [learned], lambda _: True)
     assert said[0] == f"forgotten before: {learned}"
@@ -353,7 +355,7 @@ def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source
     play(played)  # pulls again, from a source that still has all three
     assert len(rows(played)) == 3 * BATCH - 2
     assert stored.items(played) == 298 and len(stored.gold(played)) == 99
-    assert promote.open_tracking(played.settings).registered()[-1].facts["labelwise.tag"] == "round-0003"
+    assert open_tracking(played.settings).registered()[-1].facts["labelwise.tag"] == "round-0003"
 
     assert {verdict for verdict, _ in replayed(played, "round-0002").values()} == {IDENTICAL}  # the past, whole
     assert {verdict for verdict, _ in replayed(played, "round-0003").values()} == {IDENTICAL}
@@ -368,12 +370,12 @@ def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source
 def test_a_registered_version_says_by_itself_what_made_it(played: Workspace, servers: Addresses) -> None:
     """And in few words: a person sees accuracy, verdict and reason in MLflow's list of versions."""
     client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
-    version = client.get_model_version(promote.experiment(played.settings), "1")
+    version = client.get_model_version(experiment_name(played.settings), "1")
     assert set(version.tags) <= {"accuracy", "trace", "promoted", "reason", "standing", "gate", "replaces"}
     accuracy = client.get_run(str(version.run_id)).data.metrics["accuracy"]
     assert version.tags["accuracy"] == f"{accuracy:.3f}"
     assert str(version.description).startswith(f"{accuracy:.1%} right on gold (95 % interval ")
-    facts = promote.open_tracking(played.settings).registered()[0].facts
+    facts = open_tracking(played.settings).registered()[0].facts
     assert facts["labelwise.tag"] == "round-0001"
     assert facts["mlflow.source.git.commit"] == tool(played.root, "git", "rev-parse", "round-0001~1")
     assert {"dvc.pool", "dvc.gold", "dvc.labels", "labelwise.inputs", "labelwise.model", "labelwise.labels"} <= set(
@@ -397,7 +399,7 @@ def test_two_copies_take_turns_and_no_answer_is_lost_or_counted_twice(
     played: Workspace, source: Source, tmp_path: Path
 ) -> None:
     """Each command that a line names is given as it stands. In the end all is as if one copy had played."""
-    before, project = rows(played), push.open_project(played.settings)
+    before, project = rows(played), open_project(played.settings)
     number = ledger.current_round(played.labels)
     tool(tmp_path, "git", "clone", "--quiet", str(played.root), "second clone")
     second = Workspace.open(tmp_path / "second clone")
@@ -432,7 +434,7 @@ def test_two_copies_take_turns_and_no_answer_is_lost_or_counted_twice(
     subjects = tool(played.root, "git", "log", "--format=%s", f"round-{number:04d}..").splitlines()
     assert [line.partition(":")[0] for line in subjects[::-1]] == [f"round {number + each}" for each in (1, 1, 2, 2)]
     assert tool(played.root, "git", "status", "--porcelain") == ""
-    assert report.seconds_by_stage(played)["round"].tolist() == list(range(number + 3))
+    assert figures.seconds_by_stage(played)["round"].tolist() == list(range(number + 3))
     for each in (1, 2):
         name = f"round-{number + each:04d}"
         assert {verdict for verdict, _ in replayed(played, name).values()} == {IDENTICAL}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labelwise.tasks import report, stop
+from labelwise.tasks import stop
 from labelwise.tasks.proof.stopping import Advice
 from labelwise.tasks.reporting import status
 from tests.e2e.conftest import Make, Source, answer, play
@@ -18,7 +18,7 @@ PATIENCE = 120
 
 @pytest.fixture(autouse=True)
 def stopping_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "advice", lambda _workspace: Advice(True, "no batch pays"))
+    monkeypatch.setattr(stop, "advice", lambda _workspace: Advice(True, "no batch pays"))
 
 
 def paused() -> Any:

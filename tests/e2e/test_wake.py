@@ -13,10 +13,9 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from labelwise.tasks import push
 from labelwise.tasks.services.addresses import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import choice
+from labelwise.tasks.services.label_studio.project import choice, open_project
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import Make, play, rows, tool
 from tests.e2e.test_outside import until
@@ -54,11 +53,11 @@ def test_label_studio_wakes_the_loop(make: Make, servers: Addresses) -> None:
     reviewers = [Reviewer(1), Reviewer(2)]
 
     def hooks() -> list[Any]:
-        project = push.open_project(workspace.settings)
+        project = open_project(workspace.settings)
         return list(project.client.webhooks.list(project=str(project.number))) if project.found else []
 
     def answer_both(number: int) -> None:
-        tasks = push.open_project(workspace.settings).tasks(number).task_id.tolist()
+        tasks = open_project(workspace.settings).tasks(number).task_id.tolist()
         with ThreadPoolExecutor(2) as pool:  # both within some milliseconds
             list(pool.map(lambda who, task: who.answer(task, choice("sport"), 1.0), reviewers, tasks))
 
@@ -70,7 +69,7 @@ def test_label_studio_wakes_the_loop(make: Make, servers: Addresses) -> None:
         until(lambda: tool(workspace.root, "git", "tag").split() == ["round-0000", "round-0001"], 120)
     assert hooks() == []  # nobody listens there any longer
     assert rows(workspace).status.tolist() == ["labelled", "labelled"]
-    assert len(pd.read_parquet(workspace.batch)) == push.open_project(workspace.settings).count(2) == 2
+    assert len(pd.read_parquet(workspace.batch)) == open_project(workspace.settings).count(2) == 2
     assert woken(workspace, servers) == 1
     secret = hook.headers["X-Labelwise-Secret"]
     assert len(secret) > 30 and secret not in said.read_text()
@@ -81,7 +80,7 @@ def test_the_registration_is_kept(make: Make) -> None:
     from labelwise.flows.serve import Registration
 
     workspace, said, new = make(), list[str](), list[int]()
-    project = push.open_project(workspace.settings)
+    project = open_project(workspace.settings)
 
     def tend(port: int) -> list[Any]:
         url = f"http://127.0.0.1:{port}/labelwise/abc"
@@ -112,7 +111,7 @@ def test_a_label_studio_that_cannot_call_is_said_once(make: Make) -> None:
     from labelwise.flows.serve import Registration
 
     workspace, said = make(), list[str]()
-    push.open_project(workspace.settings).create(workspace.settings.classes)
+    open_project(workspace.settings).create(workspace.settings.classes)
     kept = Registration(workspace.root, "http://169.254.169.254/labelwise/abc", "secret", lambda: None, said.append)
     kept.tend()
     kept.tend()  # an address that local servers do not call, as no Label Studio calls loopback of itself

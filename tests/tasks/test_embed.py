@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from labelwise.tasks import embed
-from labelwise.tasks.embed import Vectors, gold_vectors, pool_vectors
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
+from labelwise.tasks.items.vectors import Vectors, gold_vectors, pool_vectors
 from labelwise.tasks.learners.encoder import PACKAGED, Encoder
 from labelwise.tasks.records import ASKED, GOLD, POOL, content_id
 from labelwise.tasks.workspace import Workspace, write_parquet

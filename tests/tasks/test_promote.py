@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks.errors import InputError, WorkspaceError
-from labelwise.tasks.promote import decide, flat, open_tracking, rollback
-from labelwise.tasks.services.mlflow import Tracking
+from labelwise.tasks.promote import decide, flat, rollback
+from labelwise.tasks.services.mlflow import Tracking, open_tracking
 from labelwise.tasks.settings import Promote, parse
 from labelwise.tasks.workspace import Workspace
 

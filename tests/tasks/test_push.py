@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelwise.tasks.errors import ServiceDown
+from labelwise.tasks.items.stored import texts_by_id
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.push import push, read_texts, run, tasks
+from labelwise.tasks.push import run, tasks
 from labelwise.tasks.records import BATCH, LABELS, POOL
 from labelwise.tasks.services.label_studio import project as label_studio
+from labelwise.tasks.services.label_studio.delivery import deliver
 from labelwise.tasks.services.label_studio.project import interface
 from labelwise.tasks.workspace import Workspace, write_parquet
 
@@ -96,7 +98,7 @@ class Project:
 
 
 def pushed(project: Any) -> int:
-    return push(project, WANTED, 2)
+    return deliver(project, WANTED, 2)
 
 
 # The format
@@ -135,7 +137,7 @@ def test_texts_are_found_over_all_shards(tmp_path: Path) -> None:
         rows = pd.DataFrame({"id": ids, "text": [f"text of {each}" for each in ids], "source_id": None})
         write_parquet(workspace.pool / f"shard-{number:04d}.parquet", rows, POOL)
     wanted = pd.Series(["d", "a"], dtype="string")
-    assert read_texts(workspace, wanted) == {"a": "text of a", "d": "text of d"}
+    assert texts_by_id(workspace, wanted) == {"a": "text of a", "d": "text of d"}
 
 
 # Once
@@ -242,7 +244,7 @@ def test_open_tasks_suggest_what_is_suggested_now() -> None:
     assert said == [None, "The model suggests: x (60 %)", "The model suggests: x (50 %)"]
     assert project.rows[earlier - 1]["data"]["added by somebody"] == 1
     silent: Any = project
-    assert push(silent, tasks(batch(["x"] * 3), TEXTS, 2, prediction_shown=False), 2) == 0
+    assert deliver(silent, tasks(batch(["x"] * 3), TEXTS, 2, prediction_shown=False), 2) == 0
     assert [row["data"].get("suggestion") for row in project.rows] == [None, "", ""]
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from labelwise.tasks import report
+from labelwise.tasks import figures, report
+from labelwise.tasks.figures import CURVE, curve, seconds_by_stage, with_round
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import BATCH, LABELS
-from labelwise.tasks.report import CURVE, curve, markdown, news, seconds_by_stage, table, with_round
+from labelwise.tasks.reporting.rounds import markdown, news, table, turned
 from labelwise.tasks.workspace import Workspace, write_csv, write_json, write_parquet
 
 PARAMS = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
@@ -69,7 +70,7 @@ def test_a_round_played_again_counts_once_and_what_came_after_it_is_void() -> No
 
 def test_the_stage_adds_this_round_to_the_file_once(workspace: Workspace) -> None:
     for _ in range(2):
-        assert report.run(workspace).startswith("Round 1: With 2 labels")
+        assert news(report.run(workspace)).startswith("Round 1: With 2 labels")
     kept = curve(workspace)
     assert kept[["round", "labels", "accuracy", "asks"]].to_numpy().tolist() == [[1, 2, 0.8, 1]]
 
@@ -79,25 +80,25 @@ def test_what_a_round_said_of_savings_is_kept_when_later_rounds_say_otherwise(wo
 
     def find(middle: float) -> None:
         interval = {"middle": middle, "low": middle / 2, "high": middle * 2}
-        figures = dict.fromkeys(("ratio", "needed", "projected", "saved"), interval)
+        shares = dict.fromkeys(("ratio", "needed", "projected", "saved"), interval)
         write_json(
             workspace.metrics / "proof.json",
-            {"savings": {"verdict": "unclear", "labels": 2, "control": 1, "curves": {}, **figures}},
+            {"savings": {"verdict": "unclear", "labels": 2, "control": 1, "curves": {}, **shares}},
         )
         report.run(workspace)
 
     find(0.5)
     ledger.append(workspace.labels, 2, LABELS.frame())
     find(0.9)
-    kept = report.kept(workspace, "savings.csv", report.SAVINGS)
+    kept = figures.savings(workspace)
     assert kept["round"].tolist() == [1, 2]
     assert kept.ratio.tolist() == [0.5, 0.9]
 
 
 def test_columns_that_an_earlier_version_wrote_stay(workspace: Workspace) -> None:
     write_csv(workspace.metrics / "savings.csv", pd.DataFrame({"round": [0], "ratio": [0.4], "money": [3.5]}))
-    kept = report.kept(workspace, "savings.csv", report.SAVINGS)
-    assert kept.columns.tolist() == [*report.SAVINGS, "money"]
+    kept = figures.savings(workspace)
+    assert kept.columns.tolist() == [*figures.SAVINGS, "money"]
     assert with_round(kept, {"round": 1, "ratio": 0.5}).money.tolist()[0] == 3.5
 
 
@@ -163,26 +164,25 @@ def test_tables_without_any_round_or_seconds(workspace: Workspace) -> None:
 
 
 def test_seconds_outlive_an_interruption_and_are_kept_by_round(workspace: Workspace) -> None:
-    report.spend(workspace, "embed", 1.5)
-    report.spend(Workspace(workspace.root), "embed", 2.0)  # another process went on
-    report.spend(workspace, "wait", 3.0)
+    figures.spend(workspace, "embed", 1.5)
+    figures.spend(Workspace(workspace.root), "embed", 2.0)  # another process went on
+    figures.spend(workspace, "wait", 3.0)
     for _ in range(2):
-        report.keep_spent(workspace)
+        figures.keep_spent(workspace, 1)
     assert seconds_by_stage(workspace).to_dict("records") == [{"round": 1, "embed": 3.5, "wait": 3.0}]
-    report.reset_spent(workspace)
-    report.reset_spent(workspace)
-    assert report.spent(workspace) == {}
+    figures.reset_spent(workspace)
+    figures.reset_spent(workspace)
+    assert figures.spent(workspace) == {}
 
-    ledger.append(workspace.labels, 2, LABELS.frame())
-    report.spend(workspace, "train", 1.0)
-    report.keep_spent(workspace)
+    figures.spend(workspace, "train", 1.0)
+    figures.keep_spent(workspace, 2)
     assert seconds_by_stage(workspace)["round"].tolist() == [1, 2]
     assert seconds_by_stage(workspace).train.dropna().tolist() == [1.0]
 
-    report.reset_spent(workspace)
+    figures.reset_spent(workspace)
     (workspace.scraps / "player").unlink()  # as in a clone
-    report.spend(workspace, "train", 2.5)
-    report.keep_spent(workspace)
+    figures.spend(workspace, "train", 2.5)
+    figures.keep_spent(workspace, 2)
     assert len(list((workspace.metrics / "seconds").iterdir())) == 2  # each copy has its own: git merges them as is
     write_csv(workspace.metrics / "seconds.csv", pd.DataFrame({"round": [0, 1], "embed": [8.0, 1.0]}))  # of before
     assert seconds_by_stage(workspace).set_index("round")[["embed", "train"]].sum(axis=1).tolist() == [8.0, 4.5, 3.5]
@@ -191,7 +191,7 @@ def test_seconds_outlive_an_interruption_and_are_kept_by_round(workspace: Worksp
 def test_what_turned_right_and_what_turned_wrong() -> None:
     before = pd.DataFrame({"id": list("abcd"), "actual": "x", "predicted": ["x", "y", "x", "y"]})
     now = pd.DataFrame({"id": list("eabcd"), "actual": "x", "predicted": ["x", "x", "x", "y", "z"]})
-    found = report.turned(now, before)
+    found = turned(now, before)
     assert found[["id", "before", "now", "right"]].to_numpy().tolist() == [
         ["b", "y", "x", True],
         ["c", "x", "y", False],

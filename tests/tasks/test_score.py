@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from labelwise.tasks.embed import Vectors
+from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.learners import Items, Model, untrained
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.records import SCORES

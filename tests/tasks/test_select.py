@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from labelwise.tasks import select as stage
-from labelwise.tasks.embed import Vectors
 from labelwise.tasks.errors import SettingsError
+from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Items, Model, untrained
 from labelwise.tasks.learners.frozen import Head

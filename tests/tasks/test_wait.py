@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from labelwise.tasks.services.label_studio.project import Progress
+from labelwise.tasks.services.label_studio.project import BatchProgress
 from labelwise.tasks.settings import Wait
 from labelwise.tasks.wait import Answers, complete, wait
 
@@ -35,14 +35,14 @@ def test_when_the_loop_may_go_on(
     total: int, answered: int, quorum: float, deadline: float | None, hours: float, expected: bool
 ) -> None:
     settings = Wait(quorum=quorum, deadline_hours=deadline)
-    assert complete(Progress(total, answered), settings, ASKED, ASKED + timedelta(hours=hours)) is expected
+    assert complete(BatchProgress(total, answered), settings, ASKED, ASKED + timedelta(hours=hours)) is expected
 
 
 def test_the_deadline_is_the_same_moment_in_every_time_zone() -> None:
     settings = Wait(deadline_hours=1)
     there = (ASKED + timedelta(minutes=59)).astimezone(timezone(timedelta(hours=9)))
-    assert not complete(Progress(2, 1), settings, ASKED, there)
-    assert complete(Progress(2, 1), settings, ASKED, there + timedelta(minutes=1))
+    assert not complete(BatchProgress(2, 1), settings, ASKED, there)
+    assert complete(BatchProgress(2, 1), settings, ASKED, there + timedelta(minutes=1))
 
 
 @given(percent=st.integers(1, 100), total=st.integers(1, 400))
@@ -50,8 +50,8 @@ def test_the_deadline_is_the_same_moment_in_every_time_zone() -> None:
 def test_a_quorum_in_percent_is_met_by_exactly_that_share(percent: int, total: int) -> None:
     settings = Wait(quorum=percent / 100)
     needed = next(n for n in range(total + 1) if 100 * n >= percent * total)
-    assert complete(Progress(total, needed), settings, ASKED, ASKED)
-    assert not complete(Progress(total, needed - 1), settings, ASKED, ASKED)
+    assert complete(BatchProgress(total, needed), settings, ASKED, ASKED)
+    assert not complete(BatchProgress(total, needed - 1), settings, ASKED, ASKED)
 
 
 class Project:
@@ -67,9 +67,9 @@ class Project:
         self.anew.append(missing)
         self._total += missing
 
-    def progress(self, _round_number: int) -> Progress:
+    def progress(self, _round_number: int) -> BatchProgress:
         self._last = next(self._answered, self._last)
-        return Progress(self._total, self._last)
+        return BatchProgress(self._total, self._last)
 
 
 def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[Answers, list[int]]:
@@ -90,13 +90,13 @@ def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[An
 
 def test_without_patience_there_is_one_look() -> None:
     answers, seen = looks(Project(1, 4), max_wait=0)
-    assert answers == Answers(Progress(4, 1), complete=False)
+    assert answers == Answers(BatchProgress(4, 1), complete=False)
     assert seen == [1]
     assert str(answers) == "1 of 4 answered, waiting for 3"
 
 
 def test_skips_are_said_apart() -> None:
-    assert str(Answers(Progress(4, 3, skipped=2), complete=False)) == "1 of 4 answered, 2 skipped, waiting for 1"
+    assert str(Answers(BatchProgress(4, 3, skipped=2), complete=False)) == "1 of 4 answered, 2 skipped, waiting for 1"
 
 
 def test_one_look_is_enough_for_a_batch_that_is_complete() -> None:
@@ -114,13 +114,13 @@ def test_waiting_ends_with_the_look_that_finds_the_batch_complete() -> None:
 
 def test_waiting_ends_with_patience() -> None:
     answers, seen = looks(Project(1), max_wait=0.01)
-    assert answers == Answers(Progress(4, 1), complete=False)
+    assert answers == Answers(BatchProgress(4, 1), complete=False)
     assert len(seen) > 1
 
 
 def test_waiting_ends_with_the_deadline_that_is_past() -> None:
     answers, seen = looks(Project(0, 0, 1), max_wait=None, deadline_hours=1.0)
-    assert answers == Answers(Progress(4, 1), complete=True)
+    assert answers == Answers(BatchProgress(4, 1), complete=True)
     assert seen == [0, 0, 1]
 
 
@@ -128,7 +128,7 @@ def test_waiting_ends_with_the_deadline_that_is_past() -> None:
 def test_tasks_that_somebody_deleted_are_asked_anew(answered: int, left: int) -> None:
     project = Project(answered, total=left)
     answers, _ = looks(project, max_wait=0)
-    assert answers == Answers(Progress(4, answered), complete=False)
+    assert answers == Answers(BatchProgress(4, answered), complete=False)
     assert project.anew == [4 - left]
 
 
@@ -141,4 +141,4 @@ def test_waiting_goes_on_after_tasks_were_asked_anew() -> None:
 
 def test_doubles_are_no_loss() -> None:
     answers, _ = looks(Project(5, total=5), max_wait=0)
-    assert answers == Answers(Progress(5, 5), complete=True)
+    assert answers == Answers(BatchProgress(5, 5), complete=True)

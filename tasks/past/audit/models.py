@@ -8,9 +8,9 @@ import pandas as pd
 from labelwise.tasks.made_with import CODE
 from labelwise.tasks.past.audit.part import Part
 from labelwise.tasks.past.replay import at_odds
+from labelwise.tasks.records import run_of
 from labelwise.tasks.services.mlflow import Registered
 from labelwise.tasks.services.versions.history import Commit
-from labelwise.tasks.snapshot import run_of
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import learners, promote, push, snapshot
+from labelwise.tasks import learners, promote, records, snapshot
 from labelwise.tasks.errors import LabelwiseError
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.gold import trusted
@@ -21,8 +21,8 @@ from labelwise.tasks.past.audit import answers, data, models
 from labelwise.tasks.past.audit.models import Past, Traced
 from labelwise.tasks.past.audit.part import Part
 from labelwise.tasks.records import number_of, tag
-from labelwise.tasks.services.label_studio.project import LabelStudioProject
-from labelwise.tasks.services.mlflow import Registered, Tracking
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_gold_project, open_project
+from labelwise.tasks.services.mlflow import Registered, Tracking, open_tracking
 from labelwise.tasks.services.versions import history, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
@@ -95,13 +95,13 @@ def run(workspace: Path, source: str) -> Audit:
         return Audit([], [Part("files at remote", 0, missing=[str(lack)])])
     with _opened(workspace, source) as here:
         versions = Versions(here.root)
-        tracking = promote.open_tracking(here.settings)
+        tracking = open_tracking(here.settings)
         known = tracking.registered()
         past = _past(versions)
         rows = ledger.read_by_shard(here.labels)
         gone = forgotten.ids(here)
         learned = max(map(number_of, past.tags), default=-1)
-        named = {snapshot.run_of(commit.message) for commit in past.tags.values()}
+        named = {records.run_of(commit.message) for commit in past.tags.values()}
         heard = witness.words((each.run_id, each.tags or {}) for each in known if each.run_id in named)
         unlike = witness.check(here.labels, heard, lambda run_id: tracking.table(run_id, witness.FILE), gone)
         objects = history.objects(versions, [*past.tags, "HEAD"] if past.tags else [])
@@ -181,14 +181,14 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
     """Both projects against what was collected from them."""
 
     def batches() -> Part:
-        project = push.open_project(here.settings)
+        project = open_project(here.settings)
         pending = (
             _numbers(snapshot.look(here, project).rows) if project.found is not None and here.batch.exists() else set()
         )
         return answers.answers("answers", _exported(project), rows.drop(columns="shard"), pending, gone)
 
     def golden() -> Part:
-        project, asked, known = push.open_gold_project(here.settings), trusted.asked(here), trusted.answers(here)
+        project, asked, known = open_gold_project(here.settings), trusted.asked(here), trusted.answers(here)
         tasks = (
             project.touched(None)
             if project.found is not None

@@ -30,6 +30,7 @@ from labelwise.tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, Ser
 from labelwise.tasks.services.addresses import is_local, is_loopback, known, public
 from labelwise.tasks.services.looking import LabelStudioLook
 from labelwise.tasks.services.patience import patiently, seconds_asked
+from labelwise.tasks.settings import Settings
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
 FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
@@ -61,11 +62,11 @@ HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
 
 @dataclass(frozen=True)
-class Progress:
+class BatchProgress:
     """How far a round is: tasks that exist, and those that a reviewer is done with (`answered`), by an answer or by a
     skip alone (`skipped`).
 
-    >>> str(Progress(25, 20, skipped=3)), str(Progress(25, 25))
+    >>> str(BatchProgress(25, 20, skipped=3)), str(BatchProgress(25, 25))
     ('17 of 25 answered, 3 skipped', '25 of 25 answered')
     """
 
@@ -262,7 +263,7 @@ class LabelStudioProject:
         return pd.DataFrame(rows, columns=["task_id", "id", "round", "answers", "updated_at"])
 
     @patiently
-    def progress(self, round_number: int) -> Progress:
+    def progress(self, round_number: int) -> BatchProgress:
         """How far the reviewers are. Two to four cheap requests, whatever the size of the project."""
         this_round = [*_of_round(round_number), NAMED]
         total = self._total(this_round)
@@ -270,7 +271,7 @@ class LabelStudioProject:
         done = total - self._total([_equal("cancelled_annotations", 0), *without_answer])
         with_answer = total - self._total(without_answer) if done else 0
         uncounted = len(self._uncounted(round_number)) if done < total else 0
-        return Progress(total, done + uncounted, skipped=done - with_answer)
+        return BatchProgress(total, done + uncounted, skipped=done - with_answer)
 
     def _uncounted(self, round_number: int) -> set[int]:
         """The tasks of a round that have an annotation though Label Studio counts none."""
@@ -662,3 +663,13 @@ def _way_to_a_token() -> str:
     if not is_local("LABEL_STUDIO_API_KEY"):
         return "unset LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY: the local servers are known without them"
     return "`labelwise up` takes over the new one that was made there"
+
+
+def open_project(settings: Settings, looking: bool = False) -> LabelStudioProject:
+    """The workspace's project, whether it exists or not. looking: for a look, see LabelStudioProject."""
+    return LabelStudioProject(settings.project.name, settings.project.id, looking=looking)
+
+
+def open_gold_project(settings: Settings) -> LabelStudioProject:
+    """The project in which people give trusted labels, whether it exists or not."""
+    return LabelStudioProject(settings.project.name, settings.project.id, "gold")

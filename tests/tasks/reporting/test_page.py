@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
-from labelwise.tasks import report, stop
+from labelwise.tasks import figures, report, stop
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.labels import ledger
@@ -20,7 +20,7 @@ from labelwise.tasks.proof import savings
 from labelwise.tasks.records import ANSWERS, ASKED, BATCH, LABELS, content_id
 from labelwise.tasks.reporting import page, status, tables
 from labelwise.tasks.reporting import reviewers as thanks
-from labelwise.tasks.services.label_studio.project import Progress
+from labelwise.tasks.services.label_studio.project import BatchProgress
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.upkeep import init
@@ -91,7 +91,7 @@ def test_the_answer_says_what_was_saved(workspace: Workspace, power: float, tone
     assert card is not None
     assert card[1] == tone
     assert said in card[2]
-    kept = report.kept(workspace, "savings.csv", report.SAVINGS)
+    kept = figures.savings(workspace)
     assert kept[["round", "labels", "control"]].to_numpy().tolist() == [[1, 500, 100]]
 
 
@@ -101,7 +101,7 @@ def test_what_a_small_control_arm_projects_is_said_by_nobody(workspace: Workspac
     html = written(workspace)
     assert "not known yet" in html
     assert "50 more control labels until this can be projected" in html
-    kept = report.kept(workspace, "savings.csv", report.SAVINGS)
+    kept = figures.savings(workspace)
     assert kept.known.tolist() == [False]
     assert kept.filter(regex="projected|saved|money").isna().all(axis=None)
     assert kept.ratio.notna().all()
@@ -201,13 +201,13 @@ def test_the_reviewers_page_holds_no_money_and_no_reviewer(workspace: Workspace)
     assert "With your first 6 labels the model is right in 80.0%" in html
     assert "3 answers" in html  # to the next step
     assert "Round 2: 3 to label" in html
-    told = thanks.tell(workspace, Progress(3, 2, skipped=1), "http://127.0.0.1:8080/projects/7/data?tab=3")
+    told = thanks.tell(workspace, BatchProgress(3, 2, skipped=1), "http://127.0.0.1:8080/projects/7/data?tab=3")
     assert told is not None
     assert (
         'Round 2: 1 of 3 answered, 1 skipped. Go on: <a href="http://127.0.0.1:8080/projects/7/data?tab=3&amp;labeling=1"'
         in told.read_text(encoding="utf-8")
     )
-    thanks.tell(workspace, Progress(3, 3, skipped=1), "http://127.0.0.1:8080/projects/7")
+    thanks.tell(workspace, BatchProgress(3, 3, skipped=1), "http://127.0.0.1:8080/projects/7")
     assert "Round 2: 2 of 3 answered, 1 skipped. Complete: thank you.</p>" in told.read_text(encoding="utf-8")
     words = re.sub(r"data:image[^\"]*|<style>.*</style>", "", html, flags=re.DOTALL)
     assert not re.search(r"\b(money|costs?|worth|hour|reviewer)\b|>7<|>8<", words)
@@ -235,7 +235,7 @@ def test_rounds_of_a_perfect_model_can_be_looked_at(
     write_json(workspace.metrics / "gold.json", measured | {"calibration_error": 0.0, "items": 2})
     rounds = pd.DataFrame({"round": range(-len(accuracy) + 1, 1), "labels": range(1, len(accuracy) + 1)})
     rounds = rounds.assign(accuracy=accuracy, low=accuracy, high=accuracy, macro_f1=accuracy, asks=3)
-    write_csv(workspace.metrics / "curve.csv", rounds.reindex(columns=report.CURVE))
+    write_csv(workspace.metrics / "curve.csv", rounds.reindex(columns=figures.CURVE))
     report.run(workspace)
     advice = stop.advised(workspace)
     assert "points" in advice.words

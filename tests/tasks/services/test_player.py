@@ -19,7 +19,7 @@ from labelwise.tasks.services.player import ANOTHER, MOVED, SAME, Play, Player, 
 from labelwise.tasks.services.versions import history
 from labelwise.tasks.services.versions import workspace as dvc
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.workspace import Workspace
+from labelwise.tasks.workspace import Workspace, copy_token
 
 LAPTOP = Player("laptop", "id-1", "/home/a/x", "token-1")
 BOX = Player("9f3c", "", "/work", "token-1")
@@ -226,7 +226,7 @@ def test_a_copy_of_the_folder_that_takes_over_is_known_from_the_first(here: Work
     play(here, tags).keep()
     copy = Workspace.open(shutil.copytree(here.root, tmp_path / "copy"))
     take_over(copy, tags, refused(copy, tags)[1], tmp_path)
-    assert player.token(copy) != player.token(here)
+    assert copy_token(copy) != copy_token(here)
     assert refused(here, tags)[0] == str(copy.root)
 
 

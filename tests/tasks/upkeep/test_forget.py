@@ -12,6 +12,7 @@ import pytest
 from labelwise.tasks import embed, pull
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import forgotten, leaks
+from labelwise.tasks.items.vectors import fingerprint, vectors_of
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import ANSWERS, BATCH, LEAKS, QUARANTINE, content_id
 from labelwise.tasks.upkeep import purge
@@ -38,10 +39,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pull.run(made)
     for path in [*made.pool.glob("*.parquet"), made.gold]:
         table = pd.read_parquet(path)
-        vectors = embed.vectors_of(made, path)
+        vectors = vectors_of(made, path)
         vectors.parent.mkdir(exist_ok=True)
         np.save(vectors, np.array([[int(item[:4], 16) % 1000] for item in table.id], dtype=np.float16))
-        write_json(vectors.with_suffix(".json"), embed.fingerprint(path, made.settings.embed))
+        write_json(vectors.with_suffix(".json"), fingerprint(path, made.settings.embed))
     shard = next(made.pool.glob("*.parquet"))
     near = pd.DataFrame({"id": IDS[:2], "gold": [content_id("gold one")] * 2, "similarity": 1.0})
     write_parquet(leaks.leaks_of(made, shard), near, LEAKS)
@@ -87,9 +88,9 @@ def check(workspace: Workspace, before: dict[str, list[str]]) -> None:
     expected = {name: [item for item in ids if item not in GONE | {"q1"}] for name, ids in before.items()}
     assert tables(workspace) == expected
     for path in [*workspace.pool.glob("*.parquet"), workspace.gold]:
-        table, vectors = pd.read_parquet(path), embed.vectors_of(workspace, path)
+        table, vectors = pd.read_parquet(path), vectors_of(workspace, path)
         assert np.load(vectors)[:, 0].tolist() == [int(item[:4], 16) % 1000 for item in table.id]
-        assert embed._fresh(embed.vectors_of(workspace, path), path, workspace.settings.embed)
+        assert embed._fresh(vectors_of(workspace, path), path, workspace.settings.embed)
     assert not (workspace.scraps / "reports").exists()
     assert not list(workspace.root.rglob("*.part"))
 

@@ -1,0 +1,147 @@
+"""The figures in metrics/: the one module that reads and writes them. And what each stage takes, until its round is
+saved."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from labelwise.tasks.workspace import (
+    Workspace,
+    atomic,
+    copy_token,
+    read_csv,
+    read_json,
+    table_of_text,
+    write_csv,
+    write_json,
+)
+
+MEASURED = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}  # of CURVE, by gold.json's names
+MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
+SETTLED = ["uncertainty", "kappa", "changed"]  # what the rules of tasks/proof/stopping.py look at
+CURVE = ["round", "labels", *MEASURED, "asks", *SETTLED]
+ENDS = {"": "middle", "_low": "low", "_high": "high"}
+SAVINGS = ["round", "labels", "control", "verdict", "known"]  # known: whether what is projected is more than a prior
+SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end in ENDS]
+
+
+# What the last round measured
+
+
+def gold_metrics(workspace: Workspace) -> dict[str, float]:
+    """What `evaluate` measured last; empty before the first round."""
+    return _content(workspace.metrics / "gold.json")
+
+
+def predictions(workspace: Workspace) -> pd.DataFrame:
+    """What the last model says of each gold item, all cells text (id, actual, predicted, confidence, weight); no row
+    and no column before the first round."""
+    path = workspace.metrics / "predictions.csv"
+    return table_of_text(path) if path.exists() else pd.DataFrame()
+
+
+def proof(workspace: Workspace) -> dict[str, Any]:
+    """What `prove` found last; empty before the first round."""
+    return _content(workspace.metrics / "proof.json")
+
+
+def keep_proof(workspace: Workspace, found: dict[str, Any]) -> None:
+    """Write metrics/proof.json."""
+    write_json(workspace.metrics / "proof.json", found)
+
+
+def champion(workspace: Workspace) -> dict[str, Any]:
+    """What the last round said of its champion, see `proof/champion.py`; empty before there was one."""
+    return _content(workspace.metrics / "champion.json")
+
+
+def keep_champion(workspace: Workspace, found: dict[str, Any]) -> None:
+    """Write metrics/champion.json."""
+    write_json(workspace.metrics / "champion.json", found)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+# All rounds
+
+
+def curve(workspace: Workspace) -> pd.DataFrame:
+    """The rounds so far (CURVE), from metrics/curve.csv."""
+    return _rounds(workspace.metrics / "curve.csv", CURVE)
+
+
+def savings(workspace: Workspace) -> pd.DataFrame:
+    """What the savings meter said in each round (SAVINGS), from metrics/savings.csv."""
+    return _rounds(workspace.metrics / "savings.csv", SAVINGS)
+
+
+def add_to_curve(workspace: Workspace, row: dict[str, Any]) -> pd.DataFrame:
+    """Write this round's row of metrics/curve.csv; returns the whole of it."""
+    rounds = with_round(curve(workspace), row)
+    write_csv(workspace.metrics / "curve.csv", rounds)
+    return rounds
+
+
+def add_to_savings(workspace: Workspace, row: dict[str, Any]) -> None:
+    """Write this round's row of metrics/savings.csv."""
+    write_csv(workspace.metrics / "savings.csv", with_round(savings(workspace), row))
+
+
+def with_round(rounds: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
+    """A table of rounds with this round's row, which replaces one of the same number: a repeated round counts once. The
+    rows of earlier rounds stay as they were."""
+    before = rounds[rounds["round"] < row["round"]].to_dict("records")
+    return pd.DataFrame([*before, row], columns=rounds.columns)
+
+
+def _rounds(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A table of rounds with these columns, and those that another version wrote beside them; empty before the first
+    round."""
+    table = read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+    return table.reindex(columns=list(dict.fromkeys([*columns, *table])))
+
+
+# Seconds, kept through interruptions until the round is saved
+
+
+def seconds_by_stage(workspace: Workspace) -> pd.DataFrame:
+    """A row a round, a column a stage: what all copies of the workspace have spent, together."""
+    of_before = workspace.metrics / "seconds.csv"  # from when there was one file for all
+    files = [*[of_before] * of_before.exists(), *sorted((workspace.metrics / "seconds").glob("*.csv"))]
+    none = pd.DataFrame({"round": pd.Series(dtype="int64")})
+    return pd.concat([none, *map(read_csv, files)]).groupby("round", as_index=False).sum(min_count=1)
+
+
+def own_seconds(workspace: Workspace) -> Path:
+    """The table of this copy: what a round takes differs from copy to copy, and git could not merge one file of two."""
+    return workspace.metrics / "seconds" / f"{copy_token(workspace)}.csv"
+
+
+def spent(workspace: Workspace) -> dict[str, float]:
+    """Seconds by stage since the last saved round."""
+    return _content(workspace.scraps / "seconds.json")
+
+
+def spend(workspace: Workspace, stage: str, seconds: float) -> None:
+    """Add to what a stage has taken."""
+    times = spent(workspace)
+    times[stage] = round(times.get(stage, 0.0) + seconds, 3)
+    with atomic(workspace.scraps / "seconds.json") as scratch:
+        scratch.write_text(json.dumps(times), encoding="utf-8")
+
+
+def keep_spent(workspace: Workspace, number: int) -> None:
+    """Write round `number` of `own_seconds`."""
+    path = own_seconds(workspace)
+    times = read_csv(path) if path.exists() else pd.DataFrame({"round": []})
+    row = pd.DataFrame([{"round": number, **spent(workspace)}])
+    write_csv(path, pd.concat([times[times["round"] < number], row]))
+
+
+def reset_spent(workspace: Workspace) -> None:
+    """Start counting anew: the round is saved."""
+    (workspace.scraps / "seconds.json").unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""The rounds for people: their table, and what they are told of them in a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+DEEDS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer") | dict.fromkeys(
+    ("gone", "moved"), "task"
+)
+
+
+def turned(now: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Gold items that one of two models gets right and the other wrong. Tables of predictions (id, actual, predicted).
+
+    Columns id, actual, before, now (what either model says), right (whether the newer one is).
+    """
+    both = now[["id", "actual", "predicted"]].merge(before[["id", "predicted"]], on="id", suffixes=("", "_before"))
+    right, was = both.predicted == both.actual, both.predicted_before == both.actual
+    found = both.assign(right=right)[right != was]
+    return found.rename(columns={"predicted": "now", "predicted_before": "before"}).reset_index(drop=True)
+
+
+def table(rounds: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
+    """The rounds for people, all cells text: round, labels, accuracy with its interval, then seconds by stage."""
+    shown = pd.DataFrame(
+        {
+            "round": rounds["round"].astype(str),
+            "labels": rounds["labels"].astype(str),
+            "accuracy (95 %)": [figure(row) for row in rounds.to_dict("records")],
+        }
+    )
+    times = rounds[["round"]].merge(seconds, on="round", how="left").drop(columns="round")
+    return shown.join(times.map(lambda s: "" if pd.isna(s) else f"{s:.1f}").add_suffix(" s"))
+
+
+def markdown(cells: pd.DataFrame) -> str:
+    """A table of text as Markdown."""
+    rows: list[list[str]] = [list(cells.columns), ["--:"] * cells.shape[1], *cells.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def figure(row: Mapping[Any, Any]) -> str:
+    """An accuracy with its interval, for a table.
+
+    >>> figure({"accuracy": 0.91, "low": 0.89, "high": 0.93})
+    '0.910 (0.890-0.930)'
+    """
+    if pd.isna(row["accuracy"]):
+        return "no model yet"
+    return f"{row['accuracy']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
+
+
+def news(rounds: pd.DataFrame) -> str:
+    """What the reviewers' last labels did to the accuracy, in words for the reviewers."""
+    known = rounds.dropna(subset="accuracy")
+    if known.empty:
+        return "Your answers train a model. After each round this text says what they did to its accuracy."
+    last = known.iloc[-1]
+    now = f"With {int(last.labels)} labels the model is right in {last.accuracy:.1%} of the gold set"
+    now += f" (95 % interval {last.low:.1%} to {last.high:.1%})."
+    if len(known) == 1:
+        return f"Round {int(last['round'])}: {now} That is the first model: thank you."
+    before = known.iloc[-2]
+    gained = int(last.labels - before.labels)
+    if gained <= 0:  # labels may be withdrawn, and items forgotten
+        return f"Round {int(last['round'])}: {now}"
+    moved = f"your last {gained} labels took it from {before.accuracy:.1%} to {last.accuracy:.1%}"
+    return f"Round {int(last['round'])}: {moved}. {now}"
+
+
+def deeds(events: pd.DataFrame) -> str:
+    """What reviewers did besides answering (a table as of `ledger.happened`), in words.
+
+    >>> deeds(pd.DataFrame({"changed": [0, 2], "gone": [1, 0]}))
+    '2 answers changed, 1 task gone; the last in round 1'
+    """
+    total = events.sum()
+    found = [f"{n} {word}" + "s" * (n != 1) + f" {name}" for name, word in DEEDS.items() if (n := total.get(name, 0))]
+    return ", ".join(found) + f"; the last in round {events.index[events.any(axis=1)][-1]}" if found else ""
