@@ -15,7 +15,8 @@ from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.records import LABELS, RUN
 from labelwise.tasks.records import tag as tag  # by this name flows know it
 from labelwise.tasks.services.expectations import Page, build_docs, check_labels
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, ask_of
+from labelwise.tasks.services.label_studio.exported import ask_of
+from labelwise.tasks.services.label_studio.project import LabelStudioProject
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 

@@ -30,7 +30,7 @@ from labelwise.tasks import settings as params
 from labelwise.tasks import snapshot
 from labelwise.tasks.errors import LabelwiseError, ServiceError
 from labelwise.tasks.records import LABELS
-from labelwise.tasks.services.label_studio.project import annotated
+from labelwise.tasks.services.label_studio.exported import annotated
 from labelwise.tasks.sources import chunks
 from labelwise.tasks.workspace import write_csv, write_json, write_parquet
 

@@ -18,7 +18,8 @@ from labelwise.tasks.proof import control
 from labelwise.tasks.records import ANSWERS, ASKED
 from labelwise.tasks.services import player
 from labelwise.tasks.services.label_studio.delivery import deliver
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, ask_of, instructions, open_gold_project
+from labelwise.tasks.services.label_studio.exported import ask_of
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, instructions, open_gold_project
 from labelwise.tasks.services.patience import Tell, patient
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Settings

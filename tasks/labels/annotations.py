@@ -3,7 +3,8 @@
 from typing import Any
 
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.services.label_studio.project import chosen, in_utc
+from labelwise.tasks.services.label_studio.exported import in_utc
+from labelwise.tasks.services.label_studio.project import chosen
 
 
 def said(annotation: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks.past.audit.part import Part
-from labelwise.tasks.services.label_studio.project import ask_of, chosen
+from labelwise.tasks.services.label_studio.exported import ask_of
+from labelwise.tasks.services.label_studio.project import chosen
 
 WITHDRAWN, GONE = "withdrawn", "gone"  # rows that say: this annotation was deleted; this task was, its answers stay
 NO_LABEL = ("refused", WITHDRAWN)  # rows that do not say what was answered

@@ -9,7 +9,7 @@ import httpx
 
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.services.addresses import Addresses, addresses
-from labelwise.tasks.services.label_studio.project import connected
+from labelwise.tasks.services.label_studio.wire import connected
 
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 

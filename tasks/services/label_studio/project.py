@@ -14,22 +14,21 @@ import re
 import string
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from labelwise import infra
-from labelwise.tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
-from labelwise.tasks.services.addresses import is_local, is_loopback, known, public
+from labelwise.tasks.errors import ServiceError
+from labelwise.tasks.services.addresses import is_loopback, known, public
+from labelwise.tasks.services.label_studio.exported import MOMENT, annotated, ask_of, in_utc
+from labelwise.tasks.services.label_studio.wire import connected, gone_is_well
 from labelwise.tasks.services.looking import LabelStudioLook
-from labelwise.tasks.services.patience import patiently, seconds_asked
+from labelwise.tasks.services.patience import patiently
 from labelwise.tasks.settings import Settings
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
@@ -37,7 +36,6 @@ FROM, TO = "label", "text"  # names of the control and of what it labels, in inf
 TITLE = 50  # characters that a project's title may have
 PAGE = 1000
 COUNTED = "id,data,total_annotations,cancelled_annotations"
-MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"  # the one form of a date and time that the filters take
 TABS = 20  # rounds that keep their tab: Label Studio reads all tabs whenever it is asked for one
 # What is asked of a project; left to itself Label Studio counts all its tasks by eight measures too.
 BRIEFLY: Any = {"additional_query_parameters": {"include": "id,label_config,parsed_label_config,expert_instruction"}}
@@ -467,56 +465,6 @@ def chosen(result: list[Any]) -> str | None:
     return labels[0].encode("utf-8", "backslashreplace").decode("utf-8")  # JSON can say what no file can hold
 
 
-def _moment(text: str) -> str:
-    """The text, where it is a date with a time and a zone; ValueError otherwise."""
-    in_utc(text)
-    return text
-
-
-Moment = Annotated[
-    str,
-    Field(pattern=r"^\d{4}-\d\d-\d\d[T ][0-9:.]+(Z|[+-][0-9:]+)$", max_length=40),
-    AfterValidator(_moment),
-]
-
-
-class _Reviewer(BaseModel):
-    id: int
-
-
-class _Annotation(BaseModel):
-    id: Annotated[int, Field(ge=0, lt=2**63)]
-    result: list[Any]
-    was_cancelled: bool | None
-    completed_by: int | _Reviewer | None
-    lead_time: Annotated[float, Field(allow_inf_nan=False)] | None
-    created_at: Moment
-    updated_at: Moment | None = None
-    import_id: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-
-
-class _Annotated(BaseModel):
-    """A task as it is exported: as much of it as the loop rests on."""
-
-    id: Annotated[int, Field(ge=0, lt=2**63)]
-    data: dict[str, Any]
-    annotations: list[_Annotation]
-
-
-def annotated(exported: bytes, url: str) -> list[dict[str, Any]]:
-    """The tasks in an export. ServiceError when it is none, or not of the shape that we know."""
-    try:
-        tasks: list[dict[str, Any]] = json.loads(exported)
-        TypeAdapter(list[_Annotated]).validate_python(tasks, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        got = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise ServiceError(f"Label Studio at {url} exports tasks of another shape", got=got[:160]) from None
-    except (ValueError, RecursionError) as error:
-        raise ServiceError(f"Label Studio at {url} exports no JSON", got=str(error)[:160]) from None
-    return tasks
-
-
 def _same_path(one: str, other: str) -> bool:
     return urlsplit(one).path == urlsplit(other).path
 
@@ -524,16 +472,6 @@ def _same_path(one: str, other: str) -> bool:
 def _plain(value: Any) -> Any:
     """Lists compare as sets."""
     return sorted(value) if isinstance(value, list) else value
-
-
-def ask_of(data: dict[str, Any]) -> tuple[str, int]:
-    """The item and the round that a task's data names; ('', 0) where somebody else made the task.
-
-    >>> ask_of({"item": "2cf24dba5fb0a30e", "round": 3}), ask_of({"text": "anything"})
-    (('2cf24dba5fb0a30e', 3), ('', 0))
-    """
-    item, number = data.get("item"), data.get("round")
-    return (item, number) if isinstance(item, str) and isinstance(number, int) and 0 < number < 2**31 else ("", 0)
 
 
 def _answers(task: Any) -> int:
@@ -575,15 +513,6 @@ def labelling(tab: str) -> str:
     return f"{tab}&labeling=1" if "?tab=" in tab else tab
 
 
-def in_utc(moment: Any) -> str:
-    """A moment as the ledger keeps it, so that text sorts as time does.
-
-    >>> in_utc("2026-11-25T10:00:00+02:00")
-    '2026-11-25T08:00:00.000000Z'
-    """
-    return pd.Timestamp(moment).tz_convert("UTC").strftime(MOMENT)
-
-
 def _after(field: str, moment: pd.Timestamp) -> dict[str, Any]:
     return {
         "filter": f"filter:tasks:{field}",
@@ -595,74 +524,6 @@ def _after(field: str, moment: pd.Timestamp) -> dict[str, Any]:
 
 def _equal(field: str, value: int) -> dict[str, Any]:
     return {"filter": f"filter:tasks:{field}", "operator": "equal", "type": "Number", "value": value}
-
-
-@contextmanager
-def connected(url: str) -> Iterator[None]:
-    """The SDK's and the wire's errors as ours."""
-    try:
-        yield
-    except LabelwiseError:
-        raise
-    except httpx.HTTPStatusError as error:
-        said = error.response
-        raise _refusal(url, said.status_code, said.text, said.headers) from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServiceDown(
-            f"Label Studio does not answer at {url}",
-            got=str(error) or type(error).__name__,
-            fix="`labelwise up`, or set LABEL_STUDIO_URL",
-        ) from None
-    except Exception as error:
-        from label_studio_sdk.core.api_error import ApiError  # not before there is one: it takes a second to import
-
-        if not isinstance(error, ApiError):
-            raise
-        raise _refusal(url, error.status_code or 0, _said(error.body), error.headers or {}) from None
-
-
-def _said(body: Any) -> str:
-    """What matters in the answer to a bad request."""
-    return str(body.get("validation_errors") or body.get("detail") or body) if isinstance(body, dict) else str(body)
-
-
-@contextmanager
-def gone_is_well() -> Iterator[None]:
-    """For deleting: what is not there any more need not be deleted."""
-    from label_studio_sdk.core.api_error import ApiError
-
-    try:
-        yield
-    except ApiError as error:
-        if error.status_code != 404:
-            raise
-
-
-def _refusal(url: str, status: int, body: str, headers: Mapping[str, str]) -> ServiceError:
-    if status == 429 or status >= 500:
-        return ServiceBusy(
-            f"Label Studio at {url} cannot answer now ({status})",
-            got=body[:160],
-            fix="run it again later; its log says what is wrong",
-            retry_after=seconds_asked(headers),
-        )
-    if status in (401, 403):
-        return ServiceError(
-            f"Label Studio at {url} refuses our token ({status})",
-            fix=_way_to_a_token(),
-        )
-    if status == 404:
-        return ServiceError(f"Label Studio at {url} no longer has what we asked for (404)", got=body[:160])
-    return ServiceError(f"Label Studio at {url} answered {status}", got=body[:160])
-
-
-def _way_to_a_token() -> str:
-    """How to get on when somebody has made a new one in Label Studio."""
-    if not is_local("LABEL_STUDIO_URL"):
-        return "set LABEL_STUDIO_API_KEY to the new token, from Account & Settings there"
-    if not is_local("LABEL_STUDIO_API_KEY"):
-        return "unset LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY: the local servers are known without them"
-    return "`labelwise up` takes over the new one that was made there"
 
 
 def open_project(settings: Settings, looking: bool = False) -> LabelStudioProject:

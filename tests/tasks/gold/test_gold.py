@@ -203,7 +203,8 @@ def decided(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Project:
         for person in (1, 2):
             project.answer(item, person, "x")
     assert gold.collect(workspace, as_given) == "4 new answers: 3 own, 2 grown"
-    monkeypatch.setattr(gold, "open_gold_project", lambda _settings: project)
+    for name in ("gold.asking", "past.audit.run"):
+        monkeypatch.setattr(f"labelwise.tasks.{name}.open_gold_project", lambda _settings: project)
     return project
 
 

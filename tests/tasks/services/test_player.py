@@ -66,7 +66,7 @@ class Tags:
 def here(tmp_path: Path) -> Workspace:
     root = tmp_path / "here"
     root.mkdir()
-    template = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+    template = (Path(__file__).parents[3] / "params.yaml").read_text(encoding="utf-8")
     (root / "params.yaml").write_text(template, encoding="utf-8")
     settings.change(root / "params.yaml", {"project.id": "1f3a", "project.name": "x", "classes": ["a", "b"]})
     (root / ".gitignore").write_text(".labelwise/\n")

@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 
 from labelwise.tasks.errors import ServiceDown, ServiceError
 from labelwise.tasks.services import local
-from labelwise.tasks.services.label_studio.project import (
-    HOTKEYS,
-    LabelStudioProject,
-    choice,
-    chosen,
-    connected,
-    interface,
-)
+from labelwise.tasks.services.label_studio.project import HOTKEYS, LabelStudioProject, choice, chosen, interface
+from labelwise.tasks.services.label_studio.wire import connected
 
 XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), min_size=1)
 URL = "http://127.0.0.1:8080"
