@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from labelwise.tasks.learners import learners
+from labelwise.tasks.errors import SettingsError
+from labelwise.tasks.learners import learners, serving
 from labelwise.tasks.proof.stopping import RULES
 from labelwise.tasks.settings import Settings, one_of
 from labelwise.tasks.strategies import COLD_STARTS, strategies
+from labelwise.tasks.strategies import serving as strategies_serving
 
 
 def registers() -> dict[str, dict[str, Any]]:
@@ -21,7 +23,35 @@ def registers() -> dict[str, dict[str, Any]]:
 
 
 def refuse_unknown(settings: Settings) -> None:
-    """SettingsError for the first name that nobody knows, under its own key."""
+    """SettingsError for the first name that nobody knows, or that cannot serve what is said of an item, under its own
+    key."""
     for key, known in registers().items():
         section, _, field = key.partition(".")
         one_of(key, getattr(getattr(settings, section), field), known)
+    refuse_unserved(settings)
+
+
+def refuse_unserved(settings: Settings) -> None:
+    """SettingsError for the first setting that makes no sense of what is said of an item, with what does."""
+    answer = str(getattr(getattr(settings, "kind", None), "answer", "choice"))
+    learning = serving(answer)
+    able = {"select.strategy": strategies_serving(answer), "train.learner": learning, "prove.learner": learning}
+    for key, names in able.items():
+        section, _, field = key.partition(".")
+        name = getattr(getattr(settings, section), field)
+        if name not in names:
+            raise SettingsError(
+                f"params.yaml: `{key}: {name}` cannot serve `kind.answer: {answer}`",
+                expected="one of " + ", ".join(names),
+                got=repr(name),
+                fix=f"set {key} to one of these, such as auto",
+            )
+    for key in ("select.balance", "train.self_training", "train.zero_shot"):
+        section, _, field = key.partition(".")
+        if answer != "choice" and getattr(getattr(settings, section), field):
+            raise SettingsError(
+                f"params.yaml: `{key}: true` cannot serve `kind.answer: {answer}`",
+                expected="false: it goes by the one class of an item",
+                got="true",
+                fix=f"set {key} to false, or take it out",
+            )

@@ -73,7 +73,7 @@ def strategy_for(
     name, said = settings.strategy, settings.strategy
     strategy = one_of("select.strategy", name, strategies())
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
-    if len(np.unique(labelled.labels)) < 2 and name not in COLD_STARTS:
+    if len(np.unique(labelled.answers)) < 2 and name not in COLD_STARTS:
         strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs labels of two classes)"
         if zero_shot:
             strategy = class_balanced(strategy)

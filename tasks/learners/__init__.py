@@ -29,6 +29,16 @@ def learners() -> dict[str, Any]:
     return {entry.name: entry.load() for entry in entry_points(group="labelwise.learners")} | LEARNERS
 
 
+def serving(answer: str) -> list[str]:
+    """The learners that can learn what is said of an item. One of another package that does not say is taken to learn
+    one class an item.
+
+    >>> "frozen" in serving("multilabel"), "propagate" in serving("multilabel")
+    (True, False)
+    """
+    return [name for name, one in learners().items() if answer in getattr(one, "SERVES", frozenset({"choice"}))]
+
+
 def load(folder: Path) -> Model:
     """The model in `folder`, whatever kind it is. InputError when the folder holds none, or anything that is neither
     JSON nor safetensors: a stranger may have put it there, and nothing of his is unpickled."""
@@ -55,4 +65,4 @@ def load(folder: Path) -> Model:
     return model
 
 
-__all__ = ["LEARNERS", "Examples", "Items", "Model", "learners", "load", "untrained"]
+__all__ = ["LEARNERS", "Examples", "Items", "Model", "learners", "load", "serving", "untrained"]

@@ -22,6 +22,8 @@ from labelwise.tasks.learners.base import Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
 NAME = "auto"
+SERVES = frozenset({"choice"})
+READS = frozenset({"vectors", "text"})
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}
 FEWEST, MOST_TUNED = 12, 60  # labels, between which tuning is tried
 TOGETHER = " + "
@@ -35,6 +37,7 @@ class Auto:
     members: dict[str, Model]
     reason: str
     trained: bool = True
+    thresholds: None = None
 
     @property
     def chosen(self) -> str:
@@ -68,7 +71,7 @@ class Auto:
 def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     """Choose by held-out labels, then learn from all of them."""
     if len(examples.seen) < 2:
-        return Auto({"frozen": frozen.fit(examples, pool, settings)}, "one class only")
+        return Auto({"frozen": frozen.of_one(examples, settings)}, "one class only")
     quiet = ensemble.fit(examples, pool, settings)
     if not FEWEST <= len(examples) <= MOST_TUNED:
         return Auto({"ensemble": quiet}, f"tuning is tried from {FEWEST} to {MOST_TUNED} labels")
@@ -86,7 +89,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     reason = f"log loss on {len(labels)} labels held out: {figures}"
     members: dict[str, Model] = {"ensemble": quiet}
     if chosen != "ensemble":
-        members["contrastive"] = contrastive.finish(started, examples, pool, settings)
+        members["contrastive"] = contrastive.finish(started, examples, settings)
     return Auto({name: members[name] for name in chosen.split(TOGETHER)}, reason)
 
 

@@ -26,6 +26,8 @@ from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "bag_of_words"
+SERVES = frozenset({"choice"})
+READS = frozenset({"text"})
 BUCKETS = 2**18  # that words are hashed into; models on disk hold positions among these, so it stays
 REGULARISATION = 30.0  # scikit-learn's C: between 30 and 100 nothing could be told apart
 WORD = re.compile(r"\b\w\w+\b")
@@ -85,6 +87,7 @@ class BagOfWords:
     head: frozen.Head
     trained: bool = True
     draft: None = None
+    thresholds: None = None
 
     @property
     def classes(self) -> list[str]:
@@ -129,4 +132,4 @@ def crossed(examples: Examples, rows: NDArray[np.int64], seed: int) -> tuple[NDA
 def load(folder: Path) -> BagOfWords:
     """The model that `BagOfWords.save` wrote."""
     tensors = load_file(folder / "words.safetensors")
-    return BagOfWords(Vocabulary(tensors["buckets"], tensors["rarity"]), frozen.load(folder / "head"))
+    return BagOfWords(Vocabulary(tensors["buckets"], tensors["rarity"]), frozen.load_one(folder / "head"))

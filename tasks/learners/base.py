@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +52,11 @@ class Items:
 
 @dataclass(frozen=True)
 class Examples:
-    """Items with their labels: (m,) positions in `classes`. weights: (m,), None when all count alike."""
+    """m items with their labels. labels: where an item has one class, (m,) int64 positions in `classes`; where it may
+    have several or none, (m, c) float32 of 0 and 1. weights: (m,), None when all count alike."""
 
     items: Items
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     classes: list[str]
     weights: Floats | None = None
 
@@ -63,9 +64,14 @@ class Examples:
         return len(self.labels)
 
     @property
+    def multilabel(self) -> bool:
+        """Whether an item may have several labels, or none."""
+        return self.labels.ndim == 2
+
+    @property
     def seen(self) -> NDArray[np.int64]:
-        """The classes that have a label, (s,) positions in `classes`."""
-        return np.unique(self.labels)
+        """The classes that somebody has given, (s,) positions in `classes`."""
+        return np.flatnonzero((self.labels > 0).any(axis=0)) if self.multilabel else np.unique(self.labels)
 
     @property
     def counting(self) -> Floats:
@@ -93,8 +99,16 @@ class Model(Protocol):
         items of a large pool are worth that. None where this model is itself cheap."""
         ...
 
+    @property
+    def thresholds(self) -> Floats | None:
+        """Of a model that says several labels of an item: (c,) the probability from which on it says each. It stands
+        in its `config.json`, too, so that nobody needs to load a model for it. None of one that says one class, and
+        where nothing has been learned."""
+        ...
+
     def probabilities(self, items: Items) -> Floats:
-        """n items -> (n, c) calibrated probabilities; rows sum to 1, or are NaN where nothing has been learned."""
+        """n items -> (n, c) calibrated probabilities; NaN where nothing has been learned. Of one class an item: rows
+        sum to 1. Of several: each is in [0, 1], that of the label by itself."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -18,6 +18,8 @@ from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "contrastive"
+SERVES = frozenset({"choice"})
+READS = frozenset({"vectors", "text"})
 RATE = 1e-4
 BATCH = 32  # texts compared with each other
 SAME = 4  # texts of one class that go together, so that each finds its like in the batch
@@ -38,10 +40,10 @@ class Started:
     held_out: NDArray[np.int64]
 
 
-def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
+def fit(examples: Examples, _pool: Items, settings: Settings) -> tuned.Tuned:
     """Tune on two thirds of the labels, calibrate on the third, tune on with all. 30 s for 100 long texts on two
     cores."""
-    return finish(start(examples, settings), examples, pool, settings)
+    return finish(start(examples, settings), examples, settings)
 
 
 def start(examples: Examples, settings: Settings) -> Started:
@@ -59,7 +61,7 @@ def start(examples: Examples, settings: Settings) -> Started:
     return Started(tower, texts, head.logits(tuned.encoded(tower, [texts[row] for row in held_out])), held_out)
 
 
-def finish(started: Started, examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
+def finish(started: Started, examples: Examples, settings: Settings) -> tuned.Tuned:
     """Calibrate on the labels held out, and tune on with all."""
     tower = started.tower
     tuned_on = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
@@ -70,7 +72,7 @@ def finish(started: Started, examples: Examples, pool: Items, settings: Settings
     whole = len(tuned_on) == len(examples)
     vectors = tuned.encoded(tower, started.texts) if whole else tower.encoder.encode(examples.items.texts())
     head = frozen.head(examples, vectors, REGULARISATION).at(temperature)
-    return tuned.Tuned(NAME, tower, head, frozen.fit(examples, pool, settings))
+    return tuned.Tuned(NAME, tower, head, frozen.of_one(examples, settings))
 
 
 def _tune(tower: tuned.Tower, texts: list[tuned.Prepared], examples: Examples, epochs: int, seed: int) -> None:

@@ -19,6 +19,8 @@ from labelwise.tasks.learners.base import Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
 NAME = "ensemble"
+SERVES = frozenset({"choice"})
+READS = frozenset({"vectors", "text"})
 LEAST = 0.01  # weight of the words below which they could change no answer, and need not be read
 
 
@@ -34,6 +36,7 @@ class Ensemble:
     weights: list[float]
     trained: bool = True
     draft: None = None
+    thresholds: None = None
 
     @property
     def classes(self) -> list[str]:
@@ -107,7 +110,7 @@ def load(folder: Path) -> Ensemble:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     words = bag_of_words.load(folder / bag_of_words.NAME) if (folder / bag_of_words.NAME).exists() else None
     return Ensemble(
-        frozen.load(folder / frozen.NAME),
+        frozen.load_one(folder / frozen.NAME),
         propagate.load(folder / propagate.NAME),
         config["frequency"],
         words,

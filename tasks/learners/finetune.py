@@ -11,6 +11,8 @@ from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "finetune"
+SERVES = frozenset({"choice"})
+READS = frozenset({"vectors", "text"})
 RATE = 1e-4
 BATCH = 16
 WINDOW = 8  # batches whose texts are sorted by length together
@@ -21,11 +23,11 @@ SCALE = 10.0  # of the first weights of the linear layer: unit vectors give smal
 HELD_OUT = 5  # one label in five says when to stop
 
 
-def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
+def fit(examples: Examples, _pool: Items, settings: Settings) -> tuned.Tuned:
     """Tune until the loss on a fifth of the labels, held out, no longer falls; the best weights are kept."""
     import torch
 
-    draft = frozen.fit(examples, pool, settings)
+    draft = frozen.of_one(examples, settings)
     examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())

@@ -13,11 +13,13 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from labelwise.tasks.learners import calibration
+from labelwise.tasks.learners import calibration, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "frozen"
+SERVES = frozenset({"choice", "multilabel"})
+READS = frozenset({"vectors"})
 STEPS = 500
 GRID = (10.0, 100.0, 1.0, 1000.0)  # scikit-learn's C; of equals the first is taken
 
@@ -37,6 +39,7 @@ class Head:
     bias: NDArray[np.float32]
     trained: bool = True
     draft: None = None
+    thresholds: None = None
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""
@@ -65,8 +68,14 @@ class Head:
         save_file({"seen": self.seen, "weights": self.weights, "bias": self.bias}, folder / "head.safetensors")
 
 
-def fit(examples: Examples, _pool: Items, settings: Settings) -> Head:
-    """A calibrated head. Without `train.regularisation`, the one of the least cross-fitted log loss is taken."""
+def fit(examples: Examples, pool: Items, settings: Settings) -> Head | one_vs_rest.Heads:
+    """A calibrated head, or one a label where an item may have several. Without `train.regularisation`, the one of the
+    least cross-fitted log loss is taken."""
+    return one_vs_rest.fit(examples, pool, settings) if examples.multilabel else of_one(examples, settings)
+
+
+def of_one(examples: Examples, settings: Settings) -> Head:
+    """A calibrated head, of one class an item."""
     rows = calibration.sampled(examples, settings.seed)
     c, logits = crossed(examples.take(rows), settings)
     return head(examples, examples.items.vectors(), c).at(calibration.temperature(logits, examples.labels[rows]))
@@ -112,7 +121,12 @@ def head(examples: Examples, vectors: Vectors, c: float) -> Head:
     )
 
 
-def load(folder: Path) -> Head:
+def load(folder: Path) -> Head | one_vs_rest.Heads:
+    """What `Head.save` or `one_vs_rest.Heads.save` wrote."""
+    return one_vs_rest.load(folder) if one_vs_rest.is_in(folder) else load_one(folder)
+
+
+def load_one(folder: Path) -> Head:
     """The head that `Head.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "head.safetensors")

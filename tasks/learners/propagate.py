@@ -17,6 +17,8 @@ from labelwise.tasks.learners.base import Examples, Floats, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "propagate"
+SERVES = frozenset({"choice"})
+READS = frozenset({"vectors"})
 NEIGHBOURS = 10
 NODES = 5_000  # of the pool, drawn by chance, beside all that is labelled: bounds time and the size of the model
 SPREAD = 0.9  # how much a node takes from its neighbours; the rest from its own label
@@ -35,6 +37,7 @@ class Propagated:
     temperature: float
     trained: bool = True
     draft: None = None
+    thresholds: None = None
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c), from the nodes nearest to each."""

@@ -41,6 +41,7 @@ class Tuned:
     head: frozen.Head
     draft: frozen.Head
     trained: bool = True
+    thresholds: None = None
 
     @property
     def classes(self) -> list[str]:
@@ -71,7 +72,7 @@ def load(folder: Path) -> Tuned:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tower = Tower(Embed(**config["embed"]), config["frozen_layers"])
     tower.restore(load_file(folder / "layers.safetensors"))
-    return Tuned(config["learner"], tower, frozen.load(folder / "head"), frozen.load(folder / "draft"))
+    return Tuned(config["learner"], tower, frozen.load_one(folder / "head"), frozen.load_one(folder / "draft"))
 
 
 class Tower:

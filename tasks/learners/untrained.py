@@ -19,6 +19,7 @@ class Untrained:
     classes: list[str]
     trained: bool = False
     draft: None = None
+    thresholds: None = None
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """NaN for every class."""

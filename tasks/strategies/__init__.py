@@ -20,7 +20,9 @@ from labelwise.tasks.strategies import (
     stream,
     uncertainty,
 )
-from labelwise.tasks.strategies.base import Candidates, Choice, Labelled, Strategy, uniform
+from labelwise.tasks.strategies.base import Candidates, Choice, Labelled, Strategy, Views, uniform
+
+VECTORS, SIMPLEX = frozenset({"vectors"}), frozenset({"simplex"})
 
 STRATEGIES: dict[str, Strategy] = {
     "auto": auto.auto,
@@ -56,6 +58,31 @@ STRATEGIES: dict[str, Strategy] = {
     "stream": stream.stream,
 }
 
+# What each reads of the items and of a model's opinion on them. simplex and errors: see Views; classes: the columns of
+# the probabilities, where an item has one class; labels: the same, where it may have several. One of another package
+# that is not here is taken to need classes.
+NEEDS: dict[str, frozenset[str]] = {
+    "auto": frozenset({"vectors", "simplex", "errors"}),
+    "random": frozenset(),
+    **dict.fromkeys(["least_confidence", "margin", "entropy", "gradient_length", "epsilon", "stream"], SIMPLEX),
+    **dict.fromkeys(["k_centre", "medoids", "typiclust", "prob_cover", "discriminative"], VECTORS),
+    **dict.fromkeys(["cluster_margin", "density", "bait"], VECTORS | SIMPLEX),
+    "badge": VECTORS | {"errors"},
+    **dict.fromkeys(
+        [
+            *["bald", "bald_dropout", "bald_epinet", "batch_bald", "power_bald", "vote_entropy", "consensus_kl", "cal"],
+            *["error_reduction", "exponentiated_gradient", "bandit", "conformal_size", "conformal_p", "mismatch_first"],
+        ],
+        VECTORS | {"classes"},
+    ),
+}
+
+# What is there to read, by what is said of an item (`kind.answer`).
+GIVEN: dict[str, frozenset[str]] = {
+    "choice": frozenset({"vectors", "simplex", "errors", "doubt", "classes"}),
+    "multilabel": frozenset({"vectors", "simplex", "errors", "doubt", "labels"}),
+}
+
 # For round 0: these need no model.
 COLD_STARTS: dict[str, Strategy] = {
     "typiclust": diversity.typiclust,
@@ -72,4 +99,26 @@ def strategies() -> dict[str, Strategy]:
     return strangers | STRATEGIES
 
 
-__all__ = ["COLD_STARTS", "STRATEGIES", "Candidates", "Choice", "Labelled", "Strategy", "strategies"]
+def serving(answer: str) -> list[str]:
+    """The strategies that need nothing but what there is to read where this is said of an item.
+
+    >>> "badge" in serving("multilabel"), "bald" in serving("multilabel"), "bald" in serving("choice")
+    (True, False, True)
+    """
+    given = GIVEN.get(answer, VECTORS)
+    return [name for name in strategies() if NEEDS.get(name, frozenset({"classes"})) <= given]
+
+
+__all__ = [
+    "COLD_STARTS",
+    "GIVEN",
+    "NEEDS",
+    "STRATEGIES",
+    "Candidates",
+    "Choice",
+    "Labelled",
+    "Strategy",
+    "Views",
+    "serving",
+    "strategies",
+]

@@ -1,7 +1,7 @@
 """What every strategy is given and gives back, and the plainest of them: chance."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,34 @@ SIMILARITIES = 2**24  # of a block to what it is compared with, held at once: 64
 
 
 @dataclass(frozen=True)
+class Views:
+    """What a model's opinion of n items looks like to a strategy, whatever it is that is said of an item.
+
+    simplex: (n, k) rows that sum to 1; errors: (n, e) the gradient of the loss by the logits, if the model's own guess
+    were right; doubt: (n,) 1 less the score that the guess is expected to have. Where nothing has been learned all are
+    NaN.
+
+    Of one class an item they are p, p less 1 at the best guess, and 1 - max p. Of several labels: p and 1 - p of the
+    least sure one; p less the labels that are said; 1 less the expected F1.
+    """
+
+    simplex: Floats
+    errors: Floats
+    doubt: Floats
+
+    def take(self, rows: Indices) -> "Views":
+        """Those of the items at these rows."""
+        return Views(self.simplex[rows], self.errors[rows], self.doubt[rows])
+
+
+@dataclass(frozen=True)
 class Labelled:
     """The m items that people have answered, in the order of the ledger's ids.
 
-    vectors: (m, d) float32, unit length; labels: (m,) positions in the columns of `probabilities`; probabilities:
-    (m, c) what the model says of them now, which has seen them; rounds: (m,) in which each was asked; why: (m,) the
-    word of the ledger; wording: (m,) as of Candidates, or None.
+    vectors: (m, d) float32, unit length; labels: (m,) positions in the columns of `probabilities`, or where an item may
+    have several labels or none, (m, c) of 0 and 1; probabilities: (m, c) what the model says of them now, which has
+    seen them; rounds: (m,) in which each was asked; why: (m,) the word of the ledger; wording: (m,) and views: as of
+    Candidates, or None.
     """
 
     vectors: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -27,34 +49,76 @@ class Labelled:
     rounds: Indices = field(default_factory=lambda: np.empty(0, np.int64))
     why: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
     wording: NDArray[np.void] | None = None
+    views: Views | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def simplex(self) -> Floats:
+        """(m, k) see Views."""
+        return self.probabilities if self.views is None else self.views.simplex
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """(m,) a number for each answer, the same for those that say the same."""
+        return np.unique(self.labels, axis=0, return_inverse=True)[1].reshape(len(self))
 
 
 @dataclass(frozen=True)
 class Candidates:
     """The n items that may be asked.
 
-    probabilities: (n, c) class probabilities, calibrated; NaN before there is a model, 0 for classes never seen.
+    probabilities: (n, c) class probabilities, calibrated; NaN before there is a model, 0 for classes never seen. Of one
+        class an item, rows sum to 1; of several labels, each is that of a label by itself.
     gather: vectors of the candidates at the given indices, (k, d) float32, unit length. Called on need: they may be
         a million rows on disk.
     labelled: what has been answered so far; empty before there is a model.
     wording: (n,) how their texts are worded (tasks/items/wording.py), for the wrappers; None where it is not known.
+    views: see Views; None where an item has one class, whose views are the probabilities.
+    thresholds: (c,) where an item may have several labels, the probability from which on each is said; else None.
     """
 
     probabilities: Floats
     gather: Callable[[Indices], Floats]
     labelled: Labelled = field(default_factory=Labelled)
     wording: NDArray[np.void] | None = None
+    views: Views | None = None
+    thresholds: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
+    @property
+    def simplex(self) -> Floats:
+        """(n, k) see Views."""
+        return self.probabilities if self.views is None else self.views.simplex
+
+    @property
+    def errors(self) -> NDArray[np.float32]:
+        """(n, e) see Views. A copy: the pool's own probabilities stay as they are."""
+        if self.views is not None:
+            return self.views.errors.astype(np.float32)
+        errors = self.probabilities.astype(np.float32)
+        errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
+        return errors
+
+    @property
+    def doubt(self) -> Floats:
+        """(n,) see Views."""
+        return 1 - self.probabilities.max(axis=1) if self.views is None else self.views.doubt
+
     def take(self, indices: Indices) -> "Candidates":
         """These candidates alone, renumbered from 0."""
         wording = None if self.wording is None else self.wording[indices]
-        return Candidates(self.probabilities[indices], lambda rows: self.gather(indices[rows]), self.labelled, wording)
+        views = None if self.views is None else self.views.take(indices)
+        return replace(
+            self,
+            probabilities=self.probabilities[indices],
+            gather=lambda rows: self.gather(indices[rows]),
+            wording=wording,
+            views=views,
+        )
 
     def blocks(self, size: int = BLOCK, beside: int = 1) -> Iterator[tuple[slice, Floats]]:
         """All vectors in order, with the candidates they belong to, at most `size` at a time; fewer where each is

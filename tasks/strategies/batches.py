@@ -103,7 +103,7 @@ def _differing(candidates: Candidates) -> NDArray[np.bool_]:
     known = candidates.labelled.wording
     if candidates.wording is None or known is None or not len(known):
         return np.zeros(len(candidates), dtype=bool)
-    of = pd.DataFrame({"template": known["template"], "label": candidates.labelled.labels})
+    of = pd.DataFrame({"template": known["template"], "label": candidates.labelled.answers})
     several = of.groupby("template").label.nunique() > 1
     return np.isin(candidates.wording["template"], several.index[several])
 

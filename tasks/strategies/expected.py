@@ -25,7 +25,7 @@ def gradient_length(candidates: Candidates, k: int, rng: np.random.Generator) ->
     The gradient for class y is (p - e_y) outer [h, 1], and the length of an outer product is the product of the
     lengths. Vectors h have length 1, so the second factor is the square root of 2 for all, and none is read.
     """
-    return top(np.sqrt(2) * gradient_length_of(candidates.probabilities), k, rng)
+    return top(np.sqrt(2) * gradient_length_of(candidates.simplex), k, rng)
 
 
 def gradient_length_of(probabilities: Floats) -> Floats:

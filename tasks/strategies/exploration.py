@@ -112,7 +112,7 @@ def mixed(candidates: Candidates, words: NDArray[np.object_], rng: np.random.Gen
     indices, scores, propensity = np.empty(k, np.int64), np.full(k, np.nan), np.full(k, np.nan)
     indices[places["random"]] = rng.choice(n, len(places["random"]), replace=False)
     propensity[places["random"]] = len(places["random"]) / n
-    unsure = margin_of(candidates.probabilities)
+    unsure = margin_of(candidates.simplex)
     rest = np.setdiff1d(np.arange(n), indices[places["random"]])
     best = top(unsure[rest], len(places["uncertain"]), rng)
     indices[places["uncertain"]], scores[places["uncertain"]] = rest[best.indices], best.scores

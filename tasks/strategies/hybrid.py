@@ -29,8 +29,7 @@ def badge(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     proportion to what is left of them: that gives exactly the distribution of k-means++. O(nk(c + d)) time, in
     one matrix product for 64 picks; O(nc) memory.
     """
-    errors = candidates.probabilities.astype(np.float32)  # a copy: the pool's own probabilities stay as they are
-    errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
+    errors = candidates.errors
     norms = (errors**2).sum(axis=1)
     picks = top(norms, 1, rng).indices.tolist()
     known = np.full(len(norms), np.inf, dtype=np.float32)
@@ -91,7 +90,7 @@ def cluster_margin(candidates: Candidates, k: int, rng: np.random.Generator) -> 
     2107.14263). Clusters are average-linkage ones of the vectors, made among those items alone instead of once over the
     pool, and as many as there are picks, so that each gives one. O(nc + m²d) time and O(n + m²) memory, m = 10k, at
     most the larger of 2,000 and k."""
-    unsure = margin_of(candidates.probabilities)
+    unsure = margin_of(candidates.simplex)
     rows = top(unsure, min(len(candidates), max(k, min(POOL_PER_PICK * k, MOST_CLUSTERED))), rng).indices
     if len(rows) == k or k == 1:
         return chosen(rows[:k], unsure[rows[:k]])
@@ -126,7 +125,7 @@ def density(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     Craven 2008, section 3.4). The mean cosine with all is the cosine with their mean: O(nd) time, O(n) memory."""
     centre = sum(vectors.sum(axis=0, dtype=np.float64) for _, vectors in candidates.blocks()) / len(candidates)
     crowded = np.concatenate([vectors @ np.asarray(centre, np.float32) for _, vectors in candidates.blocks()])
-    return top(margin_of(candidates.probabilities) * np.maximum(crowded, 0), k, rng)
+    return top(margin_of(candidates.simplex) * np.maximum(crowded, 0), k, rng)
 
 
 def discriminative(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -158,14 +157,14 @@ def bait(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     matrices are d x d. Picked among the 5,000 candidates with most information, n'. O(nd² + n'dk + d³) time, O(n + d²)
     memory.
     """
-    weight = (candidates.probabilities * (1 - candidates.probabilities)).sum(axis=1)
+    weight = (candidates.simplex * (1 - candidates.simplex)).sum(axis=1)
     rows = top(weight, min(len(candidates), max(MOST_WEIGHED, k)), rng).indices
     vectors = candidates.gather(rows).astype(np.float64) * np.sqrt(weight[rows])[:, None]
     pool = np.zeros((vectors.shape[1], vectors.shape[1]))
     for part, block in candidates.blocks():
         pool += (block * weight[part, None]).T.astype(np.float64) @ block / len(candidates)
     known = candidates.labelled
-    own = known.vectors * np.sqrt((known.probabilities * (1 - known.probabilities)).sum(axis=1))[:, None]
+    own = known.vectors * np.sqrt((known.simplex * (1 - known.simplex)).sum(axis=1))[:, None]
     start = RIDGE * np.eye(vectors.shape[1]) + own.T.astype(np.float64) @ own
     inverse = cho_solve(cho_factor(start), np.eye(len(start)))
     moved = vectors @ inverse

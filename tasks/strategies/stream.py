@@ -42,7 +42,7 @@ def stream(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     No threshold is kept between batches: the next model has other margins. Each batch starts where a threshold settles
     that has seen these candidates: just the budget's share of them lies above it. O(n), O(n) memory.
     """
-    unsure = margin_of(candidates.probabilities)
+    unsure = margin_of(candidates.simplex)
     budget = min(1.0, 2 * k / len(candidates))
     threshold = Threshold(budget, level=float(np.quantile(unsure, 1 - budget)))
     picks: dict[int, None] = {}

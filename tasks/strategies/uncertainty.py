@@ -40,16 +40,16 @@ def entropy_of(probabilities: Floats) -> Floats:
 
 def least_confidence(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The items whose best guess is least probable (Lewis & Gale 1994). O(nc + k log k) time, O(n) memory."""
-    return top(least_confidence_of(candidates.probabilities), k, rng)
+    return top(least_confidence_of(candidates.simplex), k, rng)
 
 
 def margin(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The items whose two best guesses are closest (Scheffer et al. 2001); the best single choice over text sets in
     most comparisons. O(nc + k log k) time, O(nc) memory."""
-    return top(margin_of(candidates.probabilities), k, rng)
+    return top(margin_of(candidates.simplex), k, rng)
 
 
 def entropy(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The items whose probabilities are most spread (Shannon 1948); prefers items torn between many classes. O(nc + k
     log k) time, O(nc) memory."""
-    return top(entropy_of(candidates.probabilities), k, rng)
+    return top(entropy_of(candidates.simplex), k, rng)

@@ -33,7 +33,7 @@ def settings_of(c: float | None) -> Settings:
 
 
 def fit(vectors: NDArray[np.float32], labels: NDArray[np.int64], c: float | None = None) -> frozen.Head:
-    return frozen.fit(Examples(Items.of(vectors), labels, CLASSES), Items.of(vectors), settings_of(c))
+    return frozen.of_one(Examples(Items.of(vectors), labels, CLASSES), settings_of(c))
 
 
 def fitted(seen: list[int], spread: float = 0.3) -> tuple[frozen.Head, NDArray[np.float32], NDArray[np.int64]]:

@@ -1,0 +1,300 @@
+"""Several labels an item: a logistic head a label on the same features (one-vs-rest, or binary relevance: Tsoumakas &
+Katakis 2007, 'Multi-label classification: an overview'), how probable each label is, and from where on it is said.
+
+All heads are fitted at once, since they read the same features. What is decided beside the heads (regularisation,
+calibration, thresholds) follows from what they say of labels that they have not seen. Many labels have few positives,
+so nothing is decided for a label by its own positives alone: it starts from what holds for all labels together, and
+leaves that as its positives grow.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+from scipy.special import expit, log_expit
+
+from labelwise.tasks.learners import calibration
+from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.settings import Settings
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.floating]
+Features = NDArray[np.float32] | csr_matrix
+
+GRID = (10.0, 1.0, 100.0)  # scikit-learn's C; of equals the first is taken
+STEPS, CLOSE = 300, 0.03  # of a fit: most steps, and the length of the gradient at which it ends
+SPREAD_SLOPE, SPREAD_SHIFT = 0.3, 0.5  # how far the calibration of a label lies from that of all, before it is seen
+NEVER = 1.0  # threshold of a label that nobody has given; its probability is 0
+HALF = 0.5
+LOOKED_AT = 5_000  # items of the pool, drawn by chance, on which thresholds are looked for
+
+
+@dataclass(frozen=True)
+class Heads:
+    """A linear head for each label that has been given.
+
+    seen: (s,) positions in `classes`; weights: (s, d); bias: (s,); thresholds: (c,) probabilities from which on a label
+    is said. A label that nobody has given yet has probability 0.
+    """
+
+    classes: list[str]
+    seen: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
+    trained: bool = True
+    draft: None = None
+
+    def probabilities(self, items: Items) -> NDArray[np.float32]:
+        """n items -> (n, c)."""
+        return self.of(items.vectors())
+
+    def of(self, vectors: Features) -> NDArray[np.float32]:
+        """(n, d) -> (n, c)."""
+        return probable(self.logits(vectors))
+
+    def logits(self, vectors: Features) -> NDArray[np.float32]:
+        """(n, d) -> (n, c) log odds; minus infinity for labels not seen."""
+        result = np.full((vectors.shape[0], len(self.classes)), -np.inf, dtype=np.float32)
+        result[:, self.seen] = vectors @ self.weights.T + self.bias
+        return result
+
+    def turned(self, slopes: Floats, shifts: Floats) -> "Heads":
+        """The same heads, the log odds of each label multiplied by its slope, (c,), and shifted, (c,)."""
+        slope, shift = slopes[self.seen].astype(np.float32), shifts[self.seen].astype(np.float32)
+        return replace(self, weights=self.weights * slope[:, None], bias=self.bias * slope + shift)
+
+    def save(self, folder: Path) -> None:
+        """`config.json` and `head.safetensors`."""
+        config = {"learner": "frozen", "classes": self.classes, "thresholds": self.thresholds.tolist()}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        save_file({"seen": self.seen, "weights": self.weights, "bias": self.bias}, folder / "head.safetensors")
+
+
+def is_in(folder: Path) -> bool:
+    """Whether what a folder holds says several labels of an item."""
+    return "thresholds" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def load(folder: Path) -> Heads:
+    """The heads that `Heads.save` wrote."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / "head.safetensors")
+    thresholds = np.array(config["thresholds"], np.float32)
+    return Heads(config["classes"], tensors["seen"], tensors["weights"], tensors["bias"], thresholds)
+
+
+def probable(logits: Floats) -> NDArray[np.float32]:
+    """Log odds -> probabilities."""
+    return expit(logits).astype(np.float32)
+
+
+# Fitting
+
+
+def fit(examples: Examples, pool: Items, settings: Settings) -> Heads:
+    """Calibrated heads with their thresholds. Without `train.regularisation`, that of the least cross-fitted log loss
+    is taken, the same for all labels."""
+    rows = calibration.sampled(examples, settings.seed)
+    c, logits = crossed(examples.take(rows), settings)
+    whole = heads(examples, examples.items.vectors(), c)
+    return finished(whole, logits, examples.labels[rows], pool, settings.seed)
+
+
+def finished(whole: Heads, logits: Doubles, targets: Floats, pool: Items, seed: int) -> Heads:
+    """The heads, calibrated by what was said of labels held out, (r, c) log odds and targets, with thresholds."""
+    turned = whole.turned(*calibrated(logits, targets))
+    looked_at = pool.take(calibration.drawn(len(pool), LOOKED_AT, seed))
+    return replace(turned, thresholds=thresholds(turned.probabilities(looked_at)))
+
+
+def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
+    """The regularisation C of the least cross-fitted log loss, and the (m, c) log odds it gives of labels not seen; NaN
+    where the other folds hold no positive."""
+    grid = GRID if settings.train.regularisation is None else (settings.train.regularisation,)
+    found = held_out(examples, examples.items.vectors(), grid, settings.seed)
+    losses = [log_loss(logits, examples.labels) for logits in found]
+    best = int(np.argmin(losses))
+    return grid[best], found[best]
+
+
+def held_out(examples: Examples, features: Features, grid: tuple[float, ...], seed: int) -> list[Doubles]:
+    """For each C of the grid (m, c) log odds of the labels, each by heads on the (m, d) features of the other folds."""
+    fold = calibration.folds(rarest(examples.labels), seed)
+    found = [np.full(examples.labels.shape, np.nan) for _ in grid]
+    for number in np.unique(fold):
+        learned, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if not len(learned):
+            continue
+        part = examples.take(learned)
+        space = Space.of(features[learned], part.counting.astype(np.float64))
+        for logits, c in zip(found, grid, strict=True):
+            said = heads_in(space, part, c).logits(features[rest]).astype(np.float64)
+            logits[rest] = np.where(np.isfinite(said), said, np.nan)
+    return found
+
+
+def rarest(targets: Floats) -> NDArray[np.int64]:
+    """(m, c) 0 or 1 -> (m,) of the labels of each item the one that fewest items have; c for an item without any. Items
+    that are spread evenly over folds by it spread what is rare (after Sechidis et al. 2011, 'On the stratification of
+    multi-label data').
+
+    >>> rarest(np.array([[1, 1], [1, 0], [0, 0]])).tolist()
+    [1, 0, 2]
+    """
+    counts = np.where(targets > 0, targets.sum(axis=0), np.inf)
+    without = np.full((len(targets), 1), np.finfo(np.float64).max)
+    return np.column_stack([counts, without]).argmin(axis=1)
+
+
+def heads(examples: Examples, features: Features, c: float) -> Heads:
+    """Heads of regularisation C (scikit-learn's) on (m, d) features, m >= 1, as they come: every threshold is a half. A
+    label that every item has is constant, by the rule of succession."""
+    return heads_in(Space.of(features, examples.counting.astype(np.float64)), examples, c)
+
+
+def heads_in(space: "Space", examples: Examples, c: float) -> Heads:
+    """The same, in the space of their features."""
+    seen = examples.seen
+    solved = fitted(space, examples.labels[:, seen].astype(np.float64), examples.counting.astype(np.float64), c)
+    limits = np.full(len(examples.classes), NEVER, np.float32)
+    limits[seen] = HALF
+    weights = np.ascontiguousarray(solved[:-1].T, np.float32)
+    return Heads(examples.classes, seen, weights, solved[-1].astype(np.float32), limits)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Features along which the loss of a linear head is curved by itself, each for its own part: their principal axes.
+    Words have so many that they stay as they are; seldom do two of them go together.
+
+    within: (m, r); squares: (r,) sums of squares along each; axes: (d, r), None for words; middle: (d,) what was
+    taken off.
+    """
+
+    within: Doubles | csr_matrix
+    squares: Doubles
+    axes: Doubles | None
+    middle: Doubles
+
+    @classmethod
+    def of(cls, features: Features, counting: Doubles) -> "Space":
+        """Of (m, d) features, m >= 1; (m,) what each counts."""
+        d = features.shape[1]
+        if isinstance(features, csr_matrix):
+            words = features.astype(np.float64)
+            return cls(words, np.asarray(words.multiply(words).T @ counting), None, np.zeros(d))
+        dense = features.astype(np.float64)
+        middle = counting @ dense / counting.sum()
+        apart = dense - middle
+        weighed = np.sqrt(counting)[:, None] * apart
+        squares, axes = np.linalg.eigh(weighed.T @ weighed if len(dense) >= d else weighed @ weighed.T)
+        kept = squares > max(float(squares[-1]), 1e-300) * 1e-9
+        squares, axes = squares[kept], axes[:, kept]
+        if len(dense) < d:
+            axes = weighed.T @ axes / np.sqrt(squares)
+        return cls(apart @ axes, squares, axes, middle)
+
+    def back(self, inner: Doubles) -> Doubles:
+        """(r + 1, k) weights and bias of k heads here -> (d + 1, k) those on the features themselves."""
+        weights = inner[:-1] if self.axes is None else self.axes @ inner[:-1]
+        return np.vstack([weights, inner[-1] - self.middle @ weights])
+
+
+def fitted(space: Space, targets: Doubles, counting: Doubles, c: float) -> Doubles:
+    """(d + 1, k) the weights of k heads and in the last row their bias, each of the least
+    C · Σ counting · log loss + |weights|² / 2, which is scikit-learn's.
+
+    (m, k) targets of 0 and 1, (m,) counting. All heads by one L-BFGS (Liu & Nocedal 1989), in steps that are scaled by
+    how curved the loss is where a head knows nothing but how frequent its label is. O(mdk) a step, some 20 steps.
+    """
+    (m, r), k = space.within.shape, targets.shape[1]
+    frequency = np.clip(counting @ targets / counting.sum(), 1 / (m + 2), 1 - 1 / (m + 2))
+    curved = c * frequency * (1 - frequency)
+    scale = 1 / np.sqrt(np.vstack([np.outer(space.squares, curved) + 1, counting.sum() * curved]))
+    signs, weight = 2 * targets - 1, c * counting[:, None]
+
+    def loss(flat: Doubles) -> tuple[float, Doubles]:
+        inner = flat.reshape(r + 1, k) * scale
+        margins = signs * (space.within @ inner[:r] + inner[r])
+        pull = -signs * expit(-margins) * weight
+        value = (inner[:r] ** 2).sum() / 2 - (weight * log_expit(margins)).sum()
+        gradient = np.vstack([space.within.T @ pull + inner[:r], pull.sum(axis=0)])
+        return float(value), (gradient * scale).ravel()
+
+    prior = np.log(frequency / (1 - frequency))
+    start = np.vstack([np.zeros((r, k)), prior / scale[r]])
+    options = {"maxiter": STEPS, "gtol": CLOSE * c**0.5, "ftol": 1e-12}
+    inner = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(r + 1, k) * scale
+    everywhere = (targets == 1).all(axis=0)
+    inner[:, everywhere] = 0
+    inner[r, everywhere] = np.log(counting.sum() + 1)
+    return space.back(inner)
+
+
+# Calibration
+
+
+def log_loss(logits: Doubles, targets: Floats) -> float:
+    """Mean negative log-likelihood in nats of (m, c) targets, by log odds that are calibrated as those of all labels
+    together ask for. Unknown ones, NaN, do not count; 0 when none is left."""
+    slope, shift = calibrated(logits, targets, spread=(1e-6, 1e-6))
+    known = np.isfinite(logits)
+    signed = (2 * targets - 1) * (logits * slope + shift)
+    return -float(log_expit(signed[known]).mean()) if known.any() else 0.0
+
+
+def calibrated(
+    logits: Doubles, targets: Floats, spread: tuple[float, float] = (SPREAD_SLOPE, SPREAD_SHIFT)
+) -> tuple[Doubles, Doubles]:
+    """(c,) slopes and (c,) shifts that make probabilities of (m, c) log odds of labels held out (Platt 1999).
+
+    Those of all labels are fitted together: a label's slope is a common one times a factor around 1, its shift lies
+    around 0, each normal with the spread (the factor in logarithm). So a label with three positives has nearly the
+    common slope, one with hundreds its own. Targets are smoothed as in Platt; NaN among the log odds counts nothing.
+    """
+    known = np.isfinite(logits)
+    c = logits.shape[1]
+    if not known.any():
+        return np.ones(c), np.zeros(c)
+    z = np.where(known, logits, 0)
+    given = ((targets > 0) & known).sum(axis=0)
+    absent = known.sum(axis=0) - given
+    y = np.where(targets > 0, (given + 1) / (given + 2), 1 / (absent + 2))
+
+    def loss(flat: Doubles) -> tuple[float, Doubles]:
+        common, own, shift = flat[0], flat[1 : c + 1], flat[c + 1 :]
+        slope = np.exp(common + own)
+        said = z * slope + shift
+        value = -(known * (y * log_expit(said) + (1 - y) * log_expit(-said))).sum()
+        gap = known * (expit(said) - y)
+        by_slope = (gap * z).sum(axis=0) * slope + own / spread[0] ** 2
+        by_shift = gap.sum(axis=0) + shift / spread[1] ** 2
+        value += ((own / spread[0]) ** 2).sum() / 2 + ((shift / spread[1]) ** 2).sum() / 2
+        gradient = np.concatenate([[((gap * z).sum(axis=0) * slope).sum()], by_slope, by_shift])
+        return float(value), gradient
+
+    limits = [(-np.log(calibration.HOTTEST), -np.log(calibration.COOLEST))] + [(None, None)] * (2 * c)
+    found = minimize(loss, np.zeros(2 * c + 1), jac=True, method="L-BFGS-B", bounds=limits).x
+    return np.exp(found[0] + found[1 : c + 1]), found[c + 1 :]
+
+
+# Thresholds
+
+
+def thresholds(p: Floats) -> NDArray[np.float32]:
+    """(c,) the threshold of each label that is expected to give the highest F1 on items with these (n, c) calibrated
+    probabilities, by these alone: 2 Σ p of those said / (how many are said + Σ p of all) (Lewis 1995, 'Evaluating and
+    optimizing autonomous text classification systems'; it lies at half of that F1: Lipton et al. 2014, arXiv
+    1402.1892). 1 for a label that nothing has."""
+    limits = np.full(p.shape[1], NEVER, np.float32)
+    for j in np.flatnonzero((p > 0).any(axis=0)):
+        falling = -np.sort(-p[:, j].astype(np.float64))
+        expected = 2 * np.cumsum(falling) / (np.arange(1, len(falling) + 1) + falling.sum())
+        limits[j] = falling[int(expected.argmax())]
+    return limits
