@@ -61,7 +61,7 @@ def evaluate(
     measures: dict[str, Measure] = {
         "macro_f1": lambda rows: macro_f1(actual[rows], predicted[rows], len(classes), weights[rows]),
     }
-    right = accuracy(correct, weights)
+    right = accuracy(correct.astype(np.float64), weights)
     metrics: dict[str, float] = {"accuracy": right.value, "accuracy_low": right.low, "accuracy_high": right.high}
     everything = np.arange(len(gold))
     for name, measure in measures.items():

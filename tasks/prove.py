@@ -41,7 +41,7 @@ def meter(
     """The savings meter alone, gold items weighed. Both arms learn with `prove.learner`, whatever the loop itself
     learns with: what is compared is the choice of labels alone. Labels that no round asked for (imported ones) are in
     both arms from the start; without them, the head of the order is a uniform sample of what could be asked."""
-    wrong = judged_by(labels, labelled, gold, exam, pool, settings)
+    losses = judged_by(labels, labelled, gold, exam, pool, settings)
     rounds = labels["round"].to_numpy()
     asked = rounds > 0
     in_control = np.flatnonzero(labels.control & asked)
@@ -49,41 +49,42 @@ def meter(
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
     with counted("what labels by chance would have given, models", None) as done:
 
-        def judged(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        def judged(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             done(1)
-            return wrong(rows)
+            return losses(rows)
 
         return savings.measure(judged, so_far, in_control, gold.weight.to_numpy(), rng, np.flatnonzero(~asked))
 
 
 def judged_by(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
-) -> savings.Wrong:
-    """Label numbers -> (g,) which gold items a model of these labels gets wrong. The meter trains a hundred models: of
-    `frozen`, the regularisation is settled once, on all labels, and probabilities are not calibrated, since only the
-    likeliest class counts."""
+) -> savings.Losses:
+    """Label numbers -> (g,) what a model of these labels loses at each gold item, in [0, 1]: 1 where it is wrong. The
+    meter trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are
+    not calibrated, since only the likeliest class counts."""
     truth = gold.label.to_numpy(dtype=object)
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
     judge = settings.model_copy(update={"train": learner})
+    names = np.asarray(settings.classes, dtype=object)
+
+    def lost(said: NDArray[np.object_]) -> NDArray[np.float64]:
+        return (said != truth).astype(np.float64)
+
     if settings.prove.learner != frozen.NAME:
 
-        def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
-            return np.asarray(
-                np.asarray(model.classes, dtype=object)[model.probabilities(exam).argmax(axis=1)] != truth
-            )
+            return lost(np.asarray(model.classes, dtype=object)[model.probabilities(exam).argmax(axis=1)])
 
-        return wrong
+        return losses
     examples = Examples(labelled, pd.Index(settings.classes).get_indexer(pd.Index(labels.label)), settings.classes)
     c = frozen.crossed(examples.take(calibration.sampled(examples, settings.seed)), judge)[0]
     vectors, seen = labelled.vectors(), exam.vectors()
-    names = np.asarray(settings.classes, dtype=object)
 
-    def wrong_head(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        head = frozen.head(examples.take(rows), vectors[rows], c)
-        return np.asarray(names[head.logits(seen).argmax(axis=1)] != truth)
+    def losses_of_head(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return lost(names[frozen.head(examples.take(rows), vectors[rows], c).logits(seen).argmax(axis=1)])
 
-    return wrong_head
+    return losses_of_head
 
 
 def run(workspace: Workspace) -> str:

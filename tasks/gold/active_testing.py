@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 EVEN = 0.2  # share of the proposal that is uniform: no weight exceeds its inverse
 CONFIDENCE = 0.95
-FEW = 2.0  # imagined errors, beside those seen: few errors say little about what an error weighs
+FEW = 2.0  # whole errors that are imagined beside those seen: few errors say little about what an error weighs
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """An estimate with the ends of its 95 % interval, all in [0, 1]."""
+    """A mean score with the ends of its 95 % interval, all in [0, 1]."""
 
     value: float
     low: float
@@ -86,36 +86,39 @@ def decided(given: Floats, kept: NDArray[np.bool_]) -> Floats:
     return given * kept * kept.sum() / given[kept].sum()
 
 
-def accuracy(right: NDArray[np.bool_], given: Floats) -> Accuracy:
-    """The accuracy over the population from g items, right or wrong, and their weights (1 on average).
+def accuracy(scores: Floats, given: Floats) -> Accuracy:
+    """The mean score over the population from g items: (g,) scores in [0, 1], 1.0 or 0.0 where an answer is right or
+    wrong (then it is the accuracy), and (g,) their weights (1 on average).
 
-    Linear in the errors: 1 - sum(weight * wrong) / g. The interval is Wilson's (1927) with a variance of
-    (k p - p²) / g for an error rate of p, where k is the mean weight of an error: with equal weights k is 1 and this is
-    his interval as it stands; where errors were likely to be drawn, k is below 1 and each label is worth more. One item
-    alone tells nothing: (0, 1). Heavy errors may come to more than all items: no accuracy is below 0.
+    Linear in the losses, which are 1 - score: 1 - sum(weight * loss) / g. The interval is Wilson's (1927) with a
+    variance of (k p - p²) / g for a mean loss of p, where k is the mean of a loss, weighted by itself and its weight:
+    with equal weights and losses of 0 or 1 it is 1 and this is his interval as it stands; where errors were likely to
+    be drawn, or answers are wrong in part, k is below 1 and each label is worth more. One item alone tells nothing:
+    (0, 1). Heavy losses may come to more than all items: no mean is below 0.
     """
     from scipy.special import ndtri
 
-    g = len(right)
-    wrong = ~right
-    value = float(np.clip((1 - given.mean()) + (given * right).mean(), 0, 1))
+    g = len(scores)
+    value = float(np.clip((1 - given.mean()) + (given * scores).mean(), 0, 1))
     error = 1 - value
     if g < 2:
         return Accuracy(value, 0.0, 1.0)
-    k = max(_weight_of_errors(wrong, given), error)  # less would be a variance below zero
+    k = max(_size_of_losses(1 - scores.astype(np.float64), given), error)  # less would be a variance below zero
     z2 = float(ndtri((1 + CONFIDENCE) / 2)) ** 2 / g
     middle, half = error + k * z2 / 2, np.sqrt(max((error + k * z2 / 2) ** 2 - (1 + z2) * error**2, 0.0))
     least, most = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
     return Accuracy(value, float(min(max(1 - most, 0.0), value)), float(max(min(1 - least, 1.0), value)))
 
 
-def _weight_of_errors(wrong: NDArray[np.bool_], given: Floats) -> float:
-    """What an error weighs on average. Among items that were drawn by chance alone (weight 1) it is 1; among the others
-    it comes from the errors seen and from `FEW` imagined ones, whose weight is the harmonic mean: that of errors where
-    the proposal is right."""
+def _size_of_losses(losses: Floats, given: Floats) -> float:
+    """What a loss weighs, the mean of squares over the mean. Among items that were drawn by chance alone (weight 1) it
+    is the losses' own size; among the others that times their weight. Either comes from the losses seen and from `FEW`
+    imagined whole ones, whose weight is the harmonic mean: that of errors where the proposal is right."""
     drawn = given != 1
-    if not drawn.any():
-        return 1.0
-    own, errors = given[drawn], given[drawn & wrong]
-    mean = ((errors**2).sum() + FEW / float((1 / own).mean())) / (errors.sum() + FEW)
-    return float(drawn.mean() * mean + (~drawn).mean())
+
+    def size(of: NDArray[np.bool_]) -> float:
+        seen = (given * losses)[of & (losses > 0)]
+        return float(((seen**2).sum() + FEW / float((1 / given[of]).mean())) / (seen.sum() + FEW))
+
+    parts = [float(of.mean()) * size(of) for of in (drawn, ~drawn) if of.any()]
+    return sum(parts)

@@ -1,13 +1,14 @@
 """The savings meter: how many labels the loop needed for what random labelling reached with its own.
 
 Both arms are learning curves of one learner. Random's comes from parts of the control arm, the loop's from the labels
-of past rounds; both are measured on the same gold items, so what is hard about the gold set cancels out. Two figures:
+of past rounds; both are measured on the same gold items, so what is hard about the gold set cancels out. What is
+measured is the mean score of the answers, each in [0, 1]: the accuracy where an answer is right or wrong. Two figures:
 
-`measured`: the loop's labels for the accuracy that the m labels of the control arm give, over m. Both curves have been
+`measured`: the loop's labels for the score that the m labels of the control arm give, over m. Both curves have been
 there, nothing is extrapolated.
-`projected`: the loop's labels so far over those that random labelling would need for the loop's present accuracy.
+`projected`: the loop's labels so far over those that random labelling would need for the loop's present score.
 Random's curve has been seen up to m labels only; the interval is as wide as that leaves it. Where the arm is small and
-has not been near that accuracy, the figure is hardly more than the prior, and counts as not known.
+has not been near that score, the figure is hardly more than the prior, and counts as not known.
 
 Labels that neither arm chose, such as those imported before round 1, are what both begin with: every model of either
 has learned from them, and what is counted is the labels after them.
@@ -39,7 +40,7 @@ FAR = 20  # times the control labels there are: "more than that many would be ne
 
 Floats = NDArray[np.float64]
 NO_LABELS = np.empty(0, dtype=np.int64)
-Wrong = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+Losses = Callable[[NDArray[np.int64]], Floats]  # label numbers -> (g,) in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Interval:
 class Savings:
     """labels: of the loop; control: of its control arm; base: those that both began with, not counted in either.
     ratio (measured): below 1 is fewer labels than random. needed: the loop's labels for what the control arm's gave.
-    projected: the ratio at the loop's present accuracy; saved: the labels that this is; known: whether these two follow
+    projected: the ratio at the loop's present score; saved: the labels that this is; known: whether these two follow
     from what was seen. missing: control labels until they do. further: control labels that would settle `ratio`, None
     where it is settled, or out of reach."""
 
@@ -97,7 +98,7 @@ class Savings:
 
 
 def measure(
-    wrong: Wrong,
+    losses: Losses,
     rounds: list[NDArray[np.int64]],
     control: NDArray[np.int64],
     weights: Floats,
@@ -106,19 +107,20 @@ def measure(
 ) -> Savings | None:
     """Compare the loop with its control arm. None where there is too little of the arm to have a curve.
 
-    wrong: label numbers -> (g,) which gold items a model trained on these labels gets wrong. rounds: the labels that
-    each round had, the last one all of them. control: the labels of the control arm. weights: (g,) of the gold items.
-    base: labels that neither arm chose and both learn from, in none of the others.
+    losses: label numbers -> (g,) what a model trained on these labels loses at each gold item, 1 - its score in [0, 1];
+    1.0 or 0.0 where an answer is wrong or right. rounds: the labels that each round had, the last one all of them.
+    control: the labels of the control arm. weights: (g,) of the gold items. base: labels that neither arm chose and
+    both learn from, in none of the others.
     """
 
-    def judged(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return wrong(np.sort(np.concatenate([base, rows])))
+    def judged(rows: NDArray[np.int64]) -> Floats:
+        return losses(np.sort(np.concatenate([base, rows])))
 
     sizes, random, variances = halved(judged, control, rng)
     if len(sizes) < 3 or len(rounds) < 3:
         return None
     ns, loop = _followed(judged, rounds)
-    start = np.array([wrong(base)], dtype=np.float64) if len(base) else np.empty((0, len(weights)))
+    start = np.array([losses(base)], dtype=np.float64) if len(base) else np.empty((0, len(weights)))
     b, m, n = float(len(base)), float(len(control)), float(len(rounds[-1]))
     found = []
     for _ in range(GROUPS):
@@ -155,11 +157,11 @@ def measure(
 
 
 def halved(
-    wrong: Wrong, control: NDArray[np.int64], rng: np.random.Generator
+    losses: Losses, control: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[Floats, Floats, dict[int, float]]:
     """The control arm's curve: models of the whole arm, of its halves, quarters and so on.
 
-    Returns sizes (j,), ascending; the mean wrongness of the models of each size, (j, g); and by number of parts the
+    Returns sizes (j,), ascending; the mean losses of the models of each size, (j, g); and by number of parts the
     variance of the error between parts.
     """
     sizes, errors, variances = [], [], {}
@@ -167,7 +169,7 @@ def halved(
         if len(control) // parts < SMALLEST:
             break
         models = [
-            [wrong(np.sort(part)) for part in np.array_split(rng.permutation(control), parts)]
+            [losses(np.sort(part)) for part in np.array_split(rng.permutation(control), parts)]
             for _ in range(1 if parts == 1 else REPEATS)
         ]
         answers = np.array(models, dtype=np.float64)  # (repeats, parts, g)
@@ -208,12 +210,12 @@ def further(ratio: Interval, control: int) -> int | None:
     return int(np.ceil(wanted)) if wanted < FAR * control else None
 
 
-def _followed(wrong: Wrong, rounds: list[NDArray[np.int64]]) -> tuple[Floats, Floats]:
-    """The loop's sizes (j,) and the wrongness of its models (j, g), at some of its rounds and always the last."""
+def _followed(losses: Losses, rounds: list[NDArray[np.int64]]) -> tuple[Floats, Floats]:
+    """The loop's sizes (j,) and the losses of its models (j, g), at some of its rounds and always the last."""
     picks = np.unique(np.round(np.geomspace(1, len(rounds), ROUNDS)).astype(int)) - 1
     return (
         np.array([len(rounds[at]) for at in picks], dtype=float),
-        np.array([wrong(rounds[at]) for at in picks], dtype=np.float64),
+        np.array([losses(rounds[at]) for at in picks], dtype=np.float64),
     )
 
 
@@ -225,7 +227,7 @@ def _points(sizes: Floats, errors: Floats, spread: Floats, start: Floats, base: 
 
 
 def _drawn(groups: list[Curves], sizes: NDArray[np.floating]) -> list[dict[str, float]]:
-    """Accuracy with its 90 % band at some sizes, for the report."""
+    """The mean score with its 90 % band at some sizes, for the report."""
     points = []
     for n in sizes:
         band = Interval.of((1 - np.concatenate([curves.errors(float(n)) for curves in groups])).clip(0, 1))
@@ -233,8 +235,8 @@ def _drawn(groups: list[Curves], sizes: NDArray[np.floating]) -> list[dict[str, 
     return points
 
 
-def sentence(savings: Savings | None) -> str:
-    """The answer in words.
+def sentence(savings: Savings | None, measure: str = "accuracy") -> str:
+    """The answer in words. measure: the name of the mean score.
 
     >>> sentence(None)
     'savings: cannot tell yet, the control arm has too few labels'
@@ -252,6 +254,6 @@ def sentence(savings: Savings | None) -> str:
         )
         return f"savings: cannot tell yet, {shown}; {more}"
     if savings.verdict == "costs" and savings.ratio.low <= 1:
-        shown = f"{savings.projected:.2f} of the labels that random ones would take for its present accuracy"
+        shown = f"{savings.projected:.2f} of the labels that random ones would take for its present {measure}"
     word = "the loop needs" if savings.verdict == "saves" else "NO GAIN HERE: the loop needs"
     return f"savings: {word} {shown}"

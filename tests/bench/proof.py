@@ -407,7 +407,7 @@ def gate_rows(worlds: list[World]) -> list[dict[str, str]]:
             for d in rng.choice(disagreement, PAIRS):
                 d = max(d, gain)
                 kinds = rng.choice(3, GOLD, p=[(d + gain) / 2, (d - gain) / 2, 1 - d])
-                found = compare(kinds != 1, kinds != 0, np.ones(GOLD), 0.05)
+                found = compare((kinds != 1) * 1.0, (kinds != 0) * 1.0, np.ones(GOLD), 0.05)
                 passed += found.p_better <= 0.05
             row["equal: promoted" if gain == 0 else "2 points better: promoted"] = share(passed, PAIRS)
         rows.append(row)

@@ -31,15 +31,15 @@ def measured(imported: int, quiet: float, seed: int, both: bool = True) -> savin
     towards = centre + rng.normal(size=(imported + n, WIDTH)) * np.sqrt(variance)[:, None]  # items, turned to one class
     gold = (centre + rng.normal(size=(GOLD, WIDTH))).astype(np.float32)
 
-    def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.asarray(gold @ towards[rows].mean(axis=0) < 0)
+    def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(gold @ towards[rows].mean(axis=0) < 0, dtype=np.float64)
 
     base = np.arange(imported)
     rounds = [imported + np.arange(number * BATCH) for number in range(1, ROUNDS + 1)]
     if both:
-        found = savings.measure(wrong, rounds, in_control, np.ones(GOLD), rng, base)
+        found = savings.measure(losses, rounds, in_control, np.ones(GOLD), rng, base)
     else:
-        found = savings.measure(wrong, [np.concatenate([base, one]) for one in rounds], in_control, np.ones(GOLD), rng)
+        found = savings.measure(losses, [np.concatenate([base, one]) for one in rounds], in_control, np.ones(GOLD), rng)
     assert found is not None
     return found
 

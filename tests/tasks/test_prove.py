@@ -98,8 +98,8 @@ def test_another_learner_than_the_cheap_one_can_be_the_judge() -> None:
     own = settings().model_copy(update={"prove": settings().prove.model_copy(update={"learner": "propagate"})})
     gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[EXAM]], "weight": 1.0})
     items = Items.of(VECTORS[:300])
-    wrong = prove.judged_by(labels(), items, gold, Items.of(VECTORS[EXAM]), items, own)
-    assert wrong(np.arange(200)).mean() < 0.5
+    losses = prove.judged_by(labels(), items, gold, Items.of(VECTORS[EXAM]), items, own)
+    assert losses(np.arange(200)).mean() < 0.5
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.0, "nobody can know them"), (0.2, "too few labels")])

@@ -20,7 +20,9 @@ from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.trial import rehearsal
 
 ENOUGH = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-RIGHTS = st.lists(st.booleans(), min_size=1, max_size=12) | st.sampled_from([[True] * 40, [False] * 40])
+SCORES = st.lists(st.sampled_from([0.0, 1.0]) | st.floats(0, 1), min_size=1, max_size=12) | st.sampled_from(
+    [[1.0] * 40, [0.0] * 40, [0.5] * 40]
+)
 ACCURACIES = st.sampled_from([0.0, 0.5, 0.99, 1.0]) | st.floats(0, 1)
 CURVES = st.lists(ACCURACIES, min_size=1, max_size=9) | ACCURACIES.flatmap(lambda one: st.just([one] * 6))
 WEIGHTS = st.sampled_from([1.0, 0.01, 4.9]) | st.floats(0.01, 5)
@@ -72,27 +74,30 @@ def test_five_perfect_rounds_are_enough() -> None:
 
 
 @given(
-    of=st.sampled_from(["right", "wrong", "first", "alternate", "better", "worse"]),
+    of=st.sampled_from(["right", "wrong", "first", "alternate", "better", "worse", "half", "some"]),
     gold=st.sampled_from([1, 2, 30]),
     weight=WEIGHTS,
     arm=st.sampled_from([0, 20, 40, 60]),
 )
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_the_meter_on_arms_that_teach_nothing(of: str, gold: int, weight: float, arm: int) -> None:
-    def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         at = np.arange(gold)
-        return {
+        wrong = {
             "right": at < 0,
             "wrong": at >= 0,
             "first": at == 0,
             "alternate": (at + len(rows)) % 2 == 0,
             "better": at < gold - len(rows),
             "worse": at < len(rows),
+            "half": at >= 0,
+            "some": at >= gold - len(rows),
         }[of]
+        return wrong * {"half": 0.5, "some": 1 / 3}.get(of, 1.0)
 
     rounds = [np.arange(25 * n) for n in range(1, 5)]
     weights = np.where(np.arange(gold) % 2, 1.0, weight)
-    found = savings.measure(wrong, rounds, np.arange(arm), weights, np.random.default_rng(0))
+    found = savings.measure(losses, rounds, np.arange(arm), weights, np.random.default_rng(0))
     if found is None:
         assert savings.sentence(found)
         return
@@ -106,11 +111,11 @@ def test_the_meter_on_arms_that_teach_nothing(of: str, gold: int, weight: float,
     json.dumps(found.as_json(), allow_nan=False)
 
 
-@given(right=RIGHTS, weight=WEIGHTS)
+@given(scores=SCORES, weight=WEIGHTS)
 @ENOUGH
-def test_accuracy_is_a_share_and_in_its_interval(right: list[bool], weight: float) -> None:
-    for weights in (np.ones(len(right)), np.where(np.arange(len(right)) % 2, 1.0, weight)):
-        assert in_order(active_testing.accuracy(np.array(right), weights), 0, 1)
+def test_accuracy_is_a_share_and_in_its_interval(scores: list[float], weight: float) -> None:
+    for weights in (np.ones(len(scores)), np.where(np.arange(len(scores)) % 2, 1.0, weight)):
+        assert in_order(active_testing.accuracy(np.array(scores), weights), 0, 1)
 
 
 @given(

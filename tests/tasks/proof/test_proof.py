@@ -70,19 +70,19 @@ def test_more_noise_means_wider_curves() -> None:
 # The savings meter
 
 
-def world(power: float, seed: int) -> savings.Wrong:
+def world(power: float, seed: int) -> savings.Losses:
     """A learner whose error after n labels is n^-power, chosen labels worth `gain` random ones each: label numbers
     below 10,000 are random, the others chosen."""
     rng = np.random.default_rng(seed)
     hardness = rng.random(GOLD)
 
-    def wrong(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         worth = float(np.where(rows < 10_000, 1.0, power).sum())
         own = np.random.default_rng(rows)  # a training set's luck
         error = 0.9 * max(worth, 1.0) ** -0.35 * np.exp(own.normal(scale=0.03))
-        return np.asarray(hardness < error)
+        return np.asarray(hardness < error, dtype=np.float64)
 
-    return wrong
+    return losses
 
 
 def played(power: float, seed: int, rounds: int = 20, batch: int = 25) -> savings.Savings:
@@ -163,7 +163,7 @@ def test_too_small_a_control_arm_has_no_curve() -> None:
 
 
 def test_a_learner_that_learns_nothing_gives_no_verdict() -> None:
-    hard = np.random.default_rng(0).random(GOLD) < 0.3
+    hard = (np.random.default_rng(0).random(GOLD) < 0.3) * 1.0
 
     found = savings.measure(
         lambda _rows: hard,
@@ -284,16 +284,19 @@ def test_the_p_value_is_mcnemars_exact_one_with_half_the_tie() -> None:
         assert by_signs(stakes) == pytest.approx((midp, 1 - midp))
 
 
-PAIRS = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from([1.0, 0.2, 3.7])), min_size=1, max_size=60)
+SCORES = st.sampled_from([0.0, 1.0]) | st.sampled_from([0.0, 1.0, 0.5, 2 / 3, 0.8]) | st.floats(0, 1)
+PAIRS = st.lists(st.tuples(SCORES, SCORES, st.sampled_from([1.0, 0.2, 3.7])), min_size=1, max_size=60)
 
 
 @given(pairs=PAIRS, even=st.booleans(), alpha=st.sampled_from([0.05, 0.0045, 1e-4, 0.3]))
-@example(pairs=[(False, False, 3.7), (False, True, 0.2)], even=False, alpha=0.3)  # 0 is left out, 0.1 would not be
-def test_the_interval_is_that_of_the_test(pairs: list[tuple[bool, bool, float]], even: bool, alpha: float) -> None:
+@example(pairs=[(0.0, 0.0, 3.7), (0.0, 1.0, 0.2)], even=False, alpha=0.3)  # 0 is left out, 0.1 would not be
+@example(pairs=[(1.0, 0.9, 1.0)] * 12 + [(0.0, 1.0, 1.0)], even=True, alpha=0.05)
+def test_the_interval_is_that_of_the_test(pairs: list[tuple[float, float, float]], even: bool, alpha: float) -> None:
     new, old, weights = map(np.array, zip(*pairs, strict=True))
     weights = np.ones(len(weights)) if even else weights
     found, turned = compare(new, old, weights, alpha), compare(old, new, weights, alpha)
     assert -1 <= found.low <= found.difference <= found.high <= 1
+    assert 0 <= found.p_better <= 1 and 0 <= found.p_worse <= 1
     assert (found.low >= -1e-9) if found.p_better <= alpha else (found.low <= 1e-9)
     assert (found.high <= 1e-9) if found.p_worse <= alpha else (found.high >= -1e-9)
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low), abs=1e-7)
@@ -307,14 +310,13 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says(g: int, wins
     for _ in range(400):
         kinds = rng.choice(3, g, p=[wins, losses, 1 - wins - losses])
         weights = rng.choice([0.3, 1.0, 2.5], g, p=[0.4, 0.4, 0.2])
-        found = compare(kinds != 1, kinds != 0, weights, 0.025)
+        found = compare((kinds != 1) * 1.0, (kinds != 0) * 1.0, weights, 0.025)
         held += found.low <= wins - losses <= found.high
     assert held / 400 >= 0.92
 
 
 def test_models_that_never_differ_leave_room_for_what_a_few_items_cannot_show() -> None:
-    alike = np.ones(50, dtype=bool)
-    found = compare(alike, alike, np.ones(50), 0.05)
+    found = compare(np.ones(50), np.ones(50), np.ones(50), 0.05)
     assert (found.low, found.high) == (pytest.approx(-0.0513, abs=1e-3), pytest.approx(0.0513, abs=1e-3))
 
 
@@ -334,7 +336,7 @@ def test_thirty_equal_models_seldom_crown_one_and_two_points_are_found() -> None
             hard, champion = rng.random(1000), rng.random(1000)
             own = [hard + 0.1 * rng.random(1000) for _ in range(30)]
             old = hard + 0.1 * champion
-            p = [compare(new < 0.85 + gain, old < 0.85, np.ones(1000), 0.05).p_better for new in own]
+            p = [compare((new < 0.85 + gain) * 1.0, (old < 0.85) * 1.0, np.ones(1000), 0.05).p_better for new in own]
             found += any(one <= level(look, 0.95) for look, one in enumerate(p, start=1))
         return found / runs
 
