@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelwise.tasks.errors import LabelwiseError, ServiceDown, plain, without_secrets
+from labelwise.tasks.services.local import story
 from labelwise.tasks.terminal import settle
 
 if TYPE_CHECKING:
@@ -135,10 +136,10 @@ def _end(line: str, code: int) -> None:
 @app.command()
 def up() -> None:
     """Start Label Studio, MLflow and Prefect on this machine, and wait until they answer."""
-    from labelwise.tasks.services import local
-    from labelwise.tasks.services.addresses import home
+    from labelwise.tasks.services.home import home
+    from labelwise.tasks.services.local import servers
 
-    where = local.up(_tell)
+    where = servers.up(_tell)
     print(f"Label Studio  {where.label_studio_url}")
     print(f"MLflow        {where.mlflow_tracking_uri}")
     print(f"Prefect       {where.prefect_api_url.removesuffix('/api')}")
@@ -148,21 +149,21 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Stop the servers that `up` started."""
-    from labelwise.tasks.services import local
+    from labelwise.tasks.services.local import servers
 
-    local.down()
+    servers.down()
 
 
 @app.command()
 def ps() -> None:
     """Say which servers run, where, and where their logs are. Exits 1 when one is not running."""
-    from labelwise.tasks.services import local
+    from labelwise.tasks.services.local import servers
 
-    states = local.ps()
+    states = servers.ps()
     for state in states:
         print(f"{state.name:<13} {state.state:<9} {state.url or '-':<28} pid {state.pid or '-':<8} {state.log}")
         if state.note:
-            tail = map(plain, local.log_tail(state.name, 5))  # what strangers asked a server stands in it
+            tail = map(plain, story.log_tail(state.name, 5))  # what strangers asked a server stands in it
             print("\n".join([f"    {state.note}; the end of its log:", *tail]))
     if any(state.state != "running" for state in states):
         raise typer.Exit(1)

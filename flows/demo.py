@@ -18,8 +18,8 @@ from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
 from labelwise.tasks.reporting import status as where
 from labelwise.tasks.reporting.rounds import table
-from labelwise.tasks.services import local
-from labelwise.tasks.services.addresses import home
+from labelwise.tasks.services.home import home
+from labelwise.tasks.services.local import servers
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
@@ -32,7 +32,7 @@ NOISE = 0.05
 def demo(folder: Path, tell: Callable[[str], None]) -> None:
     """Servers, workspace, rounds and a table. Run again, it plays three more rounds in the same workspace."""
     tell("demo: 1 of 3: three servers (the first start of Label Studio takes about a minute)")
-    local.up(tell)
+    servers.up(tell)
     source = folder.with_name(f"{folder.name}.source")
     if (folder / "params.yaml").exists():
         tell(f"demo: 2 of 3: the workspace {folder} is there already: going on with it")

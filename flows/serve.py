@@ -26,9 +26,9 @@ from labelwise.flows.loop import loop
 from labelwise.flows.wake import HEADER, Listen, Listener, Tell, Waker
 from labelwise.tasks import wait
 from labelwise.tasks.errors import InputError, ServiceError
-from labelwise.tasks.services.addresses import private
+from labelwise.tasks.services.home import private
 from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_project
-from labelwise.tasks.services.local import webhook_secret
+from labelwise.tasks.services.local.credentials import webhook_secret
 from labelwise.tasks.services.mlflow import experiment_name
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, running

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labelwise.tasks.errors import LabelwiseError
-from labelwise.tasks.services.addresses import ask_directly
+from labelwise.tasks.services.urls import ask_directly
 from labelwise.tasks.terminal import settle
 from labelwise.tasks.workspace import Workspace
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from labelwise.tasks import errors
-from labelwise.tasks.services.addresses import home, private
+from labelwise.tasks.services.home import home, private
 
 
 def plain(text: str, most: int = 200) -> str:

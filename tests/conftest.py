@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from labelwise.tasks.services import local
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
+from labelwise.tasks.services.local.servers import down, ps, up
 
 # `make test &` of a shell has SIGINT ignored, and so would have every `labelwise serve` that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,8 +38,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     home = str(Path(kept) / worker) if kept else str(tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABELWISE_HOME", home)
-        found = all(server.state == "running" for server in local.ps())
-        addresses = local.up(print)
+        found = all(server.state == "running" for server in ps())
+        addresses = up(print)
         for name, value in addresses.as_environment().items():
             patch.setenv(name, value)
         patch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -49,4 +49,4 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
         yield addresses
         patch.setenv("LABELWISE_HOME", home)
         if not found:
-            local.down()
+            down()

@@ -25,7 +25,7 @@ from labelwise.tasks import figures, made_with, pull, report, settings
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import ANSWERS, ASKED, LABELS, content_id, tag
 from labelwise.tasks.reporting import page
-from labelwise.tasks.services.addresses import NAMES
+from labelwise.tasks.services.home import NAMES
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.upkeep import init

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
 from tests.e2e.conftest import Source, source  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).parent.parent

@@ -25,9 +25,10 @@ from labelwise.tasks.proof import champion
 from labelwise.tasks.records import number_of, round_tags, tag
 from labelwise.tasks.reporting.rounds import deeds
 from labelwise.tasks.services import player
-from labelwise.tasks.services.addresses import addresses, public
+from labelwise.tasks.services.addresses import addresses
 from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
 from labelwise.tasks.services.mlflow import open_tracking
+from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import handover
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain

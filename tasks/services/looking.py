@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 
 from labelwise.tasks.errors import ServiceBusy, ServiceError
-from labelwise.tasks.services.addresses import public
 from labelwise.tasks.services.patience import seconds_asked
+from labelwise.tasks.services.urls import public
 
 TIMEOUT_S = 10.0
 

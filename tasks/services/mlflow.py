@@ -20,9 +20,10 @@ import pandas as pd
 
 from labelwise.tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
 from labelwise.tasks.records import tag
-from labelwise.tasks.services.addresses import is_local, known, public
+from labelwise.tasks.services.addresses import is_local, known
 from labelwise.tasks.services.looking import MLflowLook
 from labelwise.tasks.services.patience import seconds_asked
+from labelwise.tasks.services.urls import public
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import table_of_text
 

@@ -89,15 +89,15 @@ def servers() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="labelwise-bench-", ignore_cleanup_errors=True) as scratch:
         os.environ["LABELWISE_HOME"] = os.environ.get("LABELWISE_TEST_HOME") or scratch
         os.environ |= {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "DO_NOT_TRACK": "1"}
-        from labelwise.tasks.services import local
+        from labelwise.tasks.services.local import servers
 
-        found = all(server.state == "running" for server in local.ps())
+        found = all(server.state == "running" for server in servers.ps())
         try:
-            os.environ.update(local.up(print).as_environment())
+            os.environ.update(servers.up(print).as_environment())
             yield
         finally:
             if not found:
-                local.down()
+                servers.down()
 
 
 def snippets(count: int, words: int, gold: bool, seed: int) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pytest
 from labelwise.flows.demo import bbc_news
 from labelwise.tasks import settings
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.trial import review
 from labelwise.tasks.upkeep import init

@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import psutil
 
-from labelwise.tasks.services import local
 from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
+from labelwise.tasks.services.local import servers
 from tests.e2e import die
 from tests.e2e.faults import Fault, as_order
 from tests.e2e.processes import ended, fork, inside
@@ -70,13 +70,13 @@ class Stage:
 
     def _up(self) -> Any:
         with _environment(LABELWISE_HOME=self.home):
-            return local.up(lambda _line: None)
+            return servers.up(lambda _line: None)
 
     def close(self) -> None:
         self.proxies.communicate()
         if self.mine:
             with _environment(LABELWISE_HOME=self.home):
-                local.down()
+                servers.down()
 
     # Orders to the proxies
 
@@ -94,7 +94,7 @@ class Stage:
     def kill_server(self, name: str) -> None:
         """kill -9 of a server and its children. Its runner stops the others then; all start again."""
         with _environment(LABELWISE_HOME=self.home):
-            pid = next(state.pid for state in local.ps() if state.name == name)
+            pid = next(state.pid for state in servers.ps() if state.name == name)
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)] if pid else []
         for process in family:
             with suppress(psutil.Error):

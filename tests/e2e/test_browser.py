@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from labelwise.tasks import settings
 from labelwise.tasks.reporting import status
-from labelwise.tasks.services import local
 from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_project
+from labelwise.tasks.services.local import credentials
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows
 
@@ -36,7 +36,7 @@ def page() -> Iterator[Page]:
 
 
 def sign_in(page: Page, url: str) -> None:
-    email, password = local.sign_in()
+    email, password = credentials.sign_in()
     page.goto(f"{url}/user/login/")
     page.fill("input[name=email]", email)
     page.fill("input[name=password]", password)

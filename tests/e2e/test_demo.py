@@ -8,7 +8,7 @@ import pytest
 
 from labelwise.flows import demo
 from labelwise.tasks.reporting import status
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.workspace import Workspace
 
 

@@ -11,7 +11,7 @@ from secrets import token_hex
 
 import pytest
 
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio import project as label_studio
 from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject
 from labelwise.tasks.services.mlflow import RoundRun, Tracking, experiment_name

@@ -16,7 +16,7 @@ from labelwise.tasks.errors import InputError, WorkspaceBusy, WorkspaceError
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import coming, status
-from labelwise.tasks.services.addresses import Addresses, home
+from labelwise.tasks.services.home import Addresses, home
 from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.services.mlflow import Tracking, experiment_name, open_tracking
 from labelwise.tasks.services.versions.cache import Cache

@@ -14,7 +14,7 @@ import pytest
 
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.reporting import status
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import open_project
 from tests.e2e.conftest import BATCH, Make, Source, command, play, play_rounds, tool

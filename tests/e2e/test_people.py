@@ -15,7 +15,7 @@ from labelwise.tasks.errors import ServiceError, SettingsError
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.past.audit import run as audit
 from labelwise.tasks.reporting import page, status
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import (
     FROM,

@@ -25,7 +25,7 @@ from labelwise.tasks.past.audit.part import Part
 from labelwise.tasks.past.replay import DIFFERS, IDENTICAL
 from labelwise.tasks.records import content_id
 from labelwise.tasks.reporting import status
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.services.mlflow import experiment_name, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from labelwise.tasks.services.addresses import Addresses
+from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import choice, open_project
 from labelwise.tasks.workspace import Workspace

@@ -17,7 +17,7 @@ import pytest
 
 from labelwise.flows import cli
 from labelwise.tasks import settings
-from labelwise.tasks.services.addresses import NAMES
+from labelwise.tasks.services.home import NAMES
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.upkeep import init as init_stage

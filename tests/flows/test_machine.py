@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.services import local
+from labelwise.tasks.services.local import credentials
 from labelwise.tasks.terminal import settle
 
 LABELWISE = Path(sys.executable).parent / "labelwise"
@@ -90,7 +90,7 @@ def test_nothing_is_everybodys_to_change_whatever_the_umask(tmp_path: Path, umas
     assert modes[place] & umask == 0
     before = os.umask(umask)
     try:
-        local._write_secrets(home, {"LABEL_STUDIO_PASSWORD": "x"})
+        credentials._write(home, {"LABEL_STUDIO_PASSWORD": "x"})
     finally:
         os.umask(before)
     assert (home / "secrets.env").stat().st_mode & 0o777 == 0o600

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 
 from labelwise.tasks.errors import ServiceError
-from labelwise.tasks.services.addresses import Addresses, addresses
+from labelwise.tasks.services.addresses import addresses
+from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.wire import connected
 
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')

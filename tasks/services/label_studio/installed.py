@@ -15,7 +15,7 @@ from pathlib import Path
 
 from labelwise import infra
 from labelwise.tasks.errors import ServiceError
-from labelwise.tasks.services.addresses import home, private
+from labelwise.tasks.services.home import home, private
 
 LOCK = Path(infra.__path__[0]) / "label-studio.lock"  # the exact versions of all that it is made of
 FOLDER = "label-studio.venv"  # in home()

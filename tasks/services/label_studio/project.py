@@ -24,11 +24,12 @@ import pandas as pd
 
 from labelwise import infra
 from labelwise.tasks.errors import ServiceError
-from labelwise.tasks.services.addresses import is_loopback, known, public
+from labelwise.tasks.services.addresses import known
 from labelwise.tasks.services.label_studio.exported import MOMENT, annotated, ask_of, in_utc
 from labelwise.tasks.services.label_studio.wire import connected, gone_is_well
 from labelwise.tasks.services.looking import LabelStudioLook
 from labelwise.tasks.services.patience import patiently
+from labelwise.tasks.services.urls import is_loopback, public
 from labelwise.tasks.settings import Settings
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite

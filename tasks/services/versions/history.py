@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
 from labelwise.tasks.records import round_tags
-from labelwise.tasks.services.addresses import public
+from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import git
 from labelwise.tasks.services.versions.workspace import TRACKED, Versions, _dvc
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.records import round_tags
-from labelwise.tasks.services.addresses import public
+from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import history
 from labelwise.tasks.services.versions.workspace import TRACKED, Versions
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from labelwise.tasks.errors import LabelwiseError, ServiceError, WorkspaceError, plain
 from labelwise.tasks.records import round_tags
-from labelwise.tasks.services.addresses import private
+from labelwise.tasks.services.home import private
 from labelwise.tasks.services.versions import git, leftovers
 from labelwise.tasks.workspace import reading
 

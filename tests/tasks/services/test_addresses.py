@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from labelwise.tasks.errors import ServiceDown
-from labelwise.tasks.services import addresses as services
-from labelwise.tasks.services import local
-from labelwise.tasks.services.addresses import NAMES, Addresses, addresses, home
+from labelwise.tasks.services.addresses import addresses
+from labelwise.tasks.services.home import NAMES, Addresses, home
+from labelwise.tasks.services.local import servers
 
 LOCAL = {
     "LABEL_STUDIO_URL": "http://127.0.0.1:8080",
@@ -36,7 +36,7 @@ def test_the_environment_alone_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_environment_wins_over_the_local_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "running", lambda: dict(LOCAL))
+    monkeypatch.setattr(servers, "running", lambda: dict(LOCAL))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     monkeypatch.setenv("PREFECT_API_URL", "")  # set, but to nothing: the same as not set
 
@@ -56,7 +56,7 @@ def test_nothing_set_and_nothing_running() -> None:
 
 def test_says_only_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        local, "running", lambda: {name: value for name, value in LOCAL.items() if name != "PREFECT_API_URL"}
+        servers, "running", lambda: {name: value for name, value in LOCAL.items() if name != "PREFECT_API_URL"}
     )
 
     with pytest.raises(ServiceDown, match=r"no local server runs for Prefect\. .* or set PREFECT_API_URL$"):
@@ -65,7 +65,7 @@ def test_says_only_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"])
 def test_one_servers_token_never_goes_to_another(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(local, "running", lambda: dict(LOCAL))
+    monkeypatch.setattr(servers, "running", lambda: dict(LOCAL))
     monkeypatch.setenv(name, "https://labels.example.org")
 
     with pytest.raises(ServiceDown, match=f"only {name} is set"):
@@ -85,7 +85,8 @@ def test_home_is_beside_the_environment_unless_told(monkeypatch: pytest.MonkeyPa
 def test_home_of_an_installed_package_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Beside the environment of a tool, or of the system, there is no place for it."""
     monkeypatch.delenv("LABELWISE_HOME")
-    monkeypatch.setattr(services, "__file__", str(tmp_path / "labelwise" / "tasks" / "services" / "addresses.py"))
+    placed = tmp_path / "labelwise" / "tasks" / "services" / "home.py"
+    monkeypatch.setattr("labelwise.tasks.services.home.__file__", str(placed))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert home() == (tmp_path / "data" / "labelwise").resolve()

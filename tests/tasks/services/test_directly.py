@@ -9,7 +9,8 @@ import httpx
 import pytest
 import requests
 
-from labelwise.tasks.services.addresses import ask_directly, known
+from labelwise.tasks.services.addresses import known
+from labelwise.tasks.services.urls import ask_directly
 
 NOBODY = "http://127.0.0.1:9"
 NAMES = [each for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for each in (name, name.upper())]

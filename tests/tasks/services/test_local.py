@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 from labelwise.tasks.errors import InputError, ServiceDown, ServiceError
-from labelwise.tasks.services import local
-from labelwise.tasks.services.addresses import NAMES, Addresses, addresses, home
+from labelwise.tasks.services.addresses import addresses
+from labelwise.tasks.services.home import NAMES, Addresses, home
+from labelwise.tasks.services.local import credentials, environment, layout, ports, processes, servers, story
 
 # A server that answers 200 everywhere. It has a child, as MLflow has, that would outlive it.
 STAND_IN = """
@@ -44,7 +45,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "home"))
     yield
     monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "home"))
-    local.down()
+    servers.down()
 
 
 @pytest.fixture
@@ -60,8 +61,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         LINE.format(name="mlflow", program=python, variable="LABELWISE_MLFLOW_PORT", more="child"),
         LINE.format(name="prefect", program=python, variable="LABELWISE_PREFECT_PORT", more=""),
     ]
-    monkeypatch.setattr(local, "PROCFILE", tmp_path / "Procfile")
-    local.PROCFILE.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(processes, "PROCFILE", tmp_path / "Procfile")
+    processes.PROCFILE.write_text("\n".join(lines) + "\n")
     monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "label-studio", f'exec {python} "$@"'))
 
 
@@ -80,16 +81,16 @@ def until(holds: Callable[[], object], what: str, seconds: float = 20) -> None:
 
 
 def states() -> dict[str, str]:
-    return {server.name: server.state for server in local.ps()}
+    return {server.name: server.state for server in servers.ps()}
 
 
 def pids() -> dict[str, int | None]:
-    return {server.name: server.pid for server in local.ps()}
+    return {server.name: server.pid for server in servers.ps()}
 
 
 def members() -> list[psutil.Process]:
     """Every process that belongs to this test's servers."""
-    return local._ours(home(), local._read(home()))
+    return processes.ours(home(), layout.read(home()))
 
 
 def quiet(_: str) -> None:
@@ -99,7 +100,7 @@ def quiet(_: str) -> None:
 @pytest.mark.usefixtures("stand_ins")
 def test_up_says_where_and_down_leaves_nothing() -> None:
     said: list[str] = []
-    found = local.up(said.append)
+    found = servers.up(said.append)
 
     assert set(states().values()) == {"running"}
     assert found == addresses()
@@ -109,20 +110,20 @@ def test_up_says_where_and_down_leaves_nothing() -> None:
     everyone = members()
     assert len(everyone) >= 7  # honcho, its three watchers, the servers
 
-    assert local.down() is True
-    assert [process for process in everyone if local._lives(process)] == []
+    assert servers.down() is True
+    assert [process for process in everyone if processes.lives(process)] == []
     assert set(states().values()) == {"stopped"}
-    assert {server.note for server in local.ps()} == {""}
-    assert local.down() is False
+    assert {server.note for server in servers.ps()} == {""}
+    assert servers.down() is False
 
 
 @pytest.mark.usefixtures("stand_ins")
 def test_up_again_changes_nothing() -> None:
-    first = local.up(quiet)
+    first = servers.up(quiet)
     before = pids()
     said: list[str] = []
 
-    assert local.up(said.append) == first
+    assert servers.up(said.append) == first
     assert said == ["Label Studio, MLflow and Prefect already run"]
     assert pids() == before
 
@@ -130,7 +131,7 @@ def test_up_again_changes_nothing() -> None:
 @pytest.mark.usefixtures("stand_ins")
 def test_two_at_once_share_one_start() -> None:
     found: list[Addresses] = []
-    both = [threading.Thread(target=lambda: found.append(local.up(quiet))) for _ in range(2)]
+    both = [threading.Thread(target=lambda: found.append(servers.up(quiet))) for _ in range(2)]
     for thread in both:
         thread.start()
     for thread in both:
@@ -147,39 +148,39 @@ def test_a_taken_port_is_left_alone_and_the_new_one_remembered(monkeypatch: pyte
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        usual = (local.Server("label-studio", "Label Studio", taken, "/health"), *local.SERVERS[1:])
-        monkeypatch.setattr(local, "SERVERS", usual)
+        usual = (layout.Server("label-studio", "Label Studio", taken, "/health"), *layout.SERVERS[1:])
+        monkeypatch.setattr(ports, "SERVERS", usual)
         said: list[str] = []
-        first = local.up(said.append)
+        first = servers.up(said.append)
     given = first.label_studio_url.rpartition(":")[2]
 
     assert int(given) != taken
     assert f"Label Studio: port {taken} is taken; it gets {given}" in said
-    local.down()
-    assert local.up(quiet).label_studio_url == first.label_studio_url  # though its usual one is free by now
+    servers.down()
+    assert servers.up(quiet).label_studio_url == first.label_studio_url  # though its usual one is free by now
 
 
 def test_two_homes_that_start_at_once_do_not_choose_one_port() -> None:
-    wished = {server.name: local._any_free() for server in local.SERVERS}
-    record = {name: local.Entry(port, 0, 0.0) for name, port in wished.items()}
+    wished = {server.name: ports.any_free() for server in layout.SERVERS}
+    record = {name: layout.Entry(port, 0, 0.0) for name, port in wished.items()}
     with ExitStack() as first, ExitStack() as second:
-        assert local._ports(record, quiet, first) == wished
-        assert not set(local._ports(record, quiet, second).values()) & set(wished.values())
+        assert ports.assigned(record, quiet, first) == wished
+        assert not set(ports.assigned(record, quiet, second).values()) & set(wished.values())
     with ExitStack() as third:  # the servers of the first listen by now, or are dead
-        assert local._ports(record, quiet, third) == wished
+        assert ports.assigned(record, quiet, third) == wished
 
 
 def test_a_listener_on_all_interfaces_counts_as_taken() -> None:
     with socket.socket() as holder:
         holder.bind(("", 0))
         holder.listen()
-        assert not local._is_free(holder.getsockname()[1])
+        assert not ports.is_free(holder.getsockname()[1])
 
 
 @pytest.mark.usefixtures("stand_ins")
 def test_secrets_are_made_once_and_shown_nowhere() -> None:
-    local.up(quiet)
-    email, password = local.sign_in()
+    servers.up(quiet)
+    email, password = credentials.sign_in()
     token = addresses().label_studio_api_key
     content = (home() / "secrets.env").read_text()
 
@@ -193,15 +194,15 @@ def test_secrets_are_made_once_and_shown_nowhere() -> None:
     assert token not in shown
     assert password not in shown
 
-    local.down()
-    local.up(quiet)
+    servers.down()
+    servers.up(quiet)
     assert (home() / "secrets.env").read_text() == content
 
 
 @pytest.mark.usefixtures("stand_ins")
 def test_up_learns_the_token_that_somebody_made_anew() -> None:
-    local.up(quiet)
-    mail, password = local.sign_in()
+    servers.up(quiet)
+    mail, password = credentials.sign_in()
     with closing(sqlite3.connect(home() / "label-studio" / "label_studio.sqlite3")) as database, database:
         database.execute("CREATE TABLE htx_user (id INTEGER, email TEXT)")
         database.execute("CREATE TABLE authtoken_token (key TEXT, user_id INTEGER)")
@@ -209,38 +210,38 @@ def test_up_learns_the_token_that_somebody_made_anew() -> None:
         database.execute("INSERT INTO authtoken_token VALUES ('made-anew', 1), ('anothers', 2)")
     said: list[str] = []
 
-    assert local.up(said.append).label_studio_api_key == "made-anew" == addresses().label_studio_api_key
-    assert local.sign_in() == (mail, password)
+    assert servers.up(said.append).label_studio_api_key == "made-anew" == addresses().label_studio_api_key
+    assert credentials.sign_in() == (mail, password)
     assert "Label Studio's token was changed there: it is in secrets.env now" in said
     assert (home() / "secrets.env").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.usefixtures("stand_ins")
 def test_nobody_else_may_read_what_servers_keep(tmp_path: Path) -> None:
-    local.home().mkdir(mode=0o755)  # made by somebody, for all to read
-    local.up(quiet)
-    made = [path for path in local.home().rglob("*") if not path.is_socket()]
+    home().mkdir(mode=0o755)  # made by somebody, for all to read
+    servers.up(quiet)
+    made = [path for path in home().rglob("*") if not path.is_socket()]
     assert len(made) > 8
     assert [path for path in made if path.stat().st_mode & 0o077 and path.suffix != ".lock"] == []
 
 
 def test_the_webhooks_secret_is_made_once_for_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = local.webhook_secret()
+    made = credentials.webhook_secret()
     assert len(made) >= 32
-    assert local.webhook_secret() == made
-    assert (local.home() / "webhook.secret").stat().st_mode & 0o777 == 0o600
+    assert credentials.webhook_secret() == made
+    assert (home() / "webhook.secret").stat().st_mode & 0o777 == 0o600
     monkeypatch.setenv("LABELWISE_WEBHOOK_SECRET", "one-of-the-teams-own")
-    assert local.webhook_secret() == "one-of-the-teams-own"
+    assert credentials.webhook_secret() == "one-of-the-teams-own"
     for bad in ("short", "with\nline breaks in it", "in a wörld of ASCII"):
         monkeypatch.setenv("LABELWISE_WEBHOOK_SECRET", bad)
         with pytest.raises(InputError, match="16 or more printable characters") as caught:
-            local.webhook_secret()
+            credentials.webhook_secret()
         assert bad not in str(caught.value)
 
 
 def test_label_studio_may_call_loopback_and_nothing_else_that_is_not_public() -> None:
     def banned(address: str) -> bool:
-        return any(ipaddress.ip_address(address) in ipaddress.ip_network(each) for each in local.UNREACHABLE)
+        return any(ipaddress.ip_address(address) in ipaddress.ip_network(each) for each in environment.UNREACHABLE)
 
     inside = ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "fd00::1", "fe80::1"]
     assert all(banned(address) for address in [*inside, "::ffff:127.0.0.1", "255.255.255.255"])
@@ -251,8 +252,8 @@ def test_label_studio_may_call_loopback_and_nothing_else_that_is_not_public() ->
 def test_servers_see_nothing_of_the_users_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOST", "CI", "DJANGO_DB", "PORT", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "theirs")
-    local.up(quiet)
-    seen = next(line for line in local.log_tail("prefect") if line.startswith("environment:"))
+    servers.up(quiet)
+    seen = next(line for line in story.log_tail("prefect") if line.startswith("environment:"))
 
     assert "MLFLOW_DISABLE_TELEMETRY" in seen
     for name in ("HOST", "CI", "DJANGO_DB", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "AWS_SECRET_ACCESS_KEY"):
@@ -268,14 +269,14 @@ def test_a_server_that_dies_while_starting_says_so_with_the_end_of_its_log(
     said: list[str] = []
 
     with pytest.raises(ServiceError) as caught:
-        local.up(said.append)
+        servers.up(said.append)
 
     line = str(caught.value)
     assert "Label Studio ended by itself with code 3 while it was starting" in line
     assert "its log ends: migrating | no such table: core_settings" in line
     assert str(home() / "logs" / "label-studio.log") in line
     assert "  no such table: core_settings" in said
-    notes = {server.name: server.note for server in local.ps()}
+    notes = {server.name: server.note for server in servers.ps()}
     assert notes["label-studio"] == "ended by itself with code 3"
     assert notes["mlflow"] == "stopped because Label Studio ended"
     assert members() == []
@@ -299,28 +300,28 @@ def test_a_first_start_that_was_cut_off_begins_anew_unless_somebody_has_worked_t
     body = f'"{sys.executable}" -c "{make}"; exit 3'
     monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "cut-off", body))
     with pytest.raises(ServiceError, match="while it was starting"):
-        local.up(quiet)
+        servers.up(quiet)
     assert database.exists()
 
     monkeypatch.setenv("LABEL_STUDIO_BIN", whole)
     said: list[str] = []
-    local.up(said.append)
+    servers.up(said.append)
     assert database.exists() == kept
     assert any("cannot go on from there: it makes a new one" in line for line in said) != kept
-    local.down()
+    servers.down()
     database.touch()
-    local.up(said.append)
+    servers.up(said.append)
     assert database.exists()  # once it has answered, it is never touched again
 
 
 @pytest.mark.usefixtures("stand_ins")
 def test_a_server_killed_later_is_reported_and_the_next_up_repairs() -> None:
-    local.up(quiet)
+    servers.up(quiet)
     everyone = members()
     os.kill(pids()["mlflow"] or 0, signal.SIGKILL)
     until(lambda: set(states().values()) == {"stopped"}, "honcho stops the others")
 
-    notes = {server.name: server.note for server in local.ps()}
+    notes = {server.name: server.note for server in servers.ps()}
     assert notes["mlflow"] == "was killed by signal 9"
     assert notes["prefect"] == "stopped because MLflow ended"
     with pytest.raises(
@@ -329,27 +330,27 @@ def test_a_server_killed_later_is_reported_and_the_next_up_repairs() -> None:
         addresses()
 
     said: list[str] = []
-    local.up(said.append)
+    servers.up(said.append)
     assert "MLflow was killed by signal 9" in said[0]
     assert set(states().values()) == {"running"}
-    assert [process for process in everyone if local._lives(process)] == []  # its child too
+    assert [process for process in everyone if processes.lives(process)] == []  # its child too
 
 
 @pytest.mark.usefixtures("stand_ins")
 @pytest.mark.parametrize("command", ["up", "down"])
 def test_servers_that_outlive_their_runner_are_found(command: str) -> None:
-    local.up(quiet)
+    servers.up(quiet)
     everyone = members()
-    runner = local._read(home())[local.RUNNER].pid
+    runner = layout.read(home())[layout.RUNNER].pid
     os.kill(runner, signal.SIGKILL)
     (home() / "servers.json").unlink()  # and nothing is written about them either
 
     if command == "up":
-        local.up(quiet)
+        servers.up(quiet)
         assert set(states().values()) == {"running"}
     else:
-        assert local.down() is True
-    assert [process for process in everyone if local._lives(process)] == []
+        assert servers.down() is True
+    assert [process for process in everyone if processes.lives(process)] == []
 
 
 def test_a_reused_pid_is_never_killed() -> None:
@@ -357,12 +358,12 @@ def test_a_reused_pid_is_never_killed() -> None:
     try:
         (home() / "logs").mkdir(parents=True)
         entry = {"port": 1, "pid": bystander.pid, "created": time.time() - 3600}
-        content = dict.fromkeys((local.RUNNER, "label-studio", "mlflow", "prefect"), entry)
+        content = dict.fromkeys((layout.RUNNER, "label-studio", "mlflow", "prefect"), entry)
         (home() / "servers.json").write_text(json.dumps(content))
 
         assert set(states().values()) == {"stopped"}
-        assert local.running() == {}
-        assert local.down() is False
+        assert servers.running() == {}
+        assert servers.down() is False
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -372,13 +373,13 @@ def test_a_reused_pid_is_never_killed() -> None:
 @pytest.mark.usefixtures("stand_ins")
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is left running: on a slow machine, a second `up` waits on."""
-    monkeypatch.setattr(local, "READY_SECONDS", 1.5)
+    monkeypatch.setattr(servers, "READY_SECONDS", 1.5)
     monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "slow", "echo migrating; exec sleep 300"))
 
     with pytest.raises(
         ServiceDown, match=r"Label Studio does not answer at http://.*/health after .* s; its log ends: migrating"
     ):
-        local.up(quiet)
+        servers.up(quiet)
 
     assert states() == {"label-studio": "starting", "mlflow": "running", "prefect": "running"}
 
@@ -386,19 +387,19 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.usefixtures("stand_ins")
 def test_a_stranger_on_the_port_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Label Studio moves aside when somebody was quicker; what answers on its port must not get its token."""
-    monkeypatch.setattr(local, "READY_SECONDS", 1.5)
+    monkeypatch.setattr(servers, "READY_SECONDS", 1.5)
     moved = f"exec '{sys.executable}' '{tmp_path / 'stand_in.py'}' 0"
     monkeypatch.setenv("LABEL_STUDIO_BIN", program(tmp_path / "moved", moved))
-    monkeypatch.setattr(local, "_healthy", lambda *_: True)
+    monkeypatch.setattr(servers, "_healthy", lambda *_: True)
 
     with pytest.raises(ServiceDown, match="Label Studio does not answer"):
-        local.up(quiet)
+        servers.up(quiet)
 
 
 def test_label_studio_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LABEL_STUDIO_BIN", str(tmp_path / "nowhere"))
     with pytest.raises(ServiceError, match=r"Label Studio is not installed: .*nowhere.*correct LABEL_STUDIO_BIN"):
-        local.up(quiet)
+        servers.up(quiet)
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -407,7 +408,7 @@ def test_lost_secrets_are_not_replaced_under_a_living_database() -> None:
     (home() / "label-studio" / "label_studio.sqlite3").touch()
 
     with pytest.raises(ServiceError, match=r"secrets.env is gone.*restore the file"):
-        local.up(quiet)
+        servers.up(quiet)
 
 
 def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -415,7 +416,7 @@ def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "file" / "home"))
 
     with pytest.raises(ServiceError, match=r"cannot write .*: Not a directory"):
-        local.up(quiet)
+        servers.up(quiet)
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -423,29 +424,29 @@ def test_what_a_start_stumbles_on_is_not_called_unwritable() -> None:
     (home() / "logs" / "mlflow.log").mkdir(parents=True)
 
     with pytest.raises(IsADirectoryError, match=r"mlflow\.log"):
-        local.up(quiet)
+        servers.up(quiet)
     (home() / "logs" / "mlflow.log").rmdir()
-    assert local.up(quiet)  # the folder was let go
-    local.down()
+    assert servers.up(quiet)  # the folder was let go
+    servers.down()
 
 
 def test_logs_are_appended_and_set_aside_when_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     log = tmp_path / "some.log"
     log.write_text("old words\n")
-    assert local._tail(log) == ["old words"]
-    local._open_log(log)
+    assert layout.tail(log) == ["old words"]
+    layout.open_log(log)
     with log.open("a") as file:
         file.write("new words\n")
     assert "old words" in log.read_text()
-    assert local._tail(log) == ["new words"]  # what came before would only lead astray
+    assert layout.tail(log) == ["new words"]  # what came before would only lead astray
 
-    monkeypatch.setattr(local, "BIGGEST_LOG", 10)
-    local._open_log(log)
+    monkeypatch.setattr(layout, "BIGGEST_LOG", 10)
+    layout.open_log(log)
     assert "old words" not in log.read_text()
     assert "old words" in (tmp_path / "some.log.1").read_text()
 
 
 def test_no_such_server() -> None:
-    assert local.log_tail("mlflow") == []
+    assert story.log_tail("mlflow") == []
     with pytest.raises(InputError, match="no such server: redis: expected one of label-studio, mlflow, prefect"):
-        local.log_tail("redis")
+        story.log_tail("redis")

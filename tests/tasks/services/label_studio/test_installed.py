@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from labelwise.tasks.errors import ServiceError
-from labelwise.tasks.services import local
-from labelwise.tasks.services.addresses import home
+from labelwise.tasks.services.home import home
 from labelwise.tasks.services.label_studio import installed
+from labelwise.tasks.services.local import servers
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_it_is_installed_once_also_by_two_at_a_time_and_anew_after_an_interrupti
 
     lock.write_text("no-such-package==1\n")  # as after an upgrade
     with pytest.raises(ServiceError, match=r"cannot be installed .*no-such-package.*LABEL_STUDIO_BIN") as failed:
-        local.up(told.append)
+        servers.up(told.append)
     assert "label-studio-install.log" in str(failed.value)
     assert not (home() / installed.FOLDER / installed.INSTALLED).exists()
 

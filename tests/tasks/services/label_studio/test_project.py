@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labelwise.tasks.errors import ServiceDown, ServiceError
-from labelwise.tasks.services import local
 from labelwise.tasks.services.label_studio.project import HOTKEYS, LabelStudioProject, choice, chosen, interface
 from labelwise.tasks.services.label_studio.wire import connected
+from labelwise.tasks.services.local import servers
 
 XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), min_size=1)
 URL = "http://127.0.0.1:8080"
@@ -93,7 +93,7 @@ def test_a_refusal_is_one_line(status: int, says: str) -> None:
 )
 def test_a_token_that_was_made_anew(monkeypatch: pytest.MonkeyPatch, url: str, key: str, says: str) -> None:
     """`labelwise up` helps where the token is the local server's own, and not one from the environment."""
-    monkeypatch.setattr(local, "running", lambda: {"LABEL_STUDIO_URL": URL, "LABEL_STUDIO_API_KEY": "old"})
+    monkeypatch.setattr(servers, "running", lambda: {"LABEL_STUDIO_URL": URL, "LABEL_STUDIO_API_KEY": "old"})
     monkeypatch.setenv("LABEL_STUDIO_URL", url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", key)
     response = httpx.Response(401, request=httpx.Request("GET", URL))
