@@ -1,1 +1,54 @@
-"""Spends people's labelling time where it teaches a model most, and proves what it saved."""
+"""Spends people's labelling time where it teaches a model most, and proves what it saved.
+
+What stands here is for programs that use a model and for packages that add a strategy or a learner; it stays as it is
+while everything below may move. A name is imported when it is first asked for, so that a command which computes nothing
+does not wait for numpy and torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labelwise.tasks.errors import InputError, LabelwiseError
+    from labelwise.tasks.learners import Examples, Items, Model
+    from labelwise.tasks.learners.serving import Classifier, load
+    from labelwise.tasks.settings import Settings
+    from labelwise.tasks.strategies import Candidates, Choice, Labelled, Strategy, Views
+    from labelwise.tasks.strategies.base import top
+
+__all__ = [
+    "Candidates",
+    "Choice",
+    "Classifier",
+    "Examples",
+    "InputError",
+    "Items",
+    "Labelled",
+    "LabelwiseError",
+    "Model",
+    "Settings",
+    "Strategy",
+    "Views",
+    "load",
+    "top",
+]
+
+_FROM = {
+    "labelwise.tasks.errors": ("InputError", "LabelwiseError"),
+    "labelwise.tasks.learners": ("Examples", "Items", "Model"),
+    "labelwise.tasks.learners.serving": ("Classifier", "load"),
+    "labelwise.tasks.settings": ("Settings",),
+    "labelwise.tasks.strategies": ("Candidates", "Choice", "Labelled", "Strategy", "Views"),
+    "labelwise.tasks.strategies.base": ("top",),
+}
+_MODULE = {name: module for module, names in _FROM.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from labelwise.tasks.services.home import Addresses
@@ -65,16 +64,6 @@ def test_the_readme_takes_five_minutes_and_its_links_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in PAGES)]:
         for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
-
-
-def test_the_strategy_of_the_readme_chooses() -> None:
-    from labelwise.tasks.strategies import Candidates
-
-    names: dict[str, object] = {}
-    exec(blocks("python")[0], names)
-    p = np.random.default_rng(0).dirichlet([1, 1, 1], size=50)
-    chosen = names["ratio"](Candidates(p, lambda rows: p[rows]), 5, np.random.default_rng(0))  # type: ignore[operator]
-    assert len(set(chosen.indices)) == 5
 
 
 def test_the_tree_names_what_is_there() -> None:

@@ -1,20 +1,25 @@
-"""Loads a registered model back: `mlflow.pyfunc.load_model("models:/NAME@champion").predict(["some text"])`.
+"""Loads a model back, to take texts and give labels: `labelwise.load("models:/NAME@champion").predict(["some text"])`,
+or the same with `mlflow.pyfunc.load_model`.
 
-MLflow calls `_load_pyfunc` by name (its `loader_module` way), so nothing is pickled, neither written nor read.
+MLflow calls `_load_pyfunc` by name (its `loader_module` way), so nothing is pickled, neither written nor read. Models
+that were registered before 0.2 name that module as it was called then, which no longer exists: `load` reads these, too.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import learners
+from labelwise.tasks import learners, settings
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.workspace import read_json
 
+REGISTERED = "models:/"  # how an address of MLflow's begins
 ENCODER_FILE = "encoder.json"
 BLOCK = 65_536  # texts whose vectors are held at once
 
@@ -49,7 +54,38 @@ class Classifier:
         return self.model.probabilities(learners.Items(len(texts), at, lambda rows: [texts[row] for row in rows]))
 
 
+def load(model: str | Path) -> Classifier:
+    """A model that takes texts and gives labels.
+
+    model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, registered in MLflow (MLFLOW_TRACKING_URI, or the local
+    server); or a folder: a workspace, its `model/`, or what was downloaded from MLflow.
+
+    InputError where there is no such model, or anything in it is neither JSON nor safetensors. ServiceError where
+    MLflow does not give it.
+    """
+    if str(model).startswith(REGISTERED):
+        from labelwise.tasks.services.mlflow import fetched
+
+        with TemporaryDirectory() as scratch:
+            return _bundled(fetched(str(model), Path(scratch)))
+    folder = Path(model).expanduser().resolve()
+    for bundle in (folder, *folder.glob("data/*")):  # below data/: as MLflow keeps it
+        if (bundle / ENCODER_FILE).is_file():
+            return _bundled(bundle)
+    own = folder if folder.name == "model" else folder / "model"
+    if (own.parent / "params.yaml").is_file() and own.is_dir():
+        embed = settings.read(own.parent / "params.yaml").embed
+        return Classifier(Encoder(embed.encoder, embed.max_tokens), learners.load(own))
+    known = "models:/NAME@ALIAS, models:/NAME/VERSION, a workspace or the folder of a model"
+    raise InputError(f"there is no model at {model}", expected=known)
+
+
+def _bundled(folder: Path) -> Classifier:
+    """The model in a folder that says beside it which encoder it goes with, as MLflow keeps it."""
+    encoder = read_json(folder / ENCODER_FILE)
+    return Classifier(Encoder(encoder["encoder"], encoder["max_tokens"]), learners.load(folder))
+
+
 def _load_pyfunc(folder: str) -> Classifier:
     """The hook that MLflow calls with the folder that was logged."""
-    encoder = json.loads((Path(folder) / ENCODER_FILE).read_text(encoding="utf-8"))
-    return Classifier(Encoder(encoder["encoder"], encoder["max_tokens"]), learners.load(Path(folder)))
+    return _bundled(Path(folder))

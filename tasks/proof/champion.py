@@ -5,12 +5,10 @@ What a model says of an item does not change. So only items that came to gold si
 MLflow gives out, text in and class out, as in production; its answers are kept with its run.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -22,9 +20,6 @@ from labelwise.tasks.labels import renamed
 from labelwise.tasks.services.mlflow import Champion, Tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, reading, write_csv
-
-if TYPE_CHECKING:
-    from labelwise.tasks.learners.serving import Classifier
 
 FILE = "champion.json"  # in metrics/: what stands behind the champion, committed with each round
 ANSWERS = "gold_answers.csv"  # kept with the champion's run: what it says of gold items, those of later rounds too
@@ -129,7 +124,9 @@ def judge(
     if len(new) or classes is None:
         try:
             with TemporaryDirectory() as scratch:
-                model = load(tracking.files(champion.version, Path(scratch)))
+                from labelwise.tasks.learners import serving  # torch with it
+
+                model = serving.load(tracking.files(champion.version, Path(scratch)))
                 classes = model.model.classes
                 if len(new):
                     said = pd.DataFrame(
@@ -149,16 +146,6 @@ def judge(
     if table is not None:
         table = table.assign(predicted=renamed.today(table.predicted, renames))
     return Judged(table, crowned_on, lacks, outdated, problem if len(new) else "")
-
-
-def load(folder: Path) -> "Classifier":
-    """The model in `folder`, as it takes text in production. InputError where there is none."""
-    from labelwise.tasks import learners
-    from labelwise.tasks.learners.encoder import Encoder
-    from labelwise.tasks.learners.serving import ENCODER_FILE, Classifier
-
-    encoder = json.loads((folder / ENCODER_FILE).read_text(encoding="utf-8"))
-    return Classifier(Encoder(encoder["encoder"], encoder["max_tokens"]), learners.load(folder))
 
 
 def classes_of(versions: Versions, tag: str) -> list[str] | None:

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from labelwise.tasks.errors import LabelwiseError, ServiceBusy, ServiceDown, ServiceError
+from labelwise.tasks.errors import InputError, LabelwiseError, ServiceBusy, ServiceDown, ServiceError
 from labelwise.tasks.records import tag
 from labelwise.tasks.services.addresses import is_local, known
 from labelwise.tasks.services.looking import MLflowLook
@@ -452,6 +452,18 @@ class Tracking:
             if version.run_id in known and not version.aliases and not _judged(version):
                 self.client.delete_model_version(self.name, version.version)
             known.add(version.run_id)
+
+
+def fetched(address: str, folder: Path) -> Path:
+    """The files of a registered model by its address, `models:/NAME@ALIAS` or `models:/NAME/VERSION`, downloaded below
+    `folder`. InputError for another address."""
+    found = re.fullmatch(r"models:/(?P<name>[^/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[0-9]+))", address)
+    if not found:
+        raise InputError("the address of a model", expected="models:/NAME@ALIAS or models:/NAME/VERSION", got=address)
+    tracking = Tracking(found["name"])
+    with _mlflow_errors():
+        version = found["version"] or tracking.client.get_model_version_by_alias(found["name"], found["alias"]).version
+    return tracking.files(str(version), folder)
 
 
 def described(number: int, metrics: Mapping[str, float]) -> str:

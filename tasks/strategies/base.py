@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +145,12 @@ class Choice:
     propensity: Floats
 
 
-Strategy = Callable[[Candidates, int, np.random.Generator], Choice]
+class Strategy(Protocol):
+    """How to choose: a pure function. The same candidates and a generator in the same state give the same choice."""
+
+    def __call__(self, candidates: Candidates, k: int, rng: np.random.Generator, /) -> Choice:
+        """k of the n candidates, 0 <= k <= n."""
+        ...
 
 
 def sampled(n: int, most: int, rng: np.random.Generator) -> Indices:

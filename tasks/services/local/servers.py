@@ -43,7 +43,7 @@ from labelwise.tasks.services.local.story import (
     why_stopped,
 )
 
-READY_SECONDS = 180.0
+READY_SECONDS = 300.0  # a fresh installation compiles what it imports at its first start
 State = Literal["running", "starting", "stopped"]
 
 

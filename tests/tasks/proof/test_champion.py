@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labelwise.tasks.learners import untrained
+from labelwise.tasks.learners import serving, untrained
 from labelwise.tasks.learners.encoder import PACKAGED, Encoder
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.learners.serving import ENCODER_FILE
@@ -106,7 +106,7 @@ def test_the_champion_answers_what_came_to_gold_since_and_is_asked_once(
     # its answers are kept with its run: nothing is loaded again for them
     asked: list[object] = []
     monkeypatch.setattr(champion, "classes_of", lambda *_: CLASSES)
-    monkeypatch.setattr(champion, "load", asked.append)
+    monkeypatch.setattr(serving, "load", asked.append)
     again = champion.judge(workspace, VERSIONS, tracking, present, gold)
     assert again.table is not None and len(again.table) == 3 and not asked
 
