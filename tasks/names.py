@@ -3,7 +3,7 @@
 from typing import Any
 
 from labelwise.tasks.errors import SettingsError
-from labelwise.tasks.learners import learners, serving
+from labelwise.tasks.learners import able_to_learn, learners
 from labelwise.tasks.proof.stopping import RULES
 from labelwise.tasks.settings import Settings, one_of
 from labelwise.tasks.strategies import COLD_STARTS, strategies
@@ -34,7 +34,7 @@ def refuse_unknown(settings: Settings) -> None:
 def refuse_unserved(settings: Settings) -> None:
     """SettingsError for the first setting that makes no sense of what is said of an item, with what does."""
     answer = str(getattr(getattr(settings, "kind", None), "answer", "choice"))
-    learning = serving(answer)
+    learning = able_to_learn(answer)
     able = {"select.strategy": strategies_serving(answer), "train.learner": learning, "prove.learner": learning}
     for key, names in able.items():
         section, _, field = key.partition(".")

@@ -29,11 +29,11 @@ def learners() -> dict[str, Any]:
     return {entry.name: entry.load() for entry in entry_points(group="labelwise.learners")} | LEARNERS
 
 
-def serving(answer: str) -> list[str]:
+def able_to_learn(answer: str) -> list[str]:
     """The learners that can learn what is said of an item. One of another package that does not say is taken to learn
     one class an item.
 
-    >>> "frozen" in serving("multilabel"), "propagate" in serving("multilabel")
+    >>> "frozen" in able_to_learn("multilabel"), "propagate" in able_to_learn("multilabel")
     (True, False)
     """
     return [name for name, one in learners().items() if answer in getattr(one, "SERVES", frozenset({"choice"}))]
@@ -65,4 +65,4 @@ def load(folder: Path) -> Model:
     return model
 
 
-__all__ = ["LEARNERS", "Examples", "Items", "Model", "learners", "load", "serving", "untrained"]
+__all__ = ["LEARNERS", "Examples", "Items", "Model", "able_to_learn", "learners", "load", "untrained"]
