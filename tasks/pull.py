@@ -5,22 +5,23 @@ refused: see suites.py and items/sifting.py.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from labelwise.tasks import errors, sources, stage
+from labelwise.tasks import errors, kinds, sources, stage
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, sifting, stored, suites, unchanged
 from labelwise.tasks.items.drafts import Drafts, drafting
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen, Sifted
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
 from labelwise.tasks.services import expectations
-from labelwise.tasks.settings import Pull
+from labelwise.tasks.settings import Pull, Settings
 from labelwise.tasks.workspace import Workspace
 
 SHOWN = 10  # labels or classes named in an error
@@ -82,15 +83,17 @@ def run(workspace: Workspace) -> Pulled:
         refused=dict((gold.refused + pool.refused).most_common()),
         forgotten=gold.forgotten + pool.forgotten,
         docs=docs,
-        warnings=unmeasured(gold_rows, workspace.settings.classes),
+        warnings=unmeasured(gold_rows, workspace.settings),
     )
     unchanged.remember(workspace, seen, asdict(pulled) | {"docs": None})
     return pulled
 
 
-def unmeasured(gold: pd.DataFrame, classes: Sequence[str]) -> list[str]:
+def unmeasured(gold: pd.DataFrame, settings: Settings) -> list[str]:
     """A line for each class that has no row in the gold set."""
-    missing = [name for name in classes if name not in set(gold["label"])]
+    answer = kinds.answer(settings.kind.answer)
+    there = {name for label in set(gold["label"]) for name in answer.members(label)}
+    missing = [name for name in settings.classes if name not in there]
     return [f"class {name!r} has no gold row: how well it is recognised cannot be measured" for name in missing]
 
 
@@ -114,19 +117,19 @@ class PoolLook:
     whole: bool
 
 
-def look_at_gold(pull: Pull, classes: Sequence[str]) -> GoldLook:
+def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice) -> GoldLook:
     """Read the gold source as a first pull will, and keep nothing. InputError where the pull would stop."""
-    rows = pd.concat([pd.DataFrame(columns=sifting.AS_IT_CAME), *_rows(pull.gold, pull, labelled=True)])
+    rows = pd.concat([pd.DataFrame(columns=sifting.AS_IT_CAME), *_rows(pull.gold, pull, labelled=True, answer=answer)])
     rows = rows.reset_index(drop=True)
-    suite = suites.gold(pull.max_chars, pull.max_refused, classes)
-    measures = suites.measured(rows, classes)
+    suite = suites.gold(pull.max_chars, pull.max_refused, classes, answer)
+    measures = suites.measured(rows, classes, answer)
     sifted = sifting.new_gold(rows, expectations.refusals(suite, measures), (), GOLD.frame())
-    gold, labels = Tally(), dict(Counter(sifted.new["label"]))
+    gold, by_class = Tally(), dict(Counter(name for label in sifted.new["label"] for name in answer.members(label)))
     gold.add(measures, sifted)
     _refuse_broken(
         suite, gold, pull.gold, expectations.verdict(suite, gold.measures) if len(gold.measures) else None, ""
     )
-    return GoldLook(gold, labels, set(map(folded, sifted.new["text"])))
+    return GoldLook(gold, by_class, set(map(folded, sifted.new["text"])))
 
 
 def look_at_pool(pull: Pull, gold_folds: set[str], ids: Collection[str] = (), most: int | None = None) -> PoolLook:
@@ -183,19 +186,21 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     folds: of what was forgotten, and stays out.
     """
     pull, classes = workspace.settings.pull, workspace.settings.classes
-    parts = list(_rows(pull.gold, pull, labelled=True))
-    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=sifting.AS_IT_CAME)
+    answer = kinds.answer(workspace.settings.kind.answer)
+    parts = list(_rows(pull.gold, pull, labelled=True, answer=answer))
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*sifting.AS_IT_CAME, "fault"])
     came, gone = forgotten.without(rows, folds)
     rows, gold = trusted.today(workspace, came), trusted.today(workspace, stored.gold(workspace))
-    strange = gold["label"][~gold["label"].isin(classes)]
+    strange = strangers(gold["label"], classes, answer)
     fix = "put them back into `classes` in params.yaml, or say there under `renamed` which classes they are now"
     _refuse_labels(f"gold: {workspace.gold} holds", strange, classes, fix)
-    suite = suites.gold(pull.max_chars, pull.max_refused, classes)
-    measures = suites.measured(rows, classes)
+    suite = suites.gold(pull.max_chars, pull.max_refused, classes, answer)
+    measures = suites.measured(rows, classes, answer)
     refused = expectations.refusals(suite, measures)
-    strange = rows["label"].iloc[[at for at, refusal in refused.items() if refusal.rule == suites.OUTSIDE]]
+    outside = rows["label"].iloc[[at for at, refusal in refused.items() if refusal.rule == suites.OUTSIDE]]
+    strange = strangers(outside, classes, answer)
     fix = "correct the labels, or `classes` in params.yaml; names that classes had before go under `renamed`"
-    _refuse_labels(f"gold: {len(strange):,} rows have", strange, classes, fix)
+    _refuse_labels(f"gold: {len(outside):,} rows have", strange, classes, fix)
     fine = sifting.identified(rows, refused)
     in_pool = stored.pool_folds(workspace, set(fine["fold"][~fine["id"].isin(gold["id"])]))
     sifted = sifting.new_gold(rows, refused, in_pool, gold)
@@ -231,7 +236,24 @@ def _pull_pool(
     return len(seen.stored) + tally.new, tally, _passed(workspace, suite, tally, pull.pool)
 
 
-def _rows(source: str, pull: Pull, *, labelled: bool) -> Iterator[pd.DataFrame]:
+def read_labels(cells: Iterable[str | None], pull: Pull, answer: Answer) -> tuple[list[str | None], list[str | None]]:
+    """The labels in cells of a source, None where a cell is missing or blank, and what is wrong with each, None where
+    nothing is; such a cell stays as it came."""
+    labels: list[str | None] = []
+    faults: list[str | None] = []
+    for cell in cells:
+        label, fault = cell and cell.strip(), None
+        if label:
+            try:
+                label = answer.read(label, pull.delimiter)
+            except ValueError as error:
+                fault = str(error)
+        labels.append(label if cell else None)
+        faults.append(fault)
+    return labels, faults
+
+
+def _rows(source: str, pull: Pull, *, labelled: bool, answer: Answer = choice) -> Iterator[pd.DataFrame]:
     """The rows of a source under our names for the columns. A label is asked for only when `labelled`; the user's own
     key may be absent then: gold sets are often put together by hand."""
     columns = pull.columns
@@ -241,10 +263,16 @@ def _rows(source: str, pull: Pull, *, labelled: bool) -> Iterator[pd.DataFrame]:
     for chunk in sources.chunks(source, list(named.values()), encoding=pull.encoding, optional=optional):
         rows = pd.DataFrame({ours: chunk[column] for ours, column in named.items()})
         if labelled:
-            rows["label"] = [each.strip() if each else None for each in rows["label"]]
+            rows["label"], rows["fault"] = read_labels(rows["label"], pull, answer)
         given = rows.get("source_id", [None] * len(rows))
         rows["source_id"] = pd.Series([each if each and each.strip() else None for each in given], dtype=object)
         yield rows
+
+
+def strangers(labels: Iterable[str], classes: Collection[str], answer: Answer) -> pd.Series:
+    """The names in these labels that are no class, as often as they are said."""
+    names = [name for label in labels for name in answer.members(label) if name not in classes]
+    return pd.Series(names, dtype=object)
 
 
 def _refuse_labels(holder: str, strange: pd.Series, classes: Sequence[str], fix: str) -> None:

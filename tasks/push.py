@@ -4,11 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.tasks import kinds
 from labelwise.tasks.items.stored import texts_by_id
+from labelwise.tasks.kinds import Answer, Content, choice, text
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.services.label_studio import project as label_studio
 from labelwise.tasks.services.label_studio.delivery import deliver, without_doubles
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, instructions, suggestion
+from labelwise.tasks.services.label_studio.project import LabelStudioProject
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
@@ -16,14 +18,19 @@ SUGGESTS = "Where the model has an opinion, it stands below the text. It is ofte
 
 
 def tasks(
-    batch: pd.DataFrame, texts: dict[str, str], round_number: int, prediction_shown: bool
+    batch: pd.DataFrame,
+    texts: dict[str, str],
+    round_number: int,
+    prediction_shown: bool,
+    answer: Answer = choice,
+    item: Content = text,
 ) -> list[dict[str, Any]]:
     """Label Studio's import format for a batch, in order of rank; texts by item id."""
     made = []
     for row in batch.sort_values("rank").to_dict("records"):
         shown = prediction_shown and pd.notna(row["prediction"]) and row["why"] not in UNSWAYED
-        said = suggestion(row["prediction"], row["confidence"]) if shown else ""
-        data = {"text": texts[row["id"]], "item": row["id"], "round": round_number, "suggestion": said}
+        said = answer.suggestion(row["prediction"], row["confidence"]) if shown else ""
+        data = {**item.task(texts[row["id"]]), "item": row["id"], "round": round_number, "suggestion": said}
         made.append({"data": data})
     return made
 
@@ -36,16 +43,17 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     batch = batch.assign(prediction=renamed.today(batch.prediction, settings.renamed))
     made = project.settle() is None
     if made:
-        project.create(settings.classes)
-    wanted = tasks(batch, texts_by_id(workspace, batch.id), number, settings.push.show_prediction)
+        project.create(kinds.interface_of(settings))
+    kind = kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
+    wanted = tasks(batch, texts_by_id(workspace, batch.id), number, settings.push.show_prediction, *kind)
     pushed = deliver(project, wanted, number)
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over
     # Each time, so that a push that was cut off leaves nothing undone. Predictions are those of earlier versions.
     project.update(description=news, show_collab_predictions=False)
     about = SUGGESTS if any(task["data"]["suggestion"] for task in wanted) else ""
-    project.instruct(instructions(settings.classes, settings.descriptions, about))
-    before, ours = project.choices(), project.offer(settings.classes)
+    project.instruct(kinds.instructions_of(settings, about))
+    before, ours = project.choices(), project.offer(kinds.interface_of(settings))
     news_of_choices = label_studio.changed(before, settings.classes, settings.renamed) if ours else ""
     remarks = [
         *([news_of_choices] if news_of_choices else []),

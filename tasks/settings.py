@@ -85,6 +85,23 @@ class Project(Section):
     id: str = Field(min_length=1, max_length=11, pattern=r"^[A-Za-z0-9_.-]+$")
 
 
+# What can be said of which item. Here and not in tasks/kinds/, which takes numpy and pandas to import.
+NONE = "none of these"  # what reviewers say where no class of a multilabel fits
+PAIRS: dict[str, tuple[str, ...]] = {"text": ("choice", "multilabel")}
+
+
+class Kind(Section):
+    item: str = "text"
+    answer: str = "choice"
+
+    @model_validator(mode="after")
+    def makes_sense(self) -> "Kind":
+        if self.answer not in PAIRS.get(self.item, ()):
+            pairs = ", ".join(f"{answer} of a {item}" for item, answers in PAIRS.items() for answer in answers)
+            raise ValueError(f"{self.answer!r} of a {self.item!r} is no kind of label; there are {pairs}")
+        return self
+
+
 class Columns(Section):
     text: str = "text"
     label: str = "label"
@@ -95,6 +112,7 @@ class Pull(Section):
     pool: Address
     gold: Address
     encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=5)] | None = None
     columns: Columns = Columns()
     max_chars: PositiveInt = 20_000
     max_refused: Share = 0.2
@@ -186,6 +204,7 @@ class Settings(Section):
     descriptions: dict[str, Annotated[str, Field(max_length=1000)]] = Field(default={}, exclude=True)  # see `described`
     renamed: dict[str, str] = {}  # names that classes had before -> the class of today, see tasks/labels/renamed.py
     pull: Pull
+    kind: Kind = Kind()
     embed: Embed = Embed()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
@@ -250,6 +269,12 @@ class Settings(Section):
         strange = [name for name in self.promote.protected if name not in self.classes]
         if strange:
             raise ValueError(f"promote.protected names {strange[0]!r}, which is none of the classes")
+        return self
+
+    @model_validator(mode="after")
+    def none_is_no_class(self) -> "Settings":
+        if self.kind.answer == "multilabel" and NONE in self.classes:
+            raise ValueError(f"classes: {NONE!r} is what reviewers say where no class fits; call the class otherwise")
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from labelwise.tasks import kinds
 from labelwise.tasks.items import suites
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import annotations, changes, ledger
 from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.records import LABELS, RUN
@@ -36,14 +38,16 @@ class Collected:
     strange: int = 0
 
 
-def collect(exported: list[dict[str, Any]], asks: pd.DataFrame) -> pd.DataFrame:
+def collect(exported: list[dict[str, Any]], asks: pd.DataFrame, answer: Answer = choice) -> pd.DataFrame:
     """A row (LABELS, and `import_id`) for each annotation of the tasks that we asked.
 
     exported: tasks with annotations, as Label Studio exports them. asks: columns id, round, why, propensity.
     """
     known = {(row["id"], row["round"]): row for row in asks.to_dict("records")}
     rows = [
-        _row(annotation, known[ask] | {"task_id": task["id"]}) | {"import_id": annotation.get("import_id")}
+        _blank(known[ask] | {"task_id": task["id"]})
+        | annotations.said(annotation, answer)
+        | {"import_id": annotation.get("import_id")}
         for task in exported
         if (ask := ask_of(task["data"])) in known
         for annotation in task["annotations"]
@@ -52,9 +56,9 @@ def collect(exported: list[dict[str, Any]], asks: pd.DataFrame) -> pd.DataFrame:
     return _frame(rows).assign(import_id=numbers)
 
 
-def sift(rows: pd.DataFrame, classes: list[str], asked_ids: Iterable[str]) -> Collected:
+def sift(rows: pd.DataFrame, classes: list[str], asked_ids: Iterable[str], answer: Answer = choice) -> Collected:
     """Rows for the ledger; those that break a rule of its suite say `refused`, and are given with their reason too."""
-    checked = check_labels(rows, classes, set(asked_ids))
+    checked = check_labels(rows, classes, set(asked_ids), answer)
     refusals = checked.refusals
     bad = rows.index.isin(list(refusals))
     refused = rows[bad].assign(reason=[refusals[position].reason for position in rows.index[bad]])
@@ -97,7 +101,8 @@ def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
     seen = pd.concat([touched, answered])[touched.columns].drop_duplicates("task_id")
     ours = seen.merge(asks[["id", "round"]], on=["id", "round"])
     exported = project.answered(_tasks_of(ours, rows))
-    said = sift(collect(exported, asks), workspace.settings.answerable, asks.id)
+    answer, classes = kinds.answer(workspace.settings.kind.answer), workspace.settings.answerable
+    said = sift(collect(exported, asks, answer), classes, asks.id, answer)
     new = changes.news(rows, said.rows, ours)
     gone = changes.gone(earlier, project.count_between, project.tasks)
     silent = unanswered(asked, said.rows)
@@ -150,11 +155,6 @@ def run_round(workspace: Workspace, versions: Versions, accuracy: str, run_id: s
     versions.push()
     versions.save(message, tag(number))
     return message
-
-
-def _row(annotation: dict[str, Any], asked: dict[Hashable, Any]) -> dict[str, Any]:
-    """A ledger row for an annotation, whether it can count or not."""
-    return _blank(asked) | annotations.said(annotation)
 
 
 def _blank(asked: dict[Hashable, Any]) -> dict[str, Any]:

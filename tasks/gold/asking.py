@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labelwise.tasks import figures
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.gold import active_testing, trusted
 from labelwise.tasks.items import stored
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import annotations, ledger, removed, renamed
 from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.proof import control
@@ -19,7 +20,7 @@ from labelwise.tasks.records import ANSWERS, ASKED
 from labelwise.tasks.services import player
 from labelwise.tasks.services.label_studio.delivery import deliver
 from labelwise.tasks.services.label_studio.exported import ask_of
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, instructions, open_gold_project
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_gold_project
 from labelwise.tasks.services.patience import Tell, patient
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Settings
@@ -170,7 +171,12 @@ def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFra
     before = None if _awaited(trusted.seen(workspace)).any() else ledger.last_look(known)
     touched = project.touched(None if before is None else before - OVERLAP)
     tasks = touched.merge(asked[["id", "ask"]].rename(columns={"ask": "round"}), on=["id", "round"])
-    said = answered(project.answered(tasks.task_id.tolist()), asked, workspace.settings.answerable)
+    said = answered(
+        project.answered(tasks.task_id.tolist()),
+        asked,
+        workspace.settings.answerable,
+        kinds.answer(workspace.settings.kind.answer),
+    )
     new = news(said, known, tasks)
     if len(new):
         trusted.append(workspace, ANSWERS, new)
@@ -181,7 +187,9 @@ def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFra
     return new
 
 
-def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+def answered(
+    exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str], answer: Answer = choice
+) -> pd.DataFrame:
     """Rows (ANSWERS) for all answers in the tasks that Label Studio exported. An answer with no label that is a class
     is `refused`: it is kept, and counts as a skip. Tasks that we never asked are left alone."""
     known = set(zip(asked.id, asked.ask, strict=True))
@@ -189,8 +197,8 @@ def answered(exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[
     for task in exported:
         item, number = ask_of(task["data"])
         for one in task["annotations"] if (item, number) in known else []:
-            row = annotations.said(one) | {"id": item, "ask": number, "task_id": task["id"]}
-            strange = row["status"] == "labelled" and row["label"] not in classes
+            row = annotations.said(one, answer) | {"id": item, "ask": number, "task_id": task["id"]}
+            strange = row["status"] == "labelled" and not kinds.known(answer, row["label"], classes)
             rows.append(row | {"label": None, "status": "refused"} if strange else row)
     return ANSWERS.conform(pd.DataFrame(rows, columns=list(ANSWERS.columns)))
 
@@ -200,9 +208,9 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
     returns how many tasks."""
     settings = workspace.settings
     if project.settle() is None:
-        project.create(settings.classes, answers=trusted.AGREE, description=BRIEF)
-    project.instruct(instructions(settings.classes, settings.descriptions, BRIEF))
-    project.offer(settings.classes)
+        project.create(kinds.interface_of(settings), answers=trusted.AGREE, description=BRIEF)
+    project.instruct(kinds.instructions_of(settings, BRIEF))
+    project.offer(kinds.interface_of(settings))
     new = 0
     awaited = _awaited(trusted.verdicts(asked, trusted.today(workspace, trusted.answers(workspace))))
     for number in trusted.asks(asked):

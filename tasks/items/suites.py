@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from labelwise.tasks.kinds import Answer, choice
+
 ANOTHER = "(another)"  # stands for any value that is not in a closed set
+NONE, SEVERAL = "(none)", "(several)"  # for labels that name none or several of the classes
 OUTSIDE = "label is outside the classes"
 STATUSES = ("labelled", "skipped", "refused", "unanswered", "withdrawn", "gone", "moved")
 # What strip() leaves although nobody sees it: zero-width characters, soft hyphens, byte order marks.
@@ -21,6 +24,7 @@ INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
 PRESENT = "ExpectColumnValuesToNotBeNull"
 ABSENT = "ExpectColumnValuesToBeNull"
 ONE_OF = "ExpectColumnValuesToBeInSet"
+NONE_OF = "ExpectColumnValuesToNotBeInSet"
 BETWEEN = "ExpectColumnValuesToBeBetween"
 UNIQUE = "ExpectColumnValuesToBeUnique"
 SUM_BETWEEN = "ExpectColumnSumToBeBetween"
@@ -50,16 +54,17 @@ def pool(max_chars: int, max_refused: float) -> Suite:
     return Suite("pool", _text_rules(max_chars), _source_rules(max_refused))
 
 
-def gold(max_chars: int, max_refused: float, classes: Sequence[str]) -> Suite:
+def gold(max_chars: int, max_refused: float, classes: Sequence[str], answer: Answer = choice) -> Suite:
     """The suite `gold`: as the pool's, and a label from the classes in every row."""
     label = [
         Rule("label is missing", "label", PRESENT),
-        Rule(OUTSIDE, "label", ONE_OF, {"value_set": list(classes)}),
+        *(Rule(fault, "label: fault", NONE_OF, {"value_set": [fault]}) for fault in answer.FAULTS),
+        Rule(OUTSIDE, "label", ONE_OF, {"value_set": _value_set(answer, classes)}),
     ]
     return Suite("gold", _text_rules(max_chars) + label, _source_rules(max_refused))
 
 
-def ledger(classes: Sequence[str]) -> Suite:
+def ledger(classes: Sequence[str], answer: Answer = choice) -> Suite:
     """The suite `ledger`, over what `measured_labels` gives."""
     statuses = "status is none of " + ", ".join(STATUSES)
     twice = "annotation is there more than once"
@@ -69,7 +74,7 @@ def ledger(classes: Sequence[str]) -> Suite:
             Rule("id was never asked", "id: known", ONE_OF, {"value_set": [True]}),
             Rule(statuses, "status", ONE_OF, {"value_set": list(STATUSES)}),
             Rule("round is below 0", "round", BETWEEN, {"min_value": 0}),
-            Rule(OUTSIDE, "label: when labelled", ONE_OF, {"value_set": list(classes)}),
+            Rule(OUTSIDE, "label: when labelled", ONE_OF, {"value_set": _value_set(answer, classes)}),
             Rule("label without being labelled", "label: when not labelled", ABSENT),
             Rule(twice, "annotation_id", UNIQUE, detail="annotation {value:.0f} is there more than once"),
         ],
@@ -98,8 +103,9 @@ def _source_rules(max_refused: float) -> list[Rule]:
     ]
 
 
-def measured(rows: pd.DataFrame, classes: Sequence[str] | None = None) -> pd.DataFrame:
-    """Measures of each row (columns `text`, `source_id` and, with `classes`, `label`; cells str or None).
+def measured(rows: pd.DataFrame, classes: Sequence[str] | None = None, answer: Answer = choice) -> pd.DataFrame:
+    """Measures of each row (columns `text`, `source_id` and, with `classes`, `label`; cells str or None;
+    `fault`, what is wrong with a label, where something may be).
 
     Under 20 bytes a row: those of a whole source can be kept for its verdict.
     """
@@ -114,7 +120,9 @@ def measured(rows: pd.DataFrame, classes: Sequence[str] | None = None) -> pd.Dat
         }
     )
     if classes is not None:
-        frame["label"] = pd.Series([_closed(label, classes) for label in rows["label"]], dtype=object)
+        frame["label"] = pd.Series([_closed(label, classes, answer) for label in rows["label"]], dtype=object)
+        if answer.FAULTS:
+            frame["label: fault"] = pd.Series(rows["fault"].tolist(), dtype=object)
     return frame
 
 
@@ -126,10 +134,13 @@ def judged(measures: pd.DataFrame, refused: Collection[int], elsewhere: Collecti
     return frame
 
 
-def measured_labels(rows: pd.DataFrame, classes: Sequence[str], asked_ids: Collection[str]) -> pd.DataFrame:
+def measured_labels(
+    rows: pd.DataFrame, classes: Sequence[str], asked_ids: Collection[str], answer: Answer = choice
+) -> pd.DataFrame:
     """Measures of ledger rows (records.LABELS)."""
     labelled = rows["status"].isin(["labelled"])
-    label = rows["label"].where(rows["label"].isin(classes), ANOTHER)
+    closed = {label: _closed(label, classes, answer) for label in rows["label"].dropna().unique()}
+    label = pd.Series([closed.get(label, ANOTHER) for label in rows["label"]], rows.index, dtype="string")
     frame = pd.DataFrame(
         {
             "id: known": rows["id"].isin(list(asked_ids)),
@@ -159,8 +170,16 @@ def _decodes(cell: str | None) -> bool:
     return True
 
 
-def _closed(label: Any, classes: Sequence[str]) -> str | None:
-    """The label where it is one of the classes; None where it is missing or blank."""
+def _value_set(answer: Answer, classes: Sequence[str]) -> list[str]:
+    """What `_closed` makes of a label in order."""
+    return [*classes] if answer is choice else [*classes, NONE, SEVERAL]
+
+
+def _closed(label: Any, classes: Sequence[str], answer: Answer) -> str | None:
+    """The class that a label names where it names one; None where it is missing or blank."""
     if not isinstance(label, str) or not label.strip():
         return None
-    return label if label in classes else ANOTHER
+    names = answer.members(label)
+    if any(name not in classes for name in names):
+        return ANOTHER
+    return names[0] if len(names) == 1 else SEVERAL if names else NONE

@@ -2,17 +2,18 @@
 
 from typing import Any
 
+from labelwise.tasks.kinds import Answer
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.services.label_studio.exported import in_utc
-from labelwise.tasks.services.label_studio.project import chosen
 
 
-def said(annotation: dict[str, Any]) -> dict[str, Any]:
+def said(annotation: dict[str, Any], answer: Answer) -> dict[str, Any]:
     """The columns that LABELS and ANSWERS share: `label`, `status` (labelled or skipped), `annotator`, `annotation_id`,
-    `lead_time_s`, `created_at`. annotation: as exported. The label is what was chosen, whether it is a class or not."""
+    `lead_time_s`, `created_at`. annotation: as exported. The label is what was said, whether it names classes or not.
+    """
     skipped, who = annotation["was_cancelled"], annotation["completed_by"]
     return {
-        "label": None if skipped else chosen(annotation["result"]),
+        "label": None if skipped else answer.parse(annotation["result"]),
         "status": "skipped" if skipped else "labelled",
         "annotator": ledger.NOBODY if who is None else str(who["id"] if isinstance(who, dict) else who),
         "annotation_id": annotation["id"],

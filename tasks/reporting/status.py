@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import figures, stop
+from labelwise.tasks import figures, kinds, stop
 from labelwise.tasks.errors import LabelwiseError, named
 from labelwise.tasks.figures import gold_metrics
 from labelwise.tasks.gold import asking as gold
@@ -289,7 +289,7 @@ def _label_studio(
         project = open_project(workspace.settings, looking=True)
         if (learned or number) and project.found is not None:
             seen = project.progress(number + 1) if learned else None
-            if learned and not project.offers(workspace.settings.classes):
+            if learned and not project.offers(kinds.interface_of(workspace.settings)):
                 problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
             urls["label_studio"] = project.tab_now(number + 1 if learned else number)
         elif learned:

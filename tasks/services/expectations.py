@@ -17,6 +17,7 @@ import pandas as pd
 
 from labelwise.tasks.items import suites
 from labelwise.tasks.items.suites import Rule, Suite
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.records import Refusal
 from labelwise.tasks.workspace import atomic
 
@@ -69,13 +70,15 @@ def verdict(suite: Suite, measures: pd.DataFrame) -> Verdict:
     return Verdict(broken, Page(suite.name, _context().validation_results_store.serialize(outcome)))
 
 
-def check_labels(rows: pd.DataFrame, classes: Sequence[str], asked_ids: Collection[str]) -> CheckedLabels:
+def check_labels(
+    rows: pd.DataFrame, classes: Sequence[str], asked_ids: Collection[str], answer: Answer = choice
+) -> CheckedLabels:
     """Check ledger rows (records.LABELS): known ids, closed sets, labels where and only where they belong.
 
     `annotation_id` is checked within `rows`: give the whole ledger for it to hold over the whole.
     """
-    suite = suites.ledger(classes)
-    measures = suites.measured_labels(rows, classes, asked_ids)
+    suite = suites.ledger(classes, answer)
+    measures = suites.measured_labels(rows, classes, asked_ids, answer)
     return CheckedLabels(refusals(suite, measures), verdict(suite, measures).page)
 
 

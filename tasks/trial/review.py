@@ -3,21 +3,22 @@ the tests and anyone's trial."""
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from labelwise.tasks import sources
+from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.gold import trusted
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import canonical, content_id
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import choice, open_gold_project, open_project
-from labelwise.tasks.settings import Pull
+from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
+from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace
 
 LEAD_TIME_S = (4.0, 20.0)  # what a person takes for a short text
@@ -35,37 +36,40 @@ class Manner:
     seed: int = 0
 
 
-def read_answers(
-    path: Path, pull: Pull, classes: list[str], renamed: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def read_answers(path: Path, settings: Settings) -> dict[str, str]:
     """Labels by item id; a blank one is no answer, and a name that a class had before is the class. InputError when a
-    label is none."""
-    today = renamed or {}
+    label is none, or names what is no class."""
+    pull, answer = settings.pull, kinds.answer(settings.kind.answer)
     columns = pull.columns
     answers: dict[str, str] = {}
     for chunk in sources.chunks(str(path), [columns.text, columns.label], encoding=pull.encoding):
         rows = chunk[[columns.text, columns.label]].dropna()
-        given = [(text, label.strip()) for text, label in rows.itertuples(index=False) if label.strip()]
-        answers |= {
-            content_id(form): today.get(label, label) for text, label in given for form in (text, canonical(text))
-        }
-    if strangers := sorted(set(answers.values()) - set(classes)):
+        for text, cell in rows.itertuples(index=False):
+            if not cell.strip():
+                continue
+            try:
+                label = answer.read(cell, pull.delimiter)
+            except ValueError as error:
+                raise InputError(f"{path}: {error}", expected=answer.EXAMPLE, got=repr(cell[:60])) from None
+            label = answer.renamed(label, settings.renamed)
+            answers |= {content_id(form): label for form in (text, canonical(text))}
+    named_there = {name for label in set(answers.values()) for name in answer.members(label)}
+    if strangers := sorted(named_there - set(settings.classes)):
         got = ", ".join(map(repr, strangers[:5]))
-        raise InputError(f"{path}: labels outside the classes", expected="one of " + named(classes), got=got)
+        raise InputError(f"{path}: labels outside the classes", expected="one of " + named(settings.classes), got=got)
     return answers
 
 
-def given(item: str, truth: str, classes: list[str], manner: Manner) -> str:
+def given(item: str, truth: str, classes: list[str], manner: Manner, answer: Answer = choice) -> str:
     """The answer to an item: mostly the truth. The same seed errs on the same items, in whatever order they come."""
     chance = random.Random(f"{manner.seed} {item}")  # noqa: S311
-    wrong = [name for name in classes if name != truth]
-    return chance.choice(wrong) if wrong and chance.random() < manner.noise else truth
+    return answer.wrong(truth, classes, chance) if chance.random() < manner.noise else truth
 
 
 def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
     """Answer the open batch, then wait for the next, `batches` times in all."""
     settings = workspace.settings
-    answers = read_answers(path, settings.pull, settings.classes, settings.renamed)
+    answers = read_answers(path, settings)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
     left = manner.batches
     while left:
@@ -88,11 +92,13 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     settings = workspace.settings
     if manner.users < trusted.AGREE:
         raise InputError("review --gold", expected=f"--users {trusted.AGREE} or more: they must agree", got="1")
-    answers = read_answers(path, settings.pull, settings.classes, settings.renamed)
+    answers = read_answers(path, settings)
     project, asked = open_gold_project(settings), trusted.asked(workspace)
+    answer = kinds.answer(settings.kind.answer)
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
     tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
-    said = gold.answered(project.answered(tasks.task_id.tolist()) if len(tasks) else [], asked, settings.answerable)
+    exported = project.answered(tasks.task_id.tolist()) if len(tasks) else []
+    said = gold.answered(exported, asked, settings.answerable, answer)
     known = trusted.answers(workspace)
     together = pd.concat([known, said[~said.annotation_id.isin(known.annotation_id)]])
     so_far = trusted.votes(trusted.today(workspace, together))
@@ -106,8 +112,8 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
                 break
             if name not in {who for who, _ in votes}:
                 own_manner = replace(manner, seed=manner.seed + number)
-                label = given(row["id"], answers[row["id"]], settings.classes, own_manner)
-                person.answer(int(row["task_id"]), choice(label), LEAD_TIME_S[0])
+                label = given(row["id"], answers[row["id"]], settings.classes, own_manner, answer)
+                person.answer(int(row["task_id"]), answer.result(label), LEAD_TIME_S[0])
                 votes.append((name, label))
                 done += 1
     if not done:
@@ -120,12 +126,13 @@ def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Review
     project = open_project(workspace.settings)
     if project.found is None:
         return 0
+    classes, answer = workspace.settings.classes, kinds.answer(workspace.settings.kind.answer)
     tasks = project.tasks(ledger.current_round(workspace.labels) + 1)
     open_tasks = tasks[(tasks.answers == 0) & tasks.id.isin(answers)]
     for position, task in enumerate(open_tasks.to_dict("records")):
-        label = given(task["id"], answers[task["id"]], workspace.settings.classes, manner)
+        label = given(task["id"], answers[task["id"]], classes, manner, answer)
         lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
-        reviewers[position % len(reviewers)].answer(task["task_id"], choice(label), round(lead_time, 1))
+        reviewers[position % len(reviewers)].answer(task["task_id"], answer.result(label), round(lead_time, 1))
         if manner.rate:
             time.sleep(60 / manner.rate)
     return len(open_tasks)

@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import pandas as pd
 
 import labelwise
-from labelwise.tasks import errors, settings, sources
+from labelwise.tasks import errors, kinds, settings, sources
 from labelwise.tasks.errors import InputError, LabelwiseError
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.pull import GoldLook, PoolLook, Tally, listed, look_at_gold, look_at_pool
+from labelwise.tasks.pull import GoldLook, PoolLook, Tally, listed, look_at_gold, look_at_pool, read_labels
 from labelwise.tasks.records import LABELS, canonical, content_id
 from labelwise.tasks.services.versions import workspace as dvc
 from labelwise.tasks.workspace import Workspace
@@ -30,6 +31,7 @@ SHOWN_CLASSES, SHOWN_TEXT = 12, 90
 QUOTE = (
     "a class with a comma stands in double quotes, --labels '\"Fees, charges\",Refunds', or in a --labels of its own"
 )
+TEXT_CHOICE = settings.Kind()
 SCRATCH = ".*.part\n.DS_Store\n"  # what a killed write leaves behind, see workspace.atomic, and what file managers do
 # What the user ignores everywhere (`*.csv`, `data/`) would stay out of the commits: here it is not ignored.
 IGNORED = "!*\n.labelwise/\ndvc_plots/\n" + SCRATCH
@@ -47,13 +49,16 @@ def run(
     labelled: str | None = None,
     tell: Callable[[str], None] = print,
     encoding: str | None = None,
+    kind: settings.Kind = TEXT_CHOICE,
+    delimiter: str | None = None,
 ) -> Workspace:
     """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first: the sources are
     read as the first pull will read them, and `tell` gets a line for what there is and for what will be left out.
 
     labelled: rows of the pool that have a label already; they are the ledger's first, of origin `imported`. classes:
     the answers, or None for those in the gold set. remote: where DVC keeps data, None: a folder beside root. encoding:
-    of files that are not UTF-8 and do not say so by a mark.
+    of files that are not UTF-8 and do not say so by a mark. kind: what an item is, and what is said of it. delimiter:
+    what stands between several labels in a cell.
     """
     root = root.resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -62,8 +67,11 @@ def run(
         )
     for address in (pool, gold, labelled or "", remote or ""):
         _refuse_credentials(address)
-    pull = settings.Pull(pool=located(pool), gold=located(gold), columns=columns, encoding=encoding)
-    seen = looked(pull, labelled, classes, tell)
+    pull = settings.Pull(
+        pool=located(pool), gold=located(gold), columns=columns, encoding=encoding, delimiter=delimiter
+    )
+    answer = kinds.answer(kind.answer)
+    seen = looked(pull, labelled, classes, answer, tell)
     changes: dict[str, Any] = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
@@ -71,10 +79,13 @@ def run(
         "pull.pool": pull.pool,
         "pull.gold": pull.gold,
         "pull.encoding": encoding,
+        "pull.delimiter": delimiter,
+        "kind.item": kind.item,
+        "kind.answer": kind.answer,
         **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
     }
     _parsed(changes)
-    for line in preview(seen):
+    for line in preview(seen, answer):
         tell(line)
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
@@ -106,21 +117,27 @@ class Looked:
     rows: pd.DataFrame
 
 
-def looked(pull: settings.Pull, labelled: str | None, given: list[str] | None, tell: Callable[[str], None]) -> Looked:
+def looked(
+    pull: settings.Pull,
+    labelled: str | None,
+    given: list[str] | None,
+    answer: Answer,
+    tell: Callable[[str], None],
+) -> Looked:
     """Look at all sources. given: the classes, None for those in the gold set.
 
     A fault of one does not keep those of the others for the next try: `tell` gets a line for each but the last, which
     is raised. What cannot be judged without the faulty source is not.
     """
     faults: list[LabelwiseError] = []
-    classes = _tried(lambda: classes_for(pull, given), faults)
-    gold = _tried(lambda: look_at_gold(pull, classes), faults) if classes else None
-    labels = _tried(lambda: labels_in(labelled, pull, tell), faults) if labelled else None
+    classes = _tried(lambda: classes_for(pull, given, answer), faults)
+    gold = _tried(lambda: look_at_gold(pull, classes, answer), faults) if classes else None
+    labels = _tried(lambda: labels_in(labelled, pull, tell, answer), faults) if labelled else None
     asked, most = (set(labels.id), None) if labels is not None else (set(), PREVIEWED)
     pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most), faults)
     rows: pd.DataFrame | None = LABELS.frame()
     if labelled and labels is not None and classes and gold and pool:
-        rows = _tried(lambda: imported(labelled, labels, pool.fates, classes, tell), faults)
+        rows = _tried(lambda: imported(labelled, labels, pool.fates, classes, tell, answer), faults)
     if faults or not classes or gold is None or pool is None or rows is None:
         for fault in faults[:-1]:
             tell(f"labelwise: {fault}")
@@ -137,7 +154,7 @@ def _tried(look: Callable[[], Found], faults: list[LabelwiseError]) -> Found | N
         return None
 
 
-def preview(seen: Looked) -> list[str]:
+def preview(seen: Looked, answer: Answer) -> list[str]:
     """What there is, for people, a line each."""
     pool, gold, classes, labelled = seen.pool, seen.gold, seen.classes, seen.rows
     lines = [
@@ -146,7 +163,8 @@ def preview(seen: Looked) -> list[str]:
         f"gold  {_counted(gold.tally)}: {_by_class(gold.labels, classes)}",
     ]
     if len(labelled):
-        lines.append(f"given {len(labelled):,} labels: {_by_class(Counter(labelled.label), classes)}")
+        given = Counter(name for label in labelled.label for name in answer.members(label))
+        lines.append(f"given {len(labelled):,} labels: {_by_class(given, classes)}")
     if pool.texts:
         from labelwise.tasks.embed import MANY, unreadable
         from labelwise.tasks.items.wording import UNKNOWN
@@ -183,14 +201,18 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     versions.save("labelwise init")
 
 
-def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None]) -> pd.DataFrame:
+def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None], answer: Answer = choice) -> pd.DataFrame:
     """The labels that people have given already: columns id, text, label. A row without one is not labelled yet."""
     columns = pull.columns
     parts = list(sources.chunks(labelled, [columns.text, columns.label], encoding=pull.encoding))
     if not parts:
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
     rows = pd.concat(parts, ignore_index=True)
-    rows = pd.DataFrame({"text": rows[columns.text], "label": rows[columns.label].fillna("").str.strip()})
+    read, faults = read_labels(rows[columns.label], pull, answer)
+    if wrong := [(cell, fault) for cell, fault in zip(rows[columns.label], faults, strict=True) if fault]:
+        cell, fault = wrong[0]
+        raise InputError(f"{labelled}: {len(wrong):,} rows: {fault}", expected=answer.EXAMPLE, got=repr(cell[:60]))
+    rows = pd.DataFrame({"text": rows[columns.text], "label": pd.Series(read, dtype=object).fillna("")})
     blank = rows.label == ""
     if blank.all():
         raise InputError(f"{labelled}: no row has a label yet", expected="rows of the pool, some with a label")
@@ -201,7 +223,12 @@ def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None]) -
 
 
 def imported(
-    labelled: str, rows: pd.DataFrame, fates: Mapping[str, str], classes: list[str], tell: Callable[[str], None]
+    labelled: str,
+    rows: pd.DataFrame,
+    fates: Mapping[str, str],
+    classes: list[str],
+    tell: Callable[[str], None],
+    answer: Answer = choice,
 ) -> pd.DataFrame:
     """Labels (columns id, text, label) as ledger rows (LABELS) of origin `imported`. What the first pull will refuse,
     since it is in gold say, is left out, and said: a label without its item would stop the loop. fates: see `PoolLook`.
@@ -214,15 +241,17 @@ def imported(
         why = listed(Counter(refused))
         tell(f"{labelled}: {len(refused):,} labels left out, since the pull will refuse their rows: {why}")
     rows = rows.drop(index=refused.index)
+    strange = rows.label.map(lambda label: not kinds.known(answer, label, classes)).astype(bool)
     for wrong, what, fix in (
-        (~rows.label.isin(classes), "labels outside the classes", "one of " + errors.named(classes)),
+        (strange, "labels outside the classes", "one of " + errors.named(classes)),
         (~rows.id.isin(list(fates)), "rows that are not in the pool", "rows of the pool, text by text"),
         (rows.id.duplicated(keep=False), "rows with two labels", "one label a text"),
     ):
         if wrong.any():
             first = rows[wrong].iloc[0]
             got = f"{first.label!r} for {str(first.text)[:60]!r}"
-            hint = twin(first.label, classes) if what.startswith("labels") else ""
+            stranger = next((name for name in answer.members(first.label) if name not in classes), "")
+            hint = twin(stranger, classes) if what.startswith("labels") else ""
             raise InputError(f"{labelled}: {wrong.sum()} {what}", expected=fix, got=got, fix=hint)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
@@ -243,13 +272,17 @@ def located(source: str) -> str:
     return source if "://" in source else str(Path(source).expanduser().absolute())
 
 
-def classes_for(pull: settings.Pull, given: list[str] | None) -> list[str]:
+def classes_for(pull: settings.Pull, given: list[str] | None, answer: Answer = choice) -> list[str]:
     """The classes: those given, else the labels that occur in the gold set, sorted. InputError when they do not fit, or
     when two of the gold set's look alike: that is one class, spelt in two ways."""
     columns, gold = pull.columns, pull.gold
     found: Counter[str] = Counter()
+    unread: Counter[str] = Counter()
     for chunk in sources.chunks(gold, [columns.text, columns.label], encoding=pull.encoding):
-        found.update(label.strip() for label in chunk[columns.label] if label and label.strip())
+        labels, faults = read_labels(chunk[columns.label], pull, answer)
+        unread.update(fault for fault in faults if fault)
+        fine = [label for label, fault in zip(labels, faults, strict=True) if label and not fault]
+        found.update(name for label in fine for name in answer.members(label))
     if strangers := sorted(set(found) - set(given or found)):
         raise InputError(
             f"{gold}: labels outside the classes",
@@ -257,6 +290,8 @@ def classes_for(pull: settings.Pull, given: list[str] | None) -> list[str]:
             got=", ".join(map(repr, strangers[:5])),
             fix=twin(strangers[0], given or []) or "name all classes; " + QUOTE,
         )
+    if unread and not found:
+        raise InputError(f"{gold}: no label can be read", expected=answer.EXAMPLE, got=listed(unread))
     if not found or len(given or found) < 2:
         raise InputError(
             f"{gold}: too few labels",

@@ -171,7 +171,7 @@ def _remove(project: Any, tasks: pd.DataFrame) -> None:
 
 def _answered(workspace: Any, items: pd.Series, number: int) -> list[dict[str, Any]]:
     """Tasks with their answers, in the format of an import."""
-    from labelwise.tasks.services.label_studio.project import choice
+    from labelwise.tasks.kinds.choice import result as choice
 
     return [
         {

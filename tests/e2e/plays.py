@@ -240,8 +240,8 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
     task, as chance has it. Returns how many."""
     import pandas as pd
 
+    from labelwise.tasks.kinds.choice import result as choice
     from labelwise.tasks.labels import ledger
-    from labelwise.tasks.services.label_studio.project import choice
     from labelwise.tasks.trial import review
     from labelwise.tasks.workspace import Workspace
 
@@ -249,7 +249,7 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
     project = open_project(here.settings)
     if project.found is None:
         return 0
-    known = review.read_answers(root.parent / "source" / "answers.csv", here.settings.pull, here.settings.classes)
+    known = review.read_answers(root.parent / "source" / "answers.csv", here.settings)
     tasks = project.tasks(ledger.current_round(here.labels) + 1)
     open_tasks = tasks[~tasks.id.isin(tasks.id[tasks.answers > 0])]
     if chance is not None:
@@ -265,13 +265,13 @@ def answer(root: Path, most: int | None, chance: random.Random | None) -> int:
 def answer_gold(root: Path) -> None:
     """Two people answer what is put up for trusted labels, and agree."""
     from labelwise.tasks.gold import trusted
-    from labelwise.tasks.services.label_studio.project import choice
+    from labelwise.tasks.kinds.choice import result as choice
     from labelwise.tasks.trial import review
     from labelwise.tasks.workspace import Workspace
 
     here = Workspace.open(root)
     project = open_gold_project(here.settings)
-    known = review.read_answers(root.parent / "source" / "answers.csv", here.settings.pull, here.settings.classes)
+    known = review.read_answers(root.parent / "source" / "answers.csv", here.settings)
     users: Any = project.client.users.list()
     people = sorted(user.id for user in users)[:2]
     while len(people) < 2:

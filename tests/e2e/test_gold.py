@@ -8,10 +8,11 @@ import pytest
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.gold import trusted
+from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.proof import champion
 from labelwise.tasks.reporting import status
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import choice, open_gold_project
+from labelwise.tasks.services.label_studio.project import open_gold_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.trial import review
 from labelwise.tasks.workspace import Workspace, unfinished

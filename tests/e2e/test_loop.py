@@ -237,7 +237,7 @@ def test_skipped_and_late_answers(make: Make, source: Source) -> None:
     texts = stored.texts_by_id(workspace, tasks.id)
 
     def label(position: int) -> None:
-        from labelwise.tasks.services.label_studio.project import choice
+        from labelwise.tasks.kinds.choice import result as choice
 
         row = tasks.loc[position]
         project.client.annotations.create(id=int(row.task_id), result=choice(truth[texts[row.id]]))
@@ -269,7 +269,7 @@ def uncount(task_ids: pd.Series) -> None:
 def test_answers_that_were_not_counted_are_found_and_one_outside_the_classes_goes_to_quarantine(
     make: Make, source: Source
 ) -> None:
-    from labelwise.tasks.services.label_studio.project import choice
+    from labelwise.tasks.kinds.choice import result as choice
 
     workspace = make(select__batch=3)
     play(workspace)
@@ -300,7 +300,7 @@ def test_the_pool_runs_out_and_the_loop_ends_well(make: Make, source: Source) ->
 
 
 def test_a_second_answer_to_an_old_task_is_no_obstacle(make: Make, source: Source) -> None:
-    from labelwise.tasks.services.label_studio.project import choice
+    from labelwise.tasks.kinds.choice import result as choice
 
     workspace = make(select__batch=3)
     play_rounds(workspace, source, 1)

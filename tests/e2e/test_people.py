@@ -10,22 +10,18 @@ import httpx
 import pandas as pd
 import pytest
 
-from labelwise.tasks import figures, settings
+from labelwise.tasks import figures, kinds, settings
 from labelwise.tasks.errors import ServiceError, SettingsError
+from labelwise.tasks.kinds import text
+from labelwise.tasks.kinds.choice import result as choice
+from labelwise.tasks.kinds.controls import FROM, TO
+from labelwise.tasks.kinds.interface import interface
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.past.audit import run as audit
 from labelwise.tasks.reporting import page, status
 from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import (
-    FROM,
-    TO,
-    LabelStudioProject,
-    choice,
-    interface,
-    open_gold_project,
-    open_project,
-)
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_gold_project, open_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.trial import review
@@ -155,11 +151,11 @@ def test_an_administrator_changes_the_interface(make: Make, source: Source, ask:
     workspace = make(select__batch=SIZE, train__learner="frozen")
     play(workspace)
     project = open_project(workspace.settings)
-    ours = interface(CLASSES, project.mark)
+    ours = project._marked(kinds.interface_of(workspace.settings))
     settings = f"projects/{project.number}/"
 
     # Other choices: ours are back with the next run.
-    ask("PATCH", settings, {"label_config": interface(["weather", CLASSES[0]])})
+    ask("PATCH", settings, {"label_config": interface(text, kinds.choice, ["weather", CLASSES[0]])})
     assert any("interface" in line for line in status.status(workspace).problems)
     play(workspace)
     assert ask("GET", settings)["label_config"] == ours
@@ -187,7 +183,7 @@ def rename_a_class(workspace: Workspace, source: Source, project: LabelStudioPro
     """In params.yaml and the gold file, with a batch open and partly answered: refused with two ways on. Both are
     followed, and the round that comes is as if the class had always had its new name."""
     params, old, new = workspace.root / "params.yaml", CLASSES[-1], "sport: all of it"
-    truth = review.read_answers(source.answers, workspace.settings.pull, CLASSES)
+    truth = review.read_answers(source.answers, workspace.settings)
     written, before = params.read_text(encoding="utf-8"), rows(workspace)
     tasks = project.tasks(3)
     for task, item in zip(tasks.task_id[:3], tasks.id[:3], strict=True):

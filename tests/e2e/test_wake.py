@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 import pandas as pd
 
+from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import choice, open_project
+from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import Make, play, rows, tool
 from tests.e2e.test_outside import until

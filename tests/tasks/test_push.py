@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from labelwise.tasks.errors import ServiceDown
 from labelwise.tasks.items.stored import texts_by_id
+from labelwise.tasks.kinds import choice, text
+from labelwise.tasks.kinds.interface import interface
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.push import run, tasks
 from labelwise.tasks.records import BATCH, LABELS, POOL
 from labelwise.tasks.services.label_studio import project as label_studio
 from labelwise.tasks.services.label_studio.delivery import deliver
-from labelwise.tasks.services.label_studio.project import interface
 from labelwise.tasks.workspace import Workspace, write_parquet
 
 TEXTS = {"a": "first", "b": "second", "c": "third"}
@@ -63,7 +64,7 @@ class Project:
     def update(self, **settings: Any) -> None:
         self.settings |= settings
 
-    def create(self, _classes: list[str]) -> None:
+    def create(self, _interface: str) -> None:
         self.found, self.called = 2, self.title
 
     def instruct(self, instructions: str) -> None:
@@ -75,8 +76,8 @@ class Project:
     def choices(self) -> list[str]:
         return self.offered
 
-    def offer(self, classes: list[str]) -> bool:
-        self.update(label_config=interface(classes))
+    def offer(self, interface: str) -> bool:
+        self.update(label_config=interface)
         return self.ours
 
     def tab(self, round_number: int) -> str:
@@ -215,7 +216,7 @@ def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> 
         assert run(workspace, project, "news") == f"{line}, 3 in round 2: tab of 2"
         assert project.settings["description"] == "news"
         assert project.settings["show_collab_predictions"] is False
-        assert project.settings["label_config"] == interface(["x", "y"])
+        assert project.settings["label_config"] == interface(text, choice, ["x", "y"])
         project.settings = {}
     project.offered = ["why", "z", "x"]
     content["renamed"] = {"why": "y"}

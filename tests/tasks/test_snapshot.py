@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.records import BATCH, LABELS
-from labelwise.tasks.services.label_studio.project import choice
 from labelwise.tasks.snapshot import collect, look, run_labels, sift, unanswered
 from labelwise.tasks.workspace import Workspace, write_parquet
 

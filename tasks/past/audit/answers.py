@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.past.audit.part import Part
 from labelwise.tasks.services.label_studio.exported import ask_of
-from labelwise.tasks.services.label_studio.project import chosen
 
 WITHDRAWN, GONE = "withdrawn", "gone"  # rows that say: this annotation was deleted; this task was, its answers stay
 NO_LABEL = ("refused", WITHDRAWN)  # rows that do not say what was answered
@@ -20,6 +20,7 @@ def answers(
     rows: pd.DataFrame,
     pending: Collection[int],
     forgotten: Collection[str] = (),
+    answer: Answer = choice,
 ) -> Part:
     """Compare tasks with annotations, as Label Studio exports them, with rows (columns id, round, label, status,
     annotator, annotation_id, in the order in which they came in).
@@ -40,7 +41,7 @@ def answers(
     said = {
         (*key[:2], str(row["annotator"]), _answer(row)) for key, row in recorded.items() if row["status"] != WITHDRAWN
     }
-    heard = {(*key[:2], _who(each), _given(each)) for key, (_, each) in given.items()}
+    heard = {(*key[:2], _who(each), _given(each, answer)) for key, (_, each) in given.items()}
     last = rows.drop_duplicates(["id", "round"], keep="last")
     gone = set(zip(last.id[last.status == GONE], last["round"][last.status == GONE], strict=True))
 
@@ -55,7 +56,7 @@ def answers(
         task, each = given[key]
         if key[0] in forgotten:
             found.surplus.append(f"item {key[0]}: task {task['id']} is there although the item was forgotten")
-        elif (*key[:2], _who(each), _given(each)) not in said:
+        elif (*key[:2], _who(each), _given(each, answer)) not in said:
             found.surplus.append(f"item {key[0]}: its annotation {key[2]} has no row")
     for key in sorted(recorded.keys() - given.keys() - waiting):
         row = recorded[key]
@@ -63,7 +64,7 @@ def answers(
         if row["status"] != WITHDRAWN and key[:2] not in gone and not elsewhere:
             found.missing.append(f"item {key[0]}: its annotation {key[2]} ({_answer(row)}) is not in Label Studio")
     for key in sorted((given.keys() & recorded.keys()) - waiting):
-        row, now = recorded[key], _given(given[key][1])
+        row, now = recorded[key], _given(given[key][1], answer)
         if row["status"] == WITHDRAWN:
             found.surplus.append(f"item {key[0]}: its annotation {key[2]} was withdrawn, and is in Label Studio")
         elif row["status"] not in NO_LABEL and now != _answer(row):
@@ -83,8 +84,8 @@ def _answer(row: Mapping[Any, Any]) -> str:
     return "skipped" if row["status"] == "skipped" else repr(row["label"])
 
 
-def _given(annotation: Mapping[str, Any]) -> str:
-    return "skipped" if annotation["was_cancelled"] else repr(chosen(annotation["result"]))
+def _given(annotation: Mapping[str, Any], answer: Answer) -> str:
+    return "skipped" if annotation["was_cancelled"] else repr(answer.parse(annotation["result"]))
 
 
 def _edited(annotation: Mapping[str, Any], row: Mapping[Any, Any]) -> bool:

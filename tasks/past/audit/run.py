@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import learners, promote, records, snapshot
+from labelwise.tasks import kinds, learners, promote, records, snapshot
 from labelwise.tasks.errors import LabelwiseError
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.gold import trusted
@@ -179,13 +179,14 @@ def _champion(tracking: Tracking, known: Sequence[Registered]) -> Part:
 
 def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[Part]:
     """Both projects against what was collected from them."""
+    answer = kinds.answer(here.settings.kind.answer)
 
     def batches() -> Part:
         project = open_project(here.settings)
         pending = (
             _numbers(snapshot.look(here, project).rows) if project.found is not None and here.batch.exists() else set()
         )
-        return answers.answers("answers", _exported(project), rows.drop(columns="shard"), pending, gone)
+        return answers.answers("answers", _exported(project), rows.drop(columns="shard"), pending, gone, answer)
 
     def golden() -> Part:
         project, asked, known = open_gold_project(here.settings), trusted.asked(here), trusted.answers(here)
@@ -195,8 +196,8 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
             else pd.DataFrame(columns=["id", "task_id", "updated_at"])
         )
         exported = project.answered(tasks.task_id.tolist())
-        pending = _numbers(gold.news(gold.answered(exported, asked, here.settings.answerable), known, tasks))
-        return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone)
+        pending = _numbers(gold.news(gold.answered(exported, asked, here.settings.answerable, answer), known, tasks))
+        return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone, answer)
 
     return [_reached("answers", batches), _reached("gold answers", golden)]
 

@@ -8,21 +8,17 @@ What the model thinks of an item is a line of text in its task's data, which rev
 Studio's: that one would be chosen in advance, its key would take it back, and a busy server takes tasks without it.
 """
 
-import html
 import json
 import re
-import string
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 
-from labelwise import infra
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.services.addresses import known
 from labelwise.tasks.services.label_studio.exported import MOMENT, annotated, ask_of, in_utc
@@ -33,7 +29,6 @@ from labelwise.tasks.services.urls import is_loopback, public
 from labelwise.tasks.settings import Settings
 
 TIMEOUT_S = 300  # an import of some thousand tasks takes a while on SQLite
-FROM, TO = "label", "text"  # names of the control and of what it labels, in infra/label_studio/choice.xml
 TITLE = 50  # characters that a project's title may have
 PAGE = 1000
 COUNTED = "id,data,total_annotations,cancelled_annotations"
@@ -57,7 +52,6 @@ NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "Strin
 UNCOUNTED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
 OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
-HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
 
 @dataclass(frozen=True)
@@ -136,14 +130,15 @@ class LabelStudioProject:
         """ServiceError when the project has been deleted under us."""
         _ = self.number
 
-    def create(self, classes: list[str], answers: int = 1, description: str = "") -> None:
-        """Make the project, unless it is there. answers: people who are to answer each task."""
+    def create(self, interface: str, answers: int = 1, description: str = "") -> None:
+        """Make the project, unless it is there. interface: XML, see tasks/kinds/interface.py. answers: people who are
+        to answer each task."""
         if self.settle() is not None:
             return
         with connected(self.url):
             made = self.client.projects.create(
                 title=self.title,
-                label_config=interface(classes, self.mark),
+                label_config=self._marked(interface),
                 show_collab_predictions=False,
                 maximum_annotations=answers,
                 description=description,
@@ -192,16 +187,22 @@ class LabelStudioProject:
                 fix="`labelwise serve --listen HOST:PORT` with an address of this machine that it can reach",
             )
 
-    def offer(self, classes: list[str]) -> bool:
+    def offer(self, interface: str) -> bool:
         """Put our labelling interface back, whatever somebody made of it. False where Label Studio does not take it,
         since there are answers by the other one."""
         try:
-            self.update(label_config=interface(classes, self.mark))
+            self.update(label_config=self._marked(interface))
         except ServiceError as error:
             if "label_config" not in str(error):
                 raise
             return False
         return True
+
+    def _marked(self, interface: str) -> str:
+        """A labelling interface that says whose it is."""
+        root = ET.fromstring(interface)  # noqa: S314  (our own)
+        root.set("className", self.mark)
+        return ET.tostring(root, encoding="unicode")
 
     def choices(self) -> list[str]:
         """What reviewers choose from now, by whatever interface."""
@@ -210,11 +211,11 @@ class LabelStudioProject:
         controls = getattr(project, "parsed_label_config", None) or {}
         return [str(name) for control in controls.values() for name in control.get("labels") or ()]
 
-    def offers(self, classes: list[str]) -> bool:
+    def offers(self, interface: str) -> bool:
         """Whether reviewers see our labelling interface."""
         with connected(self.url):
             project = self.client.projects.get(self.number, request_options=BRIEFLY)
-            return bool(project.label_config == interface(classes, self.mark))
+            return bool(project.label_config == self._marked(interface))
 
     def instruct(self, instructions: str) -> None:
         """Show reviewers these instructions (HTML) before they begin, unless somebody has written other ones. Whether
@@ -387,40 +388,6 @@ class LabelStudioProject:
         )
 
 
-def interface(classes: list[str], mark: str = "") -> str:
-    """The labelling interface for these classes, with a hotkey for each of the first 35. mark: whose it is."""
-    template = Path(infra.__file__).parent / "label_studio" / "choice.xml"
-    root = ET.parse(template).getroot()  # noqa: S314  (our own file)
-    root.set("className", mark)
-    choices = root.find(f".//Choices[@name='{FROM}']")
-    assert choices is not None
-    for position, name in enumerate(classes):
-        choice = ET.SubElement(choices, "Choice", {"value": name})
-        if position < len(HOTKEYS):
-            choice.set("hotkey", HOTKEYS[position])
-    return ET.tostring(root, encoding="unicode")
-
-
-def instructions(classes: list[str], descriptions: Mapping[str, str], about: str) -> str:
-    """What reviewers read before they begin, as HTML: how to answer and how to skip, `about` (a sentence), and the
-    classes with their keys and descriptions.
-
-    >>> instructions(["a & b"], {"a & b": "1 < 2"}, "").partition("<ul>")[2]
-    '<li><b>a &amp; b</b> (key 1): 1 &lt; 2</li></ul>'
-    """
-    lines = []
-    for position, name in enumerate(classes):
-        key = f" (key {HOTKEYS[position]})" if position < len(HOTKEYS) else ""
-        said = f": {html.escape(descriptions[name])}" if descriptions.get(name) else ""
-        lines.append(f"<li><b>{html.escape(name)}</b>{key}{said}</li>")
-    return (
-        "<p>Choose the class that fits the text: press its key or click it, then press Ctrl+Enter or Submit.</p>"
-        "<p>If you are unsure, or no class fits, skip it (Ctrl+Space): a guess does more harm than no answer. What is "
-        "skipped may be asked once more in a later round, and is then left out.</p>"
-        f"<p>{html.escape(about)}</p><ul>{''.join(lines)}</ul>"
-    )
-
-
 def changed(before: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]) -> str:
     """What is new about the choices of reviewers, in words; '' for nothing.
 
@@ -433,37 +400,6 @@ def changed(before: Sequence[str], classes: Sequence[str], renamed: Mapping[str,
     said += [f"{name!r} is new" for name in new if name not in called.values()]
     said += [f"{name!r} is gone" for name in gone if name not in called]
     return f"the choices are up to date: {', '.join(said)}" if said else ""
-
-
-def suggestion(label: str, confidence: float) -> str:
-    """What the model thinks of an item, for reviewers.
-
-    >>> suggestion("billing", 0.834), suggestion("billing", 0.9996)
-    ('The model suggests: billing (83 %)', 'The model suggests: billing (over 99 %)')
-    """
-    sure = "over 99" if 0.99 < confidence < 1 else f"{100 * confidence:.0f}"
-    return f"The model suggests: {label} ({sure} %)"
-
-
-def choice(label: str) -> list[dict[str, Any]]:
-    """An answer in Label Studio's format."""
-    return [{"from_name": FROM, "to_name": TO, "type": "choices", "value": {"choices": [label]}}]
-
-
-def chosen(result: list[Any]) -> str | None:
-    """The label in an answer, whatever an answer may look like; None when it holds none, or more than one. Where an
-    administrator has given our control another name, what was chosen there is the answer.
-
-    >>> chosen([{"from_name": "renamed", "value": {"choices": ["spam"]}}])
-    'spam'
-    """
-    parts = [part for part in result if isinstance(part, dict)]
-    own = [part for part in parts if part.get("from_name") == FROM]
-    values = [part["value"] for part in own or parts if isinstance(part.get("value"), dict)]
-    labels = [label for value in values if isinstance(found := value.get("choices"), list) for label in found]
-    if len(labels) != 1 or not isinstance(labels[0], str):
-        return None
-    return labels[0].encode("utf-8", "backslashreplace").decode("utf-8")  # JSON can say what no file can hold
 
 
 def _same_path(one: str, other: str) -> bool:

@@ -12,13 +12,13 @@ from labelwise.tasks import score
 from labelwise.tasks.errors import InputError, ServiceError, WorkspaceError
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.gold import trusted
+from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Items, untrained
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.past.audit import run as audit
 from labelwise.tasks.proof import control
 from labelwise.tasks.records import ANSWERS, ASKED, GOLD, LABELS, POOL
-from labelwise.tasks.services.label_studio.project import choice
 from labelwise.tasks.settings import Score
 from labelwise.tasks.workspace import Workspace, write_parquet
 from tests.tasks.test_push import Project as Tasks
@@ -50,8 +50,8 @@ class Project(Tasks):
             raise ServiceError("Label Studio has no project")
         return int(self.found)
 
-    def create(self, classes: list[str], answers: int, description: str) -> None:  # type: ignore[override]
-        assert (classes, answers) == (CLASSES, 2)
+    def create(self, interface: str, answers: int, description: str) -> None:  # type: ignore[override]
+        assert all(f'"{name}"' in interface for name in CLASSES) and answers == 2
         assert description
         self.found = 7
 

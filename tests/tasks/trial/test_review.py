@@ -7,11 +7,15 @@ import pytest
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.records import content_id
-from labelwise.tasks.settings import Pull
+from labelwise.tasks.settings import Settings, parse
 from labelwise.tasks.trial.review import Manner, given, read_answers
 
-PULL = Pull(pool="p", gold="g")
 CLASSES = ["no", "yes"]
+
+
+def of(**more: object) -> Settings:
+    project = {"name": "p", "id": "p"}
+    return parse({"project": project, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}} | more)
 
 
 def answers(path: Path, *rows: tuple[str | None, str | None]) -> Path:
@@ -22,19 +26,19 @@ def answers(path: Path, *rows: tuple[str | None, str | None]) -> Path:
 def test_answers_are_known_by_the_text(tmp_path: Path) -> None:
     path = answers(tmp_path / "a.jsonl", ("one", "no"), ("two", " yes\t"), ("three", None), (None, "no"))
     expected = {content_id("one"): "no", content_id("two"): "yes"}
-    assert read_answers(path, PULL, CLASSES) == expected
+    assert read_answers(path, of()) == expected
 
 
 def test_a_name_that_a_class_had_before_is_the_class(tmp_path: Path) -> None:
     path = answers(tmp_path / "a.jsonl", ("one", "never"), ("two", "yes"))
     expected = {content_id("one"): "no", content_id("two"): "yes"}
-    assert read_answers(path, PULL, CLASSES, {"never": "no"}) == expected
+    assert read_answers(path, of(renamed={"never": "no"})) == expected
 
 
 def test_labels_outside_the_classes_are_named(tmp_path: Path) -> None:
     path = answers(tmp_path / "a.jsonl", ("one", "no"), ("two", "Yes"), ("three", "a\nb"), ("four", "Yes"))
     with pytest.raises(InputError) as caught:
-        read_answers(path, PULL, CLASSES)
+        read_answers(path, of())
     line = str(caught.value)
     assert line == rf"{path}: labels outside the classes: expected one of no, yes, got 'Yes', 'a\nb'"
 
@@ -42,7 +46,7 @@ def test_labels_outside_the_classes_are_named(tmp_path: Path) -> None:
 def test_not_all_of_very_many_are_named(tmp_path: Path) -> None:
     path = answers(tmp_path / "a.jsonl", *((str(number), f"class {number}") for number in range(1000)))
     with pytest.raises(InputError) as caught:
-        read_answers(path, PULL, CLASSES)
+        read_answers(path, of())
     assert len(str(caught.value)) < len(str(path)) + 200
 
 

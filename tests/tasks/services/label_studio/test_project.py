@@ -1,43 +1,17 @@
-"""Label Studio without a server: the interface for any class names, answers there and back, its errors as ours."""
+"""Label Studio without a server: its tasks, its errors as ours."""
 
-import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from labelwise.tasks.errors import ServiceDown, ServiceError
-from labelwise.tasks.services.label_studio.project import HOTKEYS, LabelStudioProject, choice, chosen, interface
+from labelwise.tasks.services.label_studio.project import LabelStudioProject
 from labelwise.tasks.services.label_studio.wire import connected
 from labelwise.tasks.services.local import servers
 
-XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), min_size=1)
 URL = "http://127.0.0.1:8080"
-
-
-HOSTILE = ["<script>alert(1)</script>", '"/><Choice value="x', "a & b", "&amp;", "'", "]]>", "$x_", "a\nb", " a ", "a"]
-
-
-@given(classes=st.lists(XML_TEXT, min_size=2, max_size=50, unique=True))
-@example(classes=HOSTILE)
-def test_the_interface_offers_exactly_the_classes(classes: list[str]) -> None:
-    view = ET.fromstring(interface(classes))
-    (text,) = view.iter("Text")
-    (choices,) = view.iter("Choices")
-    assert choices.get("toName") == text.get("name")
-    assert [each.tag for each in choices] == ["Choice"] * len(classes)
-    assert [each.get("value") for each in choices] == classes
-
-
-def test_hotkeys_are_given_once_as_far_as_they_go() -> None:
-    view = ET.fromstring(interface([f"class {number}" for number in range(77)]))
-    keys = [each.get("hotkey") for each in view.iter("Choice")]
-    assert keys[: len(HOTKEYS)] == list(HOTKEYS)
-    assert len(set(HOTKEYS)) == len(HOTKEYS) == 35
-    assert keys[len(HOTKEYS) :] == [None] * (77 - 35)
 
 
 def test_tasks_that_somebody_else_made_are_no_tasks_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,24 +24,6 @@ def test_tasks_that_somebody_else_made_are_no_tasks_of_a_round(monkeypatch: pyte
     monkeypatch.setattr(LabelStudioProject, "_list", lambda *_: iter(listed))
     project = LabelStudioProject.__new__(LabelStudioProject)
     assert project.tasks(1).to_dict("records") == [{"task_id": 1, "id": "a", "answers": 1, "data": data[0]}]
-
-
-@given(label=st.text())
-def test_an_answer_there_and_back(label: str) -> None:
-    assert chosen(choice(label)) == label
-
-
-def test_an_answer_is_bound_to_the_names_in_the_interface() -> None:
-    (part,) = choice("x")
-    (choices,) = ET.fromstring(interface(["x", "y"])).iter("Choices")
-    assert (part["from_name"], part["to_name"]) == (choices.get("name"), choices.get("toName"))
-
-
-def test_no_answer_and_more_than_one() -> None:
-    assert chosen([]) is None
-    assert chosen(choice("a") + choice("b")) is None
-    assert chosen([{"from_name": "label", "value": {}}]) is None
-    assert chosen([{"from_name": "comment", "value": {"text": ["hm"]}}, *choice("a")]) == "a"
 
 
 @pytest.mark.parametrize(
