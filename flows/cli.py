@@ -14,6 +14,7 @@ import typer
 
 from labelwise.tasks.errors import LabelwiseError, ServiceDown, plain, without_secrets
 from labelwise.tasks.services.local import story
+from labelwise.tasks.services.versions import differences
 from labelwise.tasks.terminal import settle
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def whole(root: Path) -> "Workspace":
     here = Workspace.open(root)
     _ = here.settings  # what is said of a params.yaml that cannot be read says more
     if not unfinished(here):
-        Versions(here.root).refuse_unlike()
+        differences.refuse_unlike(Versions(here.root))
     return here
 
 

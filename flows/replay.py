@@ -19,7 +19,7 @@ from labelwise.tasks.labels import witness
 from labelwise.tasks.past.rebuild import INPUTS, Scratch
 from labelwise.tasks.past.replay import DIFFERS, Finding, commit, verdict
 from labelwise.tasks.services.mlflow import open_tracking
-from labelwise.tasks.services.versions import history, remote
+from labelwise.tasks.services.versions import clones, history, remote
 from labelwise.tasks.services.versions.history import Commit
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
@@ -67,12 +67,12 @@ def replay(workspace: Path, name: str, source: str, encode: bool, tell: Callable
     remote.refuse_lack_of(own.root if own else source)
     with TemporaryDirectory(prefix="labelwise-replay-") as folder:
         tell("replay: cloning the history")
-        versions = history.clone(str(own.root) if own else source, Path(folder) / "round")
+        versions = clones.clone(str(own.root) if own else source, Path(folder) / "round")
         tags = history.rounds(versions)
         mine = _meant(name, tags)
-        history.checkout(versions, mine.id)
+        clones.checkout(versions, mine.id)
         tell(f"replay: fetching the data of {mine.tag} from the DVC remote")
-        history.fetch(versions, [*(f"{path}.dvc" for path in INPUTS), *REPRODUCIBLE])
+        clones.fetch(versions, [*(f"{path}.dvc" for path in INPUTS), *REPRODUCIBLE])
         here = Workspace.open(versions.root)
         origin, scratch = _asked(here, versions, mine, tags)
         elsewhere = _elsewhere(scratch, encode)

@@ -37,7 +37,7 @@ from labelwise.tasks.services import mlflow, player
 from labelwise.tasks.services.label_studio.delivery import without_doubles
 from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject, open_project
 from labelwise.tasks.services.patience import patient
-from labelwise.tasks.services.versions import remote
+from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import refuse_empty_rules
 from labelwise.tasks.upkeep import forget
@@ -102,16 +102,16 @@ class Steps:
         remote.refuse_lack(self.versions, [Path(before.path)] if before else [])
         stored.refuse_missing(self.workspace)
         removed.refuse(self.workspace, self.versions)
-        self.versions.refuse_side_tracks()
+        differences.refuse_side_tracks(self.versions)
         if said := forget.resume(self.workspace, self.versions):
             self.say("forget", said)
-        self.versions.refuse_rewriting("data/labels", "data/pool")
+        differences.refuse_rewriting(self.versions, "data/labels", "data/pool")
         if not unfinished and (said := gold.resume(self.workspace, self.versions, self._tell("gold"))):
             self.say("gold", said)
         if unfinished:
             snapshot.recover(self.workspace, self.versions)
         else:
-            self.versions.refuse_strange_changes()
+            differences.refuse_strange_changes(self.versions)
         patient(self.play.keep, self._tell("check"))
         if said := self.versions.of_another():
             self.say("check", f"[yellow]{escape(said)}[/yellow]", markup=True)

@@ -22,6 +22,7 @@ from labelwise.tasks.services.label_studio.delivery import deliver
 from labelwise.tasks.services.label_studio.exported import ask_of
 from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_gold_project
 from labelwise.tasks.services.patience import Tell, patient
+from labelwise.tasks.services.versions import differences
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, claimed, read_parquet
@@ -266,14 +267,14 @@ def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioP
             claim.refuse_unfinished()
         if claim.unfinished:
             versions.restore()
-        versions.refuse_side_tracks()
+        differences.refuse_side_tracks(versions)
         play = patient(lambda: player.Play(workspace, versions), tell, met=False)
         patient(play.refuse, tell)
         removed.refuse(workspace, versions)
         command = f"gold {words}"
         if said := resume(workspace, versions, tell, again=claim.unfinished_command == command):
             tell(said)
-        versions.refuse_strange_changes()
+        differences.refuse_strange_changes(versions)
         last = _last_ask(trusted.asked(workspace))
         number = last if (claim.unfinished_command, claim.unfinished_ask) == (command, last) else last + 1
         claim.begin(command=command, ask=number)

@@ -29,7 +29,7 @@ from labelwise.tasks.services.addresses import addresses
 from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.urls import public
-from labelwise.tasks.services.versions import handover
+from labelwise.tasks.services.versions import differences, handover
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, holder, read_parquet, unfinished
@@ -315,7 +315,7 @@ def _mlflow(workspace: Workspace) -> tuple[str | None, str, dict[str, str], str,
 def _hindered(workspace: Workspace, versions: Versions) -> list[str]:
     """What the loop would refuse to begin with, and can be known at once."""
     try:
-        versions.refuse_side_tracks()
+        differences.refuse_side_tracks(versions)
     except LabelwiseError as error:
         return [str(error)]
     may = os.access(workspace.root, os.W_OK)
@@ -328,7 +328,7 @@ def _changed(workspace: Workspace, versions: Versions) -> str:
     try:
         stored.refuse_missing(workspace)
         if not unfinished(workspace):
-            versions.refuse_seen_at_once()
+            differences.refuse_seen_at_once(versions)
         removed.refuse(workspace, versions)
     except LabelwiseError as error:
         return str(error)

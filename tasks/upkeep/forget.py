@@ -18,7 +18,7 @@ from labelwise.tasks.past import lineage
 from labelwise.tasks.records import number_of, tag
 from labelwise.tasks.services import mlflow, player
 from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
-from labelwise.tasks.services.versions import history
+from labelwise.tasks.services.versions import differences, history
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.upkeep.purge import purge
@@ -41,13 +41,13 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
         versions.push()  # whoever forgot them may have died before this
         return _said("forgotten before", workspace, versions, items)
     with claimed(workspace) as claim:
-        versions.refuse_side_tracks()
+        differences.refuse_side_tracks(versions)
         begun = pending(versions)
         if begun:
             versions.restore()
         else:
             claim.refuse_unfinished()
-            versions.refuse_strange_changes()
+            differences.refuse_strange_changes(versions)
         before = forgotten.read(workspace)
         found = resolve(_texts(workspace), [item for item in items if item not in set(before.id)])
         _refuse_emptiness(workspace, set(found.id))

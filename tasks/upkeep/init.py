@@ -22,7 +22,7 @@ from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.pull import GoldLook, PoolLook, Tally, listed, look_at_gold, look_at_pool, read_labels
 from labelwise.tasks.records import LABELS, canonical, content_id
-from labelwise.tasks.services.versions import workspace as dvc
+from labelwise.tasks.services.versions.workspace import create
 from labelwise.tasks.workspace import Workspace
 
 Found = TypeVar("Found")
@@ -194,7 +194,7 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     settings.read(root / "params.yaml")
     (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
     (root / ".gitattributes").write_text(ATTRIBUTES, encoding="utf-8")
-    versions = dvc.create(root, remote)
+    versions = create(root, remote)
     (root / ".dvcignore").write_text(SCRATCH, encoding="utf-8")
     ledger.append(root / "data" / "labels", 0, rows)
     versions.add(["data/labels"])

@@ -150,6 +150,7 @@ def watched(clock: Clock) -> Iterator[None]:
     from labelwise.tasks import pull, report, snapshot
     from labelwise.tasks.services.label_studio.project import LabelStudioProject
     from labelwise.tasks.services.mlflow import Tracking
+    from labelwise.tasks.services.versions import differences
     from labelwise.tasks.services.versions.workspace import Versions
 
     step = steps.Steps._step
@@ -167,7 +168,8 @@ def watched(clock: Clock) -> Iterator[None]:
         "MLflow: promote, report": [(Tracking, name) for name in runs],
         "DVC: status and record around stages": [(Versions, "changed"), (Versions, "record")],
         "DVC: add, push, status in commits": [
-            (Versions, name) for name in ("add", "push", "uncommitted", "refuse_strange_changes", "hashes")
+            *((Versions, name) for name in ("add", "push", "uncommitted", "hashes")),
+            (differences, "refuse_strange_changes"),
         ],
         "git": [(Versions, "git"), (Versions, "_identity")],
         "Prefect": [(steps.Steps, "_artifact")],

@@ -23,6 +23,7 @@ import pandas as pd
 from labelwise.tasks import figures, records
 from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.services.mlflow import open_tracking
+from labelwise.tasks.services.versions import differences
 from tests.bench.figures import Ratio, snippets, table, verdict
 
 ROUNDS, BATCH, POOL, GOLD, WORDS, SEED = 500, 100, 51_500, 200, 8, 0
@@ -94,9 +95,9 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
     ledger._shard.cache_clear()
     with clock.part("check before anything is touched"):
         stored.refuse_missing(workspace)
-        versions.refuse_side_tracks()
-        versions.refuse_rewriting("data/labels", "data/pool")
-        versions.refuse_strange_changes()
+        differences.refuse_side_tracks(versions)
+        differences.refuse_rewriting(versions, "data/labels", "data/pool")
+        differences.refuse_strange_changes(versions)
     with clock.part("push"):
         project.found
         push.run(workspace, project, "news")

@@ -18,6 +18,7 @@ import pytest
 from labelwise.flows import cli
 from labelwise.tasks import settings
 from labelwise.tasks.services.home import NAMES
+from labelwise.tasks.services.versions import differences
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.upkeep import init as init_stage
@@ -144,7 +145,7 @@ def test_init_makes_a_workspace(labelwise: Labelwise, sources: Path, tmp_path: P
     assert workspace.settings.pull.columns.id == "key"
     versions = Versions(workspace.root)
     assert versions.git("status", "--porcelain") == ""
-    versions.refuse_strange_changes()
+    differences.refuse_strange_changes(versions)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_what_a_killed_write_leaves_is_in_no_version(made: Workspace) -> None:
     for path in left:
         path.parent.mkdir(exist_ok=True)
         path.write_text("cut off")
-    versions.refuse_strange_changes()
+    differences.refuse_strange_changes(versions)
     versions.add()
     assert versions.hashes() == before
     assert versions.git("status", "--porcelain") == ""

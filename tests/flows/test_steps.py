@@ -15,6 +15,7 @@ from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import BATCH, LABELS
 from labelwise.tasks.services.patience import patient
+from labelwise.tasks.services.versions import differences
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns, Project
 from labelwise.tasks.stop import Advised
@@ -180,7 +181,7 @@ def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
     learn()
     assert not steps.anything_new()
     assert steps.round == 1
-    steps.versions.refuse_strange_changes()
+    differences.refuse_strange_changes(steps.versions)
 
 
 def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_round_on(tmp_path: Path) -> None:

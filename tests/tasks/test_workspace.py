@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks.errors import WorkspaceBusy, WorkspaceError
-from labelwise.tasks.services.versions import workspace as dvc
+from labelwise.tasks.services.versions.workspace import create
 from labelwise.tasks.workspace import (
     Workspace,
     atomic,
@@ -252,7 +252,7 @@ def test_a_workspace_is_the_same_from_any_folder(tmp_path: Path, monkeypatch: py
 def test_a_broken_file_is_named_with_the_command_that_brings_it_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
 ) -> None:
-    versions = dvc.create(root := tmp_path, str(tmp_path.parent / "remote"))
+    versions = create(root := tmp_path, str(tmp_path.parent / "remote"))
     (root / "params.yaml").write_text("")
     (root / "dvc.yaml").write_text("stages:\n  select:\n    cmd: 'true'\n    outs: [data/batch.parquet]\n")
     here, rows = Workspace(root), pd.DataFrame({"id": ["a"]})

@@ -23,7 +23,7 @@ from labelwise.tasks.past.audit.part import Part
 from labelwise.tasks.records import number_of, tag
 from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_gold_project, open_project
 from labelwise.tasks.services.mlflow import Registered, Tracking, open_tracking
-from labelwise.tasks.services.versions import history, remote
+from labelwise.tasks.services.versions import clones, history, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, read_table
@@ -126,9 +126,9 @@ def _opened(workspace: Path, source: str) -> Iterator[Workspace]:
         yield here
         return
     with TemporaryDirectory(prefix="labelwise-audit-") as scratch:
-        versions = history.clone(source, Path(scratch) / "clone")
+        versions = clones.clone(source, Path(scratch) / "clone")
         Workspace.open(versions.root)
-        history.fetch(versions, FETCHED)
+        clones.fetch(versions, FETCHED)
         yield Workspace.open(versions.root)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
-from labelwise.tasks.services.versions.workspace import TRACKED, Versions
+from labelwise.tasks.services.versions.repository import TRACKED, Repository
 
 MD5 = "md5"
 
@@ -15,7 +15,7 @@ MD5 = "md5"
 class Cache:
     """The cache of one workspace. An object has a number of its own, made of its content."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: Repository) -> None:
         self._versions = versions
 
     def objects(self) -> pd.Series:

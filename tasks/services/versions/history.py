@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +14,8 @@ from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
 from labelwise.tasks.records import round_tags
 from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import git
-from labelwise.tasks.services.versions.workspace import TRACKED, Versions, _dvc
+from labelwise.tasks.services.versions.dvc import inside
+from labelwise.tasks.services.versions.repository import TRACKED, Repository
 
 NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
 
@@ -35,79 +34,10 @@ class Commit:
         return self.message.partition("\n")[0]
 
 
-def clone(source: str, folder: Path) -> Versions:
-    """A copy of a workspace's history, by its folder or address, without its data. ServiceError when git cannot. Its
-    data comes from where the workspace has it now, whatever older versions say."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(source).expanduser()
-    where = str(place.resolve()) if place.exists() else source
-    if place.exists():
-        git.refuse_strange_settings(place.resolve())  # git would read them at the other end
-    # No link in it leads out of its folder. A history of elsewhere comes by the user's settings, for he signs in; the
-    # files come by ours.
-    words = ["--quiet", "--no-hardlinks", "--no-checkout", "--template=", "--config", "core.symlinks=false"]
-    local = {"GIT_ALLOW_PROTOCOL": "file"} if place.exists() else {}
-    if (place / ".git").is_dir():
-        words += git.reading(place.resolve())
-    safe = {"safe.directory": str(place.resolve() / ".git")}
-    done = git.run(
-        folder.parent, "clone", *words, "--", where, str(folder), users=not local, extra=local, settings=safe
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        why = next((line.removeprefix("fatal: ") for line in said if line.startswith("fatal: ")), "".join(said[-1:]))
-        raise ServiceError(f"no history from {source}", got=why or "no word")
-    versions = Versions(folder)
-    if versions.head:
-        versions.git("checkout", "--quiet", "--force", "HEAD")
-    if place.is_dir():
-        _keep_remotes(place.resolve() / ".dvc", folder / ".dvc")
-    return versions
-
-
-def _keep_remotes(source: Path, made: Path) -> None:
-    """Give a clone what leads to the DVC remotes of its source: the keys, which people keep in config.local, and the
-    address of each as it is now, whole: the clone stands in another place, and older versions name older ones."""
-    from configobj import ConfigObj
-
-    secret = source / "config.local"
-    if secret.is_file():
-        shutil.copyfile(secret, made / "config.local")
-    own = ConfigObj(str(made / "config.local"), encoding="utf-8")
-    for file in (source / "config", secret):
-        for section, said in ConfigObj(str(file), encoding="utf-8").items():
-            url = said.get("url", "") if section.startswith("remote ") else ""
-            if url:
-                elsewhere = "://" in url or Path(url).expanduser().is_absolute()
-                own.setdefault(section, {})["url"] = url if elsewhere else os.path.normpath(source / url)
-    if own:
-        own.write()
-
-
-def checkout(versions: Versions, revision: str) -> None:
-    """Make a clone's files those of a revision."""
-    versions.git("checkout", "--quiet", "--detach", revision)
-
-
-def fetch(versions: Versions, targets: list[str]) -> None:
-    """Bring data of the present version (stages, `.dvc` files) from the DVC remote. ServiceError when some is gone."""
-    try:
-        with _dvc(versions.root):
-            versions.repo.pull(targets)
-    except LabelwiseError:
-        raise
-    except Exception as error:  # each kind of store raises its own
-        raise ServiceError(
-            "the DVC remote does not give what this version names",
-            got=plain(f"{type(error).__name__}: {error}")[:300],
-            fix="check the address in .dvc/config, your credentials, and `dvc push` in the workspace",
-        ) from error
-
-
 # git
 
 
-def rounds(versions: Versions) -> dict[str, Commit]:
+def rounds(versions: Repository) -> dict[str, Commit]:
     """The commits that bear a round's tag, by tag, in the history of what is checked out or not."""
     lines = versions.git(
         "for-each-ref", "--format=%(refname:short)%00%(objectname)%00%(*objectname)", "refs/tags/round-*"
@@ -119,13 +49,13 @@ def rounds(versions: Versions) -> dict[str, Commit]:
     return {tag: Commit(each.id, each.date, each.message, tag) for tag, each in found.items() if each}
 
 
-def log(versions: Versions, *words: str, path: str = "") -> list[Commit]:
+def log(versions: Repository, *words: str, path: str = "") -> list[Commit]:
     """The commits that `git log WORDS` finds, in its order; of one path, those that changed it."""
     lines = versions.git("log", "--format=%H%x00%cI%x00%B%x1e", *words, "--", *[path] * bool(path))
     return [Commit(*entry.strip("\n").split("\0")) for entry in lines.split("\x1e") if entry.strip("\n")]
 
 
-def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[str, bytes]:
+def contents(versions: Repository, path: str, revisions: Iterable[str]) -> dict[str, bytes]:
     """The file at `path` in each of the revisions that have it. One process for all."""
     asked = list(dict.fromkeys(revisions))
     wanted = "".join(f"{revision}:{path}\n" for revision in asked).encode()
@@ -146,13 +76,15 @@ def contents(versions: Versions, path: str, revisions: Iterable[str]) -> dict[st
 # DVC
 
 
-def outputs(versions: Versions) -> dict[str, str]:
+def outputs(versions: Repository) -> dict[str, str]:
     """DVC's hash of each folder and file that the present version names, by path."""
     files = [versions.root / name for name in NAMING]
     return _named(file.read_bytes() for file in files if file.exists())
 
 
-def cached(versions: Versions, folder: str, names: Collection[str], revisions: Iterable[str]) -> dict[str, list[Path]]:
+def cached(
+    versions: Repository, folder: str, names: Collection[str], revisions: Iterable[str]
+) -> dict[str, list[Path]]:
     """Those files of a stage's folder that bear these names, in each of the revisions, read-only, from DVC's cache. A
     revision of which something is not at hand is left out."""
     known: dict[str, list[Path] | None] = {}
@@ -171,7 +103,7 @@ def tracked(content: bytes) -> dict[str, Any]:
     return dict(YAML(typ="safe").load(content)["outs"][0])
 
 
-def objects(versions: Versions, revisions: Iterable[str]) -> dict[str, str]:
+def objects(versions: Repository, revisions: Iterable[str]) -> dict[str, str]:
     """DVC's hash of every file that these revisions name, with the first revision that names it."""
     revisions = list(revisions)
     by_file = [contents(versions, name, revisions) for name in NAMING]
@@ -189,18 +121,18 @@ def objects(versions: Versions, revisions: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def at_remote(versions: Versions, digests: Iterable[str]) -> set[str]:
+def at_remote(versions: Repository, digests: Iterable[str]) -> set[str]:
     """Which of these files the DVC remote has. ServiceError when it does not answer."""
     with remote(versions) as store:
         return set(store.oids_exist(list(digests)))
 
 
-def remotes(versions: Versions) -> list[str]:
+def remotes(versions: Repository) -> list[str]:
     """The addresses of the DVC remotes."""
     return [public(str(each["url"])) for each in versions.repo.config["remote"].values()]
 
 
-def strangers(versions: Versions, path: str, md5: str) -> list[str]:
+def strangers(versions: Repository, path: str, md5: str) -> list[str]:
     """The files at `path` that are not what the hash says: changed, gone or too many. DVC itself trusts its remote."""
     place = versions.root / path
     if not md5.endswith(".dir"):
@@ -226,7 +158,7 @@ def _named(files: Iterable[bytes]) -> dict[str, str]:
     return found
 
 
-def _cached(versions: Versions, md5: str, names: Collection[str]) -> list[Path] | None:
+def _cached(versions: Repository, md5: str, names: Collection[str]) -> list[Path] | None:
     """The files of these names in a folder, in DVC's cache; None where it lacks one, or the list of them."""
     place = versions.repo.cache.local.oid_to_path
     listing = Path(place(md5))
@@ -236,7 +168,7 @@ def _cached(versions: Versions, md5: str, names: Collection[str]) -> list[Path] 
     return files if all(file.is_file() for file in files) else None
 
 
-def _listing(versions: Versions, md5: str) -> bytes | None:
+def _listing(versions: Repository, md5: str) -> bytes | None:
     """DVC's list of the files of a folder, from its cache or else from its remote; None where neither has it."""
     file = Path(versions.repo.cache.local.oid_to_path(md5))
     if file.is_file():
@@ -246,10 +178,10 @@ def _listing(versions: Versions, md5: str) -> bytes | None:
 
 
 @contextmanager
-def remote(versions: Versions) -> Iterator[Any]:
+def remote(versions: Repository) -> Iterator[Any]:
     """The store behind the DVC remote, and its errors as ours."""
     try:
-        with _dvc(versions.root):
+        with inside(versions.root):
             yield versions.repo.cloud.get_remote_odb(hash_name="md5")
     except LabelwiseError:
         raise

@@ -13,16 +13,16 @@ from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.records import round_tags
 from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import history
-from labelwise.tasks.services.versions.workspace import TRACKED, Versions
+from labelwise.tasks.services.versions.repository import TRACKED, Repository
 
 
-def refuse_lack(versions: Versions, places: Iterable[Path] = ()) -> None:
+def refuse_lack(versions: Repository, places: Iterable[Path] = ()) -> None:
     """WorkspaceError when the remote has nothing of what the last round names. places: see `lack`."""
     if found := lack(versions, places):
         raise found
 
 
-def lack(versions: Versions, places: Iterable[Path] = ()) -> WorkspaceError | None:
+def lack(versions: Repository, places: Iterable[Path] = ()) -> WorkspaceError | None:
     """What is missing, where it was looked for and what mends it; None while the remote has any of the data that the
     last round, or the present version, names. A few requests. places: where this workspace has been before.
 
@@ -56,10 +56,10 @@ def refuse_lack_of(source: str | Path) -> None:
 
 def lack_of(source: str | Path) -> WorkspaceError | None:
     """What `lack` finds of a workspace in a folder of this machine; of another address nothing is known."""
-    return lack(Versions(Path(source).resolve())) if (Path(source) / ".dvc").is_dir() else None
+    return lack(Repository(Path(source).resolve())) if (Path(source) / ".dvc").is_dir() else None
 
 
-def lead(versions: Versions, other: Versions) -> list[str]:
+def lead(versions: Repository, other: Repository) -> list[str]:
     """The command by which a copy finds the DVC remote of another on this machine; none where it does already, or where
     that is no folder."""
     there, here = (str(each.repo.config["remote"][_name(each)]["url"]) for each in (other, versions))
@@ -69,7 +69,7 @@ def lead(versions: Versions, other: Versions) -> list[str]:
     return [shlex.join(["dvc", "remote", "modify", "--local", _name(other), "url", found])]
 
 
-def _fix(versions: Versions, name: str, elsewhere: Path | None) -> str:
+def _fix(versions: Repository, name: str, elsewhere: Path | None) -> str:
     """What to do, as commands that can be given from anywhere."""
     if elsewhere:
         # Where a clone looks is its own affair: the other one's folder is not beside it.
@@ -86,7 +86,7 @@ def _fix(versions: Versions, name: str, elsewhere: Path | None) -> str:
     return f"{back}; if it is lost, {fill}, which has {share} files that the rounds name"
 
 
-def _fill(versions: Versions, name: str) -> str:
+def _fill(versions: Repository, name: str) -> str:
     """How to send all versions to the remote. DVC goes by the address that each version names, and takes a relative one
     for relative to `/`; so a folder is given a name of its own for this."""
     address = str(versions.repo.config["remote"][name]["url"])
@@ -96,18 +96,18 @@ def _fill(versions: Versions, name: str) -> str:
     return f"{named} && {_dvc(versions, 'push', '--all-commits', '--remote', 'refill')}"
 
 
-def _dvc(versions: Versions, *words: str) -> str:
+def _dvc(versions: Repository, *words: str) -> str:
     return shlex.join(["dvc", "--cd", str(versions.root), *words])
 
 
-def _data(versions: Versions, tag: str) -> set[str]:
+def _data(versions: Repository, tag: str) -> set[str]:
     """DVC's hashes of the folders of data in a round, and in the present version: `dvc gc` may have left that alone."""
     files = [f"{path}.dvc" for path in TRACKED]
     found = [history.contents(versions, file, [tag, "HEAD"]).values() for file in files]
     return {str(history.tracked(content)["md5"]) for contents in found for content in contents}
 
 
-def _elsewhere(versions: Versions, where: Path, places: Iterable[Path], wanted: set[str]) -> Path | None:
+def _elsewhere(versions: Repository, where: Path, places: Iterable[Path], wanted: set[str]) -> Path | None:
     """Where a remote lies that has some of the data: beside where the workspace has been or was cloned from, as ours
     would lie beside us; or of that name in a folder above us."""
     root, beside = versions.root, os.path.relpath(where, versions.root)
@@ -122,12 +122,12 @@ def _elsewhere(versions: Versions, where: Path, places: Iterable[Path], wanted: 
     return next((each for each in tried if any(os.path.exists(each / file) for file in files)), None)  # noqa: PTH110
 
 
-def _name(versions: Versions) -> str:
+def _name(versions: Repository) -> str:
     """Of the DVC remote that is used where none is named."""
     return str(versions.repo.config["core"].get("remote", ""))
 
 
-def _origin(versions: Versions) -> list[Path]:
+def _origin(versions: Repository) -> list[Path]:
     """The folder that this was cloned from, where it is on this machine."""
     address = versions.git("config", "--default", "", "--get", "remote.origin.url")
     return [Path(address)] if address.startswith("/") else []

@@ -14,9 +14,8 @@ from labelwise.tasks.labels import ledger
 from labelwise.tasks.past import lineage
 from labelwise.tasks.past.lineage import Answer, Entry, Lineage
 from labelwise.tasks.records import GOLD, LABELS, LEAKS, POOL, tag
-from labelwise.tasks.services.versions import workspace as dvc
 from labelwise.tasks.services.versions.history import Commit
-from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.services.versions.workspace import Versions, create
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.upkeep import forget
 from labelwise.tasks.workspace import Workspace, write_parquet
@@ -45,7 +44,7 @@ def leaked_later(tmp_path: Path) -> tuple[Workspace, Versions]:
     shard = here.pool / "shard-0001.parquet"
     write_parquet(shard, pd.DataFrame({"id": ["a", "b"], "text": ["A", "B"], "source_id": ["T-1", "T-2"]}), POOL)
     write_parquet(here.gold, GOLD.frame())
-    versions = dvc.create(here.root, str(tmp_path / "remote"))
+    versions = create(here.root, str(tmp_path / "remote"))
     given = {1: rows(labelled("a", "x", 1), labelled("b", "y", 2))}
     for number in range(5):
         ledger.append(here.labels, number, given.get(number, LABELS.frame()))

@@ -16,9 +16,8 @@ from labelwise.tasks import settings
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.services import player
 from labelwise.tasks.services.player import ANOTHER, MOVED, SAME, Play, Player, compare
-from labelwise.tasks.services.versions import history
-from labelwise.tasks.services.versions import workspace as dvc
-from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.services.versions import clones, differences
+from labelwise.tasks.services.versions.workspace import Versions, create
 from labelwise.tasks.workspace import Workspace, copy_token
 
 LAPTOP = Player("laptop", "id-1", "/home/a/x", "token-1")
@@ -70,7 +69,7 @@ def here(tmp_path: Path) -> Workspace:
     (root / "params.yaml").write_text(template, encoding="utf-8")
     settings.change(root / "params.yaml", {"project.id": "1f3a", "project.name": "x", "classes": ["a", "b"]})
     (root / ".gitignore").write_text(".labelwise/\n")
-    dvc.create(root, str(tmp_path / "here.remote"))
+    create(root, str(tmp_path / "here.remote"))
     workspace = Workspace.open(root)
     save(workspace, 0)
     return workspace
@@ -110,7 +109,7 @@ def refused(workspace: Workspace, tags: Any) -> tuple[str, str]:
 
 def take_over(workspace: Workspace, tags: Any, bring: str, at: Path) -> None:
     shell(bring, at)
-    Versions(workspace.root).refuse_strange_changes()
+    differences.refuse_strange_changes(Versions(workspace.root))
     assert play(workspace, tags).refuse(take_over=True)[1].startswith("taken over from")
     play(workspace, tags).keep()
     assert play(workspace, tags).refuse()[1] == ""
@@ -168,7 +167,7 @@ def test_two_that_have_both_played_become_one_and_nothing_is_gone(here: Workspac
     assert ours.head == theirs.head and ours.git("rev-parse", "round-0001") == theirs.git("rev-parse", "round-0001")
     assert ours.message("set-aside-1").startswith("round 1 there")
     assert "batch: 7" in ours.git("show", "stash@{0}:params.yaml")
-    ours.refuse_side_tracks()
+    differences.refuse_side_tracks(ours)
 
 
 def test_one_on_another_machine_is_asked_over_the_network(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +210,7 @@ def test_one_of_another_user_is_read_and_leaves_no_rule_behind(here: Workspace, 
     take_over(clone, tags, refused(clone, tags)[1], tmp_path)
     assert shards(clone) == ["0 ", "1 "]
     theirs = Versions(here.root)
-    assert history.clone(str(here.root), tmp_path / "past").head == theirs.head
+    assert clones.clone(str(here.root), tmp_path / "past").head == theirs.head
     with theirs.inside() as repo:
         assert len(list(repo.brancher(all_commits=True))) > 1
     said = theirs.of_another()

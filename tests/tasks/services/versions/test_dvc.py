@@ -12,8 +12,8 @@ import pytest
 from labelwise.tasks import made_with
 from labelwise.tasks.errors import ServiceError, WorkspaceError
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.services.versions import workspace as dvc
-from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.services.versions import differences
+from labelwise.tasks.services.versions.workspace import Versions, create
 
 PIPELINE = """\
 stages:
@@ -37,7 +37,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shard.write_text("first")
     (root / "params.yaml").write_text("seed: 0\n")
     (root / "dvc.yaml").write_text(PIPELINE)
-    versions = dvc.create(root, str(root.parent / "remote"))
+    versions = create(root, str(root.parent / "remote"))
     (root / "out.txt").write_text("out")
     versions.add()
     versions.record("double")
@@ -166,7 +166,7 @@ def test_beside_the_loop_s_way_the_line_leads_back_and_keeps_every_commit(versio
     assert people(versions, SIDE_TRACKS[deed]) == 0
     before = versions.git("rev-list", "--branches", "--tags", *["HEAD"] * bool(versions.head)).splitlines()
     with pytest.raises(WorkspaceError, match=r"(older version .*holds round-0002|on no branch).*`git ") as caught:
-        versions.refuse_side_tracks()
+        differences.refuse_side_tracks(versions)
     assert follow(versions, caught.value) == 0
     as_the_loop_left_it(versions)
     assert set(before) <= set(versions.git("rev-list", "--branches", "--tags").splitlines())
@@ -174,8 +174,8 @@ def test_beside_the_loop_s_way_the_line_leads_back_and_keeps_every_commit(versio
 
 def as_the_loop_left_it(versions: Versions) -> None:
     again = Versions(versions.root)
-    again.refuse_side_tracks()
-    again.refuse_strange_changes()
+    differences.refuse_side_tracks(again)
+    differences.refuse_strange_changes(again)
     assert again.git("branch", "--show-current")
     assert {file.name: file.read_text() for file in shard(versions).parent.iterdir()} == {
         "round-0000.parquet": "first",
@@ -185,11 +185,11 @@ def as_the_loop_left_it(versions: Versions) -> None:
 
 
 def test_a_branch_that_holds_every_round_will_do(versions: Versions) -> None:
-    versions.refuse_side_tracks()  # without any tag
+    differences.refuse_side_tracks(versions)  # without any tag
     at_round_2(versions)
-    versions.refuse_side_tracks()
+    differences.refuse_side_tracks(versions)
     versions.git("checkout", "--quiet", "-b", "mine")
-    versions.refuse_side_tracks()
+    differences.refuse_side_tracks(versions)
 
 
 CLASH = f"git switch -c other round-0001 && {MINE} && git switch main && echo 'seed: 8' > params.yaml"
@@ -214,9 +214,9 @@ def test_amid_a_command_of_git_the_line_leads_back_to_where_it_began(versions: V
     known = versions.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
     people(versions, deed)
     with pytest.raises(WorkspaceError, match=f"a git {command.split()[0]}.* is under way") as caught:
-        versions.refuse_side_tracks()
+        differences.refuse_side_tracks(versions)
     with pytest.raises(WorkspaceError):
-        versions.save("round 3") if command in ("rebase", "bisect") else versions.refuse_side_tracks()
+        versions.save("round 3") if command in ("rebase", "bisect") else differences.refuse_side_tracks(versions)
     assert follow(versions, caught.value) == 0
     as_the_loop_left_it(versions)
     assert versions.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags") == known
@@ -226,7 +226,7 @@ def test_a_conflict_that_a_stash_left_is_put_aside(versions: Versions) -> None:
     at_round_2(versions)
     people(versions, f"echo 'seed: 5' > params.yaml && git stash && {MINE} && git stash pop")
     with pytest.raises(WorkspaceError, match=r"conflict .*got params\.yaml") as caught:
-        versions.refuse_side_tracks()
+        differences.refuse_side_tracks(versions)
     assert follow(versions, caught.value) == 0
     as_the_loop_left_it(versions)
     assert "seed: 5" in versions.git("stash", "show", "-p", "stash@{0}")
@@ -251,12 +251,12 @@ def test_labels_that_no_version_has_yet_outlive_the_way_back(versions: Versions)
     shard(versions, 3).write_text("of round 3")
     versions.git("checkout", "--quiet", "round-0001")
     with pytest.raises(WorkspaceError, match="older version") as caught:
-        versions.refuse_side_tracks()
+        differences.refuse_side_tracks(versions)
     assert follow(versions, caught.value) != 0  # DVC would have to ask
     assert shard(versions, 3).read_text() == "of round 3"
-    versions.refuse_side_tracks()
+    differences.refuse_side_tracks(versions)
     with pytest.raises(WorkspaceError, match=r"got data/labels\.dvc") as caught:
-        versions.refuse_strange_changes()
+        differences.refuse_strange_changes(versions)
     assert follow(versions, caught.value) == 0
     as_the_loop_left_it(versions)
     assert people(versions, "git stash pop && dvc checkout") == 0
@@ -273,7 +273,7 @@ def test_settings_are_committed_and_what_the_user_has_staged_is_not(versions: Ve
 
 
 def test_before_the_first_version_there_is_no_head(tmp_path: Path) -> None:
-    versions = dvc.create(tmp_path, "remote")
+    versions = create(tmp_path, "remote")
     assert versions.head == ""
     assert not versions.tagged("round-0000")
 
@@ -346,11 +346,11 @@ def test_the_repository_of_a_hook_that_calls_us_is_left_alone(
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
     shard(versions, 1).write_text("second")
 
-    versions.refuse_rewriting("data/labels")
+    differences.refuse_rewriting(versions, "data/labels")
     versions.add()
     versions.save("round 1", "round-0001")
-    versions.refuse_side_tracks()
-    versions.refuse_strange_changes()
+    differences.refuse_side_tracks(versions)
+    differences.refuse_strange_changes(versions)
 
     assert sorted(other.rglob("*")) == before
     assert commits(versions) == ["round 1", "begun"]
@@ -378,10 +378,10 @@ def test_what_is_pushed_comes_back_in_a_clone(versions: Versions, tmp_path: Path
 
 
 def test_a_workspace_as_the_loop_left_it_is_fine(versions: Versions) -> None:
-    versions.refuse_strange_changes()
+    differences.refuse_strange_changes(versions)
     (versions.root / "params.yaml").write_text("seed: 5\n")  # the user's to change
     (versions.root / "notes.txt").write_text("mine")
-    versions.refuse_strange_changes()
+    differences.refuse_strange_changes(versions)
 
 
 def edit_a_label(versions: Versions) -> None:
@@ -414,15 +414,15 @@ def test_a_change_by_somebody_else_is_refused_by_name(
 ) -> None:
     change(versions)
     with pytest.raises(WorkspaceError, match=rf"got {names}.*\. To mend it: `.*git stash .*dvc checkout --f") as caught:
-        versions.refuse_strange_changes()
+        differences.refuse_strange_changes(versions)
     assert follow(versions, caught.value) == 0
-    versions.refuse_strange_changes()  # the mending that the line proposes mends it
+    differences.refuse_strange_changes(versions)  # the mending that the line proposes mends it
     changed = (versions.root / names).read_text()
     assert versions.git("stash", "list")
     assert people(versions, "git stash pop && dvc checkout data/labels.dvc") == 0  # and it was put aside, not lost
     assert (versions.root / names).read_text() != changed
     with pytest.raises(WorkspaceError, match=f"got {names}"):
-        versions.refuse_strange_changes()
+        differences.refuse_strange_changes(versions)
 
 
 def rename_a_label(versions: Versions) -> None:
@@ -442,27 +442,27 @@ def remove_them_all(versions: Versions) -> None:
 def test_what_is_committed_is_never_rewritten(
     versions: Versions, change: Callable[[Versions], None], added: bool
 ) -> None:
-    versions.refuse_rewriting("data/labels")
+    differences.refuse_rewriting(versions, "data/labels")
     change(versions)
     if added and change is not remove_them_all:
         versions.add()
     with pytest.raises(WorkspaceError, match=r"got data/labels/round-0000\.parquet\. .*`.*dvc checkout --f") as caught:
-        versions.refuse_rewriting("data/labels", "data/pool")
+        differences.refuse_rewriting(versions, "data/labels", "data/pool")
     assert len(str(caught.value).splitlines()) == 1
-    versions.refuse_rewriting("data/pool")  # another folder
+    differences.refuse_rewriting(versions, "data/pool")  # another folder
     assert follow(versions, caught.value) == 0
-    versions.refuse_rewriting("data/labels")
+    differences.refuse_rewriting(versions, "data/labels")
     assert shard(versions).read_text() == "first"
 
 
 def test_new_files_rewrite_nothing(versions: Versions) -> None:
     add_a_label(versions)
-    versions.refuse_rewriting("data/labels")
+    differences.refuse_rewriting(versions, "data/labels")
     versions.add()
-    versions.refuse_rewriting("data/labels")  # recorded by a loop that died before it committed
+    differences.refuse_rewriting(versions, "data/labels")  # recorded by a loop that died before it committed
     (versions.root / "params.yaml").write_text("seed: 5\n")
     (versions.root / "out.txt").write_text("another out")
-    versions.refuse_rewriting("data/labels", "data/pool")
+    differences.refuse_rewriting(versions, "data/labels", "data/pool")
 
 
 def test_labels_that_were_written_and_not_committed_are_seen(versions: Versions) -> None:
@@ -609,7 +609,7 @@ def test_a_file_that_dvc_cannot_read_is_put_aside_as_the_line_says(
         versions.add()
     assert follow(versions, caught.value) == 0
     Versions(versions.root).add()
-    Versions(versions.root).refuse_strange_changes()
+    differences.refuse_strange_changes(Versions(versions.root))
     assert people(versions, f"git cat-file -e stash@{{0}}:{name}") == 0
 
 
@@ -648,7 +648,7 @@ def test_hooks_and_monitors_of_a_workspace_are_not_run(versions: Versions, tmp_p
     owned.unlink(missing_ok=True)
     (versions.root / "params.yaml").write_text("seed: 1\n")
     versions.save("changed", "round-0000")
-    versions.refuse_strange_changes()
+    differences.refuse_strange_changes(versions)
     assert versions.message("HEAD") == "changed"
     assert not owned.exists()
 
@@ -689,7 +689,7 @@ def test_what_dvc_remembers_lies_where_no_stranger_writes(
 
 def test_stages_run_again_when_the_code_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "w").mkdir()
-    versions = dvc.create(tmp_path / "w", str(tmp_path / "remote"))
+    versions = create(tmp_path / "w", str(tmp_path / "remote"))
     named = (
         "stages:\n  one:\n    cmd: 'true'\n    params:\n      - code.yaml:\n          - labelwise\n    outs: [made]\n"
     )

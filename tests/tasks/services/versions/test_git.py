@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from labelwise.tasks.errors import WorkspaceError
-from labelwise.tasks.services.versions import git, history
-from labelwise.tasks.services.versions import workspace as dvc
-from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.services.versions import clones, git
+from labelwise.tasks.services.versions.workspace import Versions, create
 from labelwise.tasks.upkeep.init import ATTRIBUTES, IGNORED
 
 IGNORE_ALL = "data/\nmetrics/\n*.csv\n*.lock\n*.dvc\n*.yaml\n"
@@ -55,7 +54,7 @@ def test_what_a_user_has_set_for_himself_decides_nothing(
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
 
     root = tmp_path / "Bücher mine"
-    versions = dvc.create(root_with_files(root), str(root.with_name("Bücher.remote")))
+    versions = create(root_with_files(root), str(root.with_name("Bücher.remote")))
     for number in range(2):
         (root / "metrics" / f"é{number}.csv").write_bytes(b"a,b\n1,2\n")
         (root / "data" / "labels" / f"{number}.parquet").write_text(f"{number}")
@@ -70,8 +69,8 @@ def test_what_a_user_has_set_for_himself_decides_nothing(
     assert versions.git("show", "HEAD:metrics/é0.csv") == "a,b\n1,2"
     assert versions.git("branch", "--show-current") == "main"
 
-    clone = history.clone(str(root), tmp_path / "elsewhere" / "clone")
-    history.fetch(clone, ["data/labels.dvc"])
+    clone = clones.clone(str(root), tmp_path / "elsewhere" / "clone")
+    clones.fetch(clone, ["data/labels.dvc"])
     assert (clone.root / "metrics" / "é1.csv").read_bytes() == b"a,b\n1,2\n"
     assert (clone.root / "data" / "labels" / "1.parquet").read_text() == "1"
 
@@ -82,7 +81,7 @@ def test_the_user_s_own_git_takes_it_as_it_is(setting: str, tmp_path: Path) -> N
     (tmp_path / "ignore").write_text(IGNORE_ALL)
     (tmp_path / "attributes").write_text("* text=auto eol=crlf\n")
     root = root_with_files(tmp_path / "workspace")
-    dvc.create(root, "remote").save("begun")
+    create(root, "remote").save("begun")
     (root / "params.yaml").unlink()
 
     def own(*words: str) -> str:
@@ -111,7 +110,7 @@ def root_with_files(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = root_with_files(tmp_path_factory.mktemp("template") / "workspace")
-    dvc.create(root, str(root.with_name("remote"))).save("begun")
+    create(root, str(root.with_name("remote"))).save("begun")
     return root
 
 
@@ -179,7 +178,7 @@ def test_a_remote_that_would_be_asked_for_what_is_missing_is_not_asked(root: Pat
     (root / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
     git.run(root, "status")  # git itself: what the check would stop is stopped here once more
     assert not owned.exists()
-    for look in (lambda: Versions(root).changes(), lambda: history.clone(str(root), tmp_path / "clone")):
+    for look in (lambda: Versions(root).changes(), lambda: clones.clone(str(root), tmp_path / "clone")):
         with pytest.raises(WorkspaceError, match="partialclone"):
             look()
     assert not owned.exists()

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from labelwise.tasks.errors import ServiceError
-from labelwise.tasks.services.versions import history
-from labelwise.tasks.services.versions import workspace as dvc
-from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.services.versions import clones, history
+from labelwise.tasks.services.versions.workspace import Versions, create
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +16,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Versions:
     labels = root / "data" / "labels"
     labels.mkdir(parents=True)
     (root / "params.yaml").write_text("seed: 0\n")
-    versions = dvc.create(root, str(root.parent / "remote"))
+    versions = create(root, str(root.parent / "remote"))
     for number in range(2):
         (labels / f"round-000{number}.parquet").write_text(f"shard {number}")
         versions.add()
@@ -30,9 +29,9 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Versions:
 
 @pytest.fixture
 def clone(past: Versions, tmp_path: Path) -> Versions:
-    made = history.clone(str(past.root), tmp_path / "clone")
-    history.checkout(made, "round-0001")
-    history.fetch(made, ["data/labels.dvc"])
+    made = clones.clone(str(past.root), tmp_path / "clone")
+    clones.checkout(made, "round-0001")
+    clones.fetch(made, ["data/labels.dvc"])
     return made
 
 
@@ -76,14 +75,14 @@ def test_files_that_were_changed_added_or_lost_are_named(clone: Versions) -> Non
 def test_what_the_remote_was_changed_to_comes_without_complaint_and_is_found_all_the_same(
     past: Versions, tmp_path: Path
 ) -> None:
-    made = history.clone(str(past.root), tmp_path / "clone")
+    made = clones.clone(str(past.root), tmp_path / "clone")
     stored = next(
         file for file in (past.root.parent / "remote").rglob("*") if file.is_file() and file.read_text() == "shard 0"
     )
     stored.chmod(0o644)
     stored.write_text("shard X")
     try:
-        history.fetch(made, ["data/labels.dvc"])
+        clones.fetch(made, ["data/labels.dvc"])
         md5 = history.outputs(made)["data/labels"]
         assert history.strangers(made, "data/labels", md5) == ["data/labels/round-0000.parquet"]
     finally:
@@ -91,7 +90,7 @@ def test_what_the_remote_was_changed_to_comes_without_complaint_and_is_found_all
 
 
 def test_every_file_that_any_round_names_and_whether_the_remote_has_it(past: Versions, tmp_path: Path) -> None:
-    made = history.clone(str(past.root), tmp_path / "clone")  # its cache is empty: lists come from the remote
+    made = clones.clone(str(past.root), tmp_path / "clone")  # its cache is empty: lists come from the remote
     found = history.objects(made, history.rounds(made))
     assert sorted(found.values()) == ["round-0000", "round-0000", "round-0001", "round-0001"]  # two lists, two shards
     assert history.at_remote(made, [*found, "0" * 32]) == set(found)
@@ -99,15 +98,15 @@ def test_every_file_that_any_round_names_and_whether_the_remote_has_it(past: Ver
 
 def test_no_such_history_is_one_line_without_the_password(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=r"no history from https://\*\*\*@localhost:1/x") as caught:
-        history.clone("https://me:secret@localhost:1/x", tmp_path / "clone")
+        clones.clone("https://me:secret@localhost:1/x", tmp_path / "clone")
     assert "secret" not in str(caught.value)
 
 
 def test_links_in_a_strange_history_are_not_followed(past: Versions, tmp_path: Path) -> None:
-    strange = history.clone(str(past.root), tmp_path / "strange")
+    strange = clones.clone(str(past.root), tmp_path / "strange")
     strange.git("config", "core.symlinks", "true")
     (strange.root / "leak").symlink_to("/etc/passwd")
     strange.git("add", "leak")
     strange.git("-c", "user.name=x", "-c", "user.email=x@x", "commit", "--quiet", "-m", "a link")
-    made = history.clone(str(strange.root), tmp_path / "clone")
+    made = clones.clone(str(strange.root), tmp_path / "clone")
     assert (made.root / "leak").read_text() == "/etc/passwd"  # the name alone, as a plain file

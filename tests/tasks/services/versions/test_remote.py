@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from labelwise.tasks.errors import WorkspaceError
-from labelwise.tasks.services.versions import history, remote
-from labelwise.tasks.services.versions import workspace as dvc
-from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.services.versions import clones, differences, remote
+from labelwise.tasks.services.versions.workspace import Versions, create
 
 LEDGER = Path("data", "labels")
 
@@ -24,7 +23,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = home / "x"
     (root / LEDGER).mkdir(parents=True)
     (root / "params.yaml").write_text("seed: 0\n")
-    versions = dvc.create(root, f"{root}.remote")
+    versions = create(root, f"{root}.remote")
     for number in range(2):
         (root / LEDGER / f"round-{number:04d}.parquet").write_text(f"of round {number}")
         versions.add()
@@ -63,16 +62,16 @@ def refused(versions: Versions) -> WorkspaceError:
 def replayable(versions: Versions, scratch: Path) -> None:
     """Every round's data can be had from the remote."""
     for number in range(2):
-        past = history.clone(str(versions.root), scratch / f"round-{number}")
-        history.checkout(past, f"round-{number:04d}")
-        history.fetch(past, ["data/labels.dvc"])
+        past = clones.clone(str(versions.root), scratch / f"round-{number}")
+        clones.checkout(past, f"round-{number:04d}")
+        clones.fetch(past, ["data/labels.dvc"])
         shards = sorted(file.name for file in (past.root / LEDGER).iterdir())
         assert shards == [f"round-{each:04d}.parquet" for each in range(number + 1)]
 
 
 def test_a_first_push_lacks_nothing(home: Path) -> None:
     (home / "new" / LEDGER).mkdir(parents=True)
-    new = dvc.create(home / "new", str(home / "new.remote"))
+    new = create(home / "new", str(home / "new.remote"))
     (new.root / LEDGER / "round-0000.parquet").write_text("first")
     new.add()
     new.save("begun")
@@ -118,7 +117,7 @@ def test_moved_without_its_remote_it_is_pointed_back(home: Path, tmp_path: Path,
     (command,) = advice(error)
     follow(command, tmp_path)
     mended = Versions(moved.root)
-    mended.refuse_strange_changes()  # what people may change
+    differences.refuse_strange_changes(mended)  # what people may change
     mended.push()
     replayable(mended, tmp_path)
     shutil.move(home, tmp_path / "elsewhere")

@@ -1,0 +1,79 @@
+"""A clone of a workspace's history, in which any of its versions can be had."""
+
+import os
+import shutil
+from pathlib import Path
+
+from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
+from labelwise.tasks.services.versions import git
+from labelwise.tasks.services.versions.dvc import inside
+from labelwise.tasks.services.versions.workspace import Versions
+
+
+def clone(source: str, folder: Path) -> Versions:
+    """A copy of a workspace's history, by its folder or address, without its data. ServiceError when git cannot. Its
+    data comes from where the workspace has it now, whatever older versions say."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(source).expanduser()
+    where = str(place.resolve()) if place.exists() else source
+    if place.exists():
+        git.refuse_strange_settings(place.resolve())  # git would read them at the other end
+    # No link in it leads out of its folder. A history of elsewhere comes by the user's settings, for he signs in; the
+    # files come by ours.
+    words = ["--quiet", "--no-hardlinks", "--no-checkout", "--template=", "--config", "core.symlinks=false"]
+    local = {"GIT_ALLOW_PROTOCOL": "file"} if place.exists() else {}
+    if (place / ".git").is_dir():
+        words += git.reading(place.resolve())
+    safe = {"safe.directory": str(place.resolve() / ".git")}
+    done = git.run(
+        folder.parent, "clone", *words, "--", where, str(folder), users=not local, extra=local, settings=safe
+    )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        why = next((line.removeprefix("fatal: ") for line in said if line.startswith("fatal: ")), "".join(said[-1:]))
+        raise ServiceError(f"no history from {source}", got=why or "no word")
+    versions = Versions(folder)
+    if versions.head:
+        versions.git("checkout", "--quiet", "--force", "HEAD")
+    if place.is_dir():
+        _keep_remotes(place.resolve() / ".dvc", folder / ".dvc")
+    return versions
+
+
+def _keep_remotes(source: Path, made: Path) -> None:
+    """Give a clone what leads to the DVC remotes of its source: the keys, which people keep in config.local, and the
+    address of each as it is now, whole: the clone stands in another place, and older versions name older ones."""
+    from configobj import ConfigObj
+
+    secret = source / "config.local"
+    if secret.is_file():
+        shutil.copyfile(secret, made / "config.local")
+    own = ConfigObj(str(made / "config.local"), encoding="utf-8")
+    for file in (source / "config", secret):
+        for section, said in ConfigObj(str(file), encoding="utf-8").items():
+            url = said.get("url", "") if section.startswith("remote ") else ""
+            if url:
+                elsewhere = "://" in url or Path(url).expanduser().is_absolute()
+                own.setdefault(section, {})["url"] = url if elsewhere else os.path.normpath(source / url)
+    if own:
+        own.write()
+
+
+def checkout(versions: Versions, revision: str) -> None:
+    """Make a clone's files those of a revision."""
+    versions.git("checkout", "--quiet", "--detach", revision)
+
+
+def fetch(versions: Versions, targets: list[str]) -> None:
+    """Bring data of the present version (stages, `.dvc` files) from the DVC remote. ServiceError when some is gone."""
+    try:
+        with inside(versions.root):
+            versions.repo.pull(targets)
+    except LabelwiseError:
+        raise
+    except Exception as error:  # each kind of store raises its own
+        raise ServiceError(
+            "the DVC remote does not give what this version names",
+            got=plain(f"{type(error).__name__}: {error}")[:300],
+            fix="check the address in .dvc/config, your credentials, and `dvc push` in the workspace",
+        ) from error
