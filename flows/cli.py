@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from gc import set_threshold
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labelwise.tasks.errors import LabelwiseError, ServiceDown, plain, without_secrets
-from labelwise.tasks.services.local import story
-from labelwise.tasks.services.versions import differences
+from labelwise.flows.prefect_server import prefect_may_go, prepare
+from labelwise.tasks.errors import LabelwiseError, plain, without_secrets
 from labelwise.tasks.terminal import settle
 
 if TYPE_CHECKING:
@@ -101,13 +100,14 @@ def _changed(root: Path) -> LabelwiseError | None:
 def whole(root: Path) -> "Workspace":
     """The workspace. WorkspaceError where files of it are not as the last version has them: figures and texts that come
     of them would be wrong, and nobody would see it."""
+    from labelwise.tasks.services.versions.differences import refuse_unlike
     from labelwise.tasks.services.versions.workspace import Versions
     from labelwise.tasks.workspace import Workspace, unfinished
 
     here = Workspace.open(root)
     _ = here.settings  # what is said of a params.yaml that cannot be read says more
     if not unfinished(here):
-        differences.refuse_unlike(Versions(here.root))
+        refuse_unlike(Versions(here.root))
     return here
 
 
@@ -158,7 +158,7 @@ def down() -> None:
 @app.command()
 def ps() -> None:
     """Say which servers run, where, and where their logs are. Exits 1 when one is not running."""
-    from labelwise.tasks.services.local import servers
+    from labelwise.tasks.services.local import servers, story
 
     states = servers.ps()
     for state in states:
@@ -547,52 +547,6 @@ def demo(
     from labelwise.flows.demo import demo as play
 
     play(folder, _tell)
-
-
-def prepare(workspace: Path) -> None:
-    """What must be so before prefect is imported: its address in the environment, its terminal quiet. Then imports it,
-    out of reach of a workspace that somebody else has made: Prefect follows a prefect.toml, pyproject.toml or .env in
-    the folder where it is imported, and such a setting may name code to run."""
-    import httpx
-
-    from labelwise.tasks.services.addresses import addresses
-    from labelwise.tasks.workspace import Workspace
-
-    _ = Workspace.open(workspace).settings  # a bad params.yaml is said before any server is asked
-    where = addresses()
-    os.environ.update(where.as_environment())
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # our own lines say it in brief
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    try:
-        httpx.get(f"{where.prefect_api_url}/health", timeout=10).raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _no_prefect(where.prefect_api_url, error) from None
-    with chdir(sys.prefix):
-        import prefect.context  # noqa: F401
-
-
-@contextmanager
-def prefect_may_go() -> Iterator[None]:
-    """Prefect's errors as one of ours: its server may go while the loop runs. What was done by then stays done."""
-    import httpx
-    from prefect.exceptions import PrefectException
-
-    try:
-        yield
-    except (httpx.HTTPError, PrefectException) as error:
-        raise _no_prefect(os.environ["PREFECT_API_URL"], error) from None
-    except RuntimeError as error:
-        if "reach API" not in str(error):  # Prefect has no class of its own for that
-            raise
-        raise _no_prefect(os.environ["PREFECT_API_URL"], error) from None
-
-
-def _no_prefect(url: str, error: Exception) -> ServiceDown:
-    return ServiceDown(
-        f"Prefect does not answer at {url}",
-        got=str(error) or type(error).__name__,
-        fix="`labelwise up`, or set PREFECT_API_URL; then run it again",
-    )
 
 
 def _then(name: str, root: Path) -> None:

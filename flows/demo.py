@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from labelwise.flows.cli import prefect_may_go, prepare
+from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id

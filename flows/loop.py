@@ -15,6 +15,7 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from labelwise.flows.stages import REPRODUCIBLE
 from labelwise.flows.steps import Steps
 from labelwise.tasks import made_with
 from labelwise.tasks.errors import LabelwiseError
@@ -80,7 +81,7 @@ def learn(steps: Steps) -> None:
     steps.workspace.reread()
     made_with.note(steps.workspace.root)
     steps.pull()
-    for stage in ("embed", "train", "evaluate", "score", "select", "prove"):
+    for stage in REPRODUCIBLE:
         steps.reproduce(stage)
     steps.promote()
     steps.report()

@@ -20,6 +20,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
+from labelwise.flows.stages import REPRODUCIBLE
 from labelwise.tasks import figures, records
 from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.services.mlflow import open_tracking
@@ -116,7 +117,7 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
         snapshot.save_labels(workspace, versions)
     _learn(workspace, number)
     with clock.part("record of the stages"):
-        for stage in ("embed", "train", "evaluate", "score", "select", "prove"):
+        for stage in REPRODUCIBLE:
             versions.changed(stage)
             versions.record(stage)
     with clock.part("promote"):
@@ -263,7 +264,7 @@ def _years(workspace: Any, versions: Any) -> int:
         )
     _learn(workspace, ROUNDS - 1)
     versions.add()
-    for stage in ("embed", "train", "evaluate", "score", "select", "prove"):
+    for stage in REPRODUCIBLE:
         versions.record(stage)
     versions.save("the years are over")
     versions.push()

@@ -504,7 +504,7 @@ def test_settings_and_modules_of_the_folder_one_stands_in_are_not_followed(made:
     standing_there = (
         "import sys, httpx; from pathlib import Path; from types import SimpleNamespace\n"
         "httpx.get = lambda *_, **__: SimpleNamespace(raise_for_status=lambda: None)\n"
-        "from flows import cli; cli.prepare(Path(sys.argv[1]))\n"
+        "from labelwise.flows import cli; cli.prepare(Path(sys.argv[1]))\n"
         "from prefect.settings import get_current_settings; print(get_current_settings().logging.config_path)\n"
     )
     where = {"LABEL_STUDIO_URL": "http://x", "LABEL_STUDIO_API_KEY": "x", "MLFLOW_TRACKING_URI": "http://x"}

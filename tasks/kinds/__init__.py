@@ -1,0 +1,58 @@
+"""What an item is, and what is said of it: a file each. The rest of the house compares strings and works on scores.
+
+`kind.item` and `kind.answer` in params.yaml choose; `answer` and `item` give the module of that name.
+"""
+
+from collections.abc import Collection
+
+from labelwise.tasks.kinds import choice, interface, multilabel, text
+from labelwise.tasks.kinds.base import Answer, Content, Measured, Views
+from labelwise.tasks.settings import Settings
+
+ANSWERS: dict[str, Answer] = {module.NAME: module for module in (choice, multilabel)}
+ITEMS: dict[str, Content] = {module.NAME: module for module in (text,)}
+
+
+def answer(name: str) -> Answer:
+    """What is said of an item: the kind that `kind.answer` names. KeyError for another name, which settings refuse."""
+    return ANSWERS[name]
+
+
+def item(name: str) -> Content:
+    """What an item is: the kind that `kind.item` names. KeyError for another name, which settings refuse."""
+    return ITEMS[name]
+
+
+def known(answer: Answer, label: str | None, classes: Collection[str]) -> bool:
+    """Whether it is a label, all of whose classes are among these.
+
+    >>> known(multilabel, '["a", "b"]', ["a"]), known(multilabel, "[]", ["a"]), known(choice, None, ["a"])
+    (False, True, False)
+    """
+    return label is not None and all(name in classes for name in answer.members(label))
+
+
+def interface_of(settings: Settings) -> str:
+    """What reviewers of a workspace see in Label Studio, as XML."""
+    return interface.interface(item(settings.kind.item), answer(settings.kind.answer), settings.classes)
+
+
+def instructions_of(settings: Settings, about: str) -> str:
+    """What reviewers of a workspace read before they begin, as HTML. about: a sentence."""
+    kind = item(settings.kind.item), answer(settings.kind.answer)
+    return interface.instructions(*kind, settings.classes, settings.descriptions, about)
+
+
+__all__ = [
+    "ANSWERS",
+    "ITEMS",
+    "Answer",
+    "Content",
+    "Measured",
+    "Views",
+    "answer",
+    "instructions_of",
+    "interface_of",
+    "item",
+    "known",
+]

@@ -1,0 +1,157 @@
+"""What a kind of label must offer: two small protocols, of which a module is a value. numpy and pandas only."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Measure = Callable[[NDArray[np.int64]], float]  # of the gold items in these rows
+
+
+@dataclass(frozen=True)
+class Views:
+    """A model's opinion of n items, as strategies see it.
+
+    simplex: (n, k) rows that sum to 1. errors: (n, e) the gradient of the loss at the model's own guess, by output.
+    doubt: (n,) 1 - the score that the model expects of its guess, in [0, 1].
+    """
+
+    simplex: Floats
+    errors: Floats
+    doubt: Floats
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What g gold items say of a model.
+
+    said: (g,) its labels. scores: (g,) what each is worth, in [0, 1]. confidence: (g,) the score that it expected of
+    itself. measures: further figures by name, in [0, 1], each of any rows of the gold set, so that it can be asked of
+    resamples. by_class: a row a class: class, precision, recall, f1, items.
+    """
+
+    said: NDArray[np.object_]
+    scores: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    measures: dict[str, Measure]
+    by_class: pd.DataFrame
+
+
+class Answer(Protocol):
+    """What is said of an item. A label is one canonical string; everything else is derived from it."""
+
+    @property
+    def NAME(self) -> str:
+        """As in `kind.answer`."""
+
+    @property
+    def METRIC(self) -> str:
+        """The name of the mean score in metrics/ and MLflow."""
+
+    @property
+    def MEASURE(self) -> str:
+        """The same in words."""
+
+    @property
+    def HEADER(self) -> str:
+        """What reviewers are asked of an {item}."""
+
+    @property
+    def HINT(self) -> str:
+        """How, in a line below the choices."""
+
+    @property
+    def HOW(self) -> str:
+        """How, in full, as HTML."""
+
+    @property
+    def EXAMPLE(self) -> str:
+        """What a label in a file looks like, in words."""
+
+    @property
+    def FAULTS(self) -> Sequence[str]:
+        """All reasons why `read` may refuse a cell."""
+
+    def read(self, cell: str, delimiter: str | None) -> str:
+        """The label in a cell of a file that is not blank. delimiter: what stands between several names, None for the
+        kind's own form. ValueError with one of `FAULTS` where there is none in it."""
+
+    def members(self, label: str) -> list[str]:
+        """The classes that a label names."""
+
+    def renamed(self, label: str, renames: Mapping[str, str]) -> str:
+        """The label with its classes under other names."""
+
+    def control(self, classes: Sequence[str]) -> ET.Element:
+        """The control of Label Studio by which a reviewer gives a label, with a key for each of the first classes."""
+
+    def result(self, label: str) -> list[dict[str, Any]]:
+        """A label as Label Studio's result of an annotation."""
+
+    def parse(self, result: Sequence[Any]) -> str | None:
+        """The label in a result, whatever that may look like; None when it holds none. A name that is no class is
+        given all the same."""
+
+    def targets(self, labels: Sequence[str], classes: Sequence[str]) -> NDArray[Any]:
+        """What a learner is taught, (m,) or (m, c); -1, or a row of -1, where a label names what is no class."""
+
+    def decide(
+        self, probabilities: Floats, classes: Sequence[str], thresholds: Floats | None = None
+    ) -> NDArray[np.object_]:
+        """(n, c) probabilities -> (n,) labels."""
+
+    def expect(self, probabilities: Floats, thresholds: Floats | None = None) -> NDArray[np.float64]:
+        """(n, c) probabilities -> (n,) the expected score of what is decided, in [0, 1]; NaN without a model."""
+
+    def score(self, said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float64]:
+        """(n,) what each label is worth against the truth, in [0, 1]."""
+
+    def views(self, probabilities: Floats, thresholds: Floats | None = None) -> Views:
+        """(n, c) probabilities as strategies see them."""
+
+    def measured(
+        self,
+        truth: Sequence[str],
+        probabilities: Floats,
+        classes: Sequence[str],
+        thresholds: Floats | None,
+        weights: Floats,
+    ) -> Measured:
+        """g gold labels against (g, c) probabilities of them. weights: (g,) what each item counts, 1 on average."""
+
+    def suggestion(self, label: str, confidence: float) -> str:
+        """What the model thinks of an item, for reviewers."""
+
+    def wrong(self, label: str, classes: Sequence[str], chance: Any) -> str:
+        """Another label than this one, drawn by `chance` (random.Random): what a careless reviewer may say."""
+
+
+class Content(Protocol):
+    """What an item is."""
+
+    @property
+    def NAME(self) -> str:
+        """As in `kind.item`; the name of its view in Label Studio."""
+
+    def identify(self, cell: str) -> str:
+        """The id of an item: a hash of its content."""
+
+    def tidy(self, cell: str) -> str:
+        """The content as it is kept."""
+
+    def fold(self, cell: str) -> str:
+        """What two items that count as the same have in common."""
+
+    def view(self) -> ET.Element:
+        """What Label Studio shows of the item."""
+
+    def task(self, cell: str) -> dict[str, str]:
+        """The item in a task of Label Studio: what `view` reads."""
+
+    def brief(self, cell: str) -> str:
+        """The item on one line, for people."""

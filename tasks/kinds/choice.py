@@ -1,0 +1,169 @@
+"""One class for an item. The label is the class's name, byte for byte."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labelwise.tasks.kinds import controls
+from labelwise.tasks.kinds.base import Floats, Measured, Views
+
+NAME = "choice"
+METRIC = MEASURE = "accuracy"
+EXAMPLE = "the name of a class"
+FAULTS: tuple[str, ...] = ()
+HEADER = "Which class fits this {item}?"
+HINT = "Key of the class, then Ctrl+Enter. Unsure, or none fits: skip with Ctrl+Space."
+HOW = (
+    "<p>Choose the class that fits the {item}: press its key or click it, then press Ctrl+Enter or Submit.</p>"
+    "<p>If you are unsure, or no class fits, skip it (Ctrl+Space): a guess does more harm than no answer. What is "
+    "skipped may be asked once more in a later round, and is then left out.</p>"
+)
+
+
+def read(cell: str, _delimiter: str | None = None) -> str:
+    """The class in a cell."""
+    return cell.strip()
+
+
+def members(label: str) -> list[str]:
+    """The one class.
+
+    >>> members("spam")
+    ['spam']
+    """
+    return [label]
+
+
+def renamed(label: str, renames: Mapping[str, str]) -> str:
+    """Under its other name, where it has one.
+
+    >>> renamed("billing", {"billing": "invoices"})
+    'invoices'
+    """
+    return renames.get(label, label)
+
+
+def control(classes: Sequence[str]) -> ET.Element:
+    """Radio buttons."""
+    choices = ET.Element("Choices", controls.named(choice="single-radio"))
+    controls.fill(choices, classes)
+    return choices
+
+
+def result(label: str) -> list[dict[str, Any]]:
+    """An answer in Label Studio's format."""
+    return controls.chosen([label])
+
+
+def parse(result: Sequence[Any]) -> str | None:
+    """The class that was chosen; None for none, or more than one.
+
+    >>> parse([{"from_name": "renamed", "value": {"choices": ["spam"]}}]), parse([])
+    ('spam', None)
+    """
+    labels = controls.choices(result)
+    return labels[0] if labels and len(labels) == 1 else None
+
+
+def targets(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """(m,) positions among the classes; -1 for what is none.
+
+    >>> targets(["bug", "x"], ["billing", "bug"]).tolist()
+    [1, -1]
+    """
+    return np.asarray(pd.Index(classes).get_indexer(pd.Index(labels)), dtype=np.int64)
+
+
+def decide(probabilities: Floats, classes: Sequence[str], _thresholds: Floats | None = None) -> NDArray[np.object_]:
+    """The likeliest class."""
+    return np.asarray(classes, dtype=object)[probabilities.argmax(axis=1)]
+
+
+def expect(probabilities: Floats, _thresholds: Floats | None = None) -> NDArray[np.float64]:
+    """The probability of the likeliest class."""
+    return probabilities.max(axis=1).astype(np.float64)
+
+
+def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float64]:
+    """1 where right, 0 where wrong.
+
+    >>> score(["a", None], ["a", "b"]).tolist()
+    [1.0, 0.0]
+    """
+    return (np.asarray(said, dtype=object) == np.asarray(truth, dtype=object)).astype(np.float64)
+
+
+def views(probabilities: Floats, _thresholds: Floats | None = None) -> Views:
+    """The probabilities themselves; their gradient, p less 1 at the likeliest class.
+
+    >>> views(np.array([[0.75, 0.25]])).errors.tolist()
+    [[-0.25, 0.25]]
+    """
+    errors = probabilities.copy()
+    if errors.size:
+        errors[np.arange(len(errors)), probabilities.argmax(axis=1)] -= 1
+    return Views(probabilities, errors, 1 - probabilities.max(axis=1, initial=0.0))
+
+
+def measured(
+    truth: Sequence[str],
+    probabilities: Floats,
+    classes: Sequence[str],
+    _thresholds: Floats | None,
+    weights: Floats,
+) -> Measured:
+    """Right or wrong, and the mean of the classes' F1."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    actual, predicted = targets(truth, classes), probabilities.argmax(axis=1)
+    c = len(classes)
+    figures = precision_recall_fscore_support(
+        actual, predicted, labels=range(c), zero_division=0, sample_weight=weights
+    )
+    by_class = pd.DataFrame(
+        {
+            "class": list(classes),
+            **dict(zip(("precision", "recall", "f1"), figures[:3], strict=True)),
+            "items": np.bincount(actual, minlength=c),
+        }
+    )
+    said = decide(probabilities, classes)
+    return Measured(
+        said,
+        (actual == predicted).astype(np.float64),
+        expect(probabilities),
+        {"macro_f1": lambda rows: macro_f1(actual[rows], predicted[rows], c, weights[rows])},
+        by_class,
+    )
+
+
+def macro_f1(actual: NDArray[np.int64], predicted: NDArray[np.int64], c: int, weights: Floats | None = None) -> float:
+    """The mean of the classes' F1; a class that is neither in the truth nor predicted does not count.
+
+    (scikit-learn's figure; ours in one pass of counting, since a bootstrap asks a thousand times.)
+    """
+    weights = np.ones(len(actual)) if weights is None else weights
+    right = actual == predicted
+    hits = np.bincount(actual[right], weights[right], minlength=c)
+    total = np.bincount(actual, weights, minlength=c) + np.bincount(predicted, weights, minlength=c)
+    present = total > 0
+    return float((2 * hits[present] / total[present]).mean())
+
+
+def suggestion(label: str, confidence: float) -> str:
+    """What the model thinks of an item, for reviewers.
+
+    >>> suggestion("billing", 0.834), suggestion("billing", 0.9996)
+    ('The model suggests: billing (83 %)', 'The model suggests: billing (over 99 %)')
+    """
+    return f"The model suggests: {label} ({controls.percent(confidence)})"
+
+
+def wrong(label: str, classes: Sequence[str], chance: Any) -> str:
+    """Another class, each as likely; the same where there is no other."""
+    others = [name for name in classes if name != label]
+    return str(chance.choice(others)) if others else label

@@ -1,0 +1,46 @@
+"""What a reviewer sees in Label Studio: an item and how it is answered, in one frame (infra/label_studio/task.xml)."""
+
+import html
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from labelwise import infra
+from labelwise.tasks.kinds.base import Answer, Content
+from labelwise.tasks.kinds.controls import HOTKEYS
+
+FRAME = Path(infra.__file__).parent / "label_studio" / "task.xml"
+
+
+def interface(item: Content, answer: Answer, classes: Sequence[str]) -> str:
+    """The labelling interface, as XML."""
+    root = ET.parse(FRAME).getroot()  # noqa: S314  (our own file)
+    question, hint = root.find("Header"), root.find("View/Header")
+    assert question is not None and hint is not None
+    question.set("value", answer.HEADER.format(item=item.NAME))
+    hint.set("value", answer.HINT)
+    for place, part in (("Item", item.view()), ("Control", answer.control(classes))):
+        found = root.find(place)
+        assert found is not None
+        part.tail = found.tail
+        root[list(root).index(found)] = part
+    return ET.tostring(root, encoding="unicode")
+
+
+def instructions(
+    item: Content, answer: Answer, classes: Sequence[str], descriptions: Mapping[str, str], about: str
+) -> str:
+    """What reviewers read before they begin, as HTML: how to answer and how to skip, `about` (a sentence), and the
+    classes with their keys and descriptions.
+
+    >>> from labelwise.tasks.kinds import choice, text
+    >>> instructions(text, choice, ["a & b"], {"a & b": "1 < 2"}, "").partition("<ul>")[2]
+    '<li><b>a &amp; b</b> (key 1): 1 &lt; 2</li></ul>'
+    """
+    lines = []
+    for position, name in enumerate(classes):
+        key = f" (key {HOTKEYS[position]})" if position < len(HOTKEYS) else ""
+        said = f": {html.escape(descriptions[name])}" if descriptions.get(name) else ""
+        lines.append(f"<li><b>{html.escape(name)}</b>{key}{said}</li>")
+    how = answer.HOW.format(item=item.NAME)
+    return f"{how}<p>{html.escape(about)}</p><ul>{''.join(lines)}</ul>"
