@@ -53,6 +53,7 @@ def loop(
         steps.check(claim.unfinished, claim.loop_unfinished, take_over=take_over, lost=lost)
         declare_dead(claim.unfinished_run)
         claim.begin(flow_run.id or "")
+        steps.upgrade()
         for played in count():
             if not steps.learned():
                 steps.go_on_playing()

@@ -40,7 +40,7 @@ from labelwise.tasks.services.patience import patient
 from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import refuse_empty_rules
-from labelwise.tasks.upkeep import forget
+from labelwise.tasks.upkeep import forget, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -117,6 +117,11 @@ class Steps:
             self.say("check", f"[yellow]{escape(said)}[/yellow]", markup=True)
         if changed:
             self.say("check", changed)
+
+    def upgrade(self) -> None:
+        """What an earlier version made of the workspace, as it is now."""
+        if said := upgrade.run(self.workspace, self.versions):
+            self.say("check", said)
 
     def learned(self) -> bool:
         """Whether the present round is complete: trained, measured, its next batch chosen and all of it tagged."""

@@ -35,7 +35,15 @@ def test_what_the_terminal_does_not_know_is_escaped(terminal: dict[str, str]) ->
     assert b"\\u0414" in done.stderr or "Доставка".encode() in done.stderr
 
 
-@pytest.mark.parametrize("name", ["tasks.py", "infra.py", "pandas.py", "yaml.py"])
+@pytest.mark.parametrize("name", ["labelwise.py", "pandas.py"])
+def test_modules_in_the_folder_of_the_user_are_not_taken_for_ours(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("raise SystemExit('taken')\n")
+    done = subprocess.run([LABELWISE, "status"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert b"taken" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["tasks.py", "flows.py", "infra.py", "pandas.py", "yaml.py"])
 def test_modules_on_the_users_pythonpath_are_not_taken_for_ours(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("raise SystemExit('taken')\n")
     done = labelwise("status", "--workspace", str(tmp_path), PYTHONPATH=str(tmp_path))

@@ -1,0 +1,135 @@
+"""A workspace that version 0.1 made, with its runs in MLflow: three rounds of one class a text."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import labelwise
+from labelwise.flows.replay import replay
+from labelwise.tasks.past.replay import DIFFERS
+from labelwise.tasks.services.mlflow import open_tracking
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.upkeep import upgrade
+from labelwise.tasks.workspace import Workspace, read_parquet
+
+ARCHIVE = Path(__file__).parent / "recorded" / "choice.tar.xz"
+STAGES = ["embed", "train", "evaluate", "score", "select", "prove"]
+# Of a user; in the workspace each would be taken for ours, or for a library's.
+USERS = ("tasks.py", "flows.py", "infra.py", "labelwise.py", "pandas.py")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace; beside it its DVC remote, and MLflow's folder."""
+    folder = tmp_path_factory.mktemp("recorded")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "tickets"
+
+
+@pytest.fixture(scope="module")
+def mlflow(recorded: Path) -> Iterator[str]:
+    """MLflow's address, on what was recorded."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["uvicorn", "--factory", "labelwise.tasks.services.guard:mlflow", "--log-level", "warning"]
+    where = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = subprocess.Popen(
+        [sys.executable, "-P", "-m", *words, "--port", str(port)],
+        cwd=recorded.with_name("mlflow"),
+        env=os.environ | where,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                httpx.get(f"{address}/health").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", address)
+            yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.mark.parametrize("name", ["round-0001", "round-0002", "round-0003"])
+@pytest.mark.usefixtures("mlflow")
+def test_a_round_comes_out_as_it_was(recorded: Path, name: str) -> None:
+    """The same bits where the processor is the same, and the libraries are; nothing differs anywhere."""
+    seen = replay(recorded, name, "", False, print)
+    assert [part for part in seen.parts if part.verdict == DIFFERS] == []
+    assert {"pool", "gold", "ledger", "model", "metrics", "batch"} <= {part.part for part in seen.parts}
+
+
+@pytest.mark.usefixtures("mlflow")
+def test_its_registered_model_takes_texts(recorded: Path) -> None:
+    """MLflow's own loader cannot: the model names a module that is called otherwise now."""
+    texts = read_parquet(recorded / "data" / "gold" / "gold.parquet").text.tolist()[:8]
+    tracking = open_tracking(Workspace.open(recorded).settings)
+    by_alias = labelwise.load(f"models:/{tracking.name}@champion").predict(texts)
+    assert by_alias.label.isin(["access", "billing", "bug"]).all()
+    newest = labelwise.load(f"models:/{tracking.name}/{tracking.registered()[-1].version}").predict(texts)
+    assert newest.equals(labelwise.load(recorded).predict(texts))
+
+
+def test_its_stages_are_called_by_their_present_names_and_none_runs_again_for_that(recorded: Path) -> None:
+    here = Workspace.open(shutil.copytree(recorded, recorded.with_name("upgraded"), symlinks=True))
+    versions = Versions(here.root)
+    path = here.root / "dvc.yaml"
+    mine = "  mine: # of mine\n    cmd: python -m tasks.embed --mine\n    deps: [ data/pool ]\n"
+    before = path.read_text().replace("  train:\n", f"{mine}  train:\n")
+    path.write_text(before)
+    versions.save("a stage of mine")
+    with versions.inside() as dvc:
+        dvc.fetch()
+    then = versions.head
+
+    said = upgrade.run(here, versions)
+    assert "in a commit of its own" in said
+    assert "Your own lines with tasks.embed were left" in said
+    after = path.read_text()
+    assert mine in after
+    assert [line for line in after.splitlines() if line not in before.splitlines()] == [
+        f"    cmd: python -P -m labelwise.tasks.{name}" for name in STAGES
+    ]
+    assert versions.git("diff", "--name-only", then, "HEAD").split() == ["dvc.lock", "dvc.yaml"]
+    assert versions.git("rev-list", "--count", f"{then}..HEAD") == "1"
+    assert versions.changes() == []
+    assert [name for name in STAGES if versions.changed(name)] == []
+    assert upgrade.run(here, versions) == ""
+    assert versions.git("rev-list", "--count", f"{then}..HEAD") == "1"
+
+    # one that was killed between the files and the commit
+    versions.git("reset", "--quiet", "--soft", "HEAD~1")
+    assert upgrade.run(here, versions) == said
+    assert versions.changes() == []
+
+    for name in USERS:
+        (here.root / name).write_text("raise SystemExit('taken')\n")
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["dvc", "repro", "--force", "--single-item", "evaluate"],
+        cwd=here.root,
+        env=os.environ | {"PATH": places},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "accuracy" in done.stdout
