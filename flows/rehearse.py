@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from labelwise.tasks import names, sources
+from labelwise.tasks import kinds, names, sources
 from labelwise.tasks.embed import refuse_broken
 from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.items import leaks
@@ -219,11 +219,12 @@ def batches(plan: Plan, pool: int, tell: Callable[[str], None]) -> list[int]:
 
 
 def whole(pool: Rows, gold: Rows, settings: Settings, plan: Plan, out: Path) -> dict[str, float]:
-    """The accuracy of each learner on all labels of the pool, as noisy as those of the runs (seed 0's): what more
+    """The score of each learner on all labels of the pool, as noisy as those of the runs (seed 0's): what more
     labels could give at most."""
     path = out / "full.json"
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    labels = pool.answers(plan.noise, settings.classes, 0)
+    answer = kinds.answer(settings.kind.answer)
+    labels = pool.answers(plan.noise, settings.classes, 0, answer)
     known = labels.rename("label").rename_axis("id").reset_index()
     near = rehearsal.leaked(pool, gold, settings.gold.near_duplicate)
     for name in plan.learners:
@@ -231,7 +232,7 @@ def whole(pool: Rows, gold: Rows, settings: Settings, plan: Plan, out: Path) -> 
             with console.status(f"{name} on all {len(labels):,} labels"):
                 own = chosen(settings, "random", name, 0)
                 model, _ = taught(known, near, Vectors(pd.Index(pool.table.id), [pool.vectors]), pool.items(), own)
-                found[name] = rehearsal.accuracy(model, gold.items(), gold.table.label)
+                found[name] = rehearsal.mean_score(model, gold.items(), gold.table.label, answer)
             write_json(path, found)
     return {name: found[name] for name in plan.learners}
 
@@ -263,7 +264,7 @@ def played(plan: Plan, pool: Rows, gold: Rows, settings: Settings, sizes: list[i
 
 def _kept(path: Path) -> Run:
     try:
-        return Run(**json.loads(path.read_text(encoding="utf-8")))
+        return Run.of(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise InputError(f"{path} is broken", expected="a run of this rehearsal", fix="remove that file") from None
 
@@ -295,21 +296,23 @@ def concluded(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """Table, picture, JSON and MLflow runs."""
-    entries = rehearsal.summary(runs, full)
+    answer = kinds.answer(settings.kind.answer)
+    best, entries = full[plan.learners[0]], rehearsal.summary(runs, full, answer)
     content: dict[str, Any] = {
         "pool": plan.pool,
         "gold": plan.gold,
         "settings": settings.model_dump(exclude={"project"}),
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "full": {"accuracy": full[plan.learners[0]], "by_learner": full},
-        "runs": [run.as_json() for run in runs],
+        "measure": answer.MEASURE,
+        "full": {"score": best, **rehearsal.also_accuracy(best, answer), "by_learner": full},
+        "runs": [run.as_json(answer) for run in runs],
         "summary": entries,
-        "verdict": rehearsal.verdict(entries),
+        "verdict": rehearsal.verdict(entries, answer.MEASURE),
     }
-    cells = rehearsal.table(entries)
+    cells = rehearsal.table(entries, answer.MEASURE)
     for path in filter(None, (out / "rehearsal.json", json_to)):
         write_json(path, content)
-    drawn = rehearsal.picture(runs, full)
+    drawn = rehearsal.picture(runs, full, answer.MEASURE)
     drawn.savefig(out / "rehearsal.png", dpi=110)
     shown = Table(*cells.columns)
     for row in cells.to_numpy().tolist():
@@ -324,6 +327,7 @@ def concluded(
         digest([json.dumps(asdict(plan), default=str)]),
         content["runs"],
         [out / "rehearsal.png", out / "rehearsal.json"],
+        answer.METRIC,
     )
     tell(f"rehearse: picture {out / 'rehearsal.png'}, figures {out / 'rehearsal.json'}, runs in MLflow at {where}")
     print(content["verdict"])

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from labelwise.tasks import figures, made_with
+from labelwise.tasks import figures, kinds, made_with
 from labelwise.tasks.errors import InputError, WorkspaceError, named
 from labelwise.tasks.figures import gold_metrics
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger, witness
 from labelwise.tasks.proof import champion
 from labelwise.tasks.proof.gate import Comparison, compare, level
@@ -42,17 +45,18 @@ def decide(
     look: int = 1,
     lacks: Sequence[str] = (),
     outdated: Sequence[str] = (),
+    answer: Answer = choice,
 ) -> Decision:
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
     alike) of the gold items that both were measured on. old: None before the first champion. look: the number of
     this comparison among those with this champion, 1 and on. lacks: the classes of today that the champion lacks.
-    outdated: earlier names of classes that it still says.
+    outdated: earlier names of classes that it still says. answer: what is said of an item, and so what it is worth.
 
     `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
     (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
-    protected class the new model must not be shown to be worse. A champion that cannot answer a class of today, or
-    says an earlier name of one, goes unless the new model is shown to be worse. What stands in the way of a model is
-    tested at 1 - confidence each time.
+    protected class the new model must not be shown to be worse: on the items whose true label names it, whatever else
+    that names. A champion that cannot answer a class of today, or says an earlier name of one, goes unless the new
+    model is shown to be worse. What stands in the way of a model is tested at 1 - confidence each time.
     """
     if old is None:
         return Decision(True, "the first model", {})
@@ -62,14 +66,14 @@ def decide(
     # Where the champion could not be asked about later items: gold only grows, and its first part has its own weights.
     first_part = len(both) == len(old) < len(new) and both.weight_old.notna().all()
     weights = both.weight_old if first_part else both.weight
-    right, before = both.predicted == both.actual, both.predicted_old == both.actual
+    truth = both.actual.tolist()
+    own, other = (answer.score(said.tolist(), truth) for said in (both.predicted, both.predicted_old))
 
-    def on(rows: pd.Series) -> Comparison:
-        own, other = right[rows].to_numpy(dtype=bool), before[rows].to_numpy(dtype=bool)
-        return compare(own, other, weights[rows].to_numpy(dtype=float), spent)
+    def on(rows: NDArray[np.bool_]) -> Comparison:
+        return compare(own[rows], other[rows], weights.to_numpy(dtype=float)[rows], spent)
 
     spent, alone = level(look, rule.confidence), 1 - rule.confidence
-    whole = on(pd.Series(True, index=both.index))
+    whole = on(np.ones(len(both), dtype=bool))
     figures = {
         "items": float(whole.items),
         "difference": whole.difference,
@@ -80,7 +84,7 @@ def decide(
         "level": spent,
     }
     for name in rule.protected:
-        of_class = on(both.actual == name)
+        of_class = on(np.array([name in answer.members(label) for label in truth], dtype=bool))
         figures[f"worse.{name}"] = of_class.p_worse
         if of_class.p_worse <= alone:
             reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
@@ -139,9 +143,10 @@ def rollback(workspace: Workspace, to: str = "") -> str:
 def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> tuple[str, str]:
     """Log, register, decide. seconds: by stage. Returns the run's id ('' without a model) and a line for people."""
     metrics = gold_metrics(workspace)
-    if "accuracy" not in metrics:
-        return "", "no model yet"
     settings = workspace.settings
+    answer = kinds.answer(settings.kind.answer)
+    if answer.METRIC not in metrics:
+        return "", "no model yet"
     tracking = open_tracking(settings)
     with tempfile.TemporaryDirectory() as scratch:
         seen = Path(scratch) / witness.FILE
@@ -152,7 +157,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         run_id, version = tracking.record(facts, model)
         tracking.attach(run_id, [workspace.metrics / champion.PREDICTIONS, seen])
     own, number = weighed(figures.predictions(workspace)), ledger.current_round(workspace.labels)
-    stands = champion.stands(version, number, number, own, champion.Judged(own, frozenset(own.id)))
+    stands = champion.stands(version, number, number, own, champion.Judged(own, frozenset(own.id)), answer)
     present = tracking.champion()
     if present is None or present.version != version:  # an interrupted call may have crowned it already
         judged = champion.judge(workspace, versions, tracking, present, own) if present else None
@@ -162,7 +167,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         else:
             look = looks(figures.curve(workspace), learned, number)
             found = judged or champion.Judged(None, frozenset())
-            decision = decide(own, found.table, settings.promote, look, found.lacks, found.outdated)
+            decision = decide(own, found.table, settings.promote, look, found.lacks, found.outdated, answer)
         more = {"replaces": present.version} if present and decision.promoted else {}
         if decision.figures:
             more["gate"] = json.dumps({name: float(f"{value:.6g}") for name, value in decision.figures.items()})
@@ -171,7 +176,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         if decision.promoted:
             tracking.crown(version)
         elif present and judged:
-            stands = champion.stands(present.version, learned, number, own, judged)
+            stands = champion.stands(present.version, learned, number, own, judged, answer)
         said = f"{'is the champion' if decision.promoted else 'stays behind'}: {reason}"
     else:
         said = "is the champion"

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import figures, stage
+from labelwise.tasks import figures, kinds, stage
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import withheld
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.learners import Examples, Items, calibration, frozen
+from labelwise.tasks.learners import Examples, Items, calibration, frozen, one_vs_rest
 from labelwise.tasks.progress import counted
 from labelwise.tasks.proof import control, savings, successor
 from labelwise.tasks.settings import Settings
@@ -28,11 +28,12 @@ def prove(
 
     labelled, exam: the items of labels and gold (columns label, weight), in their order.
     """
+    answer = kinds.answer(settings.kind.answer)
     measured = meter(labels, labelled, gold, exam, pool, settings)
     by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
     read = labels.assign(text=labelled.texts())
     gold_read = gold.assign(text=exam.texts())
-    return measured, successor.check(read, by_strategy, labels.control.to_numpy(), gold_read, settings.seed)
+    return measured, successor.check(read, by_strategy, labels.control.to_numpy(), gold_read, settings.seed, answer)
 
 
 def meter(
@@ -59,32 +60,38 @@ def meter(
 def judged_by(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
 ) -> savings.Losses:
-    """Label numbers -> (g,) what a model of these labels loses at each gold item, in [0, 1]: 1 where it is wrong. The
-    meter trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are
-    not calibrated, since only the likeliest class counts."""
-    truth = gold.label.to_numpy(dtype=object)
+    """Label numbers -> (g,) what a model of these labels loses at each gold item, 1 - its score in [0, 1]. The meter
+    trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are not
+    calibrated, since only what is said counts. Where an item may have several classes, each model says them from the
+    thresholds on that follow from its probabilities of a part of the pool, as the loop's own does."""
+    answer, truth = kinds.answer(settings.kind.answer), gold.label.tolist()
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
     judge = settings.model_copy(update={"train": learner})
-    names = np.asarray(settings.classes, dtype=object)
 
-    def lost(said: NDArray[np.object_]) -> NDArray[np.float64]:
-        return (said != truth).astype(np.float64)
+    def lost(p: NDArray[np.floating], thresholds: NDArray[np.floating] | None) -> NDArray[np.float64]:
+        return 1 - answer.score(answer.decide(p, settings.classes, thresholds).tolist(), truth)
 
     if settings.prove.learner != frozen.NAME:
 
         def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
-            return lost(np.asarray(model.classes, dtype=object)[model.probabilities(exam).argmax(axis=1)])
+            return lost(model.probabilities(exam), model.thresholds)
 
         return losses
-    examples = Examples(labelled, pd.Index(settings.classes).get_indexer(pd.Index(labels.label)), settings.classes)
-    c = frozen.crossed(examples.take(calibration.sampled(examples, settings.seed)), judge)[0]
+    examples = Examples(labelled, answer.targets(labels.label.tolist(), settings.classes), settings.classes)
+    settled = examples.take(calibration.sampled(examples, settings.seed))
     vectors, seen = labelled.vectors(), exam.vectors()
+    if not examples.multilabel:
+        c = frozen.crossed(settled, judge)[0]
+        return lambda rows: lost(frozen.head(examples.take(rows), vectors[rows], c).logits(seen), None)
+    many = one_vs_rest.crossed(settled, judge)[0]
+    looked_at = pool.take(calibration.drawn(len(pool), one_vs_rest.LOOKED_AT, settings.seed)).vectors()
 
-    def losses_of_head(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return lost(names[frozen.head(examples.take(rows), vectors[rows], c).logits(seen).argmax(axis=1)])
+    def losses_of_heads(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        heads = one_vs_rest.heads(examples.take(rows), vectors[rows], many)
+        return lost(heads.of(seen), one_vs_rest.thresholds(heads.of(looked_at)))
 
-    return losses_of_head
+    return losses_of_heads
 
 
 def run(workspace: Workspace) -> str:
@@ -101,7 +108,8 @@ def run(workspace: Workspace) -> str:
         if len(labels)
         else (None, None)
     )
-    said = savings.sentence(measured) if settings.select.control else UNKNOWN
+    measure = kinds.answer(settings.kind.answer).MEASURE
+    said = savings.sentence(measured, measure) if settings.select.control else UNKNOWN
     content: dict[str, Any] = {
         "said": said,
         "savings": measured and measured.as_json(),

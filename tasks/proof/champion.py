@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from labelwise.tasks import figures
 from labelwise.tasks.errors import LabelwiseError, ServiceDown, ServiceError
 from labelwise.tasks.gold import active_testing, trusted
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import renamed
 from labelwise.tasks.services.mlflow import Champion, Tracking
 from labelwise.tasks.services.versions.workspace import Versions
@@ -42,7 +43,8 @@ class Judged:
 
 @dataclass(frozen=True)
 class Measured:
-    """An accuracy with the ends of its 95 % interval, and on how many gold items."""
+    """A mean score, which is the accuracy where an answer is right or wrong, with the ends of its 95 % interval, and on
+    how many gold items."""
 
     accuracy: float
     low: float
@@ -50,12 +52,12 @@ class Measured:
     items: int
 
     @classmethod
-    def of(cls, answers: pd.DataFrame) -> "Measured | None":
+    def of(cls, answers: pd.DataFrame, answer: Answer = choice) -> "Measured | None":
         """From columns actual, predicted, weight (text or numbers); None without a row."""
         if answers.empty:
             return None
-        right = (answers.actual == answers.predicted).to_numpy(dtype=bool)
-        found = active_testing.accuracy(right, answers.weight.to_numpy(dtype=float))
+        scores = answer.score(answers.predicted.tolist(), answers.actual.tolist())
+        found = active_testing.accuracy(scores, answers.weight.to_numpy(dtype=float))
         return cls(round(found.value, 6), round(found.low, 6), round(found.high, 6), len(answers))
 
     def __str__(self) -> str:
@@ -66,7 +68,8 @@ class Measured:
 class Standing:
     """What stands behind the champion. version: in MLflow. learned: the round that it comes from, None where that is
     not known. measured: the round whose gold it was measured on. gold: on all of that gold. fresh: on the items that
-    did not make it champion, where there are any: being picked by its own figures flatters a model on the others."""
+    did not make it champion, where there are any: being picked by its own figures flatters a model on the others.
+    measure: the name of the mean score."""
 
     version: str
     learned: int | None
@@ -74,10 +77,11 @@ class Standing:
     gold: Measured | None
     fresh: Measured | None = None
     problem: str = ""
+    measure: str = choice.MEASURE
 
     def __str__(self) -> str:
         """In words, for people."""
-        said = f"accuracy {self.gold}, round {self.measured}" if self.gold else "measured on no gold item"
+        said = f"{self.measure} {self.gold}, round {self.measured}" if self.gold else "measured on no gold item"
         said += f"; {self.fresh} that did not make it champion" if self.fresh else ""
         return said + (f"; {self.problem}" if self.problem else "")
 
@@ -95,18 +99,24 @@ def standing(workspace: Workspace, version: str | None = None) -> Standing | Non
 
 
 def keep(workspace: Workspace, found: Standing) -> None:
-    """Write metrics/champion.json."""
-    figures.keep_champion(workspace, asdict(found))
+    """Write metrics/champion.json. An accuracy goes without saying, as before there was another measure."""
+    content = asdict(found)
+    if found.measure == choice.MEASURE:
+        del content["measure"]
+    figures.keep_champion(workspace, content)
 
 
-def stands(version: str, learned: int | None, number: int, gold: pd.DataFrame, judged: Judged) -> Standing:
+def stands(
+    version: str, learned: int | None, number: int, gold: pd.DataFrame, judged: Judged, answer: Answer = choice
+) -> Standing:
     """What stands behind a champion in round `number`. gold: its items today (columns id, actual, weight)."""
     if judged.table is None:
-        return Standing(version, learned, number, None, problem=judged.problem)
+        return Standing(version, learned, number, None, problem=judged.problem, measure=answer.MEASURE)
     answered = gold[["id", "actual", "weight"]].merge(judged.table[["id", "predicted"]], on="id")
     later = answered[~answered.id.isin(judged.crowned_on)]
-    fresh = Measured.of(later) if judged.crowned_on else None
-    return Standing(version, learned, number, Measured.of(answered), fresh, judged.problem)
+    fresh = Measured.of(later, answer) if judged.crowned_on else None
+    whole = Measured.of(answered, answer)
+    return Standing(version, learned, number, whole, fresh, judged.problem, answer.MEASURE)
 
 
 def judge(

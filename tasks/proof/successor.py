@@ -1,5 +1,9 @@
 """Do these labels serve another model as well? Labels that one model asked for may serve the next one worse than
-random ones would (Lowell, Lipton & Wallace 2019)."""
+random ones would (Lowell, Lipton & Wallace 2019).
+
+The other model is a linear one of words: of one class an item, or one for each class where an item may have several
+(one-vs-rest), which says a class from a probability of a half on. Tuned thresholds would need labels of their own.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +16,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from labelwise.tasks.kinds import Answer, choice
+
 REPEATS = 10
 MOST = 1000  # labels of each kind: a check, not a second loop
 LEAST = 20
@@ -20,8 +26,8 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Successor:
-    """labels: of each kind. chosen, random: the accuracy they gave. difference: chosen less random, with its 95 %
-    interval."""
+    """labels: of each sort. chosen, random: the mean score they gave, in [0, 1]. difference: chosen less random, with
+    its 95 % interval."""
 
     labels: int
     chosen: float
@@ -41,25 +47,30 @@ class Successor:
 
 
 def check(
-    labels: pd.DataFrame, chosen: NDArray[np.bool_], control: NDArray[np.bool_], gold: pd.DataFrame, seed: int
+    labels: pd.DataFrame,
+    chosen: NDArray[np.bool_],
+    control: NDArray[np.bool_],
+    gold: pd.DataFrame,
+    seed: int,
+    answer: Answer = choice,
 ) -> Successor | None:
     """Train a linear model on words (TF-IDF: nothing in common with the encoder) on as many chosen as control labels.
 
-    labels: columns text, label. chosen, control: (m,) which are of either kind. gold: text, label, weight. None where
-    there are too few. The interval holds chance in the gold items and, by drawing labels with replacement (the
-    bootstrap), in which labels either arm happens to have.
+    labels: columns text, label. chosen, control: (m,) which are of either sort. gold: text, label, weight. answer: what
+    is said of an item, and so what it is worth. None where there are too few. The interval holds chance in the gold
+    items and, by drawing labels with replacement (the bootstrap), in which labels either arm happens to have.
     """
     k = min(int(chosen.sum()), int(control.sum()), MOST)
     if k < LEAST:
         return None
     rng = np.random.default_rng([seed, 2])
-    truth = gold.label.to_numpy(dtype=object)
-    right: dict[str, list[NDArray[np.bool_]]] = {"chosen": [], "random": []}
+    truth = gold.label.tolist()
+    scores: dict[str, list[NDArray[np.float64]]] = {"chosen": [], "random": []}
     for _ in range(REPEATS):
-        for name, kind in (("chosen", chosen), ("random", control)):
-            rows = np.sort(rng.choice(np.flatnonzero(kind), k))
-            right[name].append(_answers(labels.iloc[rows], gold.text) == truth)
-    own, other = (np.array(right[name], dtype=float) for name in ("chosen", "random"))
+        for name, sort in (("chosen", chosen), ("random", control)):
+            rows = np.sort(rng.choice(np.flatnonzero(sort), k))
+            scores[name].append(answer.score(_answers(labels.iloc[rows], gold.text, answer).tolist(), truth))
+    own, other = (np.array(scores[name]) for name in ("chosen", "random"))
     shares = gold.weight.to_numpy() / gold.weight.sum()
     by_run, by_run_other = own @ shares, other @ shares
     gains = own.mean(axis=0) - other.mean(axis=0)
@@ -71,12 +82,24 @@ def check(
     return Successor(k, float(by_run.mean()), float(by_run_other.mean()), difference, *ends)
 
 
-def _answers(labels: pd.DataFrame, texts: pd.Series) -> NDArray[np.object_]:
-    if labels.label.nunique() == 1:
-        return np.full(len(texts), labels.label.iloc[0], dtype=object)
-    model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10.0, max_iter=300))
+def _answers(labels: pd.DataFrame, texts: pd.Series, answer: Answer) -> NDArray[np.object_]:
+    """(g,) what a model of these labels says of g texts; the commonest label where nothing can be learned."""
+    given = labels.label.to_numpy(dtype=object)
+    commonest = np.full(len(texts), labels.label.mode().iloc[0], dtype=object)
+    if len(set(given)) == 1:
+        return commonest
+    words, linear = TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10.0, max_iter=300)
+    classes = sorted({name for label in set(given) for name in answer.members(label)})
+    targets = answer.targets(given.tolist(), classes)
     try:
-        model.fit(labels.text, labels.label.to_numpy(dtype=object))
+        if targets.ndim == 1:
+            return np.asarray(make_pipeline(words, linear).fit(labels.text, given).predict(texts), dtype=object)
+        features = words.fit_transform(labels.text)
     except ValueError:  # no words in any of the texts
-        return np.full(len(texts), labels.label.mode().iloc[0], dtype=object)
-    return np.asarray(model.predict(texts), dtype=object)
+        return commonest
+    seen = words.transform(texts)
+    everywhere = np.ones(len(texts))
+    by_class = [
+        everywhere if target.all() else linear.fit(features, target).predict_proba(seen)[:, 1] for target in targets.T
+    ]
+    return answer.decide(np.column_stack(by_class), classes)

@@ -501,9 +501,11 @@ def _judged(version: Any) -> bool:
     return "promoted" in (version.tags or {})
 
 
-def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: list[Path]) -> str:
+def record_rehearsal(
+    out: Path, plan: str, runs: list[dict[str, Any]], files: list[Path], metric: str = "accuracy"
+) -> str:
     """Log each run of a rehearsal once, and files with the rehearsal as a whole; returns where. `plan` tells it from
-    others.
+    others. metric: what its scores are called in MLflow.
 
     To MLFLOW_TRACKING_URI where that is set; else to a database in `out`, which needs no server.
     """
@@ -527,10 +529,10 @@ def record_rehearsal(out: Path, plan: str, runs: list[dict[str, Any]], files: li
             known = [each for each in logged if tags.items() <= each.data.tags.items()]
             name = "-".join(filter(None, map(str, (run["strategy"], run["learner"], run["seed"]))))
             run_id = (known[0] if known else client.create_run(experiment, tags=tags, run_name=name)).info.run_id
-            if "accuracy" in run:
-                now, points = get_current_time_millis(), zip(run["labels"], run["accuracy"], strict=True)
-                there = len(client.get_metric_history(run_id, "accuracy")) if known else 0
-                metrics = [Metric("accuracy", value, now, step) for step, value in points][there:]
+            if "score" in run:
+                now, points = get_current_time_millis(), zip(run["labels"], run["score"], strict=True)
+                there = len(client.get_metric_history(run_id, metric)) if known else 0
+                metrics = [Metric(metric, value, now, step) for step, value in points][there:]
                 client.log_batch(run_id, metrics=metrics)
             else:
                 for file in files:

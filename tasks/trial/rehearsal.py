@@ -13,20 +13,22 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from labelwise.tasks import kinds
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.items.wording import Wording
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.learners import Items, Model
 from labelwise.tasks.score import score
 from labelwise.tasks.select import answered, select, strategy_for
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.train import taught
 
-SHARES = (0.90, 0.95, 0.98, 0.99)  # of the accuracy of the whole pool
+SHARES = (0.90, 0.95, 0.98, 0.99)  # of the score that the whole pool gives
 HEADLINE = 0.98
 CONFIDENCE = 0.95
 BASELINE = "random"
-NOTHING = 1e-6  # accuracies are kept with six digits
+NOTHING = 1e-6  # scores are kept with six digits
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,26 @@ class Rows:
             len(self.table), lambda rows: self.vectors[rows].astype(np.float32), lambda rows: [texts[at] for at in rows]
         )
 
-    def answers(self, noise: float, classes: list[str], seed: int) -> pd.Series:
+    def answers(self, noise: float, classes: list[str], seed: int, answer: Answer = choice) -> pd.Series:
         """The labels by id, a share of them wrong: the same ones for all strategies of a seed."""
         rng = np.random.default_rng([seed, 1])
         labels = self.table.label.to_numpy(dtype=object).copy()
         for row in np.flatnonzero(rng.random(len(labels)) < noise):
-            labels[row] = rng.choice([name for name in classes if name != labels[row]])
+            labels[row] = answer.wrong(labels[row], classes, rng)
         return pd.Series(labels, index=self.table.id)
 
 
 @dataclass
 class Run:
-    """One strategy with one learner and one seed, a point a round; asked and why: what went into each batch; by: who
-    chose it, in words."""
+    """One strategy with one learner and one seed, a point a round: score, the mean over gold items in [0, 1] (the
+    accuracy, where an answer is right or wrong); asked and why: what went into each batch; by: who chose it, in words.
+    """
 
     strategy: str
     learner: str
     seed: int
     labels: list[int] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
     why: list[list[str]] = field(default_factory=list)
@@ -74,9 +77,16 @@ class Run:
         """For files and people."""
         return f"{self.strategy}-{self.learner}-{self.seed}"
 
-    def as_json(self) -> dict[str, Any]:
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> "Run":
+        """From JSON, in which the score is called accuracy where it is one, too. TypeError for anything else."""
+        scores = {"score": content["accuracy"]} if "accuracy" in content else {}
+        return cls(**{key: value for key, value in content.items() if key != "accuracy"} | scores)
+
+    def as_json(self, answer: Answer = choice) -> dict[str, Any]:
         """Without what was asked."""
-        return {key: value for key, value in asdict(self).items() if key not in ("asked", "why", "by")}
+        shown = {key: value for key, value in asdict(self).items() if key not in ("asked", "why", "by")}
+        return shown | also_accuracy(self.score, answer)
 
 
 def play(
@@ -93,7 +103,8 @@ def play(
     vectors = Vectors(pd.Index(pool.table.id), [pool.vectors], pool.wording)
     near = leaked(pool, gold, settings.gold.near_duplicate)
     items, exam = pool.items(), gold.items()
-    truth = pool.answers(noise, settings.classes, run.seed)
+    answer = kinds.answer(settings.kind.answer)
+    truth = pool.answers(noise, settings.classes, run.seed, answer)
     model, ledger = learn(run, items, vectors, truth, near, settings)
     while len(run.asked) < len(sizes):
         began = time.perf_counter()
@@ -111,7 +122,7 @@ def play(
         model, ledger = learn(run, items, vectors, truth, near, settings)
         run.seconds.append(round(time.perf_counter() - began, 3))
         run.labels.append(len(ledger))
-        run.accuracy.append(accuracy(model, exam, gold.table.label))
+        run.score.append(mean_score(model, exam, gold.table.label, answer))
         watch(model)
         yield run
 
@@ -137,10 +148,11 @@ def leaked(pool: Rows, gold: Rows, least: float | None) -> pd.DataFrame:
     return leaks.leaks(pd.Index(pool.table.id), pool.vectors, pd.Index(gold.table.id), exam, least, worded)
 
 
-def accuracy(model: Model, exam: Items, truth: pd.Series) -> float:
-    """The share of the gold items that the model gets right."""
-    predicted = np.asarray(model.classes, dtype=object)[model.probabilities(exam).argmax(axis=1)]
-    return round(float((predicted == truth.to_numpy(dtype=object)).mean()), 6)
+def mean_score(model: Model, exam: Items, truth: pd.Series, answer: Answer = choice) -> float:
+    """What the model's answers to the gold items are worth, in [0, 1]; the share that is right, where they are right or
+    wrong."""
+    said = answer.decide(model.probabilities(exam), model.classes, model.thresholds)
+    return round(float(answer.score(said.tolist(), truth.tolist()).mean()), 6)
 
 
 # What the runs say together
@@ -157,10 +169,10 @@ def fallbacks(runs: list[Run]) -> list[str]:
 
 
 def area(run: Run) -> float:
-    """The mean accuracy over the labels: the area under the curve divided by its width."""
+    """The mean score over the labels: the area under the curve divided by its width."""
     if len(run.labels) < 2:
-        return run.accuracy[0]
-    return float(np.trapezoid(run.accuracy, run.labels) / (run.labels[-1] - run.labels[0]))
+        return run.score[0]
+    return float(np.trapezoid(run.score, run.labels) / (run.labels[-1] - run.labels[0]))
 
 
 def relative(own: float, other: float) -> float:
@@ -169,12 +181,12 @@ def relative(own: float, other: float) -> float:
 
 
 def labels_for(run: Run, target: float) -> float | None:
-    """How many labels a run needs to get to an accuracy, on straight lines between its points; None: it never does."""
-    for at, reached in enumerate(run.accuracy):
+    """How many labels a run needs to get to a score, on straight lines between its points; None: it never does."""
+    for at, reached in enumerate(run.score):
         if reached >= target:
             if at == 0:
                 return float(run.labels[0])
-            below, above = run.accuracy[at - 1], reached
+            below, above = run.score[at - 1], reached
             share = (target - below) / (above - below)
             return run.labels[at - 1] + share * (run.labels[at] - run.labels[at - 1])
     return None
@@ -208,9 +220,14 @@ class Estimate:
         return f"{self.mean:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
 
 
-def summary(runs: list[Run], full: dict[str, float]) -> list[dict[str, Any]]:
+def also_accuracy(score: Any, answer: Answer) -> dict[str, Any]:
+    """The score under the name that it had before there were kinds of labels, where it is an accuracy."""
+    return {"accuracy": score} if answer.METRIC == "accuracy" else {}
+
+
+def summary(runs: list[Run], full: dict[str, float], answer: Answer = choice) -> list[dict[str, Any]]:
     """An entry a strategy and learner. Against random: the same learner and seed, pairs of runs."""
-    return [_entry(own, _pairs(own, runs), full[own[0].learner]) for own in _groups(runs)]
+    return [_entry(own, _pairs(own, runs), full[own[0].learner], answer) for own in _groups(runs)]
 
 
 def _groups(runs: list[Run]) -> list[list[Run]]:
@@ -223,12 +240,14 @@ def _pairs(own: list[Run], runs: list[Run]) -> list[tuple[Run, Run]]:
     return [(run, rivals[run.seed]) for run in own if run.seed in rivals]
 
 
-def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float) -> dict[str, Any]:
+def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float, answer: Answer) -> dict[str, Any]:
+    score = asdict(Estimate.of([run.score[-1] for run in own], 0.0, 1.0))
     needed = {f"{share:.0%}": [labels_for(run, share * full) for run in own] for share in SHARES}
     entry: dict[str, Any] = {
         "strategy": own[0].strategy,
         "learner": own[0].learner,
-        "accuracy": asdict(Estimate.of([run.accuracy[-1] for run in own], 0.0, 1.0)),
+        "score": score,
+        **also_accuracy(score, answer),
         "labels": {share: median(values) for share, values in needed.items()},
         "seconds": float(np.mean([second for run in own for second in run.seconds])),
     }
@@ -239,7 +258,7 @@ def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float) -> dict[st
 
 
 def decisive_ratio(pairs: list[tuple[Run, Run]], full: float) -> dict[str, Any]:
-    """`ratio_of` at 98 % of the whole pool's accuracy; at the next lower share where runs of both sides fell short of
+    """`ratio_of` at 98 % of the whole pool's score; at the next lower share where runs of both sides fell short of
     that, since then it says nothing. `share` tells which."""
     shares = [share for share in reversed(SHARES) if share <= HEADLINE]
     found = [{**ratio_of(pairs, share * full), "share": share} for share in shares]
@@ -265,8 +284,9 @@ def ratio_of(pairs: list[tuple[Run, Run]], target: float) -> dict[str, Any]:
     return {**asdict(Estimate.of(logs).exp()), "bound": bound}
 
 
-def verdict(entries: list[dict[str, Any]]) -> str:
-    """The answer in a sentence: whether asking cleverly saves labels here, and by which strategy."""
+def verdict(entries: list[dict[str, Any]], measure: str = choice.MEASURE) -> str:
+    """The answer in a sentence: whether asking cleverly saves labels here, and by which strategy. measure: the name of
+    the score."""
     clear = [
         entry
         for entry in entries
@@ -279,7 +299,7 @@ def verdict(entries: list[dict[str, Any]]) -> str:
         most = f"{ratio['bound']} " if ratio["bound"] else ""
         return (
             f"{best['strategy']} ({best['learner']}) needs {most}{shown:.2f} of random's labels "
-            f"for {ratio['share']:.0%} of the accuracy that the whole pool gives"
+            f"for {ratio['share']:.0%} of the {measure} that the whole pool gives"
         )
     compared = [entry for entry in entries if "ratio" in entry]
     if not compared:
@@ -290,24 +310,24 @@ def verdict(entries: list[dict[str, Any]]) -> str:
     if not measured:
         best = max(compared, key=lambda entry: float(entry["area"]["mean"]))
         return (
-            f"cannot tell: no run came to {min(SHARES):.0%} of the accuracy that the whole pool gives; so far the mean "
-            f"accuracy of {best['strategy']} is {Estimate(**best['area']):.3f} of random's. Play more --rounds"
+            f"cannot tell: no run came to {min(SHARES):.0%} of the {measure} that the whole pool gives; so far the "
+            f"mean {measure} of {best['strategy']} is {Estimate(**best['area']):.3f} of random's. Play more --rounds"
         )
     return "no gain here: no strategy needs clearly fewer labels than random"
 
 
-def table(entries: list[dict[str, Any]]) -> pd.DataFrame:
+def table(entries: list[dict[str, Any]], measure: str = choice.MEASURE) -> pd.DataFrame:
     """A row a strategy and learner, as text."""
-    return pd.DataFrame([_cells(entry) for entry in entries])
+    return pd.DataFrame([_cells(entry, measure) for entry in entries])
 
 
-def _cells(entry: dict[str, Any]) -> dict[str, str]:
+def _cells(entry: dict[str, Any], measure: str) -> dict[str, str]:
     labels = {f"labels for {share}": "not reached" if n is None else f"{n:.0f}" for share, n in entry["labels"].items()}
     ratio = entry.get("ratio")
     return {
         "strategy": entry["strategy"],
         "learner": entry["learner"],
-        "accuracy": f"{Estimate(**entry['accuracy']):.3f}",
+        measure: f"{Estimate(**entry['score']):.3f}",
         "area / random": f"{Estimate(**entry['area']):.3f}" if "area" in entry else "1",
         **labels,
         "labels / random": _against(ratio),
@@ -324,13 +344,13 @@ def _against(ratio: dict[str, Any] | None) -> str:
     return f"{ratio['bound']} {estimate:.2f} for {ratio['share']:.0%}".strip()
 
 
-def picture(runs: list[Run], full: dict[str, float]) -> Figure:
-    """Accuracy against labels, a line a strategy and learner with its 95 % band; dashed: the whole pool."""
+def picture(runs: list[Run], full: dict[str, float], measure: str = choice.MEASURE) -> Figure:
+    """Score against labels, a line a strategy and learner with its 95 % band; dashed: the whole pool."""
     drawn = Figure(figsize=(8, 5), layout="constrained")
     axes = drawn.subplots()
     for own in _groups(runs):
         points = min(len(run.labels) for run in own)
-        estimates = [Estimate.of([run.accuracy[at] for run in own], 0.0, 1.0) for at in range(points)]
+        estimates = [Estimate.of([run.score[at] for run in own], 0.0, 1.0) for at in range(points)]
         labels = own[0].labels[:points]
         (line,) = axes.plot(
             labels, [one.mean for one in estimates], marker=".", label=f"{own[0].strategy}, {own[0].learner}"
@@ -343,7 +363,7 @@ def picture(runs: list[Run], full: dict[str, float]) -> Figure:
         axes.annotate(
             f"whole pool, {learner}", (0.01, value), xycoords=("axes fraction", "data"), va="bottom", color="grey"
         )
-    axes.set(xlabel="labels", ylabel="accuracy on gold", title="What each strategy makes of the labels (bands: 95 %)")
+    axes.set(xlabel="labels", ylabel=f"{measure} on gold", title="What each strategy makes of the labels (bands: 95 %)")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     return drawn

@@ -77,10 +77,10 @@ def cleaned(data: Path, name: str, to: Path) -> None:
 def ours(folder: Path, budget: Set, say: Any) -> tuple[list[Run], dict[str, float]]:
     """Every run of ours on a set, and the accuracy of each learner on the whole pool."""
     content = rehearsed(folder, "ours", STRATEGIES, LEARNERS, (budget.batch, budget.rounds), say)
-    runs = [Run(**run) for run in content["runs"]]
+    runs = [Run.of(run) for run in content["runs"]]
     if budget.further:
         longer = rehearsed(folder, "further", ["random"], ["ensemble"], budget.further, say)["runs"]
-        runs += [Run(**run | {"strategy": FURTHER}) for run in longer]
+        runs += [Run.of(run | {"strategy": FURTHER}) for run in longer]
     return runs, content["full"]["by_learner"]
 
 
@@ -122,7 +122,8 @@ def rival(folder: Path, name: str, seed: int, sizes: list[int], start: list[int]
         (folder / "config.json").write_text(json.dumps({**config, "out": str(out)}), encoding="utf-8")
         command = [RIVALS, ROOT / "tests" / "bench" / "rivals.py", folder / "config.json"]
         subprocess.run(command, check=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-    return Run(name, "theirs", seed, **json.loads(out.read_text(encoding="utf-8")))
+    played = json.loads(out.read_text(encoding="utf-8"))
+    return Run.of({"strategy": name, "learner": "theirs", "seed": seed, **played})
 
 
 def theirs(folder: Path, budget: Set) -> list[Run]:
@@ -143,10 +144,10 @@ def fewshot(name: str, folder: Path, per_class: int) -> list[dict[str, str]]:
             own = rehearse.chosen(settings, "random", learner, seed)
             model = train(pool.items().take(rows), pool.table.label[rows], pool.items(), own)
             seconds = time.perf_counter() - began
-            accuracy = rehearsal.accuracy(model, gold.items(), gold.table.label)
+            accuracy = rehearsal.mean_score(model, gold.items(), gold.table.label)
             found.setdefault(learner, []).append((accuracy, seconds))
         run = rival(folder, "smalltext-setfit-breakingties", seed, [len(rows)], rows.tolist())
-        found.setdefault("SetFit (small-text)", []).append((run.accuracy[0], run.seconds[0]))
+        found.setdefault("SetFit (small-text)", []).append((run.score[0], run.seconds[0]))
     rivals = found["SetFit (small-text)"]
     better = {name: [a - b for (a, _), (b, _) in zip(own, rivals, strict=True)] for name, own in found.items()}
     return [
@@ -168,7 +169,7 @@ def tuned(folder: Path, say: Any) -> list[dict[str, str]]:
     ties as far as its hours allow. Accuracy on gold after so many labels."""
     batch = SETS[TUNED_SET].batch
     content = rehearsed(folder, "tuned", STRATEGIES, ["auto"], (batch, TUNED_ROUNDS), say)
-    runs = [Run(**run) for run in content["runs"]]
+    runs = [Run.of(run) for run in content["runs"]]
     prepared(folder)
     sizes = [batch] * SETFIT_ROUNDS
     runs += [rival(folder, "smalltext-setfit-breakingties", seed, sizes) for seed in range(SETFIT_SEEDS)]
@@ -177,14 +178,14 @@ def tuned(folder: Path, say: Any) -> list[dict[str, str]]:
     for at in range(TUNED_ROUNDS):
         row = {"labels": str(batch * (at + 1))}
         for name in [*STRATEGIES, "smalltext-setfit-breakingties"]:
-            there = [run for (one, _), run in by_name.items() if one == name and at < len(run.accuracy)]
-            row[name] = f"{rehearsal.Estimate.of([run.accuracy[at] for run in there]):.3f}" if there else ""
+            there = [run for (one, _), run in by_name.items() if one == name and at < len(run.score)]
+            row[name] = f"{rehearsal.Estimate.of([run.score[at] for run in there]):.3f}" if there else ""
             row[f"{name}, s"] = f"{np.mean([run.seconds[at] for run in there]):.0f}" if there else ""
         for name in ("random", "smalltext-setfit-breakingties"):
             pairs = [
-                own.accuracy[at] - by_name[(name, seed)].accuracy[at]
+                own.score[at] - by_name[(name, seed)].score[at]
                 for (one, seed), own in by_name.items()
-                if one == "auto" and (name, seed) in by_name and at < len(by_name[(name, seed)].accuracy)
+                if one == "auto" and (name, seed) in by_name and at < len(by_name[(name, seed)].score)
             ]
             row[f"auto less {name}"] = f"{rehearsal.Estimate.of(pairs):+.3f}" if pairs else ""
         rows.append(row)

@@ -35,7 +35,7 @@ from labelwise.tasks.settings import Settings, parse
 from labelwise.tasks.strategies import STRATEGIES, Candidates, Choice
 from labelwise.tasks.strategies.base import top
 from labelwise.tasks.train import train
-from labelwise.tasks.trial.rehearsal import Rows, Run, accuracy, play
+from labelwise.tasks.trial.rehearsal import Rows, Run, mean_score, play
 from labelwise.tasks.workspace import write_json
 from tests.bench import figures
 from tests.bench.labels import cleaned
@@ -114,7 +114,7 @@ class Played:
     @property
     def history(self) -> pd.DataFrame:
         """What tasks/proof/stopping.py looks at."""
-        rows = {"labels": self.run.labels, "accuracy": self.run.accuracy, "exam": self.exam}
+        rows = {"labels": self.run.labels, "accuracy": self.run.score, "exam": self.exam}
         return pd.DataFrame({**rows, "asks": len(self.run.asked[-1])}).join(pd.DataFrame(self.settled))
 
     def errors(self) -> NDArray[np.bool_]:
@@ -128,7 +128,7 @@ def played(world: World, strategy: str, seed: int, rounds: int = ROUNDS) -> Play
     path = KEPT / world.name / f"{strategy}-{seed}.json"
     if path.exists():
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Played(**content | {"run": Run(**content["run"])})
+        return Played(**content | {"run": Run.of(content["run"])})
     pool, gold, exam = world.drawn(seed)
     select: dict[str, Any] = {"strategy": strategy}
     if strategy == "random":
@@ -167,7 +167,7 @@ def by_chance(world: World, seed: int) -> list[tuple[int, float]]:
         rows = np.sort(order[:size])
         labels = pool.table.label.iloc[rows].reset_index(drop=True)
         model = train(pool.items().take(rows), labels, pool.items(), world.settings)
-        found.append((size, accuracy(model, exam.items(), exam.table.label)))
+        found.append((size, mean_score(model, exam.items(), exam.table.label)))
     return found
 
 

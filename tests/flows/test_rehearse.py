@@ -77,7 +77,11 @@ def played(plan: Plan, out: Path) -> tuple[dict[str, Any], list[str]]:
 def test_the_figures_are_those_of_the_rounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content, told = played(plan_of(tmp_path), tmp_path / "out")
     assert capsys.readouterr().out.strip().endswith(content["verdict"])
-    assert {tuple(run) for run in content["runs"]} == {("strategy", "learner", "seed", "labels", "accuracy", "seconds")}
+    assert {tuple(run) for run in content["runs"]} == {
+        ("strategy", "learner", "seed", "labels", "score", "seconds", "accuracy")
+    }
+    assert all(run["score"] == run["accuracy"] for run in content["runs"])
+    assert (content["measure"], content["full"]["score"]) == ("accuracy", content["full"]["accuracy"])
     assert len(content["runs"]) == 4
     for run in content["runs"]:
         assert run["labels"] == [6, 12, 18, 24]

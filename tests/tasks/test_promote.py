@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.promote import decide, flat, rollback
+from labelwise.tasks.proof.champion import Measured
 from labelwise.tasks.services.mlflow import Tracking, open_tracking
 from labelwise.tasks.settings import Promote, parse
 from labelwise.tasks.workspace import Workspace
@@ -59,6 +61,24 @@ def test_a_class_that_is_protected_must_not_suffer() -> None:
 
 def test_ten_gold_items_crown_nobody_by_luck() -> None:
     assert not decide(answers(np.arange(10) < 9), answers(np.arange(10) < 7), Promote()).promoted
+
+
+def test_sets_of_classes_count_by_their_f1_and_a_class_is_protected_in_the_sets_that_name_it() -> None:
+    at = np.arange(300)
+    actual = np.where(at < 60, '["odd", "rare"]', np.where(at < 200, '["common"]', "[]"))
+    table = pd.DataFrame({"id": [f"g{n}" for n in at], "actual": actual})
+    old = table.assign(predicted=np.where(at % 2, actual, '["common"]'))
+    half = table.assign(predicted=np.where(at < 60, '["odd"]', actual))  # the rest all right
+    found = decide(half, old, Promote(), answer=multilabel)
+    assert found.promoted
+    assert found.figures["difference"] == pytest.approx((240 + 60 * 2 / 3 - (150 + 70)) / 300)
+    lazy = table.assign(predicted=np.where(at < 60, "[]", actual))
+    assert decide(lazy, old, Promote(), answer=multilabel).promoted
+    for name in ("rare", "odd"):
+        guarded = decide(lazy, old, Promote(protected=[name]), answer=multilabel)
+        assert guarded.reason == f"worse in the protected class {name}: -0.500 on 60 gold items"
+    assert decide(lazy, old, Promote(protected=["common"]), answer=multilabel).promoted
+    assert Measured.of(half.assign(weight=1.0), multilabel) == Measured(0.933333, 0.915, 0.948, 300)
 
 
 def test_a_protected_class_without_a_gold_item_stops_nobody() -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks import prove
+from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Items
 from labelwise.tasks.proof import control, savings
@@ -23,9 +24,10 @@ IDS = [f"i{n:03d}" for n in range(600)]
 EXAM = slice(300, 600)
 
 
-def settings(**select: float) -> Settings:
+def settings(answer: str = "choice", judge: str = "frozen", **select: float) -> Settings:
     content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
-    return parse(content | {"train": {"learner": "frozen"}, "select": select})
+    of = {"kind": {"answer": answer}, "prove": {"learner": judge}}
+    return parse(content | of | {"train": {"learner": "frozen"}, "select": select})
 
 
 def labels(one_class: bool = False) -> pd.DataFrame:
@@ -100,6 +102,28 @@ def test_another_learner_than_the_cheap_one_can_be_the_judge() -> None:
     items = Items.of(VECTORS[:300])
     losses = prove.judged_by(labels(), items, gold, Items.of(VECTORS[EXAM]), items, own)
     assert losses(np.arange(200)).mean() < 0.5
+
+
+@pytest.mark.parametrize("learner", ["frozen", "bag_of_words"])
+def test_sets_of_classes_are_judged_by_what_they_miss(learner: str) -> None:
+    """Each class is a direction; a quarter of the items have two of them, a quarter none."""
+    rng = np.random.default_rng(1)
+    holds = rng.random((600, 3)) < 0.4
+    vectors = (holds @ np.eye(3, 16) + 0.4 * rng.normal(size=(600, 16))).astype(np.float32)
+    texts = [" ".join(np.array(["x", "red", "green", "blue"])[np.append(True, row)]) for row in holds]
+    names = [multilabel.label_of(np.array(CLASSES)[row]) for row in holds]
+    own = settings(answer="multilabel", judge=learner)
+    given = labels().assign(label=names[:300])
+    gold = pd.DataFrame({"label": names[300:], "weight": 1.0})
+    items, exam = Items.of(vectors[:300], texts[:300]), Items.of(vectors[300:], texts[300:])
+    losses = prove.judged_by(given, items, gold, exam, items, own)
+    few, many = losses(np.arange(12)), losses(np.arange(300))
+    assert ((0 <= many) & (many <= 1)).all() and len(set(many)) > 2
+    assert many.mean() < few.mean() and many.mean() < 0.25
+    if learner == "frozen":
+        found, next_model = prove.prove(given, items, gold, exam, items, own)
+        assert found is not None and found.ratio.low <= 1 <= found.ratio.high
+        assert next_model is not None and not next_model.worse and next_model.chosen > 0.8
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.0, "nobody can know them"), (0.2, "too few labels")])

@@ -135,3 +135,37 @@ def test_the_interval_covers_the_truth_at_an_accuracy_of_95_in_100(own: int, gro
     if grown:
         assert abs(np.mean(naive)) > 5 * np.std(naive) / 300**0.5
         assert np.std(errors) < np.sqrt(truth * (1 - truth) / (own + grown))  # more than as many by chance tell
+
+
+@pytest.mark.parametrize(
+    ("values", "shares"),
+    [
+        ([1.0, 2 / 3, 0.5, 0.0], [0.85, 0.08, 0.04, 0.03]),  # mostly right
+        ([1.0, 0.8, 0.0], [0.97, 0.02, 0.01]),
+        ([1.0, 2 / 3, 0.5, 0.0], [0.3, 0.2, 0.2, 0.3]),
+        ([2 / 3, 0.0], [0.95, 0.05]),  # never wholly right
+    ],
+)
+def test_the_interval_covers_the_mean_of_scores(values: list[float], shares: list[float]) -> None:
+    rng = np.random.default_rng(1)
+    truth, runs = float(np.dot(values, shares)), 500
+    for g in (20, 100, 500):
+        found = [active_testing.accuracy(rng.choice(values, g, p=shares), np.ones(g)) for _ in range(runs)]
+        assert sum(one.low <= truth <= one.high for one in found) / runs >= 0.92
+    # what is right in part varies less than what is right or wrong as often
+    wilson = stats.binomtest(round(truth * 500), 500).proportion_ci(method="wilson")
+    assert np.mean([one.high - one.low for one in found]) < wilson.high - wilson.low
+
+
+def test_where_answers_in_part_were_likely_to_be_drawn_the_mean_is_covered_too() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.choice([1.0, 2 / 3, 0.5, 0.0], 2000, p=[0.8, 0.1, 0.05, 0.05])
+    doubt = np.clip(1 - scores + rng.normal(scale=0.25, size=2000), 0.01, 1)
+    held, widths = 0, []
+    for _ in range(200):
+        drawn = active_testing.draw(doubt, 80, rng)
+        found = active_testing.accuracy(scores[drawn.rows], active_testing.weights(drawn.propensity, drawn.among))
+        held += found.low <= scores.mean() <= found.high
+        widths.append(found.high - found.low)
+    assert held / 200 >= 0.92
+    assert np.mean(widths) < 3.92 * np.sqrt(scores.var() / 80)  # than by as many that chance draws

@@ -150,7 +150,7 @@ def test_a_rehearsal_of_any_runs_ends_in_shares_and_a_sentence(accuracies: list[
     ]
     entries = rehearsal.summary(runs, {"frozen": full})
     for entry in entries:
-        accuracy = rehearsal.Estimate(**entry["accuracy"])
+        accuracy = rehearsal.Estimate(**entry["score"])
         assert math.isnan(accuracy.low) or in_order(accuracy, 0, 1)
         for name in ("area", "ratio"):
             if name in entry:

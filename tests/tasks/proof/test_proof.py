@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.proof import control, money, savings, stopping, successor
 from labelwise.tasks.proof.curves import LEAST, MOST, Points, posterior
-from labelwise.tasks.proof.gate import by_signs, compare, level
+from labelwise.tasks.proof.gate import FINE, by_signs, compare, level
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.records import LABELS
 from tests.bench import proof_imported
@@ -102,6 +103,23 @@ def test_labels_that_are_worth_three_are_found_to_save() -> None:
         assert found.ratio.low <= 1 / 2.6 <= found.ratio.high  # four in five are worth three: 2.6 on average
         assert found.labels == 500 and found.control == 100
         assert found.further is None
+
+
+def test_answers_that_are_right_in_part_save_as_well() -> None:
+    """The same learner, whose answers miss by a half where it is nearly right."""
+    for seed in range(3):
+        judge = world(3.0, seed)
+
+        def losses(rows: NDArray[np.int64], judge: savings.Losses = judge) -> NDArray[np.float64]:
+            return (judge(rows) + judge(rows[: len(rows) * 3 // 4])) / 2
+
+        arm, chosen = np.arange(100), 10_000 + np.arange(400)
+        so_far = [np.concatenate([arm[: 5 * n], chosen[: 20 * n]]) for n in range(1, 21)]
+        found = savings.measure(losses, so_far, arm, np.ones(GOLD), np.random.default_rng(seed))
+        assert found is not None and found.verdict == "saves"
+    assert savings.sentence(replace(found, ratio=Interval(1.1, 0.9, 1.3)), "set F1").startswith("savings: cannot tell")
+    stood_still = replace(found, ratio=Interval(0.5, 0.3, 0.8), projected=Interval(2.5, 1.2, 4.0))
+    assert savings.sentence(stood_still, "set F1").endswith("random ones would take for its present set F1")
 
 
 def test_labels_that_are_worth_little_turn_the_meter_red_within_ten_rounds() -> None:
@@ -315,6 +333,53 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says(g: int, wins
     assert held / 400 >= 0.92
 
 
+# Gains of a model that is better by a little often, and worse by much seldom: equal, on average
+LOPSIDED = {"alike": ([-1.0, 0.0, 1 / 3], [0.05, 0.8, 0.15]), "in part": ([-2 / 3, 0.0, 1 / 3], [0.1, 0.7, 0.2])}
+
+
+def lopsided(of: str, g: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    gains = rng.choice(LOPSIDED[of][0], g, p=LOPSIDED[of][1])
+    return np.maximum(gains, 0), np.maximum(-gains, 0)
+
+
+@pytest.mark.parametrize("of", LOPSIDED)
+@pytest.mark.parametrize("weighed", [False, True])
+def test_seldom_but_large_losses_are_not_taken_for_a_lead(of: str, weighed: bool) -> None:
+    """At the level of a first look; the signs alone are wrong several times as often as that."""
+    rng = np.random.default_rng(7)
+    spent, signs, found, held = level(1, 0.95), 0, 0, 0
+    for _ in range(300):
+        pair = lopsided(of, 60, rng)
+        weights = rng.gamma(2.0, 0.5, 60) if weighed else np.ones(60)
+        one = compare(*pair, weights, 0.025)
+        signs += by_signs((pair[0] - pair[1]) * weights)[0] <= spent
+        found += one.p_better <= spent
+        held += one.low <= 0 <= one.high
+    assert signs > 300 * 1.5 * spent
+    assert found <= 300 * 2.5 * spent  # what 300 draws may add by chance
+    assert held / 300 >= 0.9
+
+
+def test_scores_between_right_and_wrong_tell_more_and_less_where_nothing_has_been_seen() -> None:
+    """The same mean difference by full gains, and by three times as many of a third."""
+    at = np.arange(300)
+    full, thirds = (at < 12) * 1.0, (at < 36) / 3
+    coarse, fine = (compare(0.5 + one / 2, 0.5 - one / 2, np.ones(300), 0.0083) for one in (full, thirds))
+    assert coarse.difference == pytest.approx(fine.difference)
+    assert coarse.low < fine.low and coarse.high > fine.high
+    few = compare((at < 3) * 0.1, np.zeros(300), np.ones(300), 0.0083)
+    assert few.low < -0.01 and few.p_better > 0.0083  # three gains of a tenth: a loss may be of any size
+
+
+def test_signs_add_up_exactly_where_gains_are_simple_fractions() -> None:
+    """A full gain is as much as two halves, or a third and two thirds: ties count by half."""
+    for gains in ([1.0, -0.5, -0.5], [1.0, -1 / 3, -2 / 3], [0.4, 0.4, -0.8]):
+        new, old = np.maximum(gains, 0), np.maximum(np.negative(gains), 0)
+        found = compare(new, old, np.ones(3), 0.05)
+        assert by_signs(new - old, FINE) == pytest.approx((0.5, 0.5))
+        assert min(found.p_better, found.p_worse) >= 0.5
+
+
 def test_models_that_never_differ_leave_room_for_what_a_few_items_cannot_show() -> None:
     found = compare(np.ones(50), np.ones(50), np.ones(50), 0.05)
     assert (found.low, found.high) == (pytest.approx(-0.0513, abs=1e-3), pytest.approx(0.0513, abs=1e-3))
@@ -391,6 +456,37 @@ def test_labels_that_teach_another_model_nothing_are_warned_of(chosen_clear: boo
     assert found.worse == worse
     assert found.labels == 50
     assert found.low <= found.difference <= found.high
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_several_labels_an_item_serve_a_model_of_each_of_them(spoilt: bool) -> None:
+    """Two labels, each told by a word. spoilt: the chosen labels tell nothing."""
+    rng = np.random.default_rng(4)
+
+    def table(m: int) -> tuple[pd.Series, NDArray[np.bool_]]:
+        holds = rng.random((m, 2)) < [0.5, 0.3]
+        noise = rng.integers(0, 30, (m, 2))
+        words = zip(holds, noise, strict=True)
+        return pd.Series([f"w{a} w{b}" + " red" * has[0] + " blue" * has[1] for has, (a, b) in words]), holds
+
+    def labelled(text: pd.Series, holds: NDArray[np.bool_]) -> pd.DataFrame:
+        names = [multilabel.label_of(np.array(["blue", "red"])[[has[1], has[0]]]) for has in holds]
+        return pd.DataFrame({"text": text, "label": names, "weight": 1.0})
+
+    (text, holds), exam = table(160), table(150)
+    chosen = np.arange(160) < 80
+    given = np.where(chosen[:, None] & spoilt, rng.permutation(holds), holds)
+    found = successor.check(labelled(text, given), chosen, ~chosen, labelled(*exam), 0, multilabel)
+    assert found is not None and found.random > 0.9
+    assert found.worse == spoilt and (found.chosen < 0.7) == spoilt
+
+
+@pytest.mark.parametrize("label", ['["a"]', "[]"])
+def test_a_label_that_all_items_have_is_what_the_next_model_says(label: str) -> None:
+    labels = pd.DataFrame({"text": [f"w{n}" for n in range(60)], "label": [label] * 59 + ['["a", "b"]']})
+    gold = pd.DataFrame({"text": ["w1", "w2"], "label": label, "weight": 1.0})
+    found = successor.check(labels, np.arange(60) < 30, np.arange(60) >= 30, gold, 0, multilabel)
+    assert found is not None and found.chosen == 1.0 and found.random > 0.9 and not found.worse
 
 
 def test_the_check_weighs_gold_items_as_if_they_were_there_so_often() -> None:
