@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 EVEN = 0.2  # share of the proposal that is uniform: no weight exceeds its inverse
 CONFIDENCE = 0.95
-FEW = 2.0  # whole errors that are imagined beside those seen: few errors say little about what an error weighs
+FEW = 2.0  # whole losses that are imagined beside those seen: few errors say little about what an error weighs
+FEW_EVEN = 4.0  # the same where all items weigh 1, and losses may be seen in part only; simulated in docs/proof-gold.md
 
 Floats = NDArray[np.float64]
 
@@ -112,13 +113,13 @@ def accuracy(scores: Floats, given: Floats) -> Accuracy:
 
 def _size_of_losses(losses: Floats, given: Floats) -> float:
     """What a loss weighs, the mean of squares over the mean. Among items that were drawn by chance alone (weight 1) it
-    is the losses' own size; among the others that times their weight. Either comes from the losses seen and from `FEW`
-    imagined whole ones, whose weight is the harmonic mean: that of errors where the proposal is right."""
+    is the losses' own size; among the others that times their weight. Either comes from the losses seen and from some
+    whole ones that are imagined, whose weight is the harmonic mean: that of errors where the proposal is right."""
     drawn = given != 1
 
-    def size(of: NDArray[np.bool_]) -> float:
+    def size(of: NDArray[np.bool_], imagined: float) -> float:
         seen = (given * losses)[of & (losses > 0)]
-        return float(((seen**2).sum() + FEW / float((1 / given[of]).mean())) / (seen.sum() + FEW))
+        return float(((seen**2).sum() + imagined / float((1 / given[of]).mean())) / (seen.sum() + imagined))
 
-    parts = [float(of.mean()) * size(of) for of in (drawn, ~drawn) if of.any()]
+    parts = [float(of.mean()) * size(of, few) for of, few in ((drawn, FEW), (~drawn, FEW_EVEN)) if of.any()]
     return sum(parts)

@@ -72,13 +72,16 @@ def test_sets_of_classes_count_by_their_f1_and_a_class_is_protected_in_the_sets_
     found = decide(half, old, Promote(), answer=multilabel)
     assert found.promoted
     assert found.figures["difference"] == pytest.approx((240 + 60 * 2 / 3 - (150 + 70)) / 300)
+    old = table.assign(predicted=np.where((at % 2 == 0) & (at < 60), actual, '["other"]'))
     lazy = table.assign(predicted=np.where(at < 60, "[]", actual))
     assert decide(lazy, old, Promote(), answer=multilabel).promoted
     for name in ("rare", "odd"):
         guarded = decide(lazy, old, Promote(protected=[name]), answer=multilabel)
         assert guarded.reason == f"worse in the protected class {name}: -0.500 on 60 gold items"
     assert decide(lazy, old, Promote(protected=["common"]), answer=multilabel).promoted
-    assert Measured.of(half.assign(weight=1.0), multilabel) == Measured(0.933333, 0.915, 0.948, 300)
+    measured = Measured.of(half.assign(weight=1.0), multilabel)
+    assert measured is not None and (measured.accuracy, measured.items) == (0.933333, 300)
+    assert 0.90 < measured.low < measured.high < 0.96
 
 
 def test_a_protected_class_without_a_gold_item_stops_nobody() -> None:

@@ -104,7 +104,7 @@ def test_another_learner_than_the_cheap_one_can_be_the_judge() -> None:
     assert losses(np.arange(200)).mean() < 0.5
 
 
-@pytest.mark.parametrize("learner", ["frozen", "bag_of_words"])
+@pytest.mark.parametrize("learner", ["frozen"])
 def test_sets_of_classes_are_judged_by_what_they_miss(learner: str) -> None:
     """Each class is a direction; a quarter of the items have two of them, a quarter none."""
     rng = np.random.default_rng(1)
@@ -118,7 +118,7 @@ def test_sets_of_classes_are_judged_by_what_they_miss(learner: str) -> None:
     items, exam = Items.of(vectors[:300], texts[:300]), Items.of(vectors[300:], texts[300:])
     losses = prove.judged_by(given, items, gold, exam, items, own)
     few, many = losses(np.arange(12)), losses(np.arange(300))
-    assert ((0 <= many) & (many <= 1)).all() and len(set(many)) > 2
+    assert ((many >= 0) & (many <= 1)).all() and len(set(many)) > 2
     assert many.mean() < few.mean() and many.mean() < 0.25
     if learner == "frozen":
         found, next_model = prove.prove(given, items, gold, exam, items, own)
