@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from labelwise.tasks.learners import calibration, contrastive, ensemble, frozen
+from labelwise.tasks.learners import calibration, contrastive, ensemble, frozen, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
 NAME = "auto"
-SERVES = frozenset({"choice"})
+SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"vectors", "text"})
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}
 FEWEST, MOST_TUNED = 12, 60  # labels, between which tuning is tried
@@ -37,7 +37,6 @@ class Auto:
     members: dict[str, Model]
     reason: str
     trained: bool = True
-    thresholds: None = None
 
     @property
     def chosen(self) -> str:
@@ -47,6 +46,10 @@ class Auto:
     @property
     def classes(self) -> list[str]:
         return next(iter(self.members.values())).classes
+
+    @property
+    def thresholds(self) -> NDArray[np.float32] | None:
+        return next(iter(self.members.values())).thresholds
 
     @property
     def draft(self) -> Model | None:
@@ -62,6 +65,7 @@ class Auto:
     def save(self, folder: Path) -> None:
         """`config.json`, and each model in a folder that bears the learner's name."""
         config = {"learner": NAME, "classes": self.classes, "chosen": self.chosen, "reason": self.reason}
+        config |= one_vs_rest.kept(self.thresholds)
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         for name, model in self.members.items():
             (folder / name).mkdir()
@@ -70,6 +74,8 @@ class Auto:
 
 def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     """Choose by held-out labels, then learn from all of them."""
+    if examples.multilabel:
+        return Auto({"ensemble": ensemble.fit(examples, pool, settings)}, "several labels an item")
     if len(examples.seen) < 2:
         return Auto({"frozen": frozen.of_one(examples, settings)}, "one class only")
     quiet = ensemble.fit(examples, pool, settings)

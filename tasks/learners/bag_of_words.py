@@ -10,7 +10,7 @@ Words are hashed (Weinberger et al. 2009, arXiv 0902.2206), so that a model hold
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,15 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
-from scipy.special import softmax
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-from labelwise.tasks.learners import calibration, frozen
+from labelwise.tasks.learners import calibration, frozen, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "bag_of_words"
-SERVES = frozenset({"choice"})
+SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"text"})
 BUCKETS = 2**18  # that words are hashed into; models on disk hold positions among these, so it stays
 REGULARISATION = 30.0  # scikit-learn's C: between 30 and 100 nothing could be told apart
@@ -81,21 +80,24 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class BagOfWords:
-    """A head over the words of a vocabulary."""
+    """A head over the words of a vocabulary, or one a label."""
 
     vocabulary: Vocabulary
-    head: frozen.Head
+    head: frozen.Head | one_vs_rest.Heads
     trained: bool = True
     draft: None = None
-    thresholds: None = None
 
     @property
     def classes(self) -> list[str]:
         return self.head.classes
 
+    @property
+    def thresholds(self) -> NDArray[np.float32] | None:
+        return self.head.thresholds
+
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""
-        return softmax(self.logits(items), axis=1).astype(np.float32)
+        return self.head.believed(self.logits(items))
 
     def logits(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c); minus infinity for classes not seen."""
@@ -104,32 +106,53 @@ class BagOfWords:
 
     def save(self, folder: Path) -> None:
         """`config.json`, `words.safetensors`, and the head in a folder of its own."""
-        (folder / "config.json").write_text(json.dumps({"learner": NAME}), encoding="utf-8")
+        config = {"learner": NAME, **one_vs_rest.kept(self.thresholds)}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         save_file({"buckets": self.vocabulary.buckets, "rarity": self.vocabulary.rarity}, folder / "words.safetensors")
         (folder / "head").mkdir()
         self.head.save(folder / "head")
 
 
-def fit(examples: Examples, _pool: Items, settings: Settings) -> BagOfWords:
-    """A calibrated head on the words of the labelled texts. Time and memory grow with the words of these, not with the
-    pool."""
+def fit(examples: Examples, pool: Items, settings: Settings) -> BagOfWords:
+    """A calibrated head on the words of the labelled texts, or one a label where an item may have several. Time and
+    memory grow with the words of these, not with the pool."""
     rows = calibration.sampled(examples, settings.seed)
-    logits, whole = crossed(examples, rows, settings.seed)
-    head = whole.head.at(calibration.temperature(logits, examples.labels[rows]))
-    return BagOfWords(whole.vocabulary, head)
+    if examples.multilabel:
+        odds, vocabulary, bare = crossed_labels(examples, rows, settings.seed)
+        slopes, shifts = one_vs_rest.calibrated(odds, examples.labels[rows])
+        heads = bare.turned(slopes, shifts)
+        p = BagOfWords(vocabulary, heads).probabilities(one_vs_rest.unlabelled(pool, examples, settings.seed))
+        return BagOfWords(vocabulary, replace(heads, thresholds=one_vs_rest.thresholds(p)))
+    logits, vocabulary, whole = crossed(examples, rows, settings.seed)
+    head = whole.at(calibration.temperature(logits, examples.labels[rows]))
+    return BagOfWords(vocabulary, head)
 
 
-def crossed(examples: Examples, rows: NDArray[np.int64], seed: int) -> tuple[NDArray[np.float64], BagOfWords]:
-    """(r, c) logits of the labels at these rows, each from the labels at the rows of the other folds alone; and what
-    was learned from all labels, not calibrated."""
+def crossed(
+    examples: Examples, rows: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.float64], Vocabulary, frozen.Head]:
+    """(r, c) logits of the labels at these rows, each from the labels at the rows of the other folds alone; the
+    words, and the head on them that was learned from all labels, not calibrated."""
     texts = examples.items.texts()
     vocabulary = Vocabulary.of(texts)
     vectors = vocabulary.vectors(texts)
     logits = frozen.held_out(examples.take(rows), vectors[rows], REGULARISATION, seed)
-    return logits, BagOfWords(vocabulary, frozen.head(examples, vectors, REGULARISATION))
+    return logits, vocabulary, frozen.head(examples, vectors, REGULARISATION)
+
+
+def crossed_labels(
+    examples: Examples, rows: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.float64], Vocabulary, one_vs_rest.Heads]:
+    """The same where an item may have several labels: (r, c) log odds, NaN where the other folds hold no positive; the
+    words, and the heads on them."""
+    texts = examples.items.texts()
+    vocabulary = Vocabulary.of(texts)
+    vectors = vocabulary.vectors(texts)
+    (odds,) = one_vs_rest.held_out(examples.take(rows), vectors[rows], (REGULARISATION,), seed)
+    return odds, vocabulary, one_vs_rest.heads(examples, vectors, REGULARISATION)
 
 
 def load(folder: Path) -> BagOfWords:
     """The model that `BagOfWords.save` wrote."""
     tensors = load_file(folder / "words.safetensors")
-    return BagOfWords(Vocabulary(tensors["buckets"], tensors["rarity"]), frozen.load_one(folder / "head"))
+    return BagOfWords(Vocabulary(tensors["buckets"], tensors["rarity"]), frozen.load(folder / "head"))

@@ -1,6 +1,8 @@
 """Cross-fitting: what a model says of labels that it has not seen, and what follows from that: how strongly to
 regularise, how sure to be, how much to trust each learner. Gold is not looked at."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -27,14 +29,29 @@ def drawn(n: int, most: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
-def folds(labels: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
-    """(m,) the fold of each item, each class spread as evenly as it goes. A class with one label is in one fold."""
+def folds(labels: NDArray[Any], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
+    """(m,) the fold of each item, each class spread as evenly as it goes, of several labels an item the rarest. A class
+    with one label is in one fold."""
+    labels = rarest(labels) if labels.ndim == 2 else labels
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     result = np.empty(len(labels), dtype=np.int64)
     result[by_class] = np.arange(len(labels)) % count
     return result
+
+
+def rarest(targets: NDArray[np.floating]) -> NDArray[np.int64]:
+    """(m, c) 0 or 1 -> (m,) of the labels of each item the one that fewest items have; c for an item without any. Items
+    that are spread evenly over folds by it spread what is rare (after Sechidis et al. 2011, 'On the stratification of
+    multi-label data').
+
+    >>> rarest(np.array([[1, 1], [1, 0], [0, 0]])).tolist()
+    [1, 0, 2]
+    """
+    counts = np.where(targets > 0, targets.sum(axis=0), np.inf)
+    without = np.full((len(targets), 1), np.finfo(np.float64).max)
+    return np.column_stack([counts, without]).argmin(axis=1)
 
 
 def held_out(examples: Examples, seed: int, count: int = FOLDS) -> NDArray[np.int64]:

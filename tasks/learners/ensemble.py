@@ -7,19 +7,20 @@ no use gets none.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from labelwise.tasks.learners import bag_of_words, calibration, frozen, propagate
+from labelwise.tasks.learners import bag_of_words, calibration, frozen, one_vs_rest, propagate
 from labelwise.tasks.learners.base import Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
 NAME = "ensemble"
-SERVES = frozenset({"choice"})
+SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"vectors", "text"})
 LEAST = 0.01  # weight of the words below which they could change no answer, and need not be read
 
@@ -60,25 +61,78 @@ class Ensemble:
         """`config.json`, and a folder a member."""
         config = {"learner": NAME, "frequency": self.frequency, "weights": self.weights}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        members: dict[str, Model | None] = {
-            frozen.NAME: self.head,
-            propagate.NAME: self.graph,
-            bag_of_words.NAME: self.words,
-        }
-        for name, member in members.items():
-            if member is not None:
-                (folder / name).mkdir()
-                member.save(folder / name)
+        _save_members(folder, {frozen.NAME: self.head, propagate.NAME: self.graph, bag_of_words.NAME: self.words})
 
 
-def fit(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
+def _save_members(folder: Path, members: Mapping[str, Model | None]) -> None:
+    for name, member in members.items():
+        if member is not None:
+            (folder / name).mkdir()
+            member.save(folder / name)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The same of several labels an item: log odds by the heads on the vectors and by those on the words, added. Both
+    are weighed and calibrated by themselves. words: None where they are of no use."""
+
+    head: one_vs_rest.Heads
+    words: bag_of_words.BagOfWords | None
+    trained: bool = True
+    draft: None = None
+
+    @property
+    def classes(self) -> list[str]:
+        return self.head.classes
+
+    @property
+    def thresholds(self) -> NDArray[np.float32]:
+        return self.head.thresholds
+
+    def probabilities(self, items: Items) -> NDArray[np.float32]:
+        """n items -> (n, c)."""
+        logits = self.head.logits(items.vectors())
+        return self.head.believed(logits if self.words is None else logits + self.words.logits(items))
+
+    def save(self, folder: Path) -> None:
+        """`config.json`, and a folder a member."""
+        config = {"learner": NAME, **one_vs_rest.kept(self.thresholds)}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        _save_members(folder, {frozen.NAME: self.head, bag_of_words.NAME: self.words})
+
+
+def fit(examples: Examples, pool: Items, settings: Settings) -> Ensemble | Labels:
     """All members on the same labels, their weights from labels that none had seen."""
+    return of_labels(examples, pool, settings) if examples.multilabel else of_one(examples, pool, settings)
+
+
+def of_labels(examples: Examples, pool: Items, settings: Settings) -> Labels:
+    """Of several labels an item: the two that have a head a label. What spreads over a graph are shares, which say
+    which of several classes an item has, and not whether it has any."""
+    rows = calibration.sampled(examples, settings.seed)
+    targets = examples.labels[rows]
+    regularisation, quiet = one_vs_rest.crossed(examples.take(rows), settings)
+    read, vocabulary, of_words = bag_of_words.crossed_labels(examples, rows, settings.seed)
+    weights = one_vs_rest.pooling([quiet, read], targets)
+    heeded = weights[1] >= LEAST
+    odds = weights[0] * quiet + weights[1] * read if heeded else quiet
+    slopes, shifts = one_vs_rest.calibrated(odds, targets)
+    own, words = weights if heeded else (1.0, 0.0)
+    head = one_vs_rest.heads(examples, examples.items.vectors(), regularisation).turned(own * slopes, shifts)
+    bag = bag_of_words.BagOfWords(vocabulary, of_words.turned(words * slopes, np.zeros_like(shifts)))
+    found = Labels(head, bag if heeded else None)
+    p = found.probabilities(one_vs_rest.unlabelled(pool, examples, settings.seed))
+    return replace(found, head=replace(head, thresholds=one_vs_rest.thresholds(p)))
+
+
+def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
+    """Of one class an item."""
     rows = calibration.sampled(examples, settings.seed)
     given, c = examples.labels[rows], len(examples.classes)
     regularisation, quiet = frozen.crossed(examples.take(rows), settings)
     graph = propagate.graph_of(examples, pool, settings.seed)
     spread = propagate.crossed(graph, examples, rows, settings.seed)
-    read, words = bag_of_words.crossed(examples, rows, settings.seed)
+    read, vocabulary, words = bag_of_words.crossed(examples, rows, settings.seed)
     fold = calibration.folds(given, settings.seed)
     prior = np.stack([logarithms(frequencies(given[fold != number], c)) for number in range(calibration.FOLDS)])[fold]
     *others, of_words = calibration.pooling([quiet, spread, prior, read], given).tolist()
@@ -88,7 +142,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
         head,
         propagate.model(graph, examples),
         frequencies(examples.labels, c),
-        words if heeded else None,
+        bag_of_words.BagOfWords(vocabulary, words) if heeded else None,
         [*others, of_words] if heeded else others,
     )
 
@@ -105,10 +159,12 @@ def logarithms(frequency: list[float]) -> NDArray[np.float64]:
     return np.log(np.where(values > 0, values, 1))
 
 
-def load(folder: Path) -> Ensemble:
-    """The model that `Ensemble.save` wrote."""
+def load(folder: Path) -> Ensemble | Labels:
+    """What `Ensemble.save` or `Labels.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     words = bag_of_words.load(folder / bag_of_words.NAME) if (folder / bag_of_words.NAME).exists() else None
+    if one_vs_rest.is_in(folder):
+        return Labels(one_vs_rest.load(folder / frozen.NAME), words)
     return Ensemble(
         frozen.load_one(folder / frozen.NAME),
         propagate.load(folder / propagate.NAME),

@@ -1,17 +1,18 @@
 """`finetune`: the encoder's upper layers and a linear layer learn the classes together, by cross-entropy (Devlin et
 al. 2019, arXiv 1810.04805). For hundreds of labels and more; with few it is the weakest learner of all."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labelwise.tasks.learners import calibration, frozen, tuned
+from labelwise.tasks.learners import calibration, frozen, one_vs_rest, tuned
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "finetune"
-SERVES = frozenset({"choice"})
+SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"vectors", "text"})
 RATE = 1e-4
 BATCH = 16
@@ -20,11 +21,60 @@ EPOCHS = 10
 PATIENCE = 2  # epochs without a better loss on the held-out labels before it ends
 PASSES = 8000  # texts that go through the encoder, at most, but for the last epoch
 SCALE = 10.0  # of the first weights of the linear layer: unit vectors give small logits
+ENCODED = 500  # items of the pool on which thresholds are looked for
 HELD_OUT = 5  # one label in five says when to stop
 
 
-def fit(examples: Examples, _pool: Items, settings: Settings) -> tuned.Tuned:
+def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
     """Tune until the loss on a fifth of the labels, held out, no longer falls; the best weights are kept."""
+    return of_labels(examples, pool, settings) if examples.multilabel else of_one(examples, settings)
+
+
+def of_labels(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
+    """Of several labels an item: a binary cross-entropy a label, from the heads on the frozen vectors onwards."""
+    import torch
+
+    draft = one_vs_rest.fit(examples, pool, settings)
+    examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
+    tower = tuned.Tower(settings.embed)
+    texts = tower.prepared(examples.items.texts())
+    fold = calibration.held_out(examples, settings.seed, HELD_OUT)
+    seen, unseen = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
+    if not len(draft.seen) or not len(seen) or not len(unseen):
+        tower.settle()
+        return tuned.Tuned(NAME, tower, draft, draft)
+    targets = torch.from_numpy(examples.labels[:, draft.seen].astype(np.float32))
+    layer = torch.nn.Parameter(torch.from_numpy(draft.weights.copy()))
+    bias = torch.nn.Parameter(torch.from_numpy(draft.bias.copy()))
+    counting = torch.from_numpy(examples.counting)
+    best: dict[str, Any] = {}
+    losses: list[float] = []
+
+    def loss(rows: list[int]) -> Any:
+        logits = tower.vectors([texts[row] for row in rows]) @ layer.T + bias
+        each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets[rows], reduction="none")
+        return (counting[rows] * each.sum(1)).mean()
+
+    def judged() -> bool:
+        heads = replace(draft, weights=layer.detach().numpy().copy(), bias=bias.detach().numpy().copy())
+        logits = heads.logits(tuned.encoded(tower, [texts[row] for row in unseen])).astype(np.float64)
+        logits = np.where(np.isfinite(logits), logits, np.nan)
+        losses.append(one_vs_rest.log_loss(logits, examples.labels[unseen]))
+        if losses[-1] == min(losses):
+            best.update(weights=tower.weights(), heads=heads, logits=logits)
+        return len(losses) - int(np.argmin(losses)) > PATIENCE
+
+    epochs = _epochs(seen, texts, settings.seed)
+    tuned.train(tower, epochs, loss, RATE, extra=[layer, bias], stop=judged)
+    tower.restore(best["weights"])
+    heads = best["heads"].turned(*one_vs_rest.calibrated(best["logits"], examples.labels[unseen]))
+    few = one_vs_rest.unlabelled(pool, examples, settings.seed, ENCODED)
+    p = heads.of(tuned.encoded(tower, tower.prepared(few.texts())))
+    return tuned.Tuned(NAME, tower, replace(heads, thresholds=one_vs_rest.thresholds(p)), draft)
+
+
+def of_one(examples: Examples, settings: Settings) -> tuned.Tuned:
+    """Of one class an item: cross-entropy."""
     import torch
 
     draft = frozen.of_one(examples, settings)
@@ -39,8 +89,6 @@ def fit(examples: Examples, _pool: Items, settings: Settings) -> tuned.Tuned:
     classes, targets = np.unique(examples.labels, return_inverse=True)
     layer = torch.nn.Parameter(SCALE * _means(tuned.encoded(tower, texts), targets, len(classes)))
     weights = torch.from_numpy(examples.counting)
-    lengths = np.array([len(text.ids) for text in texts])
-    rng = np.random.default_rng(settings.seed)
     best: dict[str, Any] = {}
     losses: list[float] = []
 
@@ -56,7 +104,7 @@ def fit(examples: Examples, _pool: Items, settings: Settings) -> tuned.Tuned:
 
     tuned.train(
         tower,
-        [bucketed(seen, lengths, rng) for _ in range(min(EPOCHS, 1 + PASSES // len(seen)))],
+        _epochs(seen, texts, settings.seed),
         lambda rows: (
             weights[rows]
             * torch.nn.functional.cross_entropy(
@@ -70,6 +118,11 @@ def fit(examples: Examples, _pool: Items, settings: Settings) -> tuned.Tuned:
     tower.restore(best["weights"])
     temperature = calibration.temperature(best["logits"], examples.labels[unseen])
     return tuned.Tuned(NAME, tower, best["head"].at(temperature), draft)
+
+
+def _epochs(rows: NDArray[np.int64], texts: list[tuned.Prepared], seed: int) -> list[list[list[int]]]:
+    lengths, rng = np.array([len(text.ids) for text in texts]), np.random.default_rng(seed)
+    return [bucketed(rows, lengths, rng) for _ in range(min(EPOCHS, 1 + PASSES // len(rows)))]
 
 
 def bucketed(rows: NDArray[np.int64], lengths: NDArray[np.int64], rng: np.random.Generator) -> list[list[int]]:

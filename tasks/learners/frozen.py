@@ -57,6 +57,10 @@ class Head:
         result[:, self.seen] = vectors @ self.weights.T + self.bias
         return result
 
+    def believed(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(n, c) logits, of whatever features -> (n, c) probabilities."""
+        return softmax(logits, axis=1).astype(np.float32)
+
     def at(self, temperature: float) -> "Head":
         """The same head, its logits divided by the temperature."""
         return Head(self.classes, self.seen, self.weights / temperature, self.bias / temperature)

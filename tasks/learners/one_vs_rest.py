@@ -31,7 +31,7 @@ STEPS, CLOSE = 300, 0.03  # of a fit: most steps, and the length of the gradient
 SPREAD_SLOPE, SPREAD_SHIFT = 0.3, 0.5  # how far the calibration of a label lies from that of all, before it is seen
 NEVER = 1.0  # threshold of a label that nobody has given; its probability is 0
 HALF = 0.5
-LOOKED_AT = 5_000  # items of the pool, drawn by chance, on which thresholds are looked for
+LOOKED_AT, FEWEST = 5_000, 200  # items of the pool, drawn by chance, on which thresholds are looked for
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,17 @@ class Heads:
 
     def of(self, vectors: Features) -> NDArray[np.float32]:
         """(n, d) -> (n, c)."""
-        return probable(self.logits(vectors))
+        return self.believed(self.logits(vectors))
 
     def logits(self, vectors: Features) -> NDArray[np.float32]:
         """(n, d) -> (n, c) log odds; minus infinity for labels not seen."""
         result = np.full((vectors.shape[0], len(self.classes)), -np.inf, dtype=np.float32)
         result[:, self.seen] = vectors @ self.weights.T + self.bias
         return result
+
+    def believed(self, logits: Floats) -> NDArray[np.float32]:
+        """(n, c) log odds, of whatever features -> (n, c) probabilities."""
+        return expit(logits).astype(np.float32)
 
     def turned(self, slopes: Floats, shifts: Floats) -> "Heads":
         """The same heads, the log odds of each label multiplied by its slope, (c,), and shifted, (c,)."""
@@ -71,9 +75,14 @@ class Heads:
 
     def save(self, folder: Path) -> None:
         """`config.json` and `head.safetensors`."""
-        config = {"learner": "frozen", "classes": self.classes, "thresholds": self.thresholds.tolist()}
+        config = {"learner": "frozen", "classes": self.classes, **kept(self.thresholds)}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         save_file({"seen": self.seen, "weights": self.weights, "bias": self.bias}, folder / "head.safetensors")
+
+
+def kept(thresholds: Floats | None) -> dict[str, list[float]]:
+    """How a learner's `config.json` holds the thresholds; nothing where there are none."""
+    return {} if thresholds is None else {"thresholds": thresholds.tolist()}
 
 
 def is_in(folder: Path) -> bool:
@@ -89,11 +98,6 @@ def load(folder: Path) -> Heads:
     return Heads(config["classes"], tensors["seen"], tensors["weights"], tensors["bias"], thresholds)
 
 
-def probable(logits: Floats) -> NDArray[np.float32]:
-    """Log odds -> probabilities."""
-    return expit(logits).astype(np.float32)
-
-
 # Fitting
 
 
@@ -102,15 +106,10 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Heads:
     is taken, the same for all labels."""
     rows = calibration.sampled(examples, settings.seed)
     c, logits = crossed(examples.take(rows), settings)
-    whole = heads(examples, examples.items.vectors(), c)
-    return finished(whole, logits, examples.labels[rows], pool, settings.seed)
-
-
-def finished(whole: Heads, logits: Doubles, targets: Floats, pool: Items, seed: int) -> Heads:
-    """The heads, calibrated by what was said of labels held out, (r, c) log odds and targets, with thresholds."""
-    turned = whole.turned(*calibrated(logits, targets))
-    looked_at = pool.take(calibration.drawn(len(pool), LOOKED_AT, seed))
-    return replace(turned, thresholds=thresholds(turned.probabilities(looked_at)))
+    slopes, shifts = calibrated(logits, examples.labels[rows])
+    whole = heads(examples, examples.items.vectors(), c).turned(slopes, shifts)
+    p = whole.probabilities(unlabelled(pool, examples, settings.seed))
+    return replace(whole, thresholds=thresholds(p))
 
 
 def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
@@ -125,7 +124,7 @@ def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
 
 def held_out(examples: Examples, features: Features, grid: tuple[float, ...], seed: int) -> list[Doubles]:
     """For each C of the grid (m, c) log odds of the labels, each by heads on the (m, d) features of the other folds."""
-    fold = calibration.folds(rarest(examples.labels), seed)
+    fold = calibration.folds(examples.labels, seed)
     found = [np.full(examples.labels.shape, np.nan) for _ in grid]
     for number in np.unique(fold):
         learned, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
@@ -137,19 +136,6 @@ def held_out(examples: Examples, features: Features, grid: tuple[float, ...], se
             said = heads_in(space, part, c).logits(features[rest]).astype(np.float64)
             logits[rest] = np.where(np.isfinite(said), said, np.nan)
     return found
-
-
-def rarest(targets: Floats) -> NDArray[np.int64]:
-    """(m, c) 0 or 1 -> (m,) of the labels of each item the one that fewest items have; c for an item without any. Items
-    that are spread evenly over folds by it spread what is rare (after Sechidis et al. 2011, 'On the stratification of
-    multi-label data').
-
-    >>> rarest(np.array([[1, 1], [1, 0], [0, 0]])).tolist()
-    [1, 0, 2]
-    """
-    counts = np.where(targets > 0, targets.sum(axis=0), np.inf)
-    without = np.full((len(targets), 1), np.finfo(np.float64).max)
-    return np.column_stack([counts, without]).argmin(axis=1)
 
 
 def heads(examples: Examples, features: Features, c: float) -> Heads:
@@ -187,7 +173,7 @@ class Space:
         """Of (m, d) features, m >= 1; (m,) what each counts."""
         d = features.shape[1]
         if isinstance(features, csr_matrix):
-            words = features.astype(np.float64)
+            words = csr_matrix(features, dtype=np.float64)
             return cls(words, np.asarray(words.multiply(words).T @ counting), None, np.zeros(d))
         dense = features.astype(np.float64)
         middle = counting @ dense / counting.sum()
@@ -218,13 +204,14 @@ def fitted(space: Space, targets: Doubles, counting: Doubles, c: float) -> Doubl
     curved = c * frequency * (1 - frequency)
     scale = 1 / np.sqrt(np.vstack([np.outer(space.squares, curved) + 1, counting.sum() * curved]))
     signs, weight = 2 * targets - 1, c * counting[:, None]
+    across = csr_matrix(space.within.T) if isinstance(space.within, csr_matrix) else space.within.T
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:
         inner = flat.reshape(r + 1, k) * scale
         margins = signs * (space.within @ inner[:r] + inner[r])
         pull = -signs * expit(-margins) * weight
         value = (inner[:r] ** 2).sum() / 2 - (weight * log_expit(margins)).sum()
-        gradient = np.vstack([space.within.T @ pull + inner[:r], pull.sum(axis=0)])
+        gradient = np.vstack([across @ pull + inner[:r], pull.sum(axis=0)])
         return float(value), (gradient * scale).ravel()
 
     prior = np.log(frequency / (1 - frequency))
@@ -284,17 +271,50 @@ def calibrated(
     return np.exp(found[0] + found[1 : c + 1]), found[c + 1 :]
 
 
+def pooling(opinions: list[Doubles], targets: Floats) -> Doubles:
+    """The weight of each of several models' (m, c) log odds in their sum, >= 0 and the same for all labels, that gives
+    the least log loss of the (m, c) targets, as `calibration.pooling` does for one class an item; each label has a
+    shift beside, as in `calibrated`. Equal weights where nothing can be learned."""
+    known = np.all([np.isfinite(one) for one in opinions], axis=0)
+    n, c = len(opinions), targets.shape[1]
+    start = np.concatenate([np.full(n, 1 / n), np.zeros(c)])
+    if not known.any():
+        return start[:n]
+    stacked, signs = np.where(known, np.stack(opinions), 0), 2 * (targets > 0) - 1
+
+    def loss(flat: Doubles) -> tuple[float, Doubles]:
+        weights, shift = flat[:n], flat[n:]
+        margins = signs * (np.tensordot(weights, stacked, 1) + shift)
+        gap = -signs * expit(-margins) * known
+        value = -(log_expit(margins) * known).sum() + ((shift / SPREAD_SHIFT) ** 2).sum() / 2
+        return float(value), np.concatenate(
+            [(stacked * gap).sum(axis=(1, 2)), gap.sum(axis=0) + shift / SPREAD_SHIFT**2]
+        )
+
+    limits = [(0.0, 1 / calibration.COOLEST)] * n + [(None, None)] * c
+    return np.asarray(minimize(loss, start, jac=True, bounds=limits, method="L-BFGS-B").x[:n])
+
+
 # Thresholds
+
+
+def unlabelled(pool: Items, examples: Examples, seed: int, most: int = LOOKED_AT) -> Items:
+    """A sample of the pool without what has been learned, of which a model is too sure; with that, where next to
+    nothing else is left."""
+    drawn = pool.take(calibration.drawn(len(pool), most, seed))
+    known = {row.tobytes() for row in examples.items.vectors()}
+    fresh = np.flatnonzero([row.tobytes() not in known for row in drawn.vectors()])
+    return drawn.take(fresh) if len(fresh) >= FEWEST else drawn
 
 
 def thresholds(p: Floats) -> NDArray[np.float32]:
     """(c,) the threshold of each label that is expected to give the highest F1 on items with these (n, c) calibrated
-    probabilities, by these alone: 2 Σ p of those said / (how many are said + Σ p of all) (Lewis 1995, 'Evaluating and
-    optimizing autonomous text classification systems'; it lies at half of that F1: Lipton et al. 2014, arXiv
-    1402.1892). 1 for a label that nothing has."""
-    limits = np.full(p.shape[1], NEVER, np.float32)
-    for j in np.flatnonzero((p > 0).any(axis=0)):
-        falling = -np.sort(-p[:, j].astype(np.float64))
-        expected = 2 * np.cumsum(falling) / (np.arange(1, len(falling) + 1) + falling.sum())
-        limits[j] = falling[int(expected.argmax())]
-    return limits
+    probabilities: 2 Σ p of those said / (how many are said + Σ p of all) (Lewis 1995, 'Evaluating and optimizing
+    autonomous text classification systems'; it lies at half of that F1: Lipton et al. 2014, arXiv 1402.1892). 1 for a
+    label that nothing has."""
+    falling = -np.sort(-p.astype(np.float64), axis=0)
+    total = falling.sum(axis=0)
+    said = np.arange(1, len(falling) + 1)[:, None]
+    last = (2 * np.cumsum(falling, axis=0) / (said + total)).argmax(axis=0)
+    at, below = (falling[np.minimum(row, len(falling) - 1), np.arange(p.shape[1])] for row in (last, last + 1))
+    return np.where(at > 0, (at + below) / 2, NEVER).astype(np.float32)

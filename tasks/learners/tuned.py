@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from labelwise.tasks.learners import frozen
+from labelwise.tasks.learners import frozen, one_vs_rest
 from labelwise.tasks.learners.base import Items
 from labelwise.tasks.learners.encoder import Encoder, pooled
 from labelwise.tasks.progress import counted
@@ -38,14 +38,17 @@ class Tuned:
 
     learner: str
     tower: "Tower"
-    head: frozen.Head
-    draft: frozen.Head
+    head: frozen.Head | one_vs_rest.Heads
+    draft: frozen.Head | one_vs_rest.Heads
     trained: bool = True
-    thresholds: None = None
 
     @property
     def classes(self) -> list[str]:
         return self.head.classes
+
+    @property
+    def thresholds(self) -> NDArray[np.float32] | None:
+        return self.head.thresholds
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c): each costs a pass through the encoder."""
@@ -59,6 +62,7 @@ class Tuned:
             "classes": self.classes,
             "frozen_layers": self.tower.frozen_layers,
             "embed": self.tower.settings.model_dump(),
+            **one_vs_rest.kept(self.thresholds),
         }
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         save_file(self.tower.weights(), folder / "layers.safetensors")
@@ -72,7 +76,7 @@ def load(folder: Path) -> Tuned:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tower = Tower(Embed(**config["embed"]), config["frozen_layers"])
     tower.restore(load_file(folder / "layers.safetensors"))
-    return Tuned(config["learner"], tower, frozen.load_one(folder / "head"), frozen.load_one(folder / "draft"))
+    return Tuned(config["learner"], tower, frozen.load(folder / "head"), frozen.load(folder / "draft"))
 
 
 class Tower:
