@@ -33,7 +33,7 @@ def refuse_unknown(settings: Settings) -> None:
 
 def refuse_unserved(settings: Settings) -> None:
     """SettingsError for the first setting that makes no sense of what is said of an item, with what does."""
-    answer = str(getattr(getattr(settings, "kind", None), "answer", "choice"))
+    answer = settings.kind.answer
     learning = able_to_learn(answer)
     able = {"select.strategy": strategies_serving(answer), "train.learner": learning, "prove.learner": learning}
     for key, names in able.items():

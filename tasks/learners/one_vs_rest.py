@@ -27,7 +27,7 @@ Floats = NDArray[np.floating]
 Features = NDArray[np.float32] | csr_matrix
 
 GRID = (10.0, 1.0, 100.0)  # scikit-learn's C; of equals the first is taken
-STEPS, CLOSE = 300, 0.03  # of a fit: most steps, and the length of the gradient at which it ends
+STEPS, CLOSE = 300, 0.01  # of a fit: most steps, and the length of the gradient at which it ends
 SPREAD_SLOPE, SPREAD_SHIFT = 0.3, 0.5  # how far the calibration of a label lies from that of all, before it is seen
 NEVER = 1.0  # threshold of a label that nobody has given; its probability is 0
 HALF = 0.5

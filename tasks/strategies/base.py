@@ -7,31 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise.tasks.kinds.base import Views
+
 Floats = NDArray[np.floating]
 Indices = NDArray[np.integer]
 BLOCK = 16_384  # vectors held at once when a strategy goes through the pool: 25 MB at 384 dimensions
 SIMILARITIES = 2**24  # of a block to what it is compared with, held at once: 64 MB
-
-
-@dataclass(frozen=True)
-class Views:
-    """What a model's opinion of n items looks like to a strategy, whatever it is that is said of an item.
-
-    simplex: (n, k) rows that sum to 1; errors: (n, e) the gradient of the loss by the logits, if the model's own guess
-    were right; doubt: (n,) 1 less the score that the guess is expected to have. Where nothing has been learned all are
-    NaN.
-
-    Of one class an item they are p, p less 1 at the best guess, and 1 - max p. Of several labels: p and 1 - p of the
-    least sure one; p less the labels that are said; 1 less the expected F1.
-    """
-
-    simplex: Floats
-    errors: Floats
-    doubt: Floats
-
-    def take(self, rows: Indices) -> "Views":
-        """Those of the items at these rows."""
-        return Views(self.simplex[rows], self.errors[rows], self.doubt[rows])
 
 
 @dataclass(frozen=True)
@@ -76,7 +57,8 @@ class Candidates:
         a million rows on disk.
     labelled: what has been answered so far; empty before there is a model.
     wording: (n,) how their texts are worded (tasks/items/wording.py), for the wrappers; None where it is not known.
-    views: see Views; None where an item has one class, whose views are the probabilities.
+    views: what a kind makes of the probabilities (see Views in tasks/kinds/base.py); None where an item has one class,
+        whose views follow from the probabilities.
     thresholds: (c,) where an item may have several labels, the probability from which on each is said; else None.
     """
 
@@ -112,7 +94,8 @@ class Candidates:
     def take(self, indices: Indices) -> "Candidates":
         """These candidates alone, renumbered from 0."""
         wording = None if self.wording is None else self.wording[indices]
-        views = None if self.views is None else self.views.take(indices)
+        seen = self.views
+        views = seen and Views(seen.simplex[indices], seen.errors[indices], seen.doubt[indices])
         return replace(
             self,
             probabilities=self.probabilities[indices],

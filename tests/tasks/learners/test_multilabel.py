@@ -19,7 +19,7 @@ CLASSES = ["colour", "animal", "loud", "never given"]
 COLOURS = ["red", "blue", "green", "dark yellow", "pink", "deep orange", "violet", "pale white"]
 ANIMALS = ["dog", "cat", "horse", "parrot", "cow", "sheep", "wolf", "fox"]
 QUICK = ["frozen", "bag_of_words", "ensemble", "auto"]
-SERVING = sorted(learners.serving("multilabel"))
+SERVING = sorted(learners.able_to_learn("multilabel"))
 
 
 def settings_of(seed: int = 0) -> Settings:
@@ -128,7 +128,7 @@ def test_heads_are_those_of_scikit_learn_one_by_one(c: float, m: int) -> None:
     found = one_vs_rest.heads(examples, vectors, c).logits(vectors)
     for label in range(4):
         reference = LogisticRegression(C=c, max_iter=5000, tol=1e-8).fit(vectors, targets[:, label], weights)
-        np.testing.assert_allclose(found[:, label], reference.decision_function(vectors), rtol=0.05, atol=0.2)
+        np.testing.assert_allclose(found[:, label], reference.decision_function(vectors), rtol=0.1, atol=0.2)
 
 
 def literal_threshold(p: NDArray[np.float32]) -> float:
