@@ -10,21 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labelwise.tasks.errors import InputError, LabelwiseError
+    from labelwise.tasks.kinds import Answer, Content, Measured, Views
     from labelwise.tasks.learners import Examples, Items, Model
     from labelwise.tasks.learners.serving import Classifier, load
     from labelwise.tasks.settings import Settings
-    from labelwise.tasks.strategies import Candidates, Choice, Labelled, Strategy, Views
+    from labelwise.tasks.strategies import Candidates, Choice, Labelled, Strategy
     from labelwise.tasks.strategies.base import top
 
 __all__ = [
+    "Answer",
     "Candidates",
     "Choice",
     "Classifier",
+    "Content",
     "Examples",
     "InputError",
     "Items",
     "Labelled",
     "LabelwiseError",
+    "Measured",
     "Model",
     "Settings",
     "Strategy",
@@ -35,10 +39,11 @@ __all__ = [
 
 _FROM = {
     "labelwise.tasks.errors": ("InputError", "LabelwiseError"),
+    "labelwise.tasks.kinds": ("Answer", "Content", "Measured", "Views"),
     "labelwise.tasks.learners": ("Examples", "Items", "Model"),
     "labelwise.tasks.learners.serving": ("Classifier", "load"),
     "labelwise.tasks.settings": ("Settings",),
-    "labelwise.tasks.strategies": ("Candidates", "Choice", "Labelled", "Strategy", "Views"),
+    "labelwise.tasks.strategies": ("Candidates", "Choice", "Labelled", "Strategy"),
     "labelwise.tasks.strategies.base": ("top",),
 }
 _MODULE = {name: module for module, names in _FROM.items() for name in names}

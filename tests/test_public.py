@@ -20,8 +20,8 @@ PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 # Others have built on these: a name may be added here, none taken away.
 NAMES = [
-    *("Candidates", "Choice", "Classifier", "Examples", "InputError", "Items", "Labelled", "LabelwiseError", "Model"),
-    *("Settings", "Strategy", "Views", "load", "top"),
+    *("Answer", "Candidates", "Choice", "Classifier", "Content", "Examples", "InputError", "Items", "Labelled"),
+    *("LabelwiseError", "Measured", "Model", "Settings", "Strategy", "Views", "load", "top"),
 ]
 
 

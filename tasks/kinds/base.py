@@ -15,15 +15,23 @@ Measure = Callable[[NDArray[np.int64]], float]  # of the gold items in these row
 
 @dataclass(frozen=True)
 class Views:
-    """A model's opinion of n items, as strategies see it.
+    """What a model's opinion of n items looks like to a strategy, whatever it is that is said of an item.
 
-    simplex: (n, k) rows that sum to 1. errors: (n, e) the gradient of the loss at the model's own guess, by output.
-    doubt: (n,) 1 - the score that the model expects of its guess, in [0, 1].
+    simplex: (n, k) rows that sum to 1; errors: (n, e) the gradient of the loss by the logits, if the model's own guess
+    were right; doubt: (n,) 1 less the score that the guess is expected to have. Where nothing has been learned all are
+    NaN.
+
+    Of one class an item they are p, p less 1 at the best guess, and 1 - max p. Of several labels: p and 1 - p of the
+    least sure one; p less the labels that are said; 1 less the expected F1.
     """
 
     simplex: Floats
     errors: Floats
     doubt: Floats
+
+    def take(self, rows: NDArray[np.integer]) -> "Views":
+        """Those of the items at these rows."""
+        return Views(self.simplex[rows], self.errors[rows], self.doubt[rows])
 
 
 @dataclass(frozen=True)

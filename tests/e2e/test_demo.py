@@ -1,6 +1,15 @@
-"""`make demo` is `labelwise demo`; here with fewer articles, so that encoding them takes seconds."""
+"""The wheel is enough: an empty environment with it and its dependencies plays the demo, as `make demo` does; here with
+fewer articles, so that encoding them takes seconds."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -8,20 +17,101 @@ import pytest
 
 from labelwise.flows import demo
 from labelwise.tasks.reporting import status
-from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.workspace import Workspace
 
+ROOT = Path(__file__).parents[2]
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+FEWER = """
+import sys
+from pathlib import Path
+from labelwise.flows import demo
+articles = demo.bbc_news()
+demo.bbc_news = lambda: articles.sample(300, random_state=0)
+demo.demo(Path(sys.argv[1]), print)
+"""
 
-def test_the_demo_plays_three_rounds_and_leaves_a_batch_open(
-    servers: Addresses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+
+def sources() -> list[str]:
+    """The files of the repository that are, or may become, part of the package."""
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--"]
+    package = ["__init__.py", "params.yaml", "dvc.yaml", "flows", "infra", "tasks"]
+    listed = subprocess.check_output([*words, *package], cwd=ROOT, text=True).splitlines()
+    return [name for name in listed if (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, or what an earlier build left behind would be in it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in [*sources(), "pyproject.toml", "README.md", "LICENSE"]:
+        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / "source" / name)
+    for stray in ("tests/test_x.py", "docs/x.md", "infra/.env", "demo/x.csv"):
+        (folder / "source" / stray).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "source" / stray).touch()
+    ours = int(version("setuptools").partition(".")[0]) >= 80  # else pip fetches one that can
+    alone = ["--no-build-isolation", "--no-index"] if ours else []
+    words = ["wheel", "--no-deps", *alone, "--wheel-dir", str(folder), str(folder / "source")]
+    subprocess.run([*PIP, *words], check=True)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment that has the wheel, and beside it the libraries of this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([*PIP, "--python", str(python), "install", "--no-index", "--no-deps", str(wheel)], check=True)
+    own = subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True)
+    Path(own.strip(), "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")  # no .pth of theirs is read
+    return python
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == {f"labelwise/{name}" for name in sources()}
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {Path("labelwise", name).parent for name in sources() if name.endswith(".py")}
+    assert sorted(said) == sorted(".".join(folder.parts) for folder in folders)
+
+
+def test_an_installed_package_needs_no_checkout(python: Path, tmp_path: Path) -> None:
+    """What it reads of its own, and where its servers' data go."""
+    (tmp_path / "pool.csv").write_text("text\nThe parcel came late.\nThe lamp is broken.\n")
+    (tmp_path / "gold.csv").write_text("text,label\nThe parcel never came.,late\nThe glass has a crack.,broken\n")
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("LABELWISE", "PYTHON"))}
+    code = "import labelwise; from labelwise.tasks.services.home import home; print(labelwise.__file__, home())"
+    for words, said in (
+        (["labelwise", "--version"], f"labelwise {version('labelwise')}"),
+        (["python", "-c", code], str(python.parents[1])),
+        (["python", "-c", code], str(tmp_path / "data" / "labelwise")),
+        (["labelwise", "init", "tickets", "--pool", "pool.csv", "--gold", "gold.csv"], "pool  2 rows, 2 items"),
+    ):
+        done = subprocess.run(
+            [python.with_name(words[0]), *words[1:]],
+            cwd=tmp_path,
+            env=outside | {"XDG_DATA_HOME": str(tmp_path / "data")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout + done.stderr
+    assert (tmp_path / "tickets" / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
+
+
+@pytest.mark.usefixtures("servers")
+def test_the_demo_plays_three_rounds_and_leaves_a_batch_open(python: Path, tmp_path: Path) -> None:
     articles = demo.bbc_news()
     assert len(articles) > 2000 and articles.label.nunique() == 5
-    monkeypatch.setattr(demo, "bbc_news", lambda: articles.sample(300, random_state=0))
-    folder = tmp_path / "demo"
-    demo.demo(folder, print)
-    said = capsys.readouterr().out
-    assert "accuracy (95 %)" in said and "sign-in" in said
-    seen = json.loads(status.status(Workspace.open(folder)).json())
+    done = subprocess.run(
+        [python, "-c", FEWER, "demo"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "accuracy (95 %)" in done.stdout and "sign-in" in done.stdout
+    seen = json.loads(status.status(Workspace.open(tmp_path / "demo")).json())
     assert (seen["round"], seen["labels"], seen["asked"], seen["answered"]) == (3, 75, 25, 0)
     assert "label" not in pd.read_csv(tmp_path / "demo.source" / "pool.csv").columns
