@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from labelwise.tasks import kinds, names, sources
+from labelwise.tasks import kinds, sources
 from labelwise.tasks.embed import refuse_broken
 from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.items import leaks
@@ -30,6 +30,7 @@ from labelwise.tasks.strategies import strategies
 from labelwise.tasks.train import taught
 from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.rehearsal import Rows, Run
+from labelwise.tasks.upkeep import names
 from labelwise.tasks.workspace import atomic, write_json
 
 LIBRARIES = ("labelwise", "numpy", "scikit-learn", "torch", "transformers")

@@ -25,7 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from labelwise.flows.question import Question
 from labelwise.flows.stages import REPRODUCIBLE
-from labelwise.tasks import evaluate, figures, names, promote, pull, push, records, report, snapshot, stop, wait
+from labelwise.tasks import evaluate, figures, promote, pull, push, records, report, snapshot, stop, wait
 from labelwise.tasks.errors import ServiceDown, ServiceError, plain
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.items import stored
@@ -40,7 +40,7 @@ from labelwise.tasks.services.patience import patient
 from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import refuse_empty_rules
-from labelwise.tasks.upkeep import forget, upgrade
+from labelwise.tasks.upkeep import forget, names, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -100,7 +100,7 @@ class Steps:
             self.versions.restore()
         unfinished = unfinished and of_loop
         remote.refuse_lack(self.versions, [Path(before.path)] if before else [])
-        stored.refuse_missing(self.workspace)
+        remote.refuse_missing(self.workspace)
         removed.refuse(self.workspace, self.versions)
         differences.refuse_side_tracks(self.versions)
         if said := forget.resume(self.workspace, self.versions):

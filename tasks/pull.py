@@ -21,6 +21,7 @@ from labelwise.tasks.items.sifting import Seen, Sifted
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
 from labelwise.tasks.services import expectations
+from labelwise.tasks.services.versions import remote
 from labelwise.tasks.settings import Pull, Settings
 from labelwise.tasks.workspace import Workspace
 
@@ -62,7 +63,7 @@ def run(workspace: Workspace) -> Pulled:
 
     InputError: the workspace is as it was. Whatever interrupts it, the next pull completes it.
     """
-    stored.refuse_missing(workspace)
+    remote.refuse_missing(workspace)
     seen = unchanged.fingerprint(workspace)
     said = unchanged.recall(workspace, seen)
     if said:
@@ -289,7 +290,7 @@ def _refuse_labels(holder: str, strange: pd.Series, classes: Sequence[str], fix:
     )
 
 
-def _passed(workspace: Workspace, suite: suites.Suite, tally: Tally, source: str) -> expectations.Page:
+def _passed(workspace: Workspace, suite: expectations.Suite, tally: Tally, source: str) -> expectations.Page:
     """The page of a source whose rows may be used. InputError with the reasons when they may not."""
     verdict = expectations.verdict(suite, tally.measures) if len(tally.measures) else None
     docs = expectations.build_docs(_docs(workspace), [verdict.page]) if verdict and verdict.broken else ""
@@ -297,7 +298,7 @@ def _passed(workspace: Workspace, suite: suites.Suite, tally: Tally, source: str
 
 
 def _refuse_broken(
-    suite: suites.Suite, tally: Tally, source: str, verdict: expectations.Verdict | None, docs: str
+    suite: expectations.Suite, tally: Tally, source: str, verdict: expectations.Verdict | None, docs: str
 ) -> expectations.Page:
     """InputError with the reasons when a source may not be used, else its page. docs: where more is said."""
     if verdict is None:

@@ -11,12 +11,13 @@ import pandas as pd
 
 from labelwise.tasks import kinds
 from labelwise.tasks.items import suites
+from labelwise.tasks.items.suites import check_labels
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import annotations, changes, ledger
 from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.records import LABELS, RUN
 from labelwise.tasks.records import tag as tag  # by this name flows know it
-from labelwise.tasks.services.expectations import Page, build_docs, check_labels
+from labelwise.tasks.services.expectations import Page, build_docs
 from labelwise.tasks.services.label_studio.exported import ask_of
 from labelwise.tasks.services.label_studio.project import LabelStudioProject
 from labelwise.tasks.services.versions.workspace import Versions

@@ -11,29 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen
 from labelwise.tasks.records import GOLD, folded
-from labelwise.tasks.services.versions import remote
-from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, read_table, reading
-
-
-def refuse_missing(workspace: Workspace) -> None:
-    """WorkspaceError in a fresh clone before `dvc pull`: a pull would take all items for new and lose their history.
-    Where its DVC remote is not where it looks for it, the line says that."""
-    if name := missing(workspace):
-        remote.refuse_lack(Versions(workspace.root))
-        raise WorkspaceError(f"{name} is missing", expected=f"what {name}.dvc names", fix="`dvc pull`")
-
-
-def missing(workspace: Workspace) -> str:
-    """A folder of data that git names and that is not here, '' where all are."""
-    for folder in (workspace.pool, workspace.gold.parent, workspace.labels, workspace.quarantine):
-        if folder.with_name(f"{folder.name}.dvc").exists() and not folder.exists():
-            return str(folder.relative_to(workspace.root))
-    return ""
 
 
 def items(workspace: Workspace) -> int:

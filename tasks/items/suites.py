@@ -6,12 +6,27 @@ Labels outside the classes go in as "(another)" for the same reason.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.records import Refusal
+from labelwise.tasks.services.expectations import (
+    ABSENT,
+    BETWEEN,
+    NONE_OF,
+    ONE_OF,
+    PRESENT,
+    SUM_BETWEEN,
+    UNIQUE,
+    Page,
+    Rule,
+    Suite,
+    refusals,
+    verdict,
+)
 
 ANOTHER = "(another)"  # stands for any value that is not in a closed set
 NONE, SEVERAL = "(none)", "(several)"  # for labels that name none or several of the classes
@@ -19,34 +34,6 @@ OUTSIDE = "label is outside the classes"
 STATUSES = ("labelled", "skipped", "refused", "unanswered", "withdrawn", "gone", "moved")
 # What strip() leaves although nobody sees it: zero-width characters, soft hyphens, byte order marks.
 INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
-
-# Names in Great Expectations
-PRESENT = "ExpectColumnValuesToNotBeNull"
-ABSENT = "ExpectColumnValuesToBeNull"
-ONE_OF = "ExpectColumnValuesToBeInSet"
-NONE_OF = "ExpectColumnValuesToNotBeInSet"
-BETWEEN = "ExpectColumnValuesToBeBetween"
-UNIQUE = "ExpectColumnValuesToBeUnique"
-SUM_BETWEEN = "ExpectColumnSumToBeBetween"
-
-
-class Rule(NamedTuple):
-    """One expectation of a column, and the plain words for when it fails; no two of a suite have the same words."""
-
-    words: str
-    column: str
-    kind: str
-    options: dict[str, Any] = {}  # noqa: RUF012
-    detail: str = ""  # the words with {value:.0f} for what stood in the column, where that says more
-
-
-@dataclass(frozen=True)
-class Suite:
-    """What is expected of one table: `rows` of each row, the first broken rule counts; `table` of the whole."""
-
-    name: str
-    rows: list[Rule]
-    table: list[Rule] = field(default_factory=list)
 
 
 def pool(max_chars: int, max_refused: float) -> Suite:
@@ -183,3 +170,23 @@ def _closed(label: Any, classes: Sequence[str], answer: Answer) -> str | None:
     if any(name not in classes for name in names):
         return ANOTHER
     return names[0] if len(names) == 1 else SEVERAL if names else NONE
+
+
+@dataclass(frozen=True)
+class CheckedLabels:
+    """Of ledger rows: the refusals by row position, and the page for `build_docs`."""
+
+    refusals: dict[int, Refusal]
+    page: Page
+
+
+def check_labels(
+    rows: pd.DataFrame, classes: Sequence[str], asked_ids: Collection[str], answer: Answer = choice
+) -> CheckedLabels:
+    """Check ledger rows (records.LABELS): known ids, closed sets, labels where and only where they belong.
+
+    `annotation_id` is checked within `rows`: give the whole ledger for it to hold over the whole.
+    """
+    suite = ledger(classes, answer)
+    measures = measured_labels(rows, classes, asked_ids, answer)
+    return CheckedLabels(refusals(suite, measures), verdict(suite, measures).page)

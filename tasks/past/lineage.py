@@ -16,7 +16,7 @@ from labelwise.tasks.items.leaks import leaked, leaks_name
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import number_of, tag
 from labelwise.tasks.services.mlflow import Registered, open_tracking
-from labelwise.tasks.services.versions import history
+from labelwise.tasks.services.versions import history, remote
 from labelwise.tasks.services.versions.history import Commit
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
@@ -106,7 +106,7 @@ def entry(position: int, shard: str, commits: Sequence[tuple[Commit, int]]) -> E
 
 def run(workspace: Workspace, item: str) -> Lineage:
     """Look an item up everywhere. InputError when neither pool nor gold has or had it. MLflow may be out of reach."""
-    stored.refuse_missing(workspace)
+    remote.refuse_missing(workspace)
     versions = Versions(workspace.root)
     tombstones, own_gold = forgotten.read(workspace), trusted.today(workspace, stored.gold(workspace))
     item = item if item in set(tombstones.id) else _item(workspace, own_gold, item)

@@ -29,7 +29,7 @@ from labelwise.tasks.services.addresses import addresses
 from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.urls import public
-from labelwise.tasks.services.versions import differences, handover
+from labelwise.tasks.services.versions import differences, handover, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, holder, read_parquet, unfinished
@@ -97,7 +97,7 @@ class Status:
 def status(workspace: Workspace) -> Status:
     """Look at everything; a server that does not answer leaves its part None and a line in `problems`."""
     versions = Versions(workspace.root)
-    if stored.missing(workspace):
+    if remote.missing(workspace):
         return _without_data(workspace, versions)
     number = ledger.current_round(workspace.labels)
     learned = versions.tagged(tag(number))
@@ -160,7 +160,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
     elsewhere, hand_over = _player(workspace, versions, remembered)
     measured, rounds = gold_metrics(workspace), figures.curve(workspace)
     try:
-        stored.refuse_missing(workspace)
+        remote.refuse_missing(workspace)
     except LabelwiseError as lack:
         problems.append(str(lack))
     return Status(
@@ -326,7 +326,7 @@ def _hindered(workspace: Workspace, versions: Versions) -> list[str]:
 def _changed(workspace: Workspace, versions: Versions) -> str:
     """Which files are gone or are not as the last version has them; '' for none, and where somebody is at work."""
     try:
-        stored.refuse_missing(workspace)
+        remote.refuse_missing(workspace)
         if not unfinished(workspace):
             differences.refuse_seen_at_once(versions)
         removed.refuse(workspace, versions)

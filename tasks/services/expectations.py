@@ -6,8 +6,8 @@ that has nothing to check pays nothing.
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,11 +15,36 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from labelwise.tasks.items import suites
-from labelwise.tasks.items.suites import Rule, Suite
-from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.records import Refusal
 from labelwise.tasks.workspace import atomic
+
+# Names in Great Expectations
+PRESENT = "ExpectColumnValuesToNotBeNull"
+ABSENT = "ExpectColumnValuesToBeNull"
+ONE_OF = "ExpectColumnValuesToBeInSet"
+NONE_OF = "ExpectColumnValuesToNotBeInSet"
+BETWEEN = "ExpectColumnValuesToBeBetween"
+UNIQUE = "ExpectColumnValuesToBeUnique"
+SUM_BETWEEN = "ExpectColumnSumToBeBetween"
+
+
+class Rule(NamedTuple):
+    """One expectation of a column, and the plain words for when it fails; no two of a suite have the same words."""
+
+    words: str
+    column: str
+    kind: str
+    options: dict[str, Any] = {}  # noqa: RUF012
+    detail: str = ""  # the words with {value:.0f} for what stood in the column, where that says more
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is expected of one table: `rows` of each row, the first broken rule counts; `table` of the whole."""
+
+    name: str
+    rows: list[Rule]
+    table: list[Rule] = field(default_factory=list)
 
 
 class Page(NamedTuple):
@@ -34,14 +59,6 @@ class Verdict:
     """Of a whole table: the broken table rules in plain words (none: it may be used), and its page."""
 
     broken: list[str]
-    page: Page
-
-
-@dataclass(frozen=True)
-class CheckedLabels:
-    """Of ledger rows: the refusals by row position, and the page for `build_docs`."""
-
-    refusals: dict[int, Refusal]
     page: Page
 
 
@@ -68,18 +85,6 @@ def verdict(suite: Suite, measures: pd.DataFrame) -> Verdict:
     results = _results(outcome)
     broken = [rule.words for rule in suite.table if not results[rule.words].success]
     return Verdict(broken, Page(suite.name, _context().validation_results_store.serialize(outcome)))
-
-
-def check_labels(
-    rows: pd.DataFrame, classes: Sequence[str], asked_ids: Collection[str], answer: Answer = choice
-) -> CheckedLabels:
-    """Check ledger rows (records.LABELS): known ids, closed sets, labels where and only where they belong.
-
-    `annotation_id` is checked within `rows`: give the whole ledger for it to hold over the whole.
-    """
-    suite = suites.ledger(classes, answer)
-    measures = suites.measured_labels(rows, classes, asked_ids, answer)
-    return CheckedLabels(refusals(suite, measures), verdict(suite, measures).page)
 
 
 def _validate(name: str, rules: list[Rule], measures: pd.DataFrame, detail: str) -> Any:

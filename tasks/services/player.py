@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labelwise.tasks.errors import LabelwiseError, WorkspaceError
-from labelwise.tasks.items import stored
 from labelwise.tasks.services.mlflow import Tracking, open_tracking
-from labelwise.tasks.services.versions import handover
+from labelwise.tasks.services.versions import handover, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, copy_token, known_token
 
@@ -86,7 +85,7 @@ def way(workspace: Workspace, versions: Versions, player: Player) -> str:
     """The command by which this copy gets all that the player has saved, and takes over. WorkspaceError, ServiceError
     when git or DVC cannot be asked."""
     if _gone(workspace, player):
-        steps = [handover.FETCH] * bool(stored.missing(workspace))
+        steps = [handover.FETCH] * bool(remote.missing(workspace))
     elif player.of_machine(here(workspace)):
         steps = handover.near(versions, Path(player.path))
     else:

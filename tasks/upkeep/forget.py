@@ -18,7 +18,7 @@ from labelwise.tasks.past import lineage
 from labelwise.tasks.records import number_of, tag
 from labelwise.tasks.services import mlflow, player
 from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
-from labelwise.tasks.services.versions import differences, history
+from labelwise.tasks.services.versions import differences, history, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.upkeep.purge import purge
@@ -36,7 +36,7 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
     """
     versions = Versions(workspace.root)
     versions.clear()
-    stored.refuse_missing(workspace)
+    remote.refuse_missing(workspace)
     if not pending(versions) and set(items) <= forgotten.ids(workspace):
         versions.push()  # whoever forgot them may have died before this
         return _said("forgotten before", workspace, versions, items)

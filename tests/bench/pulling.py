@@ -16,7 +16,7 @@ ROWS, WORDS, PAIRS, SEED = 1_000_000, 8, 4, 0
 GOAL_GB = 1.5
 # The peak of this program alone: what wait4 tells of a child begins with the memory of the parent it was forked from.
 PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
-OURS = f"from tasks import pull, workspace; pull.run(workspace.Workspace.open('.')); {PEAK}"
+OURS = f"from labelwise.tasks import pull, workspace; pull.run(workspace.Workspace.open('.')); {PEAK}"
 RIVAL = f"import sys, pandas; rows = pandas.read_csv(sys.argv[1]); {PEAK}"
 
 

@@ -24,7 +24,7 @@ from labelwise.flows.stages import REPRODUCIBLE
 from labelwise.tasks import figures, records
 from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.services.mlflow import open_tracking
-from labelwise.tasks.services.versions import differences
+from labelwise.tasks.services.versions import differences, remote
 from tests.bench.figures import Ratio, snippets, table, verdict
 
 ROUNDS, BATCH, POOL, GOLD, WORDS, SEED = 500, 100, 51_500, 200, 8, 0
@@ -84,7 +84,6 @@ class Clock:
 def _round(workspace: Any, versions: Any) -> dict[str, float]:
     """One round but for its learning; seconds by part."""
     from labelwise.tasks import promote, push, report, snapshot, wait
-    from labelwise.tasks.items import stored
     from labelwise.tasks.labels import ledger
     from labelwise.tasks.reporting import page, status
     from labelwise.tasks.reporting import reviewers as thanks
@@ -95,7 +94,7 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
     ledger._rows.cache_clear()  # as in a process of its own
     ledger._shard.cache_clear()
     with clock.part("check before anything is touched"):
-        stored.refuse_missing(workspace)
+        remote.refuse_missing(workspace)
         differences.refuse_side_tracks(versions)
         differences.refuse_rewriting(versions, "data/labels", "data/pool")
         differences.refuse_strange_changes(versions)

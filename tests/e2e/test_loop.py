@@ -120,7 +120,8 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert {item.id for item in asked} == set(open_batch.id) and all(item.text for item in asked)
 
     # without their clients, which take seconds to import
-    look = f"import sys; from tasks import status; status.status(status.Workspace.open({str(workspace.root)!r}))"
+    look = "import sys; from labelwise.tasks.reporting import status; "
+    look += f"status.status(status.Workspace.open({str(workspace.root)!r}))"
     slow = "set(sys.modules) & {'mlflow', 'label_studio_sdk', 'torch', 'sklearn', 'scipy', 'dvc.repo', 'prefect'}"
     assert tool(workspace.root, sys.executable, "-c", f"{look}; print({slow} or 'none')") == "none"
 

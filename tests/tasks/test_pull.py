@@ -464,7 +464,7 @@ class TestBadInput:
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from tasks import pull
+    from labelwise.tasks import pull
     from labelwise.tasks.items import drafts
     from labelwise.tasks.services import expectations
     from labelwise.tasks.workspace import Workspace, atomic
@@ -488,7 +488,7 @@ KILLED = """
 FULL = """
     import resource, sys
     from pathlib import Path
-    from tasks import pull
+    from labelwise.tasks import pull
     from labelwise.tasks.workspace import Workspace
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
     try:

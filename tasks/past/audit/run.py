@@ -122,7 +122,7 @@ def _opened(workspace: Path, source: str) -> Iterator[Workspace]:
     """The workspace itself, or a clone that lasts as long as the audit."""
     if not source:
         here = Workspace.open(workspace)
-        stored.refuse_missing(here)
+        remote.refuse_missing(here)
         yield here
         return
     with TemporaryDirectory(prefix="labelwise-audit-") as scratch:

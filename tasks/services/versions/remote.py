@@ -14,6 +14,7 @@ from labelwise.tasks.records import round_tags
 from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import history
 from labelwise.tasks.services.versions.repository import TRACKED, Repository
+from labelwise.tasks.workspace import Workspace
 
 
 def refuse_lack(versions: Repository, places: Iterable[Path] = ()) -> None:
@@ -131,3 +132,19 @@ def _origin(versions: Repository) -> list[Path]:
     """The folder that this was cloned from, where it is on this machine."""
     address = versions.git("config", "--default", "", "--get", "remote.origin.url")
     return [Path(address)] if address.startswith("/") else []
+
+
+def refuse_missing(workspace: Workspace) -> None:
+    """WorkspaceError in a fresh clone before `dvc pull`: a pull would take all items for new and lose their history.
+    Where its DVC remote is not where it looks for it, the line says that."""
+    if name := missing(workspace):
+        refuse_lack(Repository(workspace.root))
+        raise WorkspaceError(f"{name} is missing", expected=f"what {name}.dvc names", fix="`dvc pull`")
+
+
+def missing(workspace: Workspace) -> str:
+    """A folder of data that git names and that is not here, '' where all are."""
+    for folder in (workspace.pool, workspace.gold.parent, workspace.labels, workspace.quarantine):
+        if folder.with_name(f"{folder.name}.dvc").exists() and not folder.exists():
+            return str(folder.relative_to(workspace.root))
+    return ""

@@ -95,7 +95,7 @@ class TestLabels:
         return LABELS.conform(pd.DataFrame([blank | good | change for change in changes]))
 
     def found(self, *changes: dict[str, object]) -> dict[int, str]:
-        checked = expectations.check_labels(self.rows(*changes), CLASSES, {"a", "b"})
+        checked = suites.check_labels(self.rows(*changes), CLASSES, {"a", "b"})
         assert '"suite_name": "ledger"' in checked.page.result
         return {position: refusal.reason for position, refusal in checked.refusals.items()}
 
@@ -129,4 +129,4 @@ class TestLabels:
         }
 
     def test_no_rows(self) -> None:
-        assert expectations.check_labels(LABELS.frame(), CLASSES, set()).refusals == {}
+        assert suites.check_labels(LABELS.frame(), CLASSES, set()).refusals == {}

@@ -77,6 +77,6 @@ def test_nothing_is_imported_before_the_first_check() -> None:
 
 
 def test_a_rule_that_cannot_be_evaluated_is_no_pass() -> None:
-    suite = suites.Suite("broken", [suites.Rule("none is there", "none", suites.PRESENT)])
+    suite = expectations.Suite("broken", [expectations.Rule("none is there", "none", expectations.PRESENT)])
     with pytest.raises(RuntimeError, match="could not be evaluated"):
         expectations.refusals(suite, pd.DataFrame({"text": ["x"]}))
