@@ -14,10 +14,8 @@ def settling(now: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, float 
     """How sure the model is of the pool, and how far it agrees with the last one. Tables of scores (SCORES).
 
     uncertainty: mean least confidence; kappa: agreement beyond chance (Cohen 1960) on the items that both have seen;
-    changed: share of these whose prediction is another one.
+    changed: share of these whose prediction is another one. A set of classes is one prediction.
     """
-    from sklearn.metrics import cohen_kappa_score
-
     if now.prediction.isna().all():
         return dict.fromkeys(SETTLED)
     sure: dict[str, float | None] = {"uncertainty": float(now.least_confidence.mean()), "kappa": None, "changed": None}
@@ -27,8 +25,10 @@ def settling(now: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, float 
     if both.empty:
         return sure
     same = both.prediction == both.prediction_before
-    one_class = same.all() and both.prediction.nunique() <= 1  # where kappa is 0 / 0
-    kappa = 1.0 if one_class else float(cohen_kappa_score(both.prediction, both.prediction_before))
+    n, agree = len(both), int(same.sum())
+    counts, counts_before = both.prediction.value_counts(), both.prediction_before.value_counts()
+    by_chance = int(counts.mul(counts_before, fill_value=0).sum())  # of n * n pairs
+    kappa = (n * agree - by_chance) / (n * n - by_chance) if by_chance < n * n else 1.0  # else all of one class: 0 / 0
     return sure | {"kappa": kappa, "changed": float(1 - same.mean())}
 
 

@@ -17,6 +17,7 @@ CELLS = 10_000  # of the grid on which sums of weights are added up
 FINE = 200_000  # of the same, where gains differ in size: equal ones would all be rounded to the same side
 WHOLE = 2520  # cells that a full gain is a multiple of there, if it can be: halves, thirds .. tenths add up exactly
 UNSEEN = 0.5  # full gains, and as many full losses, that are imagined beside the gains seen
+CAUTION = 1.5  # times the skewness that is found: few gains show too little of it, simulated in docs/proof.md
 FLATTEST = 0.5  # of Hall's cubic: where it has come down to the square of this in slope, it goes straight on
 LEAST = 1e-300  # no chance is 0
 
@@ -71,7 +72,7 @@ def compare(new: Floats, old: Floats, weights: Floats, alpha: float) -> Comparis
     difference = float(np.clip(gains @ weights / total, -1, 1))
     even = len(np.unique(np.abs(gains[gains != 0]))) < 2
     plain = by_signs(gains * weights, CELLS if even else FINE)
-    skew = skewness(gains, weights)
+    skew = CAUTION * skewness(gains, weights)
     bends = min(skew, 0.0) / 3, min(-skew, 0.0) / 3  # what makes the new, or the old, seem better than it is
     p_better, p_worse = (_skewed(p, bend) for p, bend in zip(plain, bends, strict=True))
     squares = weights**2

@@ -1,8 +1,12 @@
 """When to stop. Rules over the history of the rounds; by name in RULES, as `stop.rule` in params.yaml.
 
-A history has a row a round that has a model: labels, accuracy, kappa (agreement of this model with the last one beyond
-chance), changed (share of predictions that differ from the last model's), uncertainty (mean least confidence of the
-pool), asks (size of the next batch).
+A history has a row a round that has a model: labels, accuracy (the mean score of its answers, in [0, 1]), kappa
+(agreement of this model with the last one beyond chance), changed (share of predictions that differ from the last
+model's), uncertainty (mean least confidence of the pool), asks (size of the next batch).
+
+Where an item may have several classes, a prediction is a whole set of them, for `kappa` and `changed` as well. The mean
+over classes would dilute a change: one in a hundred of 28 answers an item may be one in four of the items. And a kappa
+of each class would never settle for a rare one: of three items that are said to have it, one more is 0.86.
 """
 
 from collections.abc import Callable
