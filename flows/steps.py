@@ -177,7 +177,7 @@ class Steps:
 
         def do() -> str:
             before = self.versions.earlier("data/scores.parquet", snapshot.tag(self.round - 1))
-            line = news(report.run(self.workspace, before))
+            line = news(report.run(self.workspace, before), self.workspace.settings.kind.measure)
             pages = {
                 "report": page.write(self.workspace, self.versions, self.run_id),
                 "reviewers": thanks.write(self.workspace, self.versions),
@@ -202,14 +202,16 @@ class Steps:
         """Commit and tag what has been learned."""
 
         def do() -> str:
-            accuracy = evaluate.spoken(figures.gold_metrics(self.workspace))
+            accuracy = evaluate.spoken(figures.gold_metrics(self.workspace), self.workspace.settings.kind)
             figures.keep_spent(self.workspace, self.round)
             return snapshot.run_round(self.workspace, self.versions, accuracy, self.run_id)
 
         self._step("snapshot", do)
         figures.reset_spent(self.workspace)
-        table = rounds.table(figures.curve(self.workspace), figures.seconds_by_stage(self.workspace))
-        said = f"The rounds of {self.workspace.settings.project.name}: accuracy on the gold set, seconds by stage"
+        kind = self.workspace.settings.kind
+        seconds = figures.seconds_by_stage(self.workspace)
+        table = rounds.table(figures.curve(self.workspace), seconds, kind.measure)
+        said = f"The rounds of {self.workspace.settings.project.name}: {kind.measure} on the gold set, seconds by stage"
         self._artifact(create_markdown_artifact, "rounds", markdown=markdown(table), description=said)
 
     def told_to_stop(self) -> str:
@@ -320,7 +322,7 @@ class Steps:
 
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""
-        said = news(figures.curve(self.workspace))
+        said = news(figures.curve(self.workspace), self.workspace.settings.kind.measure)
         run_id = records.run_of(self.versions.message(snapshot.tag(self.round)))
         if not run_id:
             return said

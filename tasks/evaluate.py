@@ -1,21 +1,23 @@
 """Stage `evaluate`: measure the model on the gold set, each figure with its uncertainty."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
-from sklearn.metrics import precision_recall_fscore_support
 
-from labelwise.tasks import learners, stage
+from labelwise.tasks import kinds, learners, stage
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.gold.active_testing import accuracy
 from labelwise.tasks.items.vectors import gold_items
+from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.kinds.base import Measure
+from labelwise.tasks.settings import Kind
 from labelwise.tasks.workspace import Workspace, write_csv, write_json
 
 BINS = 10
+ONE_CLASS = Kind()
 CONFIDENCE = 0.95
 
 
@@ -23,7 +25,8 @@ CONFIDENCE = 0.95
 class Evaluation:
     """What the gold set says.
 
-    metrics: accuracy, macro_f1 and calibration_error, in [0, 1], each with the ends of its 95 % interval; items.
+    metrics: the kind's mean score (accuracy or set_f1) and its further measures, calibration_error, all in [0, 1], each
+    with the ends of its 95 % interval; items.
     predictions: a row a gold item. per_class: a row a class. calibration: a row a bin of confidence.
     """
 
@@ -34,48 +37,40 @@ class Evaluation:
 
 
 def evaluate(
-    gold: pd.DataFrame, probabilities: NDArray[np.float32], classes: list[str], resamples: int, seed: int
+    gold: pd.DataFrame,
+    probabilities: NDArray[np.float32],
+    classes: list[str],
+    resamples: int,
+    seed: int,
+    answer: Answer = choice,
+    thresholds: NDArray[np.float32] | None = None,
 ) -> Evaluation:
     """Compare (g, c) probabilities with the labels of g gold items (columns id, label, and weight unless all count
     alike).
 
-    The accuracy has Wilson's interval, see `proof/active_testing.py`: the percentile bootstrap says 1.000 to 1.000
+    The mean score has Wilson's interval, see `gold/active_testing.py`: the percentile bootstrap says 1.000 to 1.000
     where all are right. The other intervals are percentile bootstraps over gold items, each with its weight (Efron &
     Tibshirani 1993, chapter 13).
     """
     weights = gold.weight.to_numpy() if "weight" in gold else np.ones(len(gold))
-    actual = pd.Index(classes).get_indexer(pd.Index(gold.label))
-    predicted = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    names = np.asarray(classes, dtype=object)
-    predictions = pd.DataFrame(
-        {
-            "id": gold.id,
-            "actual": gold.label,
-            "predicted": names[predicted],
-            "confidence": confidence,
-            "weight": weights,
-        }
-    )
-    correct = actual == predicted
-    measures: dict[str, Measure] = {
-        "macro_f1": lambda rows: macro_f1(actual[rows], predicted[rows], len(classes), weights[rows]),
-    }
-    right = accuracy(correct.astype(np.float64), weights)
-    metrics: dict[str, float] = {"accuracy": right.value, "accuracy_low": right.low, "accuracy_high": right.high}
+    found = answer.measured(gold.label.tolist(), probabilities, classes, thresholds, weights)
+    told = {"actual": gold.label, "predicted": found.said, "confidence": found.confidence, "weight": weights}
+    head = accuracy(found.scores, weights)
+    metrics = dict(zip(_ends(answer.METRIC), (head.value, head.low, head.high), strict=True))
     everything = np.arange(len(gold))
-    for name, measure in measures.items():
+    for name, measure in found.measures.items():
         value = measure(everything)
         low, high = interval(measure, everything, resamples, seed)
-        metrics |= {name: value, f"{name}_low": min(low, value), f"{name}_high": max(high, value)}
-    ends = calibration_error(correct, confidence, weights)
-    metrics |= dict(zip(("calibration_error", "calibration_error_low", "calibration_error_high"), ends, strict=True))
+        metrics |= dict(zip(_ends(name), (value, min(low, value), max(high, value)), strict=True))
+    ends = calibration_error(found.scores, found.confidence, weights)
+    metrics |= dict(zip(_ends("calibration_error"), ends, strict=True))
     metrics["items"] = len(gold)
-    by_class = _per_class(actual, predicted, classes, weights)
-    return Evaluation(metrics, predictions, by_class, reliability(correct, confidence, weights))
+    curve = reliability(found.scores, found.confidence, weights)
+    return Evaluation(metrics, pd.DataFrame({"id": gold.id, **told}), found.by_class, curve)
 
 
-Measure = Callable[[NDArray[np.int64]], float]
+def _ends(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_low", f"{name}_high"
 
 
 def interval(measure: Measure, rows: NDArray[np.int64], resamples: int, seed: int) -> tuple[float, float]:
@@ -94,23 +89,8 @@ def interval(measure: Measure, rows: NDArray[np.int64], resamples: int, seed: in
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def macro_f1(
-    actual: NDArray[np.int64], predicted: NDArray[np.int64], c: int, weights: NDArray[np.float64] | None = None
-) -> float:
-    """The mean of the classes' F1; a class that is neither in the truth nor predicted does not count.
-
-    (scikit-learn's figure; ours in one pass of counting, since a bootstrap asks a thousand times.)
-    """
-    weights = np.ones(len(actual)) if weights is None else weights
-    right = actual == predicted
-    hits = np.bincount(actual[right], weights[right], minlength=c)
-    total = np.bincount(actual, weights, minlength=c) + np.bincount(predicted, weights, minlength=c)
-    present = total > 0
-    return float((2 * hits[present] / total[present]).mean())
-
-
 def calibration_error(
-    correct: NDArray[np.bool_], confidence: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+    correct: NDArray[np.float64], confidence: NDArray[np.float64], weights: NDArray[np.float64] | None = None
 ) -> tuple[float, float, float]:
     """The calibration error with the ends of its 95 % interval, all in [0, 1]: the root mean square, over equal-width
     bins of confidence, of how far it is from the share that is right. 0 is perfect.
@@ -149,7 +129,7 @@ def calibration_error(
 
 
 def reliability(
-    correct: NDArray[np.bool_], confidence: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+    correct: NDArray[np.float64], confidence: NDArray[np.float64], weights: NDArray[np.float64] | None = None
 ) -> pd.DataFrame:
     """A row a bin that is not empty: mean `confidence`, share that was `correct`, `items` in it."""
     weights = np.ones(len(correct)) if weights is None else weights
@@ -162,16 +142,6 @@ def reliability(
         for name, values in (("confidence", confidence), ("correct", correct))
     }
     return pd.DataFrame({**means, "items": items[filled]})
-
-
-def _per_class(
-    actual: NDArray[np.int64], predicted: NDArray[np.int64], classes: list[str], weights: NDArray[np.float64]
-) -> pd.DataFrame:
-    figures = precision_recall_fscore_support(
-        actual, predicted, labels=range(len(classes)), zero_division=0, sample_weight=weights
-    )
-    named = dict(zip(("precision", "recall", "f1"), figures[:3], strict=True))
-    return pd.DataFrame({"class": classes, **named, "items": np.bincount(actual, minlength=len(classes))})
 
 
 def unmeasured(gold: pd.DataFrame) -> Evaluation:
@@ -191,26 +161,27 @@ def run(workspace: Workspace) -> str:
     gold = trusted.gold(workspace)
     if model.trained and len(gold):
         p = model.probabilities(gold_items(workspace))
-        result = evaluate(gold, p, model.classes, settings.evaluate.resamples, settings.seed)
+        drawn = settings.evaluate.resamples, settings.seed
+        result = evaluate(gold, p, model.classes, *drawn, kinds.answer(settings.kind.answer), model.thresholds)
     else:
         result = unmeasured(gold)
     write_json(workspace.metrics / "gold.json", {name: round(value, 6) for name, value in result.metrics.items()})
     write_csv(workspace.metrics / "predictions.csv", result.predictions)
     write_csv(workspace.metrics / "per_class.csv", result.per_class)
     write_csv(workspace.metrics / "calibration.csv", result.calibration)
-    return spoken(result.metrics)
+    return spoken(result.metrics, settings.kind)
 
 
-def spoken(metrics: dict[str, float]) -> str:
+def spoken(metrics: dict[str, float], kind: Kind = ONE_CLASS) -> str:
     """The headline figure in words.
 
     >>> spoken({"accuracy": 0.9, "accuracy_low": 0.88, "accuracy_high": 0.92})
     'accuracy 0.900 (95 % interval 0.880 to 0.920)'
     """
-    if "accuracy" not in metrics:
+    if kind.metric not in metrics:
         return "no model yet" if metrics.get("items", 1) else "no gold item to measure by"
-    low, high = metrics["accuracy_low"], metrics["accuracy_high"]
-    return f"accuracy {metrics['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})"
+    value, low, high = (metrics[name] for name in _ends(kind.metric))
+    return f"{kind.measure} {value:.3f} (95 % interval {low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 saved."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,14 @@ SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end i
 
 
 def gold_metrics(workspace: Workspace) -> dict[str, float]:
-    """What `evaluate` measured last; empty before the first round."""
+    """What `evaluate` measured last, by the names that metrics/gold.json has; empty before the first round."""
     return _content(workspace.metrics / "gold.json")
+
+
+def headline(workspace: Workspace) -> dict[str, float]:
+    """The same, the mean score under the name `accuracy` whatever the kind: for whoever shows or compares it."""
+    own = re.compile(f"^{workspace.settings.kind.metric}(?=$|_low$|_high$)")
+    return {own.sub("accuracy", name): value for name, value in gold_metrics(workspace).items()}
 
 
 def predictions(workspace: Workspace) -> pd.DataFrame:
@@ -70,8 +78,10 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def curve(workspace: Workspace) -> pd.DataFrame:
-    """The rounds so far (CURVE), from metrics/curve.csv."""
-    return _rounds(workspace.metrics / "curve.csv", CURVE)
+    """The rounds so far (CURVE), from metrics/curve.csv, where the column `accuracy` bears the name of the kind's own
+    mean score."""
+    metric = workspace.settings.kind.metric
+    return _rounds(workspace.metrics / "curve.csv", CURVE, {metric: "accuracy"})
 
 
 def savings(workspace: Workspace) -> pd.DataFrame:
@@ -82,7 +92,7 @@ def savings(workspace: Workspace) -> pd.DataFrame:
 def add_to_curve(workspace: Workspace, row: dict[str, Any]) -> pd.DataFrame:
     """Write this round's row of metrics/curve.csv; returns the whole of it."""
     rounds = with_round(curve(workspace), row)
-    write_csv(workspace.metrics / "curve.csv", rounds)
+    write_csv(workspace.metrics / "curve.csv", rounds.rename(columns={"accuracy": workspace.settings.kind.metric}))
     return rounds
 
 
@@ -98,10 +108,10 @@ def with_round(rounds: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame([*before, row], columns=rounds.columns)
 
 
-def _rounds(path: Path, columns: list[str]) -> pd.DataFrame:
+def _rounds(path: Path, columns: list[str], names: Mapping[str, str] | None = None) -> pd.DataFrame:
     """A table of rounds with these columns, and those that another version wrote beside them; empty before the first
     round."""
-    table = read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+    table = read_csv(path).rename(columns=names or {}) if path.exists() else pd.DataFrame(columns=columns)
     return table.reindex(columns=list(dict.fromkeys([*columns, *table])))
 
 

@@ -224,6 +224,8 @@ def facts_of(
             **made_with.facts(),
         },
         inputs={name: (str(workspace.root / "data" / name), hashes[name]) for name in ("pool", "gold", "labels")},
+        metric=settings.kind.metric,
+        measure=settings.kind.measure,
     )
 
 

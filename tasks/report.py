@@ -36,7 +36,7 @@ def run(workspace: Workspace, before: Path | None = None) -> pd.DataFrame:
     """Add this round to metrics/curve.csv and metrics/savings.csv. before: the scores of the round before this one,
     where they are at hand. Returns the rounds so far (CURVE)."""
     number = ledger.current_round(workspace.labels)
-    metrics = figures.gold_metrics(workspace)
+    metrics = figures.headline(workspace)
     seen = ["id", "prediction", "least_confidence"]
     last = read_parquet(before, columns=seen) if before else None
     if last is not None:

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import learners, stage
+from labelwise.tasks import kinds, learners, stage
 from labelwise.tasks.items.vectors import pool_items, pool_vectors
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.learners import Items, Model
 from labelwise.tasks.records import SCORES
 from labelwise.tasks.settings import Score
@@ -15,31 +16,35 @@ from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_
 from labelwise.tasks.workspace import Workspace, write_parquet
 
 
-def score(ids: pd.Index, items: Items, model: Model, settings: Score) -> pd.DataFrame:
+def score(ids: pd.Index, items: Items, model: Model, settings: Score, answer: Answer = choice) -> pd.DataFrame:
     """A row an item, in the pool's order: SCORES, then the class probabilities as columns p0, p1, ... (float32)."""
-    p = judged(items, model, settings)
-    best = pd.array(np.asarray(model.classes)[p.argmax(axis=1)], dtype="string")
+    p = judged(items, model, settings, answer)
+    simplex = answer.simplex(p, model.thresholds)
     scores = pd.DataFrame(
         {
             "id": ids,
-            "prediction": best if model.trained else pd.NA,
-            "confidence": p.max(axis=1),
-            "least_confidence": least_confidence_of(p),
-            "margin": margin_of(p),
-            "entropy": entropy_of(p),
+            "prediction": pd.array(answer.decide(p, model.classes, model.thresholds), dtype="string")
+            if model.trained
+            else pd.NA,
+            "confidence": answer.expect(p, model.thresholds),
+            "least_confidence": least_confidence_of(simplex),
+            "margin": margin_of(simplex),
+            "entropy": entropy_of(simplex),
         }
     )
     return SCORES.conform(scores).join(pd.DataFrame(p, columns=[f"p{n}" for n in range(p.shape[1])]))
 
 
-def judged(items: Items, model: Model, settings: Score) -> NDArray[np.float32]:
+def judged(items: Items, model: Model, settings: Score, answer: Answer = choice) -> NDArray[np.float32]:
     """(n, c) probabilities. Where the model has a draft, that judges all items, and the model itself those that
     the draft is least sure of, at most `settings.reencode`: a tuned encoder must not cost a pass over the whole
     pool."""
     quick = model if model.draft is None or len(items) <= settings.reencode else model.draft
     p = np.concatenate([quick.probabilities(block) for block in items.blocks()])
     if quick is not model:
-        unsure = np.sort(np.argsort(-margin_of(p), kind="stable")[: settings.reencode])
+        unsure = np.sort(
+            np.argsort(-margin_of(answer.simplex(p, quick.thresholds)), kind="stable")[: settings.reencode]
+        )
         p[unsure] = model.probabilities(items.take(unsure))
     return p
 
@@ -54,7 +59,13 @@ def run(workspace: Workspace) -> str:
     """Read model and vectors, write data/scores.parquet. Returns a line for people."""
     vectors = pool_vectors(workspace)
     model = learners.load(workspace.model)
-    scores = score(vectors.ids, pool_items(workspace, vectors), model, workspace.settings.score)
+    scores = score(
+        vectors.ids,
+        pool_items(workspace, vectors),
+        model,
+        workspace.settings.score,
+        kinds.answer(workspace.settings.kind.answer),
+    )
     write_parquet(workspace.scores, scores)
     if scores.prediction.isna().all():
         return f"{len(scores):,} items, no model yet"

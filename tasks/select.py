@@ -1,13 +1,17 @@
 """Stage `select`: choose the batch that reviewers are asked next."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from labelwise.tasks import stage
+from labelwise.tasks import kinds, learners, stage
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_vectors
 from labelwise.tasks.items.withheld import kept_for_gold, withheld
+from labelwise.tasks.kinds import Answer, Views, choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import control
 from labelwise.tasks.records import BATCH
@@ -19,6 +23,21 @@ from labelwise.tasks.strategies.batches import asked_of, class_balanced, mixed, 
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """How probabilities are read. thresholds: see `Model.thresholds`."""
+
+    answer: Answer
+    thresholds: NDArray[np.float32] | None = None
+
+    def views(self, probabilities: NDArray[np.float32]) -> Views | None:
+        """As strategies see them."""
+        return self.answer.views(probabilities, self.thresholds)
+
+
+OF_ONE_CLASS = Opinion(choice)
+
+
 def select(
     scores: pd.DataFrame,
     vectors: Vectors,
@@ -27,6 +46,7 @@ def select(
     settings: Select,
     rng: np.random.Generator,
     seed: int = 0,
+    opinion: Opinion = OF_ONE_CLASS,
 ) -> pd.DataFrame:
     """The batch (BATCH), first the item to be asked first. What is left of the pool, when that is less.
 
@@ -40,7 +60,8 @@ def select(
         return BATCH.frame()
     p = probabilities(scores)[open_rows]
     wording = None if vectors.wording is None else vectors.wording[open_rows]
-    candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording)
+    seen = opinion.views(p), opinion.thresholds
+    candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording, *seen)
     drawn = control.draw(control.order(pd.Index(scores.id.iloc[open_rows]), seed), k, settings.control, rng)
     choice = chosen(drawn, why=control.WHY, propensity=len(drawn) / len(open_rows))
     if len(drawn) < k:
@@ -84,16 +105,24 @@ def strategy_for(
     return strategy, said
 
 
-def answered(scores: pd.DataFrame, vectors: Vectors, labels: pd.DataFrame, classes: list[str]) -> Labelled:
+def answered(
+    scores: pd.DataFrame,
+    vectors: Vectors,
+    labels: pd.DataFrame,
+    classes: list[str],
+    opinion: Opinion = OF_ONE_CLASS,
+) -> Labelled:
     """What strategies see of the labels that count (columns id, label, round, why)."""
     rows = vectors.rows(labels.id)
+    p = probabilities(scores)[rows]
     return Labelled(
         vectors.gather(rows),
-        np.asarray(pd.Index(classes).get_indexer(pd.Index(labels.label))),
-        probabilities(scores)[rows],
+        opinion.answer.targets(labels.label.tolist(), classes),
+        p,
         labels["round"].to_numpy(),
         labels.why.to_numpy(dtype=object),
         None if vectors.wording is None else vectors.wording[rows],
+        opinion.views(p),
     )
 
 
@@ -103,9 +132,11 @@ def run(workspace: Workspace) -> str:
     rng = np.random.default_rng([settings.seed, ledger.current_round(workspace.labels)])
     rows = ledger.today(workspace)
     scores, vectors = read_parquet(workspace.scores), pool_vectors(workspace)
-    labelled = answered(scores, vectors, ledger.effective(rows), settings.classes)
+    opinion = Opinion(kinds.answer(settings.kind.answer), learners.thresholds(workspace.model))
+    labelled = answered(scores, vectors, ledger.effective(rows), settings.classes, opinion)
     pool = pd.Index(scores.id)
-    batch = select(scores, vectors, labelled, withheld(workspace, pool), settings.select, rng, settings.seed)
+    closed = withheld(workspace, pool)
+    batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed, opinion)
     write_parquet(workspace.batch, batch)
     wanted = settings.select.batch
     why = "" if len(batch) == wanted else left_out(workspace, pool)

@@ -90,9 +90,23 @@ NONE = "none of these"  # what reviewers say where no class of a multilabel fits
 PAIRS: dict[str, tuple[str, ...]] = {"text": ("choice", "multilabel")}
 
 
+# The mean score of a gold item, by what is said of it: its name in metrics/ and MLflow, and in words.
+MEASURES = {"choice": ("accuracy", "accuracy"), "multilabel": ("set_f1", "set F1")}
+
+
 class Kind(Section):
     item: str = "text"
     answer: str = "choice"
+
+    @property
+    def metric(self) -> str:
+        """The name of the mean score in metrics/ and MLflow."""
+        return MEASURES[self.answer][0]
+
+    @property
+    def measure(self) -> str:
+        """The same in words."""
+        return MEASURES[self.answer][1]
 
     @model_validator(mode="after")
     def makes_sense(self) -> "Kind":

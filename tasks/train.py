@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labelwise.tasks import stage
+from labelwise.tasks import kinds, stage
 from labelwise.tasks.errors import WorkspaceError, named
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_items, pool_vectors
@@ -25,15 +25,17 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, o
     learner = learner_of(settings)
     if labels.empty:
         return zero_shot.fit(settings) if settings.train.zero_shot else untrained.Untrained(settings.classes)
-    positions = pd.Index(settings.classes).get_indexer(pd.Index(labels))
-    if (positions < 0).any():
-        stranger = labels[positions < 0].iloc[0]
+    answer = kinds.answer(settings.kind.answer)
+    targets = answer.targets(labels.tolist(), settings.classes)
+    if (targets < 0).any():
+        of_stranger = labels[(targets < 0).reshape(len(labels), -1).any(axis=1)].iloc[0]
+        stranger = next(name for name in answer.members(of_stranger) if name not in settings.classes)
         raise WorkspaceError(
             f"the ledger holds the label {stranger!r}, which is no class (any more)",
             expected="one of " + named(settings.classes),
             fix="put it back into `classes` in params.yaml",
         )
-    examples = Examples(labelled, positions, settings.classes)
+    examples = Examples(labelled, targets, settings.classes)
     fit = learner.fit
     if settings.train.self_training:
         fit = self_training.around(fit, pool if offered is None else offered)
@@ -65,7 +67,9 @@ def run(workspace: Workspace) -> str:
         scratch.mkdir()
         model.save(scratch)
     chosen = json.loads((workspace.model / "config.json").read_text(encoding="utf-8")).get("chosen", "")
-    said = f"{len(labels)} labels in {labels.label.nunique()} of {len(model.classes)} classes"
+    answer = kinds.answer(workspace.settings.kind.answer)
+    learned = {name for label in labels.label.unique() for name in answer.members(label)}
+    said = f"{len(labels)} labels in {len(learned)} of {len(model.classes)} classes"
     said += f", {left_out} left out: in gold or nearly so" if (left_out := len(known) - len(labels)) else ""
     return said + (chosen and f"; {chosen}")
 

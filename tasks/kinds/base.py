@@ -119,8 +119,11 @@ class Answer(Protocol):
     def score(self, said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float64]:
         """(n,) what each label is worth against the truth, in [0, 1]."""
 
-    def views(self, probabilities: Floats, thresholds: Floats | None = None) -> Views:
-        """(n, c) probabilities as strategies see them."""
+    def simplex(self, probabilities: Floats, thresholds: Floats | None = None) -> Floats:
+        """(n, c) probabilities -> (n, k) rows that sum to 1, see Views."""
+
+    def views(self, probabilities: Floats, thresholds: Floats | None = None) -> Views | None:
+        """(n, c) probabilities as strategies see them; None where they see these as they are."""
 
     def measured(
         self,

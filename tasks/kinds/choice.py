@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import controls
-from labelwise.tasks.kinds.base import Floats, Measured, Views
+from labelwise.tasks.kinds.base import Floats, Measured
+from labelwise.tasks.settings import MEASURES
 
 NAME = "choice"
-METRIC = MEASURE = "accuracy"
+METRIC, MEASURE = MEASURES[NAME]
 EXAMPLE = "the name of a class"
 FAULTS: tuple[str, ...] = ()
 HEADER = "Which class fits this {item}?"
@@ -97,16 +98,13 @@ def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float6
     return (np.asarray(said, dtype=object) == np.asarray(truth, dtype=object)).astype(np.float64)
 
 
-def views(probabilities: Floats, _thresholds: Floats | None = None) -> Views:
-    """The probabilities themselves; their gradient, p less 1 at the likeliest class.
+def simplex(probabilities: Floats, _thresholds: Floats | None = None) -> Floats:
+    """The probabilities themselves."""
+    return probabilities
 
-    >>> views(np.array([[0.75, 0.25]])).errors.tolist()
-    [[-0.25, 0.25]]
-    """
-    errors = probabilities.copy()
-    if errors.size:
-        errors[np.arange(len(errors)), probabilities.argmax(axis=1)] -= 1
-    return Views(probabilities, errors, 1 - probabilities.max(axis=1, initial=0.0))
+
+def views(_probabilities: Floats, _thresholds: Floats | None = None) -> None:
+    """None: strategies read the probabilities."""
 
 
 def measured(

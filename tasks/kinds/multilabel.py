@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import controls
 from labelwise.tasks.kinds.base import Floats, Measured, Views
-from labelwise.tasks.settings import NONE
+from labelwise.tasks.settings import MEASURES, NONE
 
 NAME = "multilabel"
-METRIC = "set_f1"
-MEASURE = "set F1"
+METRIC, MEASURE = MEASURES[NAME]
 EXAMPLE = 'a JSON list of classes such as ["a", "b"], [] for none; with pull.delimiter, names and it between them'
 NO_LIST, NESTED, NO_TEXT = "label is no JSON list", "label holds a list in a list", "label holds what is no text"
 BLANK, TWICE = "label holds an empty name", "label names a class twice"
@@ -191,21 +190,25 @@ def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float6
     return made
 
 
-def views(probabilities: Floats, thresholds: Floats | None = None) -> Views:
-    """simplex: (n, 2) the least sure class of each item, for and against; errors: (n, c) p less what is decided.
+def simplex(probabilities: Floats, thresholds: Floats | None = None) -> Floats:
+    """(n, 2) the least sure class of each item, for and against.
 
     A threshold other than one half says that an error of one sort weighs more. The odds of each class are divided by
     those of its threshold, so that the border between saying it and not lies at one half.
 
-    >>> views(np.array([[0.9, 0.25]]), np.array([0.5, 0.25])).simplex.tolist()
+    >>> simplex(np.array([[0.9, 0.25]]), np.array([0.5, 0.25])).tolist()
     [[0.5, 0.5]]
     """
     shifted = at_one_half(probabilities, thresholds)
-    n = len(probabilities)
-    least = np.abs(shifted - 0.5).argmin(axis=1) if shifted.size else np.zeros(n, int)
-    unsure = shifted[np.arange(n), least]
+    least = np.abs(shifted - 0.5).argmin(axis=1)
+    unsure = shifted[np.arange(len(shifted)), least]
+    return np.stack([unsure, 1 - unsure], axis=1)
+
+
+def views(probabilities: Floats, thresholds: Floats | None = None) -> Views:
+    """errors: (n, c) p less what is decided."""
     errors = probabilities - decided(probabilities, thresholds)
-    return Views(np.stack([unsure, 1 - unsure], axis=1), errors, 1 - expect(probabilities, thresholds))
+    return Views(simplex(probabilities, thresholds), errors, 1 - expect(probabilities, thresholds))
 
 
 def at_one_half(probabilities: Floats, thresholds: Floats | None = None) -> Floats:

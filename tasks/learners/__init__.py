@@ -9,13 +9,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.learners import auto, bag_of_words, contrastive, ensemble, finetune, frozen, propagate, untrained
 from labelwise.tasks.learners.base import Examples, Items, Model
 from labelwise.tasks.settings import one_of
-from labelwise.tasks.workspace import brought_back
+from labelwise.tasks.workspace import brought_back, read_json
 
 PLAIN = (".json", ".safetensors")  # what a model is made of
 
@@ -37,6 +39,13 @@ def able_to_learn(answer: str) -> list[str]:
     (True, False)
     """
     return [name for name, one in learners().items() if answer in getattr(one, "SERVES", frozenset({"choice"}))]
+
+
+def thresholds(folder: Path) -> NDArray[np.float32] | None:
+    """The thresholds of the model in `folder`, see `Model.thresholds`, without loading it; None where there is none."""
+    path = folder / "config.json"
+    found = read_json(path).get("thresholds") if path.exists() else None
+    return None if found is None else np.asarray(found, np.float32)
 
 
 def load(folder: Path) -> Model:
@@ -65,4 +74,4 @@ def load(folder: Path) -> Model:
     return model
 
 
-__all__ = ["LEARNERS", "Examples", "Items", "Model", "able_to_learn", "learners", "load", "untrained"]
+__all__ = ["LEARNERS", "Examples", "Items", "Model", "able_to_learn", "learners", "load", "thresholds", "untrained"]

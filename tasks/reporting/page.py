@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from labelwise import infra
 from labelwise.tasks import figures, stop
 from labelwise.tasks.errors import WorkspaceError
-from labelwise.tasks.figures import gold_metrics
+from labelwise.tasks.figures import headline
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import champion, money, target
@@ -60,7 +60,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
     """The page of the present round."""
     number = ledger.current_round(workspace.labels)
     rows = ledger.today(workspace)
-    found, metrics = figures.proof(workspace), gold_metrics(workspace)
+    found, metrics = figures.proof(workspace), headline(workspace)
     advice, limit = stop.advice(workspace), stop.limit(workspace)
     texts = tables.gold_texts(workspace)
     checked = found.get("successor")
@@ -69,7 +69,9 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         name=workspace.settings.project.name,
         round=number,
         date=tables.dates(versions).get(number, ""),
-        verdict=verdict(metrics, found, len(ledger.effective(rows)), bool(advice.stop or limit)),
+        verdict=verdict(
+            metrics, found, len(ledger.effective(rows)), bool(advice.stop or limit), workspace.settings.kind.measure
+        ),
         cards=[*_answer(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
         successor=_successor(checked) if checked else "",
         warned=bool(checked and checked["worse"]),
@@ -115,7 +117,9 @@ def drawn(workspace: Workspace, *names: str) -> dict[str, tuple[str, str]]:
     return {name: (light[name], dark[name]) for name in light}
 
 
-def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop: bool) -> str:
+def verdict(
+    metrics: dict[str, float], found: dict[str, Any], labels: int, stop: bool, measure: str = "accuracy"
+) -> str:
     """The answer in one breath.
 
     >>> verdict({"accuracy": 0.9}, {}, 50, False)
@@ -130,16 +134,19 @@ def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop:
         "unclear": "Whether labels are saved: cannot tell yet.",
     }[measured["verdict"]]
     right = f"Right in {metrics['accuracy']:.1%} of the gold set with {labels} labels."
+    if measure != "accuracy":
+        right = f"{measure[0].upper()}{measure[1:]} {metrics['accuracy']:.1%} on the gold set with {labels} labels."
     return f"{right} {saved} {'Stopping is advised.' if stop else 'Go on.'}"
 
 
 def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
     """Accuracy and savings."""
     trusted = f"{metrics.get('items', 0):.0f} gold items ({gold.standing(workspace)})"
-    cards = [Card("accuracy on gold", "no model yet", trusted)]
+    measure = workspace.settings.kind.measure
+    cards = [Card(f"{measure} on gold", "no model yet", trusted)]
     if "accuracy" in metrics:
         ends = f"95 % interval {metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}"
-        cards = [Card("accuracy on gold", f"{metrics['accuracy']:.3f}", f"{ends}, {trusted}")]
+        cards = [Card(f"{measure} on gold", f"{metrics['accuracy']:.3f}", f"{ends}, {trusted}")]
     if standing := champion.standing(workspace):
         shown = f"{standing.gold.accuracy:.3f}" if standing.gold else "not measured"
         cards.append(Card("the champion, on gold", shown, f"version {standing.version}: {standing}"))

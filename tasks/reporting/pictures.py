@@ -1,7 +1,7 @@
 """The pictures of a round: learning curve, confusion, calibration; for the page's light and dark, and for paper."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
-from labelwise.tasks import figures, promote
+from labelwise.tasks import figures, kinds, promote
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.workspace import Workspace, read_csv
 
 OWN, CHANCE, IDEAL = "#3b86c8", "#d9772b", "#8b949e"  # seen on white and on black
@@ -24,6 +25,10 @@ WIDER = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid San
 FONTS = ["DejaVu Sans", *(name for name in WIDER if name in set(font_manager.get_font_names()))]
 BASE: Any = {"font.family": FONTS} | {"font.size": 11, "axes.titlesize": 11, "legend.fontsize": 10, "savefig.dpi": 130}
 CLEAR: Any = {"figure.facecolor": "none", "axes.facecolor": "none"}
+WORDS = {
+    "choice": {"xlabel": "predicted", "ylabel": "actual"},
+    "multilabel": {"xlabel": "has this one, too", "ylabel": "of the items with"},
+}
 NAMES = ("learning_curve", "confusion", "calibration")
 PAPER = BASE  # white, for MLflow and Prefect
 LIGHT = BASE | CLEAR | dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), "#1b2733")
@@ -46,15 +51,18 @@ def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER, names: Sequ
 
 def _draw(name: str, workspace: Workspace, rounds: pd.DataFrame) -> Figure:
     if name == "confusion":
-        return confusion(figures.predictions(workspace))
+        return confusion(figures.predictions(workspace), kinds.answer(workspace.settings.kind.answer))
     if name == "calibration":
         return calibration(read_csv(workspace.metrics / "calibration.csv"))
     measured = figures.proof(workspace).get("savings")
     arms = {arm: pd.DataFrame(points) for arm, points in measured["curves"].items()} if measured else {}
-    return learning_curve(rounds, arms, measured["control"] if measured else 0)
+    measure = workspace.settings.kind.measure
+    return learning_curve(rounds, arms, measured["control"] if measured else 0, measure)
 
 
-def learning_curve(rounds: pd.DataFrame, arms: dict[str, pd.DataFrame] | None = None, seen: int = 0) -> Figure:
+def learning_curve(
+    rounds: pd.DataFrame, arms: dict[str, pd.DataFrame] | None = None, seen: int = 0, measure: str = "accuracy"
+) -> Figure:
     """Accuracy against labels with 95 % intervals. arms: curves of the savings meter with 90 % bands (columns labels,
     middle, low, high): `loop`, and `random`, which was measured up to `seen` labels and is extrapolated beyond."""
     picture = Figure(figsize=(5.4, 4.6), layout="constrained")
@@ -77,7 +85,7 @@ def learning_curve(rounds: pd.DataFrame, arms: dict[str, pd.DataFrame] | None = 
     ink = mpl.rcParams["text.color"]
     said = "the loop's own model (95 %)"
     axes.errorbar(rounds.labels, rounds.accuracy, ends, color=ink, marker="o", markersize=4, capsize=2, label=said)
-    axes.set(xlabel="labels", ylabel="accuracy on the gold set")
+    axes.set(xlabel="labels", ylabel=f"{measure} on the gold set")
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -95,9 +103,25 @@ def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
     return counts.div(counts.sum(axis=1).replace(0.0, 1.0), axis=0)
 
 
-def confusion(predictions: pd.DataFrame) -> Figure:
-    """The picture of `confusions`; of very many classes, those that err most."""
-    shares = confusions(predictions)
+def companions(predictions: pd.DataFrame, members: Callable[[str], list[str]]) -> pd.DataFrame:
+    """Which classes stand beside which in the labels of the gold set, items weighed: a row a class, the share of its
+    items that bear the other one too; 1 on the diagonal."""
+    weighed = promote.weighed(predictions)
+    named = weighed.assign(name=weighed.actual.map(members)).explode("name").dropna(subset="name")
+    pairs = named.merge(named[["id", "name"]], on="id", suffixes=("", "_other"))
+    counts = pd.crosstab(pairs.name, pairs.name_other, pairs.weight, aggfunc="sum").fillna(0.0)
+    return counts.div(np.diag(counts), axis=0)
+
+
+def shares_of(predictions: pd.DataFrame, answer: Answer) -> pd.DataFrame:
+    """How classes go together in predictions: which is taken for which, or where an item may have several, which stand
+    beside which."""
+    return confusions(predictions) if answer is choice else companions(predictions, answer.members)
+
+
+def confusion(predictions: pd.DataFrame, answer: Answer = choice) -> Figure:
+    """The picture of `shares_of`; of very many classes, those that go together most."""
+    shares = shares_of(predictions, answer)
     if len(shares) > MOST:
         erring = shares.sum(axis=1) - np.diag(shares) + shares.sum(axis=0) - np.diag(shares)
         kept = sorted(erring.sort_values(ascending=False, kind="stable").index[:MOST])
@@ -107,7 +131,7 @@ def confusion(predictions: pd.DataFrame) -> Figure:
     picture = Figure(figsize=(size, size * 0.9), layout="constrained")
     axes = picture.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="actual")
+    axes.set(**WORDS[answer.NAME])
     axes.set_xticks(range(len(names)), _short(names), rotation=60, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), _short(names))
     picture.colorbar(image, label="share of the class", shrink=0.8)

@@ -14,6 +14,7 @@ from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import page as pages
 from labelwise.tasks.reporting import tables
 from labelwise.tasks.reporting.page import Card, drawn, render
+from labelwise.tasks.reporting.rounds import achieved
 from labelwise.tasks.reporting.tables import Table
 from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
 from labelwise.tasks.services.versions.workspace import Versions
@@ -76,21 +77,21 @@ def page(workspace: Workspace, versions: Versions) -> str:
         name=workspace.settings.project.name,
         round=number,
         date=tables.dates(versions).get(number, ""),
-        verdict=headline(known),
+        verdict=headline(known, workspace.settings.kind.measure),
         waiting=_waiting(workspace),
-        cards=[_given(rows), *_learned(known, found), _next(workspace)],
+        cards=[_given(rows), *_learned(known, found, workspace.settings.kind.measure), _next(workspace)],
         pictures=drawn(workspace, "learning_curve"),
         learned=_examples(found, tables.gold_texts(workspace)),
         thanks="Thank you. Every answer counts, also one that comes late; where none fits, skip.",
     )
 
 
-def headline(known: pd.DataFrame) -> str:
+def headline(known: pd.DataFrame, measure: str = "accuracy") -> str:
     """What the last labels did, in one sentence. known: the rounds that have a model."""
     if known.empty:
         return "Your answers train a model. The first ones make it."
     last = known.iloc[-1]
-    right = f"the model is right in {last.accuracy:.1%} of cases it has never seen"
+    right = f"{achieved(last.accuracy, measure)} of cases it has never seen"
     if len(known) == 1:
         return f"With your first {int(last.labels)} labels {right}."
     before = known.iloc[-2]
@@ -115,13 +116,14 @@ def _given(rows: pd.DataFrame) -> Card:
     )
 
 
-def _learned(known: pd.DataFrame, found: pd.DataFrame | None) -> list[Card]:
+def _learned(known: pd.DataFrame, found: pd.DataFrame | None, measure: str) -> list[Card]:
     if known.empty:
         return []
     last, first = known.iloc[-1], known.iloc[0]
     ends = f"95 % interval {last.low:.1%} to {last.high:.1%}"
     since = f"; {100 * (last.accuracy - first.accuracy):+.1f} points since the first batch" if len(known) > 1 else ""
-    cards = [Card("the model is right in", f"{last.accuracy:.1%}", ends + since)]
+    name = "the model is right in" if measure == "accuracy" else f"{measure} of the model"
+    cards = [Card(name, f"{last.accuracy:.1%}", ends + since)]
     if found is not None:
         right, wrong = int(found.right.sum()), int((~found.right).sum())
         said = f"that it got wrong before the last batch; {wrong} went the other way"

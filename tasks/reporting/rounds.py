@@ -21,13 +21,13 @@ def turned(now: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     return found.rename(columns={"predicted": "now", "predicted_before": "before"}).reset_index(drop=True)
 
 
-def table(rounds: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
-    """The rounds for people, all cells text: round, labels, accuracy with its interval, then seconds by stage."""
+def table(rounds: pd.DataFrame, seconds: pd.DataFrame, measure: str = "accuracy") -> pd.DataFrame:
+    """The rounds for people, all cells text: round, labels, the measure with its interval, then seconds by stage."""
     shown = pd.DataFrame(
         {
             "round": rounds["round"].astype(str),
             "labels": rounds["labels"].astype(str),
-            "accuracy (95 %)": [figure(row) for row in rounds.to_dict("records")],
+            f"{measure} (95 %)": [figure(row) for row in rounds.to_dict("records")],
         }
     )
     times = rounds[["round"]].merge(seconds, on="round", how="left").drop(columns="round")
@@ -51,13 +51,23 @@ def figure(row: Mapping[Any, Any]) -> str:
     return f"{row['accuracy']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
 
 
-def news(rounds: pd.DataFrame) -> str:
+def achieved(value: float, measure: str) -> str:
+    """What a model does on gold items, in words that go on with "of ...".
+
+    >>> achieved(0.9, "accuracy"), achieved(0.8, "set F1")
+    ('the model is right in 90.0%', 'the model has a mean set F1 of 80.0% on the items')
+    """
+    right = f"the model is right in {value:.1%}"
+    return right if measure == "accuracy" else f"the model has a mean {measure} of {value:.1%} on the items"
+
+
+def news(rounds: pd.DataFrame, measure: str = "accuracy") -> str:
     """What the reviewers' last labels did to the accuracy, in words for the reviewers."""
     known = rounds.dropna(subset="accuracy")
     if known.empty:
         return "Your answers train a model. After each round this text says what they did to its accuracy."
     last = known.iloc[-1]
-    now = f"With {int(last.labels)} labels the model is right in {last.accuracy:.1%} of the gold set"
+    now = f"With {int(last.labels)} labels {achieved(last.accuracy, measure)} of the gold set"
     now += f" (95 % interval {last.low:.1%} to {last.high:.1%})."
     if len(known) == 1:
         return f"Round {int(last['round'])}: {now} That is the first model: thank you."

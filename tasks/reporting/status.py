@@ -7,6 +7,7 @@ learns, the servers are asked by plain HTTP, both at the same time.
 import json
 import os
 import shlex
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 
 from labelwise.tasks import figures, kinds, stop
 from labelwise.tasks.errors import LabelwiseError, named
-from labelwise.tasks.figures import gold_metrics
+from labelwise.tasks.figures import headline
 from labelwise.tasks.gold import asking as gold
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.withheld import kept_for_gold
@@ -58,7 +59,8 @@ class Status:
     given, ISO 8601, '' for never. next: the command to give, or what to do. player: who plays the rounds, where it is
     another copy of the workspace, in words; '' where it is this one. In a clone without its data the state is
     `no data`, and what follows from the data alone is not known. to_label: what reviewers have to do and where, '' for
-    nothing. learned: the last round that was saved, None for none; measured: the round whose model `gold` is of."""
+    nothing. learned: the last round that was saved, None for none; measured: the round whose model `gold` is of;
+    measure: what its `accuracy` is, in words."""
 
     round: int
     state: str
@@ -88,6 +90,7 @@ class Status:
     to_label: str = ""
     learned: int | None = None
     measured: int = 0
+    measure: str = "accuracy"
 
     def json(self) -> str:
         """The same for a program."""
@@ -105,7 +108,9 @@ def status(workspace: Workspace) -> Status:
         labelling = both.submit(_label_studio, workspace, number, learned)
         models = both.submit(_mlflow, workspace)
         rows = ledger.today(workspace)
-        counting, measured, advice = ledger.effective(rows), gold_metrics(workspace), stop.advised(workspace)
+        counting, measured, advice = ledger.effective(rows), headline(workspace), stop.advised(workspace)
+        members = kinds.answer(workspace.settings.kind.answer).members
+        by_class = Counter(name for label in counting.label for name in members(label))
         near, trusted, pool = leaks.leaked(workspace), str(gold.standing(workspace)), _pool(workspace, rows)
         seen, urls, problems = labelling.result()
         registered, why, remembered, rounds, more = models.result()
@@ -137,11 +142,12 @@ def status(workspace: Workspace) -> Status:
         commit=versions.head,
         urls=urls,
         problems=list(dict.fromkeys([*problems, *more, *_hindered(workspace, versions)])),
-        by_class={name: int((counting.label == name).sum()) for name in workspace.settings.classes},
+        by_class={name: by_class[name] for name in workspace.settings.classes},
         pool=pool,
         loop=loop,
         learned=saved,
         measured=before if not learned and before is not None and _measured_before(versions, before) else number,
+        measure=workspace.settings.kind.measure,
         learned_at="" if saved is None else versions.committed_at(tag(saved)).isoformat(),
         answered_at="" if last is None else last.isoformat(timespec="seconds"),
         next=hand_over or _next(workspace, state, urls, seen is not None, to_label, answer),
@@ -158,7 +164,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
     registered, why, remembered, page, more = _mlflow(workspace)
     urls |= {"mlflow": page} if page else {}
     elsewhere, hand_over = _player(workspace, versions, remembered)
-    measured, rounds = gold_metrics(workspace), figures.curve(workspace)
+    measured, rounds = headline(workspace), figures.curve(workspace)
     try:
         remote.refuse_missing(workspace)
     except LabelwiseError as lack:
@@ -184,6 +190,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
         problems=list(dict.fromkeys([*problems, *more, *_hindered(workspace, versions)])),
         learned=number if learned else None,
         measured=number,
+        measure=workspace.settings.kind.measure,
         to_label=_to_label(urls, seen),
         learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
         next=hand_over or handover.command(versions, "dvc pull"),
@@ -364,7 +371,7 @@ def lines(seen: Status) -> list[str]:
         *(f"pool         {said}" for said in [held] if said),
         f"labels       {seen.labels}{f' ({classes})' if classes else ''}",
         *(f"reviewers    {did}" for did in [seen.reviewers] if did),
-        f"accuracy     {accuracy}",
+        f"{seen.measure:<13}{accuracy}",
         f"gold set     {seen.trusted}",
         *(f"leaks        {n} items of the pool are nearly gold: neither asked nor learned" for n in [seen.leaks] if n),
         f"savings      {seen.savings}",

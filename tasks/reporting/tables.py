@@ -4,6 +4,7 @@ import html
 import importlib.metadata
 import platform
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,16 +12,17 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import figures
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.stored import texts_by_id
+from labelwise.tasks.kinds import choice
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.made_with import LIBRARIES
 from labelwise.tasks.promote import weighed
 from labelwise.tasks.proof import money
 from labelwise.tasks.records import number_of, round_tags, tag
 from labelwise.tasks.reporting import rounds
-from labelwise.tasks.reporting.pictures import confusions
+from labelwise.tasks.reporting.pictures import shares_of
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, read_parquet, table_of_text
 
@@ -71,7 +73,7 @@ def by_round(workspace: Workspace, versions: Versions) -> Table:
     days = dates(versions)
     history = figures.curve(workspace)
     savings = figures.savings(workspace)
-    cells = rounds.table(history, pd.DataFrame({"round": pd.Series(dtype="int64")}))
+    cells = rounds.table(history, pd.DataFrame({"round": pd.Series(dtype="int64")}), workspace.settings.kind.measure)
     kept: list[dict[Any, Any]] = history[["round"]].merge(savings, on="round", how="left").to_dict("records")
     cells.insert(1, "saved", [days.get(int(number), "") for number in history["round"]])
     cells["labels / random's (90 %)"] = [
@@ -154,10 +156,14 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
 
 
 def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Table:
-    """The pairs of classes that are taken for each other most, each with the error that the model was surest of."""
+    """The pairs of classes that are taken for each other most, each with the error that the model was surest of; where
+    an item may have several, the classes that are missed or said in vain most."""
     answers = figures.predictions(workspace)
     if answers.empty:
         return Table("", [], [])
+    answer = kinds.answer(workspace.settings.kind.answer)
+    if answer is not choice:
+        return missed(answers, answer.members, texts, most)
     answers = weighed(answers)
     wrong = answers[answers.actual != answers.predicted]
     if wrong.empty:
@@ -186,15 +192,45 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
     return Table("What it confuses", ["is", "taken for", "items", "of the class", "example"], cells, said)
 
 
+def missed(answers: pd.DataFrame, members: Callable[[str], list[str]], texts: dict[str, str], most: int = 8) -> Table:
+    """The classes that a model misses or says in vain most often, each with the error that it was surest of."""
+    errors = [
+        {"class": name, "missed": name in truth, "item": row["id"], "sure": float(row["confidence"])}
+        for row in answers.to_dict("records")
+        if (truth := set(members(row["actual"]))) != (said := set(members(row["predicted"])))
+        for name in sorted(truth ^ said)
+    ]
+    if not errors:
+        return Table("", [], [])
+    table = pd.DataFrame(errors).sort_values("sure", ascending=False, kind="stable")
+    found = table.groupby("class", sort=False).agg(
+        missed=("missed", "sum"), total=("missed", "size"), item=("item", "first")
+    )
+    top: list[dict[Any, Any]] = (
+        found.sort_values("total", ascending=False, kind="stable")[:most].reset_index().to_dict("records")
+    )
+    cells = [
+        [row["class"], str(row["missed"]), str(row["total"] - row["missed"]), cut(texts.get(row["item"], ""))]
+        for row in top
+    ]
+    wrong = len({error["item"] for error in errors})
+    said = f"{wrong} of {len(answers)} gold items have a class too few or too many. The example is its surest error."
+    return Table("What it misses and says in vain", ["class", "missed", "said in vain", "example"], cells, said)
+
+
 def matrix(workspace: Workspace) -> Table:
-    """Which class is taken for which, in percent of the class: gold items weighed. Empty for very many classes."""
-    answers = figures.predictions(workspace)
+    """Which class is taken for which, in percent of the class, or where an item may have several, which stand beside
+    which: gold items weighed. Empty for very many classes."""
+    answers, answer = figures.predictions(workspace), kinds.answer(workspace.settings.kind.answer)
     if answers.empty:
         return Table("", [], [])
-    shares = confusions(answers)
+    shares = shares_of(answers, answer)
     if len(shares) > WIDE:
         return Table("", [], [])
     cells = [[name, *(f"{100 * share:.0f}" if share else "" for share in row)] for name, *row in shares.itertuples()]
+    if answer is not choice:
+        said = "Of the gold items with a class, a row, the percent that have each other class, too."
+        return Table("Which classes stand together", ["of", *map(str, shares.columns)], cells, said)
     said = "Of each class, a row, the percent that is taken for each other; on the diagonal it is right."
     return Table("Which class is taken for which", ["is", *map(str, shares.columns)], cells, said)
 

@@ -44,7 +44,8 @@ CHAMPION = "champion"
 NOTE = "mlflow.note.content"  # what MLflow's pages show as a description
 # Columns of the table of runs that are shown unasked where a link names this view; MLflow's own choice has no figure.
 VIEW = "labelwise"
-FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "labels", "macro_f1")  # what a model shows of itself
+# What a model shows of itself, whatever kind of label it gives.
+FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "set_f1", "set_f1_low", "set_f1_high", "labels", "macro_f1")
 SHOWN_AS = {
     # How MLflow's page names the kind of experiment 'machine learning'; left to itself it asks whoever looks.
     "mlflow.experimentKind": "custom_model_development",
@@ -63,7 +64,8 @@ REMOVED = "removed"  # the tag of a version whose files `labelwise gc` took
 class RoundRun:
     """Everything that MLflow is told about a round.
 
-    params: settings; metrics: figures; tags: what it followed from; inputs: dataset name -> (folder, DVC hash).
+    params: settings; metrics: figures; tags: what it followed from; inputs: dataset name -> (folder, DVC hash). metric:
+    the name of the headline among the figures; measure: the same in words.
     """
 
     number: int
@@ -71,6 +73,8 @@ class RoundRun:
     metrics: dict[str, float]
     tags: dict[str, str]
     inputs: dict[str, tuple[str, str]]
+    metric: str = "accuracy"
+    measure: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -336,8 +340,11 @@ class Tracking:
         """The run of the round, found or made."""
         if found := self.find(run.number, run.tags["labelwise.inputs"]):
             return found
-        tags = run.tags | {NOTE: described(run.number, run.metrics), "mlflow.source.name": "labelwise"}
-        accuracy = f" · {run.metrics['accuracy']:.3f}" if "accuracy" in run.metrics else ""
+        tags = run.tags | {
+            NOTE: described(run.number, run.metrics, run.metric, run.measure),
+            "mlflow.source.name": "labelwise",
+        }
+        accuracy = f" · {run.metrics[run.metric]:.3f}" if run.metric in run.metrics else ""
         made = self.client.create_run(self._experiment(), tags=tags, run_name=f"{tag(run.number)}{accuracy}")
         return str(made.info.run_id)
 
@@ -425,7 +432,7 @@ class Tracking:
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
         self._make_registered_model()
-        accuracy = {"accuracy": f"{run.metrics['accuracy']:.3f}"} if "accuracy" in run.metrics else {}
+        accuracy = {run.metric: f"{run.metrics[run.metric]:.3f}"} if run.metric in run.metrics else {}
         made = self.client.create_model_version(
             self.name,
             logged.model_uri,
@@ -433,7 +440,7 @@ class Tracking:
             # With all that its run says, in one tag: who has the version alone can rebuild it and check it.
             tags=accuracy | {TRACE: json.dumps(run.tags)},
             model_id=logged.model_id,
-            description=described(run.number, run.metrics),
+            description=described(run.number, run.metrics, run.metric, run.measure),
         )
         return str(made.version)
 
@@ -466,17 +473,20 @@ def fetched(address: str, folder: Path) -> Path:
     return tracking.files(str(version), folder)
 
 
-def described(number: int, metrics: Mapping[str, float]) -> str:
-    """What a run or a version is, in a sentence that begins with what a narrow column shows of it.
+def described(number: int, metrics: Mapping[str, float], metric: str = "accuracy", measure: str = "accuracy") -> str:
+    """What a run or a version is, in a sentence that begins with what a narrow column shows of it. metric: the name of
+    the headline among the figures; measure: the same in words.
 
     >>> described(2, {"accuracy": 0.9, "accuracy_low": 0.833, "accuracy_high": 0.942, "labels": 50})
     '90.0% right on gold (95 % interval 83.3% to 94.2%): the model of round 2, with 50 labels'
     """
     made = f"the model of round {number}, with {metrics.get('labels', 0):.0f} labels"
-    if not {"accuracy", "accuracy_low", "accuracy_high"} <= set(metrics):
+    head = [metrics.get(f"{metric}{end}") for end in ("", "_low", "_high")]
+    if None in head:
         return made
-    ends = f"{metrics['accuracy_low']:.1%} to {metrics['accuracy_high']:.1%}"
-    return f"{metrics['accuracy']:.1%} right on gold (95 % interval {ends}): {made}"
+    value, low, high = (f"{share:.1%}" for share in head)
+    shown = f"{value} right on gold" if measure == "accuracy" else f"{measure} {value} on gold"
+    return f"{shown} (95 % interval {low} to {high}): {made}"
 
 
 def facts_of(version: Any) -> dict[str, str]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
 from labelwise.tasks import evaluate
-from labelwise.tasks.evaluate import calibration_error, interval, macro_f1, reliability, spoken
+from labelwise.tasks.evaluate import calibration_error, interval, reliability, spoken
 from labelwise.tasks.gold import active_testing
+from labelwise.tasks.kinds.choice import macro_f1
 from labelwise.tasks.learners import Model, untrained
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.workspace import Workspace
