@@ -28,8 +28,8 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, o
     answer = kinds.answer(settings.kind.answer)
     targets = answer.targets(labels.tolist(), settings.classes)
     if (targets < 0).any():
-        of_stranger = labels[(targets < 0).reshape(len(labels), -1).any(axis=1)].iloc[0]
-        stranger = next(name for name in answer.members(of_stranger) if name not in settings.classes)
+        named_there = (name for label in labels for name in answer.members(label))
+        stranger = next(name for name in named_there if name not in settings.classes)
         raise WorkspaceError(
             f"the ledger holds the label {stranger!r}, which is no class (any more)",
             expected="one of " + named(settings.classes),

@@ -197,8 +197,8 @@ def missed(answers: pd.DataFrame, members: Callable[[str], list[str]], texts: di
     errors = [
         {"class": name, "missed": name in truth, "item": row["id"], "sure": float(row["confidence"])}
         for row in answers.to_dict("records")
-        if (truth := set(members(row["actual"]))) != (said := set(members(row["predicted"])))
-        for name in sorted(truth ^ said)
+        if (truth := set(members(row["actual"]))) != (guess := set(members(row["predicted"])))
+        for name in sorted(truth ^ guess)
     ]
     if not errors:
         return Table("", [], [])

@@ -7,6 +7,7 @@ the function and put it into `STRATEGIES`; from another package, register it und
 
 from importlib.metadata import entry_points
 
+from labelwise.tasks.kinds.base import Views
 from labelwise.tasks.strategies import (
     auto,
     bayesian,
@@ -20,7 +21,7 @@ from labelwise.tasks.strategies import (
     stream,
     uncertainty,
 )
-from labelwise.tasks.strategies.base import Candidates, Choice, Labelled, Strategy, Views, uniform
+from labelwise.tasks.strategies.base import Candidates, Choice, Labelled, Strategy, uniform
 
 VECTORS, SIMPLEX = frozenset({"vectors"}), frozenset({"simplex"})
 

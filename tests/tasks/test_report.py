@@ -44,6 +44,8 @@ def row(number: int, labels: int, accuracy: float | None = None) -> dict[str, fl
 def workspace(tmp_path: Path) -> Workspace:
     """One round is over: two labels, one item asked next."""
     made = Workspace(tmp_path)
+    shown = {"project": {"name": "p", "id": "p"}, "classes": ["a", "b"], "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(shown), encoding="utf-8")
     ledger.append(made.labels, 0, LABELS.frame())
     given = pd.DataFrame({"id": ["a", "b"], "label": "x", "status": "labelled", "round": 1})
     ledger.append(made.labels, 1, LABELS.conform(given.reindex(columns=list(LABELS.columns))))
