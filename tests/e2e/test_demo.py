@@ -34,7 +34,7 @@ demo.demo(Path(sys.argv[1]), print)
 def sources() -> list[str]:
     """The files of the repository that are, or may become, part of the package."""
     words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--"]
-    package = ["__init__.py", "params.yaml", "dvc.yaml", "flows", "infra", "tasks"]
+    package = ["__init__.py", "py.typed", "params.yaml", "dvc.yaml", "flows", "infra", "tasks"]
     listed = subprocess.check_output([*words, *package], cwd=ROOT, text=True).splitlines()
     return [name for name in listed if (ROOT / name).is_file()]
 

@@ -372,10 +372,24 @@ def test_new_items_are_pulled_and_asked(make: Make, source: Source, tmp_path: Pa
 
 
 def test_max_wait_0_does_what_can_be_done_and_says_what_it_waits_for(make: Make) -> None:
+    """In a workspace of before 0.2, too: that is brought up to date first."""
     workspace = make()
+    stages = workspace.root / "dvc.yaml"
+    today = stages.read_bytes()
+    stages.write_bytes(today.replace(b"python -P -m labelwise.tasks.", b"python -m tasks."))
+    tool(workspace.root, "git", "commit", "--quiet", "--all", "--message", "as it was")
     done = command("run", "--workspace", str(workspace.root), "--max-wait", "0")
     assert done.returncode == 0, done.stderr
     assert f"0 of {BATCH} answered, waiting for {BATCH}" in done.stdout
+    assert "dvc.yaml was made by an earlier version" in done.stderr
+    assert stages.read_bytes() == today
+    messages = tool(workspace.root, "git", "log", "--format=%s").splitlines()
+    assert messages[1:] == [
+        "dvc.yaml calls the stages by the names they have since labelwise 0.2",
+        "as it was",
+        *messages[3:],
+    ]
+    assert tool(workspace.root, "dvc", "status") == "Data and pipelines are up to date."
 
 
 def test_a_second_loop_is_told_who_holds_the_workspace(make: Make) -> None:
