@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.learners import auto, bag_of_words, contrastive, ensemble, finetune, frozen, propagate, untrained
-from labelwise.tasks.learners.base import Examples, Items, Model
+from labelwise.tasks.learners.base import Examples, Items, Model, thresholds_of
 from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import brought_back, read_json
 
@@ -74,4 +74,15 @@ def load(folder: Path) -> Model:
     return model
 
 
-__all__ = ["LEARNERS", "Examples", "Items", "Model", "able_to_learn", "learners", "load", "thresholds", "untrained"]
+__all__ = [
+    "LEARNERS",
+    "Examples",
+    "Items",
+    "Model",
+    "able_to_learn",
+    "learners",
+    "load",
+    "thresholds",
+    "thresholds_of",
+    "untrained",
+]

@@ -114,3 +114,10 @@ class Model(Protocol):
     def save(self, folder: Path) -> None:
         """Write safetensors and JSON into an empty folder."""
         ...
+
+
+def thresholds_of(model: Model) -> Floats | None:
+    """`model.thresholds`; None of a model of another package that says one class an item and was made before there was
+    anything else."""
+    found: Floats | None = getattr(model, "thresholds", None)
+    return found

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import learners, settings
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds import choice, multilabel
 from labelwise.tasks.learners.encoder import Encoder
 from labelwise.tasks.workspace import read_json
 
@@ -26,20 +27,24 @@ BLOCK = 65_536  # texts whose vectors are held at once
 
 @dataclass(frozen=True)
 class Classifier:
-    """Text in, class out."""
+    """Text in, label out: a class, or where a text may have several, the JSON list of their names."""
 
     encoder: Encoder
     model: learners.Model
 
     def predict(self, texts: Any, _params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """A row a text: `label`, `confidence`. Texts: a list, a Series, or a frame with a `text` column."""
+        """A row a text: `label`, and `confidence`, the score that it is expected to have, in [0, 1]. Texts: a list, a
+        Series, or a frame with a `text` column."""
         if isinstance(texts, pd.DataFrame):
             texts = texts["text"] if "text" in texts else texts.iloc[:, 0]
         read = [str(text) for text in texts]
         parts = [self._judged(read[start : start + BLOCK]) for start in range(0, len(read), BLOCK)]
         p = np.concatenate([np.empty((0, len(self.model.classes)), np.float32), *parts])
-        labels = np.asarray(self.model.classes, dtype=object)[p.argmax(axis=1)]
-        return pd.DataFrame({"label": labels, "confidence": p.max(axis=1)})
+        thresholds = learners.thresholds_of(self.model)
+        answer = choice if thresholds is None else multilabel
+        labels = answer.decide(p, self.model.classes, thresholds)
+        confidence = answer.expect(p, thresholds).astype(np.float32)
+        return pd.DataFrame({"label": labels, "confidence": confidence})
 
     def _judged(self, texts: list[str]) -> NDArray[np.float32]:
         """(n, c) probabilities. The frozen encoder reads the texts once at most, however many parts of the model ask

@@ -15,6 +15,7 @@ from labelwise.tasks import learners
 from labelwise.tasks.errors import LabelwiseError
 from labelwise.tasks.learners.encoder import PACKAGED, Encoder
 from labelwise.tasks.learners.frozen import Head
+from labelwise.tasks.learners.one_vs_rest import Heads
 from labelwise.tasks.learners.serving import ENCODER_FILE, Classifier, _load_pyfunc
 
 UNPICKLED: list[Any] = []
@@ -48,6 +49,19 @@ def test_loading_ours_back_by_mlflow_unpickles_nothing(model: Path, tmp_path: Pa
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "logged"))
     assert set(loaded.predict(["a text"]).label) <= {"no", "yes"}
     assert UNPICKLED[before:] == []
+
+
+def test_a_model_of_several_labels_says_them_as_the_ledger_does(tmp_path: Path) -> None:
+    texts = ["a red parrot", "stones"]
+    vectors = Encoder(PACKAGED, 32).encode(texts).astype(np.float16).astype(np.float32)
+    weights = np.stack([vectors[0] - vectors[1]] * 2) * 20
+    limits = np.array([0.9, 0.2, 0.5], np.float32)
+    Heads(["red", "animal", "loud"], np.array([0, 1]), weights, np.zeros(2, np.float32), limits).save(tmp_path)
+    (tmp_path / ENCODER_FILE).write_text(json.dumps({"encoder": PACKAGED, "max_tokens": 32}))
+    found = _load_pyfunc(str(tmp_path)).predict(texts)
+    assert found.label.tolist() == ['["animal", "red"]', "[]"]
+    assert found.confidence.between(0.9, 1).all()
+    assert _load_pyfunc(str(tmp_path)).predict([]).empty
 
 
 def test_a_strangers_model_in_its_place_is_not_unpickled(
