@@ -16,6 +16,11 @@ FEW = 10  # labels a class
 
 def auto(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """BADGE (Ash et al. 2020, arXiv 1906.03671) up to ten labels a class on average, margin (Scheffer et al. 2001) from
-    there. O(nk(c + d)) time at most, which is BADGE's; O(nc) memory."""
+    there. O(nk(c + d)) time at most, which is BADGE's; O(nc) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> auto(GIVEN, 3, chance()).indices.tolist()
+    [3, 1, 2]
+    """
     few = len(candidates.labelled) < FEW * candidates.probabilities.shape[1]
     return badge(candidates, k, rng) if few else margin(candidates, k, rng)

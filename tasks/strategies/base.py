@@ -151,7 +151,12 @@ def chosen(
 
 def uniform(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Each candidate with the same chance: what every other strategy is measured against. O(n) time and
-    memory; no vector is read."""
+    memory; no vector is read.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> uniform(GIVEN, 3, chance()).indices.tolist()
+    [4, 5, 3]
+    """
     indices = rng.choice(len(candidates), size=k, replace=False)
     nothing = np.full(k, np.nan)
     return Choice(indices, scores=nothing, why="random", propensity=np.full(k, k / len(candidates)))

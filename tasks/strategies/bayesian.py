@@ -94,28 +94,48 @@ def hypermodel(labelled: Labelled, c: int, draws: int, rng: np.random.Generator)
 def bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The items that tell most about the weights, each by itself (BALD: Houlsby et al. 2011, arXiv 1112.5745); Laplace
     posterior. A fit of a head, O(md² + d³ + c³) for the posterior, then O(nTcd) time with T = 20 draws; O(n) memory
-    beside a block of four million probabilities."""
+    beside a block of four million probabilities.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> bald(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
+    """
     return top(_information(candidates, laplace, rng), k, rng)
 
 
 def bald_dropout(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """BALD with a posterior by dropout on the head (Gal & Ghahramani 2016, arXiv 1506.02142). Its width does not follow
     the number of labels, so `bald` is the better one. A fit of a head, then O(nTcd) time, T = 20; O(n) memory beside a
-    block of four million probabilities."""
+    block of four million probabilities.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> bald_dropout(GIVEN, 1, chance()).indices.tolist()
+    [1]
+    """
     return top(_information(candidates, dropout, rng), k, rng)
 
 
 def bald_epinet(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """BALD with a posterior by a linear hypermodel, an epinet without hidden layers (Dwaracherla et al. 2020, arXiv
     2006.07464; Osband et al. 2021, arXiv 2107.08924). A fit of a head, 60 steps of training on at most 256 labels, then
-    O(nTcd) time, T = 20; O(n + Tcd) memory beside a block of four million probabilities."""
+    O(nTcd) time, T = 20; O(n + Tcd) memory beside a block of four million probabilities.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> bald_epinet(GIVEN, 2, chance()).indices.tolist()
+    [3, 4]
+    """
     return top(_information(candidates, hypermodel, rng), k, rng)
 
 
 def power_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Drawn without replacement in proportion to BALD (stochastic batch acquisition: Kirsch et al. 2021, arXiv
     2106.12059): the k highest of log BALD plus Gumbel noise. Spreads a batch at no cost: time and memory are those of
-    `bald`."""
+    `bald`.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> power_bald(GIVEN, 2, chance()).indices.tolist()
+    [2, 3]
+    """
     scores = np.log(_information(candidates, laplace, rng) + 1e-12) + rng.gumbel(size=len(candidates))
     return top(scores, k, rng)
 
@@ -127,6 +147,10 @@ def batch_bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
     Exact while the batch has at most 200 outcomes; beyond that, outcomes are drawn. O(nTcd) time to find the
     candidates, as in `bald`, and O(n'·200·Tc) a pick, T = 50 and n' = 500; O(n + n'Tc) memory beside a block of four
     million probabilities.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> batch_bald(GIVEN, 2, chance()).indices.tolist()
+    [3, 4]
     """
     draws = laplace(candidates.labelled, candidates.probabilities.shape[1], JOINT_DRAWS, rng)
     most = min(len(candidates), max(MOST_JOINT, k))

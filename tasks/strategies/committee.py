@@ -31,14 +31,24 @@ def consensus_kl_of(members: Floats) -> Floats:
 
 def vote_entropy(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The items on which the members' votes are most spread (Dagan & Engelson 1995). T = 8 fits of a head, then O(nTcd)
-    time; O(n) memory beside a block of 4,096 items."""
+    time; O(n) memory beside a block of 4,096 items.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> vote_entropy(GIVEN, 2, chance()).indices.tolist()
+    [2, 3]
+    """
     committee = members(candidates.labelled, candidates.probabilities.shape[1], rng)
     return top(judged(candidates, committee, vote_entropy_of), k, rng)
 
 
 def consensus_kl(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The items on which members are furthest from their mean (McCallum & Nigam 1998). T = 8 fits of a head, then
-    O(nTcd) time; O(n) memory beside a block of 4,096 items."""
+    O(nTcd) time; O(n) memory beside a block of 4,096 items.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> consensus_kl(GIVEN, 2, chance()).indices.tolist()
+    [2, 3]
+    """
     committee = members(candidates.labelled, candidates.probabilities.shape[1], rng)
     return top(judged(candidates, committee, consensus_kl_of), k, rng)
 

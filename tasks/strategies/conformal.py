@@ -23,6 +23,10 @@ def conformal_size(candidates: Candidates, k: int, rng: np.random.Generator) -> 
     """The items with the largest prediction sets at level 0.1: more classes than for others cannot be ruled out.
 
     Ties, and there are many, by margin. O(nc(d + log m)) time and five fits of a head; O(n) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> conformal_size(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
     """
     sizes = np.empty(len(candidates))
     for part, values in p_values(candidates, rng):
@@ -35,6 +39,10 @@ def conformal_p(candidates: Candidates, k: int, rng: np.random.Generator) -> Cho
     (Balasubramanian et al. 2009 ask in streams by p-values). Scores are 1 less that p-value; ties by margin.
 
     O(nc(d + log m)) time and five fits of a head; O(n) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> conformal_p(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
     """
     strangeness = np.empty(len(candidates))
     for part, values in p_values(candidates, rng):

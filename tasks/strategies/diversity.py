@@ -25,6 +25,10 @@ def k_centre(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice
     Distances only shrink. So a pick among the farthest few is settled as long as it is no nearer than anything outside
     them was before; only then all candidates are looked at again, in one matrix product for all picks since. O(nkd)
     time, O(n) memory beside one block of vectors.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> k_centre(GIVEN, 2, chance()).indices.tolist()
+    [3, 4]
     """
     nearest = np.full(len(candidates), -np.inf, dtype=np.float32)
     picks: list[int] = []
@@ -72,6 +76,10 @@ def medoids(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     Where clusters share an item or are empty, chance fills the batch.
 
     O(nkd + k²d) time; memory is that of at most 50,000 vectors, whatever the pool.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> medoids(GIVEN, 2, chance()).indices.tolist()
+    [1, 4]
     """
     sample = sampled(len(candidates), MOST_CLUSTERED, rng)
     if k >= len(sample):
@@ -91,6 +99,10 @@ def typiclust(candidates: Candidates, k: int, rng: np.random.Generator) -> Choic
     Clusters as many as items labelled and asked, 500 at most (k when that is more), as in their code; unlike there,
     small clusters stay, for what is rare is wanted too. O(n(m + k)d) time while m + k is below 500, and O(1000 nd) at
     most for what is typical; the memory of at most 50,000 vectors.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> typiclust(GIVEN, 2, chance()).indices.tolist()
+    [3, 4]
     """
     sample, labelled = sampled(len(candidates), MOST_CLUSTERED, rng), candidates.labelled.vectors
     if k >= len(sample):
@@ -140,6 +152,10 @@ def prob_cover(candidates: Candidates, k: int, rng: np.random.Generator) -> Choi
     only.
 
     On a sample of 5,000 candidates; O(5000² d) time, 230 MB.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> prob_cover(GIVEN, 1, chance()).indices.tolist()
+    [2]
     """
     sample = sampled(len(candidates), MOST_COVERED, rng)
     vectors = candidates.gather(sample)

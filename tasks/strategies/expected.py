@@ -24,6 +24,10 @@ def gradient_length(candidates: Candidates, k: int, rng: np.random.Generator) ->
 
     The gradient for class y is (p - e_y) outer [h, 1], and the length of an outer product is the product of the
     lengths. Vectors h have length 1, so the second factor is the square root of 2 for all, and none is read.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> gradient_length(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
     """
     return top(np.sqrt(2) * gradient_length_of(candidates.simplex), k, rng)
 
@@ -48,6 +52,10 @@ def error_reduction(candidates: Candidates, k: int, rng: np.random.Generator) ->
     tried; and the head is not fitted anew but moved one step (see `Update`): scores come out too large, in nearly the
     order of those that full fits give. Within the batch no item knows of the others.
     O(nc + md² + d³ + (200 + k) · 300 · c(d + 10c)) time; memory is that of the vectors tried, whatever the pool.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> error_reduction(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
     """
     n = len(candidates)
     tried = top(margin_of(candidates.probabilities), min(n, max(TRIED, 4 * k)), rng).indices

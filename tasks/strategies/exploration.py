@@ -31,7 +31,12 @@ ARMS = ("random", "uncertain", "diverse")
 
 def epsilon(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Margin, but each place in the batch is random with a probability of 0.1 (epsilon-greedy: Sutton & Barto 1998,
-    'Reinforcement Learning', section 2.2). O(nc + n log n) time, O(nc) memory."""
+    'Reinforcement Learning', section 2.2). O(nc + n log n) time, O(nc) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> epsilon(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
+    """
     return mixed(candidates, drawn(np.array([EPSILON, 1 - EPSILON, 0]), k, rng), rng)
 
 
@@ -42,6 +47,10 @@ def exponentiated_gradient(candidates: Candidates, k: int, rng: np.random.Genera
     An epsilon would have earned what its arms earned, each as often as it would have asked it. With little past, all
     epsilons are alike; a tenth of the chance is always shared evenly. O(nc + n log n) time, and the replay: 40 fits of
     a head; O(nc) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> exponentiated_gradient(GIVEN, 3, chance()).indices.tolist()
+    [0, 4, 3]
     """
     advice = np.column_stack([EPSILONS, 1 - EPSILONS])
     weights = softmax(RATE * advice @ advantages(candidates, ARMS[:2]).sum(axis=0))
@@ -57,6 +66,10 @@ def bandit(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     Theirs plays one arm a query and pays that one. Here all arms share a batch, so all can be paid after each (Hedge,
     Freund & Schapire 1997). O(nc + n log n + nmd + 5000 kd) time, and the replay: 60 fits of a head; O(nc) memory and
     that of 5,000 vectors.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> bandit(GIVEN, 3, chance()).indices.tolist()
+    [3, 5, 0]
     """
     weights = softmax(RATE * advantages(candidates, ARMS).sum(axis=0))
     return mixed(candidates, drawn((1 - FLOOR * len(ARMS)) * weights + FLOOR, k, rng), rng)

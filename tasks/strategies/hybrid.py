@@ -28,6 +28,10 @@ def badge(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     drawn in proportion to squared distances as they stood at the last look at all candidates, and accepted in
     proportion to what is left of them: that gives exactly the distribution of k-means++. O(nk(c + d)) time, in
     one matrix product for 64 picks; O(nc) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> badge(GIVEN, 3, chance()).indices.tolist()
+    [3, 1, 2]
     """
     errors = candidates.errors
     norms = (errors**2).sum(axis=1)
@@ -89,7 +93,12 @@ def cluster_margin(candidates: Candidates, k: int, rng: np.random.Generator) -> 
     """Of the 10k items with the smallest margin, one a cluster, small clusters first (Citovsky et al. 2021, arXiv
     2107.14263). Clusters are average-linkage ones of the vectors, made among those items alone instead of once over the
     pool, and as many as there are picks, so that each gives one. O(nc + m²d) time and O(n + m²) memory, m = 10k, at
-    most the larger of 2,000 and k."""
+    most the larger of 2,000 and k.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> cluster_margin(GIVEN, 2, chance()).indices.tolist()
+    [4, 3]
+    """
     unsure = margin_of(candidates.simplex)
     rows = top(unsure, min(len(candidates), max(k, min(POOL_PER_PICK * k, MOST_CLUSTERED))), rng).indices
     if len(rows) == k or k == 1:
@@ -106,6 +115,10 @@ def cal(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 
     The mean over neighbours q is that of Σ q log q, less Σ (mean q) log p: sums over neighbours are a matrix product,
     and no divergence is written down. O(nm(c + d)) time, O(n) memory beside a block of similarities.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> cal(GIVEN, 2, chance()).indices.tolist()
+    [0, 5]
     """
     near = min(NEIGHBOURS, len(candidates.labelled))
     own = np.maximum(candidates.labelled.probabilities, FLOOR)
@@ -122,7 +135,12 @@ def cal(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 
 def density(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Unsure items in crowded places: margin times the mean cosine with all candidates (information density: Settles &
-    Craven 2008, section 3.4). The mean cosine with all is the cosine with their mean: O(nd) time, O(n) memory."""
+    Craven 2008, section 3.4). The mean cosine with all is the cosine with their mean: O(nd) time, O(n) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> density(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
+    """
     centre = sum(vectors.sum(axis=0, dtype=np.float64) for _, vectors in candidates.blocks()) / len(candidates)
     crowded = np.concatenate([vectors @ np.asarray(centre, np.float32) for _, vectors in candidates.blocks()])
     return top(margin_of(candidates.simplex) * np.maximum(crowded, 0), k, rng)
@@ -131,7 +149,12 @@ def density(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 def discriminative(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """Items that a classifier of 'labelled or not' is surest are not (Gissin & Shalev-Shwartz 2019, arXiv 1907.06347),
     in ten sub-batches, each counted as labelled before the next. The classifier learns from 5,000 of the candidates at
-    most. A fit to 5,000 vectors and O(nd) time a sub-batch; memory is O(n) and that of the vectors learned from."""
+    most. A fit to 5,000 vectors and O(nd) time a sub-batch; memory is O(n) and that of the vectors learned from.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> discriminative(GIVEN, 2, chance()).indices.tolist()
+    [2, 3]
+    """
     picks: list[int] = []
     labelled = candidates.labelled.vectors
     scores = np.zeros(len(candidates))
@@ -156,6 +179,10 @@ def bait(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     Simplified: of an item's information, the block of each class is taken as the same, Σ p(1 - p) · h hᵀ, so that
     matrices are d x d. Picked among the 5,000 candidates with most information, n'. O(nd² + n'dk + d³) time, O(n + d²)
     memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> bait(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
     """
     weight = (candidates.simplex * (1 - candidates.simplex)).sum(axis=1)
     rows = top(weight, min(len(candidates), max(MOST_WEIGHED, k)), rng).indices

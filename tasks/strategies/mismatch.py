@@ -14,6 +14,10 @@ def mismatch_first(candidates: Candidates, k: int, rng: np.random.Generator) -> 
     wrong. Of each part at most 20,000 items, drawn by chance, are traversed.
 
     O(nmd + min(n, 20,000) kd) time; memory O(n) and that of the vectors traversed.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> mismatch_first(GIVEN, 2, chance()).indices.tolist()
+    [3, 4]
     """
     similarity, neighbours = nearest_labelled(candidates)
     differs = candidates.labelled.labels[neighbours] != candidates.probabilities.argmax(axis=1)

@@ -41,6 +41,10 @@ def stream(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 
     No threshold is kept between batches: the next model has other margins. Each batch starts where a threshold settles
     that has seen these candidates: just the budget's share of them lies above it. O(n), O(n) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> stream(GIVEN, 2, chance()).indices.tolist()
+    [1, 2]
     """
     unsure = margin_of(candidates.simplex)
     budget = min(1.0, 2 * k / len(candidates))

@@ -39,17 +39,32 @@ def entropy_of(probabilities: Floats) -> Floats:
 
 
 def least_confidence(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
-    """The items whose best guess is least probable (Lewis & Gale 1994). O(nc + k log k) time, O(n) memory."""
+    """The items whose best guess is least probable (Lewis & Gale 1994). O(nc + k log k) time, O(n) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> least_confidence(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
+    """
     return top(least_confidence_of(candidates.simplex), k, rng)
 
 
 def margin(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The items whose two best guesses are closest (Scheffer et al. 2001); the best single choice over text sets in
-    most comparisons. O(nc + k log k) time, O(nc) memory."""
+    most comparisons. O(nc + k log k) time, O(nc) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> margin(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
+    """
     return top(margin_of(candidates.simplex), k, rng)
 
 
 def entropy(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The items whose probabilities are most spread (Shannon 1948); prefers items torn between many classes. O(nc + k
-    log k) time, O(nc) memory."""
+    log k) time, O(nc) memory.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> entropy(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
+    """
     return top(entropy_of(candidates.simplex), k, rng)
