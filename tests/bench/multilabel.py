@@ -1,0 +1,193 @@
+"""`python -m tests.bench.multilabel FOLDER [SET ...]`: labels needed where an item may have several, by macro F1.
+
+FOLDER holds unfair_tos and goemotions as parquet, with a column `labels`. Ours are played by the loop's own stages, as
+`labelwise rehearse` plays them; small-text's strategies in an environment of their own (.venv-rivals), once with the
+classifier of its documentation and once more with `frozen` on what they had asked. Same vectors, seeds and budgets.
+Everything is kept in .bench/.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from labelwise.flows import rehearse
+from labelwise.tasks import kinds
+from labelwise.tasks.kinds import multilabel
+from labelwise.tasks.learners import LEARNERS, Examples, Model
+from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.trial import rehearsal
+from labelwise.tasks.trial.rehearsal import Rows, Run
+from tests.bench import figures
+from tests.bench.labels import KEPT, RIVALS, ROOT
+
+STRATEGIES = ["random", "auto"]
+THEIRS = ["smalltext-cvirs", "smalltext-cardinality", "smalltext-adaptive"]
+SHARE = 0.95  # of the macro F1 that the whole pool gives
+
+
+@dataclass(frozen=True)
+class Set:
+    """none: what stands in the set where no label applies, taken as the empty answer. pool: how many of its items,
+    drawn by chance, are played with. sizes: of the batches; random is played on in further ones."""
+
+    none: str | None
+    pool: int
+    sizes: tuple[int, ...]
+    further: tuple[int, ...]
+
+
+SETS = {
+    "unfair_tos": Set("none", 13_567, (50,) * 30, (500,) * 6 + (1000,) * 8),
+    "goemotions": Set(None, 20_000, (250,) * 12, (1000,) * 6 + (2000,) * 5),
+}
+
+
+def rows(data: Path, name: str, part: str, of: Set) -> pd.DataFrame:
+    """Columns id, text, label; each text once."""
+    found = pd.read_parquet(data / name / f"{part}.parquet").drop_duplicates("text")
+    if part == "pool" and len(found) > of.pool:
+        found = found.sample(of.pool, random_state=0)
+    labels = [multilabel.label_of(one for one in said if one != of.none) for said in found.labels]
+    return pd.DataFrame({"id": found.id.astype(str), "text": found.text, "label": labels}).reset_index(drop=True)
+
+
+def prepared(data: Path, name: str) -> tuple[Rows, Rows, Settings]:
+    """Pool and gold with their vectors, gold without what is in the pool, too; for the rivals the same in data.npz."""
+    folder = KEPT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    pool, gold = (rows(data, name, part, SETS[name]) for part in ("pool", "gold"))
+    gold = gold[~gold.text.isin(pool.text)].reset_index(drop=True)
+    classes = sorted({one for label in [*pool.label, *gold.label] for one in multilabel.members(label)})
+    content = {
+        "project": {"name": "bench", "id": "bench"},
+        "classes": classes,
+        "pull": {"pool": "pool", "gold": "gold"},
+        "kind": {"answer": "multilabel"},
+        "select": {"control": 0.0},
+    }
+    settings = parse(content)
+    made = [Rows(one, rehearse.encoded(one, settings, folder)) for one in (pool, gold)]
+    arrays = {
+        f"{part}{what}": values
+        for part, one in zip(("pool", "gold"), made, strict=True)
+        for what, values in {"": one.vectors, "_labels": multilabel.targets(one.table.label, classes)}.items()
+    }
+    np.savez(folder / "data.npz", **arrays)
+    return made[0], made[1], settings
+
+
+def macro_f1(model: Model, gold: Rows) -> float:
+    """On gold; a label that is neither there nor said counts 0, as in `rivals.macro_f1`."""
+    said = multilabel.decided(model.probabilities(gold.items()), model.thresholds)
+    truth = multilabel.targets(gold.table.label, model.classes)
+    both = (truth * said).sum(axis=0)
+    return float((2 * both / np.maximum(truth.sum(axis=0) + said.sum(axis=0), 1)).mean())
+
+
+def ours(data: Path, name: str, strategy: str, learner: str, seed: int) -> Run:
+    """A run by the loop's own stages, its score the macro F1."""
+    out = KEPT / name / f"macro-{strategy}-{learner}-{seed}.json"
+    if not out.exists():
+        pool, gold, settings = prepared(data, name)
+        sizes = [*SETS[name].sizes, *(SETS[name].further if strategy == "random" else ())]
+        scores: list[float] = []
+        run = Run(strategy, learner, seed)
+        own = rehearse.chosen(settings, strategy, learner, seed)
+        for done in rehearsal.play(
+            run, pool, gold, own, sizes, 0.0, lambda model: scores.append(macro_f1(model, gold))
+        ):
+            print(name, done.name, done.labels[-1], f"{scores[-1]:.3f}", file=sys.stderr, flush=True)
+        out.write_text(json.dumps(asdict(Run(strategy, learner, seed, run.labels, scores, run.seconds))))
+    return Run(**json.loads(out.read_text()))
+
+
+def theirs(data: Path, name: str, rival: str, seed: int) -> tuple[Run, Run]:
+    """A run of a rival with its own classifier, and with `frozen` on what it asked."""
+    folder = KEPT / name
+    out, again = folder / f"{rival}-{seed}.json", folder / f"{rival}-frozen-{seed}.json"
+    if not again.exists():
+        pool, gold, settings = prepared(data, name)
+        config = {"data": str(folder / "data.npz"), "rival": rival, "seed": seed, "sizes": SETS[name].sizes}
+        (folder / "config.json").write_text(json.dumps(config | {"start": None, "out": str(out)}))
+        command = [RIVALS, "-W", "ignore", ROOT / "tests" / "bench" / "rivals.py", folder / "config.json"]
+        subprocess.run(command, check=True, env=os.environ)
+        played = json.loads(out.read_text())
+        items, targets = pool.items(), multilabel.targets(pool.table.label, settings.classes)
+        scores = []
+        for at in range(len(played["asked"])):
+            asked = np.array(sorted(row for batch in played["asked"][: at + 1] for row in batch))
+            examples = Examples(items.take(asked), targets[asked], settings.classes)
+            scores.append(macro_f1(LEARNERS["frozen"].fit(examples, items, settings), gold))
+        learned = Run(f"{rival} + frozen", "theirs", seed, played["labels"], scores, played["seconds"])
+        again.write_text(json.dumps(asdict(learned)))
+    played = json.loads(out.read_text())
+    own = Run(rival, "theirs", seed, played["labels"], played["accuracy"], played["seconds"])
+    return own, Run(**json.loads(again.read_text()))
+
+
+def full(data: Path, name: str, learner: str) -> float:
+    """The macro F1 that all labels of the pool give."""
+    out = KEPT / name / f"full-{learner}.json"
+    if not out.exists():
+        pool, gold, settings = prepared(data, name)
+        targets = kinds.answer("multilabel").targets(pool.table.label.tolist(), settings.classes)
+        model = LEARNERS[learner].fit(Examples(pool.items(), targets, settings.classes), pool.items(), settings)
+        out.write_text(json.dumps(macro_f1(model, gold)))
+    return float(json.loads(out.read_text()))
+
+
+def compared(name: str, own: list[Run], others: list[Run], best: float) -> dict[str, str]:
+    """A row: labels for 95 % of the whole pool's macro F1, and the areas where both have the same points."""
+    pairs = [(one, other) for one in own for other in others if one.seed == other.seed]
+    target = SHARE * best
+    needed = [
+        rehearsal.median([rehearsal.labels_for(run, target) for run in side]) for side in zip(*pairs, strict=True)
+    ]
+    ratio = rehearsal.ratio_of(pairs, target)
+    n = min(len(run.labels) for pair in pairs for run in pair)
+    cut = [[Run("", "", run.seed, run.labels[:n], run.score[:n]) for run in pair] for pair in pairs]
+    area = rehearsal.Estimate.of([rehearsal.relative(rehearsal.area(one), rehearsal.area(two)) for one, two in cut])
+    last = [pairs[0][side].labels[-1] for side in (0, 1)]
+    return {
+        "set": name,
+        "ours": f"{own[0].strategy} + {own[0].learner}",
+        "against": f"{others[0].strategy} + {others[0].learner}",
+        "macro F1 to reach": f"{target:.3f}",
+        "labels, ours": f"over {last[0]}" if needed[0] is None else f"{needed[0]:.0f}",
+        "labels, theirs": f"over {last[1]}" if needed[1] is None else f"{needed[1]:.0f}",
+        "ratio": f"{ratio['bound']} {rehearsal.Estimate(ratio['mean'], ratio['low'], ratio['high']):.2f}".strip(),
+        "area, ratio": f"{area:.3f}",
+        f"macro F1 at {pairs[0][0].labels[n - 1]}": " and ".join(
+            f"{np.mean([pair[side].score[n - 1] for pair in pairs]):.3f}" for side in (0, 1)
+        ),
+    }
+
+
+def main(data: Path, names: list[str], learners: list[str], seeds: int) -> None:
+    """Play what has not been played, and print the table as far as it goes."""
+    lines = []
+    for name in names:
+        for learner in learners:
+            own = [ours(data, name, "auto", learner, seed) for seed in range(seeds)]
+            chance = [ours(data, name, "random", learner, seed) for seed in range(seeds)]
+            lines.append(compared(name, own, chance, full(data, name, learner)))
+            if learner == "frozen" and RIVALS.exists():
+                for rival in THEIRS:
+                    both = [theirs(data, name, rival, seed) for seed in range(seeds)]
+                    lines += [
+                        compared(name, own, [two[at] for two in both], full(data, name, learner)) for at in (0, 1)
+                    ]
+        text = f"{figures.table(pd.DataFrame(lines).fillna(''))}\n\n{figures.machine()}\n"
+        print(text, flush=True)
+        (KEPT / "multilabel.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[2:] or list(SETS)
+    main(Path(sys.argv[1]), [name for name in wanted if name in SETS], ["frozen"], int(os.environ.get("SEEDS", "3")))
