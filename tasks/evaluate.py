@@ -162,7 +162,9 @@ def run(workspace: Workspace) -> str:
     if model.trained and len(gold):
         p = model.probabilities(gold_items(workspace))
         drawn = settings.evaluate.resamples, settings.seed
-        result = evaluate(gold, p, model.classes, *drawn, kinds.answer(settings.kind.answer), model.thresholds)
+        result = evaluate(
+            gold, p, model.classes, *drawn, kinds.answer(settings.kind.answer), learners.thresholds_of(model)
+        )
     else:
         result = unmeasured(gold)
     write_json(workspace.metrics / "gold.json", {name: round(value, 6) for name, value in result.metrics.items()})

@@ -13,7 +13,7 @@ from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import withheld
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.learners import Examples, Items, calibration, frozen, one_vs_rest
+from labelwise.tasks.learners import Examples, Items, calibration, frozen, one_vs_rest, thresholds_of
 from labelwise.tasks.progress import counted
 from labelwise.tasks.proof import control, savings, successor
 from labelwise.tasks.settings import Settings
@@ -75,7 +75,7 @@ def judged_by(
 
         def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
             model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
-            return lost(model.probabilities(exam), model.thresholds)
+            return lost(model.probabilities(exam), thresholds_of(model))
 
         return losses
     examples = Examples(labelled, answer.targets(labels.label.tolist(), settings.classes), settings.classes)

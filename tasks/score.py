@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from labelwise.tasks import kinds, learners, stage
 from labelwise.tasks.items.vectors import pool_items, pool_vectors
 from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.learners import Items, Model
+from labelwise.tasks.learners import Items, Model, thresholds_of
 from labelwise.tasks.records import SCORES
 from labelwise.tasks.settings import Score
 from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
@@ -19,14 +19,15 @@ from labelwise.tasks.workspace import Workspace, write_parquet
 def score(ids: pd.Index, items: Items, model: Model, settings: Score, answer: Answer = choice) -> pd.DataFrame:
     """A row an item, in the pool's order: SCORES, then the class probabilities as columns p0, p1, ... (float32)."""
     p = judged(items, model, settings, answer)
-    simplex = answer.simplex(p, model.thresholds)
+    thresholds = thresholds_of(model)
+    simplex = answer.simplex(p, thresholds)
     scores = pd.DataFrame(
         {
             "id": ids,
-            "prediction": pd.array(answer.decide(p, model.classes, model.thresholds), dtype="string")
+            "prediction": pd.array(answer.decide(p, model.classes, thresholds), dtype="string")
             if model.trained
             else pd.NA,
-            "confidence": answer.expect(p, model.thresholds),
+            "confidence": answer.expect(p, thresholds),
             "least_confidence": least_confidence_of(simplex),
             "margin": margin_of(simplex),
             "entropy": entropy_of(simplex),
@@ -43,7 +44,7 @@ def judged(items: Items, model: Model, settings: Score, answer: Answer = choice)
     p = np.concatenate([quick.probabilities(block) for block in items.blocks()])
     if quick is not model:
         unsure = np.sort(
-            np.argsort(-margin_of(answer.simplex(p, quick.thresholds)), kind="stable")[: settings.reencode]
+            np.argsort(-margin_of(answer.simplex(p, thresholds_of(quick))), kind="stable")[: settings.reencode]
         )
         p[unsure] = model.probabilities(items.take(unsure))
     return p

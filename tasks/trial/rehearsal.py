@@ -18,7 +18,7 @@ from labelwise.tasks.items import leaks
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.items.wording import Wording
 from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.learners import Items, Model
+from labelwise.tasks.learners import Items, Model, thresholds_of
 from labelwise.tasks.score import score
 from labelwise.tasks.select import answered, select, strategy_for
 from labelwise.tasks.settings import Settings
@@ -151,7 +151,7 @@ def leaked(pool: Rows, gold: Rows, least: float | None) -> pd.DataFrame:
 def mean_score(model: Model, exam: Items, truth: pd.Series, answer: Answer = choice) -> float:
     """What the model's answers to the gold items are worth, in [0, 1]; the share that is right, where they are right or
     wrong."""
-    said = answer.decide(model.probabilities(exam), model.classes, model.thresholds)
+    said = answer.decide(model.probabilities(exam), model.classes, thresholds_of(model))
     return round(float(answer.score(said.tolist(), truth.tolist()).mean()), 6)
 
 
