@@ -37,7 +37,7 @@ from labelwise.tasks.strategies.base import top
 from labelwise.tasks.train import train
 from labelwise.tasks.trial.rehearsal import Rows, Run, mean_score, play
 from labelwise.tasks.workspace import write_json
-from tests.bench import figures
+from tests.bench import figures, proof_scores
 from tests.bench.labels import cleaned
 from tests.bench.proof_gold import SEEDS as GOLD_SEEDS
 from tests.bench.proof_gold import gold_table
@@ -537,6 +537,8 @@ SECTIONS: dict[str, Callable[[list[World]], list[dict[str, str]]]] = {
     "successor": successor_rows,
     "cost": lambda _worlds: cost_rows(),
     "imported": lambda _worlds: imported_rows(),
+    "scores": lambda _worlds: list(proof_scores.gate_rows()),
+    "mean score": lambda _worlds: list(proof_scores.accuracy_rows()),
 }
 
 
