@@ -20,7 +20,7 @@ from labelwise.tasks.items.wording import Wording
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.learners import Items, Model, thresholds_of
 from labelwise.tasks.score import score
-from labelwise.tasks.select import answered, select, strategy_for
+from labelwise.tasks.select import Opinion, answered, select, strategy_for
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.train import taught
 
@@ -108,12 +108,13 @@ def play(
     model, ledger = learn(run, items, vectors, truth, near, settings)
     while len(run.asked) < len(sizes):
         began = time.perf_counter()
-        scores = score(vectors.ids, items, model, settings.score)
-        labelled = answered(scores, vectors, ledger, settings.classes)
+        scores = score(vectors.ids, items, model, settings.score, answer)
+        opinion = Opinion(answer, model.thresholds)
+        labelled = answered(scores, vectors, ledger, settings.classes, opinion)
         size = settings.select.model_copy(update={"batch": sizes[len(run.asked)]})
         rng = np.random.default_rng([run.seed, len(run.asked)])
         closed = pd.Index(ledger.id).union(pd.Index(near.id))
-        batch = select(scores, vectors, labelled, closed, size, rng, run.seed)
+        batch = select(scores, vectors, labelled, closed, size, rng, run.seed, opinion)
         if batch.empty:
             return
         run.asked.append(batch.id.tolist())

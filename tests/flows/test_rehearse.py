@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from labelwise.flows import rehearse as flow
 from labelwise.flows.rehearse import Plan
 from labelwise.tasks.errors import InputError, SettingsError
+from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.learners import Items
 from labelwise.tasks.settings import Settings, parse
 from labelwise.tasks.trial import rehearsal
@@ -216,6 +218,27 @@ def test_vectors_that_are_all_the_same_are_rehearsed() -> None:
     exam = rehearsal.Rows(table.assign(id="gold " + table.id), rows.vectors)
     *_, run = rehearsal.play(Run("auto", "frozen", 0), rows, exam, settings, [6, 6, 6], 0.0)
     assert run.labels == [6, 12, 18]
+
+
+@pytest.mark.parametrize("strategy", ["random", "margin", "badge"])
+def test_sets_of_classes_are_rehearsed_and_score_by_their_f1(strategy: str) -> None:
+    rng = np.random.default_rng(0)
+    holds = rng.random((200, 3)) < 0.4
+    vectors = (holds @ np.eye(3, 16) + 0.3 * rng.normal(size=(200, 16))).astype(np.float16)
+    labels = [multilabel.label_of(np.array(CLASSES)[row]) for row in holds]
+    table = pd.DataFrame({"id": [f"i{n:03d}" for n in range(200)], "text": "", "label": labels})
+    pool, gold = (
+        rehearsal.Rows(table[part].reset_index(drop=True), vectors[part]) for part in (slice(150), slice(150, 200))
+    )
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    content |= {"select": {"strategy": strategy, "control": 0.0}, "kind": {"answer": "multilabel"}}
+    settings = parse(content | {"train": {"learner": "frozen"}, "gold": {"near_duplicate": None}})
+    *_, run = rehearsal.play(Run(strategy, "frozen", 0), pool, gold, settings, [20] * 4, 0.0)
+    assert run.labels == [20, 40, 60, 80] and run.score[-1] > 0.75
+    assert run.as_json(multilabel).keys() == {"strategy", "learner", "seed", "labels", "score", "seconds"}
+    wrong = pool.answers(0.5, CLASSES, 0, multilabel)
+    assert 0.3 < (wrong.to_numpy() != pool.table.label).mean() < 0.7
+    assert set(wrong) <= {multilabel.label_of(names) for n in range(4) for names in combinations(CLASSES, n)}
 
 
 def test_without_gold_a_third_of_every_class_measures(tmp_path: Path) -> None:

@@ -104,13 +104,16 @@ def test_another_learner_than_the_cheap_one_can_be_the_judge() -> None:
     assert losses(np.arange(200)).mean() < 0.5
 
 
-@pytest.mark.parametrize("learner", ["frozen"])
+@pytest.mark.parametrize("learner", ["frozen", "bag_of_words"])
 def test_sets_of_classes_are_judged_by_what_they_miss(learner: str) -> None:
     """Each class is a direction; a quarter of the items have two of them, a quarter none."""
     rng = np.random.default_rng(1)
     holds = rng.random((600, 3)) < 0.4
     vectors = (holds @ np.eye(3, 16) + 0.4 * rng.normal(size=(600, 16))).astype(np.float32)
-    texts = [" ".join(np.array(["x", "red", "green", "blue"])[np.append(True, row)]) for row in holds]
+    texts = [
+        " ".join(np.array(["x", "red", "green", "blue"])[np.append(True, row & (rng.random(3) < 0.85))])
+        for row in holds
+    ]
     names = [multilabel.label_of(np.array(CLASSES)[row]) for row in holds]
     own = settings(answer="multilabel", judge=learner)
     given = labels().assign(label=names[:300])
@@ -118,7 +121,7 @@ def test_sets_of_classes_are_judged_by_what_they_miss(learner: str) -> None:
     items, exam = Items.of(vectors[:300], texts[:300]), Items.of(vectors[300:], texts[300:])
     losses = prove.judged_by(given, items, gold, exam, items, own)
     few, many = losses(np.arange(12)), losses(np.arange(300))
-    assert ((many >= 0) & (many <= 1)).all() and len(set(many)) > 2
+    assert ((many >= 0) & (many <= 1)).all() and len(set(few)) > 2  # some are right in part
     assert many.mean() < few.mean() and many.mean() < 0.25
     if learner == "frozen":
         found, next_model = prove.prove(given, items, gold, exam, items, own)
