@@ -9,7 +9,7 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test chaos lint bench bench-labels bench-proof audit up down lock clean python environment label-studio
+.PHONY: help setup demo test chaos wheel lint bench bench-labels bench-proof audit up down lock clean python environment label-studio
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test    set up, then all tests; some of them with make test ARGS='-k pull'"
 	@echo "make chaos   set up, then 200 kills and faults; fewer with make chaos ARGS='--faults 40 --seed 7'"
 	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"
+	@echo "make wheel   the package in dist/; pip installs it where there is no checkout"
 	@echo "make lint    style and types        make bench   figures"
 	@echo "make bench-labels DATA=FOLDER   labels needed, ours and the rivals', on labelled sets of yours (hours)"
 	@echo "make bench-proof DATA=FOLDER    does the proof hold? meter, stop rule, gate on simulated loops (hours)"
@@ -63,6 +64,10 @@ test: setup
 # Bounded in time (--minutes, 60): no play begins after that. A play that fails says how to play it again alone.
 chaos: setup
 	@$(BIN)/python -m tests.e2e.chaos $(ARGS)
+
+# What an earlier build left in build/ would be in the wheel.
+wheel: python
+	@rm -rf build && $(PYTHON) -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist . && ls dist/*.whl
 
 lint: setup
 	$(BIN)/ruff check .
@@ -121,5 +126,5 @@ lock: python
 
 clean:
 	@if [ -x $(BIN)/labelwise ]; then $(BIN)/labelwise down || true; fi
-	rm -rf .venv .venv-label-studio .venv-rivals .venv-audit .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-label-studio .venv-rivals .venv-audit build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@if [ -d .labelwise ]; then echo "kept: .labelwise, the servers' data with the labels people gave"; fi

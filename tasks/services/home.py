@@ -34,14 +34,15 @@ class Addresses:
 
 
 def home() -> Path:
-    """Where the local servers keep data, logs and secrets: LABELWISE_HOME; else `.labelwise` beside the environment of
-    a checkout; else, for an installed package, the user's folder for programs' data, which is not removed with an
-    environment. Where that cannot be written (HOME=/), or one is there already, it is beside the environment, too."""
+    """Where the local servers keep data, logs and secrets: LABELWISE_HOME; else `.labelwise` in a checkout that holds
+    its environment; else the user's folder for programs' data, which is not removed with an environment. Where that
+    cannot be written (HOME=/), or there is one already, it is beside the environment, too."""
     given = os.environ.get("LABELWISE_HOME", "").strip()
     if given:
         return Path(given).expanduser().resolve()
-    beside = (Path(sys.prefix).parent / ".labelwise").resolve()
-    checkout = (Path(__file__).parents[2] / "pyproject.toml").is_file()
+    place = Path(sys.prefix).parent.resolve()
+    beside = place / ".labelwise"
+    checkout = place == Path(__file__).resolve().parents[2]
     if checkout or beside.is_dir() or not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - as in terminal
         return beside
     return platformdirs.user_data_path("labelwise").resolve()

@@ -4,6 +4,7 @@ own. A checkout's is made by `make setup`; for all others it is made here, in ho
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -118,7 +119,7 @@ def _failed(words: list[str], log: Path) -> ServiceError:
     """What went wrong, from the log: pip says at last that no version matches, and before that why."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     told = (line for sign in ("connection broken", "ERROR") for line in lines if sign in line)
-    why = next(told, " ".join(lines))[:200] or "no word"
+    why = re.sub(r".*(?=connection broken)|<[^>]*>:? ?", "", next(told, " ".join(lines)))[:200] or "no word"
     program = shlex.join(Path(word).name if word == words[0] else word for word in words[:3])
     mend = (
         "let pip reach its package index (HTTPS_PROXY, PIP_INDEX_URL) and run it again; or install Label Studio into "
