@@ -75,6 +75,20 @@ def test_it_is_installed_once_also_by_two_at_a_time_and_anew_after_an_interrupti
     assert not (home() / installed.FOLDER / installed.INSTALLED).exists()
 
 
+def test_a_pip_that_outlives_its_parent_keeps_others_away(tmp_path: Path) -> None:
+    with installed._alone(tmp_path / "lock", pytest.fail) as held:
+        orphan = subprocess.Popen(["sleep", "300"], pass_fds=[held])
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        orphan.kill()
+
+    with installed._alone(tmp_path / "lock", tell):
+        assert len(told) == 1
+    orphan.wait()
+
+
 def test_the_environment_of_a_checkout_goes_on_being_used(tmp_path: Path) -> None:
     bin = tmp_path / ".venv-label-studio" / "bin"
     bin.mkdir(parents=True)
