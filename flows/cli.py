@@ -333,11 +333,11 @@ def report(
 ) -> None:
     """Write the report of the present round: one HTML file that needs no network. Prints where it is."""
     from labelwise.tasks.reporting import page
-    from labelwise.tasks.reporting import reviewers as thanks
+    from labelwise.tasks.reporting.reviewers import fresh
     from labelwise.tasks.services.versions.workspace import Versions
 
     here = whole(workspace)
-    write = thanks.fresh if reviewers else page.write
+    write = fresh if reviewers else page.write
     print(write(here, Versions(here.root)))
     _then("next", here.root)
 
@@ -438,11 +438,11 @@ app.add_typer(gold_app, name="gold", no_args_is_help=True)
 @gold_app.command("grow")
 def gold_grow(n: Annotated[int, typer.Argument(metavar="N", help="How many items.")], workspace: Folder = HERE) -> None:
     """Draw N items of the reserve where the model is likely to be wrong, for two people at least to label."""
-    from labelwise.tasks.gold import asking as gold
+    from labelwise.tasks.gold import asking
     from labelwise.tasks.workspace import Workspace
 
     with _to_go_on():
-        print(plain(gold.run_grow(Workspace.open(workspace), n, _tell)))
+        print(plain(asking.run_grow(Workspace.open(workspace), n, _tell)))
 
 
 @gold_app.command("review")
@@ -450,21 +450,21 @@ def gold_review(
     n: Annotated[int, typer.Argument(metavar="N", help="How many rows.")], workspace: Folder = HERE
 ) -> None:
     """Put N rows of your own gold set before people: those that the model is surest to be labelled wrongly."""
-    from labelwise.tasks.gold import asking as gold
+    from labelwise.tasks.gold import asking
     from labelwise.tasks.workspace import Workspace
 
     with _to_go_on():
-        print(plain(gold.run_review(Workspace.open(workspace), n, _tell)))
+        print(plain(asking.run_review(Workspace.open(workspace), n, _tell)))
 
 
 @gold_app.command("collect")
 def gold_collect(workspace: Folder = HERE) -> None:
     """Take in the answers given so far; where two people differ, ask a third. The next round measures by them."""
-    from labelwise.tasks.gold import asking as gold
+    from labelwise.tasks.gold import asking
     from labelwise.tasks.workspace import Workspace
 
     with _to_go_on():
-        print(plain(gold.run_collect(Workspace.open(workspace), _tell)))
+        print(plain(asking.run_collect(Workspace.open(workspace), _tell)))
 
 
 # The past

@@ -16,8 +16,8 @@ from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
-from labelwise.tasks.reporting import status as where
 from labelwise.tasks.reporting.rounds import table
+from labelwise.tasks.reporting.status import lines, status
 from labelwise.tasks.services.home import home
 from labelwise.tasks.services.local import servers
 from labelwise.tasks.settings import Columns
@@ -98,5 +98,5 @@ def finale(workspace: Workspace) -> None:
     for row in cells.to_numpy().tolist():
         shown.add_row(*row)
     Console(width=160, highlight=False).print(shown)
-    print("\n".join(where.lines(where.status(workspace))))
+    print("\n".join(lines(status(workspace))))
     print(f"\nThe sign-in for Label Studio is in {home() / 'secrets.env'}; `labelwise down` stops the servers.")

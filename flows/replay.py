@@ -68,7 +68,7 @@ def replay(workspace: Path, name: str, source: str, encode: bool, tell: Callable
     with TemporaryDirectory(prefix="labelwise-replay-") as folder:
         tell("replay: cloning the history")
         versions = clones.clone(str(own.root) if own else source, Path(folder) / "round")
-        tags = history.rounds(versions)
+        tags = history.tagged_rounds(versions)
         mine = _meant(name, tags)
         clones.checkout(versions, mine.id)
         tell(f"replay: fetching the data of {mine.tag} from the DVC remote")
@@ -103,10 +103,10 @@ def _asked(here: Workspace, versions: Versions, mine: Commit, tags: dict[str, Co
     run_id = records.run_of(mine.message)
     ancestors = {each.id for each in history.log(versions, mine.id)}
     so_far = {records.run_of(each.message) for each in tags.values() if each.id in ancestors}
-    heard = witness.words((each.run_id, each.tags or {}) for each in known if each.run_id in so_far)
+    recorded = witness.recorded_by((each.run_id, each.tags or {}) for each in known if each.run_id in so_far)
     version = next((each for each in known if each.run_id == run_id), None)
     return commit(mine.tag, run_id, versions.inputs(), ancestors, known), Scratch(
-        here, versions, tracking, version, heard
+        here, versions, tracking, version, recorded
     )
 
 

@@ -77,7 +77,7 @@ def _woken(workspace: Path, deployment: UUID, listen: Listen | None, tell: Tell)
     path = f"/labelwise/{Workspace.open(workspace).settings.project.id}"
     listener = Listener(listen, path, secret, flag.set)
     registration = Registration(workspace, listener.url, secret, flag.set, tell)
-    waker = Waker(flag, lambda: due(workspace), lambda: run_now(workspace, deployment), registration.tend, tell)
+    waker = Waker(flag, lambda: due(workspace), lambda: run_now(workspace, deployment), registration.renew, tell)
     tell(f"Label Studio wakes it at {listener.url}")
     waker.start()
     try:
@@ -100,8 +100,9 @@ class Registration:
         self._project: LabelStudioProject | None = None  # where it is registered
         self._ended, self._at_work = False, Lock()
 
-    def tend(self) -> None:
-        """Look whether it is there and as it should be. What Label Studio has against it is said once."""
+    def renew(self) -> None:
+        """Make it where it is not there, and change it where it is not as it should be. What Label Studio has against
+        it is said once."""
         with self._at_work:
             project = None if self._ended else open_project(Workspace.open(self._workspace).settings)
             if project is None or project.found is None:

@@ -27,11 +27,10 @@ from labelwise.flows.question import Question
 from labelwise.flows.stages import REPRODUCIBLE
 from labelwise.tasks import evaluate, figures, promote, pull, push, records, report, snapshot, stop, wait
 from labelwise.tasks.errors import ServiceDown, ServiceError, plain
-from labelwise.tasks.gold import asking as gold
+from labelwise.tasks.gold import asking
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger, removed
-from labelwise.tasks.reporting import page, pictures, rounds
-from labelwise.tasks.reporting import reviewers as thanks
+from labelwise.tasks.reporting import page, pictures, reviewers, rounds
 from labelwise.tasks.reporting.rounds import markdown, news
 from labelwise.tasks.services import mlflow, player
 from labelwise.tasks.services.label_studio.delivery import without_doubles
@@ -106,7 +105,7 @@ class Steps:
         if said := forget.resume(self.workspace, self.versions):
             self.say("forget", said)
         differences.refuse_rewriting(self.versions, "data/labels", "data/pool")
-        if not unfinished and (said := gold.resume(self.workspace, self.versions, self._tell("gold"))):
+        if not unfinished and (said := asking.resume(self.workspace, self.versions, self._tell("gold"))):
             self.say("gold", said)
         if unfinished:
             snapshot.recover(self.workspace, self.versions)
@@ -139,7 +138,7 @@ class Steps:
         def do() -> pull.Pulled:
             removed.refuse(self.workspace, self.versions)  # params.yaml may have changed while people answered
             pulled = pull.run(self.workspace)
-            if said := patient(lambda: gold.pull(self.workspace), self._tell("gold")):
+            if said := patient(lambda: asking.pull(self.workspace), self._tell("gold")):
                 self.say("gold", said)
             self.versions.add()
             return pulled
@@ -180,7 +179,7 @@ class Steps:
             line = news(report.run(self.workspace, before), self.workspace.settings.kind.measure)
             pages = {
                 "report": page.write(self.workspace, self.versions, self.run_id),
-                "reviewers": thanks.write(self.workspace, self.versions),
+                "reviewers": reviewers.write(self.workspace, self.versions),
             }
             with TemporaryDirectory() as scratch:
                 drawn = pictures.pictures(self.workspace, Path(scratch))
@@ -235,13 +234,13 @@ class Steps:
     def _push(self) -> str:
         return push.run(self.workspace, self.project, self._news())
 
-    def wait(self, max_wait: float | None) -> wait.Answers:
+    def wait(self, max_wait: float | None) -> wait.Waited:
         """For the reviewers."""
         settings = self.workspace.settings
         asked_at = self.versions.committed_at(snapshot.tag(self.round))
         size = len(read_parquet(self.workspace.batch))
 
-        def do() -> wait.Answers:
+        def do() -> wait.Waited:
             self.project.require()
             shown = self._progress_artifact()
             columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
@@ -268,7 +267,7 @@ class Steps:
     def _tell_reviewers(self, seen: BatchProgress) -> None:
         """How far the batch is, on the page for them, here and in MLflow. Nothing depends on it: no fault ends the
         wait."""
-        written = thanks.tell(self.workspace, seen, self.tab)
+        written = reviewers.tell(self.workspace, seen, self.tab)
         run_id = records.run_of(self.versions.message(snapshot.tag(self.round)))
         if written and run_id:
             with suppress(ServiceError):
@@ -327,7 +326,7 @@ class Steps:
         if not run_id:
             return said
         tracking = mlflow.open_tracking(self.workspace.settings)
-        return f"{said} More: {tracking.artifact_url(run_id, thanks.place(self.workspace).name)}"
+        return f"{said} More: {tracking.artifact_url(run_id, reviewers.place(self.workspace).name)}"
 
     def _save_labels(self) -> str:
         return snapshot.run_labels(self.workspace, self.versions, self.project)

@@ -74,7 +74,7 @@ def _callable(url: str) -> bool:
 # The listener
 
 
-class Hurried(H11Protocol):
+class TimeLimited(H11Protocol):
     """HTTP/1.1, one request a connection, which is cut when it takes too long."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -132,7 +132,7 @@ class Listener:
         self.url = (listen.url or f"http://{host}:{self.port}") + path
         config = uvicorn.Config(
             application(path, secret, wake),
-            http=Hurried,
+            http=TimeLimited,
             ws="none",
             lifespan="off",
             access_log=False,
@@ -161,13 +161,13 @@ class Waker:
     """Looks when the flag is raised, one look at a time; raised during a look, however often, it is one look more.
 
     due: whether a run now would do anything. run: plays one run to its end; False when it could not begin, because
-    another one is at work. tend: called after each look, and at least every LOOK_S seconds.
+    another one is at work. renew: called after each look, and at least every LOOK_S seconds.
     """
 
     def __init__(
-        self, flag: Event, due: Callable[[], bool], run: Callable[[], bool], tend: Callable[[], None], tell: Tell
+        self, flag: Event, due: Callable[[], bool], run: Callable[[], bool], renew: Callable[[], None], tell: Tell
     ) -> None:
-        self._flag, self._due, self._run, self._tend, self._tell = flag, due, run, tend, tell
+        self._flag, self._due, self._run, self._renew, self._tell = flag, due, run, renew, tell
         self._ended = Event()
 
     def start(self) -> None:
@@ -181,18 +181,18 @@ class Waker:
         self._flag.set()
 
     def _work(self) -> None:
-        self._guarded(self._tend)
+        self._guarded(self._renew)
         while not self._ended.is_set():
             if self._flag.wait(LOOK_S) and not self._ended.wait(SETTLE_S):
                 self._flag.clear()  # from here on an event means a further look
                 self._guarded(self._look)
-            self._guarded(self._tend)
+            self._guarded(self._renew)
 
     def _look(self) -> None:
         """One look; put off while something else is at work."""
         pause, longest = PAUSES_S
         while self._due() and not self._run():
-            self._guarded(self._tend)
+            self._guarded(self._renew)
             if self._ended.wait(pause):
                 return
             pause = min(longest, 2 * pause)

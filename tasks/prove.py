@@ -85,7 +85,7 @@ def judged_by(
         c = frozen.crossed(settled, judge)[0]
         return lambda rows: lost(frozen.head(examples.take(rows), vectors[rows], c).logits(seen), None)
     many = one_vs_rest.crossed(settled, judge)[0]
-    looked_at = pool.take(calibration.drawn(len(pool), one_vs_rest.LOOKED_AT, settings.seed)).vectors()
+    looked_at = pool.take(calibration.random_positions(len(pool), one_vs_rest.LOOKED_AT, settings.seed)).vectors()
 
     def losses_of_heads(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         heads = one_vs_rest.heads(examples.take(rows), vectors[rows], many)

@@ -8,9 +8,8 @@ from labelwise.tasks import kinds
 from labelwise.tasks.items.stored import texts_by_id
 from labelwise.tasks.kinds import Answer, Content, choice, text
 from labelwise.tasks.labels import ledger, renamed
-from labelwise.tasks.services.label_studio import project as label_studio
 from labelwise.tasks.services.label_studio.delivery import deliver, without_doubles
-from labelwise.tasks.services.label_studio.project import LabelStudioProject
+from labelwise.tasks.services.label_studio.project import NOT_OURS, LabelStudioProject, changed
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
@@ -54,12 +53,12 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     about = SUGGESTS if any(task["data"]["suggestion"] for task in wanted) else ""
     project.instruct(kinds.instructions_of(settings, about))
     before, ours = project.choices(), project.offer(kinds.interface_of(settings))
-    news_of_choices = label_studio.changed(before, settings.classes, settings.renamed) if ours else ""
+    news_of_choices = changed(before, settings.classes, settings.renamed) if ours else ""
     remarks = [
         *([news_of_choices] if news_of_choices else []),
         *(["the project was gone from Label Studio and is made anew"] if made and number > 1 else []),
         *([f"Label Studio calls the project {project.called!r}"] if project.called != project.title else []),
-        *([] if ours else [label_studio.NOT_OURS]),
+        *([] if ours else [NOT_OURS]),
     ]
     said = f"{pushed} tasks new, {len(wanted)} in round {number}" + (f" ({'; '.join(remarks)})" if remarks else "")
     return f"{said}: {project.tab(number)}"

@@ -1,6 +1,6 @@
 """The tables that travel between stages: their columns, types and order. Nothing else defines a column.
 
-`Table.frame()` makes an empty one, `Table.conform(df)` orders the columns and sets the types, so that the same rows
+`Schema.frame()` makes an empty one, `Schema.conform(df)` orders the columns and sets the types, so that the same rows
 always give the same Parquet bytes.
 """
 
@@ -15,7 +15,7 @@ ID_DIGITS = 16  # 64 bits: one expected collision in 6e9 items
 
 
 @dataclass(frozen=True)
-class Table:
+class Schema:
     """Name of a table and the type of each of its columns, in order."""
 
     name: str
@@ -31,15 +31,15 @@ class Table:
 
 
 # An item to label. `source_id` is the user's own key, null where there is none.
-POOL = Table("pool", {"id": "string", "text": "string", "source_id": "string"})
-GOLD = Table("gold", {**POOL.columns, "label": "string"})
+POOL = Schema("pool", {"id": "string", "text": "string", "source_id": "string"})
+GOLD = Schema("gold", {**POOL.columns, "label": "string"})
 
 # A row refused: as it came, and why. `id` is a hash of the row as it came, by which the next pull knows it again.
-QUARANTINE = Table("quarantine", {**GOLD.columns, "reason": "string"})
+QUARANTINE = Schema("quarantine", {**GOLD.columns, "reason": "string"})
 
 # One annotation as somebody gave, changed or withdrew it, or what became of one ask. Append-only: a later row may
 # supersede an earlier one. `gone`: its task is no longer in Label Studio; `moved`: it is there under another number.
-LABELS = Table(
+LABELS = Schema(
     "labels",
     {
         "id": "string",
@@ -61,7 +61,7 @@ LABELS = Table(
 WITNESS = ("shard", "id", "label", "status", "round", "task_id", "annotation_id", "digest")
 
 # An item to ask. `why`: uncertain, diverse, random, control. `propensity` is null where the choice is deterministic.
-BATCH = Table(
+BATCH = Schema(
     "batch",
     {
         "id": "string",
@@ -75,7 +75,7 @@ BATCH = Table(
 )
 
 # An item put before people for a trusted label, append-only, a shard an ask. What the weights follow from is kept.
-ASKED = Table(
+ASKED = Schema(
     "asked",
     {
         **GOLD.columns,  # `label`: the user's own, null unless `why` is `review`
@@ -89,7 +89,7 @@ ASKED = Table(
 )
 
 # What one person said of an item that was put up for a trusted label, or withdrew. Append-only.
-ANSWERS = Table(
+ANSWERS = Schema(
     "answers",
     {
         "id": "string",
@@ -105,10 +105,10 @@ ANSWERS = Table(
 )
 
 # An item of the pool that is in the gold set (then it is its own `gold`), or nearly so.
-LEAKS = Table("leaks", {"id": "string", "gold": "string", "similarity": "float64"})
+LEAKS = Schema("leaks", {"id": "string", "gold": "string", "similarity": "float64"})
 
 # What the model thinks of an item; `p<n>` columns of class probabilities follow, one a class, in the classes' order.
-SCORES = Table(
+SCORES = Schema(
     "scores",
     {
         "id": "string",

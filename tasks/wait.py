@@ -16,7 +16,7 @@ SLOWER = 1.5  # each look without news is followed by a pause this much longer
 
 
 @dataclass(frozen=True)
-class Answers:
+class Waited:
     """What the last look found. `complete`: the loop may go on. `stopped`: a person said that it should end."""
 
     seen: BatchProgress
@@ -65,7 +65,7 @@ def wait(
     tell: Callable[[BatchProgress], None],
     ask_anew: Callable[[int], object],
     told_to_stop: Callable[[], bool] = lambda: False,
-) -> Answers:
+) -> Waited:
     """Look until the batch is complete, or for `max_wait` seconds (None: for ever; 0: one look).
 
     `tell` is called after each look, `ask_anew` where tasks of the batch have been deleted, with their number, and
@@ -84,9 +84,9 @@ def wait(
             progress = project.progress(round_number)
         done = complete(progress, settings, asked_at, datetime.now(asked_at.tzinfo))
         if done or (end is not None and time.monotonic() >= end):
-            return Answers(progress, done)
+            return Waited(progress, done)
         if told_to_stop():
-            return Answers(progress, complete=False, stopped=True)
+            return Waited(progress, complete=False, stopped=True)
         pause = first_pause if progress.answered != before else min(longest, pause * SLOWER)
         before = progress.answered
         time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))

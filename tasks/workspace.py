@@ -28,7 +28,7 @@ from ruamel.yaml.error import YAMLError
 
 from labelwise.tasks import settings
 from labelwise.tasks.errors import WorkspaceBusy, WorkspaceError
-from labelwise.tasks.records import Table
+from labelwise.tasks.records import Schema
 from labelwise.tasks.settings import formula
 
 
@@ -115,7 +115,7 @@ class Workspace:
         return self.root / ".labelwise"
 
 
-def write_parquet(path: Path, rows: pd.DataFrame, table: Table | None = None) -> None:
+def write_parquet(path: Path, rows: pd.DataFrame, table: Schema | None = None) -> None:
     """Write `rows` so that a reader sees the old file or the new one, never half of it."""
     content = table.conform(rows) if table else rows
     with atomic(path) as scratch:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from labelwise.tasks.gold import active_testing
 from labelwise.tasks.labels import ledger, renamed
-from labelwise.tasks.records import ANSWERS, ASKED, Table
+from labelwise.tasks.records import ANSWERS, ASKED, Schema
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 
 AGREE = 2  # people who must agree
@@ -174,16 +174,16 @@ def today(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(label=renamed.today(rows.label, workspace.settings.renamed))
 
 
-def append(workspace: Workspace, table: Table, rows: pd.DataFrame) -> None:
+def append(workspace: Workspace, table: Schema, rows: pd.DataFrame) -> None:
     """Add a shard of ASKED or ANSWERS. Earlier ones are never touched."""
     number = len(list(workspace.trusted.glob(f"{table.name}-*.parquet"))) + 1
     write_parquet(_shard(workspace, table, number), rows, table)
 
 
-def _shards(workspace: Workspace, table: Table) -> pd.DataFrame:
+def _shards(workspace: Workspace, table: Schema) -> pd.DataFrame:
     files = sorted(workspace.trusted.glob(f"{table.name}-*.parquet"))
     return pd.concat([table.frame(), *map(read_parquet, files)], ignore_index=True) if files else table.frame()
 
 
-def _shard(workspace: Workspace, table: Table, number: int) -> Path:
+def _shard(workspace: Workspace, table: Schema, number: int) -> Path:
     return workspace.trusted / f"{table.name}-{number:04d}.parquet"

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labelwise.tasks.records import Table
+from labelwise.tasks.records import Schema
 from labelwise.tasks.workspace import Workspace, atomic
 
 
@@ -20,7 +20,7 @@ class Drafts:
         self._folder = folder
         self._writers: dict[Path, pq.ParquetWriter] = {}
 
-    def add(self, path: Path, rows: pd.DataFrame, table: Table) -> None:
+    def add(self, path: Path, rows: pd.DataFrame, table: Schema) -> None:
         """Append `rows` to the draft of `path`. No rows, no file."""
         if rows.empty:
             return

@@ -32,10 +32,10 @@ def ids(workspace: Workspace) -> set[str]:
     return set(read(workspace).id)
 
 
-def rounds(span: str) -> range:
+def rounds_of(span: str) -> range:
     """The rounds that a tombstone names in `held` or `learned`.
 
-    >>> list(rounds("round-0001 to round-0003")), list(rounds("round-0002")), list(rounds(""))
+    >>> list(rounds_of("round-0001 to round-0003")), list(rounds_of("round-0002")), list(rounds_of(""))
     ([1, 2, 3], [2], [])
     """
     numbers = [number_of(name) for name in span.split(" to ") if name]

@@ -80,11 +80,11 @@ def _recognised(annotations: list[Row], standing: list[Row]) -> list[list[int]]:
         [place for alike in (_numbered, _imported) for place, row in enumerate(standing) if alike(one, row)]
         for one in annotations
     ]
-    says = [_said(row) for row in standing]
+    says = [_what_it_says(row) for row in standing]
     for one, places in zip(annotations, own, strict=True):
         for place in places[:1]:
-            says[place] = _said(one)
-    repeated = [[place for place, what in enumerate(says) if what == _said(one)] for one in annotations]
+            says[place] = _what_it_says(one)
+    repeated = [[place for place, what in enumerate(says) if what == _what_it_says(one)] for one in annotations]
     return [places or others for places, others in zip(own, repeated, strict=True)]
 
 
@@ -97,7 +97,7 @@ def _imported(one: Row, row: Row) -> bool:
     return bool(one["import_id"] == row["annotation_id"])
 
 
-def _said(row: Row) -> tuple[str, str, str]:
+def _what_it_says(row: Row) -> tuple[str, str, str]:
     """Who says what."""
     return row["annotator"], row["status"], row["label"] or ""
 
@@ -108,9 +108,9 @@ def _unknown(annotations: list[Row], standing: list[Row], own: list[list[int]]) 
     given = set()
     for one, places in zip(annotations, own, strict=True):
         if places:
-            new += [one["at"]] if _said(one)[1:] != _said(standing[places[0]])[1:] else []
-        elif _said(one) not in given:
-            given.add(_said(one))
+            new += [one["at"]] if _what_it_says(one)[1:] != _what_it_says(standing[places[0]])[1:] else []
+        elif _what_it_says(one) not in given:
+            given.add(_what_it_says(one))
             new.append(one["at"])
     return new
 

@@ -38,7 +38,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Word:
+class Recorded:
     """What a run's tags say of the ledger: which shards it has seen, and the digest of their table."""
 
     run_id: str
@@ -46,26 +46,29 @@ class Word:
     digest: str
 
 
-def words(runs: Iterable[tuple[str, Mapping[str, str]]]) -> list[Word]:
-    """The words of runs, given by id and tags; those made before runs bore witness have none."""
+def recorded_by(runs: Iterable[tuple[str, Mapping[str, str]]]) -> list[Recorded]:
+    """What runs record of it, given by id and tags; those of earlier versions record nothing."""
     return [
-        Word(run_id, span(tags[SHARDS]), tags[DIGEST]) for run_id, tags in runs if SHARDS in tags and DIGEST in tags
+        Recorded(run_id, span(tags[SHARDS]), tags[DIGEST]) for run_id, tags in runs if SHARDS in tags and DIGEST in tags
     ]
 
 
 def check(
-    folder: Path, heard: Iterable[Word], fetch: Callable[[str], pd.DataFrame | None], forgotten: Collection[str] = ()
+    folder: Path,
+    recorded: Iterable[Recorded],
+    fetch: Callable[[str], pd.DataFrame | None],
+    forgotten: Collection[str] = (),
 ) -> list[Difference]:
     """What of the ledger in `folder` is not as the runs have it. Only where a digest differs their table is fetched, by
     the run's id."""
     found: list[Difference] = []
-    for word in heard:
-        now = table(folder, word.shards)
-        if digest(now) == word.digest:
+    for each in recorded:
+        now = table(folder, each.shards)
+        if digest(now) == each.digest:
             continue
-        then = fetch(word.run_id)
-        if then is None or digest(then) != word.digest:
-            said = f"round {word.shards[-1]} is not as run {word.run_id} has it, whose {FILE} is gone or changed"
+        then = fetch(each.run_id)
+        if then is None or digest(then) != each.digest:
+            said = f"round {each.shards[-1]} is not as run {each.run_id} has it, whose {FILE} is gone or changed"
             found.append(Difference("", said))
         else:
             found += differences(now, then, forgotten)
@@ -102,7 +105,7 @@ def differences(now: pd.DataFrame, then: pd.DataFrame, forgotten: Collection[str
     """What of the rows `then` (WITNESS, as a run has them) is not so `now`; rows of forgotten items may be gone."""
     both = _placed(now).merge(_placed(then), on=KEY, how="outer", suffixes=("", "_then"), indicator=True)
     odd = both[(both.digest != both.digest_then) & ~((both["_merge"] == "right_only") & both.id.isin(set(forgotten)))]
-    return [Difference(str(row["id"]), _said(row), KINDS[row["_merge"]]) for row in odd.to_dict("records")]
+    return [Difference(str(row["id"]), _row_in_words(row), KINDS[row["_merge"]]) for row in odd.to_dict("records")]
 
 
 def span(shards: str) -> range:
@@ -131,7 +134,7 @@ def _placed(witness: pd.DataFrame) -> pd.DataFrame:
     return witness.assign(place=witness.groupby(keys, sort=False).cumcount())
 
 
-def _said(row: dict[Any, Any]) -> str:
+def _row_in_words(row: dict[Any, Any]) -> str:
     if row["_merge"] == "left_only":
         return f"a row too many in round {row['shard']} ({_answer(row)})"
     if row["_merge"] == "right_only":

@@ -24,7 +24,7 @@ def sampled(examples: Examples, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(given)[:MOST])
 
 
-def drawn(n: int, most: int, seed: int) -> NDArray[np.int64]:
+def random_positions(n: int, most: int, seed: int) -> NDArray[np.int64]:
     """At most `most` of n positions, by chance, in order."""
     return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 

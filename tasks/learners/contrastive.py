@@ -48,7 +48,7 @@ def fit(examples: Examples, _pool: Items, settings: Settings) -> tuned.Tuned:
 
 def start(examples: Examples, settings: Settings) -> Started:
     """Tune on two thirds of the labels; where there are more labels than passes, of as many as there are passes."""
-    examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
+    examples = examples.take(calibration.random_positions(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())
     fold = calibration.held_out(examples, settings.seed)
@@ -64,7 +64,7 @@ def start(examples: Examples, settings: Settings) -> Started:
 def finish(started: Started, examples: Examples, settings: Settings) -> tuned.Tuned:
     """Calibrate on the labels held out, and tune on with all."""
     tower = started.tower
-    tuned_on = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
+    tuned_on = examples.take(calibration.random_positions(len(examples), PASSES, settings.seed))
     temperature = calibration.temperature(started.logits, tuned_on.labels[started.held_out])
     if len(tuned_on.seen) > 1:
         _tune(tower, started.texts, tuned_on, EPOCHS // 2, settings.seed + 1)

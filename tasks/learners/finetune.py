@@ -35,7 +35,7 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> tuned.Tune
     import torch
 
     draft = one_vs_rest.fit(examples, pool, settings)
-    examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
+    examples = examples.take(calibration.random_positions(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())
     fold = calibration.held_out(examples, settings.seed, HELD_OUT)
@@ -78,7 +78,7 @@ def of_one(examples: Examples, settings: Settings) -> tuned.Tuned:
     import torch
 
     draft = frozen.of_one(examples, settings)
-    examples = examples.take(calibration.drawn(len(examples), PASSES, settings.seed))
+    examples = examples.take(calibration.random_positions(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
     texts = tower.prepared(examples.items.texts())
     fold = calibration.held_out(examples, settings.seed, HELD_OUT)

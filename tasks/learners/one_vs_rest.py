@@ -301,7 +301,7 @@ def pooling(opinions: list[Doubles], targets: Floats) -> Doubles:
 def unlabelled(pool: Items, examples: Examples, seed: int, most: int = LOOKED_AT) -> Items:
     """A sample of the pool without what has been learned, of which a model is too sure; with that, where next to
     nothing else is left."""
-    drawn = pool.take(calibration.drawn(len(pool), most, seed))
+    drawn = pool.take(calibration.random_positions(len(pool), most, seed))
     known = {row.tobytes() for row in examples.items.vectors()}
     fresh = np.flatnonzero([row.tobytes() not in known for row in drawn.vectors()])
     return drawn.take(fresh) if len(fresh) >= FEWEST else drawn

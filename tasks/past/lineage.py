@@ -122,7 +122,7 @@ def run(workspace: Workspace, item: str) -> Lineage:
     rows, trusted_rows = ledger.read_by_shard(workspace.labels), _trusted(workspace, item)
     rows = rows[rows.id == item].reset_index(drop=True)
     leaks = set(leaked(workspace).id) if workspace.vectors.exists() else set()
-    numbers = _learned(versions, rows, found) if buried.empty else forgotten.rounds(str(buried.learned.iloc[-1]))
+    numbers = _learned(versions, rows, found) if buried.empty else forgotten.rounds_of(str(buried.learned.iloc[-1]))
     by_tag, unknown = _versions(workspace) if numbers else ({}, [])
     return Lineage(
         item=item,
@@ -171,7 +171,7 @@ def _spoken(row: Answer) -> str:
 
 def _learned(versions: Versions, rows: pd.DataFrame, shard: Path | None) -> list[int]:
     """`learned` by the history. shard: that of the item, None where it is not in the pool."""
-    tags = history.rounds(versions)
+    tags = history.tagged_rounds(versions)
     return learned(rows, [number_of(name) for name in tags], leaks_by_round(versions, tags, [shard] if shard else []))
 
 

@@ -42,13 +42,13 @@ Stages = Mapping[str, Callable[[Workspace], str]]
 @dataclass(frozen=True)
 class Scratch:
     """A round in a folder of its own, and who is asked about it. version: MLflow's, None for a round without a model.
-    heard: what runs say of the ledger so far."""
+    recorded: what runs say of the ledger so far."""
 
     here: Workspace
     versions: Versions
     tracking: Tracking
     version: Registered | None
-    heard: Sequence[witness.Word]
+    recorded: Sequence[witness.Recorded]
 
     def inputs(self) -> list[Finding]:
         """Pool, gold and ledger, as they came from the DVC remote."""
@@ -99,7 +99,7 @@ class Scratch:
         rows = ledger.read_by_shard(self.here.labels)
         # First what a person looks for, the item; then the file that holds it.
         complaints = [*map(str, self._unlike(self.here)), *self._items("data/labels", NO_ITEMS)]
-        alone = len(rows) - int(rows.shard.isin({number for word in self.heard for number in word.shards}).sum())
+        alone = len(rows) - int(rows.shard.isin({number for each in self.recorded for number in each.shards}).sum())
         return found("ledger", complaints, f"{len(rows):,} rows" + (f", {alone:,} known to no run" if alone else ""))
 
     def _items(self, path: str, rows: pd.DataFrame) -> list[str]:
@@ -115,7 +115,7 @@ class Scratch:
         def fetch(run_id: str) -> pd.DataFrame | None:
             return self.tracking.table(run_id, witness.FILE)
 
-        return witness.check(where.labels, self.heard, fetch, forgotten.ids(where))
+        return witness.check(where.labels, self.recorded, fetch, forgotten.ids(where))
 
     def _served(self, recorded: Mapping[str, bytes]) -> list[str]:
         """What MLflow gives out as the round's model, against what was recorded; its files may have been cleared."""

@@ -13,7 +13,7 @@ from labelwise import infra
 from labelwise.tasks import figures, stop
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.figures import headline
-from labelwise.tasks.gold import asking as gold
+from labelwise.tasks.gold import asking
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import champion, money, target
 from labelwise.tasks.proof.savings import Interval
@@ -43,13 +43,13 @@ def write(workspace: Workspace, versions: Versions, run_id: str = "") -> Path:
 
     run_id: of the round's MLflow run, where it is known.
     """
-    path = place(workspace)
+    path = file_of(workspace)
     with atomic(path) as scratch:
         scratch.write_text(page(workspace, versions, run_id), encoding="utf-8")
     return path
 
 
-def place(workspace: Workspace, what: str = "") -> Path:
+def file_of(workspace: Workspace, what: str = "") -> Path:
     """The file of the present round's page. WorkspaceError before the first round."""
     if not workspace.batch.exists():
         raise WorkspaceError(f"{workspace.root} has no round to report yet", fix="`labelwise run` plays the first one")
@@ -75,7 +75,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         cards=[*_answer(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
         successor=_successor(checked) if checked else "",
         warned=bool(checked and checked["worse"]),
-        pictures=drawn(workspace, "learning_curve", "calibration"),  # it has the confusion as a table
+        pictures=picture_links(workspace, "learning_curve", "calibration"),  # it has the confusion as a table
         measured=bool(found.get("savings")),
         matrix=tables.matrix(workspace),
         rounds=tables.by_round(workspace, versions),
@@ -87,7 +87,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         turned=tables.turned(workspace, versions, number, texts),
         changed=tables.settings_changed(versions, number),
         reviewers=tables.reviewers(rows),
-        deeds=tables.deeds(workspace),
+        events=tables.events(workspace),
         versions=tables.made_with(workspace, versions, number, run_id),
         tag=tag(number),
         replay=shlex.join(["labelwise", "replay", tag(number), "--from", str(workspace.root)]),
@@ -106,7 +106,7 @@ def render(template: str, **content: Any) -> str:
     return environment.get_template(template).render(**content)
 
 
-def drawn(workspace: Workspace, *names: str) -> dict[str, tuple[str, str]]:
+def picture_links(workspace: Workspace, *names: str) -> dict[str, tuple[str, str]]:
     """These pictures by name, each as data addresses for a light and a dark page; empty before the first model."""
     with TemporaryDirectory() as scratch:
         links = []
@@ -141,7 +141,7 @@ def verdict(
 
 def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
     """Accuracy and savings."""
-    trusted = f"{metrics.get('items', 0):.0f} gold items ({gold.standing(workspace)})"
+    trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.standing(workspace)})"
     measure = workspace.settings.kind.measure
     cards = [Card(f"{measure} on gold", "no model yet", trusted)]
     if "accuracy" in metrics:

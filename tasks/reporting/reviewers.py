@@ -11,9 +11,8 @@ import pandas as pd
 from labelwise.tasks import figures
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.reporting import page as pages
 from labelwise.tasks.reporting import tables
-from labelwise.tasks.reporting.page import Card, drawn, render
+from labelwise.tasks.reporting.page import Card, file_of, picture_links, render
 from labelwise.tasks.reporting.rounds import achieved
 from labelwise.tasks.reporting.tables import Table
 from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
@@ -63,7 +62,7 @@ def fresh(workspace: Workspace, versions: Versions) -> Path:
 
 def place(workspace: Workspace) -> Path:
     """The file of the present round's page. WorkspaceError before the first round."""
-    return pages.place(workspace, "-reviewers")
+    return file_of(workspace, "-reviewers")
 
 
 def page(workspace: Workspace, versions: Versions) -> str:
@@ -80,7 +79,7 @@ def page(workspace: Workspace, versions: Versions) -> str:
         verdict=headline(known, workspace.settings.kind.measure),
         waiting=_waiting(workspace),
         cards=[_given(rows), *_learned(known, found, workspace.settings.kind.measure), _next(workspace)],
-        pictures=drawn(workspace, "learning_curve"),
+        pictures=picture_links(workspace, "learning_curve"),
         learned=_examples(found, tables.gold_texts(workspace)),
         thanks="Thank you. Every answer counts, also one that comes late; where none fits, skip.",
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-DEEDS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer") | dict.fromkeys(
+EVENTS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer") | dict.fromkeys(
     ("gone", "moved"), "task"
 )
 
@@ -79,12 +79,12 @@ def news(rounds: pd.DataFrame, measure: str = "accuracy") -> str:
     return f"Round {int(last['round'])}: {moved}. {now}"
 
 
-def deeds(events: pd.DataFrame) -> str:
+def events_in_words(events: pd.DataFrame) -> str:
     """What reviewers did besides answering (a table as of `ledger.happened`), in words.
 
-    >>> deeds(pd.DataFrame({"changed": [0, 2], "gone": [1, 0]}))
+    >>> events_in_words(pd.DataFrame({"changed": [0, 2], "gone": [1, 0]}))
     '2 answers changed, 1 task gone; the last in round 1'
     """
     total = events.sum()
-    found = [f"{n} {word}" + "s" * (n != 1) + f" {name}" for name, word in DEEDS.items() if (n := total.get(name, 0))]
+    found = [f"{n} {word}" + "s" * (n != 1) + f" {name}" for name, word in EVENTS.items() if (n := total.get(name, 0))]
     return ", ".join(found) + f"; the last in round {events.index[events.any(axis=1)][-1]}" if found else ""

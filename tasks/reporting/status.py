@@ -18,13 +18,13 @@ import pandas as pd
 from labelwise.tasks import figures, kinds, stop
 from labelwise.tasks.errors import LabelwiseError, named
 from labelwise.tasks.figures import headline
-from labelwise.tasks.gold import asking as gold
+from labelwise.tasks.gold import asking
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.withheld import kept_for_gold
 from labelwise.tasks.labels import ledger, removed
 from labelwise.tasks.proof import champion
 from labelwise.tasks.records import number_of, round_tags, tag
-from labelwise.tasks.reporting.rounds import deeds
+from labelwise.tasks.reporting.rounds import events_in_words
 from labelwise.tasks.services import player
 from labelwise.tasks.services.addresses import addresses
 from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
@@ -111,7 +111,7 @@ def status(workspace: Workspace) -> Status:
         counting, measured, advice = ledger.effective(rows), headline(workspace), stop.advised(workspace)
         members = kinds.answer(workspace.settings.kind.answer).members
         by_class = Counter(name for label in counting.label for name in members(label))
-        near, trusted, pool = leaks.leaked(workspace), str(gold.standing(workspace)), _pool(workspace, rows)
+        near, trusted, pool = leaks.leaked(workspace), str(asking.standing(workspace)), _pool(workspace, rows)
         seen, urls, problems = labelling.result()
         registered, why, remembered, rounds, more = models.result()
     asked, answered, skipped = (seen.total, seen.answered, seen.skipped) if seen else (None, None, None)
@@ -130,7 +130,7 @@ def status(workspace: Workspace) -> Status:
         answered=answered,
         skipped=skipped,
         labels=len(counting),
-        reviewers=deeds(ledger.happened(workspace.labels)),
+        reviewers=events_in_words(ledger.happened(workspace.labels)),
         gold={name: measured.get(key) for name, key in FIGURES.items()},
         trusted=trusted,
         leaks=len(leaks.near(near)),

@@ -285,14 +285,14 @@ def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFra
     return rounds.turned(*(table.assign(**dict(names)) for table, names in zip(tables, named, strict=True)))
 
 
-def deeds(workspace: Workspace) -> Table:
+def events(workspace: Workspace) -> Table:
     """What reviewers did besides answering, by the round in which it was taken in."""
     events = ledger.happened(workspace.labels)
     shown = events[events.any(axis=1)].tail(EXAMPLES)
     if shown.empty:
         return Table("", [], [])
     cells = [[str(number), *map(str, row)] for number, *row in shown.itertuples()]
-    said = f"In all: {rounds.deeds(events)}. Later words count: docs/guarantees.md has the rules."
+    said = f"In all: {rounds.events_in_words(events)}. Later words count: docs/guarantees.md has the rules."
     return Table("Answers changed, tasks gone", ["round", *events.columns], cells, said)
 
 

@@ -1,7 +1,7 @@
 """MLflow: one run a round, found by its tags before it is made; a registered version a model; the alias `champion`.
 
-MLflow has no keys of ours either. A request may go through unheard, or long after we gave it up: of two runs of a
-round, or versions of a run, the one that is in use stays, else the older; see `record`.
+MLflow has no keys of ours either. A request may go through though no answer came, or long after we gave it up: of two
+runs of a round, or versions of a run, the one that is in use stays, else the older; see `record`.
 """
 
 import json

@@ -1,5 +1,6 @@
 """Trying again, here and nowhere else. The clients' own retries are turned off: they would send a request again that
-went through unheard. What is tried again here is a whole stage, or a look; both first find what is there already."""
+went through though no answer came. What is tried again here is a whole stage, or a look; both first find what is there
+already."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime

@@ -53,7 +53,7 @@ def consensus_kl(candidates: Candidates, k: int, rng: np.random.Generator) -> Ch
     return top(judged(candidates, committee, consensus_kl_of), k, rng)
 
 
-def members(labelled: Labelled, c: int, rng: np.random.Generator) -> list[heads.Head]:
+def members(labelled: Labelled, c: int, rng: np.random.Generator) -> list[heads.LinearModel]:
     """Heads on resamples of the labels: one item of each class is certain to be in, the rest are drawn with
     replacement."""
     order = np.argsort(labelled.labels, kind="stable")
@@ -67,7 +67,7 @@ def members(labelled: Labelled, c: int, rng: np.random.Generator) -> list[heads.
     return result
 
 
-def judged(candidates: Candidates, committee: list[heads.Head], measure: Callable[[Floats], Floats]) -> Floats:
+def judged(candidates: Candidates, committee: list[heads.LinearModel], measure: Callable[[Floats], Floats]) -> Floats:
     """(n,) the measure of every candidate, block by block."""
     return np.concatenate(
         [measure(np.stack([one.probabilities(vectors) for one in committee])) for _, vectors in candidates.blocks(4096)]

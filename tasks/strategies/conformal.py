@@ -68,7 +68,7 @@ def folds(m: int, rng: np.random.Generator) -> list[Indices]:
     return np.array_split(rng.permutation(m), min(FOLDS, m)) if m > 1 else []
 
 
-def _judge(labelled: Labelled, fold: Indices, c: int) -> tuple[heads.Head, Floats]:
+def _judge(labelled: Labelled, fold: Indices, c: int) -> tuple[heads.LinearModel, Floats]:
     """A head that has not seen the fold, and how strange it finds the fold's answers, sorted."""
     others = np.setdiff1d(np.arange(len(labelled)), fold)
     head = heads.fit(labelled.vectors[others], labelled.labels[others], c)

@@ -37,7 +37,7 @@ def epsilon(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     >>> epsilon(GIVEN, 2, chance()).indices.tolist()
     [3, 2]
     """
-    return mixed(candidates, drawn(np.array([EPSILON, 1 - EPSILON, 0]), k, rng), rng)
+    return mixed(candidates, drawn_arms(np.array([EPSILON, 1 - EPSILON, 0]), k, rng), rng)
 
 
 def exponentiated_gradient(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -56,7 +56,7 @@ def exponentiated_gradient(candidates: Candidates, k: int, rng: np.random.Genera
     weights = softmax(RATE * advice @ advantages(candidates, ARMS[:2]).sum(axis=0))
     chances = (1 - FLOOR) * weights + FLOOR / len(EPSILONS)
     eps = rng.choice(EPSILONS, p=chances)
-    return mixed(candidates, drawn(np.array([eps, 1 - eps, 0]), k, rng), rng)
+    return mixed(candidates, drawn_arms(np.array([eps, 1 - eps, 0]), k, rng), rng)
 
 
 def bandit(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -72,7 +72,7 @@ def bandit(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     [3, 5, 0]
     """
     weights = softmax(RATE * advantages(candidates, ARMS).sum(axis=0))
-    return mixed(candidates, drawn((1 - FLOOR * len(ARMS)) * weights + FLOOR, k, rng), rng)
+    return mixed(candidates, drawn_arms((1 - FLOOR * len(ARMS)) * weights + FLOOR, k, rng), rng)
 
 
 def advantages(candidates: Candidates, arms: tuple[str, ...]) -> Floats:
@@ -112,7 +112,7 @@ def _accuracy(labelled: Labelled, learned: Indices, judged: Indices, c: int) -> 
     return float((head.probabilities(labelled.vectors[judged]).argmax(axis=1) == labelled.labels[judged]).mean())
 
 
-def drawn(chances: Floats, k: int, rng: np.random.Generator) -> NDArray[np.object_]:
+def drawn_arms(chances: Floats, k: int, rng: np.random.Generator) -> NDArray[np.object_]:
     """(k,) the arm of each place, by the chance of each of ARMS."""
     return np.array(ARMS, dtype=object)[rng.choice(len(ARMS), size=k, p=chances)]
 

@@ -18,7 +18,7 @@ STEPS = 500
 
 
 @dataclass(frozen=True)
-class Head:
+class LinearModel:
     """weights: (c, d); bias: (c,), minus infinity for a class that nobody has given yet."""
 
     weights: Floats
@@ -35,7 +35,7 @@ class Head:
         return softmax(vectors @ self.weights.T + self.bias, axis=1)
 
 
-def fit(vectors: Floats, labels: Indices, c: int, weight: Floats | None = None) -> Head:
+def fit(vectors: Floats, labels: Indices, c: int, weight: Floats | None = None) -> LinearModel:
     """A head on (m, d) vectors, m >= 1, and (m,) positions below c; weight: (m,) of each item, all alike if None."""
     if weight is not None:
         counts = weight > 0
@@ -48,7 +48,7 @@ def fit(vectors: Floats, labels: Indices, c: int, weight: Floats | None = None) 
         # scikit-learn keeps one row for two classes: what the second has more than the first.
         share = np.array([-0.5, 0.5]) if len(seen) == 2 else np.ones(1)
         weights[seen], bias[seen] = share[:, None] * model.coef_, share * model.intercept_
-    return Head(weights, bias)
+    return LinearModel(weights, bias)
 
 
 def curvature(p: Floats, inputs: Floats, ridge: float) -> tuple[Floats, Floats, Floats]:

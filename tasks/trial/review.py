@@ -11,8 +11,7 @@ import pandas as pd
 
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named
-from labelwise.tasks.gold import asking as gold
-from labelwise.tasks.gold import trusted
+from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import canonical, content_id
@@ -98,7 +97,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
     tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
     exported = project.answered(tasks.task_id.tolist()) if len(tasks) else []
-    said = gold.answered(exported, asked, settings.answerable, answer)
+    said = asking.answered(exported, asked, settings.answerable, answer)
     known = trusted.answers(workspace)
     together = pd.concat([known, said[~said.annotation_id.isin(known.annotation_id)]])
     so_far = trusted.votes(trusted.today(workspace, together))

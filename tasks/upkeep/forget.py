@@ -39,7 +39,7 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
     remote.refuse_missing(workspace)
     if not pending(versions) and set(items) <= forgotten.ids(workspace):
         versions.push()  # whoever forgot them may have died before this
-        return _said("forgotten before", workspace, versions, items)
+        return _lines("forgotten before", workspace, versions, items)
     with claimed(workspace) as claim:
         differences.refuse_side_tracks(versions)
         begun = pending(versions)
@@ -63,7 +63,7 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
         said = finish(workspace, versions)
         versions.push()
         play.keep()
-    return _said(said, workspace, versions, [*items, *found.id])
+    return _lines(said, workspace, versions, [*items, *found.id])
 
 
 def pending(versions: Versions) -> bool:
@@ -132,7 +132,7 @@ def _refuse_emptiness(workspace: Workspace, gone: Collection[str]) -> None:
 
 def _tombstones(workspace: Workspace, versions: Versions, found: pd.DataFrame) -> pd.DataFrame:
     """What is kept of the items (columns id, text): nothing of the text."""
-    names = history.rounds(versions)
+    names = history.tagged_rounds(versions)
     sizes = lineage.shards_by_revision(versions, names)
     shards = stored.shards(workspace)
     place = {item: at for at, shard in enumerate(shards, 1) for item in _among(shard, found.id)}
@@ -172,7 +172,7 @@ def _delete_tasks(workspace: Workspace, items: Iterable[str]) -> int:
 # What forgetting does not reach
 
 
-def _said(line: str, workspace: Workspace, versions: Versions, items: list[str]) -> list[str]:
+def _lines(line: str, workspace: Workspace, versions: Versions, items: list[str]) -> list[str]:
     """What was done, and what still holds the items."""
     buried = forgotten.read(workspace)
     meant = buried[buried.id.isin(items)]
@@ -206,7 +206,7 @@ def _versions(workspace: Workspace, spans: Collection[str]) -> str:
     except LabelwiseError as error:
         return f" (MLflow was not asked for their versions: {error})"
     numbers = [int((each.tags or each.facts).get("labelwise.round", -1)) for each in known]
-    rounds = {number for span in spans for number in forgotten.rounds(span)}
+    rounds = {number for span in spans for number in forgotten.rounds_of(span)}
     meant = [each.version for each, number in zip(known, numbers, strict=True) if number in rounds]
     return f": versions {', '.join(meant)}" if meant else ""
 

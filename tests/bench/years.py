@@ -85,8 +85,7 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
     """One round but for its learning; seconds by part."""
     from labelwise.tasks import promote, push, report, snapshot, wait
     from labelwise.tasks.labels import ledger
-    from labelwise.tasks.reporting import page, status
-    from labelwise.tasks.reporting import reviewers as thanks
+    from labelwise.tasks.reporting import page, reviewers, status
 
     clock = Clock()
     project = open_project(workspace.settings)
@@ -125,7 +124,7 @@ def _round(workspace: Any, versions: Any) -> dict[str, float]:
         figures.spend(workspace, "train", 1.0)
         report.run(workspace, versions.earlier("data/scores.parquet", snapshot.tag(number - 1)))
         page.write(workspace, versions, run_id)
-        thanks.write(workspace, versions)
+        reviewers.write(workspace, versions)
         figures.keep_spent(workspace, number)
     with clock.part("commit of the round"):
         snapshot.run_round(workspace, versions, "accuracy 0.9", run_id)

@@ -12,8 +12,7 @@ from secrets import token_hex
 import pytest
 
 from labelwise.tasks.services.home import Addresses
-from labelwise.tasks.services.label_studio import project as label_studio
-from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject
+from labelwise.tasks.services.label_studio.project import TABS, BatchProgress, LabelStudioProject
 from labelwise.tasks.services.mlflow import RoundRun, Tracking, experiment_name
 from labelwise.tasks.settings import parse
 from tests.e2e.strikes import BOUNDARIES
@@ -69,9 +68,9 @@ def test_tabs_of_rounds_long_past_go_and_those_of_people_stay(project: LabelStud
     for title in ("Round", "Round 0", "Round 1st", f"Round {'9' * 5000}", "Ask 1"):
         project.client.views.create(project=project.number, data={"title": title})
     theirs = titles()
-    for number in (1, 2, label_studio.TABS + 1):
+    for number in (1, 2, TABS + 1):
         project.tab(number)
-    assert titles() == sorted([*theirs, "Round 2", f"Round {label_studio.TABS + 1}"])
+    assert titles() == sorted([*theirs, "Round 2", f"Round {TABS + 1}"])
     assert project.count(1) == 1  # its tasks stay
 
 

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.gold import asking as gold
-from labelwise.tasks.gold import trusted
+from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.proof import champion
 from labelwise.tasks.reporting import status
@@ -47,10 +46,10 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
         label = truth[row.text]
         people[0].answer(row.task_id, choice(label), 5.0)
         people[1].answer(row.task_id, choice(wrong[label] if at == 0 else label), 5.0)
-    assert gold.run_collect(workspace, print).startswith("12 new answers")
-    assert gold.standing(workspace).disputed == 1
+    assert asking.run_collect(workspace, print).startswith("12 new answers")
+    assert asking.standing(workspace).disputed == 1
     assert trusted.gold(workspace).weight.eq(1).all()  # nothing of a grow counts before all of it is decided
-    assert gold.run_collect(workspace, print).startswith("0 new answers")
+    assert asking.run_collect(workspace, print).startswith("0 new answers")
     assert len(trusted.answers(workspace)) == 12
 
     # Label Studio asks a third, who decides
@@ -84,17 +83,17 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
 
     # a gold row of the user's that the model contradicts goes before people; so does a label that one contradicts later
     people[2].answer(int(tasks.task_id[1]), choice(wrong[truth[tasks.text[1]]]), 5.0)
-    gold.run_collect(workspace, print)
+    asking.run_collect(workspace, print)
     assert trusted.seen(workspace).set_index("id").state[tasks.id[1]] == "disputed"
     with pytest.raises(InputError, match="gold review: expected 1 to"):
-        gold.run_review(workspace, 99, print)
+        asking.run_review(workspace, 99, print)
     assert not unfinished(workspace)  # nothing was done that the next command would have to go on with
-    gold.run_review(workspace, 1, print)
+    asking.run_review(workspace, 1, print)
     (row,) = trusted.seen(workspace).query("why == 'review'").to_dict("records")
     both = pd.concat([pd.read_csv(source.answers), pd.read_csv(source.gold)])
     both.to_csv(source.answers.with_name("both.csv"), index=False)
     review.run_gold(workspace, source.answers.with_name("both.csv"), review.Manner(users=4), print)
-    gold.run_collect(workspace, print)
+    asking.run_collect(workspace, print)
     after = trusted.seen(workspace).set_index("id")
     assert after.state.eq("decided").all()
     assert after.verdict[row["id"]] == row["label"]
@@ -115,11 +114,11 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     # before it is kept; the next command, though it is another one and refused, keeps it and says so
     project.client.projects.delete(project.number)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(gold, "keep", cut_off)
-        gold.run_grow(workspace, 1, print)
+        patch.setattr(asking, "keep", cut_off)
+        asking.run_grow(workspace, 1, print)
     said: list[str] = []
     with pytest.raises(InputError, match="gold review"):
-        gold.run_review(workspace, 99, said.append)
+        asking.run_review(workspace, 99, said.append)
     assert said[-1].endswith("it need not be given again")
     assert len(trusted.drawn(workspace)) == 7
     assert tool(workspace.root, "git", "status", "--porcelain") == ""

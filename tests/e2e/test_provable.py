@@ -16,7 +16,7 @@ import pytest
 from labelwise.flows import cli
 from labelwise.tasks import figures, records, settings
 from labelwise.tasks.errors import InputError, WorkspaceError
-from labelwise.tasks.gold import asking as gold
+from labelwise.tasks.gold import asking
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.past import lineage
@@ -420,7 +420,7 @@ def test_two_copies_take_turns_and_no_answer_is_lost_or_counted_twice(
     advice = refusal(played, second)
     assert status.status(played).next == advice
     for touch in (
-        lambda: gold.run_collect(played, print),
+        lambda: asking.run_collect(played, print),
         lambda: forget.run(played, [pd.read_parquet(played.batch).id[0]], lambda _: True),
     ):
         with pytest.raises(WorkspaceError, match="are played by"):

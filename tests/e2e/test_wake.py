@@ -83,28 +83,28 @@ def test_the_registration_is_kept(make: Make) -> None:
     workspace, said, new = make(), list[str](), list[int]()
     project = open_project(workspace.settings)
 
-    def tend(port: int) -> list[Any]:
+    def renew(port: int) -> list[Any]:
         url = f"http://127.0.0.1:{port}/labelwise/abc"
-        Registration(workspace.root, url, "a-secret-of-16-or-more", lambda: new.append(port), said.append).tend()
+        Registration(workspace.root, url, "a-secret-of-16-or-more", lambda: new.append(port), said.append).renew()
         return list(project.client.webhooks.list(project=str(project.number))) if new else []
 
-    assert tend(1001) == []  # no project yet
+    assert renew(1001) == []  # no project yet
     project.create(workspace.settings.classes)
-    (made,) = tend(1001)
+    (made,) = renew(1001)
     assert (made.url, made.send_payload) == ("http://127.0.0.1:1001/labelwise/abc", False)
-    (same,) = tend(1001)
+    (same,) = renew(1001)
     assert (same, new) == (made, [1001])
-    (moved,) = tend(1002)  # the next `serve` has another port
+    (moved,) = renew(1002)  # the next `serve` has another port
     assert (moved.id, moved.url) == (made.id, "http://127.0.0.1:1002/labelwise/abc")
     other = project.client.webhooks.create(project=project.number, url="http://127.0.0.1:1/somebody-elses")
     project.client.webhooks.create(project=project.number, url="http://127.0.0.1:1/labelwise/abc")
-    assert {hook.id for hook in tend(1002)} == {moved.id, other.id}  # a second one of ours is removed, no other
+    assert {hook.id for hook in renew(1002)} == {moved.id, other.id}  # a second one of ours is removed, no other
     for change in ({"is_active": False}, {"headers": {}}, {"actions": []}):
         project.client.webhooks.update(moved.id, **change)
-        (mended,) = [hook for hook in tend(1002) if hook.id == moved.id]
+        (mended,) = [hook for hook in renew(1002) if hook.id == moved.id]
         assert mended.is_active and mended.headers and len(mended.actions) == 4
     project.client.webhooks.delete(moved.id)
-    assert len(tend(1002)) == 2
+    assert len(renew(1002)) == 2
     assert said == []
 
 
@@ -114,7 +114,7 @@ def test_a_label_studio_that_cannot_call_is_said_once(make: Make) -> None:
     workspace, said = make(), list[str]()
     open_project(workspace.settings).create(workspace.settings.classes)
     kept = Registration(workspace.root, "http://169.254.169.254/labelwise/abc", "secret", lambda: None, said.append)
-    kept.tend()
-    kept.tend()  # an address that local servers do not call, as no Label Studio calls loopback of itself
+    kept.renew()
+    kept.renew()  # an address that local servers do not call, as no Label Studio calls loopback of itself
     (line,) = said
     assert line.endswith("until then the schedule alone wakes the loop")

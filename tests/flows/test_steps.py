@@ -89,7 +89,7 @@ def test_a_server_that_hiccups_while_gold_is_collected_ends_nothing(
 ) -> None:
     collected = Hiccup("4 new answers")
     monkeypatch.setattr("labelwise.flows.steps.pull.run", lambda _: SimpleNamespace(warnings=[], docs=None))
-    monkeypatch.setattr("labelwise.flows.steps.gold.pull", collected)
+    monkeypatch.setattr("labelwise.flows.steps.asking.pull", collected)
     steps.pull()
     assert collected.tries == 3
 

@@ -16,8 +16,8 @@ from labelwise.tasks.kinds.interface import interface
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.push import run, tasks
 from labelwise.tasks.records import BATCH, LABELS, POOL
-from labelwise.tasks.services.label_studio import project as label_studio
 from labelwise.tasks.services.label_studio.delivery import deliver
+from labelwise.tasks.services.label_studio.project import NOT_OURS
 from labelwise.tasks.workspace import Workspace, write_parquet
 
 TEXTS = {"a": "first", "b": "second", "c": "third"}
@@ -227,7 +227,7 @@ def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> 
     assert project.rows[0]["data"]["suggestion"].startswith("The model suggests: y (")
     project.offered = ["x", "y"]
     project.ours = False
-    assert label_studio.NOT_OURS in run(workspace, project, "news")
+    assert NOT_OURS in run(workspace, project, "news")
     project.called = "Tickets, second try"
     assert "calls the project 'Tickets, second try'" in run(workspace, project, "news")
     project.found, project.rows = None, []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labelwise.tasks.services.label_studio.project import BatchProgress
 from labelwise.tasks.settings import Wait
-from labelwise.tasks.wait import Answers, complete, wait
+from labelwise.tasks.wait import Waited, complete, wait
 
 ASKED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 QUICK: dict[str, Any] = {"poll_seconds": [0.0001, 0.001]}
@@ -72,7 +72,7 @@ class Project:
         return BatchProgress(self._total, self._last)
 
 
-def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[Answers, list[int]]:
+def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[Waited, list[int]]:
     """What waiting came to, and what each look saw."""
     seen: list[int] = []
     answers = wait(
@@ -90,13 +90,13 @@ def looks(project: Project, max_wait: float | None, **settings: Any) -> tuple[An
 
 def test_without_patience_there_is_one_look() -> None:
     answers, seen = looks(Project(1, 4), max_wait=0)
-    assert answers == Answers(BatchProgress(4, 1), complete=False)
+    assert answers == Waited(BatchProgress(4, 1), complete=False)
     assert seen == [1]
     assert str(answers) == "1 of 4 answered, waiting for 3"
 
 
 def test_skips_are_said_apart() -> None:
-    assert str(Answers(BatchProgress(4, 3, skipped=2), complete=False)) == "1 of 4 answered, 2 skipped, waiting for 1"
+    assert str(Waited(BatchProgress(4, 3, skipped=2), complete=False)) == "1 of 4 answered, 2 skipped, waiting for 1"
 
 
 def test_one_look_is_enough_for_a_batch_that_is_complete() -> None:
@@ -114,13 +114,13 @@ def test_waiting_ends_with_the_look_that_finds_the_batch_complete() -> None:
 
 def test_waiting_ends_with_patience() -> None:
     answers, seen = looks(Project(1), max_wait=0.01)
-    assert answers == Answers(BatchProgress(4, 1), complete=False)
+    assert answers == Waited(BatchProgress(4, 1), complete=False)
     assert len(seen) > 1
 
 
 def test_waiting_ends_with_the_deadline_that_is_past() -> None:
     answers, seen = looks(Project(0, 0, 1), max_wait=None, deadline_hours=1.0)
-    assert answers == Answers(BatchProgress(4, 1), complete=True)
+    assert answers == Waited(BatchProgress(4, 1), complete=True)
     assert seen == [0, 0, 1]
 
 
@@ -128,7 +128,7 @@ def test_waiting_ends_with_the_deadline_that_is_past() -> None:
 def test_tasks_that_somebody_deleted_are_asked_anew(answered: int, left: int) -> None:
     project = Project(answered, total=left)
     answers, _ = looks(project, max_wait=0)
-    assert answers == Answers(BatchProgress(4, answered), complete=False)
+    assert answers == Waited(BatchProgress(4, answered), complete=False)
     assert project.anew == [4 - left]
 
 
@@ -141,4 +141,4 @@ def test_waiting_goes_on_after_tasks_were_asked_anew() -> None:
 
 def test_doubles_are_no_loss() -> None:
     answers, _ = looks(Project(5, total=5), max_wait=0)
-    assert answers == Answers(BatchProgress(5, 5), complete=True)
+    assert answers == Waited(BatchProgress(5, 5), complete=True)

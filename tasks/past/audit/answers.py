@@ -41,7 +41,7 @@ def answers(
     said = {
         (*key[:2], str(row["annotator"]), _answer(row)) for key, row in recorded.items() if row["status"] != WITHDRAWN
     }
-    heard = {(*key[:2], _who(each), _given(each, answer)) for key, (_, each) in given.items()}
+    answered = {(*key[:2], _who(each), _given(each, answer)) for key, (_, each) in given.items()}
     last = rows.drop_duplicates(["id", "round"], keep="last")
     gone = set(zip(last.id[last.status == GONE], last["round"][last.status == GONE], strict=True))
 
@@ -60,7 +60,7 @@ def answers(
             found.surplus.append(f"item {key[0]}: its annotation {key[2]} has no row")
     for key in sorted(recorded.keys() - given.keys() - waiting):
         row = recorded[key]
-        elsewhere = (*key[:2], str(row["annotator"]), _answer(row)) in heard
+        elsewhere = (*key[:2], str(row["annotator"]), _answer(row)) in answered
         if row["status"] != WITHDRAWN and key[:2] not in gone and not elsewhere:
             found.missing.append(f"item {key[0]}: its annotation {key[2]} ({_answer(row)}) is not in Label Studio")
     for key in sorted((given.keys() & recorded.keys()) - waiting):

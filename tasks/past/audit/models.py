@@ -39,7 +39,7 @@ class Past:
     hashes: Mapping[str, Mapping[str, str]]
 
 
-def rounds(past: Past, versions: Collection[Registered]) -> Part:
+def rounds_part(past: Past, versions: Collection[Registered]) -> Part:
     """Every round's tag to the run that its commit names, and to a registered version."""
     found = Part("rounds", len(past.tags))
     known = {each.run_id: each for each in versions}

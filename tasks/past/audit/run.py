@@ -13,8 +13,7 @@ import pandas as pd
 
 from labelwise.tasks import kinds, learners, promote, records, snapshot
 from labelwise.tasks.errors import LabelwiseError
-from labelwise.tasks.gold import asking as gold
-from labelwise.tasks.gold import trusted
+from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.labels import ledger, witness
 from labelwise.tasks.past.audit import answers, data, models
@@ -102,13 +101,13 @@ def run(workspace: Path, source: str) -> Audit:
         gone = forgotten.ids(here)
         learned = max(map(number_of, past.tags), default=-1)
         named = {records.run_of(commit.message) for commit in past.tags.values()}
-        heard = witness.words((each.run_id, each.tags or {}) for each in known if each.run_id in named)
-        unlike = witness.check(here.labels, heard, lambda run_id: tracking.table(run_id, witness.FILE), gone)
+        recorded = witness.recorded_by((each.run_id, each.tags or {}) for each in known if each.run_id in named)
+        unlike = witness.check(here.labels, recorded, lambda run_id: tracking.table(run_id, witness.FILE), gone)
         objects = history.objects(versions, [*past.tags, "HEAD"] if past.tags else [])
         parts = [
-            models.rounds(past, known),
+            models.rounds_part(past, known),
             models.models(past, known, tag(ledger.current_round(here.labels))),
-            data.rows(rows, unlike, {number for word in heard for number in word.shards}, learned),
+            data.rows(rows, unlike, {number for each in recorded for number in each.shards}, learned),
             data.items(rows, _pool(here), stored.gold(here).id, gone),
             data.stored(objects, history.at_remote(versions, objects), remote.lack(versions)),
             _champion(tracking, known),
@@ -133,7 +132,7 @@ def _opened(workspace: Path, source: str) -> Iterator[Workspace]:
 
 
 def _past(versions: Versions) -> Past:
-    tags = history.rounds(versions)
+    tags = history.tagged_rounds(versions)
     both = [history.contents(versions, name, tags) for name in ("params.yaml", "dvc.lock")]
     inputs = {
         name: hashlib.sha256(b"".join(each[name] for each in both)).hexdigest()[:16]
@@ -196,7 +195,9 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
             else pd.DataFrame(columns=["id", "task_id", "updated_at"])
         )
         exported = project.answered(tasks.task_id.tolist())
-        pending = _numbers(gold.news(gold.answered(exported, asked, here.settings.answerable, answer), known, tasks))
+        pending = _numbers(
+            asking.news(asking.answered(exported, asked, here.settings.answerable, answer), known, tasks)
+        )
         return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone, answer)
 
     return [_reached("answers", batches), _reached("gold answers", golden)]

@@ -8,27 +8,27 @@ from labelwise.tasks.errors import ServiceDown
 from labelwise.tasks.services.label_studio.project import LabelStudioProject
 
 
-def deliver(project: LabelStudioProject, wanted: list[dict[str, Any]], round_number: int) -> int:
-    """Import the tasks that the round lacks; returns how many. Doubles without an answer are removed, and tasks without
+def deliver(project: LabelStudioProject, wanted: list[dict[str, Any]], batch_number: int) -> int:
+    """Import the tasks that the batch lacks; returns how many. Doubles without an answer are removed, and tasks without
     one suggest what is suggested now.
 
     The count after the import catches a request of ours that was cut off but went through all the same. ServiceDown
     when not all arrived: what is there is found by the next try.
     """
     there: set[str] = set()
-    if project.count(round_number):
-        found = without_doubles(project, round_number)
+    if project.count(batch_number):
+        found = without_doubles(project, batch_number)
         there = set(found.id)
         _suggest(project, wanted, found[found.answers == 0])
     missing = [task for task in wanted if task["data"]["item"] not in there]
     if missing:
         project.add(missing)
-        if project.count(round_number) != len(wanted):
-            arrived = without_doubles(project, round_number).id
+        if project.count(batch_number) != len(wanted):
+            arrived = without_doubles(project, batch_number).id
             lacking = sum(task["data"]["item"] not in set(arrived) for task in wanted)
             if lacking:
                 raise ServiceDown(
-                    f"Label Studio did not take the whole batch of round {round_number}",
+                    f"Label Studio did not take the whole batch of round {batch_number}",
                     expected=f"{len(wanted)} tasks",
                     got=str(len(wanted) - lacking),
                     fix="run it again: it brings what is missing",
@@ -46,10 +46,10 @@ def _suggest(project: LabelStudioProject, wanted: list[dict[str, Any]], unanswer
             project.change(row["task_id"], row["data"] | {"suggestion": said})
 
 
-def without_doubles(project: LabelStudioProject, round_number: int) -> pd.DataFrame:
-    """The tasks of a round, one an item; of two, the one with an answer stays, else the older. The others are removed:
+def without_doubles(project: LabelStudioProject, batch_number: int) -> pd.DataFrame:
+    """The tasks of a batch, one an item; of two, the one with an answer stays, else the older. The others are removed:
     imports that went through though no answer came."""
-    found = project.tasks(round_number).sort_values(["answers", "task_id"], ascending=[False, True])
+    found = project.tasks(batch_number).sort_values(["answers", "task_id"], ascending=[False, True])
     doubled = found.duplicated("id") & (found.answers == 0)
     project.remove(found.task_id[doubled].tolist())
     return found[~doubled]

@@ -56,7 +56,7 @@ OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a round is: tasks that exist, and those that a reviewer is done with (`answered`), by an answer or by a
+    """How far a batch is: tasks that exist, and those that a reviewer is done with (`answered`), by an answer or by a
     skip alone (`skipped`).
 
     >>> str(BatchProgress(25, 20, skipped=3)), str(BatchProgress(25, 25))
@@ -75,6 +75,9 @@ class BatchProgress:
 class LabelStudioProject:
     """A project of one workspace. Its title ends in the workspace's id, and in `kind` where there is more than one; its
     labelling interface bears both as well, by which it is known when people give it another title.
+
+    Its tasks come in batches: one a round, and in the gold project one an ask; the task's data calls the number of
+    either `round`.
 
     title: what it is called when it is made. called: what people call it; '' while none is found.
     looking: only look, which takes no second to import the SDK.
@@ -106,7 +109,7 @@ class LabelStudioProject:
 
     def settle(self) -> int | None:
         """Look anew for the project, and remove others of its title that are empty: requests of ours to make it that
-        went through unheard."""
+        went through though no answer came."""
         with connected(self.url):
             ours = self._ours()
             for project in ours[1:]:
@@ -230,11 +233,11 @@ class LabelStudioProject:
 
     # Tasks
 
-    def tasks(self, round_number: int) -> pd.DataFrame:
-        """The tasks of a round, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
+    def tasks(self, batch_number: int) -> pd.DataFrame:
+        """The tasks of a batch, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
         and skips), `data`."""
-        found = list(self._list([*_of_round(round_number), NAMED], PAGE, COUNTED))
-        uncounted = self._uncounted(round_number) if not all(map(_answers, found)) else set()
+        found = list(self._list([*_of_batch(batch_number), NAMED], PAGE, COUNTED))
+        uncounted = self._uncounted(batch_number) if not all(map(_answers, found)) else set()
         rows = [
             (task.id, item, _answers(task) or int(task.id in uncounted), task.data)
             for task in found
@@ -242,12 +245,12 @@ class LabelStudioProject:
         ]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
 
-    def count(self, round_number: int) -> int:
-        """How many tasks a round has."""
-        return self._total([*_of_round(round_number), NAMED])
+    def count(self, batch_number: int) -> int:
+        """How many tasks a batch has."""
+        return self._total([*_of_batch(batch_number), NAMED])
 
     def count_between(self, first: int, last: int) -> int:
-        """How many tasks the rounds from the first to the last have."""
+        """How many tasks the batches from the first to the last have."""
         both = {"min": first, "max": last}
         inside = {"filter": "filter:tasks:data.round", "operator": "in", "type": "Number", "value": both}
         return self._total([inside, NAMED])
@@ -263,20 +266,20 @@ class LabelStudioProject:
         return pd.DataFrame(rows, columns=["task_id", "id", "round", "answers", "updated_at"])
 
     @patiently
-    def progress(self, round_number: int) -> BatchProgress:
+    def progress(self, batch_number: int) -> BatchProgress:
         """How far the reviewers are. Two to four cheap requests, whatever the size of the project."""
-        this_round = [*_of_round(round_number), NAMED]
-        total = self._total(this_round)
-        without_answer = [_equal("total_annotations", 0), *this_round]  # the quick conditions first
+        this_batch = [*_of_batch(batch_number), NAMED]
+        total = self._total(this_batch)
+        without_answer = [_equal("total_annotations", 0), *this_batch]  # the quick conditions first
         done = total - self._total([_equal("cancelled_annotations", 0), *without_answer])
         with_answer = total - self._total(without_answer) if done else 0
-        uncounted = len(self._uncounted(round_number)) if done < total else 0
+        uncounted = len(self._uncounted(batch_number)) if done < total else 0
         return BatchProgress(total, done + uncounted, skipped=done - with_answer)
 
-    def _uncounted(self, round_number: int) -> set[int]:
-        """The tasks of a round that have an annotation though Label Studio counts none."""
+    def _uncounted(self, batch_number: int) -> set[int]:
+        """The tasks of a batch that have an annotation though Label Studio counts none."""
         none = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
-        return {task.id for task in self._list([*none, *_of_round(round_number), NAMED, UNCOUNTED], PAGE, "id")}
+        return {task.id for task in self._list([*none, *_of_batch(batch_number), NAMED, UNCOUNTED], PAGE, "id")}
 
     def add(self, tasks: list[Any]) -> None:
         """Import tasks, all in one request."""
@@ -325,32 +328,32 @@ class LabelStudioProject:
 
     # Tabs of the data manager
 
-    def tab_now(self, round_number: int, word: str = "Round") -> str:
-        """The address of the round's tab, that of the project where it has none. Only looks."""
+    def tab_now(self, batch_number: int, word: str = "Round") -> str:
+        """The address of the batch's tab, that of the project where it has none. Only looks."""
         with connected(self.url):
             named = [
                 view.id
                 for view in self.client.views.list(project=self.number)
-                if _title(view) == f"{word} {round_number}"
+                if _title(view) == f"{word} {batch_number}"
             ]
         return f"{self.url}/projects/{self.number}" + (f"/data?tab={min(named)}" if named else "")
 
-    def tab(self, round_number: int, word: str = "Round") -> str:
-        """The address of the round's tab, which is made when it is not there. Of two of any round the older stays, for
-        one may be made after we gave it up; tabs of rounds long past go, their tasks stay."""
+    def tab(self, batch_number: int, word: str = "Round") -> str:
+        """The address of the batch's tab, which is made when it is not there. Of two of any batch the older stays, for
+        one may be made after we gave it up; tabs of batches long past go, their tasks stay."""
         with connected(self.url):
             views: Any = self.client.views.list(project=self.number)
             named = [(view.id, re.fullmatch(f"{word} ([1-9][0-9]{{0,8}})", _title(view))) for view in views]
             ours = sorted((view, int(found[1])) for view, found in named if found)
             oldest = {number: view for view, number in reversed(ours)}
             doubled = [view for view, number in ours if view != oldest[number]]
-            past = [view for number, view in oldest.items() if number <= round_number - TABS]
+            past = [view for number, view in oldest.items() if number <= batch_number - TABS]
             for surplus in [*doubled, *past]:
                 with gone_is_well():
                     self.client.views.delete(str(surplus))
-            found = oldest.get(round_number)
+            found = oldest.get(batch_number)
             if found is None:
-                data = _tab(f"{word} {round_number}", round_number)
+                data = _tab(f"{word} {batch_number}", batch_number)
                 found = self.client.views.create(project=self.number, data=data).id
         return f"{self.url}/projects/{self.number}/data?tab={found}"
 
@@ -416,7 +419,7 @@ def _answers(task: Any) -> int:
     return (task.total_annotations or 0) + (task.cancelled_annotations or 0)
 
 
-def _of_round(number: int) -> list[dict[str, Any]]:
+def _of_batch(number: int) -> list[dict[str, Any]]:
     return [_equal("data.round", number)]
 
 
@@ -425,11 +428,11 @@ def _title(view: Any) -> str:
     return str((view.data or {}).get("title"))
 
 
-def _tab(title: str, round_number: int) -> dict[str, Any]:
+def _tab(title: str, batch_number: int) -> dict[str, Any]:
     """A tab of the data manager: the tasks of one round, and of their columns those that a reviewer can use."""
     return {
         "title": title,
-        "filters": {"conjunction": "and", "items": _of_round(round_number)},
+        "filters": {"conjunction": "and", "items": _of_batch(batch_number)},
         "hiddenColumns": {"explore": HIDDEN, "labeling": [*HIDDEN, "tasks:id"]},
         "columnsWidth": {  # a screen of 1280 pixels shows all of them
             "tasks:id": 80,

@@ -37,7 +37,7 @@ class Commit:
 # git
 
 
-def rounds(versions: Repository) -> dict[str, Commit]:
+def tagged_rounds(versions: Repository) -> dict[str, Commit]:
     """The commits that bear a round's tag, by tag, in the history of what is checked out or not."""
     lines = versions.git(
         "for-each-ref", "--format=%(refname:short)%00%(objectname)%00%(*objectname)", "refs/tags/round-*"

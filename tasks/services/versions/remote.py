@@ -77,7 +77,7 @@ def _fix(versions: Repository, name: str, elsewhere: Path | None) -> str:
         scope = ["--local"] * bool(_origin(versions))
         found = os.path.relpath(elsewhere, versions.root)  # and so it stays when both are moved once more
         return f"it is at {elsewhere}: `{_dvc(versions, 'remote', 'modify', *scope, name, 'url', found)}`"
-    digests = history.objects(versions, history.rounds(versions))
+    digests = history.objects(versions, history.tagged_rounds(versions))
     here = sum(Path(versions.repo.cache.local.oid_to_path(digest)).exists() for digest in digests)
     back = f"put it back, or say where it is: `{_dvc(versions, 'remote', 'modify', name, 'url', 'FOLDER')}`"
     if not here:

@@ -10,8 +10,7 @@ import pytest
 
 from labelwise.tasks import score
 from labelwise.tasks.errors import InputError, ServiceError, WorkspaceError
-from labelwise.tasks.gold import asking as gold
-from labelwise.tasks.gold import trusted
+from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Items, untrained
@@ -118,7 +117,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_items_of_the_reserve_are_drawn_once_however_often_it_grows(workspace: Workspace) -> None:
     project: Any = Project()
     for n in (10, 5):
-        assert gold.grow(workspace, n, project).startswith(f"{n} items put up for trusted labels: Ask")
+        assert asking.grow(workspace, n, project).startswith(f"{n} items put up for trusted labels: Ask")
     asked = trusted.asked(workspace)
     assert asked.dtypes.astype(str).to_dict() == ASKED.columns
     assert set(asked.id) <= set(INSIDE)
@@ -136,34 +135,34 @@ def test_items_of_the_reserve_are_drawn_once_however_often_it_grows(workspace: W
 @pytest.mark.parametrize("n", [0, -3, len(INSIDE) + 1])
 def test_more_than_there_is_and_nothing_are_refused(workspace: Workspace, n: int) -> None:
     with pytest.raises(InputError, match=rf"expected 1 to {len(INSIDE)} items .*got {n}"):
-        gold.grow(workspace, n, Project())  # type: ignore[arg-type]
+        asking.grow(workspace, n, Project())  # type: ignore[arg-type]
     assert trusted.asked(workspace).empty
 
 
 def test_all_of_the_reserve_can_be_drawn(workspace: Workspace) -> None:
-    gold.grow(workspace, len(INSIDE), Project())  # type: ignore[arg-type]
+    asking.grow(workspace, len(INSIDE), Project())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="expected 1 to 0 items"):
-        gold.grow(workspace, 1, Project())  # type: ignore[arg-type]
+        asking.grow(workspace, 1, Project())  # type: ignore[arg-type]
 
 
 def test_without_a_reserve_a_round_or_the_old_seed_nothing_is_drawn(workspace: Workspace) -> None:
     project: Any = Project()
-    gold.grow(workspace, 10, project)
+    asking.grow(workspace, 10, project)
     params = workspace.root / "params.yaml"
     content = json.loads(params.read_text())
     for change, said in (({"gold": {"reserve": 0.0}}, "no item is kept"), ({"seed": 1}, "no longer in the reserve")):
         params.write_text(json.dumps(content | change))
         with pytest.raises(InputError, match=said):
-            gold.grow(Workspace(workspace.root), 1, project)
+            asking.grow(Workspace(workspace.root), 1, project)
     workspace.scores.unlink()
     with pytest.raises(WorkspaceError, match="no scores to draw by"):
-        gold.grow(workspace, 1, project)
+        asking.grow(workspace, 1, project)
 
 
 def test_without_a_model_each_item_is_as_likely(workspace: Workspace) -> None:
     scores = score.score(pd.Index(IDS), Items.of(VECTORS), untrained.Untrained(CLASSES), Score())
     write_parquet(workspace.scores, scores)
-    gold.grow(workspace, 5, Project())  # type: ignore[arg-type]
+    asking.grow(workspace, 5, Project())  # type: ignore[arg-type]
     asked = trusted.asked(workspace)
     assert asked.propensity.tolist() == pytest.approx((1 / asked.among).tolist())
     assert asked.doubt.isna().all()
@@ -171,24 +170,24 @@ def test_without_a_model_each_item_is_as_likely(workspace: Workspace) -> None:
 
 def test_answers_are_taken_in_once_and_a_third_person_is_asked_where_two_differ(workspace: Workspace) -> None:
     project: Any = Project()
-    gold.grow(workspace, 2, project)
+    asking.grow(workspace, 2, project)
     first, second = trusted.asked(workspace).id
     for person, label in ((1, "x"), (2, "x")):
         project.answer(first, person, label)
     project.answer(second, 1, "x")
     project.answer(second, 2, "z")  # no class: kept, and no vote
-    assert gold.collect(workspace, project) == "4 new answers: 3 own, 0 grown, 2 to come (1 open, 0 disputed)"
+    assert asking.collect(workspace, project) == "4 new answers: 3 own, 0 grown, 2 to come (1 open, 0 disputed)"
     assert trusted.answers(workspace).status.tolist() == ["labelled", "labelled", "labelled", "refused"]
     assert list(project.people.values()) == [3]
     assert len(trusted.gold(workspace)) == 3
-    assert gold.collect(workspace, project).startswith("0 new answers")
+    assert asking.collect(workspace, project).startswith("0 new answers")
     project.answer(second, 3, "x")
-    assert gold.collect(workspace, project) == "1 new answers: 3 own, 2 grown"
+    assert asking.collect(workspace, project) == "1 new answers: 3 own, 2 grown"
     found = trusted.gold(workspace)
     assert found.id.tolist() == ["a", "b", "c", first, second]
     assert found.text.tolist()[3:] == [f"text of {first}", f"text of {second}"]
     project.answer(first, 2, "y", annotation=2)  # that person has thought again
-    assert "1 disputed" in gold.collect(workspace, project)
+    assert "1 disputed" in asking.collect(workspace, project)
     assert len(trusted.answers(workspace)) == 6
     assert trusted.gold(workspace).label.tolist()[3] == "x"
 
@@ -198,11 +197,11 @@ def decided(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Two items were drawn; two people agreed on both, and that is collected."""
     project = Project()
     as_given: Any = project
-    gold.grow(workspace, 2, as_given)
+    asking.grow(workspace, 2, as_given)
     for item in trusted.asked(workspace).id:
         for person in (1, 2):
             project.answer(item, person, "x")
-    assert gold.collect(workspace, as_given) == "4 new answers: 3 own, 2 grown"
+    assert asking.collect(workspace, as_given) == "4 new answers: 3 own, 2 grown"
     for name in ("gold.asking", "past.audit.run"):
         monkeypatch.setattr(f"labelwise.tasks.{name}.open_gold_project", lambda _settings: project)
     return project
@@ -213,15 +212,15 @@ def test_an_answer_that_is_deleted_no_longer_counts_and_its_item_is_open_again(
 ) -> None:
     first, second = trusted.asked(workspace).id
     decided.withdraw(first, 2)
-    assert gold.pull(workspace) == "0 new answers, 1 withdrawn: 3 own, 0 grown, 2 to come (1 open, 0 disputed)"
+    assert asking.pull(workspace) == "0 new answers, 1 withdrawn: 3 own, 0 grown, 2 to come (1 open, 0 disputed)"
     rows = trusted.answers(workspace)
     assert rows.dtypes.astype(str).to_dict() == ANSWERS.columns
     assert rows.status.tolist() == ["labelled"] * 4 + ["withdrawn"]  # what was said stays
     assert (rows.annotator.iloc[-1], rows.created_at.iloc[-1]) == ("2", "2026-11-25T13:00:00Z")
-    assert gold.pull(workspace).startswith("0 new answers: ")
+    assert asking.pull(workspace).startswith("0 new answers: ")
     assert len(trusted.answers(workspace)) == 5
     decided.answer(first, 2, "y", annotation=int(rows.annotation_id.iloc[-1]))  # a number that was given before
-    assert "1 disputed" in gold.pull(workspace)
+    assert "1 disputed" in asking.pull(workspace)
     assert trusted.votes(trusted.answers(workspace)) == {
         first: [("1", "x"), ("2", "y")],
         second: [("1", "x"), ("2", "x")],
@@ -231,11 +230,11 @@ def test_an_answer_that_is_deleted_no_longer_counts_and_its_item_is_open_again(
 def test_the_loop_sees_that_a_decided_answer_was_changed_and_reads_only_what_was_touched(
     workspace: Workspace, decided: Project
 ) -> None:
-    assert gold.pull(workspace) == ""
+    assert asking.pull(workspace) == ""
     assert decided.looks[-1] is not None
     first = trusted.asked(workspace).id[0]
     decided.answer(first, 2, "y", annotation=2)
-    assert gold.pull(workspace).startswith("1 new answers: 3 own, 2 grown, 0 to come (0 open, 1 disputed)")
+    assert asking.pull(workspace).startswith("1 new answers: 3 own, 2 grown, 0 to come (0 open, 1 disputed)")
     assert list(decided.people.values()) == [3]  # a third person is asked
 
 
@@ -249,16 +248,16 @@ def test_an_audit_lets_a_deleted_answer_wait_for_the_next_look_and_then_knows_of
     for waiting in (1, 0):
         part = next(each for each in audit._label_studio(workspace, nothing, set()) if each.name == "gold answers")
         assert (part.checked, part.waiting, part.complaints) == (4, waiting, [])
-        gold.pull(workspace)
+        asking.pull(workspace)
 
 
 def test_a_task_that_is_deleted_takes_no_trusted_answer_back(workspace: Workspace, decided: Project) -> None:
     decided.remove([1, 2])
-    assert gold.pull(workspace) == ""
+    assert asking.pull(workspace) == ""
     as_given: Any = decided
-    assert gold.collect(workspace, as_given) == "0 new answers: 3 own, 2 grown"
+    assert asking.collect(workspace, as_given) == "0 new answers: 3 own, 2 grown"
     decided.found = None
-    assert gold.pull(workspace) == ""
+    assert asking.pull(workspace) == ""
 
 
 def test_times_are_kept_in_utc_and_older_rows_are_ordered_by_time_all_the_same(
@@ -277,72 +276,72 @@ def test_times_are_kept_in_utc_and_older_rows_are_ordered_by_time_all_the_same(
 @pytest.mark.parametrize("data", [{}, {"item": "i001"}, {"item": 7, "round": 1}, {"item": "i001", "round": "second"}])
 def test_tasks_that_somebody_else_made_are_left_alone(workspace: Workspace, data: dict[str, Any]) -> None:
     project: Any = Project()
-    gold.grow(workspace, 1, project)
+    asking.grow(workspace, 1, project)
     asked = trusted.asked(workspace)
     project.answer(asked.id[0], 1, "x")
     (ours,) = project.answered([1])
     exported = [ours, ours | {"id": 9, "data": data}]
-    assert gold.answered(exported, asked, CLASSES).task_id.tolist() == [1]
+    assert asking.answered(exported, asked, CLASSES).task_id.tolist() == [1]
 
 
 def test_what_five_people_cannot_decide_is_set_aside_and_said(workspace: Workspace) -> None:
     project: Any = Project()
-    gold.grow(workspace, 2, project)
+    asking.grow(workspace, 2, project)
     first, second = trusted.asked(workspace).id
     for person, label in enumerate(["x", "y", None, "y", "x"]):
         project.answer(first, person, label)
     for person in range(2):
         project.answer(second, person, "y")
-    said = gold.collect(workspace, project)
+    said = asking.collect(workspace, project)
     assert said == "7 new answers: 3 own, 1 grown, 1 set aside: nobody could decide them"
     assert trusted.gold(workspace).weight.tolist() == pytest.approx([1] * 4)
 
 
 def test_the_gold_rows_that_the_model_is_surest_to_be_wrong_go_before_people(workspace: Workspace) -> None:
     project: Any = Project()
-    gold.review(workspace, 1, project)
+    asking.review(workspace, 1, project)
     (asked,) = trusted.asked(workspace).to_dict("records")
     assert (asked["id"], asked["label"], asked["why"]) == ("c", "y", "review")
     with pytest.raises(InputError, match="expected 1 to 1 rows"):
-        gold.review(workspace, 2, project)
+        asking.review(workspace, 2, project)
     for person in (1, 2):
         project.answer("c", person, "x")
-    gold.collect(workspace, project)
+    asking.collect(workspace, project)
     assert trusted.gold(workspace).label.tolist() == ["x", "x", "x"]
     assert pd.read_parquet(workspace.gold).label.tolist() == ["x", "x", "y"]  # what the user gave stays as it was
 
 
 def test_an_interrupted_ask_is_completed_and_a_deleted_project_made_anew(workspace: Workspace) -> None:
     project: Any = Project()
-    gold.grow(workspace, 4, project)
+    asking.grow(workspace, 4, project)
     project.remove([1, 2])
-    gold.collect(workspace, project)
+    asking.collect(workspace, project)
     assert sorted(project.tasks(1).id) == sorted(trusted.asked(workspace).id)
     decided, half, *_ = trusted.asked(workspace).id
     for item, person in ((decided, 1), (decided, 2), (half, 1)):
         project.answer(item, person, "x")
-    gold.collect(workspace, project)
+    asking.collect(workspace, project)
     gone: Any = Project()  # deleted, with the answers
-    assert gold.collect(workspace, gone).endswith("; 3 were gone from Label Studio and are asked anew")
+    assert asking.collect(workspace, gone).endswith("; 3 were gone from Label Studio and are asked anew")
     assert sorted(gone.tasks(1).id) == sorted(set(trusted.asked(workspace).id) - {decided})
     gone.answer(half, 2, "x")
-    gold.collect(workspace, gone)
+    asking.collect(workspace, gone)
     states = trusted.seen(workspace).set_index("id").state
     assert (states[decided], states[half]) == ("decided", "decided")
-    gold.grow(workspace, 1, Project())  # type: ignore[arg-type]
+    asking.grow(workspace, 1, Project())  # type: ignore[arg-type]
     assert len(trusted.asked(workspace)) == 5
 
 
 def test_people_whose_accounts_are_deleted_are_not_one_person(workspace: Workspace) -> None:
     project: Any = Project()
-    gold.grow(workspace, 2, project)
+    asking.grow(workspace, 2, project)
     item = trusted.asked(workspace).id[0]
     for person in (1, 2):
         project.answer(item, person, "x")
     for one in project.said[1]:
         one["completed_by"] = None
-    gold.collect(workspace, project)
+    asking.collect(workspace, project)
     assert set(trusted.answers(workspace).annotator) == {ledger.NOBODY}
     assert trusted.seen(workspace).set_index("id").state[item] == "decided"
-    gold.collect(workspace, project)  # and nobody agrees with himself
+    asking.collect(workspace, project)  # and nobody agrees with himself
     assert len(trusted.answers(workspace)) == 2

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks.labels import ledger, witness
-from labelwise.tasks.labels.witness import Word
+from labelwise.tasks.labels.witness import Recorded
 from tests.tasks.labels.rows import labelled, rows
 
 FIRST = rows(labelled("a", "x", 1), labelled("b", "y", 2))
@@ -71,21 +71,23 @@ def test_rows_of_forgotten_items_may_be_gone_and_no_others(folder: Path) -> None
 
 def test_a_table_is_fetched_only_where_a_digest_differs_and_believed_only_with_its_digest(folder: Path) -> None:
     tables = {f"run {n}": witness.table(folder, [n]) for n in (1, 2)}
-    heard = [Word(run, range(n, n + 1), witness.digest(tables[run])) for n, run in enumerate(tables, 1)]
+    recorded = [Recorded(run, range(n, n + 1), witness.digest(tables[run])) for n, run in enumerate(tables, 1)]
     fetched: list[str] = []
 
     def fetch(run: str) -> pd.DataFrame | None:
         fetched.append(run)
         return tables.get(run)
 
-    assert witness.check(folder, heard, fetch) == [] == fetched
+    assert witness.check(folder, recorded, fetch) == [] == fetched
     put(folder, 2, rows(labelled("c", "y", 3)))
-    assert [each.item for each in witness.check(folder, heard, fetch)] == ["c", "d"]
+    assert [each.item for each in witness.check(folder, recorded, fetch)] == ["c", "d"]
     assert fetched == ["run 2"]
     tables["run 2"] = tables["run 1"]
-    assert "labels.csv is gone or changed" in str(witness.check(folder, heard, fetch)[0])
+    assert "labels.csv is gone or changed" in str(witness.check(folder, recorded, fetch)[0])
 
 
 def test_runs_of_before_bear_no_witness() -> None:
     tags = {witness.SHARDS: "0-2", witness.DIGEST: "d"}
-    assert witness.words([("old", {"labelwise.round": "1"}), ("new", tags)]) == [Word("new", range(0, 3), "d")]
+    assert witness.recorded_by([("old", {"labelwise.round": "1"}), ("new", tags)]) == [
+        Recorded("new", range(0, 3), "d")
+    ]

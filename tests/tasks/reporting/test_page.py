@@ -18,8 +18,7 @@ from labelwise.tasks.gold import trusted
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import savings
 from labelwise.tasks.records import ANSWERS, ASKED, BATCH, LABELS, content_id
-from labelwise.tasks.reporting import page, status, tables
-from labelwise.tasks.reporting import reviewers as thanks
+from labelwise.tasks.reporting import page, reviewers, status, tables
 from labelwise.tasks.services.label_studio.project import BatchProgress
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
@@ -197,17 +196,17 @@ def test_agreement_is_of_items_that_two_answered() -> None:
 
 def test_the_reviewers_page_holds_no_money_and_no_reviewer(workspace: Workspace) -> None:
     report.run(workspace)
-    html = thanks.write(workspace, Versions(workspace.root)).read_text(encoding="utf-8")
+    html = reviewers.write(workspace, Versions(workspace.root)).read_text(encoding="utf-8")
     assert "With your first 6 labels the model is right in 80.0%" in html
     assert "3 answers" in html  # to the next step
     assert "Round 2: 3 to label" in html
-    told = thanks.tell(workspace, BatchProgress(3, 2, skipped=1), "http://127.0.0.1:8080/projects/7/data?tab=3")
+    told = reviewers.tell(workspace, BatchProgress(3, 2, skipped=1), "http://127.0.0.1:8080/projects/7/data?tab=3")
     assert told is not None
     assert (
         'Round 2: 1 of 3 answered, 1 skipped. Go on: <a href="http://127.0.0.1:8080/projects/7/data?tab=3&amp;labeling=1"'
         in told.read_text(encoding="utf-8")
     )
-    thanks.tell(workspace, BatchProgress(3, 3, skipped=1), "http://127.0.0.1:8080/projects/7")
+    reviewers.tell(workspace, BatchProgress(3, 3, skipped=1), "http://127.0.0.1:8080/projects/7")
     assert "Round 2: 2 of 3 answered, 1 skipped. Complete: thank you.</p>" in told.read_text(encoding="utf-8")
     words = re.sub(r"data:image[^\"]*|<style>.*</style>", "", html, flags=re.DOTALL)
     assert not re.search(r"\b(money|costs?|worth|hour|reviewer)\b|>7<|>8<", words)
@@ -215,10 +214,10 @@ def test_the_reviewers_page_holds_no_money_and_no_reviewer(workspace: Workspace)
 
 def test_the_reviewers_headline_claims_no_gain_that_is_none() -> None:
     known = pd.DataFrame({"labels": [25, 50], "accuracy": [0.8, 0.85]})
-    assert thanks.headline(known) == "Your last 25 labels took the model from 80.0% to 85.0%."
-    fell = thanks.headline(known.assign(accuracy=[0.85, 0.8]))
+    assert reviewers.headline(known) == "Your last 25 labels took the model from 80.0% to 85.0%."
+    fell = reviewers.headline(known.assign(accuracy=[0.85, 0.8]))
     assert fell == "With your 50 labels the model is right in 80.0% of cases it has never seen."
-    withdrawn = thanks.headline(known.assign(labels=[25, 22]))
+    withdrawn = reviewers.headline(known.assign(labels=[25, 22]))
     assert withdrawn == "With your 22 labels the model is right in 85.0% of cases it has never seen."
 
 
@@ -273,7 +272,7 @@ def test_in_a_browser_hostile_text_does_nothing_and_the_pages_fit_any_screen(wor
     measured(workspace, 3.0)
     assert EVIL not in written(workspace)
     versions = Versions(workspace.root)
-    pages = {page.write(workspace, versions): 7, thanks.write(workspace, versions): 0}  # how often EVIL stands there
+    pages = {page.write(workspace, versions): 7, reviewers.write(workspace, versions): 0}  # how often EVIL stands there
     screens = [(width, scheme) for width in (1280, 375) for scheme in ("light", "dark")]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])

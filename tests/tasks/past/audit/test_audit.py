@@ -58,16 +58,20 @@ def task(number: int, item: str | None, *given: tuple[int, str | None]) -> dict[
 def test_every_model_has_its_round_and_every_round_its_model() -> None:
     known = [version(1), version(2)]
     assert (
-        models.rounds(past(1, 2), known).complaints == models.models(past(1, 2), known, "round-0003").complaints == []
+        models.rounds_part(past(1, 2), known).complaints
+        == models.models(past(1, 2), known, "round-0003").complaints
+        == []
     )
 
 
 def test_a_run_or_a_version_that_is_gone_is_missing() -> None:
     gone = Registered("2", "run2", tags(2), None, None)
-    assert models.rounds(past(1, 2), [version(1), gone]).missing == ["round-0002: run run2 is gone from MLflow"]
+    assert models.rounds_part(past(1, 2), [version(1), gone]).missing == ["round-0002: run run2 is gone from MLflow"]
     assert models.models(past(1, 2), [version(1), gone], "").missing == ["version 2: its run run2 is gone from MLflow"]
     assert (
-        models.rounds(past(1, 2), [version(1)]).missing[0].startswith("round-0002: no registered version of run run2")
+        models.rounds_part(past(1, 2), [version(1)])
+        .missing[0]
+        .startswith("round-0002: no registered version of run run2")
     )
 
 

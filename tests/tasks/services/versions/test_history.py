@@ -36,7 +36,7 @@ def clone(past: Versions, tmp_path: Path) -> Versions:
 
 
 def test_rounds_by_tag_with_what_their_commits_say(past: Versions) -> None:
-    found = history.rounds(past)
+    found = history.tagged_rounds(past)
     assert list(found) == ["round-0000", "round-0001"]
     assert found["round-0001"].message == "round 1\n\nMLflow-Run: run1"
     assert (found["round-0001"].id, found["round-0001"].subject) == (past.head, "round 1")
@@ -91,7 +91,7 @@ def test_what_the_remote_was_changed_to_comes_without_complaint_and_is_found_all
 
 def test_every_file_that_any_round_names_and_whether_the_remote_has_it(past: Versions, tmp_path: Path) -> None:
     made = clones.clone(str(past.root), tmp_path / "clone")  # its cache is empty: lists come from the remote
-    found = history.objects(made, history.rounds(made))
+    found = history.objects(made, history.tagged_rounds(made))
     assert sorted(found.values()) == ["round-0000", "round-0000", "round-0001", "round-0001"]  # two lists, two shards
     assert history.at_remote(made, [*found, "0" * 32]) == set(found)
 
