@@ -35,6 +35,12 @@ def _noted(folder: Path) -> Path:
 
 
 Folder = Annotated[Path, typer.Option("--workspace", "-w", callback=_noted, help="The workspace; default: here.")]
+Said = Annotated[str, typer.Option(help="What is said of an item: choice (one class) or multilabel (any number).")]
+Shown = Annotated[str, typer.Option(help="What an item is: text.")]
+Delimiter = Annotated[
+    str,
+    typer.Option(help="Multilabel: what stands between the labels of a cell, such as ';'; default: a JSON list."),
+]
 Encoding = Annotated[
     str, typer.Option(help="Of files that are not UTF-8 and do not say so by a mark: cp1252, gbk, utf-16-le, ...")
 ]
@@ -205,18 +211,21 @@ def init(
     label_column: Annotated[str, typer.Option(help="The gold set's label column.")] = "label",
     id_column: Annotated[str, typer.Option(help="Your own key, if there is one; gold may lack it.")] = "",
     encoding: Encoding = "",
+    answer: Said = "choice",
+    item: Shown = "text",
+    delimiter: Delimiter = "",
     name: Annotated[str, typer.Option(help="The project's name on the three screens; default: the folder's.")] = "",
     remote: Annotated[str, typer.Option(help="Where DVC keeps the data; default: FOLDER.remote.")] = "",
 ) -> None:
     """Make a workspace: a git + DVC repository for one labelling project."""
     from labelwise.tasks.reporting.status import command
-    from labelwise.tasks.settings import Columns
+    from labelwise.tasks.settings import Columns, kind_of
     from labelwise.tasks.upkeep import init as stage
 
     classes = stage.names(labels or []) or None
     columns = Columns(text=text_column, label=label_column, id=id_column or None)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
-    made = stage.run(folder, *wanted)
+    made = stage.run(folder, *wanted, kind_of(item, answer), delimiter or None)
     print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: {command('run', made.root)}")
 
 
@@ -272,6 +281,9 @@ def rehearse(
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
     label_column: Annotated[str, typer.Option(help="The label column of both.")] = "label",
     encoding: Encoding = "",
+    answer: Said = "choice",
+    item: Shown = "text",
+    delimiter: Delimiter = "",
 ) -> None:
     """Play the rounds against labels you already have, without servers: will it save me anything, and which
     strategy?"""
@@ -284,7 +296,7 @@ def rehearse(
     columns = Columns(text=text_column, label=label_column)
     asked = names(strategies), names(learner)
     plan = flow.Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
-    plan = replace(plan, encoding=encoding or None)
+    plan = replace(plan, encoding=encoding or None, item=item, answer=answer, delimiter=delimiter or None)
     with _to_go_on():
         flow.rehearse(plan, out, json_to, _tell)
 

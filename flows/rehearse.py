@@ -20,13 +20,14 @@ from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.items.wording import Wording, wording
-from labelwise.tasks.learners import learners
+from labelwise.tasks.learners import able_to_learn, learners
 from labelwise.tasks.learners.encoder import Encoder
 from labelwise.tasks.progress import console, counted
+from labelwise.tasks.pull import read_labels
 from labelwise.tasks.records import content_id, folded
 from labelwise.tasks.services import mlflow
-from labelwise.tasks.settings import Columns, Settings, one_of, parse, read
-from labelwise.tasks.strategies import strategies
+from labelwise.tasks.settings import Columns, Pull, Settings, kind_of, one_of, parse, read
+from labelwise.tasks.strategies import serving, strategies
 from labelwise.tasks.train import taught
 from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.rehearsal import Rows, Run
@@ -58,11 +59,20 @@ class Plan:
     columns: Columns = COLUMNS
     params: str | None = None
     encoding: str | None = None
+    item: str = "text"
+    answer: str = "choice"
+    delimiter: str | None = None
+
+    @property
+    def kind(self) -> kinds.Answer:
+        """What is said of an item."""
+        return kinds.answer(self.answer)
 
 
 def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], None]) -> dict[str, Any]:
     """Play every run of the plan, go on where an earlier call stopped, and say what came of it. Returns what the JSON
     holds."""
+    kind_of(plan.item, plan.answer)
     known_strategies, known_learners = strategies(), learners()
     for option, given in (("--strategies", plan.strategies), ("--learner", plan.learners)):
         if not given:
@@ -71,8 +81,14 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
         one_of("--strategies", name, known_strategies)
     for name in plan.learners:
         one_of("--learner", name, known_learners)
+    for option, given, able in (
+        ("--strategies", plan.strategies, serving(plan.answer)),
+        ("--learner", plan.learners, able_to_learn(plan.answer)),
+    ):
+        if unable := [name for name in given if name not in able]:
+            raise InputError(f"{option}: {unable[0]} cannot serve {plan.answer}", expected="one of " + ", ".join(able))
     pool, gold = gathered(plan, tell)
-    settings = settings_of(plan, sorted(set(pool.label) | set(gold.label)))
+    settings = settings_of(plan, sorted(classes_in(pool, plan) | classes_in(gold, plan)))
     claim(out, plan, settings, pool, gold)
     own, exam = (Rows(rows, encoded(rows, settings, out), worded(rows, settings, out)) for rows in (pool, gold))
     near = len(rehearsal.leaked(own, exam, settings.gold.near_duplicate))
@@ -102,17 +118,22 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
         if leaked.any():
             tell(f"rehearse: {leaked.sum():,} rows of the pool are in gold too; left out")
         pool = pool[~leaked]
-    if pool.label.nunique() < 2 or gold.empty:
-        classes = pool.label.unique()
+    classes = sorted(classes_in(pool, plan))
+    if len(classes) < 2 or gold.empty:
         raise InputError(
             "rehearse",
             expected="two classes in the pool, and rows to measure with",
             got=f"{len(pool):,} pool rows of {len(classes)} ({named(classes[:3])}), {len(gold):,} gold rows",
             fix="add labelled rows that differ in text and label",
         )
-    if strangers := sorted(set(gold.label) - set(pool.label)):
+    if strangers := sorted(classes_in(gold, plan) - set(classes)):
         tell(f"rehearse: classes that only gold has, which nobody can learn: {', '.join(strangers[:5])}")
     return pool.reset_index(drop=True), gold.reset_index(drop=True)
+
+
+def classes_in(rows: pd.DataFrame, plan: Plan) -> set[str]:
+    """The classes that the labels of rows name."""
+    return {name for label in rows.label.unique() for name in plan.kind.members(label)}
 
 
 def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFrame:
@@ -122,7 +143,11 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")
     rows = pd.concat(chunks, ignore_index=True).rename(columns={columns.text: "text", columns.label: "label"})
-    rows = rows.assign(label=rows.label.str.strip(), text=rows.text.fillna(""))
+    labels, faults = read_labels(rows.label, Pull(pool="", gold="", delimiter=plan.delimiter), plan.kind)
+    if wrong := [(cell, fault) for cell, fault in zip(rows.label, faults, strict=True) if fault]:
+        cell, fault = wrong[0]
+        raise InputError(f"{source}: {len(wrong):,} rows: {fault}", expected=plan.kind.EXAMPLE, got=repr(cell[:60]))
+    rows = rows.assign(label=pd.Series(labels, rows.index, dtype=object), text=rows.text.fillna(""))
     blank = (rows.text.str.strip() == "") | rows.label.isna() | (rows.label == "")
     again = ~blank & rows.text.map(folded).duplicated()
     if blank.any() or again.any():
@@ -138,6 +163,10 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
     if plan.params:
         given = read(Path(plan.params))
         names.refuse_unknown(given)
+        if given.kind.answer != plan.answer:
+            raise InputError(
+                f"{plan.params}: kind.answer is {given.kind.answer}", expected=plan.answer, fix="give --answer as there"
+            )
         return given.model_copy(update={"classes": classes})
     project = {"name": "rehearsal", "id": "rehearsal"}
     if len(classes) < 2:
@@ -148,6 +177,7 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
         {
             "project": project,
             "classes": classes,
+            "kind": {"item": plan.item, "answer": plan.answer},
             "pull": sources,
             "select": {"control": 0.0},
             "embed": {"wording": True},

@@ -116,6 +116,14 @@ class Kind(Section):
         return self
 
 
+def kind_of(item: str, answer: str) -> Kind:
+    """The kind that the command line names. SettingsError, with the pairs that there are, for another one."""
+    try:
+        return Kind(item=item, answer=answer)
+    except ValidationError as error:
+        raise SettingsError(f"--item, --answer: {error.errors()[0]['ctx']['error']}") from None
+
+
 class Columns(Section):
     text: str = "text"
     label: str = "label"

@@ -213,7 +213,11 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
     project.instruct(kinds.instructions_of(settings, BRIEF))
     project.offer(kinds.interface_of(settings))
     new = 0
-    awaited = _awaited(trusted.verdicts(asked, trusted.today(workspace, trusted.answers(workspace))))
+    awaited = _awaited(
+        trusted.verdicts(
+            asked, trusted.today(workspace, trusted.answers(workspace)), kinds.answer(settings.kind.answer)
+        )
+    )
     for number in trusted.asks(asked):
         inside = asked.ask == number
         if project.count(number) != inside.sum():

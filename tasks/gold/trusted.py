@@ -5,20 +5,23 @@ people, and `answers-NNNN.parquet`, what a look at their answers brought. All el
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from labelwise.tasks import kinds
 from labelwise.tasks.gold import active_testing
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.records import ANSWERS, ASKED, Schema
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 
 AGREE = 2  # people who must agree
 MOST = 5  # people who are asked
+STATES = ("set aside", "disputed", "open")  # of a part of a label, each makes the whole such, the first first
 OWNER = "the gold set"  # whose vote the user's own label is
 GROWN, REVIEW = "grown", "review"
 WITHDRAWN = "withdrawn"
@@ -69,6 +72,35 @@ def verdict(votes: Iterable[tuple[str, str | None]], own: str | None = None) -> 
     return found
 
 
+def verdict_of(votes: Sequence[tuple[str, str | None]], own: str | None = None, answer: Answer = choice) -> Verdict:
+    """What votes come to, of any kind of label: people agree on each of its questions by itself. So of a set of classes
+    each class needs its own majority, and who differs on one does not put the others in doubt. The item is decided when
+    each question is, and set aside when one of them is.
+
+    >>> from labelwise.tasks.kinds import multilabel
+    >>> verdict_of([("a", '["x"]'), ("b", '["x", "y"]'), ("c", '["x", "z"]')], answer=multilabel).state
+    'disputed'
+    >>> verdict_of([("a", '["x"]'), ("b", '["x", "y"]'), ("c", '["x"]')], answer=multilabel).label
+    '["x"]'
+    """
+    given = [label for _, label in votes if label is not None] + ([own] if own is not None else [])
+    found = {
+        question: verdict(
+            [(person, None if label is None else answer.reply(label, question)) for person, label in votes],
+            None if own is None else answer.reply(own, question),
+        )
+        for question in answer.questions(given)
+    }
+    parts = list(found.values())
+    if len(parts) == 1 and "" in found:
+        return parts[0]
+    state = next((each for each in STATES if any(part.state == each for part in parts)), "decided")
+    replies = {question: part.label for question, part in found.items()}
+    known = {question: label for question, label in replies.items() if label is not None}
+    label = answer.joined(known) if len(known) == len(replies) and state != "set aside" else None
+    return Verdict(label, state, parts[0].people)
+
+
 def standing(answers: pd.DataFrame) -> pd.DataFrame:
     """The rows (ANSWERS) of the answers that nobody has withdrawn. Label Studio may give a number once more."""
     withdrawn = (answers.status == WITHDRAWN).astype(int)[::-1]
@@ -91,12 +123,12 @@ def votes(answers: pd.DataFrame) -> dict[str, list[tuple[str, str | None]]]:
     return found
 
 
-def verdicts(asked: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+def verdicts(asked: pd.DataFrame, answers: pd.DataFrame, answer: Answer = choice) -> pd.DataFrame:
     """The rows of `asked` (ASKED) with what became of them: columns `verdict` (a label or null), `state`, `wanted`,
     `people`."""
     by_item = votes(answers)
     own = asked.label.astype(object).where(asked.label.notna(), None)
-    found = [verdict(by_item.get(item, []), label) for item, label in zip(asked.id, own, strict=True)]
+    found = [verdict_of(by_item.get(item, []), label, answer) for item, label in zip(asked.id, own, strict=True)]
     return asked.assign(
         verdict=pd.array([one.label for one in found], dtype="string"),
         state=pd.array([one.state for one in found], dtype="string"),
@@ -151,7 +183,8 @@ def drawn(workspace: Workspace) -> pd.DataFrame:
 
 def seen(workspace: Workspace) -> pd.DataFrame:
     """All that was asked, with what became of it (see `verdicts`)."""
-    return verdicts(asked(workspace), today(workspace, answers(workspace)))
+    answer = kinds.answer(workspace.settings.kind.answer)
+    return verdicts(asked(workspace), today(workspace, answers(workspace)), answer)
 
 
 def asked(workspace: Workspace) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What a kind of label must offer: two small protocols, of which a module is a value. numpy and pandas only."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,6 +94,15 @@ class Answer(Protocol):
 
     def renamed(self, label: str, renames: Mapping[str, str]) -> str:
         """The label with its classes under other names."""
+
+    def questions(self, labels: Iterable[str]) -> list[str]:
+        """What people must agree on, each by itself, where these labels were given of one item."""
+
+    def reply(self, label: str, question: str) -> str:
+        """What a label says to one of the questions."""
+
+    def joined(self, replies: Mapping[str, str]) -> str:
+        """The label that says just this to each question."""
 
     def control(self, classes: Sequence[str]) -> ET.Element:
         """The control of Label Studio by which a reviewer gives a label, with a key for each of the first classes."""

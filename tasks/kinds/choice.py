@@ -1,7 +1,7 @@
 """One class for an item. The label is the class's name, byte for byte."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,21 @@ def renamed(label: str, renames: Mapping[str, str]) -> str:
     'invoices'
     """
     return renames.get(label, label)
+
+
+def questions(_labels: Iterable[str]) -> list[str]:
+    """One: which class it is."""
+    return [""]
+
+
+def reply(label: str, _question: str) -> str:
+    """The class."""
+    return label
+
+
+def joined(replies: Mapping[str, str]) -> str:
+    """The class."""
+    return replies[""]
 
 
 def control(classes: Sequence[str]) -> ET.Element:

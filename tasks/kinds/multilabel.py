@@ -33,6 +33,7 @@ HOW = (
     "and is then left out.</p>"
 )
 NONE_KEY = "0"
+YES, NO = "yes", "no"
 
 
 def label_of(names: Iterable[str]) -> str:
@@ -92,6 +93,29 @@ def renamed(label: str, renames: Mapping[str, str]) -> str:
     '["c"]'
     """
     return label_of(renames.get(name, name) for name in members(label))
+
+
+def questions(labels: Iterable[str]) -> list[str]:
+    """One a class that anybody has named; where nobody has named any, one: whether there is none.
+
+    >>> questions(['["b", "a"]', "[]"]), questions(["[]"])
+    (['a', 'b'], [''])
+    """
+    return sorted({name for label in labels for name in members(label)}) or [""]
+
+
+def reply(label: str, question: str) -> str:
+    """Whether the class is named; the label itself where nobody has named any."""
+    return (YES if question in members(label) else NO) if question else label
+
+
+def joined(replies: Mapping[str, str]) -> str:
+    """The classes that are named.
+
+    >>> joined({"a": reply('["a"]', "a"), "b": reply('["a"]', "b")}), joined({"": "[]"})
+    ('["a"]', '[]')
+    """
+    return replies[""] if "" in replies else label_of(name for name, said in replies.items() if said == YES)
 
 
 def control(classes: Sequence[str]) -> ET.Element:

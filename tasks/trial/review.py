@@ -107,7 +107,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
         votes = so_far.get(row["id"], [])
         own = None if pd.isna(row["label"]) else str(row["label"])
         for number, (person, name) in enumerate(people):
-            if trusted.verdict(votes, own).state in ("decided", "set aside"):
+            if trusted.verdict_of(votes, own, answer).state in ("decided", "set aside"):
                 break
             if name not in {who for who, _ in votes}:
                 own_manner = replace(manner, seed=manner.seed + number)

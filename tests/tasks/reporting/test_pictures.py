@@ -37,7 +37,7 @@ HOSTILE = [
 def test_pictures_bear_any_class_name(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[pd.DataFrame] = []
     draw = pictures.confusion
-    monkeypatch.setattr(pictures, "confusion", lambda answers: shown.append(answers) or draw(answers))
+    monkeypatch.setattr(pictures, "confusion", lambda answers, kind: shown.append(answers) or draw(answers, kind))
     report.run(workspace)
     answers = pd.DataFrame({"id": HOSTILE, "actual": HOSTILE, "predicted": HOSTILE[1:] + HOSTILE[:1]})
     answers.to_csv(workspace.metrics / "predictions.csv", index=False)
