@@ -59,6 +59,7 @@ def environment(folder: Path, ports: dict[str, int], kept: dict[str, str]) -> di
         MARK: str(folder),
         "PATH": path,
         "LABELWISE_HOME": str(folder),
+        "LABELWISE_PYTHON": sys.executable,
         "LABEL_STUDIO_BASE_DATA_DIR": str(folder / "label-studio"),
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "prefect" / "page"),  # of itself in its package's folder
