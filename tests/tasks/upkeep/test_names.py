@@ -2,11 +2,11 @@
 
 import pytest
 
-from labelwise.tasks import names
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.learners import able_to_learn
 from labelwise.tasks.settings import parse
 from labelwise.tasks.strategies import COLD_STARTS, GIVEN, NEEDS, STRATEGIES, serving
+from labelwise.tasks.upkeep import names
 
 BASE = {"project": {"name": "n", "id": "i"}, "classes": ["a", "b"], "pull": {"pool": "p", "gold": "g"}}
 
