@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from labelwise.tasks.kinds.base import Views
 from labelwise.tasks.strategies import (
     auto,
+    balanced,
     bayesian,
     committee,
     conformal,
@@ -57,6 +58,7 @@ STRATEGIES: dict[str, Strategy] = {
     "conformal_p": conformal.conformal_p,
     "mismatch_first": mismatch.mismatch_first,
     "stream": stream.stream,
+    "round_robin": balanced.round_robin,
 }
 
 # What each reads of the items and of a model's opinion on them. simplex and errors: see Views; classes: the columns of
@@ -69,6 +71,7 @@ NEEDS: dict[str, frozenset[str]] = {
     **dict.fromkeys(["k_centre", "medoids", "typiclust", "prob_cover", "discriminative"], VECTORS),
     **dict.fromkeys(["cluster_margin", "density", "bait"], VECTORS | SIMPLEX),
     "badge": VECTORS | {"errors"},
+    "round_robin": frozenset({"labels"}),
     **dict.fromkeys(
         [
             *["bald", "bald_dropout", "bald_epinet", "batch_bald", "power_bald", "vote_entropy", "consensus_kl", "cal"],

@@ -3,11 +3,16 @@
 No strategy wins everywhere, so this takes the two that lost nowhere in what was measured (docs/labels.md). While
 classes have few labels, BADGE: its batch is spread over many kinds of doubt, and with many classes there are many.
 Later margin: no better single strategy is known for text, and it costs nothing.
+
+Where an item may have several labels, half of each batch is BADGE's, which looks at all labels at once, and half is
+`round_robin`'s, which sees to the rare ones: the two together came further than either.
 """
 
 import numpy as np
 
+from labelwise.tasks.strategies.balanced import round_robin
 from labelwise.tasks.strategies.base import Candidates, Choice
+from labelwise.tasks.strategies.batches import asked_of, joined
 from labelwise.tasks.strategies.hybrid import badge
 from labelwise.tasks.strategies.uncertainty import margin
 
@@ -16,11 +21,23 @@ FEW = 10  # labels a class
 
 def auto(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """BADGE (Ash et al. 2020, arXiv 1906.03671) up to ten labels a class on average, margin (Scheffer et al. 2001) from
-    there. O(nk(c + d)) time at most, which is BADGE's; O(nc) memory.
+    there; of several labels an item, BADGE and round robin over the labels (Esuli & Sebastiani 2009). O(nk(c + d)) time
+    at most, which is BADGE's; O(nc) memory.
 
     >>> from labelwise.tasks.strategies.example import GIVEN, chance
     >>> auto(GIVEN, 3, chance()).indices.tolist()
     [3, 1, 2]
     """
+    if candidates.thresholds is not None:
+        return both(candidates, k, rng)
     few = len(candidates.labelled) < FEW * candidates.probabilities.shape[1]
     return badge(candidates, k, rng) if few else margin(candidates, k, rng)
+
+
+def both(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
+    """Half of the batch by BADGE, the rest by round robin."""
+    if k == 1:
+        return badge(candidates, k, rng)
+    first = badge(candidates, k // 2, rng)
+    rest = np.setdiff1d(np.arange(len(candidates)), first.indices)
+    return joined([first, asked_of(round_robin, candidates, rest, k - k // 2, rng)])

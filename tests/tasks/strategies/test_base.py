@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelwise.tasks import strategies
-from labelwise.tasks.strategies import COLD_STARTS, STRATEGIES, Candidates, Labelled, Strategy
+from labelwise.tasks.kinds import multilabel
+from labelwise.tasks.strategies import COLD_STARTS, STRATEGIES, Candidates, Labelled, Strategy, serving
 from labelwise.tasks.strategies.base import top, uniform
 
 
@@ -33,7 +34,7 @@ def assert_a_batch(strategy: Strategy, given: Candidates, k: int, seed: int) -> 
     assert choice.indices.tolist() == strategy(given, k, np.random.default_rng(seed)).indices.tolist()
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", serving("choice"))
 @given(
     n=st.integers(1, 40), k=st.integers(1, 40), c=st.integers(2, 5), m=st.integers(1, 9), seed=st.integers(0, 2**32 - 1)
 )
@@ -42,6 +43,27 @@ def test_a_strategy_takes_k_different_candidates_always_the_same(
     name: str, n: int, k: int, c: int, m: int, seed: int
 ) -> None:
     assert_a_batch(STRATEGIES[name], some(n, m, c, np.random.default_rng(seed)), min(k, n), seed)
+
+
+def several(n: int, m: int, c: int, rng: np.random.Generator) -> Candidates:
+    """The same where an item may have several labels or none."""
+    one = some(n, m, c, rng)
+    p, limits = rng.beta(0.5, 1, (n + m, c)).astype(np.float32), rng.uniform(0.1, 0.6, c).astype(np.float32)
+    p[:, rng.random(c) < 0.2] = 0  # of labels that nobody has given
+    answered = replace(one.labelled, labels=(rng.random((m, c)) < 0.3).astype(np.float32), probabilities=p[n:])
+    answered = replace(answered, views=multilabel.views(p[n:], limits))
+    return Candidates(p[:n], one.gather, answered, None, multilabel.views(p[:n], limits), limits)
+
+
+@pytest.mark.parametrize("name", serving("multilabel"))
+@given(
+    n=st.integers(1, 40), k=st.integers(1, 40), c=st.integers(1, 5), m=st.integers(1, 9), seed=st.integers(0, 2**32 - 1)
+)
+@settings(deadline=None, max_examples=12)
+def test_a_strategy_of_several_labels_takes_k_different_candidates_always_the_same(
+    name: str, n: int, k: int, c: int, m: int, seed: int
+) -> None:
+    assert_a_batch(STRATEGIES[name], several(n, m, c, np.random.default_rng(seed)), min(k, n), seed)
 
 
 @pytest.mark.parametrize("name", COLD_STARTS)
@@ -53,7 +75,7 @@ def test_a_cold_start_needs_neither_model_nor_labels(name: str, n: int, k: int, 
     assert_a_batch(COLD_STARTS[name], given, min(k, n), seed)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", serving("choice"))
 def test_what_cannot_be_told_apart_still_gives_a_batch(name: str) -> None:
     rng = np.random.default_rng(0)
     usual = some(30, 8, 3, rng)
@@ -83,7 +105,7 @@ def test_what_cannot_be_told_apart_still_gives_a_batch(name: str) -> None:
 
 
 # A stream goes by the order of the pool. The hypermodel is slow, and ends in the same `top` as Laplace.
-@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {"stream", "bald_epinet"}))
+@pytest.mark.parametrize("name", sorted(set(serving("choice")) - {"stream", "bald_epinet"}))
 def test_of_items_that_are_all_alike_chance_takes_some_and_not_the_head_of_the_pool(name: str) -> None:
     usual = some(10, 6, 2, np.random.default_rng(0))
     alike = replace(

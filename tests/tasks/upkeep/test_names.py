@@ -55,6 +55,6 @@ def test_what_goes_by_the_one_class_of_an_item_is_refused(section: str, field: s
 def test_a_strategy_of_another_package_is_taken_to_need_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {**STRATEGIES, "theirs": STRATEGIES["random"]}
     monkeypatch.setattr("labelwise.tasks.strategies.strategies", lambda: known)
-    monkeypatch.setattr("labelwise.tasks.names.strategies", lambda: known)
+    monkeypatch.setattr("labelwise.tasks.upkeep.names.strategies", lambda: known)
     names.refuse_unknown(parse(BASE | {"select": {"strategy": "theirs"}}))
     assert "`select.strategy: theirs` cannot serve" in refused("multilabel", select={"strategy": "theirs"})
