@@ -53,7 +53,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     about = SUGGESTS if any(task["data"]["suggestion"] for task in wanted) else ""
     project.instruct(kinds.instructions_of(settings, about))
     before, ours = project.choices(), project.offer(kinds.interface_of(settings))
-    news_of_choices = changed(before, settings.classes, settings.renamed) if ours else ""
+    news_of_choices = changed(before, kind[0].choices(settings.classes), settings.renamed) if ours else ""
     remarks = [
         *([news_of_choices] if news_of_choices else []),
         *(["the project was gone from Label Studio and is made anew"] if made and number > 1 else []),

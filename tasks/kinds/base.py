@@ -104,6 +104,9 @@ class Answer(Protocol):
     def joined(self, replies: Mapping[str, str]) -> str:
         """The label that says just this to each question."""
 
+    def choices(self, classes: Sequence[str]) -> list[str]:
+        """What reviewers choose from."""
+
     def control(self, classes: Sequence[str]) -> ET.Element:
         """The control of Label Studio by which a reviewer gives a label, with a key for each of the first classes."""
 

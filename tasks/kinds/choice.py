@@ -63,6 +63,11 @@ def joined(replies: Mapping[str, str]) -> str:
     return replies[""]
 
 
+def choices(classes: Sequence[str]) -> list[str]:
+    """The classes."""
+    return [*classes]
+
+
 def control(classes: Sequence[str]) -> ET.Element:
     """Radio buttons."""
     choices = ET.Element("Choices", controls.named(choice="single-radio"))

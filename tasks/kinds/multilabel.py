@@ -118,6 +118,11 @@ def joined(replies: Mapping[str, str]) -> str:
     return replies[""] if "" in replies else label_of(name for name, said in replies.items() if said == YES)
 
 
+def choices(classes: Sequence[str]) -> list[str]:
+    """The classes, and none of them."""
+    return [*classes, NONE]
+
+
 def control(classes: Sequence[str]) -> ET.Element:
     """Check boxes, and one for none of them: an empty answer would look like one that was forgotten."""
     choices = ET.Element("Choices", controls.named(choice="multiple"))

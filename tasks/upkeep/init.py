@@ -191,7 +191,9 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     for file in ("params.yaml", "dvc.yaml"):
         shutil.copyfile(_template(file), root / file)
     settings.change(root / "params.yaml", changes)
-    settings.read(root / "params.yaml")
+    kind = settings.read(root / "params.yaml").kind
+    pipeline = root / "dvc.yaml"
+    pipeline.write_text(plotting(pipeline.read_text(encoding="utf-8"), kind), encoding="utf-8")
     (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
     (root / ".gitattributes").write_text(ATTRIBUTES, encoding="utf-8")
     versions = create(root, remote)
@@ -199,6 +201,16 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     ledger.append(root / "data" / "labels", 0, rows)
     versions.add(["data/labels"])
     versions.save("labelwise init")
+
+
+def plotting(pipeline: str, kind: settings.Kind) -> str:
+    """The text of dvc.yaml, with the plots of this kind: its own measure, and no confusion where an item may have
+    several classes, since there are too many sets of these."""
+    if kind.answer == "choice":
+        return pipeline
+    stages, plots, shown = pipeline.partition("\nplots:\n")
+    curve = re.sub(r"accuracy\b", kind.metric, shown.partition("  - confusion:")[0])
+    return f"{stages}{plots}{curve}"
 
 
 def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None], answer: Answer = choice) -> pd.DataFrame:
