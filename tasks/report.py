@@ -25,10 +25,10 @@ def settling(now: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, float 
     if both.empty:
         return sure
     same = both.prediction == both.prediction_before
-    n, agree = len(both), int(same.sum())
+    n = len(both)
     counts, counts_before = both.prediction.value_counts(), both.prediction_before.value_counts()
-    by_chance = int(counts.mul(counts_before, fill_value=0).sum())  # of n * n pairs
-    kappa = (n * agree - by_chance) / (n * n - by_chance) if by_chance < n * n else 1.0  # else all of one class: 0 / 0
+    differ, by_chance = n - int(same.sum()), n - int(counts.mul(counts_before, fill_value=0).sum()) / n
+    kappa = 1 - differ / by_chance if by_chance else 1.0  # else all of one class: 0 / 0
     return sure | {"kappa": kappa, "changed": float(1 - same.mean())}
 
 
