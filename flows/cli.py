@@ -289,13 +289,14 @@ def rehearse(
     strategy?"""
     from labelwise.flows import rehearse as flow
     from labelwise.tasks.settings import Columns
+    from labelwise.tasks.trial.plan import Plan
 
     def names(given: str) -> list[str]:
         return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
     columns = Columns(text=text_column, label=label_column)
     asked = names(strategies), names(learner)
-    plan = flow.Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
+    plan = Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
     plan = replace(plan, encoding=encoding or None, item=item, answer=answer, delimiter=delimiter or None)
     with _to_go_on():
         flow.rehearse(plan, out, json_to, _tell)

@@ -25,6 +25,8 @@ from labelwise.tasks.strategies import STRATEGIES as STRATEGIES_BY_NAME
 from labelwise.tasks.strategies import Candidates, Labelled
 from labelwise.tasks.train import train
 from labelwise.tasks.trial import rehearsal
+from labelwise.tasks.trial.kept import chosen, encoded
+from labelwise.tasks.trial.plan import Plan, gathered, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from tests.bench import figures
 
@@ -89,17 +91,15 @@ def rehearsed(
 ) -> dict[str, Any]:
     """What `labelwise rehearse` makes of them on a set, kept in a part of its folder."""
     sources = str(folder / "pool.parquet"), str(folder / "gold.parquet")
-    return rehearse.rehearse(
-        rehearse.Plan(*sources, strategies, learners, *budget, SEEDS, 0.0), folder / part, None, say
-    )
+    return rehearse.rehearse(Plan(*sources, strategies, learners, *budget, SEEDS, 0.0), folder / part, None, say)
 
 
 def prepared(folder: Path) -> tuple[Rows, Rows, Settings]:
     """Pool and gold with their vectors; for the rivals, the same in data.npz."""
-    plan = rehearse.Plan(str(folder / "pool.parquet"), str(folder / "gold.parquet"), [], [], 1, 1, 1, 0.0)
-    pool, gold = rehearse.gathered(plan, lambda _line: None)
-    settings = rehearse.settings_of(plan, sorted(set(pool.label) | set(gold.label)))
-    rows = [Rows(table, rehearse.encoded(table, settings, folder / "ours")) for table in (pool, gold)]
+    plan = Plan(str(folder / "pool.parquet"), str(folder / "gold.parquet"), [], [], 1, 1, 1, 0.0)
+    pool, gold = gathered(plan, lambda _line: None)
+    settings = settings_of(plan, sorted(set(pool.label) | set(gold.label)))
+    rows = [Rows(table, encoded(table, settings, folder / "ours")) for table in (pool, gold)]
     codes = {label: code for code, label in enumerate(settings.classes)}
     arrays = {
         f"{name}{part}": values
@@ -141,7 +141,7 @@ def fewshot(name: str, folder: Path, per_class: int) -> list[dict[str, str]]:
         rows = np.sort(order.groupby("label").head(per_class).index.to_numpy())
         for learner in FEWSHOT:
             began = time.perf_counter()
-            own = rehearse.chosen(settings, "random", learner, seed)
+            own = chosen(settings, "random", learner, seed)
             model = train(pool.items().take(rows), pool.table.label[rows], pool.items(), own)
             seconds = time.perf_counter() - began
             accuracy = rehearsal.mean_score(model, gold.items(), gold.table.label)

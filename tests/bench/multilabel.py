@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from labelwise.flows import rehearse
 from labelwise.tasks import kinds
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.learners import LEARNERS, Examples, Model
 from labelwise.tasks.settings import Settings, parse
-from labelwise.tasks.trial import rehearsal
+from labelwise.tasks.trial import kept, rehearsal
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from tests.bench import figures
 from tests.bench.labels import KEPT, RIVALS, ROOT
@@ -72,7 +71,7 @@ def prepared(data: Path, name: str) -> tuple[Rows, Rows, Settings]:
         "select": {"control": 0.0},
     }
     settings = parse(content)
-    made = [Rows(one, rehearse.encoded(one, settings, folder)) for one in (pool, gold)]
+    made = [Rows(one, kept.encoded(one, settings, folder)) for one in (pool, gold)]
     arrays = {
         f"{part}{what}": values
         for part, one in zip(("pool", "gold"), made, strict=True)
@@ -98,7 +97,7 @@ def ours(data: Path, name: str, strategy: str, learner: str, seed: int) -> Run:
         sizes = [*SETS[name].sizes, *(SETS[name].further if strategy == "random" else ())]
         scores: list[float] = []
         run = Run(strategy, learner, seed)
-        own = rehearse.chosen(settings, strategy, learner, seed)
+        own = kept.chosen(settings, strategy, learner, seed)
         for done in rehearsal.play(
             run, pool, gold, own, sizes, 0.0, lambda model: scores.append(macro_f1(model, gold))
         ):

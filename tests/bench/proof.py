@@ -21,7 +21,6 @@ from scipy.special import betainc, betaln
 from sklearn.isotonic import IsotonicRegression
 from threadpoolctl import threadpool_limits
 
-from labelwise.flows import rehearse
 from labelwise.tasks import prove, report
 from labelwise.tasks.evaluate import evaluate
 from labelwise.tasks.learners import Items, Model
@@ -35,6 +34,8 @@ from labelwise.tasks.settings import Settings, parse
 from labelwise.tasks.strategies import STRATEGIES, Candidates, Choice
 from labelwise.tasks.strategies.base import top
 from labelwise.tasks.train import train
+from labelwise.tasks.trial.kept import encoded
+from labelwise.tasks.trial.plan import Plan, rows_of
 from labelwise.tasks.trial.rehearsal import Rows, Run, mean_score, play
 from labelwise.tasks.workspace import write_json
 from tests.bench import figures, proof_scores
@@ -86,8 +87,8 @@ def world(data: Path, name: str) -> World:
     if not (folder / "rows.parquet").exists():
         cleaned(data, name, folder)
         sources = [str(folder / f"{part}.parquet") for part in ("pool", "gold")]
-        plan = rehearse.Plan(*sources, strategies=[], learners=[], batch=1, rounds=1, seeds=1, noise=0.0)
-        parts = [rehearse.rows_of(source, plan, print) for source in sources]
+        plan = Plan(*sources, strategies=[], learners=[], batch=1, rounds=1, seeds=1, noise=0.0)
+        parts = [rows_of(source, plan, print) for source in sources]
         rows = pd.concat(parts).drop_duplicates("id")
         rows = rows.sample(min(MOST, len(rows)), random_state=0).sort_values("id", ignore_index=True)
         rows.to_parquet(folder / "rows.parquet")
@@ -97,7 +98,7 @@ def world(data: Path, name: str) -> World:
     settings = parse(
         {"project": project, "classes": classes, "pull": {"pool": "", "gold": ""}, "train": {"learner": "frozen"}}
     )
-    return World(name, Rows(table, rehearse.encoded(table, settings, folder)), settings)
+    return World(name, Rows(table, encoded(table, settings, folder)), settings)
 
 
 @dataclass(frozen=True)

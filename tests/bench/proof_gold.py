@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.flows import rehearse
 from labelwise.tasks.gold import active_testing
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.train import train
+from labelwise.tasks.trial.kept import encoded
+from labelwise.tasks.trial.plan import COLUMNS, Plan, rows_of, settings_of
 from labelwise.tasks.trial.rehearsal import Rows
 from tests.bench import figures
 from tests.bench.labels import KEPT, cleaned
@@ -64,12 +65,12 @@ def prepared(data: Path, name: str) -> tuple[Rows, Settings]:
     """A sample of the set's pool, in random order, with its vectors, which are kept in .bench/."""
     folder = KEPT / "gold" / name
     cleaned(data, name, folder)
-    rows = rehearse.rows_of(str(folder / "pool.parquet"), rehearse.COLUMNS, lambda _line: None)
+    rows = rows_of(str(folder / "pool.parquet"), COLUMNS, lambda _line: None)
     rows = rows.sample(min(len(rows), POPULATION + LEARNED), random_state=0).reset_index(drop=True)
-    plan = rehearse.Plan(str(folder / "pool.parquet"), None, [], [], 1, 1, 1, 0.0)
-    settings = rehearse.settings_of(plan, sorted(set(rows.label)))
+    plan = Plan(str(folder / "pool.parquet"), None, [], [], 1, 1, 1, 0.0)
+    settings = settings_of(plan, sorted(set(rows.label)))
     settings = settings.model_copy(update={"train": settings.train.model_copy(update={"learner": "ensemble"})})
-    return Rows(rows, rehearse.encoded(rows, settings, folder)), settings
+    return Rows(rows, encoded(rows, settings, folder)), settings
 
 
 def judged(rows: Rows, settings: Settings, labels: int, seed: int) -> tuple[Floats, Bools, Bools]:

@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from labelwise.flows import rehearse as flow
-from labelwise.flows.rehearse import Plan
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.learners import Items
 from labelwise.tasks.settings import Settings, parse
-from labelwise.tasks.trial import rehearsal
+from labelwise.tasks.trial import kept, rehearsal
+from labelwise.tasks.trial.plan import Plan, gathered, rows_of
 from labelwise.tasks.trial.rehearsal import Run, area, labels_for, summary, verdict
 
 CLASSES = ["bad", "fine", "good"]
@@ -46,7 +46,7 @@ class StandIn:
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "Encoder", StandIn)
+    monkeypatch.setattr(kept, "Encoder", StandIn)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     StandIn.calls = []
 
@@ -106,7 +106,7 @@ def test_a_rehearsal_that_was_cut_off_goes_on_and_comes_to_the_same(
     plan = plan_of(tmp_path, strategies=["random", "bandit"])
     whole, _ = played(plan, tmp_path / "whole")
     StandIn.calls = []
-    saved = flow.write_json
+    saved = kept.write_json
     written = itertools.count()
 
     def die(path: Path, content: Any) -> None:
@@ -114,10 +114,10 @@ def test_a_rehearsal_that_was_cut_off_goes_on_and_comes_to_the_same(
         if path.parent.name == "runs" and next(written) == 9:  # in the middle of the third run
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(flow, "write_json", die)
+    monkeypatch.setattr(kept, "write_json", die)
     with pytest.raises(KeyboardInterrupt):
         played(plan, tmp_path / "cut")
-    monkeypatch.setattr(flow, "write_json", saved)
+    monkeypatch.setattr(kept, "write_json", saved)
     again, _ = played(plan, tmp_path / "cut")
 
     def without_times(content: dict[str, Any]) -> list[dict[str, Any]]:
@@ -243,7 +243,7 @@ def test_sets_of_classes_are_rehearsed_and_score_by_their_f1(strategy: str) -> N
 
 def test_without_gold_a_third_of_every_class_measures(tmp_path: Path) -> None:
     told: list[str] = []
-    pool, gold = flow.gathered(plan_of(tmp_path, gold=None), told.append)
+    pool, gold = gathered(plan_of(tmp_path, gold=None), told.append)
     assert gold.label.value_counts().tolist() == [10, 10, 10]
     assert len(pool) == 60
     assert not set(pool.id) & set(gold.id)
@@ -255,7 +255,7 @@ def test_rows_that_cannot_count_are_left_out_and_told(tmp_path: Path) -> None:
     source = Path(plan.pool)
     source.write_text("text,label\ngood 1,good\nGOOD  1,good\n,good\nbad 2,\nbad 3,bad\nfine 4,fine\n")
     told: list[str] = []
-    pool = flow.rows_of(plan.pool, plan, told.append)
+    pool = rows_of(plan.pool, plan, told.append)
     assert pool.text.tolist() == ["good 1", "bad 3", "fine 4"]
     assert "2 rows without text or label and 1 repeated ones left out" in told[0]
 
@@ -382,6 +382,6 @@ def test_without_gold_a_class_with_one_row_can_be_learned(tmp_path: Path) -> Non
     rows = pd.DataFrame({"text": [f"text {n}" for n in range(31)], "label": ["a", "b"] * 15 + ["rare"]})
     rows.to_csv(tmp_path / "rows.csv", index=False)
     plan = Plan(str(tmp_path / "rows.csv"), None, ["random"], ["frozen"], 2, 1, 1, 0.0)
-    pool, gold = flow.gathered(plan, lambda _line: None)
+    pool, gold = gathered(plan, lambda _line: None)
     assert "rare" in set(pool.label)
     assert len(gold) == 10

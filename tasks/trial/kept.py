@@ -1,0 +1,147 @@
+"""A rehearsal's folder: what was computed once is kept in it, so that a call that was cut off goes on where it was."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from labelwise.tasks import kinds
+from labelwise.tasks.embed import refuse_broken
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.items.vectors import Vectors
+from labelwise.tasks.items.wording import Wording, wording
+from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.progress import console, counted
+from labelwise.tasks.settings import Columns, Settings
+from labelwise.tasks.train import taught
+from labelwise.tasks.trial import rehearsal
+from labelwise.tasks.trial.plan import Plan, digest
+from labelwise.tasks.trial.rehearsal import Rows, Run
+from labelwise.tasks.workspace import atomic, write_json
+
+PIECE = 4096  # texts encoded together
+
+
+def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: pd.DataFrame) -> None:
+    """Refuse a folder that holds another rehearsal: its runs could not be compared with these."""
+    more = {"strategies", "learners", "seeds", "rounds"}  # may differ: runs are kept by name, and can be played on
+    mine = {
+        key: value
+        for key, value in json.loads(json.dumps(asdict(plan), default=Columns.model_dump)).items()
+        if key not in more
+    }
+    mine |= {
+        "settings": settings.model_dump(exclude={"project"}),
+        "rows": digest([*pool.id, *pool.label, *gold.id, *gold.label]),
+    }
+    path = out / "plan.json"
+    if path.exists() and (theirs := json.loads(path.read_text(encoding="utf-8"))) != mine:
+        other = next(key for key in mine if theirs.get(key) != mine[key])
+        raise InputError(
+            f"{out} holds a rehearsal of other {other}",
+            fix="give another --out, or remove that folder",
+            got=str(theirs.get(other))[:80],
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, mine)
+
+
+def encoded(rows: pd.DataFrame, settings: Settings, out: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float16]]":
+    """(n, d) vectors of the texts, computed once and kept in `out`."""
+    path = out / f"vectors-{digest([*rows.id, settings.embed.model_dump_json()])}.npy"
+    if not path.exists():
+        encoder = Encoder(settings.embed.encoder, settings.embed.max_tokens)
+        texts = rows.text.tolist()
+        with counted(f"encode {len(texts):,} texts", len(texts)) as done:
+            pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
+            vectors = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
+        with atomic(path) as scratch, scratch.open("wb") as file:
+            np.save(file, vectors)
+    vectors = np.load(path)
+    refuse_broken(vectors)
+    return vectors
+
+
+def worded(rows: pd.DataFrame, settings: Settings, out: Path) -> Wording | None:
+    """(n,) how the texts are worded, computed once and kept in `out`; None where the settings do not ask for it."""
+    if not settings.embed.wording:
+        return None
+    path = out / f"wording-{digest([*rows.id, settings.embed.encoder])}.npy"
+    if not path.exists():
+        texts = rows.text.tolist()
+        found = wording(texts, Encoder(settings.embed.encoder, settings.embed.max_tokens).unknown(texts))
+        with atomic(path) as scratch, scratch.open("wb") as file:
+            np.save(file, found)
+    kept: Wording = np.load(path)
+    return kept
+
+
+def whole(pool: Rows, gold: Rows, settings: Settings, plan: Plan, out: Path) -> dict[str, float]:
+    """The score of each learner on all labels of the pool, as noisy as those of the runs (seed 0's): what more
+    labels could give at most."""
+    path = out / "full.json"
+    found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    answer = kinds.answer(settings.kind.answer)
+    labels = pool.answers(plan.noise, settings.classes, 0, answer)
+    known = labels.rename("label").rename_axis("id").reset_index()
+    near = rehearsal.leaked(pool, gold, settings.gold.near_duplicate)
+    for name in plan.learners:
+        if name not in found:
+            with console.status(f"{name} on all {len(labels):,} labels"):
+                own = chosen(settings, "random", name, 0)
+                model, _ = taught(known, near, Vectors(pd.Index(pool.table.id), [pool.vectors]), pool.items(), own)
+                found[name] = rehearsal.mean_score(model, gold.items(), gold.table.label, answer)
+            write_json(path, found)
+    return {name: found[name] for name in plan.learners}
+
+
+def played(plan: Plan, pool: Rows, gold: Rows, settings: Settings, sizes: list[int], out: Path) -> list[Run]:
+    """Every run; each round is kept, so that a call that was cut off goes on where it was."""
+    wanted = [
+        Run(strategy, learner, seed)
+        for seed in range(plan.seeds)
+        for learner in plan.learners
+        for strategy in plan.strategies
+    ]
+    runs: list[Run] = []
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("rounds", total=len(wanted) * len(sizes))
+        for run in wanted:
+            path = out / "runs" / f"{run.name}.json"
+            if path.exists():
+                run = cut(_read(path), len(sizes))
+            progress.update(bar, advance=len(run.asked), description=run.name)
+            own = chosen(settings, run.strategy, run.learner, run.seed)
+            for point in rehearsal.play(run, pool, gold, own, sizes, plan.noise):
+                write_json(path, asdict(point))
+                progress.advance(bar)
+            runs.append(run)
+    return runs
+
+
+def _read(path: Path) -> Run:
+    try:
+        return Run.of(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise InputError(f"{path} is broken", expected="a run of this rehearsal", fix="remove that file") from None
+
+
+def cut(run: Run, rounds: int) -> Run:
+    """The first rounds of a run: an earlier call may have played more."""
+    lists = {key: value[:rounds] for key, value in asdict(run).items() if isinstance(value, list)}
+    return Run(run.strategy, run.learner, run.seed, **lists)
+
+
+def chosen(settings: Settings, strategy: str, learner: str, seed: int) -> Settings:
+    """The settings of one run."""
+    return settings.model_copy(
+        update={
+            "seed": seed,
+            "select": settings.select.model_copy(update={"strategy": strategy}),
+            "train": settings.train.model_copy(update={"learner": learner}),
+        }
+    )

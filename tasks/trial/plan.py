@@ -1,0 +1,146 @@
+"""What is to be rehearsed: the plan, its labelled rows, the settings of its rounds."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from labelwise.tasks import kinds, sources
+from labelwise.tasks.errors import InputError, named
+from labelwise.tasks.pull import read_labels
+from labelwise.tasks.records import content_id, folded
+from labelwise.tasks.settings import Columns, Pull, Settings, parse, read
+from labelwise.tasks.upkeep import names
+
+GOLD_SHARE = 1 / 3  # of the rows, when no gold set is given
+COLUMNS = Columns()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to rehearse. pool, gold: sources with labels; gold None: a third of the pool. params: a params.yaml to
+    follow."""
+
+    pool: str
+    gold: str | None
+    strategies: list[str]
+    learners: list[str]
+    batch: int
+    rounds: int
+    seeds: int
+    noise: float
+    first: int | None = None
+    columns: Columns = COLUMNS
+    params: str | None = None
+    encoding: str | None = None
+    item: str = "text"
+    answer: str = "choice"
+    delimiter: str | None = None
+
+    @property
+    def kind(self) -> kinds.Answer:
+        """What is said of an item."""
+        return kinds.answer(self.answer)
+
+
+def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of pool and gold, columns id, text, label, each text once; what was left out is told."""
+    pool = rows_of(plan.pool, plan, tell)
+    if plan.gold is None:
+        order = np.random.default_rng(0).permutation(len(pool))
+        shuffled = pool.iloc[order]
+        of_class = shuffled.groupby("label")
+        rank = (of_class.cumcount() + 1) / of_class.label.transform("size")  # a class with one row can be learned
+        is_gold = (rank <= GOLD_SHARE).reindex(pool.index)
+        pool, gold = pool[~is_gold], pool[is_gold]
+        tell(f"rehearse: no --gold: {len(gold):,} of the rows, every class in its share, are kept to measure with")
+    else:
+        gold = rows_of(plan.gold, plan, tell)
+        there = set(gold.text.map(folded))
+        leaked = pool.text.map(folded).isin(there)
+        if leaked.any():
+            tell(f"rehearse: {leaked.sum():,} rows of the pool are in gold too; left out")
+        pool = pool[~leaked]
+    classes = sorted(classes_in(pool, plan))
+    if len(classes) < 2 or gold.empty:
+        raise InputError(
+            "rehearse",
+            expected="two classes in the pool, and rows to measure with",
+            got=f"{len(pool):,} pool rows of {len(classes)} ({named(classes[:3])}), {len(gold):,} gold rows",
+            fix="add labelled rows that differ in text and label",
+        )
+    if strangers := sorted(classes_in(gold, plan) - set(classes)):
+        tell(f"rehearse: classes that only gold has, which nobody can learn: {', '.join(strangers[:5])}")
+    return pool.reset_index(drop=True), gold.reset_index(drop=True)
+
+
+def classes_in(rows: pd.DataFrame, plan: Plan) -> set[str]:
+    """The classes that the labels of rows name."""
+    return {name for label in rows.label.unique() for name in plan.kind.members(label)}
+
+
+def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFrame:
+    """The labelled rows of a source."""
+    columns = plan.columns
+    chunks = list(sources.chunks(source, [columns.text, columns.label], encoding=plan.encoding))
+    if not chunks:
+        raise InputError(f"{source} holds no row", expected="labelled rows")
+    rows = pd.concat(chunks, ignore_index=True).rename(columns={columns.text: "text", columns.label: "label"})
+    labels, faults = read_labels(rows.label, Pull(pool="", gold="", delimiter=plan.delimiter), plan.kind)
+    if wrong := [(cell, fault) for cell, fault in zip(rows.label, faults, strict=True) if fault]:
+        cell, fault = wrong[0]
+        raise InputError(f"{source}: {len(wrong):,} rows: {fault}", expected=plan.kind.EXAMPLE, got=repr(cell[:60]))
+    rows = rows.assign(label=pd.Series(labels, rows.index, dtype=object), text=rows.text.fillna(""))
+    blank = (rows.text.str.strip() == "") | rows.label.isna() | (rows.label == "")
+    again = ~blank & rows.text.map(folded).duplicated()
+    if blank.any() or again.any():
+        tell(
+            f"rehearse: {source}: {blank.sum():,} rows without text or label and {again.sum():,} repeated ones left out"
+        )
+    rows = rows[~blank & ~again]
+    return rows.assign(id=rows.text.map(content_id))[["id", "text", "label"]].reset_index(drop=True)
+
+
+def settings_of(plan: Plan, classes: list[str]) -> Settings:
+    """The settings of the rounds: those of `plan.params`, or the defaults."""
+    if plan.params:
+        given = read(Path(plan.params))
+        names.refuse_unknown(given)
+        if given.kind.answer != plan.answer:
+            raise InputError(
+                f"{plan.params}: kind.answer is {given.kind.answer}", expected=plan.answer, fix="give --answer as there"
+            )
+        return given.model_copy(update={"classes": classes})
+    project = {"name": "rehearsal", "id": "rehearsal"}
+    if len(classes) < 2:
+        raise InputError("rehearse", expected="two classes at least", got=named(classes))
+    sources = {"pool": plan.pool, "gold": plan.gold or ""}
+    # No control arm: what is compared is the strategies, each with the whole of its batches.
+    return parse(
+        {
+            "project": project,
+            "classes": classes,
+            "kind": {"item": plan.item, "answer": plan.answer},
+            "pull": sources,
+            "select": {"control": 0.0},
+            "embed": {"wording": True},
+        }
+    )
+
+
+def batches(plan: Plan, pool: int, tell: Callable[[str], None]) -> list[int]:
+    """The size of each batch."""
+    first = plan.first or plan.batch
+    if first > pool:
+        raise InputError("rehearse", expected=f"a first batch of at most {pool} (the pool)", got=str(first))
+    if first + (plan.rounds - 1) * plan.batch > pool:
+        tell(f"rehearse: the pool ends after {pool:,} labels, before {plan.rounds} rounds are played")
+    return [first] + [plan.batch] * (plan.rounds - 1)
+
+
+def digest(parts: list[str]) -> str:
+    """A short hash of all parts."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
