@@ -109,7 +109,7 @@ def play(
     while len(run.asked) < len(sizes):
         began = time.perf_counter()
         scores = score(vectors.ids, items, model, settings.score, answer)
-        opinion = Opinion(answer, model.thresholds)
+        opinion = Opinion(answer, thresholds_of(model))
         labelled = answered(scores, vectors, ledger, settings.classes, opinion)
         size = settings.select.model_copy(update={"batch": sizes[len(run.asked)]})
         rng = np.random.default_rng([run.seed, len(run.asked)])

@@ -23,7 +23,7 @@ from labelwise.tasks.records import BATCH, LABELS, LEAKS, POOL
 from labelwise.tasks.score import score as score_items
 from labelwise.tasks.select import answered, select
 from labelwise.tasks.settings import Score, Select
-from labelwise.tasks.strategies import COLD_STARTS, STRATEGIES, Labelled
+from labelwise.tasks.strategies import COLD_STARTS, Labelled, serving
 from labelwise.tasks.workspace import Workspace, write_parquet
 
 N = 30
@@ -180,7 +180,7 @@ def test_one_class_alone_is_no_reason_to_ask_the_model() -> None:
     assert said == "medoids (cold start: margin needs labels of two classes)"
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - COLD_STARTS.keys()))
+@pytest.mark.parametrize("name", sorted(set(serving("choice")) - COLD_STARTS.keys()))
 def test_what_needs_a_model_falls_back_in_round_0_and_it_is_said(name: str) -> None:
     settings = Select(batch=5, strategy=name, cold_start="medoids", control=0.0)
     batch = select(NO_MODEL, VECTORS, Labelled(), NOBODY, settings, np.random.default_rng(0))
@@ -196,7 +196,9 @@ def test_what_needs_no_model_is_asked_from_the_first_round_on(name: str) -> None
     assert said == name
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {"bald_epinet"}))  # slow, and no other than `bald` here
+@pytest.mark.parametrize(
+    "name", sorted(set(serving("choice")) - {"bald_epinet"})
+)  # slow, and no other than `bald` here
 def test_items_that_are_all_the_same_are_asked_all_the_same(name: str) -> None:
     same = Vectors(pd.Index(IDS), [np.tile(np.eye(4, dtype=np.float16)[:1], (N, 1))])
     scores = score(same, HEAD)
