@@ -41,6 +41,7 @@ Delimiter = Annotated[
     str,
     typer.Option(help="Multilabel: what stands between the labels of a cell, such as ';'; default: a JSON list."),
 ]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Encoding = Annotated[
     str, typer.Option(help="Of files that are not UTF-8 and do not say so by a mark: cp1252, gbk, utf-16-le, ...")
 ]
@@ -480,10 +481,86 @@ def gold_collect(workspace: Folder = HERE) -> None:
         print(plain(asking.run_collect(Workspace.open(workspace), _tell)))
 
 
+# Classes
+
+classes_app = typer.Typer(help="List the classes, or change them once people have answered.")
+app.add_typer(classes_app, name="classes")
+Dry = Annotated[bool, typer.Option("--dry-run", help="Only say what would follow from it.")]
+
+
+@classes_app.callback(invoke_without_command=True)
+def list_classes(context: typer.Context, workspace: Folder = HERE, as_json: Json = False) -> None:
+    """List the classes: key, labels, gold rows, earlier names. The commands change them once people have answered."""
+    context.obj = workspace  # for `labelwise classes --workspace DIR add NAME`
+    if context.invoked_subcommand:
+        return
+    from labelwise.tasks.upkeep import classes as stage
+
+    found = stage.table(whole(workspace))
+    print(stage.as_json(found) if as_json else "\n".join(stage.lines(found)))
+
+
+@classes_app.command("add")
+def classes_add(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...")],
+    workspace: Folder = HERE,
+    dry_run: Dry = False,
+) -> None:
+    """Add a class; one that was dropped or split, or is an earlier name of another, is a class again."""
+    _change(context, workspace, "add", names, dry_run)
+
+
+@classes_app.command("rename")
+def classes_rename(context: typer.Context, old: str, new: str, workspace: Folder = HERE, dry_run: Dry = False) -> None:
+    """Give a class another name. Labels and gold follow."""
+    _change(context, workspace, "rename", [old, new], dry_run)
+
+
+@classes_app.command("merge")
+def classes_merge(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME NAME... INTO")],
+    workspace: Folder = HERE,
+    dry_run: Dry = False,
+) -> None:
+    """Make one class of several: INTO, one of them or a new name. Labels and gold follow."""
+    _change(context, workspace, "merge", names, dry_run)
+
+
+@classes_app.command("drop")
+def classes_drop(context: typer.Context, name: str, workspace: Folder = HERE, dry_run: Dry = False) -> None:
+    """Take a class out. What was labelled by it is put up to be labelled anew."""
+    _change(context, workspace, "drop", [name], dry_run)
+
+
+@classes_app.command("split")
+def classes_split(
+    context: typer.Context,
+    old: str,
+    into: Annotated[list[str], typer.Argument(metavar="NAME NAME...")],
+    workspace: Folder = HERE,
+    dry_run: Dry = False,
+) -> None:
+    """Put several classes in the place of one. What was labelled by it is put up to be labelled anew."""
+    _change(context, workspace, "split", [old, *into], dry_run)
+
+
+def _change(context: typer.Context, workspace: Path, verb: str, names: list[str], dry_run: bool) -> None:
+    from labelwise.tasks.upkeep import classes as stage
+    from labelwise.tasks.workspace import Workspace
+
+    folder = context.obj if workspace == HERE else workspace
+    WORKSPACE.set(folder)
+    with _to_go_on():
+        print("\n".join(map(plain, stage.run(Workspace.open(folder), verb, names, dry_run, _tell))))
+        if not dry_run:
+            _then("run", folder)
+
+
 # The past
 
 From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @app.command()

@@ -39,7 +39,7 @@ from labelwise.tasks.services.patience import patient
 from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import refuse_empty_rules
-from labelwise.tasks.upkeep import forget, names, upgrade
+from labelwise.tasks.upkeep import classes, forget, names, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -111,6 +111,8 @@ class Steps:
             snapshot.recover(self.workspace, self.versions)
         else:
             differences.refuse_strange_changes(self.versions)
+        if said := classes.keep(self.workspace, self.versions):
+            self.say("classes", said)
         patient(self.play.keep, self._tell("check"))
         if said := self.versions.of_another():
             self.say("check", f"[yellow]{escape(said)}[/yellow]", markup=True)
@@ -316,8 +318,9 @@ class Steps:
             return True
         self.pull()
         grown = stored.items(self.workspace) > len(read_parquet(self.workspace.scores, columns=["id"]))
-        gold_since = self.versions.git("diff", "--name-only", snapshot.tag(self.round), "--", "data/gold.dvc")
-        return grown or bool(gold_since or self.versions.changes())
+        files = "data/gold.dvc", "params.yaml"  # what has a version of its own between two rounds
+        since = self.versions.git("diff", "--name-only", snapshot.tag(self.round), "--", *files)
+        return grown or bool(since or self.versions.changes())
 
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""

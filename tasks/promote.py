@@ -25,7 +25,8 @@ from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Promote
 from labelwise.tasks.workspace import Workspace
 
-NAMES = {"project", "classes", "renamed"}  # settings that hold people's own words, which are no names of parameters
+# Settings that hold people's own words, which are no names of parameters.
+NAMES = {"project", "classes", "renamed", "dropped", "split"}
 MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered
 
 
@@ -50,7 +51,8 @@ def decide(
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
     alike) of the gold items that both were measured on. old: None before the first champion. look: the number of
     this comparison among those with this champion, 1 and on. lacks: the classes of today that the champion lacks.
-    outdated: earlier names of classes that it still says. answer: what is said of an item, and so what it is worth.
+    outdated: names that it still says and that are no class any more. answer: what is said of an item, and so what it
+    is worth.
 
     `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
     (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
@@ -203,9 +205,8 @@ def facts_of(
     those that the run bears witness of."""
     settings = workspace.settings
     number = ledger.current_round(workspace.labels)
-    rows = ledger.read(workspace.labels)
     hashes = versions.hashes()
-    labels = float(len(ledger.effective(rows)))
+    labels = float(len(ledger.effective(ledger.today(workspace))))
     return RoundRun(
         number=number,
         params=flat(settings.model_dump(exclude=NAMES)) | {"classes": str(len(settings.classes))},

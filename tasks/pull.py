@@ -186,32 +186,37 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
 
     folds: of what was forgotten, and stays out.
     """
-    pull, classes = workspace.settings.pull, workspace.settings.classes
+    pull, classes, lapsed = workspace.settings.pull, workspace.settings.classes, workspace.settings.lapsed
     answer = kinds.answer(workspace.settings.kind.answer)
     parts = list(_rows(pull.gold, pull, labelled=True, answer=answer))
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*sifting.AS_IT_CAME, "fault"])
     came, gone = forgotten.without(rows, folds)
     rows, gold = trusted.today(workspace, came), trusted.today(workspace, stored.gold(workspace))
-    strange = strangers(gold["label"], classes, answer)
-    fix = "put them back into `classes` in params.yaml, or say there under `renamed` which classes they are now"
+    strange = strangers(gold["label"], [*classes, *lapsed], answer)
+    fix = "`labelwise classes rename` says which class they are now, `labelwise classes drop` that they are none"
     _refuse_labels(f"gold: {workspace.gold} holds", strange, classes, fix)
-    suite = suites.gold(pull.max_chars, pull.max_refused, classes, answer)
-    measures = suites.measured(rows, classes, answer)
+    suite = suites.gold(pull.max_chars, pull.max_refused, [*classes, *lapsed], answer)
+    measures = suites.measured(rows, [*classes, *lapsed], answer)
     refused = expectations.refusals(suite, measures)
     outside = rows["label"].iloc[[at for at, refusal in refused.items() if refusal.rule == suites.OUTSIDE]]
-    strange = strangers(outside, classes, answer)
-    fix = "correct the labels, or `classes` in params.yaml; names that classes had before go under `renamed`"
+    strange = strangers(outside, [*classes, *lapsed], answer)
+    fix = "correct the labels, or the classes by `labelwise classes add NAME` or `rename OLD NEW`; names that classes "
+    fix += "had before go under `renamed` in params.yaml"
     _refuse_labels(f"gold: {len(outside):,} rows have", strange, classes, fix)
     fine = sifting.identified(rows, refused)
     in_pool = stored.pool_folds(workspace, set(fine["fold"][~fine["id"].isin(gold["id"])]))
-    sifted = sifting.new_gold(rows, refused, in_pool, gold)
+    # A row whose class there is no more is a new one when the file gives it a class of today.
+    given = set(fine["id"][fine["label"].isin(classes)])
+    anew = gold["label"].isin(lapsed) & gold["id"].isin(given)
+    sifted = sifting.new_gold(rows, refused, in_pool, gold[~anew])
     tally = Tally(forgotten=gone)
     tally.add(measures, sifted)
     page = _passed(workspace, suite, tally, pull.gold)
     if len(sifted.new):
-        drafts.add(workspace.gold, pd.concat([stored.gold(workspace), sifted.new], ignore_index=True), GOLD)
+        kept = stored.gold(workspace)[~anew.to_numpy()]
+        drafts.add(workspace.gold, pd.concat([kept, sifted.new], ignore_index=True), GOLD)
     _set_aside(drafts, stored.next_gold_refused(workspace), came, sifted, stored.refused(workspace, "gold"))
-    return pd.concat([gold, sifted.new], ignore_index=True), tally, page
+    return pd.concat([gold[~anew], sifted.new], ignore_index=True), tally, page
 
 
 def _pull_pool(

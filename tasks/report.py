@@ -40,10 +40,10 @@ def run(workspace: Workspace, before: Path | None = None) -> pd.DataFrame:
     seen = ["id", "prediction", "least_confidence"]
     last = read_parquet(before, columns=seen) if before else None
     if last is not None:
-        last = last.assign(prediction=renamed.today(last.prediction, workspace.settings.renamed))
+        last = last.assign(prediction=renamed.today(last.prediction, workspace.settings))
     row = {
         "round": number,
-        "labels": len(ledger.effective(ledger.read(workspace.labels))),
+        "labels": len(ledger.effective(ledger.today(workspace))),
         **{column: metrics.get(name) for column, name in MEASURED.items()},
         "asks": len(read_parquet(workspace.batch)),
         **settling(read_parquet(workspace.scores, columns=seen), last),

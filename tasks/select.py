@@ -1,6 +1,7 @@
 """Stage `select`: choose the batch that reviewers are asked next."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,14 @@ from labelwise.tasks import kinds, learners, stage
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_vectors
-from labelwise.tasks.items.withheld import kept_for_gold, withheld
+from labelwise.tasks.items.withheld import kept_for_gold, kept_out, withheld
 from labelwise.tasks.kinds import Answer, Views, choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import control
 from labelwise.tasks.records import BATCH
 from labelwise.tasks.score import probabilities
 from labelwise.tasks.settings import Select, one_of
-from labelwise.tasks.strategies import COLD_STARTS, Candidates, Labelled, Strategy, strategies
+from labelwise.tasks.strategies import COLD_STARTS, Candidates, Choice, Labelled, Strategy, strategies
 from labelwise.tasks.strategies.base import chosen
 from labelwise.tasks.strategies.batches import asked_of, class_balanced, mixed, spread
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
@@ -46,18 +47,63 @@ def select(
     settings: Select,
     rng: np.random.Generator,
     seed: int = 0,
+    lapsed: Sequence[str] | pd.Index = (),
     opinion: Opinion = OF_ONE_CLASS,
 ) -> pd.DataFrame:
     """The batch (BATCH), first the item to be asked first. What is left of the pool, when that is less.
 
     scores and vectors are in the pool's order; `closed` holds the ids that must not be asked. The control arm takes its
     share of the batch, in the order of the pool that `seed` decides, and stands at places of the batch left to chance:
-    nobody can tell it from the rest.
+    nobody can tell it from the rest. lapsed: ids to be labelled anew, which are closed to strategies; at most
+    `select.relabel` of the batch, more only where nothing else is left. The order of the pool says which come first.
     """
     open_rows = np.flatnonzero(~scores.id.isin(closed).to_numpy())
-    k = min(settings.batch, len(open_rows))
-    if k == 0:
-        return BATCH.frame()
+    anew = to_relabel(pd.Index(scores.id), lapsed, settings, len(open_rows), seed)
+    k = min(settings.batch - len(anew), len(open_rows))
+    batch = chosen(anew, why=ledger.RELABEL)
+    if k:
+        fresh = choose(scores, vectors, labelled, open_rows, k, settings, rng, seed, opinion)
+        batch = mixed(batch, fresh, rng) if len(anew) else fresh
+    asked = scores.iloc[batch.indices].reset_index(drop=True)
+    return BATCH.conform(
+        pd.DataFrame(
+            {
+                "id": asked.id,
+                "rank": np.arange(1, len(asked) + 1),
+                "score": batch.scores,
+                "why": batch.why,
+                "propensity": batch.propensity,
+                "prediction": asked.prediction,
+                "confidence": asked.confidence,
+            }
+        )
+    )
+
+
+def to_relabel(
+    pool: pd.Index, lapsed: Sequence[str] | pd.Index, settings: Select, others: int, seed: int
+) -> NDArray[np.int64]:
+    """The rows of the pool whose items are labelled anew in this batch. others: how many items can be asked beside
+    them."""
+    rows = np.flatnonzero(pool.isin(lapsed))
+    if not len(rows) or not settings.relabel:
+        return rows[:0]
+    most = max(1, int(settings.relabel * settings.batch), settings.batch - others)
+    return rows[np.argsort(control.order(pool[rows], seed), kind="stable")[:most]]
+
+
+def choose(
+    scores: pd.DataFrame,
+    vectors: Vectors,
+    labelled: Labelled,
+    open_rows: NDArray[np.int64],
+    k: int,
+    settings: Select,
+    rng: np.random.Generator,
+    seed: int,
+    opinion: Opinion,
+) -> Choice:
+    """k of the open rows of the pool: the control arm and what the strategy wants, as rows of the pool."""
     p = probabilities(scores)[open_rows]
     wording = None if vectors.wording is None else vectors.wording[open_rows]
     seen = opinion.views(p), opinion.thresholds
@@ -69,20 +115,7 @@ def select(
         strategy, _ = strategy_for(settings, labelled, zero_shot, candidates.take(drawn))
         rest = np.setdiff1d(np.arange(len(open_rows)), drawn)
         choice = mixed(choice, asked_of(strategy, candidates, rest, k - len(drawn), rng), rng)
-    asked = scores.iloc[open_rows[choice.indices]].reset_index(drop=True)
-    return BATCH.conform(
-        pd.DataFrame(
-            {
-                "id": asked.id,
-                "rank": np.arange(1, k + 1),
-                "score": choice.scores,
-                "why": choice.why,
-                "propensity": choice.propensity,
-                "prediction": asked.prediction,
-                "confidence": asked.confidence,
-            }
-        )
-    )
+    return replace(choice, indices=open_rows[choice.indices])
 
 
 def strategy_for(
@@ -135,17 +168,18 @@ def run(workspace: Workspace) -> str:
     opinion = Opinion(kinds.answer(settings.kind.answer), learners.thresholds(workspace.model))
     labelled = answered(scores, vectors, ledger.effective(rows), settings.classes, opinion)
     pool = pd.Index(scores.id)
-    closed = withheld(workspace, pool)
-    batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed, opinion)
+    closed, lapsed = withheld(workspace, pool), ledger.to_relabel(rows).difference(kept_out(workspace, pool))
+    batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed, lapsed, opinion)
     write_parquet(workspace.batch, batch)
     wanted = settings.select.batch
     why = "" if len(batch) == wanted else left_out(workspace, pool)
     if batch.empty:
         return f"nothing is left to ask{why}"
-    by_chance = int((batch.why == control.WHY).sum())
+    by_chance, anew = (int((batch.why == why).sum()) for why in (control.WHY, ledger.RELABEL))
     said = strategy_for(settings.select, labelled)[1]
     short = f"; all that is left, fewer than the {wanted} of select.batch{why}" if len(batch) < wanted else ""
-    return f"{len(batch) - by_chance} items by {said}, {by_chance} for the control arm{short}"
+    again = f", {anew} to be labelled anew of {len(lapsed):,}" if anew else ""
+    return f"{len(batch) - by_chance - anew} items by {said}, {by_chance} for the control arm{again}{short}"
 
 
 def left_out(workspace: Workspace, pool: pd.Index) -> str:

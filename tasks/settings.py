@@ -4,8 +4,10 @@ Secrets are not settings: they come from the environment (see services/addresses
 """
 
 import difflib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -166,6 +168,7 @@ class Select(Section):
     cold_start: str = "typiclust"
     batch: PositiveInt = 25
     control: Share = 0.2
+    relabel: Share = 0.2
     near_duplicate: Annotated[float, Field(gt=0, le=1)] | None = 0.95
     balance: bool = False
 
@@ -224,7 +227,10 @@ class Settings(Section):
     project: Project
     classes: Annotated[list[ClassName], Field(min_length=2)]
     descriptions: dict[str, Annotated[str, Field(max_length=1000)]] = Field(default={}, exclude=True)  # see `described`
-    renamed: dict[str, str] = {}  # names that classes had before -> the class of today, see tasks/labels/renamed.py
+    # What became of classes that people have answered by, see tasks/labels/renamed.py
+    renamed: dict[str, str] = {}  # names that classes had before -> the class of today
+    dropped: list[str] = []  # classes that were taken out
+    split: list[str] = []  # classes in whose place there are several now
     pull: Pull
     kind: Kind = Kind()
     embed: Embed = Embed()
@@ -252,9 +258,14 @@ class Settings(Section):
         return content | {"classes": list(classes), "descriptions": said}
 
     @property
+    def lapsed(self) -> list[str]:
+        """The classes that there are no more, so that what was said by them counts as nothing."""
+        return [*self.dropped, *self.split]
+
+    @property
     def answerable(self) -> list[str]:
-        """What an answer may say: the classes, and the names that they had before."""
-        return [*self.classes, *self.renamed]
+        """What an answer may say: the classes, the names that they had before, and classes that there are no more."""
+        return [*self.classes, *self.renamed, *self.lapsed]
 
     @field_validator("renamed")
     @classmethod
@@ -277,13 +288,24 @@ class Settings(Section):
                 raise ValueError(
                     f"renamed: {old!r} is one of the classes; take it out of `renamed`, or out of `classes`"
                 )
-            if new not in self.classes:
+            if new not in self.classes and new not in self.lapsed:
                 near = difflib.get_close_matches(new, self.classes, n=1)
                 raise ValueError(
                     f"renamed: {old!r} leads to {new!r}, which is none of the classes; "
                     + (f"did you mean {near[0]!r}? " if near else "")
                     + f"if {new!r} has another name today, say it there, too"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def lapsed_are_no_classes(self) -> "Settings":
+        for key, names in (("dropped", self.dropped), ("split", self.split)):
+            for name in names:
+                other = "classes" if name in self.classes else "renamed" if name in self.renamed else ""
+                if not other and self.lapsed.count(name) > 1:
+                    other = "split" if name in self.split and name in self.dropped else f"{key} a second time"
+                if other:
+                    raise ValueError(f"{key}: {name!r} stands in `{other}`, too; take it out of one of them")
         return self
 
     @model_validator(mode="after")
@@ -347,19 +369,29 @@ def refuse_empty_rules(settings: Settings) -> None:
 
 def change(path: Path, changes: dict[str, Any]) -> None:
     """Set keys of the YAML file at `path`, given by dotted path, and keep its comments and order."""
+    with edited(path) as content:
+        for dotted, value in changes.items():
+            *sections, key = dotted.split(".")
+            section = content
+            for part in sections:
+                section = section[part]
+            section[key] = inline(value) if isinstance(value, list) else value
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[CommentedMap]:
+    """The content of the YAML file at `path`, to be changed in place; its comments and order stay. Readers see the old
+    file or the new one, never half of it, and the old one when the block fails."""
     yaml = YAML()
     yaml.width = 100_000  # a name that is broken over two lines does not always come back whole
     content = yaml.load(path.read_text(encoding="utf-8"))
-    for dotted, value in changes.items():
-        *sections, key = dotted.split(".")
-        section = content
-        for part in sections:
-            section = section[part]
-        section[key] = _inline(value) if isinstance(value, list) else value
+    yield content
     scratch = path.with_name(f".{path.name}.part")
     try:
         with scratch.open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
@@ -374,25 +406,27 @@ def as_line(content: Mapping[str, Any]) -> str:
     yaml = YAML()
     yaml.width = 100_000
     written = StringIO()
-    yaml.dump({key: _braced(value) if isinstance(value, Mapping) else value for key, value in content.items()}, written)
+    yaml.dump({key: braced(value) if isinstance(value, Mapping) else value for key, value in content.items()}, written)
     return written.getvalue().strip()
 
 
-def _braced(content: Mapping[str, str]) -> CommentedMap:
-    mapping = CommentedMap({_quoted(key): _quoted(value) for key, value in content.items()})
+def braced(content: Mapping[str, str]) -> CommentedMap:
+    """A mapping on one line."""
+    mapping = CommentedMap({quoted(key): quoted(value) for key, value in content.items()})
     mapping.fa.set_flow_style()
     return mapping
 
 
-def _inline(values: list[Any]) -> CommentedSeq:
+def inline(values: list[Any]) -> CommentedSeq:
     """A list on one line, [a, b], so that the comment behind it stays behind it. Of itself ruamel leaves `a:b` and `a?`
     without quotes there, and cannot read them again."""
-    sequence = CommentedSeq([_quoted(value) if isinstance(value, str) else value for value in values])
+    sequence = CommentedSeq([quoted(value) if isinstance(value, str) else value for value in values])
     sequence.fa.set_flow_style()
     return sequence
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A name as it may stand within braces or brackets."""
     return value if re.fullmatch(r"[\w -]+", value) else DoubleQuotedScalarString(value)
 
 

@@ -118,7 +118,7 @@ def advice(workspace: Workspace) -> stopping.Advice:
 def limit(workspace: Workspace) -> str:
     """Which limit of the settings has been reached, in words; '' while none has."""
     stop, paid = workspace.settings.stop, spending(workspace).total
-    rows = ledger.read(workspace.labels)
+    rows = ledger.today(workspace)
     reached = {
         "max_rounds": (ledger.current_round(workspace.labels), stop.max_rounds),
         "max_labels": (len(ledger.effective(rows)), stop.max_labels),

@@ -36,7 +36,8 @@ BRIEF = (
 @dataclass(frozen=True)
 class Standing:
     """How the gold set stands. own: rows of the user's; grown: drawn items that count; coming: drawn ones that do not
-    yet; open, disputed: items people must still answer; aside: items nobody could decide."""
+    yet; open, disputed: items people must still answer; aside: items nobody could decide; lapsed: items whose label is
+    by a class that there is no more."""
 
     own: int
     grown: int
@@ -44,6 +45,7 @@ class Standing:
     open: int
     disputed: int
     aside: int
+    lapsed: int = 0
 
     def __str__(self) -> str:
         """
@@ -53,7 +55,8 @@ class Standing:
         line = f"{self.own:,} own, {self.grown:,} grown"
         if self.coming or self.open or self.disputed:
             line += f", {self.coming:,} to come ({self.open:,} open, {self.disputed:,} disputed)"
-        return line + (f", {self.aside:,} set aside: nobody could decide them" if self.aside else "")
+        line += f", {self.aside:,} set aside: nobody could decide them" if self.aside else ""
+        return line + (f", {self.lapsed:,} set aside: of classes that there are no more" if self.lapsed else "")
 
 
 def standing(workspace: Workspace) -> Standing:
@@ -61,16 +64,16 @@ def standing(workspace: Workspace) -> Standing:
     seen = trusted.seen(workspace)
     drawn = trusted.complete(seen)
     states = seen.state.value_counts()
-    aside = seen.id[seen.state == "set aside"]
-    grown = int(drawn.verdict.notna().sum())
-    own = len(read_parquet(workspace.gold, columns=["id"])) if workspace.gold.exists() else 0
+    there = workspace.gold.exists()
+    own = read_parquet(workspace.gold, columns=["id"]).id if there else pd.Series(dtype="string")
     return Standing(
-        own=own - int(((seen.why == trusted.REVIEW) & seen.id.isin(aside)).sum()),
-        grown=grown,
+        own=int(own.isin(trusted.gold(workspace).id).sum()) if there else 0,
+        grown=int(drawn.verdict.notna().sum()),
         coming=int((seen.why == trusted.GROWN).sum()) - len(drawn),
         open=int(states.get("open", 0)),
         disputed=int(states.get("disputed", 0)),
-        aside=len(aside),
+        aside=int(states.get("set aside", 0)),
+        lapsed=len(trusted.lapsed(workspace)),
     )
 
 
@@ -126,26 +129,32 @@ def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int 
 
 
 def review(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
-    """Put those n gold rows of the user's before people that the model is surest to be labelled wrongly. number: as for
-    `grow`. Returns a line for people."""
+    """Put n gold rows of the user's before people: first those of classes that there are no more, then those that the
+    model is surest to be labelled wrongly. number: as for `grow`. Returns a line for people."""
     predictions = figures.predictions(workspace)
-    if predictions.empty:
+    if predictions.empty and trusted.lapsed(workspace).empty:
         raise WorkspaceError(f"{workspace.root} has no model yet that could doubt its gold set", fix="`labelwise run`")
+    predictions = predictions.reindex(columns=["id", "actual", "predicted", "confidence"])
 
     def choose(number: int) -> pd.DataFrame:
         own = read_parquet(workspace.gold)
         asked = trusted.asked(workspace).id
-        names = predictions[["actual", "predicted"]].apply(renamed.today, renamed=workspace.settings.renamed)
+        names = predictions[["actual", "predicted"]].apply(renamed.today, settings=workspace.settings)
         contradicted = predictions[names.predicted != names.actual]
-        contradicted = contradicted[contradicted.id.isin(own.id) & ~contradicted.id.isin(asked)]
-        if not 1 <= n <= len(contradicted):
+        lapsed = trusted.lapsed(workspace)
+        lapsed = lapsed[lapsed.isin(own.id) & ~lapsed.isin(asked)]
+        contradicted = contradicted[contradicted.id.isin(own.id) & ~contradicted.id.isin([*asked, *lapsed])]
+        if not 1 <= n <= len(lapsed) + len(contradicted):
+            of_before = f"{len(lapsed):,} of classes that there are no more, and " if len(lapsed) else ""
             raise InputError(
                 "gold review",
-                expected=f"1 to {len(contradicted):,} rows, which the model contradicts and nobody has reviewed",
+                expected=f"1 to {len(lapsed) + len(contradicted):,} rows, {of_before}"
+                "which the model contradicts and nobody has reviewed",
                 got=f"{n:,}",
             )
         surest = contradicted.assign(confidence=contradicted.confidence.astype(float))
-        surest = surest.sort_values("confidence", ascending=False, kind="stable").head(n)
+        surest = surest.sort_values("confidence", ascending=False, kind="stable")
+        surest = pd.concat([pd.DataFrame({"id": lapsed, "confidence": np.nan}), surest[["id", "confidence"]]]).head(n)
         nothing = dict.fromkeys(("turn", "propensity", "among"))
         rows = own.set_index("id").loc[surest.id.tolist()].reset_index()
         doubts = surest.confidence.to_numpy()
@@ -213,11 +222,7 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
     project.instruct(kinds.instructions_of(settings, BRIEF))
     project.offer(kinds.interface_of(settings))
     new = 0
-    awaited = _awaited(
-        trusted.verdicts(
-            asked, trusted.today(workspace, trusted.answers(workspace)), kinds.answer(settings.kind.answer)
-        )
-    )
+    awaited = _awaited(trusted.seen(workspace, asked))
     for number in trusted.asks(asked):
         inside = asked.ask == number
         if project.count(number) != inside.sum():

@@ -5,8 +5,8 @@ people, and `answers-NNNN.parquet`, what a look at their answers brought. All el
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +25,15 @@ STATES = ("set aside", "disputed", "open")  # of a part of a label, each makes t
 OWNER = "the gold set"  # whose vote the user's own label is
 GROWN, REVIEW = "grown", "review"
 WITHDRAWN = "withdrawn"
+LAPSED = "lapsed"  # the state of an item that was decided for a class that there is no more
+AWAY = ("set aside", LAPSED)  # states of items that are in no gold set, and that nobody waits for
 ANSWER = ["id", "annotation_id"]  # by which an answer is known again
 
 
 @dataclass(frozen=True)
 class Verdict:
     """label: the last one that was decided, None before, and once set aside. state: `open` (too few answers),
-    `disputed`, `decided` or `set aside`. people: who have answered."""
+    `disputed`, `decided`, `set aside` or, with other classes since, `lapsed`. people: who have answered."""
 
     label: str | None
     state: str
@@ -123,12 +125,16 @@ def votes(answers: pd.DataFrame) -> dict[str, list[tuple[str, str | None]]]:
     return found
 
 
-def verdicts(asked: pd.DataFrame, answers: pd.DataFrame, answer: Answer = choice) -> pd.DataFrame:
+def verdicts(
+    asked: pd.DataFrame, answers: pd.DataFrame, answer: Answer = choice, lapsed: Collection[str] = ()
+) -> pd.DataFrame:
     """The rows of `asked` (ASKED) with what became of them: columns `verdict` (a label or null), `state`, `wanted`,
-    `people`."""
+    `people`. lapsed: classes that there are no more; the state of what was decided for one of them is `lapsed`, until
+    people say otherwise."""
     by_item = votes(answers)
     own = asked.label.astype(object).where(asked.label.notna(), None)
     found = [verdict_of(by_item.get(item, []), label, answer) for item, label in zip(asked.id, own, strict=True)]
+    found = [_without(lapsed, one, answer) for one in found]
     return asked.assign(
         verdict=pd.array([one.label for one in found], dtype="string"),
         state=pd.array([one.state for one in found], dtype="string"),
@@ -137,17 +143,26 @@ def verdicts(asked: pd.DataFrame, answers: pd.DataFrame, answer: Answer = choice
     )
 
 
-def whole(own: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+def _without(lapsed: Collection[str], found: Verdict, answer: Answer) -> Verdict:
+    """The verdict, which gives no item a class that there is no more."""
+    if not lapsed or found.label is None or not set(answer.members(found.label)) & set(lapsed):
+        return found
+    return replace(found, label=None, state=LAPSED if found.state == "decided" else found.state)
+
+
+def whole(own: pd.DataFrame, seen: pd.DataFrame, lapsed: Iterable[str] = ()) -> pd.DataFrame:
     """The gold set: columns of `own` (the user's rows) and `weight`, what each row counts, 1 on average.
 
-    seen: what `verdicts` gave. The user's rows bear the label that was decided, and are left out when set aside. Drawn
+    seen: what `verdicts` gave. The user's rows bear the label that was decided, and are left out when set aside, or as
+    long as their label says nothing any more (is one of `lapsed`). Drawn
     items come in ask by ask, each when all of it and of those before is decided or set aside: to take first what people
     agree on soonest would leave out what is hard.
     """
     reviewed = seen[seen.why == REVIEW].drop_duplicates("id", keep="last").set_index("id")
-    kept = own[~own.id.isin(reviewed.index[reviewed.state == "set aside"])]
+    kept = own[~own.id.isin(reviewed.index[reviewed.state.isin(AWAY)])]
     label = kept.id.map(reviewed.verdict).astype("string")
     kept = kept.assign(label=label.fillna(kept.label.astype("string"))) if len(reviewed) else kept
+    kept = kept[~kept.label.isin(list(lapsed))]
     drawn = complete(seen)
     if drawn.empty:
         return kept.assign(weight=1.0).reset_index(drop=True)
@@ -162,7 +177,7 @@ def complete(seen: pd.DataFrame) -> pd.DataFrame:
     """The drawn items that count, in the order of their turns: of the asks up to the first that still has an item
     nobody has decided."""
     drawn = seen[seen.why == GROWN].sort_values("turn")
-    waiting = drawn.ask[drawn.verdict.isna() & (drawn.state != "set aside")]
+    waiting = drawn.ask[drawn.verdict.isna() & ~drawn.state.isin(AWAY)]
     return drawn[drawn.ask < waiting.min()] if len(waiting) else drawn
 
 
@@ -172,7 +187,18 @@ def complete(seen: pd.DataFrame) -> pd.DataFrame:
 def gold(workspace: Workspace) -> pd.DataFrame:
     """The gold set (GOLD) with `weight`, the user's own rows first. Labels are under the names of today, here and in
     whatever is asked or decided."""
-    return whole(today(workspace, read_parquet(workspace.gold)), seen(workspace))
+    own = today(workspace, read_parquet(workspace.gold))
+    return whole(own, seen(workspace), own.label[renamed.lapsed(own.label, workspace.settings)].unique())
+
+
+def lapsed(workspace: Workspace) -> pd.Index:
+    """The ids of the user's rows and drawn items that measure nothing as long as nobody gives them a class of today:
+    theirs is one that there is no more."""
+    found = seen(workspace)
+    own = today(workspace, read_parquet(workspace.gold)) if workspace.gold.exists() else found[:0]
+    elsewhere = [*found.id[found.verdict.notna() | (found.state == "set aside")]]
+    left = own.id[renamed.lapsed(own.label, workspace.settings) & ~own.id.isin(elsewhere)]
+    return pd.Index(left).union(pd.Index(found.id[found.state == LAPSED])).unique()
 
 
 def drawn(workspace: Workspace) -> pd.DataFrame:
@@ -181,10 +207,10 @@ def drawn(workspace: Workspace) -> pd.DataFrame:
     return rows[rows.why == GROWN]
 
 
-def seen(workspace: Workspace) -> pd.DataFrame:
-    """All that was asked, with what became of it (see `verdicts`)."""
-    answer = kinds.answer(workspace.settings.kind.answer)
-    return verdicts(asked(workspace), today(workspace, answers(workspace)), answer)
+def seen(workspace: Workspace, rows: pd.DataFrame | None = None) -> pd.DataFrame:
+    """All that was asked, or some of it, with what became of it (see `verdicts`)."""
+    settings, put_up = workspace.settings, asked(workspace) if rows is None else rows
+    return verdicts(put_up, today(workspace, answers(workspace)), kinds.answer(settings.kind.answer), settings.lapsed)
 
 
 def asked(workspace: Workspace) -> pd.DataFrame:
@@ -204,7 +230,7 @@ def answers(workspace: Workspace) -> pd.DataFrame:
 
 def today(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with their labels under the names that the classes have today."""
-    return rows.assign(label=renamed.today(rows.label, workspace.settings.renamed))
+    return rows.assign(label=renamed.today(rows.label, workspace.settings))
 
 
 def append(workspace: Workspace, table: Schema, rows: pd.DataFrame) -> None:

@@ -19,6 +19,7 @@ def fingerprint(workspace: Workspace) -> dict[str, Any] | None:
         return None
     settings = workspace.settings
     names = {"classes": settings.classes, "renamed": settings.renamed}
+    names |= {"lapsed": settings.lapsed} if settings.lapsed else {}
     return {"pool": pool, "gold": gold, "version": VERSION, "pull": pull.model_dump(), **names}
 
 

@@ -11,8 +11,12 @@ from labelwise.tasks.workspace import Workspace
 
 def withheld(workspace: Workspace, pool: pd.Index) -> pd.Index:
     """Ids that must not be asked: closed by the ledger, kept for gold, or nearly gold. pool: all of its ids."""
-    kept = kept_for_gold(pool, workspace.settings)
-    return ledger.closed(ledger.read(workspace.labels)).union(kept).union(pd.Index(leaked(workspace).id))
+    return ledger.closed(ledger.read(workspace.labels)).union(kept_out(workspace, pool))
+
+
+def kept_out(workspace: Workspace, pool: pd.Index) -> pd.Index:
+    """Ids that are never asked, labelled or not: kept for gold, or nearly gold. pool: all of its ids."""
+    return kept_for_gold(pool, workspace.settings).union(pd.Index(leaked(workspace).id))
 
 
 def kept_for_gold(pool: pd.Index, settings: Settings) -> pd.Index:

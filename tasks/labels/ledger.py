@@ -24,6 +24,7 @@ from labelwise.tasks.workspace import Workspace, brought_back, read_parquet, rea
 RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that cannot count) and be asked again
 NOTHING = ("skipped", "refused")
 OPEN = ("unanswered", "withdrawn", "moved")  # as the last word on an ask: a reviewer has its task before him
+RELABEL = "relabel"  # why an item is asked whose label has lapsed
 NOBODY = "(deleted)"  # the annotator whose account was deleted
 ANNOTATION = ["id", "round", "annotation_id", "annotator"]  # Label Studio gives a number again that it has given before
 
@@ -63,10 +64,11 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def today(workspace: Workspace) -> pd.DataFrame:
-    """All rows, their labels under the names that the classes have today: for whoever uses labels. `read` gives them as
-    they were said, for whoever keeps the record."""
+    """All rows, their labels under the names that the classes have today: for whoever uses labels. Null is the label of
+    a row that says `labelled` by a class that there is no more. `read` gives them as they were said, for whoever keeps
+    the record."""
     rows = read(workspace.labels)
-    return rows.assign(label=renamed.today(rows.label, workspace.settings.renamed))
+    return rows.assign(label=renamed.counting(rows.label, workspace.settings))
 
 
 def _versions(folder: Path) -> list[Version]:
@@ -112,14 +114,37 @@ def read_by_shard(folder: Path) -> pd.DataFrame:
 
 def effective(ledger: pd.DataFrame) -> pd.DataFrame:
     """The label that counts for each item: columns `id`, `label`, `round`, `why`, in order of id. The latest
-    supersedes.
+    supersedes, also one by a class that there is no more: then none counts.
+
+    `round` and `why` are those of the ask that chose the item: to have it labelled anew chooses nothing, so that an
+    item of the control arm stays in it, and one that a strategy chose stays that strategy's.
 
     Sorted by id so that training does not depend on the order in which people happened to answer.
     """
+    labelled = _labelled(ledger)
+    latest = labelled.drop_duplicates("id", keep="last")
+    anew = latest.why == RELABEL
+    if anew.any():
+        before = labelled[(labelled.why != RELABEL) & labelled.id.isin(latest.id[anew])]
+        chose = before.drop_duplicates("id", keep="last").set_index("id")
+        known = anew & latest.id.isin(chose.index)
+        for name in ("round", "why"):
+            latest.loc[known, name] = chose.loc[latest.id[known], name].array
+    counting = latest[latest.label.notna()]
+    return counting[["id", "label", "round", "why"]].sort_values("id").reset_index(drop=True)
+
+
+def lapsed(ledger: pd.DataFrame) -> pd.Index:
+    """Ids whose last word is by a class that there is no more (rows as of `today`): what is said of them is to be said
+    anew."""
+    latest = _labelled(ledger).drop_duplicates("id", keep="last")
+    return pd.Index(latest.id[latest.label.isna()])
+
+
+def _labelled(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The answers that stand and are no skips, in the order in which they supersede each other."""
     said = standing(ledger)
-    labelled = said[said.status == "labelled"]
-    latest = labelled.sort_values(["created_at", "annotation_id"], kind="stable").drop_duplicates("id", keep="last")
-    return latest[["id", "label", "round", "why"]].sort_values("id").reset_index(drop=True)
+    return said[said.status == "labelled"].sort_values(["created_at", "annotation_id"], kind="stable")
 
 
 # What may be asked again
@@ -133,10 +158,24 @@ def set_aside(ledger: pd.DataFrame) -> pd.Index:
 
 
 def closed(ledger: pd.DataFrame) -> pd.Index:
-    """Ids that must not be asked again: labelled, set aside, or still open at the reviewers from an earlier round."""
+    """Ids that no strategy may ask again: labelled, by whatever class, set aside, or still open at the reviewers from
+    an earlier round."""
+    labelled = pd.Index(_labelled(ledger).id.unique())
+    return labelled.union(_still_open(ledger)).union(set_aside(ledger)).unique()
+
+
+def to_relabel(ledger: pd.DataFrame) -> pd.Index:
+    """Ids that may be put up to be labelled anew (rows as of `today`): lapsed, neither set aside since nor with the
+    reviewers already."""
+    return lapsed(ledger).difference(_still_open(ledger)).difference(set_aside(ledger))
+
+
+def _still_open(ledger: pd.DataFrame) -> pd.Index:
+    """Ids that reviewers have before them, from an earlier round."""
     asked = asks(ledger)
-    still_open = asked.id[asked.status.isin(OPEN) & asked.task_id.notna()]  # without a task nobody is asked
-    return pd.Index(pd.concat([effective(ledger).id, still_open])).union(set_aside(ledger)).unique()
+    return pd.Index(
+        asked.id[asked.status.isin(OPEN) & asked.task_id.notna()]
+    ).unique()  # without a task nobody is asked
 
 
 def asks(ledger: pd.DataFrame) -> pd.DataFrame:

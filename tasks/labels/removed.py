@@ -1,17 +1,19 @@
 """A class that labels or gold bear must not go from params.yaml unsaid: reviewers would be shown a choice without it,
-and no model could learn from what was said. It is put back, or said what it is called today."""
+and no model could learn from what was said. It is said what became of it, by a command, or it is put back."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from ruamel.yaml import YAML
 
+from labelwise.tasks import kinds
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import classes, ledger
 from labelwise.tasks.records import tag
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.settings import Settings, as_line, parse
+from labelwise.tasks.settings import Settings, parse
 from labelwise.tasks.workspace import Workspace
 
 SHOWN = 5  # classes named in an error
@@ -19,10 +21,9 @@ UNKNOWN = "CLASS"  # stands in the advice for a name that only people know
 
 
 def refuse(workspace: Workspace, versions: Versions) -> None:
-    """SettingsError when a class was taken out of params.yaml that labels or gold bear, with the line that says what it
-    is called today, or how to put it back."""
-    labels = Counter(ledger.effective(ledger.today(workspace)).label if workspace.labels.exists() else ())
-    gold = Counter(trusted.gold(workspace).label if workspace.gold.exists() else ())
+    """SettingsError when a class was taken out of params.yaml that labels or gold bear, with the command that says what
+    it is called today, and how to put it back."""
+    labels, gold = borne(workspace)
     gone = [str(name) for name in dict.fromkeys([*labels, *gold]) if name not in workspace.settings.classes]
     if not gone:
         return
@@ -33,12 +34,22 @@ def refuse(workspace: Workspace, versions: Versions) -> None:
         found = successors(gone, settings.classes, borne_still)
     else:
         found = successors(gone, settings.classes, before.classes, before.renamed)
-    borne = [f"{each!r} ({labels[each]:,} labels, {gold[each]:,} gold rows)" for each in gone]
+    bearing = [f"{each!r} ({labels[each]:,} labels, {gold[each]:,} gold rows)" for each in gone]
     raise SettingsError(
         "`classes` in params.yaml lacks what labels or gold bear",
         expected="each of their classes",
-        got="none of the name " + ", ".join(borne[:SHOWN]) + (", ..." if len(borne) > SHOWN else ""),
-        fix=advice(gone, found, settings.renamed, f"git show {name}:params.yaml"),
+        got="none of the name " + ", ".join(bearing[:SHOWN]) + (", ..." if len(bearing) > SHOWN else ""),
+        fix=advice(gone, found, f"git show {name}:params.yaml", f" --workspace {shlex.quote(str(workspace.root))}"),
+    )
+
+
+def borne(workspace: Workspace) -> tuple[Counter[str], Counter[str]]:
+    """How many items bear each class, by the names of today: those with a label that counts, and those of gold."""
+    members = kinds.answer(workspace.settings.kind.answer).members
+    labels = ledger.effective(ledger.today(workspace)).label if workspace.labels.exists() else ()
+    gold = trusted.gold(workspace).label if workspace.gold.exists() else ()
+    return Counter(name for each in labels for name in members(each)), Counter(
+        name for each in gold for name in members(each)
     )
 
 
@@ -64,17 +75,18 @@ def successors(
     return known | {left[0]: new[0]} if len(left) == len(new) == 1 else {}
 
 
-def advice(gone: Sequence[str], found: Mapping[str, str], renamed: Mapping[str, str], shown_by: str) -> str:
-    """How to go on, to be followed word by word. renamed: what params.yaml says already. shown_by: the command that
-    shows how the classes were written."""
-    line = as_line({"renamed": {**renamed, **(found or dict.fromkeys(gone, UNKNOWN))}})
-    where = "change the line `renamed` of params.yaml to" if renamed else "add to params.yaml the line"
+def advice(gone: Sequence[str], found: Mapping[str, str], shown_by: str, where: str = "") -> str:
+    """How to go on, to be followed word by word. shown_by: the command that shows how the classes were written. where:
+    the option that says which workspace is meant."""
+    called = " && ".join(f"{classes.command('rename', old, found.get(old, UNKNOWN), where=where)}" for old in gone)
+    dropped = " && ".join(classes.command("drop", old, where=where) for old in gone)
     named = ", ".join(f"{old!r} is called {new!r} now" for old, new in found.items())
-    first = f"if {named}, {where} `{line}`"
+    first = f"if {named}, `{called}`"
     if not found:
-        first = f"if they have other names now, {where} `{line}`, with the class that each is today"
-    back = "put it back" if len(gone) == 1 else "put them back"
-    return f"{first}; else {back} as written before, `{shown_by}` shows how"
+        first = f"if they have other names now, `{called}`, with the class that each is today"
+    one = len(gone) == 1
+    go, back = ("it is", "put it back") if one else ("they are", "put them back")
+    return f"{first}; if {go} to go, `{dropped}`; else {back} as written before, `{shown_by}` shows how"
 
 
 def _before(workspace: Workspace, versions: Versions) -> tuple[str, Settings | None]:

@@ -31,7 +31,7 @@ PREDICTIONS = "predictions.csv"  # of a run: the gold items by which its model w
 class Judged:
     """A champion's answers, under the names that the classes have today. table: columns id, predicted, and weight where
     it is known; None where nothing is known of it. crowned_on: the items by which it became champion. lacks: the
-    classes of today that it has not. outdated: the names that it says and that its classes had before. problem: why it
+    classes of today that it has not. outdated: the names that it says and that are no class any more. problem: why it
     could not be asked about later items, in words; '' where it could."""
 
     table: pd.DataFrame | None
@@ -152,9 +152,9 @@ def judge(
             problem = f"its model cannot be asked about the {len(new)} gold items it has not seen ({_brief(error)})"
     knows = {renames.get(name, name) for name in classes or today}
     lacks = [name for name in today if name not in knows]
-    outdated = [name for name in classes or () if name in renames]
+    outdated = [name for name in classes or () if name in renames or name in workspace.settings.lapsed]
     if table is not None:
-        table = table.assign(predicted=renamed.today(table.predicted, renames))
+        table = table.assign(predicted=renamed.today(table.predicted, workspace.settings))
     return Judged(table, crowned_on, lacks, outdated, problem if len(new) else "")
 
 

@@ -29,7 +29,7 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
     if not workspace.batch.exists():
         raise WorkspaceError(f"{workspace.root} has no batch yet", fix="`labelwise run` chooses the first one")
     batch = read_parquet(workspace.batch).sort_values("rank")
-    batch = batch.assign(prediction=renamed.today(batch.prediction, workspace.settings.renamed))
+    batch = batch.assign(prediction=renamed.counting(batch.prediction, workspace.settings))
     texts = texts_by_id(workspace, batch.id) if len(batch) else {}
     known = batch.astype(object).where(batch.notna(), None).to_dict("records")
     return ledger.current_round(workspace.labels) + 1, [

@@ -132,7 +132,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     texts = texts_by_id(workspace, last.id.head(EXAMPLES))
     path = versions.earlier("data/batch.parquet", tag(number - 1))
     guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
-    guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings.renamed))
+    guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings))
 
     def thought(item: str) -> str:
         if item not in guesses.index or pd.isna(guesses.prediction[item]):
@@ -241,8 +241,8 @@ def moved(workspace: Workspace, versions: Versions, number: int) -> Table:
     before = versions.earlier("metrics/per_class.csv", tag(number - 1))
     if not now.exists() or before is None:
         return Table("", [], [])
-    then, today = table_of_text(before), workspace.settings.renamed
-    then = then.assign(**{"class": renamed.today(then["class"], today)})
+    then = table_of_text(before)
+    then["class"] = then["class"].replace(workspace.settings.renamed)
     then = then.drop_duplicates("class", keep=False)  # of two that are one now nothing can be said
     both = table_of_text(now).merge(then, on="class", suffixes=("", "_before"))
     if both.empty:
@@ -280,8 +280,8 @@ def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFra
     tables = table_of_text(now), table_of_text(before)
     if any(table.empty for table in tables):
         return None
-    today = workspace.settings.renamed
-    named = (table[["actual", "predicted"]].apply(renamed.today, renamed=today) for table in tables)
+    today = workspace.settings
+    named = (table[["actual", "predicted"]].apply(renamed.today, settings=today) for table in tables)
     return rounds.turned(*(table.assign(**dict(names)) for table, names in zip(tables, named, strict=True)))
 
 

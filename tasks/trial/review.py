@@ -36,8 +36,8 @@ class Manner:
 
 
 def read_answers(path: Path, settings: Settings) -> dict[str, str]:
-    """Labels by item id; a blank one is no answer, and a name that a class had before is the class. InputError when a
-    label is none, or names what is no class."""
+    """Labels by item id; a blank one is no answer, nor is one by a class that there is no more, and a name that a class
+    had before is the class. InputError when a label is none, or names what is no class."""
     pull, answer = settings.pull, kinds.answer(settings.kind.answer)
     columns = pull.columns
     answers: dict[str, str] = {}
@@ -50,8 +50,10 @@ def read_answers(path: Path, settings: Settings) -> dict[str, str]:
                 label = answer.read(cell, pull.delimiter)
             except ValueError as error:
                 raise InputError(f"{path}: {error}", expected=answer.EXAMPLE, got=repr(cell[:60])) from None
-            label = answer.renamed(label, settings.renamed)
+            label = answer.renamed(label, settings.renamed, settings.dropped)
             answers |= {content_id(form): label for form in (text, canonical(text))}
+    lapsed = {label for label in set(answers.values()) if set(answer.members(label)) & set(settings.lapsed)}
+    answers = {item: label for item, label in answers.items() if label not in lapsed}
     named_there = {name for label in set(answers.values()) for name in answer.members(label)}
     if strangers := sorted(named_there - set(settings.classes)):
         got = ", ".join(map(repr, strangers[:5]))

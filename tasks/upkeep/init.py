@@ -1,10 +1,8 @@
 """Make a workspace: a git + DVC repository with params.yaml, dvc.yaml and an empty label ledger."""
 
 import csv
-import re
 import secrets
 import shutil
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from labelwise.tasks import errors, kinds, settings, sources
 from labelwise.tasks.errors import InputError, LabelwiseError
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels.classes import spelling
 from labelwise.tasks.pull import GoldLook, PoolLook, Tally, listed, look_at_gold, look_at_pool, read_labels
 from labelwise.tasks.records import LABELS, canonical, content_id
 from labelwise.tasks.services.versions.workspace import create
@@ -324,17 +323,6 @@ def names(given: Sequence[str]) -> list[str]:
     """
     parts = next(csv.reader(given, skipinitialspace=True), []) if len(given) == 1 else given
     return [part.strip() for part in parts if part.strip()]
-
-
-def spelling(label: str) -> str:
-    """What is left of a label when case, accents' form, invisible characters, blanks, a closing dot and the .0 of a
-    whole number are taken away: two labels that have it in common are hardly two classes.
-
-    >>> spelling("True") == spelling("true "), spelling("1.0") == spelling("1"), spelling("on hold.")
-    (True, True, 'on hold')
-    """
-    shown = "".join(each for each in unicodedata.normalize("NFKC", label) if unicodedata.category(each) != "Cf")
-    return re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", " ".join(shown.casefold().split()).rstrip(". "))
 
 
 def twin(label: str, classes: Sequence[str]) -> str:

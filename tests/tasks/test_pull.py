@@ -393,8 +393,8 @@ class TestBadInput:
         place.fill(gold=[("1", "good", "pos"), ("2", "x", "Pos"), ("3", "y", "Pos"), ("4", "z", "neutral")])
         assert place.refusal() == (
             "gold: 3 rows have labels outside the classes: expected one of pos, neg, got 'Pos' (2), 'neutral' (1). "
-            "To mend it: correct the labels, or `classes` in params.yaml; names that classes had before go under "
-            "`renamed`"
+            "To mend it: correct the labels, or the classes by `labelwise classes add NAME` or `rename OLD NEW`; names "
+            "that classes had before go under `renamed` in params.yaml"
         )
 
     def test_a_class_taken_away(self, place: Place) -> None:
