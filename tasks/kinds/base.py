@@ -1,7 +1,7 @@
 """What a kind of label must offer: two small protocols, of which a module is a value. numpy and pandas only."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -92,8 +92,9 @@ class Answer(Protocol):
     def members(self, label: str) -> list[str]:
         """The classes that a label names."""
 
-    def renamed(self, label: str, renames: Mapping[str, str]) -> str:
-        """The label with its classes under other names."""
+    def renamed(self, label: str, renames: Mapping[str, str], dropped: Collection[str] = ()) -> str:
+        """The label with its classes under other names, and without those that were dropped where that leaves an
+        answer."""
 
     def questions(self, labels: Iterable[str]) -> list[str]:
         """What people must agree on, each by itself, where these labels were given of one item."""

@@ -1,7 +1,7 @@
 """One class for an item. The label is the class's name, byte for byte."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ def members(label: str) -> list[str]:
     return [label]
 
 
-def renamed(label: str, renames: Mapping[str, str]) -> str:
-    """Under its other name, where it has one.
+def renamed(label: str, renames: Mapping[str, str], _dropped: Collection[str] = ()) -> str:
+    """Under its other name, where it has one. Without its class nothing would be left of it.
 
     >>> renamed("billing", {"billing": "invoices"})
     'invoices'

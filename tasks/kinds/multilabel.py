@@ -6,7 +6,7 @@ In alphabetical order and not in that of `classes`, which people change: what wa
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,13 +86,14 @@ def members(label: str) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else [label]
 
 
-def renamed(label: str, renames: Mapping[str, str]) -> str:
-    """Each name as it is today; two that are one class by now are named once.
+def renamed(label: str, renames: Mapping[str, str], dropped: Collection[str] = ()) -> str:
+    """Each name as it is today, but for those that were dropped; two that are one class by now are named once.
 
     >>> renamed('["a", "b"]', {"a": "c", "b": "c"})
     '["c"]'
     """
-    return label_of(renames.get(name, name) for name in members(label))
+    today = [renames.get(name, name) for name in members(label)]
+    return label_of(name for name in today if name not in dropped)
 
 
 def questions(labels: Iterable[str]) -> list[str]:

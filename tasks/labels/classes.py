@@ -85,9 +85,10 @@ def merge(now: Classes, *names: str) -> Classes:
     *given, into = names
     members = list(dict.fromkeys(given))
     if len(members) < LEAST:
-        one = members[0] if members else into
-        ways = f"`{command('merge', one, into, into)}` makes one class of both" if into in now.names else ""
-        ways = ways or f"`{command('rename', one, into)}` gives it another name"
+        ways = f"`{command('merge', 'NAME', 'NAME', 'INTO')}`"
+        if members and members[0] != into:
+            both = f"`{command('merge', *members, into, into)}` makes one class of both"
+            ways = both if into in now.names else f"`{command('rename', *members, into)}` gives it another name"
         raise InputError(
             "classes merge", expected="two classes at least, and what they are together", got=named(names), fix=ways
         )

@@ -19,11 +19,13 @@ from labelwise.tasks import kinds, settings
 from labelwise.tasks.errors import InputError, LabelwiseError, plain
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
+from labelwise.tasks.kinds import choice
+from labelwise.tasks.kinds.controls import HOTKEYS
 from labelwise.tasks.labels import classes, ledger, removed
 from labelwise.tasks.labels.classes import Classes
 from labelwise.tasks.services import player
-from labelwise.tasks.services.label_studio.project import HOTKEYS
 from labelwise.tasks.services.patience import Tell, patient
+from labelwise.tasks.services.versions import differences
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, claimed
@@ -118,7 +120,7 @@ def as_json(rows: Sequence[Row]) -> str:
 def run(workspace: Workspace, verb: str, names: Sequence[str], dry_run: bool, tell: Tell) -> list[str]:
     """`labelwise classes VERB NAMES...`. Returns lines for people: what follows from it. dry_run: only say so."""
     if dry_run:
-        _, said = _planned(workspace, verb, names)
+        _, said = planned(workspace, verb, names)
         return [*said, "Nothing was changed (--dry-run)."]
     with claimed(workspace) as claim:
         given = shlex.join(["classes", verb, *names])
@@ -130,13 +132,13 @@ def run(workspace: Workspace, verb: str, names: Sequence[str], dry_run: bool, te
         play = patient(lambda: player.Play(workspace, versions), tell, met=False)
         patient(play.refuse, tell)
         stored.refuse_missing(workspace)
-        versions.refuse_strange_changes()
+        differences.refuse_strange_changes(versions)
         if kept := keep(workspace, versions, all_of_it=True):
             tell(kept)
         if claim.unfinished_command == given and _is_last(workspace, versions, verb, names):
             patient(play.keep, tell)
             return [f"it was cut off when it was done: {versions.message('HEAD').splitlines()[0]}"]
-        after, said = _planned(workspace, verb, names)
+        after, said = planned(workspace, verb, names)
         if after == Classes.of(workspace.settings):
             return said
         claim.begin(command=given)
@@ -161,7 +163,7 @@ def keep(workspace: Workspace, versions: Versions, all_of_it: bool = False) -> s
     return f"{FILE} had changes that no version had; they are one now: {message}"
 
 
-def _planned(workspace: Workspace, verb: str, names: Sequence[str]) -> tuple[Classes, list[str]]:
+def planned(workspace: Workspace, verb: str, names: Sequence[str]) -> tuple[Classes, list[str]]:
     """The classes after a change, and what there is to say of it. InputError, SettingsError where it cannot be."""
     now = Classes.of(workspace.settings, _orphans(workspace))
     after: Classes = classes.VERBS[verb](now, *names)
@@ -194,12 +196,18 @@ def consequences(now: Classes, after: Classes, borne: Borne, given: Settings) ->
             again = " again" if now.today(str(old)) is None else ""
             said.append(f"{both} of {old!r} count as {new!r}{again}")
         else:
-            said += _lapsing(str(old), labels, gold, given)
+            said += _lapsing(str(old), labels, gold, given, now.renamed.get(str(old), old) in after.split)
     for name in after.names:
         if name not in now.names and not any(after.today(each) == name for each in borne.gold):
             said.append(f"no gold row is {name!r}: put some into the gold file, so that it can be measured")
     if added := [name for name in after.names if name not in now.names and name not in after.renamed.values()]:
-        said.append(f"items that have a label keep it, also where {_either(added)} would fit: nobody was offered it")
+        offered = f"{_either(added)}, which nobody was offered"
+        if given.kind.answer == choice.NAME:
+            said.append(f"items that have a label keep it, also those that would be {offered}")
+        else:
+            said.append(
+                f"labels given so far count as without {offered}; what else they say is true, so none is asked anew"
+            )
     if now.protected != after.protected:
         left = ", ".join(map(repr, after.protected)) or "none"
         said.append(f"protected (promote.protected): {left}")
@@ -211,8 +219,11 @@ def consequences(now: Classes, after: Classes, borne: Borne, given: Settings) ->
     return [*said, f"{since}, and answers given by what there was count as said here"]
 
 
-def _lapsing(name: str, labels: int, gold: int, given: Settings) -> list[str]:
-    """What becomes of what was said by a class that there is no more."""
+def _lapsing(name: str, labels: int, gold: int, given: Settings, split: bool) -> list[str]:
+    """What becomes of what was said by a class that there is no more. split: whether there are several in its place."""
+    if given.kind.answer != choice.NAME and not split:
+        both = f"{_count(labels, 'label')} and {_count(gold, 'gold row')}"
+        return [f"{name!r} is taken out of {both}; what else these say counts as before, and nothing is asked anew"]
     said = []
     if labels:
         most = max(1, int(given.select.relabel * given.select.batch))

@@ -2,12 +2,13 @@
 followed."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.gold import trusted
@@ -15,6 +16,7 @@ from labelwise.tasks.labels import ledger, removed
 from labelwise.tasks.labels.removed import advice, successors
 from labelwise.tasks.records import GOLD, LABELS, tag
 from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.upkeep import classes as upkeep
 from labelwise.tasks.workspace import Workspace, write_parquet
 
 GIVEN = {"project": {"name": "n", "id": "i"}, "pull": {"pool": "p", "gold": "g"}}
@@ -56,34 +58,54 @@ def test_before_there_are_labels_a_class_may_go(tmp_path: Path) -> None:
     removed.refuse(here(tmp_path, classes=["x", "z"]), history())
 
 
+def follow(workspace: Workspace, advice: str) -> Workspace:
+    """Do what the advice says, word by word."""
+    for command in advice.split(" && "):
+        words = shlex.split(command)
+        assert words[:2] == ["labelwise", "classes"] and words[3:5] == ["--workspace", str(workspace.root)]
+        after, _ = upkeep.planned(workspace, words[2], [word for word in words[5:] if word != "--"])
+        upkeep.write(workspace, after)
+    return workspace
+
+
 @pytest.mark.parametrize(
-    ("classes", "past", "line"),
+    ("classes", "past", "renames"),
     [
-        (["x", "money: in", "v", "w"], history(classes=["x", "y", "v", "w"]), 'renamed: {y: "money: in"}'),
-        (["x", "why", "v", "w"], history(), "renamed: {y: why}"),  # no round yet, but nothing bears `why`
-        (["x", "why", "v", "w", "more"], history(classes=["x", "y", "v", "w", "more"]), "renamed: {y: why}"),
-        (["ex", "why", "v", "w"], history(classes=["x", "y", "v", "w"]), "renamed: {x: ex, y: why}"),
-        (["w", "v", "x", "why", "new"], history(classes=["x", "y", "v", "w", "new"]), "renamed: {y: why}"),
-        (["x", "v", "w"], history(classes=["x", "v", "w"], renamed={"y": "x"}), "renamed: {y: x}"),  # the line was lost
+        (["x", "money: in", "v", "w"], history(classes=["x", "y", "v", "w"]), {"y": "money: in"}),
+        (["x", "-1", "v", "w"], history(classes=["x", "y", "v", "w"]), {"y": "-1"}),
+        (["x", "why", "v", "w"], history(), {"y": "why"}),  # no round yet, but nothing bears `why`
+        (["x", "why", "v", "w", "more"], history(classes=["x", "y", "v", "w", "more"]), {"y": "why"}),
+        (["ex", "why", "v", "w"], history(classes=["x", "y", "v", "w"]), {"x": "ex", "y": "why"}),
+        (["w", "v", "x", "why", "new"], history(classes=["x", "y", "v", "w", "new"]), {"y": "why"}),
+        (["x", "v", "w"], history(classes=["x", "v", "w"], renamed={"y": "x"}), {"y": "x"}),  # the line was lost
     ],
 )
-def test_the_advice_is_a_line_to_be_followed(root: Path, classes: list[str], past: Versions, line: str) -> None:
+def test_the_advice_is_a_command_to_be_followed(
+    root: Path, classes: list[str], past: Versions, renames: dict[str, str]
+) -> None:
     with pytest.raises(SettingsError) as caught:
         removed.refuse(here(root, classes=classes), past)
     said = str(caught.value)
     assert len(said.splitlines()) == 1
-    assert "'y' (2 labels, 0 gold rows)" in said and f"add to params.yaml the line `{line}`; else put" in said
-    followed = here(root, classes=classes, **YAML(typ="safe").load(line))
+    assert "'y' (2 labels, 0 gold rows)" in said
+    renaming, dropping = re.findall("now, `([^`]+)`; if (?:it is|they are) to go, `([^`]+)`; else put", said)[0]
+    by_hand = here(root, classes=classes, renamed=renames)  # as a line of params.yaml
+    removed.refuse(by_hand, past)
+    followed = follow(here(root, classes=classes), renaming)
     removed.refuse(followed, past)
+    assert (followed.settings.classes, followed.settings.renamed) == (classes, renames)
     assert set(ledger.effective(ledger.today(followed)).label) <= set(classes)
     assert len(ledger.effective(ledger.today(followed))) == 5
+    gone = follow(here(root, classes=classes), dropping)
+    removed.refuse(gone, past)
+    assert (gone.settings.classes, gone.settings.dropped) == (classes, [*renames])
     assert ledger.read(followed.labels).label.tolist() == list("xxyyv")  # no row is edited
 
 
 def test_names_of_which_only_people_know_what_they_are_now(root: Path) -> None:
     with pytest.raises(SettingsError, match=r"none of the name 'v' \(1 labels, 0 gold rows\), 'w' \(0 labels, 1 gold"):
         removed.refuse(here(root, classes=["x", "y", "new"]), history(classes=["x", "y", "v", "w"]))
-    with pytest.raises(SettingsError, match=r"\{v: CLASS, w: CLASS\}`, with the class that each is today"):
+    with pytest.raises(SettingsError, match=r" v CLASS && .* w CLASS`, with the class that each is today"):
         removed.refuse(here(root, classes=["x", "y", "new", "newer"]), history())  # in which order, nobody knows
     merged = here(root, classes=["x", "y", "new"], renamed={"v": "new", "w": "new"})
     removed.refuse(merged, history(classes=["x", "y", "v", "w"]))
@@ -91,13 +113,12 @@ def test_names_of_which_only_people_know_what_they_are_now(root: Path) -> None:
     assert pd.read_parquet(merged.gold).label.tolist() == ["w"]
 
 
-def test_advice_changes_the_line_that_is_there_and_names_the_way_back() -> None:
+def test_advice_names_the_way_back() -> None:
     shown = "git show round-0003:params.yaml"
-    more = advice(["b"], {"b": "c"}, {"a": "z"}, shown)
-    assert "change the line `renamed` of params.yaml to `renamed: {a: z, b: c}`; else put it back" in more
-    assert more.endswith(f"`{shown}` shows how")
-    unknown = advice(["b", "d"], {}, {}, shown)
-    assert "if they have other names now, add to params.yaml the line `renamed: {b: CLASS, d: CLASS}`" in unknown
+    assert advice(["b"], {"b": "c"}, shown) == (
+        "if 'b' is called 'c' now, `labelwise classes rename b c`; if it is to go, `labelwise classes drop b`; else "
+        f"put it back as written before, `{shown}` shows how"
+    )
 
 
 @pytest.mark.parametrize(
