@@ -300,11 +300,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def lapsed_are_no_classes(self) -> "Settings":
         for key, names in (("dropped", self.dropped), ("split", self.split)):
+            tables = {"classes": self.classes, "renamed": self.renamed, "dropped": self.dropped, "split": self.split}
             for name in names:
-                other = "classes" if name in self.classes else "renamed" if name in self.renamed else ""
-                if not other and self.lapsed.count(name) > 1:
-                    other = "split" if name in self.split and name in self.dropped else f"{key} a second time"
-                if other:
+                if names.count(name) > 1:
+                    raise ValueError(f"{key}: {name!r} stands there more than once")
+                if other := next((each for each in tables if each != key and name in tables[each]), ""):
                     raise ValueError(f"{key}: {name!r} stands in `{other}`, too; take it out of one of them")
         return self
 

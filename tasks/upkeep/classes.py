@@ -128,7 +128,7 @@ def run(workspace: Workspace, verb: str, names: Sequence[str], dry_run: bool, te
         versions.clear()
         if not claim.unfinished_command.startswith("classes "):
             claim.refuse_unfinished()
-        versions.refuse_side_tracks()
+        differences.refuse_side_tracks(versions)
         play = patient(lambda: player.Play(workspace, versions), tell, met=False)
         patient(play.refuse, tell)
         stored.refuse_missing(workspace)

@@ -265,3 +265,33 @@ def test_the_cold_start_of_a_zero_shot_model_has_every_predicted_class() -> None
     settings = Select(batch=9, cold_start="random")
     batch = select(SCORES, VECTORS, Labelled(), NOBODY, settings, np.random.default_rng(0))
     assert batch.prediction.value_counts().min() >= min(2, SCORES.prediction.value_counts().min())
+
+
+def test_what_is_labelled_anew_has_its_share_of_the_batch_and_moves_nothing_else() -> None:
+    lapsed = IDS[5:15]
+    closed = pd.Index([*lapsed, *IDS[:2]])
+
+    def asked(**settings: Any) -> pd.DataFrame:
+        wanted = Select(**{"near_duplicate": None, "control": 0.25} | settings)
+        return select(SCORES, VECTORS, ANSWERED, closed, wanted, np.random.default_rng(0), 0, lapsed)
+
+    batch = asked(batch=10)
+    assert_conforms(batch)
+    anew = batch[batch.why == ledger.RELABEL]
+    assert len(batch) == 10 and len(anew) == 2 and anew.id.isin(lapsed).all()
+    assert anew.propensity.isna().all() and anew.score.isna().all()
+    fresh = batch[batch.why != ledger.RELABEL]
+    assert not fresh.id.isin(closed).any() and (fresh.why == control.WHY).sum() == 2  # a quarter of those
+    without = select(SCORES, VECTORS, ANSWERED, closed, Select(batch=8, near_duplicate=None, control=0.25), same())
+    assert fresh.id.tolist() == without.id.tolist()
+    first = np.argsort(control.order(pd.Index(lapsed), 0))[:2]
+    assert sorted(anew.id) == sorted(lapsed[place] for place in first)
+    assert (asked(batch=2).why == ledger.RELABEL).sum() == 1  # one at least
+    assert not (asked(batch=10, relabel=0.0).why == ledger.RELABEL).any()
+    assert (asked(batch=25).why == ledger.RELABEL).sum() == 7  # nothing else is left
+    alone = select(SCORES, VECTORS, ANSWERED, pd.Index(IDS), Select(batch=4), same(), 0, lapsed)
+    assert alone.why.tolist() == [ledger.RELABEL] * 4
+
+
+def same() -> np.random.Generator:
+    return np.random.default_rng(0)

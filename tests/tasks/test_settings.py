@@ -72,6 +72,22 @@ def test_a_class_that_was_renamed_has_its_last_name_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"dropped": ["no"]}, "dropped: 'no' stands in `classes`, too; take it out of one of them"),
+        ({"split": ["nay"], "renamed": {"nay": "no"}}, "split: 'nay' stands in `renamed`, too"),
+        ({"split": ["nay"], "dropped": ["nay"]}, "dropped: 'nay' stands in `split`, too"),
+        ({"split": ["nay", "nay"]}, "split: 'nay' stands there more than once"),
+        ({"dropped": "nay"}, "`dropped`"),
+    ],
+)
+def test_a_class_that_is_gone_is_said_once(tables: Any, said: str) -> None:
+    assert said in refusal(VALID | tables)
+    made = parse(VALID | {"dropped": ["nay"], "split": ["perhaps"], "renamed": {"never": "nay"}})
+    assert set(made.answerable) == {"no", "yes", "nay", "perhaps", "never"}
+
+
+@pytest.mark.parametrize(
     ("renamed", "said"),
     [
         ({"no": "yes"}, "renamed: 'no' is one of the classes; take it out of `renamed`, or out of `classes`"),

@@ -222,3 +222,39 @@ def test_what_happened_is_counted_by_the_round_in_which_it_was_taken_in(tmp_path
         [0, 0, 0, 0, 0, 0],
         [0, 0, 1, 0, 0, 0],
     ]
+
+
+def relabelled(*more: dict[str, Any]) -> pd.DataFrame:
+    """Three items: a of the control arm, b and c of a strategy; a and b by a class that there is no more (null)."""
+    chosen = [
+        labelled("a", "", 1) | {"why": "control", "round": 2, "label": None},
+        labelled("b", "", 2) | {"why": "uncertain", "round": 3, "label": None},
+        labelled("c", "x", 3) | {"why": "uncertain", "round": 3},
+    ]
+    return rows(*chosen, *more)
+
+
+def test_the_last_word_by_a_class_that_is_gone_leaves_no_label_and_is_asked_anew() -> None:
+    seen = relabelled(labelled("b", "y", 0, "2025-01-01"))  # an earlier word does not count instead
+    assert ledger.effective(seen).id.tolist() == ["c"]
+    assert sorted(ledger.lapsed(seen)) == ["a", "b"] == sorted(ledger.to_relabel(seen))
+    assert sorted(ledger.closed(seen)) == ["a", "b", "c"]  # no strategy, and not the control arm, asks them
+
+
+def test_what_is_labelled_anew_stays_with_the_ask_that_chose_it() -> None:
+    again = {"why": ledger.RELABEL, "round": 7}
+    seen = relabelled(labelled("a", "y", 4, "2026-02-01") | again, labelled("b", "x", 5, "2026-02-01") | again)
+    found = ledger.effective(seen).set_index("id")
+    assert found.label.to_dict() == {"a": "y", "b": "x", "c": "x"}
+    assert found.why.to_dict() == {"a": "control", "b": "uncertain", "c": "uncertain"}
+    assert found["round"].to_dict() == {"a": 2, "b": 3, "c": 3}
+    assert ledger.to_relabel(seen).empty
+
+
+def test_nobody_is_asked_twice_at_once_to_label_an_item_anew() -> None:
+    again = {"why": ledger.RELABEL, "round": 7, "task_id": 9, "annotation_id": None, "label": None}
+    waiting = relabelled({"id": "a", "status": "unanswered"} | again)
+    assert ledger.to_relabel(waiting).tolist() == ["b"]
+    skips = [{"id": "a", "status": "skipped"} | again | {"annotation_id": n, "round": n} for n in (7, 8)]
+    assert sorted(ledger.to_relabel(relabelled(*skips[:1]))) == ["a", "b"]
+    assert ledger.to_relabel(relabelled(*skips)).tolist() == ["b"]
