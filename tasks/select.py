@@ -47,8 +47,8 @@ def select(
     settings: Select,
     rng: np.random.Generator,
     seed: int = 0,
-    lapsed: Sequence[str] | pd.Index = (),
     opinion: Opinion = OF_ONE_CLASS,
+    lapsed: Sequence[str] | pd.Index = (),
 ) -> pd.DataFrame:
     """The batch (BATCH), first the item to be asked first. What is left of the pool, when that is less.
 
@@ -169,7 +169,7 @@ def run(workspace: Workspace) -> str:
     labelled = answered(scores, vectors, ledger.effective(rows), settings.classes, opinion)
     pool = pd.Index(scores.id)
     closed, lapsed = withheld(workspace, pool), ledger.to_relabel(rows).difference(kept_out(workspace, pool))
-    batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed, lapsed, opinion)
+    batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed, opinion, lapsed)
     write_parquet(workspace.batch, batch)
     wanted = settings.select.batch
     why = "" if len(batch) == wanted else left_out(workspace, pool)

@@ -273,7 +273,7 @@ def test_what_is_labelled_anew_has_its_share_of_the_batch_and_moves_nothing_else
 
     def asked(**settings: Any) -> pd.DataFrame:
         wanted = Select(**{"near_duplicate": None, "control": 0.25} | settings)
-        return select(SCORES, VECTORS, ANSWERED, closed, wanted, np.random.default_rng(0), 0, lapsed)
+        return select(SCORES, VECTORS, ANSWERED, closed, wanted, np.random.default_rng(0), lapsed=lapsed)
 
     batch = asked(batch=10)
     assert_conforms(batch)
@@ -289,7 +289,7 @@ def test_what_is_labelled_anew_has_its_share_of_the_batch_and_moves_nothing_else
     assert (asked(batch=2).why == ledger.RELABEL).sum() == 1  # one at least
     assert not (asked(batch=10, relabel=0.0).why == ledger.RELABEL).any()
     assert (asked(batch=25).why == ledger.RELABEL).sum() == 7  # nothing else is left
-    alone = select(SCORES, VECTORS, ANSWERED, pd.Index(IDS), Select(batch=4), same(), 0, lapsed)
+    alone = select(SCORES, VECTORS, ANSWERED, pd.Index(IDS), Select(batch=4), same(), lapsed=lapsed)
     assert alone.why.tolist() == [ledger.RELABEL] * 4
 
 
