@@ -25,7 +25,7 @@ from labelwise.tasks.labels import classes, ledger, removed
 from labelwise.tasks.labels.classes import Classes
 from labelwise.tasks.services import player
 from labelwise.tasks.services.patience import Tell, patient
-from labelwise.tasks.services.versions import differences
+from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, claimed
@@ -57,7 +57,7 @@ class Borne:
     @classmethod
     def of(cls, workspace: Workspace) -> "Borne":
         """Those of a workspace."""
-        stored.refuse_missing(workspace)
+        remote.refuse_missing(workspace)
         members = kinds.answer(workspace.settings.kind.answer).members
         said = ledger.effective(ledger.read(workspace.labels)).label
         decided = trusted.verdicts(trusted.asked(workspace), trusted.today(workspace, trusted.answers(workspace)))
@@ -131,7 +131,7 @@ def run(workspace: Workspace, verb: str, names: Sequence[str], dry_run: bool, te
         differences.refuse_side_tracks(versions)
         play = patient(lambda: player.Play(workspace, versions), tell, met=False)
         patient(play.refuse, tell)
-        stored.refuse_missing(workspace)
+        remote.refuse_missing(workspace)
         differences.refuse_strange_changes(versions)
         if kept := keep(workspace, versions, all_of_it=True):
             tell(kept)

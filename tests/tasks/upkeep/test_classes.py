@@ -161,7 +161,7 @@ def test_what_was_decided_for_a_class_that_is_gone_is_set_aside_and_holds_up_not
             [("a", "spam", "x"), ("a", "spam", "y"), ("b", "bug", "x"), ("b", "bug", "y")]
         )
     ]
-    seen = trusted.verdicts(asked, ANSWERS.conform(pd.DataFrame(said)), {"spam"})
+    seen = trusted.verdicts(asked, ANSWERS.conform(pd.DataFrame(said)), lapsed=["spam"])
     assert seen.state.tolist() == [trusted.LAPSED, "decided"]
     assert trusted.complete(seen).id.tolist() == ["a", "b"]  # the second ask counts all the same
 
