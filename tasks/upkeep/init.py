@@ -1,6 +1,7 @@
 """Make a workspace: a git + DVC repository with params.yaml, dvc.yaml and an empty label ledger."""
 
 import csv
+import re
 import secrets
 import shutil
 from collections import Counter
