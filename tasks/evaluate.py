@@ -7,14 +7,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-from labelwise.tasks import kinds, learners, stage
+from labelwise.tasks import figures, kinds, learners, stage
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.gold.active_testing import accuracy
 from labelwise.tasks.items.vectors import gold_items
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.kinds.base import Measure
 from labelwise.tasks.settings import Kind
-from labelwise.tasks.workspace import Workspace, write_csv, write_json
+from labelwise.tasks.workspace import Workspace
 
 BINS = 10
 ONE_CLASS = Kind()
@@ -167,10 +167,7 @@ def run(workspace: Workspace) -> str:
         )
     else:
         result = unmeasured(gold)
-    write_json(workspace.metrics / "gold.json", {name: round(value, 6) for name, value in result.metrics.items()})
-    write_csv(workspace.metrics / "predictions.csv", result.predictions)
-    write_csv(workspace.metrics / "per_class.csv", result.per_class)
-    write_csv(workspace.metrics / "calibration.csv", result.calibration)
+    figures.keep_evaluation(workspace, result.metrics, result.predictions, result.per_class, result.calibration)
     return spoken(result.metrics, settings.kind)
 
 

@@ -3,7 +3,7 @@ saved."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,31 @@ SAVINGS = ["round", "labels", "control", "verdict", "known"]  # known: whether w
 SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end in ENDS]
 
 
+GOLD, PREDICTIONS, PER_CLASS, CALIBRATION = "gold.json", "predictions.csv", "per_class.csv", "calibration.csv"
+PROOF, CHAMPION = "proof.json", "champion.json"
+OF_STAGES = (GOLD, PREDICTIONS, PER_CLASS, CALIBRATION, PROOF)  # what stages of dvc.yaml write
+
+
+def file(workspace: Workspace, name: str) -> Path:
+    """The file of that name, whether it is there or not."""
+    return workspace.metrics / name
+
+
+def tracked(name: str) -> str:
+    """The same as git and DVC call it.
+
+    >>> tracked(PREDICTIONS)
+    'metrics/predictions.csv'
+    """
+    return f"metrics/{name}"
+
+
 # What the last round measured
 
 
 def gold_metrics(workspace: Workspace) -> dict[str, float]:
     """What `evaluate` measured last, by the names that metrics/gold.json has; empty before the first round."""
-    return _content(workspace.metrics / "gold.json")
+    return _content(file(workspace, GOLD))
 
 
 def headline(workspace: Workspace) -> dict[str, float]:
@@ -46,28 +65,60 @@ def headline(workspace: Workspace) -> dict[str, float]:
 def predictions(workspace: Workspace) -> pd.DataFrame:
     """What the last model says of each gold item, all cells text (id, actual, predicted, confidence, weight); no row
     and no column before the first round."""
-    path = workspace.metrics / "predictions.csv"
+    path = file(workspace, PREDICTIONS)
     return table_of_text(path) if path.exists() else pd.DataFrame()
+
+
+def per_class(workspace: Workspace) -> pd.DataFrame:
+    """How well the last model knows each class, all cells text; no row and no column before the first round."""
+    path = file(workspace, PER_CLASS)
+    return table_of_text(path) if path.exists() else pd.DataFrame()
+
+
+def calibration(workspace: Workspace) -> pd.DataFrame:
+    """How often the last model is right at each confidence (confidence, correct, items)."""
+    return read_csv(file(workspace, CALIBRATION))
+
+
+def keep_evaluation(
+    workspace: Workspace,
+    metrics: Mapping[str, float],
+    predictions: pd.DataFrame,
+    per_class: pd.DataFrame,
+    calibration: pd.DataFrame,
+) -> None:
+    """Write what `evaluate` measured."""
+    write_json(file(workspace, GOLD), {name: round(value, 6) for name, value in metrics.items()})
+    write_csv(file(workspace, PREDICTIONS), predictions)
+    write_csv(file(workspace, PER_CLASS), per_class)
+    write_csv(file(workspace, CALIBRATION), calibration)
+
+
+def drop_items(workspace: Workspace, ids: Collection[str]) -> None:
+    """Take these items out of the predictions."""
+    rows = predictions(workspace)
+    if len(rows) and rows.id.isin(ids).any():
+        write_csv(file(workspace, PREDICTIONS), rows[~rows.id.isin(ids)])
 
 
 def proof(workspace: Workspace) -> dict[str, Any]:
     """What `prove` found last; empty before the first round."""
-    return _content(workspace.metrics / "proof.json")
+    return _content(file(workspace, PROOF))
 
 
 def keep_proof(workspace: Workspace, found: dict[str, Any]) -> None:
     """Write metrics/proof.json."""
-    write_json(workspace.metrics / "proof.json", found)
+    write_json(file(workspace, PROOF), found)
 
 
 def champion(workspace: Workspace) -> dict[str, Any]:
     """What the last round said of its champion, see `proof/champion.py`; empty before there was one."""
-    return _content(workspace.metrics / "champion.json")
+    return _content(file(workspace, CHAMPION))
 
 
 def keep_champion(workspace: Workspace, found: dict[str, Any]) -> None:
     """Write metrics/champion.json."""
-    write_json(workspace.metrics / "champion.json", found)
+    write_json(file(workspace, CHAMPION), found)
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -81,24 +132,24 @@ def curve(workspace: Workspace) -> pd.DataFrame:
     """The rounds so far (CURVE), from metrics/curve.csv, where the column `accuracy` bears the name of the kind's own
     mean score."""
     metric = workspace.settings.kind.metric
-    return _rounds(workspace.metrics / "curve.csv", CURVE, {metric: "accuracy"})
+    return _rounds(file(workspace, "curve.csv"), CURVE, {metric: "accuracy"})
 
 
 def savings(workspace: Workspace) -> pd.DataFrame:
     """What the savings meter said in each round (SAVINGS), from metrics/savings.csv."""
-    return _rounds(workspace.metrics / "savings.csv", SAVINGS)
+    return _rounds(file(workspace, "savings.csv"), SAVINGS)
 
 
 def add_to_curve(workspace: Workspace, row: dict[str, Any]) -> pd.DataFrame:
     """Write this round's row of metrics/curve.csv; returns the whole of it."""
     rounds = with_round(curve(workspace), row)
-    write_csv(workspace.metrics / "curve.csv", rounds.rename(columns={"accuracy": workspace.settings.kind.metric}))
+    write_csv(file(workspace, "curve.csv"), rounds.rename(columns={"accuracy": workspace.settings.kind.metric}))
     return rounds
 
 
 def add_to_savings(workspace: Workspace, row: dict[str, Any]) -> None:
     """Write this round's row of metrics/savings.csv."""
-    write_csv(workspace.metrics / "savings.csv", with_round(savings(workspace), row))
+    write_csv(file(workspace, "savings.csv"), with_round(savings(workspace), row))
 
 
 def with_round(rounds: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
@@ -120,15 +171,15 @@ def _rounds(path: Path, columns: list[str], names: Mapping[str, str] | None = No
 
 def seconds_by_stage(workspace: Workspace) -> pd.DataFrame:
     """A row a round, a column a stage: what all copies of the workspace have spent, together."""
-    of_before = workspace.metrics / "seconds.csv"  # from when there was one file for all
-    files = [*[of_before] * of_before.exists(), *sorted((workspace.metrics / "seconds").glob("*.csv"))]
+    of_before = file(workspace, "seconds.csv")  # from when there was one file for all
+    files = [*[of_before] * of_before.exists(), *sorted((file(workspace, "seconds")).glob("*.csv"))]
     none = pd.DataFrame({"round": pd.Series(dtype="int64")})
     return pd.concat([none, *map(read_csv, files)]).groupby("round", as_index=False).sum(min_count=1)
 
 
 def own_seconds(workspace: Workspace) -> Path:
     """The table of this copy: what a round takes differs from copy to copy, and git could not merge one file of two."""
-    return workspace.metrics / "seconds" / f"{copy_token(workspace)}.csv"
+    return file(workspace, "seconds") / f"{copy_token(workspace)}.csv"
 
 
 def spent(workspace: Workspace) -> dict[str, float]:

@@ -157,7 +157,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         model = bundle(workspace, Path(scratch) / "classifier")
         facts = facts_of(workspace, versions, metrics, seconds, model, shards)
         run_id, version = tracking.record(facts, model)
-        tracking.attach(run_id, [workspace.metrics / champion.PREDICTIONS, seen])
+        tracking.attach(run_id, [figures.file(workspace, figures.PREDICTIONS), seen])
     own, number = weighed(figures.predictions(workspace)), ledger.current_round(workspace.labels)
     stands = champion.stands(version, number, number, own, champion.Judged(own, frozenset(own.id)), answer)
     present = tracking.champion()

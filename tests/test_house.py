@@ -1,6 +1,7 @@
 """The house: imports point one way. flows -> commands over whole workspaces -> stages -> rooms -> ground; no circle."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +161,16 @@ def test_an_outside_system_is_imported_in_its_place_alone() -> None:
         for each in imports(path)
         for places, systems in SYSTEMS.items()
         if each.partition(".")[0] in systems and not str(path.relative_to(ROOT)).startswith(places)
+    ]
+    assert not wrong, "; ".join(wrong)
+
+
+def test_one_module_reads_and_writes_the_figures() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} reaches into metrics/: tasks/figures.py does that"
+        for path in modules().values()
+        if path.name not in ("figures.py", "workspace.py")
+        and re.search(r"\.metrics /", path.read_text(encoding="utf-8"))
     ]
     assert not wrong, "; ".join(wrong)
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pyarrow as pa
 
+from labelwise.tasks import figures
 from labelwise.tasks.errors import LabelwiseError, ServiceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, stored
@@ -24,7 +25,7 @@ INPUTS = ["data/pool", "data/gold", "data/labels"]
 MADE = {
     "vectors": "data/vectors",
     "model": "model",
-    "metrics": "metrics/predictions.csv",
+    "metrics": figures.tracked(figures.PREDICTIONS),
     "batch": "data/batch.parquet",
 }
 NO_ITEMS = pd.DataFrame({"id": [], "text": []})
@@ -143,10 +144,7 @@ def _first_words(error: Exception) -> str:
 
 def _clear(here: Workspace, encode: bool) -> None:
     """Take away what the stages make: nothing recorded may stand in for what is rebuilt."""
-    files = [
-        here.metrics / name
-        for name in ("gold.json", "predictions.csv", "per_class.csv", "calibration.csv", "proof.json")
-    ]
+    files = [figures.file(here, name) for name in figures.OF_STAGES]
     for path in [here.model, here.scores, here.batch, *files, *[here.vectors] * encode]:
         if path.is_dir():
             shutil.rmtree(path)

@@ -22,7 +22,6 @@ from labelwise.tasks.services.mlflow import Champion, Tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, reading, write_csv
 
-FILE = "champion.json"  # in metrics/: what stands behind the champion, committed with each round
 ANSWERS = "gold_answers.csv"  # kept with the champion's run: what it says of gold items, those of later rounds too
 PREDICTIONS = "predictions.csv"  # of a run: the gold items by which its model was judged when it was registered
 
@@ -92,7 +91,7 @@ def standing(workspace: Workspace, version: str | None = None) -> Standing | Non
     content = figures.champion(workspace)
     if not content:
         return None
-    with reading(workspace.metrics / FILE):
+    with reading(figures.file(workspace, figures.CHAMPION)):
         gold, fresh = (content[name] and Measured(**content[name]) for name in ("gold", "fresh"))
         found = Standing(**content | {"gold": gold, "fresh": fresh})
     return found if version in (None, found.version) else None

@@ -15,7 +15,7 @@ from matplotlib.ft2font import FT2Font
 
 from labelwise.tasks import figures, kinds, promote
 from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.workspace import Workspace, read_csv
+from labelwise.tasks.workspace import Workspace
 
 OWN, CHANCE, IDEAL = "#3b86c8", "#d9772b", "#8b949e"  # seen on white and on black
 MANY = 12  # classes that fit a picture as wide as a phone
@@ -53,7 +53,7 @@ def _draw(name: str, workspace: Workspace, rounds: pd.DataFrame) -> Figure:
     if name == "confusion":
         return confusion(figures.predictions(workspace), kinds.answer(workspace.settings.kind.answer))
     if name == "calibration":
-        return calibration(read_csv(workspace.metrics / "calibration.csv"))
+        return calibration(figures.calibration(workspace))
     measured = figures.proof(workspace).get("savings")
     arms = {arm: pd.DataFrame(points) for arm, points in measured["curves"].items()} if measured else {}
     measure = workspace.settings.kind.measure

@@ -237,14 +237,13 @@ def matrix(workspace: Workspace) -> Table:
 
 def moved(workspace: Workspace, versions: Versions, number: int) -> Table:
     """Classes by how far their F1 moved since the last round."""
-    now = workspace.metrics / "per_class.csv"
-    before = versions.earlier("metrics/per_class.csv", tag(number - 1))
-    if not now.exists() or before is None:
+    now, before = figures.per_class(workspace), versions.earlier(figures.tracked(figures.PER_CLASS), tag(number - 1))
+    if now.empty or before is None:
         return Table("", [], [])
     then = table_of_text(before)
     then["class"] = then["class"].replace(workspace.settings.renamed)
     then = then.drop_duplicates("class", keep=False)  # of two that are one now nothing can be said
-    both = table_of_text(now).merge(then, on="class", suffixes=("", "_before"))
+    both = now.merge(then, on="class", suffixes=("", "_before"))
     if both.empty:
         return Table("", [], [])
     both["moved"] = both.f1.astype(float) - both.f1_before.astype(float)
@@ -274,10 +273,13 @@ def turned(workspace: Workspace, versions: Versions, number: int, texts: dict[st
 
 def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFrame | None:
     """`rounds.turned` for this round and the one before it; None where one of them has no model."""
-    now, before = workspace.metrics / "predictions.csv", versions.earlier("metrics/predictions.csv", tag(number - 1))
-    if not now.exists() or before is None:
+    now, before = (
+        figures.predictions(workspace),
+        versions.earlier(figures.tracked(figures.PREDICTIONS), tag(number - 1)),
+    )
+    if before is None:
         return None
-    tables = table_of_text(now), table_of_text(before)
+    tables = now, table_of_text(before)
     if any(table.empty for table in tables):
         return None
     today = workspace.settings

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from labelwise.tasks import figures
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaks_of
 from labelwise.tasks.items.vectors import fingerprint, vectors_of, wording_of
@@ -19,8 +20,6 @@ from labelwise.tasks.workspace import (
     read_array,
     read_json,
     read_table,
-    table_of_text,
-    write_csv,
     write_json,
 )
 
@@ -43,9 +42,7 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
         _rewrite(file, gone)
     for file in workspace.quarantine.glob("*.parquet"):
         _rewrite_folds(file, set(folds))
-    predictions = workspace.metrics / "predictions.csv"
-    if predictions.exists() and (rows := table_of_text(predictions)).id.isin(gone).any():
-        write_csv(predictions, rows[~rows.id.isin(gone)])
+    figures.drop_items(workspace, gone)
     for scraps in ("reports", "data_docs"):  # made anew when they are next asked for
         shutil.rmtree(workspace.scraps / scraps, ignore_errors=True)
 
