@@ -255,7 +255,7 @@ def test_skipped_and_late_answers(make: Make, source: Source) -> None:
     label(8)  # late
     answer(workspace, source)
     play(workspace)
-    late = rows(workspace).query("id == @labelwise.tasks.id[8]")
+    late = rows(workspace).query("id == @tasks.id[8]")
     assert late[["status", "round"]].to_numpy().tolist() == [["unanswered", 1], ["labelled", 1]]
     assert tasks.id[8] in set(ledger.effective(rows(workspace)).id)
 
