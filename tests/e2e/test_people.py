@@ -2,6 +2,7 @@
 on the real server."""
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.trial import review
 from labelwise.tasks.workspace import Workspace
-from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows, tool
+from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool
 
 SIZE = 8
 Ask = Callable[..., Any]
@@ -207,10 +208,11 @@ def rename_a_class(workspace: Workspace, source: Source, project: LabelStudioPro
     assert params.read_text(encoding="utf-8") == written
     assert play(workspace).startswith(f"3 of {SIZE} answered")
 
-    (line,) = re.findall("the line `([^`]+)`", rename())
-    assert line == f'renamed: {{{old}: "{new}"}}'
-    with params.open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
+    (renaming,) = re.findall("now, `labelwise ([^`]+)`", rename())
+    done = command(*shlex.split(renaming))
+    assert done.returncode == 0, done.stderr
+    assert f"'{old}' is called '{new}' now" in done.stdout or "what counts as which class" in done.stdout
+    assert tool(workspace.root, "git", "log", "-1", "--format=%s").startswith(f"classes: rename {old} to {new}")
     assert play(workspace).startswith(f"3 of {SIZE} answered")
     assert project.choices() == [*CLASSES[:-1], new]
     here = Workspace.open(workspace.root)
@@ -228,6 +230,44 @@ def rename_a_class(workspace: Workspace, source: Source, project: LabelStudioPro
     assert figures.gold_metrics(here)["accuracy"] > 0.7
     seen = audit.run(here.root, "")
     assert seen.in_order, seen.parts
+
+
+def change_the_classes(workspace: Workspace) -> None:
+    """One more, one dropped and its labels given anew, two merged; the loop goes on, and the past is as it was."""
+    before, number = rows(workspace), ledger.current_round(workspace.labels)
+    gone, *others = workspace.settings.classes
+    for given in (["add", "weather"], ["drop", gone]):
+        done = command("classes", *given, "--workspace", str(workspace.root))
+        assert done.returncode == 0, done.stderr
+    here = Workspace.open(workspace.root)
+    lapsed = set(ledger.lapsed(ledger.today(here)))
+    assert lapsed == set(before.id[before.label == gone])
+    play(here)
+    assert open_project(here.settings).choices() == [*others, "weather"]
+    for task in open_project(here.settings).tasks(number + 1).task_id:
+        Reviewer(1).answer(int(task), choice(others[0]), 1.0)
+    play(here)
+    batch = pd.read_parquet(here.batch)
+    anew = set(batch.id[batch.why == ledger.RELABEL])
+    assert len(anew) == 1 and anew <= lapsed
+    assert set(pd.read_csv(here.metrics / "predictions.csv").actual) == set(others)
+    tasks = open_project(here.settings).tasks(number + 2)
+    for task, item in zip(tasks.task_id, tasks.id, strict=True):
+        assert not (item in anew and tasks.data[tasks.id == item].iloc[0]["suggestion"])
+        Reviewer(1).answer(int(task), choice("weather" if item in anew else others[0]), 1.0)
+    play(here)
+    assert labels_of_today(here)[anew.pop()] == "weather"
+    pd.testing.assert_frame_equal(rows(here)[: len(before)], before)  # no row is edited
+    done = command("classes", "merge", *others, others[0], "--workspace", str(here.root))
+    assert done.returncode == 0, done.stderr
+    assert set(labels_of_today(Workspace.open(here.root)).values()) == {others[0], "weather"}
+    replayed = command("replay", str(number), "--workspace", str(here.root))
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+
+
+def labels_of_today(workspace: Workspace) -> dict[str, str]:
+    counts = ledger.effective(ledger.today(workspace))
+    return dict(zip(counts.id, counts.label, strict=True))
 
 
 def test_a_project_is_known_by_its_id_whatever_it_is_called(
@@ -277,3 +317,4 @@ def test_a_project_is_known_by_its_id_whatever_it_is_called(
     now = open_tracking(Workspace.open(workspace.root).settings)
     assert now.name == models.name
     assert len(now.registered()) == 4
+    change_the_classes(Workspace.open(workspace.root))
