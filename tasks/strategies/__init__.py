@@ -63,7 +63,7 @@ STRATEGIES: dict[str, Strategy] = {
 
 # What each reads of the items and of a model's opinion on them. simplex and errors: see Views; classes: the columns of
 # the probabilities, where an item has one class; labels: the same, where it may have several. One of another package
-# that is not here is taken to need classes.
+# says it in an attribute `NEEDS` of its own, and is taken to need classes where it has none.
 NEEDS: dict[str, frozenset[str]] = {
     "auto": frozenset({"vectors", "simplex", "errors"}),
     "random": frozenset(),
@@ -110,7 +110,9 @@ def serving(answer: str) -> list[str]:
     (True, False, True)
     """
     given = GIVEN.get(answer, VECTORS)
-    return [name for name in strategies() if NEEDS.get(name, frozenset({"classes"})) <= given]
+    known = strategies()
+    needs = {name: NEEDS.get(name, getattr(one, "NEEDS", frozenset({"classes"}))) for name, one in known.items()}
+    return [name for name in known if needs[name] <= given]
 
 
 __all__ = [

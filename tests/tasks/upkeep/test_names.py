@@ -1,11 +1,13 @@
 """Names in params.yaml that cannot serve what is said of an item."""
 
+import numpy as np
 import pytest
 
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.learners import able_to_learn
 from labelwise.tasks.settings import parse
-from labelwise.tasks.strategies import COLD_STARTS, GIVEN, NEEDS, STRATEGIES, serving
+from labelwise.tasks.strategies import COLD_STARTS, GIVEN, NEEDS, STRATEGIES, Candidates, Choice, serving
+from labelwise.tasks.strategies.base import uniform
 from labelwise.tasks.upkeep import names
 
 BASE = {"project": {"name": "n", "id": "i"}, "classes": ["a", "b"], "pull": {"pool": "p", "gold": "g"}}
@@ -52,9 +54,16 @@ def test_what_goes_by_the_one_class_of_an_item_is_refused(section: str, field: s
     names.refuse_unknown(parse(BASE | {section: {field: True}}))
 
 
-def test_a_strategy_of_another_package_is_taken_to_need_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {**STRATEGIES, "theirs": STRATEGIES["random"]}
+def test_a_strategy_of_another_package_is_taken_to_need_classes_unless_it_says_what(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def told(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
+        return uniform(candidates, k, rng)
+
+    told.NEEDS = frozenset({"simplex"})  # type: ignore[attr-defined]  # as docs/extending.md has it
+    known = {**STRATEGIES, "theirs": lambda *given: uniform(*given), "told": told}
     monkeypatch.setattr("labelwise.tasks.strategies.strategies", lambda: known)
     monkeypatch.setattr("labelwise.tasks.upkeep.names.strategies", lambda: known)
     names.refuse_unknown(parse(BASE | {"select": {"strategy": "theirs"}}))
+    names.refuse_unknown(parse(BASE | {"kind": {"answer": "multilabel"}, "select": {"strategy": "told"}}))
     assert "`select.strategy: theirs` cannot serve" in refused("multilabel", select={"strategy": "theirs"})
