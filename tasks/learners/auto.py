@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,8 @@ class Auto:
 
     def save(self, folder: Path) -> None:
         """`config.json`, and each model in a folder that bears the learner's name."""
-        config = {"learner": NAME, "classes": self.classes, "chosen": self.chosen, "reason": self.reason}
+        config: dict[str, Any] = {"learner": NAME, "classes": self.classes}
+        config |= {"chosen": self.chosen, "reason": self.reason}
         config |= one_vs_rest.kept(self.thresholds)
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         for name, model in self.members.items():

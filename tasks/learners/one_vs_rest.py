@@ -10,6 +10,7 @@ leaves that as its positives grow.
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,8 +217,9 @@ def fitted(space: Space, targets: Doubles, counting: Doubles, c: float) -> Doubl
 
     prior = np.log(frequency / (1 - frequency))
     start = np.vstack([np.zeros((r, k)), prior / scale[r]])
-    options = {"maxiter": STEPS, "gtol": CLOSE * c**0.5, "ftol": 1e-12}
-    inner = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(r + 1, k) * scale
+    options: Any = {"maxiter": STEPS, "gtol": CLOSE * c**0.5, "ftol": 1e-12}
+    flat: Any = start.ravel()
+    inner = minimize(loss, flat, jac=True, method="L-BFGS-B", options=options).x.reshape(r + 1, k) * scale
     everywhere = (targets == 1).all(axis=0)
     inner[:, everywhere] = 0
     inner[r, everywhere] = np.log(counting.sum() + 1)

@@ -2,17 +2,18 @@
 answers at its ends: for the examples in the docstrings of strategies."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelwise.tasks.strategies.base import Candidates, Labelled
 
 
-def on_circle(degrees: list[float]) -> np.ndarray:
+def on_circle(degrees: list[float]) -> NDArray[np.float32]:
     """(n, 2) unit vectors."""
     angles = np.radians(degrees)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-def of_two(first: list[float]) -> np.ndarray:
+def of_two(first: list[float]) -> NDArray[np.float32]:
     """(n, 2) probabilities."""
     return np.stack([first, 1 - np.array(first)], axis=1).astype(np.float32)
 

@@ -242,7 +242,11 @@ def _lapsing(name: str, labels: int, gold: int, given: Settings, split: bool) ->
 def write(workspace: Workspace, after: Classes) -> None:
     """Put the classes into params.yaml, where they stand now; comments, order and descriptions stay."""
     with settings.edited(workspace.root / FILE) as content:
-        kept = {"renamed": dict(after.renamed), "dropped": list(after.dropped), "split": list(after.split)}
+        kept: dict[str, Any] = {
+            "renamed": dict(after.renamed),
+            "dropped": list(after.dropped),
+            "split": list(after.split),
+        }
         _rewrite(content["classes"], after)
         place = list(content).index("classes")
         for key, value in kept.items():
