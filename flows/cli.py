@@ -211,6 +211,13 @@ def init(
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
     label_column: Annotated[str, typer.Option(help="The gold set's label column.")] = "label",
     id_column: Annotated[str, typer.Option(help="Your own key, if there is one; gold may lack it.")] = "",
+    group_column: Annotated[
+        str, typer.Option(help="Thread, customer, recording: its items never stand in both pool and gold set.")
+    ] = "",
+    context: Annotated[
+        list[str] | None,
+        typer.Option(help="Columns that reviewers see above the text, with commas between them; no model learns them."),
+    ] = None,
     encoding: Encoding = "",
     answer: Said = "choice",
     item: Shown = "text",
@@ -220,11 +227,12 @@ def init(
 ) -> None:
     """Make a workspace: a git + DVC repository for one labelling project."""
     from labelwise.tasks.reporting.status import command
-    from labelwise.tasks.settings import Columns, kind_of
+    from labelwise.tasks.settings import columns_of, kind_of
     from labelwise.tasks.upkeep import init as stage
 
     classes = stage.names(labels or []) or None
-    columns = Columns(text=text_column, label=label_column, id=id_column or None)
+    beside = {"group": group_column or None, "context": stage.names(context or [])}
+    columns = columns_of(text=text_column, label=label_column, id=id_column or None, **beside)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
     made = stage.run(folder, *wanted, kind_of(item, answer), delimiter or None)
     print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: {command('run', made.root)}")

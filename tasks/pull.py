@@ -18,7 +18,7 @@ from labelwise.tasks.items import forgotten, sifting, stored, suites, unchanged
 from labelwise.tasks.items.drafts import Drafts, drafting
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen, Sifted
-from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.kinds import Answer, choice, context
 from labelwise.tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
 from labelwise.tasks.services import expectations
 from labelwise.tasks.services.versions import remote
@@ -84,7 +84,10 @@ def run(workspace: Workspace) -> Pulled:
         refused=dict((gold.refused + pool.refused).most_common()),
         forgotten=gold.forgotten + pool.forgotten,
         docs=docs,
-        warnings=unmeasured(gold_rows, workspace.settings),
+        warnings=[
+            *unmeasured(gold_rows, workspace.settings),
+            *out_of_sight(workspace, gold.cut + pool.cut),
+        ],
     )
     unchanged.remember(workspace, seen, asdict(pulled) | {"docs": None})
     return pulled
@@ -96,6 +99,16 @@ def unmeasured(gold: pd.DataFrame, settings: Settings) -> list[str]:
     there = {name for label in set(gold["label"]) for name in answer.members(label)}
     missing = [name for name in settings.classes if name not in there]
     return [f"class {name!r} has no gold row: how well it is recognised cannot be measured" for name in missing]
+
+
+def out_of_sight(workspace: Workspace, cut: int) -> list[str]:
+    """A line for each reason why reviewers see less context than the source has. cut: items with a cell that was."""
+    pull, said = workspace.settings.pull, []
+    if cut:
+        said.append(f"{cut:,} items have context of more than {pull.max_chars:,} characters: kept up to there")
+    if pull.columns.context and (without := stored.without_context(workspace)):
+        said.append(f"{without:,} items were pulled before pull.columns.context was set and are shown without it")
+    return said
 
 
 @dataclass(frozen=True)
@@ -161,11 +174,12 @@ def look_at_pool(pull: Pull, gold_folds: set[str], ids: Collection[str] = (), mo
 
 @dataclass
 class Tally:
-    """What came of the rows of one source, counted."""
+    """What came of the rows of one source, counted. cut: items of which a cell of context is kept in part."""
 
     new: int = 0
     repeated: int = 0
     forgotten: int = 0
+    cut: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     judged: list[pd.DataFrame] = field(default_factory=list)  # the measures, for the verdict on the whole
 
@@ -174,6 +188,14 @@ class Tally:
         self.repeated += sifted.repeated
         self.refused.update(refusal.rule for refusal in [*sifted.refused.values(), *sifted.elsewhere.values()])
         self.judged.append(suites.judged(measures, sifted.refused, sifted.elsewhere))
+
+    def kept(self, new: pd.DataFrame, most: int) -> pd.DataFrame:
+        """New rows with cells of context of `most` characters."""
+        if "context" not in new:
+            return new
+        short = new["context"].map(lambda cell: context.cut(cell, most), na_action="ignore").astype("string")
+        self.cut += int((short != new["context"]).sum())
+        return new.assign(context=short)
 
     @property
     def measures(self) -> pd.DataFrame:
@@ -214,7 +236,8 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     page = _passed(workspace, suite, tally, pull.gold)
     if len(sifted.new):
         kept = stored.gold(workspace)[~anew.to_numpy()]
-        drafts.add(workspace.gold, pd.concat([kept, sifted.new], ignore_index=True), GOLD)
+        new = tally.kept(sifted.new, pull.max_chars)
+        drafts.add(workspace.gold, pd.concat([kept, new], ignore_index=True), GOLD)
     _set_aside(drafts, stored.next_gold_refused(workspace), came, sifted, stored.refused(workspace, "gold"))
     return pd.concat([gold[~anew], sifted.new], ignore_index=True), tally, page
 
@@ -237,7 +260,7 @@ def _pull_pool(
         measures = suites.measured(rows)
         sifted = sifting.new_pool(rows, expectations.refusals(suite, measures), gold_folds, seen)
         tally.add(measures, sifted)
-        drafts.add(shard, sifted.new, POOL)
+        drafts.add(shard, tally.kept(sifted.new, pull.max_chars), POOL)
         _set_aside(drafts, aside, rows, sifted, refused)
     return len(seen.stored) + tally.new, tally, _passed(workspace, suite, tally, pull.pool)
 
@@ -261,18 +284,28 @@ def read_labels(cells: Iterable[str | None], pull: Pull, answer: Answer) -> tupl
 
 def _rows(source: str, pull: Pull, *, labelled: bool, answer: Answer = choice) -> Iterator[pd.DataFrame]:
     """The rows of a source under our names for the columns. A label is asked for only when `labelled`; the user's own
-    key may be absent then: gold sets are often put together by hand."""
+    key, group and context may be absent then: gold sets are often put together by hand."""
     columns = pull.columns
     theirs = {"text": columns.text, "source_id": columns.id, "label": columns.label if labelled else None}
-    named = {ours: column for ours, column in theirs.items() if column}
-    optional = [columns.id] if labelled and columns.id else []
-    for chunk in sources.chunks(source, list(named.values()), encoding=pull.encoding, optional=optional):
+    named = {ours: column for ours, column in (theirs | {"group": columns.group}).items() if column}
+    asked = [*named.values(), *columns.context]
+    optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
+    for chunk in sources.chunks(source, asked, encoding=pull.encoding, optional=optional):
         rows = pd.DataFrame({ours: chunk[column] for ours, column in named.items()})
         if labelled:
             rows["label"], rows["fault"] = read_labels(rows["label"], pull, answer)
-        given = rows.get("source_id", [None] * len(rows))
-        rows["source_id"] = pd.Series([each if each and each.strip() else None for each in given], dtype=object)
+        rows["source_id"] = _given(rows.get("source_id", [None] * len(rows)))
+        if columns.group:
+            rows["group"] = _given(rows["group"])
+        if columns.context:
+            cells = chunk[columns.context].itertuples(index=False, name=None)
+            rows["context"] = pd.Series([context.packed(columns.context, row) for row in cells], dtype=object)
         yield rows
+
+
+def _given(cells: Iterable[str | None]) -> pd.Series:
+    """None for a blank cell."""
+    return pd.Series([cell if cell and cell.strip() else None for cell in cells], dtype=object)
 
 
 def strangers(labels: Iterable[str], classes: Collection[str], answer: Answer) -> pd.Series:

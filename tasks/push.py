@@ -1,12 +1,13 @@
 """Stage `push`: bring the batch to the reviewers, once, whatever happened before."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from labelwise.tasks import kinds
-from labelwise.tasks.items.stored import texts_by_id
-from labelwise.tasks.kinds import Answer, Content, choice, text
+from labelwise.tasks.items.stored import contexts_by_id, texts_by_id
+from labelwise.tasks.kinds import Answer, Content, choice, context, text
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.services.label_studio.delivery import deliver, without_doubles
 from labelwise.tasks.services.label_studio.project import NOT_OURS, LabelStudioProject, changed
@@ -23,14 +24,17 @@ def tasks(
     prediction_shown: bool,
     answer: Answer = choice,
     item: Content = text,
+    contexts: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Label Studio's import format for a batch, in order of rank; texts by item id."""
+    """Label Studio's import format for a batch, in order of rank; texts by item id, and contexts, None where the
+    interface shows none."""
     made = []
     for row in batch.sort_values("rank").to_dict("records"):
         shown = prediction_shown and pd.notna(row["prediction"]) and row["why"] not in UNSWAYED
         said = answer.suggestion(row["prediction"], row["confidence"]) if shown else ""
         data = {**item.task(texts[row["id"]]), "item": row["id"], "round": round_number, "suggestion": said}
-        made.append({"data": data})
+        beside = {} if contexts is None else {context.NAME: context.as_html(contexts.get(row["id"]))}
+        made.append({"data": data | beside})
     return made
 
 
@@ -44,7 +48,8 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     if made:
         project.create(kinds.interface_of(settings))
     kind = kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
-    wanted = tasks(batch, texts_by_id(workspace, batch.id), number, settings.push.show_prediction, *kind)
+    contexts = contexts_by_id(workspace, batch.id) if settings.pull.columns.context else None
+    wanted = tasks(batch, texts_by_id(workspace, batch.id), number, settings.push.show_prediction, *kind, contexts)
     pushed = deliver(project, wanted, number)
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over

@@ -6,7 +6,8 @@ always give the same Parquet bytes.
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pandas as pd
@@ -16,10 +17,12 @@ ID_DIGITS = 16  # 64 bits: one expected collision in 6e9 items
 
 @dataclass(frozen=True)
 class Schema:
-    """Name of a table and the type of each of its columns, in order."""
+    """Name of a table and the type of each of its columns, in order. further: columns that stand behind these where
+    rows have them, and are missing else."""
 
     name: str
     columns: dict[str, str]
+    further: dict[str, str] = field(default_factory=dict)
 
     def frame(self) -> pd.DataFrame:
         """An empty table."""
@@ -27,15 +30,23 @@ class Schema:
 
     def conform(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows with exactly these columns, in this order and of these types. KeyError if one is missing."""
-        return rows[list(self.columns)].astype(self.columns).reset_index(drop=True)
+        kept = self.columns | {name: kind for name, kind in self.further.items() if name in rows}
+        return rows[list(kept)].astype(kept).reset_index(drop=True)
+
+    def readable(self, there: Iterable[str]) -> list[str]:
+        """The columns to be read of a file that has those `there`."""
+        return [*self.columns, *(name for name in there if name in self.further)]
 
 
 # An item to label. `source_id` is the user's own key, null where there is none.
-POOL = Schema("pool", {"id": "string", "text": "string", "source_id": "string"})
-GOLD = Schema("gold", {**POOL.columns, "label": "string"})
+# What `pull.columns` may add: `group`, the thread, customer or recording that it belongs to; `context`, further columns
+# that reviewers see, as JSON, see kinds/context.py. Null where its row has none.
+BESIDE = {"group": "string", "context": "string"}
+POOL = Schema("pool", {"id": "string", "text": "string", "source_id": "string"}, BESIDE)
+GOLD = Schema("gold", {**POOL.columns, "label": "string"}, BESIDE)
 
 # A row refused: as it came, and why. `id` is a hash of the row as it came, by which the next pull knows it again.
-QUARANTINE = Schema("quarantine", {**GOLD.columns, "reason": "string"})
+QUARANTINE = Schema("quarantine", {**GOLD.columns, "reason": "string"}, BESIDE)
 
 # One annotation as somebody gave, changed or withdrew it, or what became of one ask. Append-only: a later row may
 # supersede an earlier one. `gone`: its task is no longer in Label Studio; `moved`: it is there under another number.
@@ -86,6 +97,7 @@ ASKED = Schema(
         "among": "Int64",  # how many items could be drawn at this turn
         "doubt": "float64",  # the model's chance of being wrong about it, null without a model
     },
+    BESIDE,
 )
 
 # What one person said of an item that was put up for a trusted label, or withdrew. Append-only.

@@ -130,6 +130,27 @@ class Columns(Section):
     text: str = "text"
     label: str = "label"
     id: str | None = None
+    group: str | None = None
+    context: list[Annotated[Shown, Field(min_length=1)]] = []
+
+    @model_validator(mode="after")
+    def each_has_its_part(self) -> "Columns":
+        for part, names in (("group", [self.group]), ("context", self.context)):
+            if self.label in names:
+                raise ValueError(f"{part}: {self.label!r} is the column of the label, which stays unread; take it out")
+            if self.text in names:
+                raise ValueError(f"{part}: {self.text!r} is the column of the text, which is shown anyway; take it out")
+        if twice := next((name for name in self.context if self.context.count(name) > 1), None):
+            raise ValueError(f"context: {twice!r} stands there more than once")
+        return self
+
+
+def columns_of(**given: Any) -> Columns:
+    """The columns that the command line names. SettingsError where they make no sense."""
+    try:
+        return Columns(**given)
+    except ValidationError as error:
+        raise explained(error, "the columns") from None
 
 
 class Pull(Section):

@@ -12,7 +12,7 @@ from labelwise.tasks import figures, kinds
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.gold import active_testing, trusted
 from labelwise.tasks.items import stored
-from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.kinds import Answer, choice, context
 from labelwise.tasks.labels import annotations, ledger, removed, renamed
 from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.proof import control
@@ -123,7 +123,8 @@ def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int 
     def choose(number: int) -> pd.DataFrame:
         found = draw(read_parquet(workspace.scores), trusted.drawn(workspace), n, workspace.settings)
         texts = stored.texts_by_id(workspace, found.id)
-        return found.assign(text=found.id.map(texts), source_id=None, label=None, ask=number, why=trusted.GROWN)
+        drawn = found.assign(text=found.id.map(texts), source_id=None, label=None, ask=number, why=trusted.GROWN)
+        return drawn.merge(stored.beside(workspace, found.id), on="id", how="left")
 
     return _ask(workspace, project, choose, number)
 
@@ -227,9 +228,18 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
         inside = asked.ask == number
         if project.count(number) != inside.sum():
             rows = asked[inside & awaited].to_dict("records")
-            wanted = [{"data": {"text": row["text"], "item": row["id"], "round": number}} for row in rows]
+            wanted = [{"data": _shown(row, settings) | {"item": row["id"], "round": number}} for row in rows]
             new += deliver(project, wanted, number)
     return new
+
+
+def _shown(row: dict[Any, Any], settings: Settings) -> dict[str, str]:
+    """What people see of an item (a row of ASKED)."""
+    shown = kinds.item(settings.kind.item).task(row["text"])
+    if not settings.pull.columns.context:
+        return shown
+    beside = row.get("context")
+    return shown | {context.NAME: context.as_html(beside if isinstance(beside, str) else None)}
 
 
 def pull(workspace: Workspace) -> str:

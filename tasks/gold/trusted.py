@@ -16,7 +16,7 @@ from labelwise.tasks import kinds
 from labelwise.tasks.gold import active_testing
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger, renamed
-from labelwise.tasks.records import ANSWERS, ASKED, Schema
+from labelwise.tasks.records import ANSWERS, ASKED, BESIDE, Schema
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 
 AGREE = 2  # people who must agree
@@ -169,7 +169,7 @@ def whole(own: pd.DataFrame, seen: pd.DataFrame, lapsed: Iterable[str] = ()) -> 
     given = active_testing.weights(drawn.propensity.to_numpy(), drawn.among.to_numpy(dtype=np.int64))
     has_label = drawn.verdict.notna().to_numpy()
     added = drawn.assign(label=drawn.verdict, weight=active_testing.decided(given, has_label))[has_label]
-    columns = [*own.columns, "weight"]
+    columns = [*own.columns, *(name for name in BESIDE if name in added and name not in own), "weight"]
     return pd.concat([kept.assign(weight=1.0), added.reindex(columns=columns)], ignore_index=True)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items.identity import Ids, Owners
-from labelwise.tasks.records import GOLD, POOL, QUARANTINE, Refusal, canonical, content_id, folded
+from labelwise.tasks.records import BESIDE, GOLD, POOL, QUARANTINE, Refusal, canonical, content_id, folded
 
 IN_GOLD = Refusal("also in the gold set", "also in the gold set")
 IN_POOL = Refusal("already in the pool", "already in the pool")
@@ -44,7 +44,8 @@ class Seen:
 
 
 def new_pool(rows: pd.DataFrame, refused: dict[int, Refusal], gold_folds: Collection[str], seen: Seen) -> Sifted:
-    """What of the next `rows` (text, source_id) of the pool's source is new. Adds to `seen`.
+    """What of the next `rows` (text, source_id, and what of records.BESIDE there is) of the pool's source is new. Adds
+    to `seen`. A text that comes again with another context is the same item, and keeps the first.
 
     InputError: an id of the user's stands for two texts.
     """
@@ -108,11 +109,12 @@ def as_stored(ids: pd.Series, texts: pd.Series, has: Callable[[pd.Series], NDArr
 
 def quarantined(rows: pd.DataFrame, refusals: dict[int, Refusal]) -> pd.DataFrame:
     """The refused of `rows` (records.QUARANTINE), as they came. What Parquet cannot hold is written as \\udcff."""
-    cells = rows.reindex(columns=AS_IT_CAME).loc[list(refusals)]
+    columns = [*AS_IT_CAME, *(name for name in BESIDE if name in rows)]
+    cells = rows.reindex(columns=columns).loc[list(refusals)]
     plain = [tuple(map(_plain, row)) for row in cells.itertuples(index=False, name=None)]
     ids = [content_id(json.dumps(row)) for row in plain]
     reasons = [refusal.reason for refusal in refusals.values()]
-    return QUARANTINE.conform(pd.DataFrame(plain, columns=AS_IT_CAME).assign(id=ids, reason=reasons))
+    return QUARANTINE.conform(pd.DataFrame(plain, columns=columns).assign(id=ids, reason=reasons))
 
 
 def _plain(cell: Any) -> str | None:

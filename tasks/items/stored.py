@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen
-from labelwise.tasks.records import GOLD, folded
+from labelwise.tasks.records import BESIDE, GOLD, folded
 from labelwise.tasks.workspace import Workspace, read_table, reading
 
 
@@ -26,7 +26,9 @@ def gold(workspace: Workspace) -> pd.DataFrame:
     """The gold set (records.GOLD)."""
     if not workspace.gold.exists():
         return GOLD.frame()
-    parts = [batch.to_pandas() for batch in _batches(workspace.gold, list(GOLD.columns))]
+    with reading(workspace.gold):
+        there = pq.read_schema(workspace.gold).names
+    parts = [batch.to_pandas() for batch in _batches(workspace.gold, GOLD.readable(there))]
     return GOLD.conform(pd.concat([GOLD.frame(), *parts]))
 
 
@@ -111,3 +113,31 @@ def texts_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
     asked = pc.field("id").isin(ids.tolist())
     found = [read_table(shard, ["id", "text"], asked).to_pydict() for shard in shards(workspace)]
     return {item: text for part in found for item, text in zip(part["id"], part["text"], strict=True)}
+
+
+def contexts_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
+    """The contexts of those of these items that have one (see kinds/context.py), by id."""
+    found = beside(workspace, ids)
+    return dict(found.set_index("id").context.dropna()) if "context" in found else {}
+
+
+def beside(workspace: Workspace, ids: pd.Series) -> pd.DataFrame:
+    """What the pool holds of these items beside their texts: `id` and those columns of records.BESIDE that it has."""
+    asked = pc.field("id").isin(ids.tolist())
+    parts = [
+        read_table(shard, ["id", *columns], asked).to_pandas()
+        for shard in shards(workspace)
+        if (columns := [name for name in BESIDE if has_column(shard, name)])
+    ]
+    return pd.concat([pd.DataFrame({"id": []}, dtype=object), *parts], ignore_index=True)
+
+
+def has_column(path: Path, name: str) -> bool:
+    """Whether a table of ours has this column: those of records.BESIDE come with the settings."""
+    with reading(path):
+        return name in pq.read_schema(path).names
+
+
+def without_context(workspace: Workspace) -> int:
+    """How many items were pulled when no column was named for their context."""
+    return sum(rows(shard) for shard in shards(workspace) if not has_column(shard, "context"))

@@ -34,7 +34,8 @@ def known(answer: Answer, label: str | None, classes: Collection[str]) -> bool:
 
 def interface_of(settings: Settings) -> str:
     """What reviewers of a workspace see in Label Studio, as XML."""
-    return interface.interface(item(settings.kind.item), answer(settings.kind.answer), settings.classes)
+    kind = item(settings.kind.item), answer(settings.kind.answer)
+    return interface.interface(*kind, settings.classes, bool(settings.pull.columns.context))
 
 
 def instructions_of(settings: Settings, about: str) -> str:

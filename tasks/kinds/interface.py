@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labelwise import infra
+from labelwise.tasks.kinds import context
 from labelwise.tasks.kinds.base import Answer, Content
 from labelwise.tasks.kinds.controls import HOTKEYS
 
 FRAME = Path(infra.__file__).parent / "label_studio" / "task.xml"
 
 
-def interface(item: Content, answer: Answer, classes: Sequence[str]) -> str:
-    """The labelling interface, as XML."""
+def interface(item: Content, answer: Answer, classes: Sequence[str], with_context: bool = False) -> str:
+    """The labelling interface, as XML. with_context: whether it shows further columns above the item."""
     root = ET.parse(FRAME).getroot()  # noqa: S314  (our own file)
     question, hint = root.find("Header"), root.find("View/Header")
     assert question is not None and hint is not None
@@ -24,6 +25,10 @@ def interface(item: Content, answer: Answer, classes: Sequence[str]) -> str:
         assert found is not None
         part.tail = found.tail
         root[list(root).index(found)] = part
+    if with_context:
+        above = context.view()
+        above.tail = question.tail
+        root.insert(list(root).index(question) + 1, above)
     return ET.tostring(root, encoding="unicode")
 
 

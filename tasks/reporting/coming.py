@@ -4,7 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 
 from labelwise.tasks.errors import WorkspaceError
-from labelwise.tasks.items.stored import texts_by_id
+from labelwise.tasks.items.stored import contexts_by_id, texts_by_id
+from labelwise.tasks.kinds import context
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, read_parquet
@@ -14,7 +15,8 @@ SHOWN = 80  # characters of a text on the terminal
 
 @dataclass(frozen=True)
 class Asked:
-    """An item of the batch. prediction, confidence: what the model thinks of it, None without a model."""
+    """An item of the batch. prediction, confidence: what the model thinks of it, None without a model. context: further
+    columns that reviewers see, by name."""
 
     rank: int
     why: str
@@ -22,6 +24,7 @@ class Asked:
     confidence: float | None
     id: str
     text: str
+    context: dict[str, str]
 
 
 def run(workspace: Workspace) -> tuple[int, list[Asked]]:
@@ -31,16 +34,27 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
     batch = read_parquet(workspace.batch).sort_values("rank")
     batch = batch.assign(prediction=renamed.counting(batch.prediction, workspace.settings))
     texts = texts_by_id(workspace, batch.id) if len(batch) else {}
+    contexts = contexts_by_id(workspace, batch.id) if len(batch) and workspace.settings.pull.columns.context else {}
     known = batch.astype(object).where(batch.notna(), None).to_dict("records")
     return ledger.current_round(workspace.labels) + 1, [
-        Asked(row["rank"], row["why"], row["prediction"], row["confidence"], row["id"], texts.get(row["id"], ""))
+        Asked(
+            row["rank"],
+            row["why"],
+            row["prediction"],
+            row["confidence"],
+            row["id"],
+            texts.get(row["id"], ""),
+            context.unpacked(contexts.get(row["id"])),
+        )
         for row in known
     ]
 
 
 def as_json(number: int, asked: list[Asked]) -> str:
-    """For a program."""
-    return json.dumps({"round": number, "items": [asdict(item) for item in asked]}, indent=2)
+    """For a program. `context` stands there where there is some."""
+    items = [asdict(item) for item in asked]
+    items = [item if item["context"] else {key: item[key] for key in item if key != "context"} for item in items]
+    return json.dumps({"round": number, "items": items}, indent=2)
 
 
 def lines(number: int, asked: list[Asked]) -> list[str]:
@@ -49,6 +63,7 @@ def lines(number: int, asked: list[Asked]) -> list[str]:
         return ["nothing is left to ask"]
     return [f"round {number}: {len(asked)} items"] + [
         f"{item.rank:>4}  {plain(item.why, 12):<12}  {_thought(item):<28}  {item.id}  {plain(item.text, SHOWN)}"
+        + (f"  ({plain(context.brief(item.context), SHOWN)})" if item.context else "")
         for item in asked
     ]
 

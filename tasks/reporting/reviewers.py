@@ -152,6 +152,6 @@ def _examples(found: pd.DataFrame | None, texts: dict[str, str]) -> Table:
     if found is None:
         return Table("", [], [])
     items: list[dict[Any, Any]] = found[found.right].head(MOST).to_dict("records")
-    cells = [[tables.cut(texts.get(row["id"], "")), row["before"], row["now"]] for row in items]
+    cells = [[texts.get(row["id"], ""), row["before"], row["now"]] for row in items]
     head = ["text", "it thought", "now it says, rightly"]
     return Table("What it learned from the last batch", head, cells, "Cases that it is measured by and never learns.")

@@ -14,8 +14,8 @@ import pandas as pd
 
 from labelwise.tasks import figures, kinds
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.items.stored import texts_by_id
-from labelwise.tasks.kinds import choice
+from labelwise.tasks.items.stored import contexts_by_id, texts_by_id
+from labelwise.tasks.kinds import choice, context
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.made_with import LIBRARIES
 from labelwise.tasks.promote import weighed
@@ -129,7 +129,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     shown: list[dict[Any, Any]] = last.head(EXAMPLES).to_dict("records")
     if not shown:
         return Table("", [], [])
-    texts = texts_by_id(workspace, last.id.head(EXAMPLES))
+    texts, contexts = (by_id(workspace, last.id.head(EXAMPLES)) for by_id in (texts_by_id, contexts_by_id))
     path = versions.earlier("data/batch.parquet", tag(number - 1))
     guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
     guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings))
@@ -142,7 +142,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     cells = [
         [
             str(row["why"]) if pd.notna(row["why"]) else "",
-            cut(texts.get(row["id"], "")),
+            example(texts.get(row["id"], ""), contexts.get(row["id"])),
             thought(row["id"]),
             counting.get(row["id"], row["status"]),
             row["id"],
@@ -182,7 +182,7 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
             row["predicted"],
             str(row["n"]),
             f"{row['weight'] / of_class[row['actual']]:.0%}",
-            cut(texts.get(row["item"], "")),
+            texts.get(row["item"], ""),
         ]
         for row in top
     ]
@@ -210,8 +210,7 @@ def missed(answers: pd.DataFrame, members: Callable[[str], list[str]], texts: di
         found.sort_values("total", ascending=False, kind="stable")[:most].reset_index().to_dict("records")
     )
     cells = [
-        [row["class"], str(row["missed"]), str(row["total"] - row["missed"]), cut(texts.get(row["item"], ""))]
-        for row in top
+        [row["class"], str(row["missed"]), str(row["total"] - row["missed"]), texts.get(row["item"], "")] for row in top
     ]
     wrong = len({error["item"] for error in errors})
     said = f"{wrong} of {len(answers)} gold items have a class too few or too many. The example is its surest error."
@@ -265,8 +264,7 @@ def turned(workspace: Workspace, versions: Versions, number: int, texts: dict[st
         return Table("", [], [])
     items: list[dict[Any, Any]] = found.sort_values("right", kind="stable").head(most).to_dict("records")
     cells = [
-        ["right" if row["right"] else "wrong", cut(texts.get(row["id"], "")), row["before"], row["now"]]
-        for row in items
+        ["right" if row["right"] else "wrong", texts.get(row["id"], ""), row["before"], row["now"]] for row in items
     ]
     return Table("Gold items that turned", ["now", "text", "taken before for", "taken now for"], cells)
 
@@ -359,9 +357,16 @@ def cut(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
+def example(text: str, beside: Any = None) -> str:
+    """The beginning of a text, and in brackets that of its context, where it has one."""
+    said = context.brief(context.unpacked(beside)) if isinstance(beside, str) else ""
+    return cut(text) + (f" ({cut(said)})" if said else "")
+
+
 def gold_texts(workspace: Workspace) -> dict[str, str]:
-    """The texts of the gold set, the user's own and what was drawn, by id."""
+    """The texts of the gold set, the user's own and what was drawn, by id, as examples are shown."""
     if not workspace.gold.exists():
         return {}
     rows = trusted.gold(workspace)
-    return dict(zip(rows["id"], rows["text"], strict=True))
+    contexts = rows["context"] if "context" in rows else [None] * len(rows)
+    return {item: example(text, beside) for item, text, beside in zip(rows["id"], rows["text"], contexts, strict=True)}

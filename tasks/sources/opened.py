@@ -10,7 +10,10 @@ from labelwise.tasks.errors import InputError
 Record = tuple[str | None, ...]
 
 MAX_CELL = 64 * 2**20  # characters; an open quote must not swallow a file of any size
-NAME_IT = "name it: --text-column, --label-column or --id-column of `labelwise init`, later pull.columns in params.yaml"
+NAME_IT = (
+    "name it: --text-column, --label-column, --id-column, --group-column or --context of `labelwise init`, later "
+    "pull.columns in params.yaml"
+)
 
 
 @dataclass(frozen=True)

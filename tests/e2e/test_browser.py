@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds,
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 SOON = 60_000  # ms; a busy machine draws slowly
 
 
@@ -58,6 +60,41 @@ def begin(page: Page, workspace: Workspace, tab: str) -> None:
     expect(told).to_be_hidden()
 
 
+def with_context(workspace: Workspace, source: Source, folder: Path) -> Workspace:
+    """The same with columns for reviewers to see: harmless ones, and what somebody put there for them."""
+    cells = {
+        "subject": f"Not <b>paid</b> {HOSTILE}",
+        "page": "https://shop.example/?order=1&back='2'",
+        "trap": "javascript:document.title='owned'",
+        "mail": "m" * 2**20,
+    }
+    pool = folder / "pool.jsonl"
+    rows = pd.read_csv(source.pool).assign(**cells)
+    rows.head(40).to_json(pool, orient="records", lines=True)
+    settings.change(workspace.root / "params.yaml", {"pull.pool": str(pool), "pull.columns.context": list(cells)})
+    return Workspace.open(workspace.root)
+
+
+def sees_context(page: Page) -> None:
+    """The labelling page shows it above the text: markup as text, one link, nothing run."""
+    shown = page.locator(".labelwise-context table")
+    expect(shown).to_be_visible()
+    expect(shown.locator("tr").first).to_contain_text(f"Not <b>paid</b> {HOSTILE}")
+    assert shown.locator("img, script, b").count() == 0
+    link = shown.locator("a")
+    expect(link).to_have_count(1)
+    expect(link).to_have_attribute("target", "_blank")
+    expect(link).to_have_attribute("href", "https://shop.example/?order=1&back='2'")
+    page.context.route("https://shop.example/**", lambda route: route.fulfill(body="the shop"))
+    with page.expect_popup() as opened:
+        link.click()
+    expect(opened.value.get_by_text("the shop")).to_be_visible()
+    opened.value.close()
+    expect(shown.locator("tr").nth(2)).to_have_text(re.compile("trap\\s*javascript:document.title='owned'"))
+    expect(shown.locator("tr").nth(3)).to_contain_text("mmm…")
+    assert page.title() != "owned"
+
+
 @contextmanager
 def given(page: Page) -> Iterator[None]:
     """Until Label Studio has an answer or a skip, and shows the next task."""
@@ -69,12 +106,13 @@ def answers(project: LabelStudioProject) -> int:
     return project.progress(1).answered
 
 
-def test_what_a_person_clicks_reaches_the_ledger(page: Page, make: Make, source: Source) -> None:
-    workspace = make(select__batch=3)
+def test_what_a_person_clicks_reaches_the_ledger(page: Page, make: Make, source: Source, tmp_path: Path) -> None:
+    workspace = with_context(make(select__batch=3), source, tmp_path)
     play(workspace)
     project = open_project(workspace.settings)
     sign_in(page, project.url)
     begin(page, workspace, "Round 1")
+    sees_context(page)
 
     page.locator("label", has_text=CLASSES[1]).first.click()
     with given(page):

@@ -20,7 +20,9 @@ from ruamel.yaml import YAML
 from labelwise.tasks import pull, sources
 from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.records import GOLD, POOL, canonical, content_id, folded
+from labelwise.tasks.items import stored
+from labelwise.tasks.kinds import context
+from labelwise.tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
 from labelwise.tasks.sources import addresses
 from labelwise.tasks.workspace import Workspace
 
@@ -561,3 +563,105 @@ def test_row_groups_follow_the_chunks(place: Place, monkeypatch: pytest.MonkeyPa
     assert place.pull().new_pool == 50
     assert pq.ParquetFile(place.root / "data" / "pool" / "shard-0001.parquet").num_row_groups > 10
     assert len(place.pooled()) == 50
+
+
+class TestContext:
+    """Further columns that reviewers see."""
+
+    COLUMNS = ("text", "label", "subject", "url")
+
+    @pytest.fixture
+    def place(self, place: Place) -> Place:
+        fill(place.pool, [("one", "", "S1", "https://a.example"), ("two", "", " ", None)], self.COLUMNS)
+        place.set(columns={"context": ["url", "subject"]})
+        return place
+
+    def contexts(self, place: Place) -> dict[str, dict[str, str]]:
+        ids = pd.Series([content_id(text) for text in place.pooled()])
+        found = stored.contexts_by_id(place.workspace, ids)
+        return {text: context.unpacked(found.get(item)) for text, item in zip(place.pooled(), ids, strict=True)}
+
+    def test_it_is_kept_in_the_order_of_the_settings(self, place: Place) -> None:
+        assert place.pull().warnings == []
+        shard = read(place.root / "data" / "pool" / "shard-0001.parquet")
+        assert list(shard.columns) == [*POOL.columns, "context"]
+        found = self.contexts(place)
+        assert found == {"one": {"url": "https://a.example", "subject": "S1"}, "two": {}}
+        assert list(found["one"]) == ["url", "subject"]
+
+    def test_gold_may_lack_it_and_get_it_later(self, place: Place) -> None:
+        place.pull()
+        gold = place.root / "data" / "gold" / "gold.parquet"
+        assert read(gold)["context"].isna().all()
+        fill(place.gold, [("fine", "pos", "S3", "")], self.COLUMNS)
+        assert place.pull().new_gold == 1
+        assert read(gold)["context"].tolist()[2:] == ['{"subject": "S3"}']
+        assert stored.gold(place.workspace)["label"].tolist() == ["pos", "neg", "pos"]
+
+    def test_the_same_text_with_another_context_is_the_same_item(self, place: Place) -> None:
+        fill(place.pool, [("one", "", "S1", ""), ("one", "", "S2", "")], self.COLUMNS)
+        assert (place.pull().new_pool, place.pull().new_pool) == (1, 0)
+        fill(place.pool, [("one", "", "S3", "")], self.COLUMNS)
+        assert place.pull().new_pool == 0
+        assert self.contexts(place) == {"one": {"subject": "S1"}}
+
+    def test_a_refused_row_has_its_own_in_quarantine(self, place: Place) -> None:
+        fill(
+            place.pool, [("one", "", "S1", ""), (" ", "", "<b>" * 9000, ""), ("ok", "", "bad \ud800", "")], self.COLUMNS
+        )
+        place.set(max_refused=1.0)
+        assert place.pull().refused == {"text is blank": 1, "row is not UTF-8": 1}
+        (file,) = (place.root / "data" / "quarantine").iterdir()
+        rows = read(file)
+        assert context.unpacked(rows["context"][0]) == {"subject": "<b>" * 9000}
+        assert "bad \\ud800" in rows["context"][1]
+        assert place.pull().refused and len(list((place.root / "data" / "quarantine").iterdir())) == 1
+
+    def test_a_megabyte_is_kept_up_to_the_limit_and_that_is_said(self, place: Place) -> None:
+        fill(place.pool, [("one", "", "x" * 2**20, ""), ("two", "", "short", "")], self.COLUMNS)
+        place.set(max_chars=1000)
+        assert place.pull().warnings == ["1 items have context of more than 1,000 characters: kept up to there"]
+        assert self.contexts(place) == {"one": {"subject": "x" * 999 + "…"}, "two": {"subject": "short"}}
+
+    def test_a_column_that_is_missing(self, place: Place) -> None:
+        place.set(columns={"context": ["subject", "link"]})
+        said = place.refusal()
+        assert "has no column 'link'" in said and "one of text, label, subject, url" in said
+        place.set(columns={"context": ["Url"]})
+        assert "did you mean 'url'?" in place.refusal()
+
+    @pytest.mark.parametrize(
+        "columns, said",
+        [
+            ({"context": ["subject", "label"]}, "'label' is the column of the label"),
+            ({"context": ["mood"], "label": "mood"}, "'mood' is the column of the label"),
+            ({"context": ["text"]}, "'text' is the column of the text"),
+            ({"context": ["url", "subject", "url"]}, "'url' stands there more than once"),
+            ({"context": "url"}, "pull.columns.context"),
+            ({"context": [""]}, "pull.columns.context"),
+            ({"group": "label"}, "'label' is the column of the label"),
+        ],
+    )
+    def test_columns_that_make_no_sense(self, place: Place, columns: dict[str, Any], said: str) -> None:
+        place.set(columns=columns)
+        with pytest.raises(LabelwiseError) as caught:
+            place.pull()
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+
+    def test_one_that_is_set_later_shows_with_what_is_pulled_from_then_on(self, place: Place) -> None:
+        place.set(columns={})
+        place.pull()
+        before = place.files()
+        place.set(columns={"context": ["subject"]})
+        fill(place.pool, [("one", "", "S1", ""), ("three", "", "S3", "")], self.COLUMNS)
+        (warning,) = place.pull().warnings
+        assert warning == "2 items were pulled before pull.columns.context was set and are shown without it"
+        assert self.contexts(place) == {"one": {}, "two": {}, "three": {"subject": "S3"}}
+        assert {name: place.files()[name] for name in before} == before
+
+    def test_without_it_the_tables_are_as_they_were(self, place: Place) -> None:
+        place.set(columns={"context": [], "group": None}, max_refused=1.0)
+        fill(place.pool, [("one", "", "S1", ""), ("", "", "S2", "")], self.COLUMNS)
+        place.pull()
+        for file, table in (("pool/shard-0001", POOL), ("gold/gold", GOLD), ("quarantine/pool-shard-0001", QUARANTINE)):
+            assert list(read(place.root / "data" / f"{file}.parquet").columns) == list(table.columns)

@@ -125,8 +125,8 @@ class TestEveryKind:
         path = write_rows(tmp_path / f"a.{kind}", ["x"])
         assert refusal(path, "Texts") == (
             f"{path} has no column 'Texts': expected one of id, text. "
-            "To mend it: name it: --text-column, --label-column or --id-column of `labelwise init`, later pull.columns "
-            "in params.yaml; did you mean 'text'?"
+            "To mend it: name it: --text-column, --label-column, --id-column, --group-column or --context of "
+            "`labelwise init`, later pull.columns in params.yaml; did you mean 'text'?"
         )
 
     def test_an_image_under_this_name(self, tmp_path: Path, kind: str) -> None:

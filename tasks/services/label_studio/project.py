@@ -41,6 +41,7 @@ HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:annotations_results", "tasks:predictions_results", "tasks:predictions_score"),  # raw JSON, and of no use
     *("tasks:file_upload", "tasks:storage_filename", "tasks:created_at", "tasks:updated_at", "tasks:updated_by"),
     *("tasks:avg_lead_time", "tasks:draft_exists", "tasks:data.item", "tasks:data.round"),
+    "tasks:data.context",  # HTML
 ]
 EVENTS = {  # after which there may be something to do
     "actions": ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"],

@@ -153,7 +153,7 @@ def test_it_says_that_the_encoder_cannot_read_the_texts(tmp_path: Path) -> None:
 def test_gold_need_not_have_the_users_key(tmp_path: Path) -> None:
     workspace, _ = begun(tmp_path, pool="key,text\n1,one\n2,two\n", columns=Columns(id="key"))
     assert pull.look_at_gold(workspace.settings.pull, ["cold", "warm"]).tally.new == 2
-    with pytest.raises(InputError, match=r"no column 'key'.*--id-column of `labelwise init`"):
+    with pytest.raises(InputError, match=r"no column 'key'.*--id-column.* of `labelwise init`"):
         init.run(
             tmp_path / "x", str(tmp_path / "gold.csv"), str(tmp_path / "gold.csv"), None, "", None, Columns(id="key")
         )
