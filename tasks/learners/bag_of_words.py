@@ -121,8 +121,9 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> BagOfWords:
         odds, vocabulary, bare = crossed_labels(examples, rows, settings.seed)
         slopes, shifts = one_vs_rest.calibrated(odds, examples.labels[rows])
         heads = bare.turned(slopes, shifts)
-        p = BagOfWords(vocabulary, heads).probabilities(one_vs_rest.unlabelled(pool, examples, settings.seed))
-        return BagOfWords(vocabulary, replace(heads, thresholds=one_vs_rest.thresholds(p)))
+        believed, calibrated = BagOfWords(vocabulary, heads).probabilities, odds * slopes + shifts
+        limits = one_vs_rest.limits(believed, calibrated, examples, pool, settings.seed)
+        return BagOfWords(vocabulary, replace(heads, thresholds=limits))
     logits, vocabulary, whole = crossed(examples, rows, settings.seed)
     head = whole.at(calibration.temperature(logits, examples.labels[rows]))
     return BagOfWords(vocabulary, head)

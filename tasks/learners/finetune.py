@@ -67,10 +67,12 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> tuned.Tune
     epochs = _epochs(seen, texts, settings.seed)
     tuned.train(tower, epochs, loss, RATE, extra=[layer, bias], stop=judged)
     tower.restore(best["weights"])
-    heads = best["heads"].turned(*one_vs_rest.calibrated(best["logits"], examples.labels[unseen]))
-    few = one_vs_rest.unlabelled(pool, examples, settings.seed, ENCODED)
-    p = heads.of(tuned.encoded(tower, tower.prepared(few.texts())))
-    return tuned.Tuned(NAME, tower, replace(heads, thresholds=one_vs_rest.thresholds(p)), draft)
+    slopes, shifts = one_vs_rest.calibrated(best["logits"], examples.labels[unseen])
+    heads: one_vs_rest.Heads = best["heads"].turned(slopes, shifts)
+    found = tuned.Tuned(NAME, tower, heads, draft)
+    odds = best["logits"] * slopes + shifts
+    limits = one_vs_rest.limits(found.probabilities, odds, examples, pool, settings.seed, ENCODED)
+    return replace(found, head=replace(heads, thresholds=limits))
 
 
 def of_one(examples: Examples, settings: Settings) -> tuned.Tuned:

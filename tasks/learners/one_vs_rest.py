@@ -8,6 +8,7 @@ leaves that as its positives grow.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ STEPS, CLOSE = 300, 0.01  # of a fit: most steps, and the length of the gradient
 SPREAD_SLOPE, SPREAD_SHIFT = 0.3, 0.5  # how far the calibration of a label lies from that of all, before it is seen
 NEVER = 1.0  # threshold of a label that nobody has given; its probability is 0
 HALF = 0.5
-LOOKED_AT, FEWEST = 5_000, 200  # items of the pool, drawn by chance, on which thresholds are looked for
+LOOKED_AT = 5_000  # items of the pool, drawn by chance, on which thresholds are looked for
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Heads:
     c, logits = crossed(examples.take(rows), settings)
     slopes, shifts = calibrated(logits, examples.labels[rows])
     whole = heads(examples, examples.items.vectors(), c).turned(slopes, shifts)
-    p = whole.probabilities(unlabelled(pool, examples, settings.seed))
-    return replace(whole, thresholds=thresholds(p))
+    odds = logits * slopes + shifts
+    return replace(whole, thresholds=limits(whole.probabilities, odds, examples, pool, settings.seed))
 
 
 def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
@@ -300,23 +301,40 @@ def pooling(opinions: list[Doubles], targets: Floats) -> Doubles:
 # Thresholds
 
 
-def unlabelled(pool: Items, examples: Examples, seed: int, most: int = LOOKED_AT) -> Items:
-    """A sample of the pool without what has been learned, of which a model is too sure; with that, where next to
-    nothing else is left."""
+def limits(
+    believed: Callable[[Items], Floats],
+    odds: Doubles,
+    examples: Examples,
+    pool: Items,
+    seed: int,
+    most: int = LOOKED_AT,
+) -> NDArray[np.float32]:
+    """(c,) thresholds that are expected to be the best on the whole pool.
+
+    Of what is not labelled there is a sample, `most` items at most, by what the model believes of it; of what is, the
+    (r, c) calibrated log odds that it was given while it was held out: a model is too sure of what it has learned. Both
+    are needed. Labels are asked where a model is unsure, and after a while few positives are left among the rest.
+    """
     drawn = pool.take(calibration.random_positions(len(pool), most, seed))
     known = {row.tobytes() for row in examples.items.vectors()}
-    fresh = np.flatnonzero([row.tobytes() not in known for row in drawn.vectors()])
-    return drawn.take(fresh) if len(fresh) >= FEWEST else drawn
+    fresh = drawn.take(np.flatnonzero([row.tobytes() not in known for row in drawn.vectors()]))
+    held_out = np.where(np.isfinite(odds), expit(odds), 0)
+    each = [len(examples) / max(len(odds), 1), len(pool) / max(len(drawn), 1)]
+    return thresholds(np.concatenate([held_out, believed(fresh)]), np.repeat(each, [len(odds), len(fresh)]))
 
 
-def thresholds(p: Floats) -> NDArray[np.float32]:
+def thresholds(p: Floats, counting: Doubles | None = None) -> NDArray[np.float32]:
     """(c,) the threshold of each label that is expected to give the highest F1 on items with these (n, c) calibrated
     probabilities: 2 Σ p of those said / (how many are said + Σ p of all) (Lewis 1995, 'Evaluating and optimizing
     autonomous text classification systems'; it lies at half of that F1: Lipton et al. 2014, arXiv 1402.1892). 1 for a
-    label that nothing has."""
-    falling = -np.sort(-p.astype(np.float64), axis=0)
-    total = falling.sum(axis=0)
-    said = np.arange(1, len(falling) + 1)[:, None]
-    last = (2 * np.cumsum(falling, axis=0) / (said + total)).argmax(axis=0)
-    at, below = (falling[np.minimum(row, len(falling) - 1), np.arange(p.shape[1])] for row in (last, last + 1))
+    label that nothing has. counting: (n,) how many items each stands for; one each if None."""
+    n, c = p.shape
+    if not n:
+        return np.full(c, NEVER, np.float32)
+    order = np.argsort(-p, axis=0, kind="stable")
+    weight = np.ones((n, c)) if counting is None else counting[order]
+    falling = np.take_along_axis(p, order, axis=0).astype(np.float64)
+    hits = np.cumsum(weight * falling, axis=0)
+    last = (2 * hits / (np.cumsum(weight, axis=0) + hits[-1])).argmax(axis=0)
+    at, below = (falling[np.minimum(row, n - 1), np.arange(c)] for row in (last, last + 1))
     return np.where(at > 0, (at + below) / 2, NEVER).astype(np.float32)

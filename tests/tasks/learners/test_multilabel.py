@@ -2,7 +2,6 @@
 learner that serves them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,10 +200,31 @@ def test_folds_spread_the_rarest_label_of_each_item() -> None:
     assert np.ptp(np.bincount(fold[:40], minlength=3)) <= 2
 
 
-def test_what_is_learned_is_not_among_what_thresholds_are_looked_for_on(pool: Items) -> None:
-    _, targets = said()
-    wide = Items.of(np.vstack([pool.vectors(), np.random.default_rng(0).normal(size=(300, 384)).astype(np.float32)]))
-    examples = Examples(wide.take(np.arange(0, 100)), targets[:100], CLASSES)
-    assert len(one_vs_rest.unlabelled(wide, examples, 0)) == 360
-    everything = replace(examples, items=pool, labels=targets)
-    assert len(one_vs_rest.unlabelled(pool, everything, 0)) == 160  # all that there is
+def test_thresholds_are_looked_for_on_the_pool_as_it_was_before_it_was_asked() -> None:
+    """All positives are labelled: by what is left, nothing would have the label."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(400, 4)).astype(np.float32)
+    p = np.repeat(np.float32([0.6, 0.01]), [100, 300])[:, None]
+    odds = np.log(p / (1 - p)).astype(np.float64)
+    rows = np.arange(120)
+    pool, targets = Items.of(vectors), (rows < 60).astype(np.float32)[:, None]
+    examples = Examples(pool.take(rows), targets, CLASSES[:1])
+    asked_of: list[Items] = []
+
+    def believed(items: Items) -> NDArray[np.float32]:
+        asked_of.append(items)
+        return np.full((len(items), 1), 0.01, np.float32)
+
+    found = one_vs_rest.limits(believed, odds[rows], examples, pool, 0)
+    assert len(asked_of[0]) == 280  # nothing that was learned
+    assert found == pytest.approx(one_vs_rest.thresholds(p))
+    assert 0.01 < found[0] < 0.6
+    assert one_vs_rest.limits(lambda items: p[: len(items)], odds[rows], examples, examples.items, 0)[0] < 0.6
+
+
+def test_what_stands_for_several_items_counts_as_they_do() -> None:
+    p = np.random.default_rng(0).beta(0.3, 2, size=(50, 2)).astype(np.float32)
+    times = np.random.default_rng(1).integers(1, 4, 50)
+    one_by_one = one_vs_rest.thresholds(np.repeat(p, times, axis=0))
+    together = one_vs_rest.thresholds(p, times.astype(np.float64))
+    assert ((p >= one_by_one) == (p >= together)).all()
