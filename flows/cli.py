@@ -639,12 +639,16 @@ def forget(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the demo's workspace is, or will be.")] = Path("demo"),
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Where the demo's workspace is, or will be; default: demo, or demo-multilabel."),
+    ] = None,
+    answer: Said = "choice",
 ) -> None:
     """The whole loop on BBC News: servers, three rounds of 25, a stand-in for the reviewers."""
     from labelwise.flows.demo import demo as play
 
-    play(folder, _tell)
+    play(folder, _tell, answer)
 
 
 def _then(name: str, root: Path) -> None:

@@ -9,13 +9,15 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from labelwise.flows import demo
+from labelwise.flows import demo, facts
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.reporting import status
 from labelwise.tasks.workspace import Workspace
 
@@ -24,10 +26,11 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 FEWER = """
 import sys
 from pathlib import Path
-from labelwise.flows import demo
+from labelwise.flows import demo, facts
+from labelwise.tasks.errors import InputError
 articles = demo.bbc_news()
 demo.bbc_news = lambda: articles.sample(300, random_state=0)
-demo.demo(Path(sys.argv[1]), print)
+demo.demo(Path(sys.argv[1]), print, sys.argv[2])
 """
 
 
@@ -104,14 +107,29 @@ def test_an_installed_package_needs_no_checkout(python: Path, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("servers")
-def test_the_demo_plays_three_rounds_and_leaves_a_batch_open(python: Path, tmp_path: Path) -> None:
-    articles = demo.bbc_news()
-    assert len(articles) > 2000 and articles.label.nunique() == 5
-    done = subprocess.run(
-        [python, "-c", FEWER, "demo"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
+@pytest.mark.parametrize(("answer", "measure"), [("choice", "accuracy"), ("multilabel", "set F1")])
+def test_the_demo_plays_three_rounds_and_leaves_a_batch_open(
+    python: Path, tmp_path: Path, answer: str, measure: str
+) -> None:
+    words = [python, "-c", FEWER, "demo", answer]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "accuracy (95 %)" in done.stdout and "sign-in" in done.stdout
-    seen = json.loads(status.status(Workspace.open(tmp_path / "demo")).json())
+    assert f"{measure} (95 %)" in done.stdout and "sign-in" in done.stdout
+    assert ("facts of an article, made by rules" in done.stdout.splitlines()[0]) == (answer == "multilabel")
+    workspace = Workspace.open(tmp_path / "demo")
+    seen = json.loads(status.status(workspace).json())
     assert (seen["round"], seen["labels"], seen["asked"], seen["answered"]) == (3, 75, 25, 0)
     assert "label" not in pd.read_csv(tmp_path / "demo.source" / "pool.csv").columns
+    other = {"choice": "multilabel", "multilabel": "choice"}[answer]
+    with pytest.raises(InputError, match=f"expected {other}, got {answer}. To mend it: give another folder"):
+        demo.demo(workspace.root, print, other)
+
+
+def test_the_demos_labels_are_sections_or_facts() -> None:
+    articles = demo.bbc_news()
+    assert len(articles) > 2000 and articles.label.nunique() == 5
+    held = facts.with_facts(articles).label.map(json.loads)
+    counts = Counter(fact for label in held for fact in label)
+    assert counts.keys() == facts.described().keys()
+    assert min(counts.values()) < 0.06 * len(held) < 0.2 * len(held) < counts["sport"]
+    assert (held.map(len) == 0).mean() > 0.2 and (held.map(len) > 1).mean() > 0.2
