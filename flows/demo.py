@@ -123,7 +123,8 @@ def reviewers(folder: Path, answers: Path, batches: int) -> Iterator[None]:
 
 def finale(workspace: Workspace) -> None:
     """What came of it, and where to look."""
-    cells = table(figures.curve(workspace), figures.seconds_by_stage(workspace))
+    measure = workspace.settings.kind.measure
+    cells = table(figures.curve(workspace), figures.seconds_by_stage(workspace), measure)
     shown = Table(*cells.columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in cells.to_numpy().tolist():
         shown.add_row(*row)

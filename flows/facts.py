@@ -20,9 +20,7 @@ SUBJECTS = {  # fact -> words, which may have a plural
     "music": ["music", "album", "song", "singer", "band", "concert"],
     "prize": ["award", "prize", "oscar", "grammy", "nomination", "nominated"],
 }
-PATTERNS = {
-    fact: re.compile(rf"\b(?:{'|'.join(words)})(?:e?s)?\b", re.IGNORECASE) for fact, words in SUBJECTS.items()
-}
+PATTERNS = {fact: re.compile(rf"\b(?:{'|'.join(words)})(?:e?s)?\b", re.IGNORECASE) for fact, words in SUBJECTS.items()}
 TWICE = 2
 ABOUT = (
     f"the labels are facts of an article, made by rules: filed under {' or '.join(FILED)} by the BBC; words of "

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -290,7 +291,8 @@ def _rows(source: str, pull: Pull, *, labelled: bool, answer: Answer = choice) -
     named = {ours: column for ours, column in (theirs | {"group": columns.group}).items() if column}
     asked = [*named.values(), *columns.context]
     optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
-    for chunk in sources.chunks(source, asked, encoding=pull.encoding, optional=optional):
+    more: dict[str, Any] = {"optional": optional, "label": theirs["label"], "lists": answer.LISTS}
+    for chunk in sources.chunks(source, asked, encoding=pull.encoding, **more):
         rows = pd.DataFrame({ours: chunk[column] for ours, column in named.items()})
         if labelled:
             rows["label"], rows["fault"] = read_labels(rows["label"], pull, answer)

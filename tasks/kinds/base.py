@@ -82,6 +82,10 @@ class Answer(Protocol):
         """What a label in a file looks like, in words."""
 
     @property
+    def LISTS(self) -> bool:
+        """Whether a label may be a list of names in files that have lists: JSON, Parquet."""
+
+    @property
     def FAULTS(self) -> Sequence[str]:
         """All reasons why `read` may refuse a cell."""
 

@@ -15,6 +15,7 @@ from labelwise.tasks.settings import MEASURES
 NAME = "choice"
 METRIC, MEASURE = MEASURES[NAME]
 EXAMPLE = "the name of a class"
+LISTS = False
 FAULTS: tuple[str, ...] = ()
 HEADER = "Which class fits this {item}?"
 HINT = "Key of the class, then Ctrl+Enter. Unsure, or none fits: skip with Ctrl+Space."

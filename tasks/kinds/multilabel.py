@@ -20,6 +20,7 @@ from labelwise.tasks.settings import MEASURES, NONE
 NAME = "multilabel"
 METRIC, MEASURE = MEASURES[NAME]
 EXAMPLE = 'a JSON list of classes such as ["a", "b"], [] for none; with pull.delimiter, names and it between them'
+LISTS = True
 NO_LIST, NESTED, NO_TEXT = "label is no JSON list", "label holds a list in a list", "label holds what is no text"
 BLANK, TWICE = "label holds an empty name", "label names a class twice"
 FAULTS = (NO_LIST, NESTED, NO_TEXT, BLANK, TWICE)
@@ -46,20 +47,17 @@ def label_of(names: Iterable[str]) -> str:
 
 
 def read(cell: str, delimiter: str | None = None) -> str:
-    """The label in a cell: a JSON list of names, or names with the delimiter between them; `[]` is none of them.
+    """The label in a cell: a JSON list of names, or names with the delimiter between them. None of them: `[]`, or what
+    reviewers say for it.
 
-    >>> read('["a", "b"]'), read("a; b", ";"), read("[]", ";")
-    ('["a", "b"]', '["a", "b"]', '[]')
+    >>> read('["a", "b"]'), read("a; b", ";"), read("[]", ";"), read('["none of these"]')
+    ('["a", "b"]', '["a", "b"]', '[]', '[]')
     """
     text = cell.strip()
-    if delimiter is not None and text != "[]":
-        names: Any = [part.strip() for part in text.split(delimiter)]
-    else:
-        try:
-            names = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError(NO_LIST) from None
-    if not isinstance(names, list):
+    names = _json_list(text)
+    if names is None and delimiter is not None:
+        names = [part.strip() for part in text.split(delimiter)]
+    if names is None:
         raise ValueError(NO_LIST)
     if any(isinstance(name, list | dict) for name in names):
         raise ValueError(NESTED)
@@ -70,7 +68,16 @@ def read(cell: str, delimiter: str | None = None) -> str:
         raise ValueError(BLANK)
     if len(set(names)) < len(names):
         raise ValueError(TWICE)
-    return label_of(names)
+    return label_of([] if names == [NONE] else names)
+
+
+def _json_list(text: str) -> list[Any] | None:
+    """The list that a text is in JSON; None where it is none."""
+    try:
+        names = json.loads(text) if text.startswith("[") else None
+    except (ValueError, RecursionError):
+        return None
+    return names if isinstance(names, list) else None
 
 
 def members(label: str) -> list[str]:

@@ -9,6 +9,7 @@ bad by itself (null, blank, bytes that are no UTF-8) is handed on, for the calle
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -23,25 +24,28 @@ def chunks(
     *,
     encoding: str | None = None,
     optional: Collection[str] = (),
+    label: str | None = None,
+    lists: bool = False,
 ) -> Iterator[pd.DataFrame]:
     """The asked columns of `source`, at most `rows` at a time (fewer when texts are long), cells as str or None.
 
     Only the asked columns are kept, numbers as they are written ("007" stays). A cell of a CSV is never None and 'NA'
     is a text. Bytes that are no UTF-8 come as lone surrogates, so that the caller can refuse that row alone.
     encoding: of text files that are not Unicode by their own word. optional: columns that may be absent; their cells
-    are None then.
+    are None then. label: the column of labels; lists: whether a list of names may stand there, which comes as JSON.
 
     InputError: nothing there, an empty file, an unknown ending, no such column, or a file that is not what its name
     says. ServiceError: the store behind an address said no.
     """
     wanted = list(dict.fromkeys(columns))
+    more: dict[str, Any] = {"optional": frozenset(optional), "label": label, "lists": lists}
     if hub.names_dataset(source):
         with addresses.explained(source, remote=True):
-            yield from _frames(hub.records(source, wanted, frozenset(optional)), wanted, rows)
+            yield from _frames(hub.records(Opened(source, hub.no_bytes, wanted, rows, **more)), wanted, rows)
         return
     for file in addresses.files(source):
         inside = [column for column in wanted if column not in file.partitions]
-        opened = Opened(file.name, file.open, inside, rows, frozenset(optional))
+        opened = Opened(file.name, file.open, inside, rows, **more)
         with addresses.explained(file.name, remote=file.remote):
             for frame in _frames(formats.records(opened, file.kind, encoding), inside, rows):
                 yield frame.assign(**{name: value for name, value in file.partitions.items() if name in wanted})[wanted]

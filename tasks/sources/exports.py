@@ -1,33 +1,39 @@
 """Exports of other labelling tools, known by their shape: Label Studio (JSON, JSON-MIN), doccano, Prodigy. Each row
 comes out flat, as if it had been a row of a table, its label under `label`."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.sources.opened import SEVERAL
 
 LABEL = "label"
 LISTS = ("label", "labels")  # doccano's
 BOOKS = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}  # what JSON-MIN adds
 PRODIGY = ("accept", "reject", "ignore")
 ONE = "one class an item"
+Taken = Callable[[Any, str], Any]  # a label as it was written, and where -> as it is taken
 
 
-def flat(row: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+def flat(row: dict[str, Any], where: str, lists: bool = False) -> Iterator[dict[str, Any]]:
     """The row itself, or what it holds where another tool wrote it: several rows where several people answered
-    differently. A label that is not given yet is None.
+    differently. A label that is not given yet is None. lists: whether a label may be a list of names, and is one then.
 
-    InputError: spans, or several classes for one item.
+    InputError: spans, or several classes for one item where `lists` is not.
     """
+    taken = chosen if lists else one
     if isinstance(row.get("data"), dict) and {"annotations", "predictions", "completions"} & row.keys():
-        yield from _label_studio(row, where)
+        yield from _label_studio(row, where, taken)
     elif row.get("answer") in PRODIGY and {"_task_hash", "_input_hash", "accept", "options"} & row.keys():
-        yield _prodigy(row, where)
+        yield _prodigy(row, where, taken)
     else:
-        lists = {name for name, value in row.items() if name in LISTS or _is_choices(value)}
-        plain = {name: one(value, where) if name in lists else value for name, value in row.items()}
+        picked = {name for name, value in row.items() if name in LISTS or _is_choices(value)}
+        plain = {name: taken(value, where) if name in picked else value for name, value in row.items()}
         rest = [name for name in row if name not in {"text", *BOOKS}]
         if "annotation_id" in row and "text" in row and len(rest) == 1:  # JSON-MIN: the label bears its control's name
+            single = lists and isinstance(plain[rest[0]], str)  # JSON-MIN writes one choice without its list
+            plain[rest[0]] = [plain[rest[0]]] if single else plain[rest[0]]
             plain.setdefault(LABEL, plain[rest[0]])
         yield plain
 
@@ -48,12 +54,21 @@ def one(value: Any, where: str) -> Any:
     if any(not isinstance(each, str) for each in given):
         raise InputError(f"{where}: spans instead of a class", expected=ONE, fix="export text classification")
     if len(given) > 1:
-        raise InputError(f"{where}: several classes", expected=ONE, got=", ".join(given[:5])[:80])
+        raise InputError(f"{where}: several classes", expected=ONE, got=", ".join(given[:5])[:80], fix=SEVERAL)
     return given[0] if given else None
 
 
-def _label_studio(row: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
-    answers: dict[tuple[Any, ...], dict[str, Any]] = {}
+def chosen(value: Any, _where: str) -> Any:
+    """The list of classes, an empty one too; whoever reads the label judges what is in it.
+
+    >>> chosen(["a", "b"], "row 1"), chosen({"choices": ["a"]}, "row 1"), chosen([], "row 1"), chosen(None, "row 1")
+    (['a', 'b'], ['a'], [], None)
+    """
+    return value.get("choices") if isinstance(value, dict) else value
+
+
+def _label_studio(row: dict[str, Any], where: str, taken: Taken) -> Iterator[dict[str, Any]]:
+    answers: dict[str, dict[str, Any]] = {}
     for answer in row.get("annotations") or row.get("completions") or []:
         if not isinstance(answer, dict) or answer.get("was_cancelled") or answer.get("skipped"):
             continue
@@ -63,17 +78,17 @@ def _label_studio(row: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
             if "choices" not in value:
                 got = str(result.get("type", "no choice"))
                 raise InputError(where, expected=ONE, got=got, fix="export a project of choices")
-            said[str(result.get("from_name"))] = one(value, where)
-        answers[tuple(sorted(said.items()))] = said
+            said[str(result.get("from_name"))] = taken(value, where)
+        answers[json.dumps(said, sort_keys=True)] = said
     for said in answers.values() or [{}]:
         first = next(iter(said.values()), None)
         yield {"id": row.get("id"), LABEL: first} | row["data"] | said
 
 
-def _prodigy(row: dict[str, Any], where: str) -> dict[str, Any]:
+def _prodigy(row: dict[str, Any], where: str, taken: Taken) -> dict[str, Any]:
     """`accept` of a choice, or the one class that a yes or no was asked for."""
     yes = row["answer"] == "accept"
-    given = one(row["accept"], where) if "accept" in row else row.get(LABEL)
+    given = taken(row["accept"], where) if "accept" in row else row.get(LABEL)
     if "spans" in row and not {"accept", LABEL} & row.keys():
         raise InputError(f"{where}: spans instead of a class", expected=ONE, fix="export text classification")
     return {**row, LABEL: given if yes else None}

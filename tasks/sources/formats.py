@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.sources import encodings, exports, separated
-from labelwise.tasks.sources.opened import MAX_CELL, Opened, Record, place
+from labelwise.tasks.sources.opened import MAX_CELL, SEVERAL, Opened, Record, place
 
 ENDINGS = {
     ".csv": "csv",
@@ -29,7 +31,7 @@ CHUNK_CHARS = 16_000_000  # a chunk of long texts ends here, however few rows it
 MAX_RATIO = 200  # of what is read to what is stored; text packs 3 to 20 times
 FREE = 256 * 2**20  # bytes that may be read before the ratio counts
 HEAD = 4096  # bytes looked at to tell what a file is
-NO_TEXT = (pa.types.is_nested, pa.types.is_fixed_size_binary, pa.types.is_duration)
+LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 UUID_BYTES = 16
 WHOLE_NUMBERS = 2**53  # from here on a float stands for several of them
 LOOKS = {  # others are binary data by their NULs
@@ -89,13 +91,17 @@ def refuse_bomb(unpacked: int, packed: int, name: str) -> None:
         )
 
 
-def json_cell(value: Any, column: str, where: str) -> str | None:
-    """A JSON value as text."""
+def json_cell(value: Any, column: str, file: Opened, where: str) -> str | None:
+    """A JSON value as text; a list only where labels may be lists."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool | float):  # float: NaN and the infinities, which no parse_float sees
         return json.dumps(value)
-    raise InputError(f"{where}: {column!r}", expected="a text", got=f"a {type(value).__name__}")
+    is_label = column == file.label
+    if isinstance(value, list) and is_label and file.lists:
+        return json.dumps(value, ensure_ascii=False)
+    fix = SEVERAL if isinstance(value, list) and is_label else ""
+    raise InputError(f"{where}: {column!r}", expected="a text", got=f"a {type(value).__name__}", fix=fix)
 
 
 def _look(head: bytes, kind: str, name: str) -> None:
@@ -163,7 +169,14 @@ def _json(file: Opened) -> Iterator[Record]:
 def _object(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise InputError(where, expected="an object with the columns", got=f"a {type(row).__name__}")
-    return {key: str(value) if type(value) in (int, Decimal) else value for key, value in row.items()}
+    return {key: _as_written(value) for key, value in row.items()}
+
+
+def _as_written(value: Any) -> Any:
+    """Numbers as text, also those in lists."""
+    if isinstance(value, list):
+        return [_as_written(each) for each in value]
+    return str(value) if type(value) in (int, Decimal) else value
 
 
 def _picked(rows: Iterator[tuple[str, dict[str, Any]]], file: Opened) -> Iterator[Record]:
@@ -172,14 +185,14 @@ def _picked(rows: Iterator[tuple[str, dict[str, Any]]], file: Opened) -> Iterato
     absent, known = set(file.columns) - file.optional, dict[str, None]()
     number = 0
     for where, whole in rows:
-        for row in exports.flat(whole, where):
+        for row in exports.flat(whole, where, file.lists):
             number += 1
             if absent:
                 absent -= row.keys()
                 known |= dict.fromkeys(row)
                 if absent and number >= 1000:
                     break
-            yield tuple([json_cell(row.get(column), column, where) for column in file.columns])
+            yield tuple([json_cell(row.get(column), column, file, where) for column in file.columns])
     for column in sorted(absent):
         place(column, list(known), file)
 
@@ -200,7 +213,7 @@ def _parquet(source: Opened) -> Iterator[Record]:
             names = _class_names(schema)
             for batch in file.iter_batches(_batch_rows(file, source.rows), columns=asked):
                 cells = [
-                    [None] * len(batch) if pick is None else _strings(batch.column(pick), pick, name, names.get(pick))
+                    [None] * len(batch) if pick is None else _cells(batch.column(pick), pick, source, names.get(pick))
                     for pick in picks
                 ]
                 read += sum(len(cell) for column in cells for cell in column if cell)
@@ -221,9 +234,16 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """The names of classes that a dataset of the Hugging Face hub keeps as numbers, by column."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {str(column): list(feature["names"]) for column, feature in features.items() if _is_class_label(feature)}
+        named = {str(column): _of_lists(feature) for column, feature in features.items()}
+        return {column: list(feature["names"]) for column, feature in named.items() if _is_class_label(feature)}
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}
+
+
+def _of_lists(feature: Any) -> Any:
+    """What the lists of a column hold; of another column, what it holds itself."""
+    inner = feature[0] if isinstance(feature, list) and feature else feature
+    return inner.get("feature", inner) if isinstance(inner, dict) else inner
 
 
 def _is_class_label(feature: Any) -> bool:
@@ -235,6 +255,20 @@ def _batch_rows(file: pq.ParquetFile, rows: int) -> int:
     groups = [file.metadata.row_group(each) for each in range(file.num_row_groups)]
     widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
     return int(max(1, min(rows, CHUNK_CHARS / max(widest, 1))))
+
+
+def _cells(column: pa.Array, title: str, file: Opened, classes: list[str] | None) -> list[str | None]:
+    """A column as text. A list of names is JSON where labels may be lists; an empty one is a label, a null none."""
+    if title != file.label or not any(is_list(column.type) for is_list in LISTS):
+        return _strings(column, title, file.name, classes)
+    where = f"{file.name}: column {title!r}"
+    if not file.lists:
+        raise InputError(where, expected="a class", got=f"{column.type} values", fix=SEVERAL)
+    names = iter(_strings(column.flatten(), title, file.name, classes))
+    lengths = pc.list_value_length(column).to_pylist()
+    return [
+        None if length is None else json.dumps(list(islice(names, length)), ensure_ascii=False) for length in lengths
+    ]
 
 
 def _strings(column: pa.Array, title: str, name: str, classes: list[str] | None = None) -> list[str | None]:

@@ -17,8 +17,9 @@ def names_dataset(source: str) -> bool:
     return source.startswith(HUB) and not source.startswith(HUB_FILES)
 
 
-def records(source: str, columns: list[str], optional: frozenset[str] = frozenset()) -> Iterator[Record]:
+def records(asked: Opened) -> Iterator[Record]:
     """The asked cells of each row; class numbers as the names of their classes."""
+    source, columns = asked.name, asked.columns
     owner, name, config, split = parts(source)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
@@ -28,21 +29,34 @@ def records(source: str, columns: list[str], optional: frozenset[str] = frozense
     dataset = datasets.load_dataset(f"{owner}/{name}", config, split=split, streaming=True)
     features = dataset.features or {}
     header = list(dataset.column_names or features or next(iter(dataset), {}))
-    asked = Opened(source, _no_bytes, columns, 0, optional)
     there = [column for column in columns if place(column, header, asked) is not None]
-    classes = {column: getattr(features.get(column), "names", None) for column in columns}
+    classes = {column: _names(features.get(column)) for column in columns}
     for number, row in enumerate(dataset.select_columns(there), start=1):
-        yield tuple([_cell(row.get(column), classes[column], column, f"{source} line {number}") for column in columns])
+        where = f"{source} line {number}"
+        yield tuple([_cell(row.get(column), classes[column], column, asked, where) for column in columns])
 
 
-def _no_bytes() -> IO[bytes]:
+def no_bytes() -> IO[bytes]:
+    """What stands where a file would be opened."""
     raise NotImplementedError("a dataset of the hub has no bytes of its own")
 
 
-def _cell(value: Any, classes: list[str] | None, column: str, where: str) -> str | None:
+def _names(feature: Any) -> list[str] | None:
+    """The names of the classes that are numbers in a column, or in its lists."""
+    return getattr(getattr(feature, "feature", feature), "names", None)
+
+
+def _cell(value: Any, classes: list[str] | None, column: str, asked: Opened, where: str) -> str | None:
+    if isinstance(value, list):
+        value = [_named(each, classes) for each in value]
+    return formats.json_cell(_named(value, classes), column, asked, where)
+
+
+def _named(value: Any, classes: list[str] | None) -> Any:
+    """A number as the name of its class, or as text."""
     if classes and isinstance(value, int):
         return classes[value] if value >= 0 else None  # -1 is the hub's mark for a hidden label
-    return str(value) if isinstance(value, int) else formats.json_cell(value, column, where)
+    return str(value) if isinstance(value, int) else value
 
 
 def parts(source: str) -> tuple[str, str, str | None, str]:

@@ -10,6 +10,7 @@ from labelwise.tasks.errors import InputError
 Record = tuple[str | None, ...]
 
 MAX_CELL = 64 * 2**20  # characters; an open quote must not swallow a file of any size
+SEVERAL = "for several classes an item make the workspace with `labelwise init --answer multilabel`"
 NAME_IT = (
     "name it: --text-column, --label-column, --id-column, --group-column or --context of `labelwise init`, later "
     "pull.columns in params.yaml"
@@ -19,7 +20,8 @@ NAME_IT = (
 @dataclass(frozen=True)
 class Opened:
     """name: for people. open: gives its bytes from the start, each time. columns: asked, in the order of the cells;
-    optional: those of them that may be absent. encoding: of text files. rows: how many the caller takes at a time."""
+    optional: those of them that may be absent. encoding: of text files. rows: how many the caller takes at a time.
+    label: the column of labels; lists: whether a label of it may be a list of names."""
 
     name: str
     open: Callable[[], IO[bytes]]
@@ -27,6 +29,8 @@ class Opened:
     rows: int
     optional: frozenset[str] = field(default_factory=frozenset)
     encoding: str = "utf-8-sig"
+    label: str | None = None
+    lists: bool = False
 
     @property
     def errors(self) -> str:

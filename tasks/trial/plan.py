@@ -85,7 +85,11 @@ def classes_in(rows: pd.DataFrame, plan: Plan) -> set[str]:
 def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFrame:
     """The labelled rows of a source."""
     columns = plan.columns
-    chunks = list(sources.chunks(source, [columns.text, columns.label], encoding=plan.encoding))
+    chunks = list(
+        sources.chunks(
+            source, [columns.text, columns.label], encoding=plan.encoding, label=columns.label, lists=plan.kind.LISTS
+        )
+    )
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")
     rows = pd.concat(chunks, ignore_index=True).rename(columns={columns.text: "text", columns.label: "label"})

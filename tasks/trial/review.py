@@ -41,7 +41,9 @@ def read_answers(path: Path, settings: Settings) -> dict[str, str]:
     pull, answer = settings.pull, kinds.answer(settings.kind.answer)
     columns = pull.columns
     answers: dict[str, str] = {}
-    for chunk in sources.chunks(str(path), [columns.text, columns.label], encoding=pull.encoding):
+    for chunk in sources.chunks(
+        str(path), [columns.text, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
+    ):
         rows = chunk[[columns.text, columns.label]].dropna()
         for text, cell in rows.itertuples(index=False):
             if not cell.strip():

@@ -216,7 +216,11 @@ def plotting(pipeline: str, kind: settings.Kind) -> str:
 def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None], answer: Answer = choice) -> pd.DataFrame:
     """The labels that people have given already: columns id, text, label. A row without one is not labelled yet."""
     columns = pull.columns
-    parts = list(sources.chunks(labelled, [columns.text, columns.label], encoding=pull.encoding))
+    parts = list(
+        sources.chunks(
+            labelled, [columns.text, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
+        )
+    )
     if not parts:
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
     rows = pd.concat(parts, ignore_index=True)
@@ -290,7 +294,9 @@ def classes_for(pull: settings.Pull, given: list[str] | None, answer: Answer = c
     columns, gold = pull.columns, pull.gold
     found: Counter[str] = Counter()
     unread: Counter[str] = Counter()
-    for chunk in sources.chunks(gold, [columns.text, columns.label], encoding=pull.encoding):
+    for chunk in sources.chunks(
+        gold, [columns.text, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
+    ):
         labels, faults = read_labels(chunk[columns.label], pull, answer)
         unread.update(fault for fault in faults if fault)
         fine = [label for label, fault in zip(labels, faults, strict=True) if label and not fault]

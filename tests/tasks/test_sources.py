@@ -805,3 +805,84 @@ class TestFoldersOfTools:
         assert texts(snapshot) == ["x"]
         (snapshot / "b.csv").symlink_to(write(tmp_path / "other" / "secret", "text\ny\n"))
         assert "is a link that leads out of" in refusal(snapshot)
+
+
+class TestLabelsThatAreLists:
+    """They come as JSON where an item may have several; an empty one is an answer, a missing one is none."""
+
+    COLUMN: ClassVar[list[Any]] = [["b", "a"], [], None, ["ä"]]
+    AS_JSON: ClassVar[list[Any]] = ['["b", "a"]', "[]", None, '["ä"]']
+    SEVERAL: ClassVar[dict[str, Any]] = {"label": "label", "lists": True}
+
+    def pairs(self, path: Path) -> list[str | None]:
+        return [label for _, label in labelled(path, **self.SEVERAL)]
+
+    @pytest.mark.parametrize(
+        "type_", [pa.list_(pa.string()), pa.large_list(pa.string()), pa.list_(pa.dictionary(pa.int8(), pa.string()))]
+    )
+    def test_parquet(self, tmp_path: Path, type_: pa.DataType) -> None:
+        column = pa.array(self.COLUMN, pa.list_(pa.string()))
+        table = pa.table({"text": list("wxyz"), "label": column.cast(type_)})
+        pq.write_table(table, tmp_path / "a.parquet")
+        assert self.pairs(tmp_path / "a.parquet") == self.AS_JSON
+
+    @pytest.mark.parametrize(
+        "of_lists",
+        [
+            {"_type": "Sequence", "feature": {"_type": "ClassLabel", "names": ["joy", "fear"]}},
+            {"_type": "List", "feature": {"_type": "ClassLabel", "names": ["joy", "fear"]}},
+            [{"_type": "ClassLabel", "names": ["joy", "fear"]}],
+        ],
+    )
+    def test_class_numbers_in_lists_have_names(self, tmp_path: Path, of_lists: Any) -> None:
+        named = {"huggingface": json.dumps({"info": {"features": {"label": of_lists}}})}
+        table = pa.table({"text": list("xyz"), "label": [[1, 0], [], [0]]}).replace_schema_metadata(named)
+        pq.write_table(table, tmp_path / "a.parquet")
+        assert self.pairs(tmp_path / "a.parquet") == ['["fear", "joy"]', "[]", '["joy"]']
+
+    @pytest.mark.parametrize("kind", ["json", "jsonl"])
+    def test_json(self, tmp_path: Path, kind: str) -> None:
+        rows = [{"text": "x", "label": label} for label in [*self.COLUMN, [7], [["a"]], ["a", None]]]
+        content = json.dumps(rows) if kind == "json" else "".join(f"{json.dumps(row)}\n" for row in rows)
+        found = self.pairs(write(tmp_path / f"a.{kind}", content))
+        assert found == [*self.AS_JSON, '["7"]', '[["a"]]', '["a", null]']
+
+    def test_the_hub(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        dataset = FakeDataset([{"text": "x", "label": [1, 0]}, {"text": "y", "label": []}], None)
+        names = types.SimpleNamespace(names=["joy", "fear"])
+        dataset.features = {"label": types.SimpleNamespace(feature=names)}
+        module = types.SimpleNamespace(load_dataset=lambda *_, **__: dataset)
+        monkeypatch.setitem(sys.modules, "datasets", module)
+        (chunk,) = chunks("hf://o/d", ["text", "label"], **self.SEVERAL)
+        assert chunk.label.tolist() == ['["fear", "joy"]', "[]"]
+
+    def test_exports_of_other_tools(self, tmp_path: Path) -> None:
+        def answer(*names: str) -> dict[str, Any]:
+            return {"result": [{"from_name": "mood", "type": "choices", "value": {"choices": names}}]}
+
+        kept = {"annotation_id": 1, "annotator": 1, "id": 1, "lead_time": 1.5}
+        for rows, expected in (
+            ([{"data": {"text": "a"}, "annotations": [answer("x", "y"), answer("x", "y")]}], ['["x", "y"]']),
+            ([{"data": {"text": "a"}, "annotations": []}], [None]),
+            ([{"text": "a", "mood": {"choices": ["x", "y"]}, **kept}], ['["x", "y"]']),
+            ([{"text": "a", "mood": "x", **kept}], ['["x"]']),
+            ([{"text": "a", "accept": [], "answer": "accept", "options": []}], ["[]"]),
+            ([{"text": "a", "accept": ["x"], "answer": "ignore", "options": []}], [None]),
+        ):
+            assert self.pairs(write(tmp_path / "a.json", json.dumps(rows))) == expected
+
+    def test_one_class_an_item_is_no_list(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"text": ["x"], "label": [["a"]]}), tmp_path / "a.parquet")
+        write(tmp_path / "a.json", json.dumps([{"text": "x", "label": ["a", "b"]}]))
+        write(tmp_path / "b.json", json.dumps([{"text": "x", "tags": ["a", "b"]}]))
+        for file, label in (("a.parquet", "label"), ("a.json", "label"), ("b.json", "tags")):
+            with pytest.raises(LabelwiseError, match=r"To mend it: .*`labelwise init --answer multilabel`"):
+                list(chunks(str(tmp_path / file), ["text", label], label=label))
+
+    def test_only_the_label_may_be_one(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"text": [["x"]], "label": [["a"]]}), tmp_path / "a.parquet")
+        with pytest.raises(LabelwiseError, match="column 'text': expected texts, got list"):
+            labelled(tmp_path / "a.parquet", **self.SEVERAL)
+        pq.write_table(pa.table({"text": ["x"], "label": [[["a"]]]}), tmp_path / "a.parquet")
+        with pytest.raises(LabelwiseError, match="column 'label': expected texts, got list"):
+            labelled(tmp_path / "a.parquet", **self.SEVERAL)

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks import pull
-from labelwise.tasks.errors import InputError
+from labelwise.tasks.errors import InputError, SettingsError
+from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
-from labelwise.tasks.settings import Columns
+from labelwise.tasks.settings import Columns, Kind, kind_of
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 
@@ -231,3 +232,76 @@ def test_line_ends_and_trailing_blanks_make_no_other_item(tmp_path: Path) -> Non
     workspace = made(tmp_path, 'text,label\n"one\ntwo\n",warm\n', pool=pool, tell=said.append)
     assert "pool  3 rows, 2 items, 1 repeated" in said
     assert ledger.read(workspace.labels).id.tolist() == [content_id("one\ntwo")]
+
+
+# Several labels an item
+
+
+SETS = 'text,label\nred,"[""warm""]"\nblue,"[""cold"", ""deep""]"\ngrey,[]\n'
+
+
+def several(tmp_path: Path, gold: str, labelled: str = "", ending: str = "csv", **options: Any) -> Workspace:
+    for name, content in ((f"gold.{ending}", gold), ("pool.csv", POOL), ("labelled.csv", labelled)):
+        (tmp_path / name).write_text(content)
+    given = str(tmp_path / "labelled.csv") if labelled else None
+    wanted: dict[str, Any] = {"classes": None, "name": "", "remote": None, "columns": Columns(), "labelled": given}
+    kind = Kind(answer="multilabel")
+    sources = str(tmp_path / "pool.csv"), str(tmp_path / f"gold.{ending}")
+    return init.run(tmp_path / "here", *sources, **wanted | options, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("gold", "options"),
+    [
+        (SETS, {}),
+        ("text,label\nred,warm\nblue,cold; deep\ngrey,[]\n", {"delimiter": ";"}),
+        ('text,label\nred,warm\nblue,"[""cold"", ""deep""]"\ngrey,[]\n', {"delimiter": "|"}),
+    ],
+)
+def test_the_classes_are_all_names_in_the_labels(tmp_path: Path, gold: str, options: dict[str, Any]) -> None:
+    workspace = several(tmp_path, gold, 'text,label\nitem 1,[]\nitem 2,"[""warm""]"\nitem 3,\n', **options)
+    assert workspace.settings.classes == ["cold", "deep", "warm"]
+    assert ledger.read(workspace.labels).label.tolist() == ["[]", '["warm"]']
+    pull.run(workspace)
+    assert pd.read_parquet(workspace.gold).label.tolist() == ['["warm"]', '["cold", "deep"]', "[]"]
+
+
+@pytest.mark.parametrize("cell", ['[["cold"]]', '["cold", "cold"]', '["cold", 3]', '["cold"', '[""]', "cold"])
+def test_a_label_that_is_no_set_is_set_aside_with_the_reason(tmp_path: Path, cell: str) -> None:
+    rows = [f'text {n},"[""warm""]"\n' if n % 2 else f'text {n},"[""cold"", ""deep""]"\n' for n in range(10)]
+    quoted = cell.replace('"', '""')
+    workspace = several(tmp_path, SETS + "".join(rows) + f'odd,"{quoted}"\nbare,\n')
+    pulled = pull.run(workspace)
+    aside = pd.concat(map(pd.read_parquet, workspace.quarantine.rglob("*.parquet"))).set_index("text")
+    with pytest.raises(ValueError, match="label") as fault:
+        multilabel.read(cell)
+    assert aside.reason.to_dict() == {"odd": str(fault.value), "bare": "label is missing"}
+    assert sum(pulled.refused.values()) == 2 and pulled.gold_rows == 13
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        (GOLD, 'no label can be read: expected a JSON list of classes such as ["a", "b"], [] for none; with '),
+        ('text,label\nred,"[[""warm""]]"\n', "got 1 x label holds a list in a list"),
+        ("text,label\nred,\n", "too few labels"),
+        ("text,label\nred,[]\n", "too few labels"),
+    ],
+)
+def test_where_no_label_is_a_set_one_line_says_what_is_expected(tmp_path: Path, gold: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        several(tmp_path, gold)
+    assert not (tmp_path / "here").exists()
+
+
+def test_names_that_are_no_class_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="outside the classes: expected one of 'cold', 'warm', got 'deep'"):
+        several(tmp_path, SETS, classes=["cold", "warm"])
+    with pytest.raises(InputError, match=re.escape("""got '["cold", "hot"]' for 'item 1'""")):
+        several(tmp_path, SETS, 'text,label\nitem 1,"[""hot"", ""cold""]"\n')
+
+
+@pytest.mark.parametrize(("item", "answer"), [("text", "spans"), ("row", "choice"), ("image", "multilabel")])
+def test_a_kind_that_does_not_exist(item: str, answer: str) -> None:
+    with pytest.raises(SettingsError, match=r"--item, --answer: .*there are choice of a text, multilabel of a text"):
+        kind_of(item, answer)
