@@ -7,6 +7,7 @@ runs of a round, or versions of a run, the one that is in use stays, else the ol
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -417,7 +418,9 @@ class Tracking:
         from mlflow.models import Model, ModelSignature
         from mlflow.types import ColSpec, Schema
 
-        with TemporaryDirectory() as scratch:
+        with TemporaryDirectory() as scratch, warnings.catch_warnings():
+            # It asks for an example of what goes in, which would be somebody's words.
+            warnings.filterwarnings("ignore", message=".*An input example was not provided")
             mlflow.pyfunc.save_model(
                 f"{scratch}/model",
                 mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
