@@ -111,7 +111,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Heads:
     slopes, shifts = calibrated(logits, examples.labels[rows])
     whole = heads(examples, examples.items.vectors(), c).turned(slopes, shifts)
     odds = logits * slopes + shifts
-    return replace(whole, thresholds=limits(whole.probabilities, odds, examples, pool, settings.seed))
+    return replace(whole, thresholds=limits(whole.probabilities, odds, examples.take(rows), pool, settings.seed))
 
 
 def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
@@ -311,15 +311,16 @@ def limits(
 ) -> NDArray[np.float32]:
     """(c,) thresholds that are expected to be the best on the whole pool.
 
-    Of what is not labelled there is a sample, `most` items at most, by what the model believes of it; of what is, the
-    (r, c) calibrated log odds that it was given while it was held out: a model is too sure of what it has learned. Both
-    are needed. Labels are asked where a model is unsure, and after a while few positives are left among the rest.
+    examples: those that were held out once, with the (r, c) calibrated log odds that they were given then: a model is
+    too sure of what it has learned. Of the rest of the pool, a sample of `most` items at most counts by what the model
+    believes of it. Both are needed: labels are asked where a model is unsure, and after a while few positives are left
+    among the rest.
     """
     drawn = pool.take(calibration.random_positions(len(pool), most, seed))
     known = {row.tobytes() for row in examples.items.vectors()}
     fresh = drawn.take(np.flatnonzero([row.tobytes() not in known for row in drawn.vectors()]))
     held_out = np.where(np.isfinite(odds), expit(odds), 0)
-    each = [len(examples) / max(len(odds), 1), len(pool) / max(len(drawn), 1)]
+    each = [1.0, len(pool) / max(len(drawn), 1)]
     return thresholds(np.concatenate([held_out, believed(fresh)]), np.repeat(each, [len(odds), len(fresh)]))
 
 
