@@ -22,13 +22,14 @@ UNKNOWN = "CLASS"  # stands in the advice for a name that only people know
 
 def refuse(workspace: Workspace, versions: Versions) -> None:
     """SettingsError when a class was taken out of params.yaml that labels or gold bear, with the command that says what
-    it is called today, and how to put it back."""
+    it is called today, and how to put it back; or when `kind` was changed, by which they are read."""
+    name, before = _before(workspace, versions)
+    refuse_other_kind(workspace, before)
     labels, gold = borne(workspace)
     gone = [str(name) for name in dict.fromkeys([*labels, *gold]) if name not in workspace.settings.classes]
     if not gone:
         return
     settings = workspace.settings
-    name, before = _before(workspace, versions)
     if before is None:
         borne_still = [each for each in settings.classes if each in labels or each in gold]
         found = successors(gone, settings.classes, borne_still)
@@ -40,6 +41,20 @@ def refuse(workspace: Workspace, versions: Versions) -> None:
         expected="each of their classes",
         got="none of the name " + ", ".join(bearing[:SHOWN]) + (", ..." if len(bearing) > SHOWN else ""),
         fix=advice(gone, found, f"git show {name}:params.yaml", f" --workspace {shlex.quote(str(workspace.root))}"),
+    )
+
+
+def refuse_other_kind(workspace: Workspace, before: Settings | None) -> None:
+    """SettingsError when `kind` is not as in the last round, by which its labels and gold were read."""
+    kind = workspace.settings.kind
+    if before is None or before.kind == kind:
+        return
+    raise SettingsError(
+        "params.yaml: `kind` is not as in the last round, whose labels and gold would be read wrongly",
+        expected=f"item {before.kind.item}, answer {before.kind.answer}",
+        got=f"item {kind.item}, answer {kind.answer}",
+        fix=f"put `answer: {before.kind.answer}` back under `kind:`; for {kind.answer} make another workspace, "
+        f"`labelwise init DIR --answer {kind.answer}`",
     )
 
 

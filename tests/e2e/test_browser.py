@@ -1,22 +1,35 @@
 """A person in a real browser: signs in, reads the instructions, labels by mouse and by keys, skips."""
 
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import mlflow.pyfunc
 import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+import labelwise
+from labelwise.flows import facts
+from labelwise.flows.demo import bbc_news
 from labelwise.tasks import settings
+from labelwise.tasks.gold import asking, trusted
+from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.reporting import status
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_project
+from labelwise.tasks.services.home import Addresses
+from labelwise.tasks.services.label_studio.accounts import Reviewer
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_gold_project, open_project
 from labelwise.tasks.services.local import credentials
+from labelwise.tasks.services.mlflow import open_tracking
+from labelwise.tasks.settings import NONE, Columns, Kind
+from labelwise.tasks.trial import review
+from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
-from tests.e2e.conftest import CLASSES, Make, Source, answer, play, play_rounds, rows
+from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -46,7 +59,7 @@ def sign_in(page: Page, url: str) -> None:
     page.wait_for_url(lambda address: "/user/login" not in address)
 
 
-def begin(page: Page, workspace: Workspace, tab: str) -> None:
+def begin(page: Page, workspace: Workspace, tab: str, classes: Sequence[str] = CLASSES) -> None:
     """Open the tab of the open batch, begin to label, read the instructions and close them."""
     page.goto(status.status(workspace).urls["label_studio"])
     expect(page.get_by_text(tab, exact=True).first).to_be_visible()
@@ -54,7 +67,7 @@ def begin(page: Page, workspace: Workspace, tab: str) -> None:
     page.get_by_role("button", name="Label All Tasks").or_(some).first.click()
     told = page.get_by_text("skip it (Ctrl+Space)")
     expect(told).to_be_visible()
-    for number, name in enumerate(CLASSES, 1):
+    for number, name in enumerate(classes, 1):
         expect(page.get_by_role("listitem").filter(has_text=f"{name} (key {number})")).to_be_visible()
     page.keyboard.press("Escape")
     expect(told).to_be_hidden()
@@ -177,3 +190,129 @@ def test_a_suggestion_is_read_and_confirmed_by_its_key(page: Page, make: Make, s
     play(workspace)
     second = rows(workspace)
     assert dict(zip(second.id[second["round"] == 2], second.label[second["round"] == 2], strict=True)) == chosen
+
+
+# Several labels an item
+
+FACTS = ["court", "film", "politics", "sport"]
+
+
+@pytest.fixture
+def sets(servers: Addresses, tmp_path: Path) -> tuple[Workspace, Path]:
+    """A workspace whose labels are facts of a headline, any number of them, and the answers."""
+    news = bbc_news().sample(300, random_state=0)
+    known = [
+        [fact for fact in facts.facts(section, text) if fact in FACTS]
+        for section, text in zip(news.label, news.text, strict=True)
+    ]
+    rows = pd.DataFrame({"text": news.text.str.split().str[:14].str.join(" "), "label": list(map(json.dumps, known))})
+    for name, part in (("pool", rows[:200][["text"]]), ("gold", rows[200:]), ("answers", rows[:200])):
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+    sources = str(tmp_path / "pool.csv"), str(tmp_path / "gold.csv")
+    root = tmp_path / "facts"
+    init.run(root, *sources, FACTS, "facts", None, Columns(), kind=Kind(answer="multilabel"))
+    quick = {"select.batch": 8, "wait.poll_seconds": [0.2, 1], "train.learner": "frozen", "gold.reserve": 0.3}
+    settings.change(root / "params.yaml", quick)
+    return Workspace.open(root), tmp_path / "answers.csv"
+
+
+def looked_at(page: Page, name: str) -> None:
+    """A picture for whoever asks for one by LABELWISE_PICTURES, a folder."""
+    if folder := os.environ.get("LABELWISE_PICTURES"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def ask_and_learn(workspace: Workspace, answers: Path) -> None:
+    review.run(workspace, answers, review.Manner(users=2), print)
+    play(workspace)
+
+
+def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Workspace, Path]) -> None:
+    workspace, known = sets
+    play(workspace)
+    project = open_project(workspace.settings)
+    sign_in(page, project.url)
+    begin(page, workspace, "Round 1", FACTS)
+
+    # two boxes by mouse, two classes by keys, a click on none of these, a key for it, and both at once, which is none
+    boxes = page.locator("input[type=checkbox]:checked")
+    said: list[str | None] = []
+    for label, clicked, keys in (
+        ('["court", "politics"]', ["court", "politics"], ""),
+        ('["film", "sport"]', [], "24"),
+        ("[]", [NONE], ""),
+        ("[]", [], "0"),
+        ('["sport"]', [], "114"),
+    ):
+        expect(boxes).to_have_count(0)
+        for name in clicked:
+            page.locator("label", has_text=name).first.click()
+        for key in keys:
+            page.keyboard.press(key)
+        expect(boxes).to_have_count(max(1, label.count('"') // 2))
+        looked_at(page, f"answer-{len(said)}")
+        with given(page):
+            page.keyboard.press("Control+Enter")
+        said.append(label)
+    assert answers(project) == 5
+    ask_and_learn(workspace, known)
+    ledger = rows(workspace)
+    mine = ledger[ledger.annotator == ledger.annotator.value_counts().index[0]]
+    assert sorted(mine.label) == sorted(map(str, said))
+
+    ask_and_learn(workspace, known)
+    suggested = project.tasks(3).data.map(lambda data: data["suggestion"]).tolist()
+    assert any(text.startswith("The model suggests: ") for text in suggested)
+    begin(page, workspace, "Round 3", FACTS)
+    looked_at(page, "suggested")
+    ask_and_learn(workspace, known)
+
+    # the past can be told and played again
+    root = str(workspace.root)
+    assert "identical" in command("replay", "2", "--workspace", root).stdout
+    whole = command("audit", "--workspace", root)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert "set F1" in command("status", "--workspace", root).stdout
+    assert command("next", "--workspace", root).returncode == 0
+    item = mine.id.iloc[0]
+    told = command("lineage", item, "--workspace", root)
+    assert told.returncode == 0 and str(mine.label.iloc[0]) in told.stdout
+
+    # trusted labels: two people who differ in one class; a third decides
+    asking.run_grow(workspace, 2, print)
+    asked = trusted.asked(workspace).merge(open_gold_project(workspace.settings).tasks(1), on="id")
+    people = [Reviewer(number) for number in (1, 2, 3)]
+    for at, task in enumerate(asked.task_id):
+        people[0].answer(int(task), multilabel.result('["court", "politics"]'), 5.0)
+        people[1].answer(int(task), multilabel.result('["court"]' if at else '["court", "politics"]'), 5.0)
+    asking.run_collect(workspace, print)
+    assert asking.standing(workspace).disputed == 1
+    people[2].answer(int(asked.task_id[1]), multilabel.result('["court", "film"]'), 5.0)
+    asking.run_collect(workspace, print)
+    seen = trusted.seen(workspace).set_index("id")
+    assert seen.verdict[asked.id].tolist() == ['["court", "politics"]', '["court"]']
+
+    # the model, by both ways to load it, and its figure
+    tracking = open_tracking(workspace.settings)
+    texts = pd.read_csv(known).text.tolist()[:20]
+    address = f"models:/{tracking.name}/{tracking.registered()[-1].version}"
+    predicted = labelwise.load(address).predict(texts)
+    served = mlflow.pyfunc.load_model(address).predict(pd.DataFrame({"text": texts}))
+    assert served.label.tolist() == predicted.label.tolist()
+    assert all(multilabel.label_of(json.loads(label)) == label for label in predicted.label)
+    metrics = json.loads((workspace.metrics / "gold.json").read_text())
+    assert 0 <= metrics["set_f1"] <= 1
+
+    for name, words in (("report", ["report"]), ("reviewers", ["report", "--reviewers"])):
+        made = command(*words, "--workspace", root)
+        assert made.returncode == 0, made.stderr
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            page.goto(Path(made.stdout.splitlines()[0]).resolve().as_uri())
+            looked_at(page, f"{name}-{theme}")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert "set F1" in page.inner_text("body")
+
+    gone = command("forget", item, "--yes", "--workspace", root)
+    assert gone.returncode == 0, gone.stderr
+    assert item not in set(rows(workspace).id)

@@ -58,6 +58,19 @@ def test_before_there_are_labels_a_class_may_go(tmp_path: Path) -> None:
     removed.refuse(here(tmp_path, classes=["x", "z"]), history())
 
 
+@pytest.mark.parametrize(("was", "now"), [("choice", "multilabel"), ("multilabel", "choice")])
+def test_a_kind_stays_as_it_is_once_there_is_a_round(root: Path, was: str, now: str) -> None:
+    past = history(classes=["x", "y", "v", "w"], kind={"item": "text", "answer": was})
+    changed = here(root, classes=["x", "y", "v", "w"], kind={"item": "text", "answer": now})
+    with pytest.raises(SettingsError, match=f"expected item text, answer {was}, got .*put `answer: {was}` back"):
+        removed.refuse(changed, past)
+    removed.refuse(here(root, classes=["x", "y", "v", "w"], kind={"item": "text", "answer": was}), past)
+
+
+def test_before_there_is_a_round_a_kind_may_change(tmp_path: Path) -> None:
+    removed.refuse(here(tmp_path, classes=["x", "z"], kind={"answer": "multilabel"}), history())
+
+
 def follow(workspace: Workspace, advice: str) -> Workspace:
     """Do what the advice says, word by word."""
     for command in advice.split(" && "):
