@@ -234,7 +234,7 @@ def init(
     beside = {"group": group_column or None, "context": stage.names(context or [])}
     columns = columns_of(text=text_column, label=label_column, id=id_column or None, **beside)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
-    made = stage.run(folder, *wanted, kind_of(item, answer), delimiter or None)
+    made = stage.run(folder, *wanted, kind_of(item, answer, delimiter), delimiter or None)
     print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: {command('run', made.root)}")
 
 

@@ -29,7 +29,7 @@ LIBRARIES = ("labelwise", "numpy", "scikit-learn", "torch", "transformers")
 def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], None]) -> dict[str, Any]:
     """Play every run of the plan, go on where an earlier call stopped, and say what came of it. Returns what the JSON
     holds."""
-    kind_of(plan.item, plan.answer)
+    kind_of(plan.item, plan.answer, plan.delimiter)
     known_strategies, known_learners = strategies(), learners()
     for option, given in (("--strategies", plan.strategies), ("--learner", plan.learners)):
         if not given:

@@ -91,6 +91,7 @@ class Project(Section):
 NONE = "none of these"  # what reviewers say where no class of a multilabel fits
 PAIRS: dict[str, tuple[str, ...]] = {"text": ("choice", "multilabel")}
 
+ONE_LABEL = "stands between several labels of an item; with choice there is one, multilabel takes it"
 
 # The mean score of a gold item, by what is said of it: its name in metrics/ and MLflow, and in words.
 MEASURES = {"choice": ("accuracy", "accuracy"), "multilabel": ("set_f1", "set F1")}
@@ -118,8 +119,11 @@ class Kind(Section):
         return self
 
 
-def kind_of(item: str, answer: str) -> Kind:
-    """The kind that the command line names. SettingsError, with the pairs that there are, for another one."""
+def kind_of(item: str, answer: str, delimiter: str | None = None) -> Kind:
+    """The kind that the command line names. SettingsError, with the pairs that there are, for another one; also for a
+    delimiter where an item has one label."""
+    if delimiter and answer == "choice":
+        raise SettingsError(f"--delimiter {ONE_LABEL}", fix="leave it out, or add --answer multilabel")
     try:
         return Kind(item=item, answer=answer)
     except ValidationError as error:
@@ -340,6 +344,12 @@ class Settings(Section):
     def none_is_no_class(self) -> "Settings":
         if self.kind.answer == "multilabel" and NONE in self.classes:
             raise ValueError(f"classes: {NONE!r} is what reviewers say where no class fits; call the class otherwise")
+        return self
+
+    @model_validator(mode="after")
+    def delimited_are_several(self) -> "Settings":
+        if self.kind.answer == "choice" and self.pull.delimiter:
+            raise ValueError(f"pull.delimiter {ONE_LABEL}")
         return self
 
     @model_validator(mode="after")

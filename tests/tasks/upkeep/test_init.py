@@ -14,7 +14,7 @@ from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
-from labelwise.tasks.settings import Columns, Kind, kind_of
+from labelwise.tasks.settings import Columns, Kind, change, kind_of, read
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 
@@ -299,6 +299,15 @@ def test_names_that_are_no_class_are_named(tmp_path: Path) -> None:
         several(tmp_path, SETS, classes=["cold", "warm"])
     with pytest.raises(InputError, match=re.escape("""got '["cold", "hot"]' for 'item 1'""")):
         several(tmp_path, SETS, 'text,label\nitem 1,"[""hot"", ""cold""]"\n')
+
+
+def test_a_delimiter_of_one_label(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--delimiter stands between several .*add --answer multilabel"):
+        kind_of("text", "choice", ";")
+    file = made(tmp_path, "text,label\nitem 1,warm\n").root / "params.yaml"
+    change(file, {"pull.delimiter": ";"})
+    with pytest.raises(SettingsError, match=r"pull\.delimiter stands between several"):
+        read(file)
 
 
 @pytest.mark.parametrize(("item", "answer"), [("text", "spans"), ("row", "choice"), ("image", "multilabel")])
