@@ -48,8 +48,8 @@ def run(workspace: Workspace) -> str:
         _encode(workspace, stale, unread, rows)
     _find_leaks(workspace)
     said = [f"{rows:,} texts encoded by {settings.encoder}" if stale else "every item has its vector"]
-    if near := len(leaks.near(leaks.leaked(workspace))):
-        said.append(f"{near:,} of {stored.items(workspace):,} items of the pool are {leaks.WORDS}")
+    for count, words in leaks.counted(leaks.leaked(workspace)):
+        said.append(f"{count:,} of {stored.items(workspace):,} items of the pool are {words}")
     if settings.wording and (strange := unknown(workspace)) >= MANY:
         said.append(unreadable(strange))
     return "; ".join(said)
@@ -94,10 +94,14 @@ def _keep(path: Path, rows: NDArray[Any], made_of: dict[str, object]) -> None:
 
 def _find_leaks(workspace: Workspace) -> None:
     """Compare with gold, answered or not, every shard that has not been compared with just this gold."""
-    ids = pd.concat([read_parquet(workspace.gold, columns=["id"]).id, trusted.drawn(workspace).id]).drop_duplicates()
+    own, drawn = read_parquet(workspace.gold), trusted.drawn(workspace)
+    whole = pd.concat([own, drawn]).drop_duplicates("id")
+    grouped = whole[["id", "group"]].dropna() if "group" in whole else whole[:0].assign(group=None)
+    ids = whole.id
     least, worded = workspace.settings.gold.near_duplicate, workspace.settings.embed.wording
     gold = {"gold": hashlib.sha256("".join(ids).encode()).hexdigest(), "near_duplicate": least}
     gold |= {"wording": True} if worded else {}
+    gold |= {"groups": hashlib.sha256("\0".join(grouped.group).encode()).hexdigest()} if len(grouped) else {}
     gold_set = None
     for shard in stored.shards(workspace):
         path = leaks.leaks_of(workspace, shard)
@@ -105,10 +109,14 @@ def _find_leaks(workspace: Workspace) -> None:
         if path.exists() and _noted(path) == wanted:
             continue
         gold_set = gold_set or (gold_vectors(workspace, ids), gold_wording(workspace, ids) if worded else None)
-        own = pd.Index(column(shard, "id").to_numpy())
+        of_shard = pd.Index(column(shard, "id").to_numpy())
         vectors = read_array(vectors_of(workspace, shard), on_disk=True)
         both = (read_array(wording_of(workspace, shard)), gold_set[1]) if gold_set[1] is not None else None
-        write_parquet(path, leaks.leaks(own, vectors, pd.Index(ids), gold_set[0], least, both), LEAKS)
+        found = leaks.leaks(of_shard, vectors, pd.Index(ids), gold_set[0], least, both)
+        if len(grouped):
+            kin = leaks.of_groups(of_shard, stored.groups_of(shard), grouped)
+            found = pd.concat([found, kin[~kin.id.isin(found.id)]], ignore_index=True)
+        write_parquet(path, found, LEAKS)
         write_json(path.with_suffix(".json"), wanted)
 
 

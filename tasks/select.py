@@ -107,7 +107,8 @@ def choose(
     p = probabilities(scores)[open_rows]
     wording = None if vectors.wording is None else vectors.wording[open_rows]
     seen = opinion.views(p), opinion.thresholds
-    candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording, *seen)
+    groups = None if vectors.groups is None else vectors.groups[open_rows]
+    candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording, *seen, groups)
     drawn = control.draw(control.order(pd.Index(scores.id.iloc[open_rows]), seed), k, settings.control, rng)
     choice = chosen(drawn, why=control.WHY, propensity=len(drawn) / len(open_rows))
     if len(drawn) < k:
@@ -184,9 +185,9 @@ def run(workspace: Workspace) -> str:
 
 def left_out(workspace: Workspace, pool: pd.Index) -> str:
     """In brackets, what settings keep out of every batch; '' for nothing. pool: all of its ids."""
-    kept, near = len(kept_for_gold(pool, workspace.settings)), len(leaks.near(leaked(workspace)))
+    kept = len(kept_for_gold(pool, workspace.settings))
     parts = [f"{kept:,} items are kept for gold (gold.reserve)"] if kept else []
-    parts += [f"{near:,} are {leaks.WORDS}"] if near else []
+    parts += [f"{count:,} are {words}" for count, words in leaks.counted(leaked(workspace))]
     return f" ({'; '.join(parts)})" if parts else ""
 
 

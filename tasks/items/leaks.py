@@ -13,6 +13,7 @@ from labelwise.tasks.records import LEAKS
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 WORDS = "nearly gold (gold.near_duplicate): neither asked nor learned"
+OF_GROUP = "of a group that gold has (pull.columns.group): neither asked nor learned"
 BLOCK = 8192  # items compared at once: bounds memory
 
 
@@ -42,9 +43,30 @@ def leaks(
     return LEAKS.conform(pd.concat(parts, ignore_index=True))
 
 
+def of_groups(ids: pd.Index, groups: pd.Series, gold: pd.DataFrame) -> pd.DataFrame:
+    """Which of n items have a group (n,) that one of the gold items (id, group) has: a row (LEAKS) each, without a
+    similarity, with the first such gold item."""
+    first = gold.dropna(subset="group").drop_duplicates("group").set_index("group").id
+    owner = groups.map(first)
+    found = np.flatnonzero(owner.notna())
+    rows = {"id": ids[found], "gold": owner.iloc[found].to_numpy(), "similarity": np.nan}
+    return LEAKS.conform(pd.DataFrame(rows))
+
+
 def near(found: pd.DataFrame) -> pd.DataFrame:
-    """The leaks that are not gold items themselves."""
-    return found[found.id != found.gold]
+    """The leaks that are like a gold item and not one themselves."""
+    return found[(found.id != found.gold) & found.similarity.notna()]
+
+
+def grouped(found: pd.DataFrame) -> pd.DataFrame:
+    """The leaks that are of a group with a gold item."""
+    return found[found.similarity.isna()]
+
+
+def counted(found: pd.DataFrame) -> list[tuple[int, str]]:
+    """How many leak, and how, in words; nothing for what is gold itself."""
+    parts = (len(near(found)), WORDS), (len(grouped(found)), OF_GROUP)
+    return [(count, words) for count, words in parts if count]
 
 
 def leaked(workspace: Workspace) -> pd.DataFrame:

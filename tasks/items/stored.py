@@ -132,6 +132,21 @@ def beside(workspace: Workspace, ids: pd.Series) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({"id": []}, dtype=object), *parts], ignore_index=True)
 
 
+def groups(workspace: Workspace) -> NDArray[np.int64] | None:
+    """(n,) a number for the group of each item of the pool, in its order, -1 where it has none; None where none has."""
+    if not any(has_column(shard, "group") for shard in shards(workspace)):
+        return None
+    names = pd.concat([groups_of(shard) for shard in shards(workspace)], ignore_index=True)
+    return np.asarray(pd.factorize(names)[0], dtype=np.int64)
+
+
+def groups_of(path: Path) -> pd.Series:
+    """The group of each row of a table of items, null where it has none."""
+    if not has_column(path, "group"):
+        return pd.Series([None] * rows(path), dtype="string")
+    return read_table(path, ["group"])["group"].to_pandas().astype("string")
+
+
 def has_column(path: Path, name: str) -> bool:
     """Whether a table of ours has this column: those of records.BESIDE come with the settings."""
     with reading(path):

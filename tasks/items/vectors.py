@@ -23,12 +23,13 @@ class Vectors:
     """The vectors of the pool, in its order, left on disk until asked for.
 
     ids: (n,) of the items; shards: the memory-mapped float16 arrays, (n_i, d) each; wording: (n,) how their texts are
-    worded, None where nobody has kept it.
+    worded, None where nobody has kept it. groups: (n,) a number for the group of each, -1 where it has none, or None.
     """
 
     ids: pd.Index
     shards: list[NDArray[np.float16]]
     wording: Wording | None = None
+    groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,7 +59,7 @@ class Vectors:
 
 def pool_items(workspace: Workspace, vectors: Vectors) -> Items:
     """The items of the pool, in its order, for a learner."""
-    return Items(len(vectors), vectors.gather, lambda rows: stored.texts(workspace, rows))
+    return Items(len(vectors), vectors.gather, lambda rows: stored.texts(workspace, rows), vectors.groups)
 
 
 def gold_items(workspace: Workspace) -> Items:
@@ -82,6 +83,7 @@ def pool_vectors(workspace: Workspace) -> Vectors:
         ids,
         [read_array(vectors_of(workspace, path), on_disk=True) for path in shards],
         np.concatenate([read_array(path) for path in wording]) if known else None,
+        stored.groups(workspace),
     )
 
 

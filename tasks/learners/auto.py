@@ -89,7 +89,8 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     labels = examples.labels[started.held_out]
     rest = examples.take(np.setdiff1d(np.arange(len(examples)), started.held_out))
     rival = ensemble.fit(rest, pool, settings).probabilities(examples.items.take(started.held_out))
-    tuned = softmax(calibration.tempered(started.logits, labels, settings.seed), axis=1)
+    groups = examples.take(started.held_out).items.groups
+    tuned = softmax(calibration.tempered(started.logits, labels, settings.seed, groups), axis=1)
     opinions = {"ensemble": rival, "contrastive": tuned, f"ensemble{TOGETHER}contrastive": together([rival, tuned])}
     losses = {name: calibration.log_loss(logarithms(p), labels) for name, p in opinions.items()}
     chosen = min(losses, key=lambda name: losses[name])

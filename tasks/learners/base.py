@@ -18,11 +18,14 @@ class Items:
     """n items, read when they are asked for: they may be a million rows on disk.
 
     vectors_at: positions -> the frozen encoder's vectors, (k, d) float32, unit length; texts_at: positions -> k texts.
+    groups: (n,) a number for the thread, customer or recording of each, -1 where it has none, or None: items of one are
+    held out together.
     """
 
     n: int
     vectors_at: Callable[[Indices], Floats]
     texts_at: Callable[[Indices], list[str]]
+    groups: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, vectors: Floats, texts: Sequence[str] = ()) -> "Items":
@@ -42,7 +45,8 @@ class Items:
 
     def take(self, rows: Indices) -> "Items":
         """The items at these positions, in this order."""
-        return Items(len(rows), lambda at: self.vectors_at(rows[at]), lambda at: self.texts_at(rows[at]))
+        groups = None if self.groups is None else self.groups[rows]
+        return Items(len(rows), lambda at: self.vectors_at(rows[at]), lambda at: self.texts_at(rows[at]), groups)
 
     def blocks(self, size: int = BLOCK) -> Iterator["Items"]:
         """All items in order, at most `size` at a time."""

@@ -29,15 +29,41 @@ def random_positions(n: int, most: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
-def folds(labels: NDArray[Any], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
+def folds(
+    labels: NDArray[Any], seed: int, count: int = FOLDS, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """(m,) the fold of each item, each class spread as evenly as it goes, of several labels an item the rarest. A class
-    with one label is in one fold."""
+    with one label is in one fold. groups: (m,) as of Items; a group is in one fold, where there are as many as folds.
+    """
     labels = rarest(labels) if labels.ndim == 2 else labels
     rng = np.random.default_rng(seed)
+    if groups is not None:
+        units = np.where(groups < 0, -1 - np.arange(len(groups)), groups)
+        if (groups >= 0).any() and len(np.unique(units)) >= count:
+            return _whole(labels, units, rng, count)
     order = rng.permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     result = np.empty(len(labels), dtype=np.int64)
     result[by_class] = np.arange(len(labels)) % count
+    return result
+
+
+def _whole(
+    labels: NDArray[np.int64], units: NDArray[np.int64], rng: np.random.Generator, count: int
+) -> NDArray[np.int64]:
+    """(m,) folds of which none divides a unit: the largest first, each goes where its classes are rarest so far, of
+    several such folds into the smallest. O(m + u count c) for u units."""
+    _, unit, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    rows_of = np.split(np.argsort(unit, kind="stable"), np.cumsum(sizes)[:-1])
+    order = rng.permutation(len(sizes))
+    classes = np.unique(labels, return_inverse=True)[1]
+    there = np.zeros((count, classes.max() + 1), dtype=np.int64)
+    result = np.empty(len(labels), dtype=np.int64)
+    for each in order[np.argsort(-sizes[order], kind="stable")]:
+        own = np.bincount(classes[rows_of[each]], minlength=there.shape[1])
+        fold = int(np.lexsort((there.sum(axis=1), there @ own))[0])
+        there[fold] += own
+        result[rows_of[each]] = fold
     return result
 
 
@@ -56,7 +82,7 @@ def rarest(targets: NDArray[np.floating]) -> NDArray[np.int64]:
 
 def held_out(examples: Examples, seed: int, count: int = FOLDS) -> NDArray[np.int64]:
     """(m,) folds of which number 0 is to be held out: it holds labels that people gave, none that a model guessed."""
-    fold = folds(examples.labels, seed, count)
+    fold = folds(examples.labels, seed, count, examples.items.groups)
     fold[(fold == 0) & (examples.counting < 1)] = 1
     return fold
 
@@ -75,10 +101,12 @@ def temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> floa
     return float(1 / pooling([logits], labels)[0])
 
 
-def tempered(logits: NDArray[np.floating], labels: NDArray[np.int64], seed: int) -> NDArray[np.floating]:
+def tempered(
+    logits: NDArray[np.floating], labels: NDArray[np.int64], seed: int, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.floating]:
     """(m, c) logits, each divided by the temperature that the labels of the other folds ask for: what the model would
     say of labels that had no part in calibrating it. By its own labels' temperature it would beat itself."""
-    fold = folds(labels, seed)
+    fold = folds(labels, seed, groups=groups)
     result = np.array(logits, dtype=np.float64)
     for number in np.unique(fold):
         result[fold == number] /= temperature(logits[fold != number], labels[fold != number])

@@ -133,7 +133,7 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     graph = propagate.graph_of(examples, pool, settings.seed)
     spread = propagate.crossed(graph, examples, rows, settings.seed)
     read, vocabulary, words = bag_of_words.crossed(examples, rows, settings.seed)
-    fold = calibration.folds(given, settings.seed)
+    fold = calibration.folds(given, settings.seed, groups=examples.take(rows).items.groups)
     prior = np.stack([logarithms(frequencies(given[fold != number], c)) for number in range(calibration.FOLDS)])[fold]
     *others, of_words = calibration.pooling([quiet, spread, prior, read], given).tolist()
     heeded = of_words >= LEAST

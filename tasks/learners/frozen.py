@@ -100,7 +100,7 @@ def crossed(examples: Examples, settings: Settings) -> tuple[float, NDArray[np.f
 
 def held_out(examples: Examples, vectors: Vectors, c: float, seed: int) -> NDArray[np.float64]:
     """(m, c) logits of the labels, each by a head of regularisation C on the (m, d) vectors of the other folds."""
-    fold = calibration.folds(examples.labels, seed)
+    fold = calibration.folds(examples.labels, seed, groups=examples.items.groups)
     logits = np.full((len(examples), len(examples.classes)), -np.inf)
     for number in np.unique(fold):
         seen, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)

@@ -126,7 +126,7 @@ def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
 
 def held_out(examples: Examples, features: Features, grid: tuple[float, ...], seed: int) -> list[Doubles]:
     """For each C of the grid (m, c) log odds of the labels, each by heads on the (m, d) features of the other folds."""
-    fold = calibration.folds(examples.labels, seed)
+    fold = calibration.folds(examples.labels, seed, groups=examples.items.groups)
     found = [np.full(examples.labels.shape, np.nan) for _ in grid]
     for number in np.unique(fold):
         learned, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)

@@ -89,7 +89,7 @@ def model(graph: Graph, examples: Examples, temperature: float = 1.0) -> Propaga
 
 def crossed(graph: Graph, examples: Examples, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """(r, c) logits of the labels at these rows, each from the labels at the rows of the other folds alone."""
-    fold = calibration.folds(examples.labels[rows], seed)
+    fold = calibration.folds(examples.labels[rows], seed, groups=examples.take(rows).items.groups)
     result = np.full((len(rows), len(examples.classes)), -np.inf)
     for number in np.unique(fold):
         shares = spread(graph.links, _truth(graph, examples, rows[fold != number]))

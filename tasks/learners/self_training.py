@@ -2,6 +2,7 @@
 (Yarowsky 1995; class-balanced as in Zou et al. 2018, arXiv 1810.07911)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,5 +48,7 @@ def joined(examples: Examples, items: Items, labels: "np.ndarray[tuple[int], np.
     """The examples, then these items with labels that no person gave."""
     own = examples.items
     whole = Items.of(np.vstack([own.vectors(), items.vectors()]), [*own.texts(), *items.texts()])
+    if own.groups is not None and items.groups is not None:
+        whole = replace(whole, groups=np.append(own.groups, items.groups))
     weights = np.concatenate([np.ones(len(examples)), np.full(len(items), WEIGHT)]).astype(np.float32)
     return Examples(whole, np.concatenate([examples.labels, labels]), examples.classes, weights)

@@ -52,9 +52,10 @@ class Status:
     answered or finished. asked and answered: tasks of the open batch, and those that reviewers are done with; skipped:
     of these, by a skip alone; None where Label Studio does not say. labels: items with a label; by_class: how many of
     each. reviewers: what they did besides answering, in words. gold: figures of the last model. trusted: how the gold
-    set stands, in words. leaks: items of the pool that are nearly gold. savings, advice: in words. answer: what a
-    person said to the advice, '' for nothing. champion: registered version. standing: what stands behind it, in words,
-    '' where nothing is known. commit: of the workspace. urls: the three screens. pool: None before the first round.
+    set stands, in words. leaks, grouped: items of the pool that are nearly gold, or of a group that gold has. savings,
+    advice: in words. answer: what a person said to the advice, '' for nothing. champion: registered version. standing:
+    what stands behind it, in words, '' where nothing is known. commit: of the workspace. urls: the three screens. pool:
+    None before the first round.
     loop: who is at work here, '' for nobody. learned_at, answered_at: when the last round was saved and the last answer
     given, ISO 8601, '' for never. next: the command to give, or what to do. player: who plays the rounds, where it is
     another copy of the workspace, in words; '' where it is this one. In a clone without its data the state is
@@ -71,6 +72,7 @@ class Status:
     gold: dict[str, float | None]
     trusted: str
     leaks: int
+    grouped: int
     savings: str
     advice: str
     answer: str
@@ -134,6 +136,7 @@ def status(workspace: Workspace) -> Status:
         gold={name: measured.get(key) for name, key in FIGURES.items()},
         trusted=trusted,
         leaks=len(leaks.near(near)),
+        grouped=len(leaks.grouped(near)),
         savings=figures.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
         advice=advice.words,
         answer=answer,
@@ -180,6 +183,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
         gold={name: measured.get(key) for name, key in FIGURES.items()},
         trusted="not known without the data",
         leaks=0,
+        grouped=0,
         savings=figures.proof(workspace).get("said", "savings: no model yet").removeprefix("savings: "),
         advice="not known without the data",
         answer="",
@@ -374,6 +378,7 @@ def lines(seen: Status) -> list[str]:
         f"{seen.measure:<13}{accuracy}",
         f"gold set     {seen.trusted}",
         *(f"leaks        {n} items of the pool are nearly gold: neither asked nor learned" for n in [seen.leaks] if n),
+        *(f"groups       {n} items of the pool are {leaks.OF_GROUP}" for n in [seen.grouped] if n),
         f"savings      {seen.savings}",
         f"advice       {advice}",
         f"open batch   {batch}",

@@ -60,6 +60,8 @@ class Candidates:
     views: what a kind makes of the probabilities (see Views in tasks/kinds/base.py); None where an item has one class,
         whose views follow from the probabilities.
     thresholds: (c,) where an item may have several labels, the probability from which on each is said; else None.
+    groups: (n,) a number for the thread, customer or recording of each, -1 where it has none, for the wrappers; None
+        where there are none.
     """
 
     probabilities: Floats
@@ -68,6 +70,7 @@ class Candidates:
     wording: NDArray[np.void] | None = None
     views: Views | None = None
     thresholds: Floats | None = None
+    groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -102,6 +105,7 @@ class Candidates:
             gather=lambda rows: self.gather(indices[rows]),
             wording=wording,
             views=views,
+            groups=None if self.groups is None else self.groups[indices],
         )
 
     def blocks(self, size: int = BLOCK, beside: int = 1) -> Iterator[tuple[slice, Floats]]:

@@ -15,8 +15,8 @@ TEMPLATE_SHARE = 10  # no template has more than a tenth of a batch, unless noth
 def spread(strategy: Strategy, threshold: float, beside: Candidates | None = None) -> Strategy:
     """The same strategy, but no two items of its batch are near-duplicates, nor is one of an item that is in the batch
     already (beside); and no template of machine-made texts has more than its share (`shares`). Near-duplicates have a
-    cosine similarity of `threshold` or more, which their wording bears out where it is known. What chance drew is
-    exempt: it stays, and the others make way.
+    cosine similarity of `threshold` or more, which their wording bears out where it is known; items of one group count
+    as such, too. What chance drew is exempt: it stays, and the others make way.
 
     The strategy is asked, whatever is too near to an accepted item or of a template that has its share is shut out, and
     it is asked again for what is missing. When nothing else is left, such items fill the batch. Items whose word is
@@ -42,34 +42,39 @@ def spread(strategy: Strategy, threshold: float, beside: Candidates | None = Non
 
 @dataclass(frozen=True)
 class Held:
-    """What is known of j items that others are compared with. vectors: (j, d); wording: (j,) or None."""
+    """What is known of j items that others are compared with. vectors: (j, d); wording, groups: (j,) or None."""
 
     vectors: Floats
     wording: Wording | None
+    groups: NDArray[np.int64] | None
 
     @classmethod
     def of(cls, candidates: Candidates) -> "Held":
         """All of the candidates, which must be few: their vectors are read."""
-        return cls(candidates.gather(np.arange(len(candidates))), candidates.wording)
+        return cls(candidates.gather(np.arange(len(candidates))), candidates.wording, candidates.groups)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def take(self, rows: Indices) -> "Held":
         """These items alone."""
-        return Held(self.vectors[rows], None if self.wording is None else self.wording[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return Held(self.vectors[rows], None if self.wording is None else self.wording[rows], groups)
 
     def and_(self, other: "Held") -> "Held":
         """These items, then the others."""
         known = None if self.wording is None or other.wording is None else np.append(self.wording, other.wording)
-        return Held(np.concatenate([self.vectors, other.vectors]), known)
+        groups = None if self.groups is None or other.groups is None else np.append(self.groups, other.groups)
+        return Held(np.concatenate([self.vectors, other.vectors]), known, groups)
 
     def near(self, others: "Held", threshold: float) -> NDArray[np.bool_]:
-        """(j, m) which are near-duplicates of which."""
-        found = self.vectors @ others.vectors.T >= threshold
-        if self.wording is None or others.wording is None or not found.any():
-            return np.asarray(found)
-        return np.asarray(found & alike(self.wording, others.wording))
+        """(j, m) which are near-duplicates of which, or of one group."""
+        found = np.asarray(self.vectors @ others.vectors.T >= threshold)
+        if self.wording is not None and others.wording is not None and found.any():
+            found = np.asarray(found & alike(self.wording, others.wording))
+        if self.groups is None or others.groups is None:
+            return found
+        return found | ((self.groups[:, None] == others.groups) & (others.groups >= 0))
 
 
 def of_template(wording: Wording | None, held: Wording | None) -> NDArray[np.int64] | int:
@@ -249,7 +254,8 @@ def _shut_out(free: NDArray[np.bool_], candidates: Candidates, accepted: Held, t
     if len(accepted):
         for part, vectors in candidates.blocks(beside=len(accepted)):
             wording = None if candidates.wording is None else candidates.wording[part]
-            free[part] &= ~Held(vectors, wording).near(accepted, threshold).any(axis=1)
+            groups = None if candidates.groups is None else candidates.groups[part]
+            free[part] &= ~Held(vectors, wording, groups).near(accepted, threshold).any(axis=1)
 
 
 def _apart(candidates: Candidates, choice: Choice, threshold: float, there: Held, most: NDArray[np.int64]) -> Choice:

@@ -203,3 +203,31 @@ def test_an_item_that_is_not_in_the_pool_is_named() -> None:
     vectors = Vectors(pd.Index(["a"]), [np.zeros((1, 3), dtype=np.float16)])
     with pytest.raises(WorkspaceError, match="1 labelled items are not in the pool: got stranger"):
         vectors.rows(pd.Series(["a", "stranger"]))
+
+
+def test_items_of_a_group_that_gold_has_are_found_at_every_pull(workspace: Workspace) -> None:
+    """Of the user's own gold and of what was drawn; a shard of before there were groups has none."""
+    embed.run(workspace)
+    without = stamps(workspace)
+    texts = ["a thread begins", "and ends", "another thread", "goes on", "alone"]
+    groups = ["A", "A", "B", "B", None]
+    ids = [content_id(text) for text in texts]
+    rows = pd.DataFrame({"id": ids, "text": texts, "source_id": None, "group": groups})
+    write_parquet(workspace.pool / "shard-0002.parquet", rows, POOL)
+    assert "pull.columns.group" not in embed.run(workspace)
+    assert {name: stamp for name, stamp in stamps(workspace).items() if name in without} == without
+
+    gold = pd.read_parquet(workspace.gold)
+    write_parquet(workspace.gold, gold.assign(group=["A", None]), GOLD)
+    assert embed.run(workspace).endswith(f"; 2 of 9 items of the pool are {leaks.OF_GROUP}")
+    assert set(leaked(workspace).id) == set(ids[:2])
+    assert embed.run(workspace).startswith("every item has its vector; 2 of 9")
+
+    drawn = rows.iloc[[2]].assign(label=None, ask=1, why="grown", turn=1, propensity=0.2, among=6, doubt=0.1)
+    trusted.append(workspace, ASKED, drawn)
+    embed.run(workspace)
+    found = leaked(workspace)
+    assert set(found.id) == set(ids[:4])
+    assert len(leaks.grouped(found)) == 3
+    assert pool_vectors(workspace).groups is not None
+    assert np.asarray(pool_vectors(workspace).groups).tolist() == [-1] * 4 + [0, 0, 1, 1, -1]

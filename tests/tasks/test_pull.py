@@ -665,3 +665,12 @@ class TestContext:
         place.pull()
         for file, table in (("pool/shard-0001", POOL), ("gold/gold", GOLD), ("quarantine/pool-shard-0001", QUARANTINE)):
             assert list(read(place.root / "data" / f"{file}.parquet").columns) == list(table.columns)
+
+    def test_the_group_is_kept_and_gold_may_lack_it(self, place: Place) -> None:
+        place.set(columns={"group": "subject"})
+        place.pull()
+        shard = read(place.root / "data" / "pool" / "shard-0001.parquet")
+        assert list(shard.columns) == [*POOL.columns, "group"]
+        assert shard["group"].astype(object).where(shard["group"].notna(), None).tolist() == ["S1", None]
+        assert stored.beside(place.workspace, shard["id"])["group"].dropna().tolist() == ["S1"]
+        assert read(place.root / "data" / "gold" / "gold.parquet")["group"].isna().all()

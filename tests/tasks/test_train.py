@@ -133,3 +133,17 @@ def test_class_names_alone_make_a_model_where_it_is_asked_for() -> None:
     vectors = Encoder("all-MiniLM-L6-v2", 32).encode(["the match ended two to one", "boil the pasta for ten minutes"])
     assert model.trained
     assert model.probabilities(Items.of(vectors)).argmax(axis=1).tolist() == [0, 1]
+
+
+def test_nothing_that_reviewers_see_beside_the_text_is_learned(workspace: Workspace) -> None:
+    """Neither by what reads texts nor by what reads vectors: the model is the same, byte by byte."""
+    (workspace.root / "params.yaml").write_text(json.dumps(CONTENT | {"train": {"learner": "ensemble"}}))
+    here = Workspace(workspace.root)
+    ledger.append(here.labels, 1, answers({n: "yes" if n % 2 else "no" for n in range(8)}))
+    shard, models = here.pool / "shard-0000.parquet", []
+    for beside in ({}, {"context": [f'{{"said": "{"yes" if n % 2 else "no"}"}}' for n in range(20)]}):
+        write_parquet(shard, pd.DataFrame({"id": IDS, "text": IDS, "source_id": None, **beside}), POOL)
+        assert ("context" in pd.read_parquet(shard)) == bool(beside)
+        train.run(here)
+        models.append({str(file): file.read_bytes() for file in sorted(here.model.rglob("*")) if file.is_file()})
+    assert models[0] == models[1]

@@ -27,3 +27,13 @@ def test_how_near_is_too_near_is_a_setting() -> None:
     assert leaks.leaks(IDS, POOL, gold, GOLD, None).id.tolist() == ["same"]
     assert set(leaks.leaks(IDS, POOL, gold, GOLD, 0.5).id) == {"same", "near", "between"}
     assert leaks.leaks(IDS, POOL, pd.Index([]), GOLD[:0], 0.5).empty
+
+
+def test_items_of_a_group_that_gold_has() -> None:
+    gold = pd.DataFrame({"id": ["g0", "g1", "g2"], "group": ["thread 1", "thread 1", None]})
+    groups = pd.Series(["thread 1", None, "thread 2", "thread 1"], dtype="string")
+    found = leaks.of_groups(IDS, groups, gold)
+    assert found.id.tolist() == [IDS[0], IDS[3]]
+    assert set(found.gold) == {"g0"}
+    assert len(leaks.near(found)) == 0
+    assert leaks.counted(found) == [(2, leaks.OF_GROUP)]

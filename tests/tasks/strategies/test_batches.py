@@ -189,3 +189,26 @@ def test_a_balanced_draw_by_chance_is_a_plain_sample_of_each_class() -> None:
             np.testing.assert_allclose(counts[rows] / 1500, chance[rows], atol=0.065)  # five standard errors
     partly = class_balanced(part_chance)(given, 7, np.random.default_rng(0))
     assert np.isnan(partly.propensity).all()
+
+
+def test_a_batch_has_one_item_of_a_group_until_nothing_else_is_left() -> None:
+    given = clustered(0, n=200)
+    of = np.arange(200) // 20  # ten groups
+    of[190:] = -1  # of none
+    grouped = replace(given, groups=of)
+    found = spread(MARGIN, 0.9999)(grouped, 15, np.random.default_rng(0))
+    own = of[found.indices]
+    assert len(set(own[own >= 0].tolist())) == (own >= 0).sum()
+    best = [row for row in np.argsort(-margin_of(given.probabilities), kind="stable").tolist() if of[row] >= 0]
+    assert best[0] in found.indices
+    assert len(set(spread(MARGIN, 0.9999)(grouped, 60, np.random.default_rng(0)).indices.tolist())) == 60
+    without = spread(MARGIN, 0.9)(given, 15, np.random.default_rng(0))
+    alone = spread(MARGIN, 0.9)(replace(given, groups=np.full(200, -1)), 15, np.random.default_rng(0))
+    assert alone.indices.tolist() == without.indices.tolist()
+
+
+def test_no_item_of_a_group_that_is_in_the_batch_already() -> None:
+    given = replace(clustered(0, n=60), groups=np.arange(60) % 3)
+    beside = given.take(np.array([0, 1]))
+    found = spread(MARGIN, 0.9999, beside)(given.take(np.arange(2, 60)), 1, np.random.default_rng(0))
+    assert given.groups is not None and given.groups[2:][found.indices].tolist() == [2]
