@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +152,8 @@ def compared(name: str, own: list[Run], others: list[Run], best: float) -> dict[
         rehearsal.median([rehearsal.labels_for(run, target) for run in side]) for side in zip(*pairs, strict=True)
     ]
     ratio = rehearsal.ratio_of(pairs, target)
-    n = min(len(run.labels) for pair in pairs for run in pair)
+    points = [zip(one.labels, other.labels, strict=False) for one, other in pairs]  # the areas, while they are the same
+    n = min(sum(1 for _ in takewhile(lambda both: both[0] == both[1], two)) for two in points)
     cut = [[Run("", "", run.seed, run.labels[:n], run.score[:n]) for run in pair] for pair in pairs]
     area = rehearsal.Estimate.of([rehearsal.relative(rehearsal.area(one), rehearsal.area(two)) for one, two in cut])
     last = [pairs[0][side].labels[-1] for side in (0, 1)]
