@@ -345,3 +345,23 @@ def test_people_whose_accounts_are_deleted_are_not_one_person(workspace: Workspa
     assert trusted.seen(workspace).set_index("id").state[item] == "decided"
     asking.collect(workspace, project)  # and nobody agrees with himself
     assert len(trusted.answers(workspace)) == 2
+
+
+def test_what_is_drawn_brings_its_group_and_its_context_to_the_people(workspace: Workspace) -> None:
+    content = json.loads((workspace.root / "params.yaml").read_text())
+    content["pull"] |= {"columns": {"context": ["note"], "group": "thread"}}
+    (workspace.root / "params.yaml").write_text(json.dumps(content))
+    shard = workspace.pool / "shard-0001.parquet"
+    notes = [f'{{"note": "<b>{item}"}}' if item in INSIDE[1:] else None for item in IDS]
+    write_parquet(shard, pd.read_parquet(shard).assign(group=[f"t-{item}" for item in IDS], context=notes), POOL)
+    here, shown = Workspace(workspace.root), []
+    project: Any = Project()
+    project.add = shown.extend
+    project.count = lambda _number: len(shown)
+    asking.grow(here, len(INSIDE), project)
+    asked = trusted.asked(here)
+    assert asked.group.tolist() == [f"t-{item}" for item in asked.id]
+    data = {task["data"]["item"]: task["data"] for task in shown}
+    assert len(data) == len(INSIDE) and data[INSIDE[0]]["context"] == ""
+    for item in INSIDE[1:]:
+        assert data[item]["context"] == f'<table><tr><th>note</th><td dir="auto">&lt;b&gt;{item}</td></tr></table>'

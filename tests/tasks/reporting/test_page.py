@@ -1,6 +1,7 @@
 """The report and the reviewers' page: the answer first, hostile text harmless, readable wide and narrow, light and
 dark, in a real browser."""
 
+import json
 import os
 import re
 import shutil
@@ -12,13 +13,13 @@ import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
-from labelwise.tasks import figures, report, stop
+from labelwise.tasks import figures, report, settings, stop
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import savings
-from labelwise.tasks.records import ANSWERS, ASKED, BATCH, LABELS, content_id
-from labelwise.tasks.reporting import page, reviewers, status, tables
+from labelwise.tasks.records import ANSWERS, ASKED, BATCH, LABELS, POOL, content_id
+from labelwise.tasks.reporting import coming, page, reviewers, status, tables
 from labelwise.tasks.services.label_studio.project import BatchProgress
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
@@ -290,3 +291,23 @@ def test_in_a_browser_hostile_text_does_nothing_and_the_pages_fit_any_screen(wor
             assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
             assert shown.evaluate("[...document.images].every((image) => image.naturalWidth > 300)")
         browser.close()
+
+
+def test_an_example_is_shown_with_its_context() -> None:
+    assert tables.example("late again", '{"subject": "Not\\npaid", "url": "https://shop.example"}') == (
+        "late again (subject: Not paid; url: https://shop.example)"
+    )
+    assert tables.example("late again") == tables.example("late again", pd.NA) == "late again"
+
+
+def test_the_open_batch_is_listed_with_its_context(workspace: Workspace) -> None:
+    settings.change(workspace.root / "params.yaml", {"pull.columns.context": ["note"]})
+    shard = workspace.pool / "shard-0001.parquet"
+    pool = pd.read_parquet(shard)
+    write_parquet(shard, pool.assign(context=[f'{{"note": "\\u001b[31m of {item}"}}' for item in pool.id]), POOL)
+    number, asked = coming.run(Workspace(workspace.root))
+    assert [item.context for item in asked] == [{"note": f"\x1b[31m of {item.id}"} for item in asked]
+    assert json.loads(coming.as_json(number, asked))["items"][0]["context"] == asked[0].context
+    printed = coming.lines(number, [replace(item, why="control") for item in asked])
+    assert all(line.endswith(f"of {item.id})") for line, item in zip(printed[1:], asked, strict=True))
+    assert "\x1b" not in "".join(printed)
