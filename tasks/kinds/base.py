@@ -96,6 +96,9 @@ class Answer(Protocol):
     def members(self, label: str) -> list[str]:
         """The classes that a label names."""
 
+    def spoken(self, label: str) -> str:
+        """The label for people."""
+
     def renamed(self, label: str, renames: Mapping[str, str], dropped: Collection[str] = ()) -> str:
         """The label with its classes under other names, and without those that were dropped where that leaves an
         answer."""

@@ -40,6 +40,11 @@ def members(label: str) -> list[str]:
     return [label]
 
 
+def spoken(label: str) -> str:
+    """The class's name."""
+    return label
+
+
 def renamed(label: str, renames: Mapping[str, str], _dropped: Collection[str] = ()) -> str:
     """Under its other name, where it has one. Without its class nothing would be left of it.
 

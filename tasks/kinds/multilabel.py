@@ -93,6 +93,15 @@ def members(label: str) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else [label]
 
 
+def spoken(label: str) -> str:
+    """The names, with commas between them.
+
+    >>> spoken('["a", "b"]'), spoken("[]")
+    ('a, b', 'none of these')
+    """
+    return ", ".join(members(label)) or NONE
+
+
 def renamed(label: str, renames: Mapping[str, str], dropped: Collection[str] = ()) -> str:
     """Each name as it is today, but for those that were dropped; two that are one class by now are named once.
 
@@ -308,7 +317,7 @@ def suggestion(label: str, confidence: float) -> str:
     >>> suggestion('["a", "b"]', 0.8), suggestion("[]", 0.9)
     ('The model suggests: a, b (80 %)', 'The model suggests: none of these (90 %)')
     """
-    return f"The model suggests: {', '.join(members(label)) or NONE} ({controls.percent(confidence)})"
+    return f"The model suggests: {spoken(label)} ({controls.percent(confidence)})"
 
 
 def wrong(label: str, classes: Sequence[str], chance: Any) -> str:

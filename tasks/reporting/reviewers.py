@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import figures
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import tables
@@ -80,7 +80,7 @@ def page(workspace: Workspace, versions: Versions) -> str:
         waiting=_waiting(workspace),
         cards=[_given(rows), *_learned(known, found, workspace.settings.kind.measure), _next(workspace)],
         pictures=picture_links(workspace, "learning_curve"),
-        learned=_examples(found, tables.gold_texts(workspace)),
+        learned=_examples(workspace, found, tables.gold_texts(workspace)),
         thanks="Thank you. Every answer counts, also one that comes late; where none fits, skip.",
     )
 
@@ -148,10 +148,11 @@ def _waiting(workspace: Workspace) -> str:
     return f"Round {ledger.current_round(workspace.labels) + 1}: {size} to label" if size else "Nothing is left to ask."
 
 
-def _examples(found: pd.DataFrame | None, texts: dict[str, str]) -> Table:
+def _examples(workspace: Workspace, found: pd.DataFrame | None, texts: dict[str, str]) -> Table:
     if found is None:
         return Table("", [], [])
     items: list[dict[Any, Any]] = found[found.right].head(MOST).to_dict("records")
-    cells = [[texts.get(row["id"], ""), row["before"], row["now"]] for row in items]
+    spoken = kinds.answer(workspace.settings.kind.answer).spoken
+    cells = [[texts.get(row["id"], ""), spoken(row["before"]), spoken(row["now"])] for row in items]
     head = ["text", "it thought", "now it says, rightly"]
     return Table("What it learned from the last batch", head, cells, "Cases that it is measured by and never learns.")

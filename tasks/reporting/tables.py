@@ -91,7 +91,7 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
     answers = given[given.annotation_id.notna()].groupby("round").size()
     seconds = figures.seconds_by_stage(workspace).set_index("round").drop(columns=list(money.WAITING), errors="ignore")
     computed = seconds.sum(axis=1)
-    table = pd.DataFrame({"answers": answers, "seconds": computed}).fillna(0.0).sort_index()
+    table = pd.DataFrame({"answers": answers, "seconds": computed}).fillna(0.0).sort_index().rename(index=int)
     if table.empty:
         return Table("", [], [])
     table["labels"] = table.answers * (paid.label or 0.0)
@@ -132,19 +132,20 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     texts, contexts = (by_id(workspace, last.id.head(EXAMPLES)) for by_id in (texts_by_id, contexts_by_id))
     path = versions.earlier("data/batch.parquet", tag(number - 1))
     guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
+    answer = kinds.answer(workspace.settings.kind.answer)
     guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings))
 
     def thought(item: str) -> str:
         if item not in guesses.index or pd.isna(guesses.prediction[item]):
             return ""
-        return f"{guesses.prediction[item]} ({guesses.confidence[item]:.0%})"
+        return f"{answer.spoken(guesses.prediction[item])} ({guesses.confidence[item]:.0%})"
 
     cells = [
         [
             str(row["why"]) if pd.notna(row["why"]) else "",
             example(texts.get(row["id"], ""), contexts.get(row["id"])),
             thought(row["id"]),
-            counting.get(row["id"], row["status"]),
+            answer.spoken(counting[row["id"]]) if row["id"] in counting else row["status"],
             row["id"],
         ]
         for row in shown
@@ -262,9 +263,11 @@ def turned(workspace: Workspace, versions: Versions, number: int, texts: dict[st
     found = changes(workspace, versions, number)
     if found is None or found.empty:
         return Table("", [], [])
+    spoken = kinds.answer(workspace.settings.kind.answer).spoken
     items: list[dict[Any, Any]] = found.sort_values("right", kind="stable").head(most).to_dict("records")
     cells = [
-        ["right" if row["right"] else "wrong", texts.get(row["id"], ""), row["before"], row["now"]] for row in items
+        ["right" if row["right"] else "wrong", texts.get(row["id"], ""), spoken(row["before"]), spoken(row["now"])]
+        for row in items
     ]
     return Table("Gold items that turned", ["now", "text", "taken before for", "taken now for"], cells)
 

@@ -268,9 +268,13 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
     assert sorted(mine.label) == sorted(said)
 
     ask_and_learn(workspace, known)
-    suggested = project.tasks(3).data.map(lambda data: data["suggestion"]).tolist()
-    assert any(text.startswith("The model suggests: ") for text in suggested)
+    data = project.tasks(3).set_index("id").data
+    batch = pd.read_parquet(workspace.batch).sort_values("rank")
+    for item, why, label, sure in batch[["id", "why", "prediction", "confidence"]].itertuples(index=False):
+        wanted = "" if why == "control" else multilabel.suggestion(label, sure)
+        assert data[item]["suggestion"] == wanted
     begin(page, workspace, "Round 3", FACTS)
+    expect(page.get_by_text(data[batch.id.iloc[0]]["text"], exact=True).first).to_be_visible()
     looked_at(page, "suggested")
     ask_and_learn(workspace, known)
 
@@ -319,6 +323,7 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
             looked_at(page, f"{name}-{theme}")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert "set F1" in page.inner_text("body")
+            assert '["' not in page.inner_text("body")
 
     gone = command("forget", item, "--yes", "--workspace", root)
     assert gone.returncode == 0, gone.stderr
