@@ -81,7 +81,7 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(Steps, "_step", step)
     monkeypatch.setattr(Steps, "_artifact", lambda *_words, **_content: None)
     monkeypatch.setattr(Steps, "say", lambda *_words, **_named: None)
-    return Steps(Workspace(tmp_path), SimpleNamespace(add=lambda: None))
+    return Steps(Workspace(tmp_path), SimpleNamespace(add=lambda: None, tagged=lambda _: False))
 
 
 def test_a_server_that_hiccups_while_gold_is_collected_ends_nothing(
