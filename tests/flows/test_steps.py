@@ -81,6 +81,8 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(Steps, "_step", step)
     monkeypatch.setattr(Steps, "_artifact", lambda *_words, **_content: None)
     monkeypatch.setattr(Steps, "say", lambda *_words, **_named: None)
+    shown = {"project": {"name": "p", "id": "p"}, "classes": ["a", "b"], "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(shown), encoding="utf-8")
     return Steps(Workspace(tmp_path), SimpleNamespace(add=lambda: None, tagged=lambda _: False))
 
 
