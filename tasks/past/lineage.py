@@ -13,12 +13,13 @@ from labelwise.tasks.errors import InputError, LabelwiseError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaked, leaks_name
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.records import number_of, tag
 from labelwise.tasks.services.mlflow import Registered, open_tracking
 from labelwise.tasks.services.versions import history, remote
 from labelwise.tasks.services.versions.history import Commit
 from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Settings
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, read_parquet, read_table
 
@@ -38,7 +39,8 @@ class Entry:
 @dataclass(frozen=True)
 class Answer:
     """One row about the item. counts: its label is the one that models learn from now. gold: a trusted answer. today:
-    what the class that was said is called now, None where it still has that name."""
+    what was said is called now, None where it still has that name. lapsed: whether it was said by a class that there is
+    no more."""
 
     round: int
     why: str
@@ -52,6 +54,7 @@ class Answer:
     counts: bool = False
     gold: bool = False
     today: str | None = None
+    lapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def run(workspace: Workspace, item: str) -> Lineage:
         place=_place(workspace, item, bool(found), in_gold, rows, leaks),
         entered=_entered(versions, workspace, found) if found else None,
         open_in=_open_in(workspace, item),
-        rows=_answers(rows, trusted_rows, workspace.settings.renamed),
+        rows=_answers(rows, trusted_rows, workspace.settings),
         learned={tag(number): by_tag.get(tag(number)) for number in numbers},
         forgotten_at=str(buried.forgotten_at.iloc[-1]) if len(buried) else "",
         unknown=unknown,
@@ -165,6 +168,7 @@ def _spoken(row: Answer) -> str:
         return "by nobody yet" if row.status == "open" else row.status
     what = repr(row.label) if row.label is not None else row.status
     what += f", {row.today!r} today," if row.today else ""
+    what += ", which is no class any more" if row.lapsed else ""
     standing = " (counts)" if row.counts else " (superseded)" if row.status == "labelled" and not row.gold else ""
     return f"{row.created_at}: {what} by reviewer {plain(row.reviewer, 40)}{standing}"
 
@@ -246,11 +250,18 @@ def _open_in(workspace: Workspace, item: str) -> int | None:
     return ledger.current_round(workspace.labels) + 1 if item in asked else None
 
 
-def _answers(rows: pd.DataFrame, trusted_rows: pd.DataFrame, renamed: Mapping[str, str]) -> list[Answer]:
-    counting = _counting(rows)
+def _answers(rows: pd.DataFrame, trusted_rows: pd.DataFrame, settings: Settings) -> list[Answer]:
+    counting = _counting(rows.assign(label=renamed.counting(rows.label, settings)))
     own = [_answer(row, int(row["round"]), counts=position == counting) for position, row in enumerate(_plain(rows))]
     said = own + [_answer(row, int(row["ask"]), gold=True) for row in _plain(trusted_rows)]
-    return [replace(each, today=renamed.get(each.label or "")) for each in said]
+    labels = pd.Series([each.label for each in said], dtype="string")
+    today = renamed.counting(labels, settings)
+    return [
+        each
+        if each.label is None
+        else replace(each, lapsed=bool(gone), today=None if gone or now == each.label else str(now))
+        for each, now, gone in zip(said, today, today.isna(), strict=True)
+    ]
 
 
 def _counting(rows: pd.DataFrame) -> int | None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
+from labelwise.tasks import kinds
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.items.stored import contexts_by_id, texts_by_id
 from labelwise.tasks.kinds import context
@@ -25,6 +26,7 @@ class Asked:
     id: str
     text: str
     context: dict[str, str]
+    guess: str = ""  # the prediction, for people
 
 
 def run(workspace: Workspace) -> tuple[int, list[Asked]]:
@@ -35,6 +37,7 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
     batch = batch.assign(prediction=renamed.counting(batch.prediction, workspace.settings))
     texts = texts_by_id(workspace, batch.id) if len(batch) else {}
     contexts = contexts_by_id(workspace, batch.id) if len(batch) and workspace.settings.pull.columns.context else {}
+    spoken = kinds.answer(workspace.settings.kind.answer).spoken
     known = batch.astype(object).where(batch.notna(), None).to_dict("records")
     return ledger.current_round(workspace.labels) + 1, [
         Asked(
@@ -45,6 +48,7 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
             row["id"],
             texts.get(row["id"], ""),
             context.unpacked(contexts.get(row["id"])),
+            spoken(row["prediction"]) if row["prediction"] is not None else "",
         )
         for row in known
     ]
@@ -52,8 +56,10 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
 
 def as_json(number: int, asked: list[Asked]) -> str:
     """For a program. `context` stands there where there is some."""
-    items = [asdict(item) for item in asked]
-    items = [item if item["context"] else {key: item[key] for key in item if key != "context"} for item in items]
+    items = [
+        {key: value for key, value in asdict(item).items() if key != "guess" and (value or key != "context")}
+        for item in asked
+    ]
     return json.dumps({"round": number, "items": items}, indent=2)
 
 
@@ -69,4 +75,4 @@ def lines(number: int, asked: list[Asked]) -> list[str]:
 
 
 def _thought(item: Asked) -> str:
-    return "" if item.prediction is None else f"{plain(item.prediction, 20)} ({item.confidence or 0:.0%})"
+    return f"{plain(item.guess, 20)} ({item.confidence or 0:.0%})" if item.guess else ""

@@ -16,6 +16,7 @@ from labelwise.tasks.past.lineage import Answer, Entry, Lineage
 from labelwise.tasks.records import GOLD, LABELS, LEAKS, POOL, tag
 from labelwise.tasks.services.versions.history import Commit
 from labelwise.tasks.services.versions.workspace import Versions, create
+from labelwise.tasks.settings import parse
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.upkeep import forget
 from labelwise.tasks.workspace import Workspace, write_parquet
@@ -120,3 +121,16 @@ def test_a_text_is_shortened_and_can_do_nothing_to_a_terminal() -> None:
     assert "x" * 300 not in said and "\\x1b" in said
     assert "\x1b" not in replace(LIFE, text=hostile).json()
     assert plain("größe 猫") == "größe 猫"
+
+
+def test_what_was_said_is_told_with_what_it_is_called_today_and_counts_while_its_class_is_there() -> None:
+    project = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
+    changed = parse(project | {"renamed": {"old": "x"}, "dropped": ["gone"]})
+    said = lineage._answers(rows(labelled("a", "old", 1), labelled("a", "gone", 2)), rows()[:0].assign(ask=[]), changed)
+    assert [(each.label, each.today, each.lapsed, each.counts) for each in said] == [
+        ("old", "x", False, False),
+        ("gone", None, True, False),
+    ]
+    sets = parse(project | {"renamed": {"old": "x"}, "kind": {"answer": "multilabel"}})
+    (one,) = lineage._answers(rows(labelled("a", '["old", "y"]', 1)), rows()[:0].assign(ask=[]), sets)
+    assert (one.today, one.counts) == ('["x", "y"]', True)
