@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.tasks import kinds
 from labelwise.tasks.items import stored
 from labelwise.tasks.services.label_studio.delivery import deliver
 from labelwise.tasks.services.label_studio.project import open_project
@@ -73,7 +74,7 @@ def _timed(root: Path, name: str) -> float:
     settings.change(root / "params.yaml", {"project.id": f"{time.time_ns():x}"[-10:]})
     workspace = Workspace.open(root)
     project = open_project(workspace.settings)
-    project.create(workspace.settings.classes)
+    project.create(kinds.interface_of(workspace.settings))
     batch = pd.read_parquet(workspace.batch)
     wanted = push.tasks(batch, stored.texts_by_id(workspace, batch.id), 2, True)
     ways: dict[str, Callable[[], Any]] = {

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pandas as pd
 
+from labelwise.tasks import kinds
 from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
@@ -89,7 +90,7 @@ def test_the_registration_is_kept(make: Make) -> None:
         return list(project.client.webhooks.list(project=str(project.number))) if new else []
 
     assert renew(1001) == []  # no project yet
-    project.create(workspace.settings.classes)
+    project.create(kinds.interface_of(workspace.settings))
     (made,) = renew(1001)
     assert (made.url, made.send_payload) == ("http://127.0.0.1:1001/labelwise/abc", False)
     (same,) = renew(1001)
@@ -112,7 +113,7 @@ def test_a_label_studio_that_cannot_call_is_said_once(make: Make) -> None:
     from labelwise.flows.serve import Registration
 
     workspace, said = make(), list[str]()
-    open_project(workspace.settings).create(workspace.settings.classes)
+    open_project(workspace.settings).create(kinds.interface_of(workspace.settings))
     kept = Registration(workspace.root, "http://169.254.169.254/labelwise/abc", "secret", lambda: None, said.append)
     kept.renew()
     kept.renew()  # an address that local servers do not call, as no Label Studio calls loopback of itself
