@@ -4,6 +4,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from labelwise.tasks.kinds import multilabel
@@ -65,6 +67,16 @@ def test_a_class_is_said_from_its_threshold_on() -> None:
     assert multilabel.decide(p, CLASSES).tolist() == ['["c"]', "[]", '["a", "b", "c"]']
     low = np.array([0.5, 0.25, 0.5])
     assert multilabel.decide(p, CLASSES, low).tolist() == ['["c"]', '["a"]', '["a", "b", "c"]']
+
+
+@given(
+    names=st.lists(st.text(min_size=1), min_size=1, max_size=12, unique=True),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_what_is_decided_is_written_as_any_label(names: list[str], seed: int) -> None:
+    p = np.random.default_rng(seed).random((9, len(names)))
+    expected = [multilabel.label_of(name for name, each in zip(names, row, strict=True) if each >= 0.5) for row in p]
+    assert multilabel.decide(p, names).tolist() == expected
 
 
 def test_the_least_sure_class_is_the_one_nearest_to_its_threshold() -> None:
