@@ -110,13 +110,13 @@ def choose(
     groups = None if vectors.groups is None else vectors.groups[open_rows]
     candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording, *seen, groups)
     drawn = control.draw(control.order(pd.Index(scores.id.iloc[open_rows]), seed), k, settings.control, rng)
-    choice = chosen(drawn, why=control.WHY, propensity=len(drawn) / len(open_rows))
+    picked = chosen(drawn, why=control.WHY, propensity=len(drawn) / len(open_rows))
     if len(drawn) < k:
         zero_shot = bool(scores.prediction.notna().all()) and not len(labelled)
         strategy, _ = strategy_for(settings, labelled, zero_shot, candidates.take(drawn))
         rest = np.setdiff1d(np.arange(len(open_rows)), drawn)
-        choice = mixed(choice, asked_of(strategy, candidates, rest, k - len(drawn), rng), rng)
-    return replace(choice, indices=open_rows[choice.indices])
+        picked = mixed(picked, asked_of(strategy, candidates, rest, k - len(drawn), rng), rng)
+    return replace(picked, indices=open_rows[picked.indices])
 
 
 def strategy_for(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from labelwise.tasks import errors
-from labelwise.tasks.services.home import home, private
+from labelwise.tasks.services.home import can_write_own_folder, home, private
 
 
 def plain(text: str, most: int = 200) -> str:
@@ -50,7 +50,7 @@ def _have_a_name() -> None:
 
 def _have_a_place() -> None:
     """Where the user's own folder cannot be written (HOME=/), libraries keep theirs beside our servers' data."""
-    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - Path.home() raises where there is none
+    if not can_write_own_folder():
         with suppress(OSError):  # who needs it says so
             private("user")  # Prefect makes its folder there, but none above it
         for name, folder in (("PREFECT_HOME", "prefect"), ("XDG_CACHE_HOME", "cache"), ("MPLCONFIGDIR", "matplotlib")):

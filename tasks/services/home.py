@@ -43,9 +43,14 @@ def home() -> Path:
     place = Path(sys.prefix).parent.resolve()
     beside = place / ".labelwise"
     checkout = place == Path(__file__).resolve().parents[2]
-    if checkout or beside.is_dir() or not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - as in terminal
+    if checkout or beside.is_dir() or not can_write_own_folder():
         return beside
     return platformdirs.user_data_path("labelwise").resolve()
+
+
+def can_write_own_folder() -> bool:
+    """Whether the user's own folder can be written, as it cannot with HOME=/."""
+    return os.access(os.path.expanduser("~"), os.W_OK)  # noqa: PTH111 - Path.home() raises where there is none
 
 
 def private(name: str) -> Path:

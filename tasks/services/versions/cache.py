@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
+from labelwise.tasks.services.versions.dvc import remote_errors
 from labelwise.tasks.services.versions.repository import TRACKED, Repository
 
 MD5 = "md5"
@@ -44,15 +44,8 @@ class Cache:
     def in_remote(self, objects: Iterable[str]) -> set[str]:
         """Those of the objects that the DVC remote has. ServiceError when it does not answer."""
         wanted = list(objects)
-        try:
-            with self._versions.inside() as repo:
-                return set(repo.cloud.get_remote_odb(None, "gc", hash_name=MD5).oids_exist(wanted)) if wanted else set()
-        except LabelwiseError:
-            raise
-        except Exception as error:  # each kind of store raises its own
-            raise ServiceError(
-                "the DVC remote cannot be read", got=plain(f"{type(error).__name__}: {error}")[:300]
-            ) from error
+        with remote_errors("the DVC remote cannot be read"), self._versions.inside() as repo:
+            return set(repo.cloud.get_remote_odb(None, "gc", hash_name=MD5).oids_exist(wanted)) if wanted else set()
 
     def remove(self, objects: Iterable[str]) -> None:
         """Delete objects from the cache of this machine; nothing else is touched."""

@@ -4,9 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
-from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
+from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.services.versions import git
-from labelwise.tasks.services.versions.dvc import inside
+from labelwise.tasks.services.versions.dvc import inside, remote_errors
 from labelwise.tasks.services.versions.workspace import Versions
 
 
@@ -66,14 +66,6 @@ def checkout(versions: Versions, revision: str) -> None:
 
 def fetch(versions: Versions, targets: list[str]) -> None:
     """Bring data of the present version (stages, `.dvc` files) from the DVC remote. ServiceError when some is gone."""
-    try:
-        with inside(versions.root):
-            versions.repo.pull(targets)
-    except LabelwiseError:
-        raise
-    except Exception as error:  # each kind of store raises its own
-        raise ServiceError(
-            "the DVC remote does not give what this version names",
-            got=plain(f"{type(error).__name__}: {error}")[:300],
-            fix="check the address in .dvc/config, your credentials, and `dvc push` in the workspace",
-        ) from error
+    fix = "check the address in .dvc/config, your credentials, and `dvc push` in the workspace"
+    with remote_errors("the DVC remote does not give what this version names", fix), inside(versions.root):
+        versions.repo.pull(targets)

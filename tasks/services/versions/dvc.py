@@ -8,7 +8,7 @@ from contextlib import chdir, contextmanager
 from json import JSONDecodeError
 from pathlib import Path
 
-from labelwise.tasks.errors import ServiceError, WorkspaceError, plain
+from labelwise.tasks.errors import LabelwiseError, ServiceError, WorkspaceError, plain
 from labelwise.tasks.services.home import private
 from labelwise.tasks.services.versions import git
 
@@ -17,6 +17,17 @@ SETTINGS = [".dvc/config", ".dvcignore", "dvc.yaml", "dvc.lock", "data/*.dvc", "
 # What comes of it when one of them is broken.
 BROKEN = (ValueError, LookupError, TypeError, AttributeError, FileNotFoundError, FileExistsError)
 PROFILES = ("configpath", "credentialpath")  # remote options: the AWS SDK runs the `credential_process` of such a file
+
+
+@contextmanager
+def remote_errors(what: str, fix: str = "") -> Iterator[None]:
+    """What goes wrong with the DVC remote, as a ServiceError that begins with `what`."""
+    try:
+        yield
+    except LabelwiseError:
+        raise
+    except Exception as error:  # each kind of store raises its own
+        raise ServiceError(what, got=plain(f"{type(error).__name__}: {error}")[:300], fix=fix) from error
 
 
 @contextmanager

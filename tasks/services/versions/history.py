@@ -10,11 +10,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
+from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.records import round_tags
 from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import git
-from labelwise.tasks.services.versions.dvc import inside
+from labelwise.tasks.services.versions.dvc import inside, remote_errors
 from labelwise.tasks.services.versions.repository import TRACKED, Repository
 
 NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
@@ -180,14 +180,8 @@ def _listing(versions: Repository, md5: str) -> bytes | None:
 @contextmanager
 def remote(versions: Repository) -> Iterator[Any]:
     """The store behind the DVC remote, and its errors as ours."""
-    try:
-        with inside(versions.root):
-            yield versions.repo.cloud.get_remote_odb(hash_name="md5")
-    except LabelwiseError:
-        raise
-    except Exception as error:  # each kind of store raises its own
-        said = plain(f"{type(error).__name__}: {error}")[:300]
-        raise ServiceError("the DVC remote cannot be read", got=said) from error
+    with remote_errors("the DVC remote cannot be read"), inside(versions.root):
+        yield versions.repo.cloud.get_remote_odb(hash_name="md5")
 
 
 def _md5(file: Path) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from labelwise.tasks.errors import LabelwiseError, ServiceError, plain
+from labelwise.tasks.errors import LabelwiseError
 from labelwise.tasks.services.versions import differences, git, leftovers, remote
-from labelwise.tasks.services.versions.dvc import inside
+from labelwise.tasks.services.versions.dvc import inside, remote_errors
 from labelwise.tasks.services.versions.repository import OWNED, TRACKED, Repository
 
 
@@ -94,17 +94,9 @@ class Versions(Repository):
         """Send what the present commit names to the DVC remote. ServiceError when that does not take it; WorkspaceError
         when it lacks what earlier rounds sent there."""
         remote.refuse_lack(self)
-        try:
-            with inside(self.root):
-                self.repo.push()
-        except LabelwiseError:
-            raise
-        except Exception as error:  # each kind of store raises its own
-            raise ServiceError(
-                "the DVC remote cannot be written",
-                got=plain(f"{type(error).__name__}: {error}")[:300],
-                fix="check the address in .dvc/config and your credentials, then run it again",
-            ) from error
+        fix = "check the address in .dvc/config and your credentials, then run it again"
+        with remote_errors("the DVC remote cannot be written", fix), inside(self.root):
+            self.repo.push()
 
     def _paths(self) -> list[str]:
         """What there is of what the loop commits."""
