@@ -199,7 +199,7 @@ def decide(probabilities: Floats, classes: Sequence[str], thresholds: Floats | N
     written = [json.dumps(classes[at], ensure_ascii=False) for at in order]
     named = np.unpackbits(sets, axis=1, count=len(classes)).astype(bool)[:, order]
     ends, at = np.cumsum(named.sum(axis=1)).tolist(), np.nonzero(named)[1].tolist()
-    starts = [0, *ends[:-1]]
+    starts = [0, *ends][:-1]
     labels = np.empty(len(sets), dtype=object)
     labels[:] = [
         f"[{', '.join([written[each] for each in at[start:end]])}]" for start, end in zip(starts, ends, strict=True)
