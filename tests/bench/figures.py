@@ -15,6 +15,9 @@ from scipy import stats
 
 LIBRARIES = ("prefect", "dvc", "mlflow", "label-studio-sdk", "great-expectations", "pandas", "pyarrow", "torch")
 CONFIDENCE = 0.95
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / ".bench"  # what a figure was made of: a call that was cut off goes on where it was
+RIVALS = ROOT / ".venv-rivals" / "bin" / "python"
 
 
 class Estimate:

@@ -1,5 +1,9 @@
 """`make bench-labels DATA=FOLDER`: labels needed by Labelwise and by its rivals, on labelled sets that lie in FOLDER.
 
+It makes the tables `choice` (one class an item) and `multilabel` (several labels an item, by
+tests/bench/multilabel.py), of all sets. ARGS names tables or sets, or both: ARGS='multilabel goemotions',
+ARGS=banking77. Further tables are made only when they are named: `fewshot`, `tuned` and `cpu`.
+
 Same vectors, seeds and budgets for all. Ours are played by `labelwise rehearse`, the rivals' in an environment of
 their own. Everything is kept in .bench/, so that a call that was cut off goes on where it was.
 """
@@ -9,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +32,9 @@ from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.kept import chosen, encoded
 from labelwise.tasks.trial.plan import Plan, gathered, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
-from tests.bench import figures
+from tests.bench import figures, multilabel
+from tests.bench.figures import KEPT, RIVALS, ROOT
 
-ROOT = Path(__file__).parents[2]
-KEPT = ROOT / ".bench"
-RIVALS = ROOT / ".venv-rivals" / "bin" / "python"
 LEARNERS = ["frozen", "ensemble"]
 STRATEGIES = ["random", "auto"]
 FURTHER = "random, further"
@@ -268,33 +270,74 @@ def _count(value: float | None, last: int) -> str:
     return f"over {last}" if value is None else f"{value:.0f}"
 
 
-def main(data: Path, names: list[str]) -> None:
-    """Play what has not been played, and print the tables as far as they go; `fewshot`, `tuned` and `cpu` are
-    further ones."""
-    if names == ["cpu"]:
-        write(cpu(), "cpu.md")
-        return
-    if names == ["tuned"]:
-        cleaned(data, TUNED_SET, KEPT / TUNED_SET)
-        write(tuned(KEPT / TUNED_SET, lambda line: print(line, file=sys.stderr)), "tuned.md")
-        return
-    few = "fewshot" in names
+def choice(data: Path, names: Iterable[str]) -> None:
+    """Labels needed where an item has one class, with a picture of each set."""
     rows = []
-    for name in [name for name in names if name in SETS] or list(FEWSHOT_SETS if few else SETS):
+    for name in names:
         folder = KEPT / name
         cleaned(data, name, folder)
-        if few:
-            (folder / "ours").mkdir(exist_ok=True)
-            rows += [row for per_class in FEWSHOT_SETS[name] for row in fewshot(name, folder, per_class)]
-            write(rows, "fewshot.md")
-            continue
-        runs, full = ours(folder, SETS[name], lambda line: print(line, file=sys.stderr))
+        runs, full = ours(folder, SETS[name], tell)
         prepared(folder)
         runs += theirs(folder, SETS[name]) if RIVALS.exists() else []
         rows += compared(name, runs, full)
         picture = rehearsal.picture([run for run in runs if run.strategy != FURTHER], full)
         picture.savefig(ROOT / "docs" / f"labels-{name}.png", dpi=80)
         write(rows, "labels.md")
+
+
+def few(data: Path, names: Iterable[str]) -> None:
+    """Learners on few labels of each class."""
+    rows = []
+    for name in names:
+        folder = KEPT / name
+        cleaned(data, name, folder)
+        (folder / "ours").mkdir(exist_ok=True)
+        rows += [row for per_class in FEWSHOT_SETS[name] for row in fewshot(name, folder, per_class)]
+        write(rows, "fewshot.md")
+
+
+def tuning(data: Path, names: Iterable[str]) -> None:
+    """Whole runs with learners that tune an encoder."""
+    for name in names:
+        cleaned(data, name, KEPT / name)
+        write(tuned(KEPT / name, tell), "tuned.md")
+
+
+def tell(line: str) -> None:
+    """Progress, apart from the tables."""
+    print(line, file=sys.stderr)
+
+
+# A table: what makes it, and of which sets.
+TABLES: dict[str, tuple[Callable[[Path, list[str]], None], Collection[str]]] = {
+    "choice": (choice, SETS),
+    "multilabel": (multilabel.main, multilabel.SETS),
+    "fewshot": (few, FEWSHOT_SETS),
+    "tuned": (tuning, [TUNED_SET]),
+    "cpu": (lambda _data, _names: write(cpu(), "cpu.md"), []),
+}
+
+
+def wanted(words: Sequence[str]) -> dict[str, list[str]]:
+    """Which sets of which tables these words ask for. ValueError for a word that is neither.
+
+    >>> wanted(["multilabel", "goemotions"]), wanted(["banking77"]), list(wanted([]))
+    ({'multilabel': ['goemotions']}, {'choice': ['banking77']}, ['choice', 'multilabel'])
+    """
+    sets = {name for _, names in TABLES.values() for name in names}
+    if strange := [word for word in words if word not in TABLES and word not in sets]:
+        known = f"a table ({', '.join(TABLES)}) nor a set ({', '.join(sorted(sets))})"
+        raise ValueError(f"{strange[0]!r} is neither {known}")
+    tables = [word for word in words if word in TABLES] or ["choice", "multilabel"]
+    only = [word for word in words if word in sets]
+    found = {table: [name for name in TABLES[table][1] if not only or name in only] for table in tables}
+    return {table: names for table, names in found.items() if names or not TABLES[table][1]}
+
+
+def main(data: Path, words: list[str]) -> None:
+    """Play what has not been played, and print the tables as far as they go."""
+    for table, names in wanted(words).items():
+        TABLES[table][0](data, names)
 
 
 def write(rows: list[dict[str, str]], name: str) -> None:
@@ -305,4 +348,8 @@ def write(rows: list[dict[str, str]], name: str) -> None:
 
 
 if __name__ == "__main__":
+    try:
+        wanted(sys.argv[2:])
+    except ValueError as error:
+        sys.exit(f"bench-labels: {error}")
     main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,33 +1,39 @@
-"""`python -m tests.bench.multilabel FOLDER [SET ...]`: labels needed where an item may have several, by macro F1.
+"""`make bench-labels DATA=FOLDER ARGS=multilabel`: labels needed where an item may have several, by macro F1.
 
 FOLDER holds unfair_tos and goemotions as parquet, with a column `labels`. Ours are played by the loop's own stages, as
 `labelwise rehearse` plays them; small-text's strategies in an environment of their own (.venv-rivals), once with the
 classifier of its documentation and once more with `frozen` on what they had asked. Same vectors, seeds and budgets.
-Everything is kept in .bench/.
+Everything is kept in .bench/multilabel/.
 """
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from labelwise.tasks import kinds
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.learners import LEARNERS, Examples, Model
 from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.strategies.base import Floats
 from labelwise.tasks.trial import kept, rehearsal
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from tests.bench import figures
-from tests.bench.labels import KEPT, RIVALS, ROOT
+from tests.bench.figures import RIVALS, ROOT
 
-STRATEGIES = ["random", "auto"]
+KEPT = figures.KEPT / "multilabel"  # apart: a set of several labels may be played with one class an item, too
+KNOWING = "evened"  # chooses by the true labels
 THEIRS = ["smalltext-cvirs", "smalltext-cardinality", "smalltext-adaptive"]
+LEARNER = "frozen"
+SEEDS = (20, 21, 22)  # nothing was chosen on these
 SHARE = 0.95  # of the macro F1 that the whole pool gives
 
 
@@ -112,25 +118,60 @@ def ours(data: Path, name: str, strategy: str, learner: str, seed: int) -> Run:
 def theirs(data: Path, name: str, rival: str, seed: int) -> tuple[Run, Run]:
     """A run of a rival with its own classifier, and with `frozen` on what it asked."""
     folder = KEPT / name
-    out, again = folder / f"{rival}-{seed}.json", folder / f"{rival}-frozen-{seed}.json"
+    out, again = folder / f"{rival}-{seed}.json", folder / f"{rival}-{LEARNER}-{seed}.json"
     if not again.exists():
-        pool, gold, settings = prepared(data, name)
+        prepared(data, name)
         config = {"data": str(folder / "data.npz"), "rival": rival, "seed": seed, "sizes": SETS[name].sizes}
         (folder / "config.json").write_text(json.dumps(config | {"start": None, "out": str(out)}))
         command = [RIVALS, "-W", "ignore", ROOT / "tests" / "bench" / "rivals.py", folder / "config.json"]
         subprocess.run(command, check=True, env=os.environ)
         played = json.loads(out.read_text())
-        items, targets = pool.items(), multilabel.targets(pool.table.label, settings.classes)
-        scores = []
-        for at in range(len(played["asked"])):
-            asked = np.array(sorted(row for batch in played["asked"][: at + 1] for row in batch))
-            examples = Examples(items.take(asked), targets[asked], settings.classes)
-            scores.append(macro_f1(LEARNERS["frozen"].fit(examples, items, settings), gold))
-        learned = Run(f"{rival} + frozen", "theirs", seed, played["labels"], scores, played["seconds"])
-        again.write_text(json.dumps(asdict(learned)))
+        again.write_text(json.dumps(asdict(learned(data, name, rival, seed, played["asked"]))))
     played = json.loads(out.read_text())
     own = Run(rival, "theirs", seed, played["labels"], played["accuracy"], played["seconds"])
     return own, Run(**json.loads(again.read_text()))
+
+
+def knowing(data: Path, name: str, seed: int) -> Run:
+    """A run of a choice that knows the labels beforehand: what there is to gain by choosing."""
+    out = KEPT / name / f"{KNOWING}-{LEARNER}-{seed}.json"
+    if not out.exists():
+        pool, _, settings = prepared(data, name)
+        targets = multilabel.targets(pool.table.label, settings.classes)
+        order = evened(targets, sum(SETS[name].sizes), np.random.default_rng(seed))
+        asked = np.split(order, np.cumsum(SETS[name].sizes)[:-1])
+        out.write_text(json.dumps(asdict(learned(data, name, KNOWING, seed, [one.tolist() for one in asked]))))
+    return Run(**json.loads(out.read_text()))
+
+
+def evened(targets: Floats, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """k of n items by their (n, c) true labels: always the next one, in an order of chance, that has the label of which
+    the fewest were taken so far; by chance when all that have one are taken."""
+    order = rng.permutation(len(targets))
+    queues = [iter([row for row in order if targets[row, label]]) for label in range(targets.shape[1])]
+    counts, taken = np.zeros(targets.shape[1]), dict[int, None]()
+    while len(taken) < k and np.isfinite(counts).any():
+        label = int(counts.argmin())
+        row = next((row for row in queues[label] if row not in taken), None)
+        if row is None:
+            counts[label] = np.inf
+        else:
+            taken[row] = None
+            counts += targets[row]
+    return np.array([*taken, *(row for row in order if row not in taken)][:k])
+
+
+def learned(data: Path, name: str, asked_by: str, seed: int, asked: list[list[int]]) -> Run:
+    """What the learner makes of batches of rows of the pool, after each."""
+    pool, gold, settings = prepared(data, name)
+    items, targets = pool.items(), multilabel.targets(pool.table.label, settings.classes)
+    run = Run(asked_by, LEARNER, seed)
+    for at in range(len(asked)):
+        rows = np.array(sorted(row for batch in asked[: at + 1] for row in batch))
+        examples = Examples(items.take(rows), targets[rows], settings.classes)
+        run.score.append(macro_f1(LEARNERS[LEARNER].fit(examples, items, settings), gold))
+        run.labels.append(len(rows))
+    return run
 
 
 def full(data: Path, name: str, learner: str) -> float:
@@ -172,25 +213,33 @@ def compared(name: str, own: list[Run], others: list[Run], best: float) -> dict[
     }
 
 
-def main(data: Path, names: list[str], learners: list[str], seeds: int) -> None:
-    """Play what has not been played, and print the table as far as it goes."""
-    lines = []
+def curves(name: str, runs: dict[str, list[Run]]) -> list[dict[str, str]]:
+    """The macro F1 of each seed after so many labels, a column for each who chose them."""
+    points = next(iter(runs.values()))[0].labels
+    return [
+        {"set": name, "labels": f"{count:,}"}
+        | {who: ", ".join(f"{run.score[at]:.3f}" for run in own if at < len(run.score)) for who, own in runs.items()}
+        for at, count in enumerate(points)
+        if count in (points[0], 400, 600, 800, 1_200, 1_800, 2_400)
+    ]
+
+
+def main(data: Path, names: Iterable[str]) -> None:
+    """Play what has not been played, and print the tables as far as they go."""
+    lines, points = [], []
     for name in names:
-        for learner in learners:
-            own = [ours(data, name, "auto", learner, seed) for seed in range(seeds)]
-            chance = [ours(data, name, "random", learner, seed) for seed in range(seeds)]
-            lines.append(compared(name, own, chance, full(data, name, learner)))
-            if learner == "frozen" and RIVALS.exists():
-                for rival in THEIRS:
-                    both = [theirs(data, name, rival, seed) for seed in range(seeds)]
-                    lines += [
-                        compared(name, own, [two[at] for two in both], full(data, name, learner)) for at in (0, 1)
-                    ]
-        text = f"{figures.table(pd.DataFrame(lines).fillna(''))}\n\n{figures.machine()}\n"
+        best = full(data, name, LEARNER)
+        own, chance = ([ours(data, name, each, LEARNER, seed) for seed in SEEDS] for each in ("auto", "random"))
+        lines.append(compared(name, own, chance, best))
+        known = [knowing(data, name, seed) for seed in SEEDS]
+        lines.append(compared(name, known, chance, best))
+        runs = {"random": chance, "auto": own, KNOWING: known}
+        for rival in THEIRS if RIVALS.exists() else []:
+            alone, again = zip(*(theirs(data, name, rival, seed) for seed in SEEDS), strict=True)
+            lines += [compared(name, own, list(each), best) for each in (alone, again)]
+            runs[f"{rival} + {LEARNER}"] = list(again)
+        points += curves(name, runs)
+        tables = [figures.table(pd.DataFrame(rows).fillna("")) for rows in (lines, points)]
+        text = "\n\n".join([*tables, figures.machine()]) + "\n"
         print(text, flush=True)
         (KEPT / "multilabel.md").write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    wanted = sys.argv[2:] or list(SETS)
-    main(Path(sys.argv[1]), [name for name in wanted if name in SETS], ["frozen"], int(os.environ.get("SEEDS", "3")))

@@ -21,7 +21,8 @@ from labelwise.tasks.trial.kept import encoded
 from labelwise.tasks.trial.plan import COLUMNS, Plan, rows_of, settings_of
 from labelwise.tasks.trial.rehearsal import Rows
 from tests.bench import figures
-from tests.bench.labels import KEPT, cleaned
+from tests.bench.figures import KEPT
+from tests.bench.labels import cleaned
 
 SETS = ["spamassassin", "convabuse", "it_tickets", "banking77", "unfair_tos"]
 SEEDS = 500

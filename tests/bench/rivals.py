@@ -80,7 +80,7 @@ def setfit(data: Any, seed: int, sizes: list[int], start: list[int] | None) -> P
     learner = PoolBasedActiveLearner(factory, BreakingTies(), pool)
     asked = np.array(start or np.random.default_rng(seed).choice(len(data["pool_labels"]), sizes[0], replace=False))
     began = time.perf_counter()
-    learner.initialize(asked, data["pool_labels"][asked])
+    learner.initialize(asked)  # what the data set says of them; a second argument would hold items out of learning
     count = sizes[0]
     for size in [*sizes[1:], 0]:
         learned = time.perf_counter() - began
