@@ -3,6 +3,7 @@
 `kind.item` and `kind.answer` in params.yaml choose; `answer` and `item` give the module of that name.
 """
 
+import xml.etree.ElementTree as ET
 from collections.abc import Collection
 
 from labelwise.tasks.kinds import choice, interface, multilabel, text
@@ -32,8 +33,24 @@ def known(answer: Answer, label: str | None, classes: Collection[str]) -> bool:
     return label is not None and all(name in classes for name in answer.members(label))
 
 
-def interface_of(settings: Settings) -> str:
-    """What reviewers of a workspace see in Label Studio, as XML."""
+def fitting(labels: Collection[str], classes: Collection[str]) -> list[str]:
+    """The names of the kinds of which all these are labels, just as such a kind writes them.
+
+    >>> fitting(["a", "b"], ["a", "b"]), fitting(['["a"]', "[]"], ["a", "b"]), fitting(["a"], ["b"])
+    (['choice'], ['multilabel'], [])
+    """
+    return [name for name, kind in ANSWERS.items() if all(_fits(kind, label, classes) for label in labels)]
+
+
+def _fits(kind: Answer, label: str, classes: Collection[str]) -> bool:
+    try:
+        return kind.read(label) == label and known(kind, label, classes)
+    except ValueError:
+        return False
+
+
+def interface_of(settings: Settings) -> ET.Element:
+    """What reviewers of a workspace see in Label Studio."""
     kind = item(settings.kind.item), answer(settings.kind.answer)
     return interface.interface(*kind, settings.classes, bool(settings.pull.columns.context))
 
@@ -52,6 +69,7 @@ __all__ = [
     "Measured",
     "Views",
     "answer",
+    "fitting",
     "instructions_of",
     "interface_of",
     "item",

@@ -13,8 +13,8 @@ from labelwise.tasks.kinds.controls import HOTKEYS
 FRAME = Path(infra.__file__).parent / "label_studio" / "task.xml"
 
 
-def interface(item: Content, answer: Answer, classes: Sequence[str], with_context: bool = False) -> str:
-    """The labelling interface, as XML. with_context: whether it shows further columns above the item."""
+def interface(item: Content, answer: Answer, classes: Sequence[str], with_context: bool = False) -> ET.Element:
+    """The labelling interface. with_context: whether it shows further columns above the item."""
     root = ET.parse(FRAME).getroot()  # noqa: S314  (our own file)
     question, hint = root.find("Header"), root.find("View/Header")
     assert question is not None and hint is not None
@@ -29,7 +29,7 @@ def interface(item: Content, answer: Answer, classes: Sequence[str], with_contex
         above = context.view()
         above.tail = question.tail
         root.insert(list(root).index(question) + 1, above)
-    return ET.tostring(root, encoding="unicode")
+    return root
 
 
 def instructions(

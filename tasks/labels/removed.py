@@ -10,10 +10,11 @@ from ruamel.yaml import YAML
 from labelwise.tasks import kinds
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.gold import trusted
+from labelwise.tasks.items import stored
 from labelwise.tasks.labels import classes, ledger
-from labelwise.tasks.records import tag
+from labelwise.tasks.records import LABELS, tag
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.settings import Kind, Settings, parse
 from labelwise.tasks.workspace import Workspace
 
 SHOWN = 5  # classes named in an error
@@ -45,17 +46,30 @@ def refuse(workspace: Workspace, versions: Versions) -> None:
 
 
 def refuse_other_kind(workspace: Workspace, before: Settings | None) -> None:
-    """SettingsError when `kind` is not as in the last round, by which its labels and gold were read."""
+    """SettingsError when `kind` is not the one by which labels and gold were read: that of the last round, or, where no
+    round is complete, the one of which they are."""
     kind = workspace.settings.kind
-    if before is None or before.kind == kind:
+    meant = before.kind if before else _kind_of_labels(workspace)
+    if meant == kind:
         return
     raise SettingsError(
-        "params.yaml: `kind` is not as in the last round, whose labels and gold would be read wrongly",
-        expected=f"item {before.kind.item}, answer {before.kind.answer}",
+        "params.yaml: `kind` is not the one by which labels and gold were read so far; they would be read wrongly",
+        expected=f"item {meant.item}, answer {meant.answer}",
         got=f"item {kind.item}, answer {kind.answer}",
-        fix=f"put `answer: {before.kind.answer}` back under `kind:`; for {kind.answer} make another workspace, "
+        fix=f"put `answer: {meant.answer}` back under `kind:`; for {kind.answer} make another workspace, "
         f"`labelwise init DIR --answer {kind.answer}`",
     )
+
+
+def _kind_of_labels(workspace: Workspace) -> Kind:
+    """The kind that labels and gold were written by; the one of params.yaml where they do not tell another."""
+    settings = workspace.settings
+    rows = ledger.read(workspace.labels) if workspace.labels.exists() else LABELS.frame()
+    labels = [*rows.label[rows.status == "labelled"], *stored.gold(workspace).label]
+    fitting = kinds.fitting(set(labels), settings.answerable)
+    if not fitting or settings.kind.answer in fitting:
+        return settings.kind
+    return settings.kind.model_copy(update={"answer": fitting[0]})
 
 
 def borne(workspace: Workspace) -> tuple[Counter[str], Counter[str]]:

@@ -27,11 +27,12 @@ from labelwise.tasks.records import number_of, round_tags, tag
 from labelwise.tasks.reporting.rounds import events_in_words
 from labelwise.tasks.services import player
 from labelwise.tasks.services.addresses import addresses
-from labelwise.tasks.services.label_studio.project import BatchProgress, labelling, open_project
+from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject, labelling, open_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.urls import public
-from labelwise.tasks.services.versions import differences, handover, remote
+from labelwise.tasks.services.versions import differences, handover, history, remote
 from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Settings
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, holder, read_parquet, unfinished
 
@@ -107,7 +108,7 @@ def status(workspace: Workspace) -> Status:
     number = ledger.current_round(workspace.labels)
     learned = versions.tagged(tag(number))
     with ThreadPoolExecutor(2) as both:
-        labelling = both.submit(_label_studio, workspace, number, learned)
+        labelling = both.submit(_label_studio, workspace, versions, number, learned)
         models = both.submit(_mlflow, workspace)
         rows = ledger.today(workspace)
         counting, measured, advice = ledger.effective(rows), headline(workspace), stop.advised(workspace)
@@ -163,7 +164,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
     """Of a clone that nobody has given its data: what git and the servers know."""
     number = max(map(number_of, round_tags(versions.git("tag", "--merged", "HEAD", "--list", "round-*"))), default=0)
     learned = versions.tagged(tag(number))
-    seen, urls, problems = _label_studio(workspace, number, learned)
+    seen, urls, problems = _label_studio(workspace, versions, number, learned)
     registered, why, remembered, page, more = _mlflow(workspace)
     urls |= {"mlflow": page} if page else {}
     elsewhere, hand_over = _player(workspace, versions, remembered)
@@ -284,7 +285,7 @@ SCREENS = ("label_studio", "mlflow", "prefect")
 
 
 def _label_studio(
-    workspace: Workspace, number: int, learned: bool
+    workspace: Workspace, versions: Versions, number: int, learned: bool
 ) -> tuple[BatchProgress | None, dict[str, str], list[str]]:
     """How far the open batch is, the addresses of the screens, and what hindered to know them."""
     urls: dict[str, str] = {}
@@ -300,14 +301,28 @@ def _label_studio(
         project = open_project(workspace.settings, looking=True)
         if (learned or number) and project.found is not None:
             seen = project.progress(number + 1) if learned else None
-            if learned and not project.offers(kinds.interface_of(workspace.settings)):
-                problems.append("somebody changed the labelling interface; the loop puts ours back where it can")
+            if learned and (other := _other_interface(workspace, versions, project, number)):
+                problems.append(other)
             urls["label_studio"] = project.tab_now(number + 1 if learned else number)
         elif learned:
             seen = BatchProgress(0, 0)
     except LabelwiseError as error:
         problems.append(str(error))
     return seen, urls, problems
+
+
+def _other_interface(workspace: Workspace, versions: Versions, project: LabelStudioProject, number: int) -> str:
+    """What is to be said where reviewers see another labelling interface than follows from params.yaml; '' where they
+    see that one. It is ours where it follows from params.yaml as it was since the round before `number`."""
+    shown = project.shown()
+    if shown == project.marked(kinds.interface_of(workspace.settings)):
+        return ""
+    since = next((tag(n) for n in (number - 1, number) if n >= 0 and versions.tagged(tag(n))), "HEAD")
+    later = history.log(versions, f"{since}..HEAD", path=Settings.FILE)
+    past = history.settings_at(versions, [since, *(commit.id for commit in later)])
+    if any(shown == project.marked(kinds.interface_of(each)) for each in past):
+        return "reviewers still choose by params.yaml as it was; the next `labelwise run` shows them what it says now"
+    return "somebody changed the labelling interface; the loop puts ours back where it can"
 
 
 def _mlflow(workspace: Workspace) -> tuple[str | None, str, dict[str, str], str, list[str]]:

@@ -1,6 +1,6 @@
 """`make bench`: run the benches and print what they measure. When all ran, docs/benchmarks.md holds the same.
 
-python -m tests.bench [rounds] [pushing] [pulling] [years]
+python -m tests.bench [rounds] [kinds] [pushing] [pulling] [years]
 """
 
 import sys
@@ -11,7 +11,13 @@ from pathlib import Path
 from tests.bench import pulling, pushing, rounds, years
 from tests.bench.figures import load, machine, servers
 
-BENCHES = {"rounds": rounds.bench, "pushing": pushing.bench, "pulling": pulling.bench, "years": years.bench}
+BENCHES = {
+    "rounds": rounds.bench,
+    "kinds": rounds.bench_kinds,
+    "pushing": pushing.bench,
+    "pulling": pulling.bench,
+    "years": years.bench,
+}
 WRITTEN = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 HEAD = f"""# Benchmarks
 

@@ -1,7 +1,10 @@
-"""What a round costs beyond learning and waiting, by part, on a pool of 10,000 items."""
+"""What a round costs beyond learning and waiting: by part, on a pool of 10,000 items; and what several labels cost
+beside one, on a pool of 50,000."""
 
 import contextlib
 import io
+import json
+import re
 import subprocess
 import sys
 import threading
@@ -16,11 +19,14 @@ from unittest.mock import patch
 
 import pandas as pd
 
-from tests.bench.figures import Estimate, snippets, table, verdict
+from labelwise.tasks import settings
+from labelwise.tasks.settings import Columns, Kind
+from tests.bench.figures import Estimate, Ratio, snippets, table, verdict
 
 POOL, GOLD, WORDS, BATCH, ROUNDS, SEED = 10_000, 400, 12, 25, 5, 0
 GOAL_S = 8.0
-LEARNING = "learning"
+LEARNING = "learning: "  # and the stage
+LABELS, LARGE_POOL, SHORT, LARGE_GOAL = 28, 50_000, 8, 1.3  # SHORT: words of a text
 STARTS = 3
 BEGIN = "import labelwise.flows.loop"
 ON_FIRST_USE = ("mlflow.pyfunc", "dvc.repo", "great_expectations", "label_studio_sdk")
@@ -68,10 +74,11 @@ class Clock:
 
 def bench(folder: Path) -> str:
     """Round 0 encodes the pool; then `ROUNDS` rounds, each one call of the loop between two sets of answers."""
-    workspace = _workspace(folder)
+    workspace = _workspace(folder, snippets(POOL, WORDS, False, SEED), snippets(GOLD, WORDS, True, SEED))
     _play(workspace)
     rounds = pd.DataFrame([_round(folder, workspace) for _ in range(ROUNDS + 1)]).fillna(0.0)[1:]
-    beyond = rounds.drop(columns=LEARNING)
+    learning = [part for part in rounds if part.startswith(LEARNING)]
+    beyond = rounds.drop(columns=learning)
     share = Estimate((beyond.sum(axis=1) / GOAL_S).tolist())
     parts = {name: Estimate(beyond[name].tolist()) for name in beyond.mean().sort_values(ascending=False).index}
     parts["**sum**"] = Estimate(beyond.sum(axis=1).tolist())
@@ -89,7 +96,7 @@ A pool of {POOL:,} snippets of {WORDS} words, a gold set of {GOLD}, batches of {
 round 0 (which encodes the pool), a round that does not count and {ROUNDS} that do. Each is one call of
 the loop with `max_wait=0`: it checks, finds the batch and its answers, keeps them, learns, asks the next batch and
 looks once. Every second between call and return is in a row; what a part calls of another part counts there.
-Left out: {Estimate(rounds[LEARNING].tolist()):.2f} s of learning (embed, train, evaluate, score, select).
+Left out: {Estimate(rounds[learning].sum(axis=1).tolist()):.2f} s of learning (embed, train, evaluate, score, select).
 
 {table(rows)}
 
@@ -105,17 +112,79 @@ import:
 """
 
 
-def _workspace(folder: Path) -> Path:
-    from labelwise.tasks import settings
-    from labelwise.tasks.settings import Columns
+def bench_kinds(folder: Path) -> str:
+    """The same rounds of a choice and of a multilabel, in turn: the same texts, as many classes."""
+    pool, gold = (snippets(count, SHORT, own, SEED) for count, own in ((LARGE_POOL, False), (GOLD, True)))
+    words = _frequent(pool.text, LABELS)
+    workspaces, rounds = {}, {}
+    for answer in ("choice", "multilabel"):
+        (folder / answer).mkdir()
+        kind = Kind(answer=answer)
+        labelled = [rows.assign(label=_labels(rows.text, words, answer)) for rows in (pool, gold)]
+        workspaces[answer] = _workspace(folder / answer, *labelled, kind=kind, classes=words)
+        settings.change(workspaces[answer] / "params.yaml", {"train.learner": "frozen"})  # what learns is not counted
+        _play(workspaces[answer])
+        rounds[answer] = [_round(folder / answer, workspaces[answer])]  # which pays for what is imported on first use
+    for _ in range(ROUNDS):
+        for answer, workspace in workspaces.items():
+            rounds[answer].append(_round(folder / answer, workspace))
+    choice, several = (pd.DataFrame(rounds[answer]).fillna(0.0)[1:] for answer in workspaces)
+    sums = {part: (choice[part], several[part]) for part in sorted({*choice, *several}, key=_learning_last)}
+    beyond = [each[[part for part in each if not part.startswith(LEARNING)]].sum(axis=1) for each in (choice, several)]
+    sums["**beyond learning**"] = beyond[0], beyond[1]
+    rows = pd.DataFrame(
+        {
+            "part": list(sums),
+            "choice, s a round": [f"{Estimate(one.tolist()):.2f}" for one, _ in sums.values()],
+            "multilabel, s a round": [f"{Estimate(other.tolist()):.2f}" for _, other in sums.values()],
+        }
+    )
+    ratio = Ratio(beyond[1].tolist(), beyond[0].tolist())
+    return f"""## What several labels cost beside one
+
+A pool of {LARGE_POOL:,} snippets of {SHORT} words, a gold set of {GOLD}, {LABELS} classes, batches of {BATCH}, seed
+{SEED}: once as a choice, once as a multilabel, in one process and in turn. The labels are made of the texts: a class is
+one of the {LABELS} most frequent words of five letters and more, a text has those that it holds (choice: the first of
+them, for a text without one the first of all). {ROUNDS} rounds of each after one that does not count, as above; the
+stages that learn (learner `frozen`) are shown, and are not counted.
+
+{table(rows)}
+
+- **a round beyond learning: {ratio:.2f} times that of choice**, goal at most {LARGE_GOAL}: {verdict(ratio, LARGE_GOAL)}
+"""
+
+
+def _learning_last(part: str) -> tuple[bool, str]:
+    return part.startswith(LEARNING), part
+
+
+def _frequent(texts: pd.Series, count: int) -> list[str]:
+    """The most frequent words that say something, by their length, in order of the alphabet."""
+    held = Counter(word for text in texts for word in _words(text))
+    return sorted(word for word, _ in held.most_common(count))
+
+
+def _labels(texts: pd.Series, classes: list[str], answer: str) -> list[str]:
+    found = [[name for name in classes if name in _words(text)] for text in texts]
+    return [json.dumps(names) if answer == "multilabel" else (names or classes)[0] for names in found]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall("[a-z]{5,}", text.lower()))
+
+
+def _workspace(
+    folder: Path, pool: pd.DataFrame, gold: pd.DataFrame, kind: Kind | None = None, classes: list[str] | None = None
+) -> Path:
+    """A workspace beside the files that it is made of. pool, gold: columns text, label."""
     from labelwise.tasks.upkeep import init
 
-    rows = snippets(POOL, WORDS, False, SEED)
-    rows[["text"]].to_csv(folder / "pool.csv", index=False)
-    rows.to_csv(folder / "answers.csv", index=False)
-    snippets(GOLD, WORDS, True, SEED).to_csv(folder / "gold.csv", index=False)
+    pool[["text"]].to_csv(folder / "pool.csv", index=False)
+    pool.to_csv(folder / "answers.csv", index=False)
+    gold.to_csv(folder / "gold.csv", index=False)
     root = folder / "workspace"
-    init.run(root, str(folder / "pool.csv"), str(folder / "gold.csv"), None, "bench", None, Columns())
+    sources = str(folder / "pool.csv"), str(folder / "gold.csv")
+    init.run(root, *sources, classes, f"bench {folder.name}", None, Columns(), kind=kind or Kind())
     settings.change(root / "params.yaml", {"select.batch": BATCH, "seed": SEED})
     return root
 
@@ -147,7 +216,8 @@ def _play(workspace: Path) -> None:
 def watched(clock: Clock) -> Iterator[None]:
     """Clocks on everything that the loop calls outside its own files; what is left between them is Prefect's."""
     from labelwise.flows import loop, steps
-    from labelwise.tasks import pull, report, snapshot
+    from labelwise.tasks import pull, snapshot
+    from labelwise.tasks.reporting import pictures
     from labelwise.tasks.services.label_studio.project import LabelStudioProject
     from labelwise.tasks.services.mlflow import Tracking
     from labelwise.tasks.services.versions import differences
@@ -155,14 +225,26 @@ def watched(clock: Clock) -> Iterator[None]:
 
     step = steps.Steps._step
 
-    def _step(self: Any, stage: str, do: Callable[[], Any], outside: bool = False) -> Any:
+    def _step(self: Any, stage: str, do: Callable[[], Any], **options: Any) -> Any:
         """Around a stage is Prefect; within it what no other clock claims."""
         with clock.part("Prefect"):
-            return step(self, stage, clock.timed("our own code and files", do), outside)
+            return step(self, stage, clock.timed("our own code and files", do), **options)
 
     requests = ("__init__", "create", "update", "offer", "tasks", "count", "count_between", "touched", "add", "remove")
-    requests += ("answered", "tab", "progress")
-    runs = ("__init__", "record", "attach", "find", "champion", "crown", "note")
+    requests += ("answered", "tab", "tab_now", "progress", "choices", "offers", "instruct", "settle")
+    runs = (
+        "__init__",
+        "record",
+        "attach",
+        "find",
+        "champion",
+        "crown",
+        "note",
+        "drop",
+        "remember",
+        "remembered",
+        "tags",
+    )
     names = {
         "Label Studio: look, push, collect": [(LabelStudioProject, name) for name in requests],
         "MLflow: promote, report": [(Tracking, name) for name in runs],
@@ -171,9 +253,9 @@ def watched(clock: Clock) -> Iterator[None]:
             *((Versions, name) for name in ("add", "push", "uncommitted", "hashes")),
             (differences, "refuse_strange_changes"),
         ],
-        "git": [(Versions, "git"), (Versions, "_identity")],
+        "git": [(Versions, "git"), (Versions, "_git")],
         "Prefect": [(steps.Steps, "_artifact")],
-        "pictures (matplotlib)": [(report, "pictures")],
+        "pictures (matplotlib)": [(pictures, "pictures")],
         "checks of the labels (Great Expectations)": [(snapshot, "check_labels")],
         "pull, with nothing new": [(pull, "run")],
     }
@@ -183,7 +265,7 @@ def watched(clock: Clock) -> Iterator[None]:
             for owner, attribute in places:
                 stack.enter_context(patch.object(owner, attribute, clock.timed(name, getattr(owner, attribute))))
         stack.enter_context(patch.object(found, "func", clock.timed("Label Studio: look, push, collect", found.func)))
-        learning = {stage: clock.timed(LEARNING, run) for stage, run in steps.REPRODUCIBLE.items()}
+        learning = {stage: clock.timed(f"{LEARNING}{stage}", run) for stage, run in steps.REPRODUCIBLE.items()}
         stack.enter_context(patch.dict(steps.REPRODUCIBLE, learning))
         stack.enter_context(patch.object(steps.Steps, "_step", _step))
         stack.enter_context(patch.object(loop.loop, "fn", clock.timed("our own code and files", loop.loop.fn)))

@@ -152,12 +152,12 @@ def test_an_administrator_changes_the_interface(make: Make, source: Source, ask:
     workspace = make(select__batch=SIZE, train__learner="frozen")
     play(workspace)
     project = open_project(workspace.settings)
-    ours = project._marked(kinds.interface_of(workspace.settings))
+    ours = project.marked(kinds.interface_of(workspace.settings))
     settings = f"projects/{project.number}/"
 
     # Other choices: ours are back with the next run.
-    ask("PATCH", settings, {"label_config": interface(text, kinds.choice, ["weather", CLASSES[0]])})
-    assert any("interface" in line for line in status.status(workspace).problems)
+    ask("PATCH", settings, {"label_config": project.marked(interface(text, kinds.choice, ["weather", CLASSES[0]]))})
+    assert any("somebody changed the labelling interface" in line for line in status.status(workspace).problems)
     play(workspace)
     assert ask("GET", settings)["label_config"] == ours
     assert not status.status(workspace).problems
@@ -213,6 +213,8 @@ def rename_a_class(workspace: Workspace, source: Source, project: LabelStudioPro
     assert done.returncode == 0, done.stderr
     assert f"'{old}' is called '{new}' now" in done.stdout or "what counts as which class" in done.stdout
     assert tool(workspace.root, "git", "log", "-1", "--format=%s").startswith(f"classes: rename {old} to {new}")
+    (pending,) = status.status(Workspace.open(workspace.root)).problems
+    assert pending.startswith("reviewers still choose by params.yaml as it was; the next `labelwise run`")
     assert play(workspace).startswith(f"3 of {SIZE} answered")
     assert project.choices() == [*CLASSES[:-1], new]
     here = Workspace.open(workspace.root)

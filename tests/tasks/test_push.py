@@ -1,6 +1,7 @@
 """Stage `push`: a batch is with the reviewers once, whatever happened before or happens meanwhile."""
 
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Project:
     def update(self, **settings: Any) -> None:
         self.settings |= settings
 
-    def create(self, _interface: str) -> None:
+    def create(self, _interface: ET.Element) -> None:
         self.found, self.called = 2, self.title
 
     def instruct(self, instructions: str) -> None:
@@ -76,8 +77,8 @@ class Project:
     def choices(self) -> list[str]:
         return self.offered
 
-    def offer(self, interface: str) -> bool:
-        self.update(label_config=interface)
+    def offer(self, interface: ET.Element) -> bool:
+        self.update(label_config=ET.tostring(interface))
         return self.ours
 
     def tab(self, round_number: int) -> str:
@@ -216,7 +217,7 @@ def test_the_settings_of_the_project_are_put_right_each_time(tmp_path: Path) -> 
         assert run(workspace, project, "news") == f"{line}, 3 in round 2: tab of 2"
         assert project.settings["description"] == "news"
         assert project.settings["show_collab_predictions"] is False
-        assert project.settings["label_config"] == interface(text, choice, ["x", "y"])
+        assert project.settings["label_config"] == ET.tostring(interface(text, choice, ["x", "y"]))
         project.settings = {}
     project.offered = ["why", "z", "x"]
     content["renamed"] = {"why": "y"}

@@ -12,6 +12,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -134,15 +135,15 @@ class LabelStudioProject:
         """ServiceError when the project has been deleted under us."""
         _ = self.number
 
-    def create(self, interface: str, answers: int = 1, description: str = "") -> None:
-        """Make the project, unless it is there. interface: XML, see tasks/kinds/interface.py. answers: people who are
+    def create(self, interface: ET.Element, answers: int = 1, description: str = "") -> None:
+        """Make the project, unless it is there. interface: see tasks/kinds/interface.py. answers: people who are
         to answer each task."""
         if self.settle() is not None:
             return
         with connected(self.url):
             made = self.client.projects.create(
                 title=self.title,
-                label_config=self._marked(interface),
+                label_config=self.marked(interface),
                 show_collab_predictions=False,
                 maximum_annotations=answers,
                 description=description,
@@ -191,20 +192,20 @@ class LabelStudioProject:
                 fix="`labelwise serve --listen HOST:PORT` with an address of this machine that it can reach",
             )
 
-    def offer(self, interface: str) -> bool:
+    def offer(self, interface: ET.Element) -> bool:
         """Put our labelling interface back, whatever somebody made of it. False where Label Studio does not take it,
         since there are answers by the other one."""
         try:
-            self.update(label_config=self._marked(interface))
+            self.update(label_config=self.marked(interface))
         except ServiceError as error:
             if "label_config" not in str(error):
                 raise
             return False
         return True
 
-    def _marked(self, interface: str) -> str:
-        """A labelling interface that says whose it is."""
-        root = ET.fromstring(interface)  # noqa: S314  (our own)
+    def marked(self, interface: ET.Element) -> str:
+        """A labelling interface as XML that says whose it is."""
+        root = copy(interface)
         root.set("className", self.mark)
         return ET.tostring(root, encoding="unicode")
 
@@ -215,11 +216,10 @@ class LabelStudioProject:
         controls = getattr(project, "parsed_label_config", None) or {}
         return [str(name) for control in controls.values() for name in control.get("labels") or ()]
 
-    def offers(self, interface: str) -> bool:
-        """Whether reviewers see our labelling interface."""
+    def shown(self) -> str:
+        """The labelling interface that reviewers see, as XML: ours where it is just what `marked` gives."""
         with connected(self.url):
-            project = self.client.projects.get(self.number, request_options=BRIEFLY)
-            return bool(project.label_config == self._marked(interface))
+            return str(self.client.projects.get(self.number, request_options=BRIEFLY).label_config)
 
     def instruct(self, instructions: str) -> None:
         """Show reviewers these instructions (HTML) before they begin, unless somebody has written other ones. Whether

@@ -3,19 +3,21 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from labelwise.tasks.errors import ServiceError
+from labelwise.tasks.errors import ServiceError, SettingsError
 from labelwise.tasks.records import round_tags
 from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import git
 from labelwise.tasks.services.versions.dvc import inside, remote_errors
 from labelwise.tasks.services.versions.repository import TRACKED, Repository
+from labelwise.tasks.settings import Settings, parse
 
 NAMING = (*(f"{path}.dvc" for path in TRACKED), "dvc.lock")  # the files of git that name what DVC keeps
 
@@ -74,6 +76,15 @@ def contents(versions: Repository, path: str, revisions: Iterable[str]) -> dict[
 
 
 # DVC
+
+
+def settings_at(versions: Repository, revisions: Iterable[str]) -> list[Settings]:
+    """params.yaml in each of the revisions where it can be read."""
+    found = []
+    for content in contents(versions, Settings.FILE, revisions).values():
+        with suppress(SettingsError, YAMLError, ValueError):
+            found.append(parse(YAML(typ="safe").load(content.decode())))
+    return found
 
 
 def outputs(versions: Repository) -> dict[str, str]:

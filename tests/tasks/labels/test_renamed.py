@@ -67,7 +67,32 @@ def test_a_kind_stays_as_it_is_once_there_is_a_round(root: Path, was: str, now: 
     removed.refuse(here(root, classes=["x", "y", "v", "w"], kind={"item": "text", "answer": was}), past)
 
 
-def test_before_there_is_a_round_a_kind_may_change(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("was", "now"), [("choice", "multilabel"), ("multilabel", "choice")])
+def test_a_kind_stays_as_it_is_once_there_are_labels(tmp_path: Path, was: str, now: str) -> None:
+    """Such as were imported, before any round is complete."""
+    said = {"choice": ["x", "y"], "multilabel": ["[]", '["x", "y"]']}[was]
+    rows = [{"id": str(n), "label": label, "status": "labelled", "round": 0} for n, label in enumerate(said)]
+    rows.append({"id": "s", "label": None, "status": "skipped", "round": 0})
+    ledger.append(Workspace(tmp_path).labels, 0, LABELS.conform(pd.DataFrame(rows, columns=list(LABELS.columns))))
+    with pytest.raises(SettingsError, match=f"expected item text, answer {was}, got .*put `answer: {was}` back"):
+        removed.refuse(here(tmp_path, classes=["x", "y"], kind={"answer": now}), history())
+    removed.refuse(here(tmp_path, classes=["x", "y"], kind={"answer": was}), history())
+
+
+def test_a_kind_stays_as_it_is_once_gold_is_read(tmp_path: Path) -> None:
+    gold = pd.DataFrame({"id": ["g"], "text": ["t"], "source_id": [None], "label": ["x"]})
+    write_parquet(Workspace(tmp_path).gold, gold, GOLD)
+    with pytest.raises(SettingsError, match="answer choice, got item text, answer multilabel"):
+        removed.refuse(here(tmp_path, classes=["x", "y"], kind={"answer": "multilabel"}), history())
+
+
+def test_a_class_may_be_called_as_a_list_is_written(tmp_path: Path) -> None:
+    gold = pd.DataFrame({"id": ["g"], "text": ["t"], "source_id": [None], "label": ['["x"]']})
+    write_parquet(Workspace(tmp_path).gold, gold, GOLD)
+    removed.refuse(here(tmp_path, classes=['["x"]', "y"]), history())
+
+
+def test_before_there_are_labels_a_kind_may_change(tmp_path: Path) -> None:
     removed.refuse(here(tmp_path, classes=["x", "z"], kind={"answer": "multilabel"}), history())
 
 
