@@ -203,9 +203,9 @@ class Steps:
         """Commit and tag what has been learned."""
 
         def do() -> str:
-            accuracy = evaluate.spoken(figures.gold_metrics(self.workspace), self.workspace.settings.kind)
+            score = evaluate.spoken(figures.gold_metrics(self.workspace), self.workspace.settings.kind)
             figures.keep_spent(self.workspace, self.round)
-            return snapshot.run_round(self.workspace, self.versions, accuracy, self.run_id)
+            return snapshot.run_round(self.workspace, self.versions, score, self.run_id)
 
         self._step("snapshot", do)
         figures.reset_spent(self.workspace)

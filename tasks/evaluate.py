@@ -9,7 +9,7 @@ from scipy.stats import bootstrap
 
 from labelwise.tasks import figures, kinds, learners, stage
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.gold.active_testing import accuracy
+from labelwise.tasks.gold.active_testing import weighted_mean
 from labelwise.tasks.items.vectors import gold_items
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.kinds.base import Measure
@@ -55,7 +55,7 @@ def evaluate(
     weights = gold.weight.to_numpy() if "weight" in gold else np.ones(len(gold))
     found = answer.measured(gold.label.tolist(), probabilities, classes, thresholds, weights)
     told = {"actual": gold.label, "predicted": found.said, "confidence": found.confidence, "weight": weights}
-    head = accuracy(found.scores, weights)
+    head = weighted_mean(found.scores, weights)
     metrics = dict(zip(_ends(answer.METRIC), (head.value, head.low, head.high), strict=True))
     everything = np.arange(len(gold))
     for name, measure in found.measures.items():

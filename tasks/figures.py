@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.tasks.settings import Kind
 from labelwise.tasks.workspace import (
     Workspace,
     atomic,
@@ -20,7 +21,8 @@ from labelwise.tasks.workspace import (
     write_json,
 )
 
-MEASURED = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}  # of CURVE, by gold.json's names
+ACCURACY = Kind().measure  # the share of right answers: people are told of it in other words than of a mean
+MEASURED = {"score": "score", "low": "score_low", "high": "score_high"}  # columns of CURVE, by the names of `headline`
 MEASURED |= {name: name for name in ("macro_f1", "calibration_error")}
 SETTLED = ["uncertainty", "kappa", "changed"]  # what the rules of tasks/proof/stopping.py look at
 CURVE = ["round", "labels", *MEASURED, "asks", *SETTLED]
@@ -57,9 +59,9 @@ def gold_metrics(workspace: Workspace) -> dict[str, float]:
 
 
 def headline(workspace: Workspace) -> dict[str, float]:
-    """The same, the mean score under the name `accuracy` whatever the kind: for whoever shows or compares it."""
+    """The same with the mean score as `score`, `score_low` and `score_high`, whatever the kind calls it."""
     own = re.compile(f"^{workspace.settings.kind.metric}(?=$|_low$|_high$)")
-    return {own.sub("accuracy", name): value for name, value in gold_metrics(workspace).items()}
+    return {own.sub("score", name): value for name, value in gold_metrics(workspace).items()}
 
 
 def predictions(workspace: Workspace) -> pd.DataFrame:
@@ -129,10 +131,10 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def curve(workspace: Workspace) -> pd.DataFrame:
-    """The rounds so far (CURVE), from metrics/curve.csv, where the column `accuracy` bears the name of the kind's own
-    mean score."""
+    """The rounds so far (CURVE), from metrics/curve.csv, where the column `score` has the name that the kind gives its
+    mean score, such as accuracy."""
     metric = workspace.settings.kind.metric
-    return _rounds(file(workspace, "curve.csv"), CURVE, {metric: "accuracy"})
+    return _rounds(file(workspace, "curve.csv"), CURVE, {metric: "score"})
 
 
 def savings(workspace: Workspace) -> pd.DataFrame:
@@ -143,7 +145,7 @@ def savings(workspace: Workspace) -> pd.DataFrame:
 def add_to_curve(workspace: Workspace, row: dict[str, Any]) -> pd.DataFrame:
     """Write this round's row of metrics/curve.csv; returns the whole of it."""
     rounds = with_round(curve(workspace), row)
-    write_csv(file(workspace, "curve.csv"), rounds.rename(columns={"accuracy": workspace.settings.kind.metric}))
+    write_csv(file(workspace, "curve.csv"), rounds.rename(columns={"score": workspace.settings.kind.metric}))
     return rounds
 
 

@@ -147,11 +147,11 @@ def finish_round(workspace: Workspace, versions: Versions) -> None:
         versions.save(said, tag(number))
 
 
-def run_round(workspace: Workspace, versions: Versions, accuracy: str, run_id: str) -> str:
+def run_round(workspace: Workspace, versions: Versions, score: str, run_id: str) -> str:
     """Commit and tag a round that is complete, and send it to the DVC remote. Returns a line for people."""
     number = ledger.current_round(workspace.labels)
     asks = len(read_parquet(workspace.batch))
-    message = f"round {number}: {accuracy}, asks {asks}"
+    message = f"round {number}: {score}, asks {asks}"
     versions.save(f"{message}\n\n{RUN}: {run_id}" if run_id else message)
     versions.push()
     versions.save(message, tag(number))

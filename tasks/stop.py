@@ -103,7 +103,7 @@ def advice(workspace: Workspace) -> stopping.Advice:
     """Whether to stop, by the rule of the settings."""
     settings = workspace.settings
     rule = one_of("stop.rule", settings.stop.rule, stopping.RULES)
-    history = figures.curve(workspace).dropna(subset="accuracy").reset_index(drop=True)
+    history = figures.curve(workspace).dropna(subset="score").reset_index(drop=True)
     paid = spending(workspace)
     if paid.label is None and settings.stop.rule == "value":
         return stopping.Advice(False, "nobody knows yet how long an answer takes")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -45,7 +46,7 @@ class Measured:
     """A mean score, which is the accuracy where an answer is right or wrong, with the ends of its 95 % interval, and on
     how many gold items."""
 
-    accuracy: float
+    score: float
     low: float
     high: float
     items: int
@@ -56,11 +57,20 @@ class Measured:
         if answers.empty:
             return None
         scores = answer.score(answers.predicted.tolist(), answers.actual.tolist())
-        found = active_testing.accuracy(scores, answers.weight.to_numpy(dtype=float))
+        found = active_testing.weighted_mean(scores, answers.weight.to_numpy(dtype=float))
         return cls(round(found.value, 6), round(found.low, 6), round(found.high, 6), len(answers))
 
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Measured":
+        """From champion.json, in which the score of every kind is called accuracy."""
+        return cls(content["accuracy"], content["low"], content["high"], content["items"])
+
+    def as_json(self) -> dict[str, Any]:
+        """For champion.json."""
+        return {"accuracy": self.score, "low": self.low, "high": self.high, "items": self.items}
+
     def __str__(self) -> str:
-        return f"{self.accuracy:.3f} ({self.low:.3f} to {self.high:.3f}) on {self.items:,} gold items"
+        return f"{self.score:.3f} ({self.low:.3f} to {self.high:.3f}) on {self.items:,} gold items"
 
 
 @dataclass(frozen=True)
@@ -92,14 +102,15 @@ def standing(workspace: Workspace, version: str | None = None) -> Standing | Non
     if not content:
         return None
     with reading(figures.file(workspace, figures.CHAMPION)):
-        gold, fresh = (content[name] and Measured(**content[name]) for name in ("gold", "fresh"))
+        gold, fresh = (content[name] and Measured.from_json(content[name]) for name in ("gold", "fresh"))
         found = Standing(**content | {"gold": gold, "fresh": fresh})
     return found if version in (None, found.version) else None
 
 
 def keep(workspace: Workspace, found: Standing) -> None:
-    """Write metrics/champion.json. An accuracy goes without saying, as before there was another measure."""
-    content = asdict(found)
+    """Write metrics/champion.json. Accuracy is not named, as in files from before there was another measure."""
+    measured = {name: part and part.as_json() for name, part in (("gold", found.gold), ("fresh", found.fresh))}
+    content = asdict(found) | measured
     if found.measure == choice.MEASURE:
         del content["measure"]
     figures.keep_champion(workspace, content)

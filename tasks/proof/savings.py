@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.proof.curves import LEAST, Curves, Points, posterior
 
 DRAWS = 1000
@@ -235,7 +236,7 @@ def _drawn(groups: list[Curves], sizes: NDArray[np.floating]) -> list[dict[str, 
     return points
 
 
-def sentence(savings: Savings | None, measure: str = "accuracy") -> str:
+def sentence(savings: Savings | None, measure: str = ACCURACY) -> str:
     """The answer in words. measure: the name of the mean score.
 
     >>> sentence(None)

@@ -1,6 +1,6 @@
 """When to stop. Rules over the history of the rounds; by name in RULES, as `stop.rule` in params.yaml.
 
-A history has a row a round that has a model: labels, accuracy (the mean score of its answers, in [0, 1]), kappa
+A history has a row a round that has a model: labels, score (the mean score of its answers, in [0, 1]), kappa
 (agreement of this model with the last one beyond chance), changed (share of predictions that differ from the last
 model's), uncertainty (mean least confidence of the pool), asks (size of the next batch).
 
@@ -28,7 +28,7 @@ RETURN = 2.0  # once stopping was advised, going on must be worth this many time
 
 @dataclass(frozen=True)
 class Prices:
-    """batch: what the next batch costs, labels and computing. point: what one point (1 %) of accuracy is worth."""
+    """batch: what the next batch costs, labels and computing. point: what one point (0.01) of the score is worth."""
 
     batch: float
     point: float
@@ -36,7 +36,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class Advice:
-    """stop, and why. gain: points of accuracy expected of the next batch; worth: of them, in money, less its cost. Both
+    """stop, and why. gain: points of score expected of the next batch; worth: of them, in money, less its cost. Both
     None where the rule does not ask."""
 
     stop: bool
@@ -68,21 +68,21 @@ def uncertainty(history: pd.DataFrame, _prices: Prices) -> Advice:
 
 
 def plateau(history: pd.DataFrame, _prices: Prices) -> Advice:
-    """The best accuracy of the last three rounds is less than half a point above that of the rounds before."""
+    """The best score of the last three rounds is less than half a point above that of the rounds before."""
     if len(history) <= WINDOW:
         return Advice(False, "too few rounds to see a plateau")
-    gained = float(history.accuracy[-WINDOW:].max() - history.accuracy[:-WINDOW].max())
+    gained = float(history.score[-WINDOW:].max() - history.score[:-WINDOW].max())
     return Advice(gained < PLATEAU, f"the last {WINDOW} rounds brought {gained:+.2%}, a plateau is below {PLATEAU:.1%}")
 
 
 def value(history: pd.DataFrame, prices: Prices) -> Advice:
-    """The next batches are not worth what they cost: expected gain in accuracy times the worth of a point.
+    """The next batches are not worth what they cost: expected gain in score times the worth of a point.
 
     The gain is read off the learning curve's posterior. One batch that does not pay is no reason while two, four or
     eight together would. Hysteresis: stopping must be advised by two rounds in a row, and is taken back only when going
     on is worth twice its cost. After two models that are right on all of gold no gain could be seen.
     """
-    perfect = len(history) >= 2 and bool((history.accuracy.tail(2) >= 1).all())
+    perfect = len(history) >= 2 and bool((history.score.tail(2) >= 1).all())
     first = max(0, len(history) - REPLAYED)
     verdicts = [_net(history[: at + 1], prices) for at in range(first, len(history))]
     stopped, against = False, 0
@@ -127,7 +127,7 @@ def _net(history: pd.DataFrame, prices: Prices) -> _Net | None:
     if len(history) < 4:
         return None
     sizes = history.labels.to_numpy(dtype=float)
-    errors = 1 - history.accuracy.to_numpy(dtype=float)
+    errors = 1 - history.score.to_numpy(dtype=float)
     rng = np.random.default_rng(len(sizes))
     # How far rounds scatter about a smooth curve, from second differences: a line has none, and noise has 6 sd^2. Two
     # rounds on a line prove no line.

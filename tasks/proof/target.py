@@ -1,4 +1,4 @@
-"""How many labels more an accuracy takes: what a manager asks first."""
+"""How many more labels it takes to reach a mean score, which is what a manager asks first."""
 
 from dataclasses import dataclass
 
@@ -11,42 +11,40 @@ from labelwise.tasks.proof.curves import MOST, Points, posterior
 ROUNDS = 3  # with fewer points a curve says nothing
 DRAWS = 200
 LEVELS = (0.05, 0.5, 0.95)
-REACHABLE = 0.5  # share of the curves that must come to an accuracy, for the labels to be named
+REACHABLE = 0.5  # share of the curves that must reach a score, for the labels to be named
 
 
 @dataclass(frozen=True)
 class Needed:
-    """Labels still to be given until the accuracy, with a 90 % interval; None: for ever, as far as the curve tells.
-    middle None: nobody can say."""
+    """How many more labels it takes to reach the score, with a 90 % interval. None: it is never reached, as far as the
+    curve tells; middle None: nobody can say."""
 
-    accuracy: float
+    score: float
     low: int | None
     middle: int | None
     high: int | None
 
 
-def needed(rounds: pd.DataFrame, accuracies: list[float], seed: int) -> list[Needed]:
-    """The labels that each accuracy still takes, by the loop's own learning curve (columns labels, accuracy, low, high:
-    a 95 % interval, a row a round). Empty before `ROUNDS` rounds have a model.
+def needed(rounds: pd.DataFrame, scores: list[float], seed: int) -> list[Needed]:
+    """How many more labels it takes to reach each of these mean scores, by the loop's own learning curve (columns
+    labels, score, low, high: a 95 % interval, a row a round). Empty before `ROUNDS` rounds have a model.
 
     Curves are drawn from their posterior (tasks/proof/curves.py). All rounds are measured on one gold set, which is
     luckier or less so for all of them alike; that is drawn, too. More labels of the same kind are supposed: a new class
     or other reviewers change the curve.
     """
-    known = rounds.dropna(subset=["accuracy", "low", "high"])
+    known = rounds.dropna(subset=["score", "low", "high"])
     known = known[known.labels > 0].drop_duplicates("labels", keep="last")
     if len(known) < ROUNDS:
         return []
     rng = np.random.default_rng([seed, 5, len(known)])
-    errors, deviation = 1 - known.accuracy.to_numpy(), ((known.high - known.low) / 3.92).to_numpy()
+    errors, deviation = 1 - known.score.to_numpy(), ((known.high - known.low) / 3.92).to_numpy()
     sizes, now = known.labels.to_numpy(dtype=float), float(known.labels.max())
     luck = rng.normal(size=(DRAWS, 1)) * deviation
     drawn = np.clip(errors + luck, 1e-4, 1 - 1e-4)
     curves = posterior(Points(sizes, drawn, np.maximum(deviation / 2, 0.002)), rng, each=2)
-    last = float(1 - known.accuracy.iloc[-1])
-    return [
-        _needed(curves.labels_for(np.full(2 * DRAWS, 1 - wanted)) - now, wanted, last, now) for wanted in accuracies
-    ]
+    last = float(1 - known.score.iloc[-1])
+    return [_needed(curves.labels_for(np.full(2 * DRAWS, 1 - wanted)) - now, wanted, last, now) for wanted in scores]
 
 
 def _needed(more: NDArray[np.float64], wanted: float, error: float, now: float) -> Needed:

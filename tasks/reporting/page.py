@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from labelwise import infra
 from labelwise.tasks import figures, stop
 from labelwise.tasks.errors import WorkspaceError
-from labelwise.tasks.figures import headline
+from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import champion, money, target
@@ -117,15 +117,13 @@ def picture_links(workspace: Workspace, *names: str) -> dict[str, tuple[str, str
     return {name: (light[name], dark[name]) for name in light}
 
 
-def verdict(
-    metrics: dict[str, float], found: dict[str, Any], labels: int, stop: bool, measure: str = "accuracy"
-) -> str:
+def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop: bool, measure: str = ACCURACY) -> str:
     """The answer in one breath.
 
-    >>> verdict({"accuracy": 0.9}, {}, 50, False)
+    >>> verdict({"score": 0.9}, {}, 50, False)
     'Right in 90.0% of the gold set with 50 labels. Whether labels are saved: cannot tell yet. Go on.'
     """
-    if "accuracy" not in metrics:
+    if "score" not in metrics:
         return "No model yet: the first answers make one."
     measured = found.get("savings") or {"verdict": "unclear"}
     saved = {
@@ -133,22 +131,22 @@ def verdict(
         "costs": "No gain: the loop needs more labels than chance.",
         "unclear": "Whether labels are saved: cannot tell yet.",
     }[measured["verdict"]]
-    right = f"Right in {metrics['accuracy']:.1%} of the gold set with {labels} labels."
-    if measure != "accuracy":
-        right = f"{measure[0].upper()}{measure[1:]} {metrics['accuracy']:.1%} on the gold set with {labels} labels."
+    right = f"Right in {metrics['score']:.1%} of the gold set with {labels} labels."
+    if measure != ACCURACY:
+        right = f"{measure[0].upper()}{measure[1:]} {metrics['score']:.1%} on the gold set with {labels} labels."
     return f"{right} {saved} {'Stopping is advised.' if stop else 'Go on.'}"
 
 
 def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
-    """Accuracy and savings."""
+    """The mean score and the savings."""
     trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.standing(workspace)})"
     measure = workspace.settings.kind.measure
     cards = [Card(f"{measure} on gold", "no model yet", trusted)]
-    if "accuracy" in metrics:
-        ends = f"95 % interval {metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}"
-        cards = [Card(f"{measure} on gold", f"{metrics['accuracy']:.3f}", f"{ends}, {trusted}")]
+    if "score" in metrics:
+        ends = f"95 % interval {metrics['score_low']:.3f} to {metrics['score_high']:.3f}"
+        cards = [Card(f"{measure} on gold", f"{metrics['score']:.3f}", f"{ends}, {trusted}")]
     if standing := champion.standing(workspace):
-        shown = f"{standing.gold.accuracy:.3f}" if standing.gold else "not measured"
+        shown = f"{standing.gold.score:.3f}" if standing.gold else "not measured"
         cards.append(Card("the champion, on gold", shown, f"version {standing.version}: {standing}"))
     measured = found.get("savings")
     said = found.get("said", "").removeprefix("savings: ")
@@ -174,7 +172,7 @@ def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, An
 
 
 def _targets(workspace: Workspace) -> list[Card]:
-    """The labels that the accuracies of `prove.targets` still take."""
+    """The labels that the scores of `prove.targets` still take."""
     settings = workspace.settings
     wanted = sorted(settings.prove.targets)
     found = target.needed(figures.curve(workspace), wanted, settings.seed)
@@ -185,7 +183,7 @@ def _targets(workspace: Workspace) -> list[Card]:
 
 
 def _target(needed: target.Needed) -> Card:
-    name = f"labels still needed for {needed.accuracy:.0%}"
+    name = f"labels still needed for {needed.score:.0%}"
     if needed.middle == 0:
         return Card(name, "none", "it is there, as the gold set has it", "good")
     ends = f"{'over a hundred times as many' if needed.low is None else f'{needed.low:,}'} to " + (

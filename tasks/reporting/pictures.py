@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 from labelwise.tasks import figures, kinds, promote
+from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.workspace import Workspace
 
@@ -38,7 +39,7 @@ DARK |= {"axes.edgecolor": "#9aa7b4", "grid.color": "#9aa7b4"}
 
 def pictures(workspace: Workspace, folder: Path, theme: Any = PAPER, names: Sequence[str] = NAMES) -> list[Path]:
     """Draw what there is to draw of this round, of these pictures, into `folder`, on PAPER, LIGHT or DARK."""
-    rounds = figures.curve(workspace).dropna(subset="accuracy")
+    rounds = figures.curve(workspace).dropna(subset="score")
     if rounds.empty:
         return []
     files = [folder / f"{name}.png" for name in names]
@@ -61,10 +62,10 @@ def _draw(name: str, workspace: Workspace, rounds: pd.DataFrame) -> Figure:
 
 
 def learning_curve(
-    rounds: pd.DataFrame, arms: dict[str, pd.DataFrame] | None = None, seen: int = 0, measure: str = "accuracy"
+    rounds: pd.DataFrame, arms: dict[str, pd.DataFrame] | None = None, seen: int = 0, measure: str = ACCURACY
 ) -> Figure:
-    """Accuracy against labels with 95 % intervals. arms: curves of the savings meter with 90 % bands (columns labels,
-    middle, low, high): `loop`, and `random`, which was measured up to `seen` labels and is extrapolated beyond."""
+    """The mean score against labels, with 95 % intervals. arms: curves of the savings meter with 90 % bands (columns
+    labels, middle, low, high): `loop`, and `random`, which was measured up to `seen` labels and extrapolated beyond."""
     picture = Figure(figsize=(5.4, 4.6), layout="constrained")
     axes = picture.subplots()
     for name, color, said in (
@@ -81,10 +82,10 @@ def learning_curve(
             axes.plot(
                 arm.labels[~known], arm.middle[~known], color=color, linestyle=":", label="the same, extrapolated"
             )
-    ends = [(rounds.accuracy - rounds.low).clip(lower=0), (rounds.high - rounds.accuracy).clip(lower=0)]
+    ends = [(rounds.score - rounds.low).clip(lower=0), (rounds.high - rounds.score).clip(lower=0)]
     ink = mpl.rcParams["text.color"]
     said = "the loop's own model (95 %)"
-    axes.errorbar(rounds.labels, rounds.accuracy, ends, color=ink, marker="o", markersize=4, capsize=2, label=said)
+    axes.errorbar(rounds.labels, rounds.score, ends, color=ink, marker="o", markersize=4, capsize=2, label=said)
     axes.set(xlabel="labels", ylabel=f"{measure} on the gold set")
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from labelwise.tasks import figures, kinds
 from labelwise.tasks.errors import ServiceError
+from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import tables
 from labelwise.tasks.reporting.page import Card, file_of, picture_links, render
@@ -69,14 +70,14 @@ def page(workspace: Workspace, versions: Versions) -> str:
     """The page of the present round."""
     number = ledger.current_round(workspace.labels)
     rows = ledger.read(workspace.labels)
-    known = figures.curve(workspace).dropna(subset="accuracy")
+    known = figures.curve(workspace).dropna(subset="score")
     found = tables.changes(workspace, versions, number)
     return render(
         "reviewers.html",
         name=workspace.settings.project.name,
         round=number,
         date=tables.dates(versions).get(number, ""),
-        verdict=headline(known, workspace.settings.kind.measure),
+        verdict=opening(known, workspace.settings.kind.measure),
         waiting=_waiting(workspace),
         cards=[_given(rows), *_learned(known, found, workspace.settings.kind.measure), _next(workspace)],
         pictures=picture_links(workspace, "learning_curve"),
@@ -85,18 +86,18 @@ def page(workspace: Workspace, versions: Versions) -> str:
     )
 
 
-def headline(known: pd.DataFrame, measure: str = "accuracy") -> str:
+def opening(known: pd.DataFrame, measure: str = ACCURACY) -> str:
     """What the last labels did, in one sentence. known: the rounds that have a model."""
     if known.empty:
         return "Your answers train a model. The first ones make it."
     last = known.iloc[-1]
-    right = f"{achieved(last.accuracy, measure)} of cases it has never seen"
+    right = f"{achieved(last.score, measure)} of cases it has never seen"
     if len(known) == 1:
         return f"With your first {int(last.labels)} labels {right}."
     before = known.iloc[-2]
     gained = int(last.labels - before.labels)
-    if last.accuracy > before.accuracy and gained > 0:
-        return f"Your last {gained} labels took the model from {before.accuracy:.1%} to {last.accuracy:.1%}."
+    if last.score > before.score and gained > 0:
+        return f"Your last {gained} labels took the model from {before.score:.1%} to {last.score:.1%}."
     return f"With your {int(last.labels)} labels {right}."
 
 
@@ -120,9 +121,9 @@ def _learned(known: pd.DataFrame, found: pd.DataFrame | None, measure: str) -> l
         return []
     last, first = known.iloc[-1], known.iloc[0]
     ends = f"95 % interval {last.low:.1%} to {last.high:.1%}"
-    since = f"; {100 * (last.accuracy - first.accuracy):+.1f} points since the first batch" if len(known) > 1 else ""
-    name = "the model is right in" if measure == "accuracy" else f"{measure} of the model"
-    cards = [Card(name, f"{last.accuracy:.1%}", ends + since)]
+    since = f"; {100 * (last.score - first.score):+.1f} points since the first batch" if len(known) > 1 else ""
+    name = "the model is right in" if measure == ACCURACY else f"{measure} of the model"
+    cards = [Card(name, f"{last.score:.1%}", ends + since)]
     if found is not None:
         right, wrong = int(found.right.sum()), int((~found.right).sum())
         said = f"that it got wrong before the last batch; {wrong} went the other way"

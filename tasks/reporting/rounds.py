@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.tasks.figures import ACCURACY
+
 EVENTS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer") | dict.fromkeys(
     ("gone", "moved"), "task"
 )
@@ -21,7 +23,7 @@ def turned(now: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     return found.rename(columns={"predicted": "now", "predicted_before": "before"}).reset_index(drop=True)
 
 
-def table(rounds: pd.DataFrame, seconds: pd.DataFrame, measure: str = "accuracy") -> pd.DataFrame:
+def table(rounds: pd.DataFrame, seconds: pd.DataFrame, measure: str = ACCURACY) -> pd.DataFrame:
     """The rounds for people, all cells text: round, labels, the measure with its interval, then seconds by stage."""
     shown = pd.DataFrame(
         {
@@ -41,14 +43,14 @@ def markdown(cells: pd.DataFrame) -> str:
 
 
 def figure(row: Mapping[Any, Any]) -> str:
-    """An accuracy with its interval, for a table.
+    """A mean score with its interval, for a table.
 
-    >>> figure({"accuracy": 0.91, "low": 0.89, "high": 0.93})
+    >>> figure({"score": 0.91, "low": 0.89, "high": 0.93})
     '0.910 (0.890-0.930)'
     """
-    if pd.isna(row["accuracy"]):
+    if pd.isna(row["score"]):
         return "no model yet"
-    return f"{row['accuracy']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
+    return f"{row['score']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
 
 
 def achieved(value: float, measure: str) -> str:
@@ -58,16 +60,16 @@ def achieved(value: float, measure: str) -> str:
     ('the model is right in 90.0%', 'the model has a mean set F1 of 80.0% on the items')
     """
     right = f"the model is right in {value:.1%}"
-    return right if measure == "accuracy" else f"the model has a mean {measure} of {value:.1%} on the items"
+    return right if measure == ACCURACY else f"the model has a mean {measure} of {value:.1%} on the items"
 
 
-def news(rounds: pd.DataFrame, measure: str = "accuracy") -> str:
-    """What the reviewers' last labels did to the accuracy, in words for the reviewers."""
-    known = rounds.dropna(subset="accuracy")
+def news(rounds: pd.DataFrame, measure: str = ACCURACY) -> str:
+    """What the reviewers' last labels did to the mean score, in words for the reviewers."""
+    known = rounds.dropna(subset="score")
     if known.empty:
         return "Your answers train a model. After each round this text says what they did to its accuracy."
     last = known.iloc[-1]
-    now = f"With {int(last.labels)} labels {achieved(last.accuracy, measure)} of the gold set"
+    now = f"With {int(last.labels)} labels {achieved(last.score, measure)} of the gold set"
     now += f" (95 % interval {last.low:.1%} to {last.high:.1%})."
     if len(known) == 1:
         return f"Round {int(last['round'])}: {now} That is the first model: thank you."
@@ -75,7 +77,7 @@ def news(rounds: pd.DataFrame, measure: str = "accuracy") -> str:
     gained = int(last.labels - before.labels)
     if gained <= 0:  # labels may be withdrawn, and items forgotten
         return f"Round {int(last['round'])}: {now}"
-    moved = f"your last {gained} labels took it from {before.accuracy:.1%} to {last.accuracy:.1%}"
+    moved = f"your last {gained} labels took it from {before.score:.1%} to {last.score:.1%}"
     return f"Round {int(last['round'])}: {moved}. {now}"
 
 

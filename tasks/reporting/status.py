@@ -17,7 +17,7 @@ import pandas as pd
 
 from labelwise.tasks import figures, kinds, stop
 from labelwise.tasks.errors import LabelwiseError, named
-from labelwise.tasks.figures import headline
+from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.withheld import kept_for_gold
@@ -93,7 +93,7 @@ class Status:
     to_label: str = ""
     learned: int | None = None
     measured: int = 0
-    measure: str = "accuracy"
+    measure: str = ACCURACY
 
     def json(self) -> str:
         """The same for a program."""
@@ -280,7 +280,8 @@ def command(name: str, workspace: Workspace | Path, *words: str) -> str:
     return shlex.join(["labelwise", name, "--workspace", str(root), *words])
 
 
-FIGURES = {"accuracy": "accuracy", "low": "accuracy_low", "high": "accuracy_high", "macro_f1": "macro_f1"}
+# Of `Status.gold`, by the names of `figures.headline`. `accuracy` is the key of the JSON, whatever the kind.
+FIGURES = {"accuracy": "score", "low": "score_low", "high": "score_high", "macro_f1": "macro_f1"}
 SCREENS = ("label_studio", "mlflow", "prefect")
 
 
@@ -364,10 +365,10 @@ def _changed(workspace: Workspace, versions: Versions) -> str:
 def lines(seen: Status) -> list[str]:
     """The same for people."""
     figures: Any = seen.gold
-    accuracy = "no model yet"
+    score = "no model yet"
     if figures["accuracy"] is not None:
-        accuracy = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
-        accuracy += f", the model of round {seen.measured}" if seen.measured != seen.round else ""
+        score = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
+        score += f", the model of round {seen.measured}" if seen.measured != seen.round else ""
     asks = f"; {stop.HOW}" if seen.advice.startswith(stop.STOP) else ""
     advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
     asked, answered, skipped = seen.asked or 0, seen.answered or 0, seen.skipped or 0
@@ -390,7 +391,7 @@ def lines(seen: Status) -> list[str]:
         *(f"pool         {said}" for said in [held] if said),
         f"labels       {seen.labels}{f' ({classes})' if classes else ''}",
         *(f"reviewers    {did}" for did in [seen.reviewers] if did),
-        f"{seen.measure:<13}{accuracy}",
+        f"{seen.measure:<13}{score}",
         f"gold set     {seen.trusted}",
         *(f"leaks        {n} items of the pool are nearly gold: neither asked nor learned" for n in [seen.leaks] if n),
         *(f"groups       {n} items of the pool are {leaks.OF_GROUP}" for n in [seen.grouped] if n),

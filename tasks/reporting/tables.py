@@ -69,7 +69,7 @@ def dates(versions: Versions) -> dict[int, str]:
 
 
 def by_round(workspace: Workspace, versions: Versions) -> Table:
-    """Accuracy and savings of every round."""
+    """The mean score and the savings of every round."""
     days = dates(versions)
     history = figures.curve(workspace)
     savings = figures.savings(workspace)

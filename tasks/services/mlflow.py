@@ -20,12 +20,13 @@ import httpx
 import pandas as pd
 
 from labelwise.tasks.errors import InputError, LabelwiseError, ServiceBusy, ServiceDown, ServiceError
+from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.records import tag
 from labelwise.tasks.services.addresses import is_local, known
 from labelwise.tasks.services.looking import MLflowLook
 from labelwise.tasks.services.patience import seconds_asked
 from labelwise.tasks.services.urls import public
-from labelwise.tasks.settings import Settings
+from labelwise.tasks.settings import MEASURES, Settings
 from labelwise.tasks.workspace import table_of_text
 
 # Before mlflow is imported. Its own retries are off, see tasks/services/patience.py.
@@ -46,7 +47,8 @@ NOTE = "mlflow.note.content"  # what MLflow's pages show as a description
 # Columns of the table of runs that are shown unasked where a link names this view; MLflow's own choice has no figure.
 VIEW = "labelwise"
 # What a model shows of itself, whatever kind of label it gives.
-FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "set_f1", "set_f1_low", "set_f1_high", "labels", "macro_f1")
+HEADLINES = [f"{metric}{end}" for metric, _ in MEASURES.values() for end in ("", "_low", "_high")]
+FIGURES = (*HEADLINES, "labels", "macro_f1")
 SHOWN_AS = {
     # How MLflow's page names the kind of experiment 'machine learning'; left to itself it asks whoever looks.
     "mlflow.experimentKind": "custom_model_development",
@@ -74,8 +76,8 @@ class RoundRun:
     metrics: dict[str, float]
     tags: dict[str, str]
     inputs: dict[str, tuple[str, str]]
-    metric: str = "accuracy"
-    measure: str = "accuracy"
+    metric: str = ACCURACY
+    measure: str = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -345,8 +347,8 @@ class Tracking:
             NOTE: described(run.number, run.metrics, run.metric, run.measure),
             "mlflow.source.name": "labelwise",
         }
-        accuracy = f" · {run.metrics[run.metric]:.3f}" if run.metric in run.metrics else ""
-        made = self.client.create_run(self._experiment(), tags=tags, run_name=f"{tag(run.number)}{accuracy}")
+        score = f" · {run.metrics[run.metric]:.3f}" if run.metric in run.metrics else ""
+        made = self.client.create_run(self._experiment(), tags=tags, run_name=f"{tag(run.number)}{score}")
         return str(made.info.run_id)
 
     def _log(self, run_id: str, run: RoundRun, model_id: str | None) -> None:
@@ -435,13 +437,13 @@ class Tracking:
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
         self._make_registered_model()
-        accuracy = {run.metric: f"{run.metrics[run.metric]:.3f}"} if run.metric in run.metrics else {}
+        score = {run.metric: f"{run.metrics[run.metric]:.3f}"} if run.metric in run.metrics else {}
         made = self.client.create_model_version(
             self.name,
             logged.model_uri,
             run_id,
             # With all that its run says, in one tag: who has the version alone can rebuild it and check it.
-            tags=accuracy | {TRACE: json.dumps(run.tags)},
+            tags=score | {TRACE: json.dumps(run.tags)},
             model_id=logged.model_id,
             description=described(run.number, run.metrics, run.metric, run.measure),
         )
@@ -476,7 +478,7 @@ def fetched(address: str, folder: Path) -> Path:
     return tracking.files(str(version), folder)
 
 
-def described(number: int, metrics: Mapping[str, float], metric: str = "accuracy", measure: str = "accuracy") -> str:
+def described(number: int, metrics: Mapping[str, float], metric: str = ACCURACY, measure: str = ACCURACY) -> str:
     """What a run or a version is, in a sentence that begins with what a narrow column shows of it. metric: the name of
     the headline among the figures; measure: the same in words.
 
@@ -488,7 +490,7 @@ def described(number: int, metrics: Mapping[str, float], metric: str = "accuracy
     if None in head:
         return made
     value, low, high = (f"{share:.1%}" for share in head)
-    shown = f"{value} right on gold" if measure == "accuracy" else f"{measure} {value} on gold"
+    shown = f"{value} right on gold" if measure == ACCURACY else f"{measure} {value} on gold"
     return f"{shown} (95 % interval {low} to {high}): {made}"
 
 
@@ -515,7 +517,7 @@ def _judged(version: Any) -> bool:
 
 
 def record_rehearsal(
-    out: Path, plan: str, runs: list[dict[str, Any]], files: list[Path], metric: str = "accuracy"
+    out: Path, plan: str, runs: list[dict[str, Any]], files: list[Path], metric: str = ACCURACY
 ) -> str:
     """Log each run of a rehearsal once, and files with the rehearsal as a whole; returns where. `plan` tells it from
     others. metric: what its scores are called in MLflow.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from labelwise.tasks import kinds
+from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.items.wording import Wording
@@ -223,7 +224,7 @@ class Estimate:
 
 def also_accuracy(score: Any, answer: Answer) -> dict[str, Any]:
     """The score under the name that it had before there were kinds of labels, where it is an accuracy."""
-    return {"accuracy": score} if answer.METRIC == "accuracy" else {}
+    return {"accuracy": score} if answer.METRIC == ACCURACY else {}
 
 
 def summary(runs: list[Run], full: dict[str, float], answer: Answer = choice) -> list[dict[str, Any]]:

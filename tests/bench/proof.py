@@ -115,7 +115,7 @@ class Played:
     @property
     def history(self) -> pd.DataFrame:
         """What tasks/proof/stopping.py looks at."""
-        rows = {"labels": self.run.labels, "accuracy": self.run.score, "exam": self.exam}
+        rows = {"labels": self.run.labels, "score": self.run.score, "exam": self.exam}
         return pd.DataFrame({**rows, "asks": len(self.run.asked[-1])}).join(pd.DataFrame(self.settled))
 
     def errors(self) -> NDArray[np.bool_]:
@@ -516,7 +516,7 @@ def cost_rows() -> list[dict[str, str]]:
     timed("gate", lambda: decide(result.predictions, result.predictions, settings.promote))
 
     def drawn() -> None:
-        curve = pd.DataFrame({"labels": np.arange(1, 51) * 100, "accuracy": 0.8, "low": 0.78, "high": 0.82})
+        curve = pd.DataFrame({"labels": np.arange(1, 51) * 100, "score": 0.8, "low": 0.78, "high": 0.82})
         chance = pd.DataFrame(measured.as_json()["curves"]["random"])
         for picture in (
             pictures.learning_curve(curve, {"random": chance}, 1000),

@@ -48,7 +48,7 @@ class Tally:
     held: list[bool] = field(default_factory=list)
 
     def add(self, right: Bools, weights: Floats, truth: float) -> None:
-        found = active_testing.accuracy(right.astype(np.float64), weights)
+        found = active_testing.weighted_mean(right.astype(np.float64), weights)
         self.errors.append(found.value - truth)
         self.held.append(found.low <= truth <= found.high)
 

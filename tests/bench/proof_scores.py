@@ -104,7 +104,7 @@ def accuracy_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
                         drawn = active_testing.draw(doubt[reserve], g, rng)
                         rows = reserve[drawn.rows]
                         weights = active_testing.weights(drawn.propensity, drawn.among)
-                    found.append(active_testing.accuracy(scores[rows], weights))
+                    found.append(active_testing.weighted_mean(scores[rows], weights))
                 held = np.mean([one.low <= scores.mean() <= one.high for one in found])
                 row[f"{g} {how}"] = f"{held:.1%}, {np.mean([one.high - one.low for one in found]):.3f}"
         yield row

@@ -80,7 +80,7 @@ def test_sets_of_classes_count_by_their_f1_and_a_class_is_protected_in_the_sets_
         assert guarded.reason == f"worse in the protected class {name}: -0.500 on 60 gold items"
     assert decide(lazy, old, Promote(protected=["common"]), answer=multilabel).promoted
     measured = Measured.of(half.assign(weight=1.0), multilabel)
-    assert measured is not None and (measured.accuracy, measured.items) == (0.933333, 300)
+    assert measured is not None and (measured.score, measured.items) == (0.933333, 300)
     assert 0.90 < measured.low < measured.high < 0.96
 
 

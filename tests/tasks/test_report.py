@@ -36,7 +36,7 @@ def rounds(count: int) -> pd.DataFrame:
 
 
 def row(number: int, labels: int, accuracy: float | None = None) -> dict[str, float | None]:
-    figures = {} if accuracy is None else {"accuracy": accuracy, "low": accuracy - 0.05, "high": accuracy + 0.05}
+    figures = {} if accuracy is None else {"score": accuracy, "low": accuracy - 0.05, "high": accuracy + 0.05}
     return {"round": number, "labels": labels, "asks": 25, **figures}
 
 
@@ -74,7 +74,7 @@ def test_the_stage_adds_this_round_to_the_file_once(workspace: Workspace) -> Non
     for _ in range(2):
         assert news(report.run(workspace)).startswith("Round 1: With 2 labels")
     kept = curve(workspace)
-    assert kept[["round", "labels", "accuracy", "asks"]].to_numpy().tolist() == [[1, 2, 0.8, 1]]
+    assert kept[["round", "labels", "score", "asks"]].to_numpy().tolist() == [[1, 2, 0.8, 1]]
 
 
 def test_what_a_round_said_of_savings_is_kept_when_later_rounds_say_otherwise(workspace: Workspace) -> None:

@@ -95,22 +95,22 @@ def test_items_nobody_could_decide_count_nothing() -> None:
 @given(g=st.integers(2, 300), share=st.floats(0, 1))
 def test_items_of_equal_weight_have_wilsons_interval(g: int, share: float) -> None:
     right = (np.arange(g) < round(share * g)) * 1.0
-    found = active_testing.accuracy(right, np.ones(g))
+    found = active_testing.weighted_mean(right, np.ones(g))
     wilson = stats.binomtest(int(right.sum()), g).proportion_ci(method="wilson")
     assert found.value == right.mean()
     assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-12)
 
 
 def test_all_right_is_no_certainty_and_one_item_is_no_evidence() -> None:
-    found = active_testing.accuracy(np.ones(50), np.ones(50))
+    found = active_testing.weighted_mean(np.ones(50), np.ones(50))
     assert (found.value, found.high) == (1, 1)
     assert 0.9 < found.low < 0.95
-    assert active_testing.accuracy(np.ones(1), np.ones(1)) == active_testing.Accuracy(1, 0, 1)
+    assert active_testing.weighted_mean(np.ones(1), np.ones(1)) == active_testing.WeightedMean(1, 0, 1)
 
 
 @given(items=st.lists(st.tuples(st.sampled_from([0.0, 1.0]) | st.floats(0, 1), st.floats(0.01, 5)), min_size=2))
 def test_an_interval_holds_its_estimate(items: list[tuple[float, float]]) -> None:
-    found = active_testing.accuracy(*(np.array(part) for part in zip(*items, strict=True)))
+    found = active_testing.weighted_mean(*(np.array(part) for part in zip(*items, strict=True)))
     assert 0 <= found.low <= found.value + 1e-9
     assert found.value <= found.high + 1e-9 <= 1 + 2e-9
 
@@ -126,7 +126,7 @@ def test_the_interval_covers_the_truth_at_an_accuracy_of_95_in_100(own: int, gro
         drawn = active_testing.draw(doubt[order[:500]], grown, rng)
         rows = np.concatenate([order[500 : 500 + own], order[drawn.rows]])
         weights = np.concatenate([np.ones(own), active_testing.weights(drawn.propensity, drawn.among)])
-        found = active_testing.accuracy(1.0 - wrong[rows], weights)
+        found = active_testing.weighted_mean(1.0 - wrong[rows], weights)
         held += found.low <= truth <= found.high
         errors.append(found.value - truth)
         naive.append((~wrong[rows]).mean() - truth)
@@ -150,7 +150,7 @@ def test_the_interval_covers_the_mean_of_scores(values: list[float], shares: lis
     rng = np.random.default_rng(1)
     truth, runs = float(np.dot(values, shares)), 500
     for g in (20, 100, 500):
-        found = [active_testing.accuracy(rng.choice(values, g, p=shares), np.ones(g)) for _ in range(runs)]
+        found = [active_testing.weighted_mean(rng.choice(values, g, p=shares), np.ones(g)) for _ in range(runs)]
         assert sum(one.low <= truth <= one.high for one in found) / runs >= 0.92
     # what is right in part varies less than what is right or wrong as often
     wilson = stats.binomtest(round(truth * 500), 500).proportion_ci(method="wilson")
@@ -164,7 +164,7 @@ def test_where_answers_in_part_were_likely_to_be_drawn_the_mean_is_covered_too()
     held, widths = 0, []
     for _ in range(200):
         drawn = active_testing.draw(doubt, 80, rng)
-        found = active_testing.accuracy(scores[drawn.rows], active_testing.weights(drawn.propensity, drawn.among))
+        found = active_testing.weighted_mean(scores[drawn.rows], active_testing.weights(drawn.propensity, drawn.among))
         held += found.low <= scores.mean() <= found.high
         widths.append(found.high - found.low)
     assert held / 200 >= 0.92

@@ -177,7 +177,7 @@ def test_gold_that_came_since_decides() -> None:
 
 
 def test_the_looks_at_a_champion_are_the_rounds_since() -> None:
-    rounds = pd.DataFrame({"round": range(6), "accuracy": [np.nan, 0.5, 0.6, 0.6, np.nan, 0.7]})
+    rounds = pd.DataFrame({"round": range(6), "score": [np.nan, 0.5, 0.6, 0.6, np.nan, 0.7]})
     assert looks(rounds, learned=2, number=6) == 3  # rounds 3, 5 and 6
     assert looks(rounds, learned=2, number=5) == looks(rounds[:5], learned=2, number=5) == 2  # played again, or not
     assert looks(rounds, learned=None, number=6) == 5  # nobody knows whose: all there were
@@ -187,4 +187,4 @@ def test_the_looks_at_a_champion_are_the_rounds_since() -> None:
 def test_cells_of_a_csv_are_numbers_where_they_count(tmp_path: Path) -> None:
     write_csv(tmp_path / "t.csv", today("g1", "g2").assign(predicted="sport", weight=[1.5, 0.5]))
     found = Measured.of(table_of_text(tmp_path / "t.csv"))
-    assert found is not None and found.accuracy == pytest.approx(0.75)
+    assert found is not None and found.score == pytest.approx(0.75)

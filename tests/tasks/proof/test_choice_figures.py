@@ -57,9 +57,9 @@ def accuracies() -> Iterator[tuple[str, Any]]:
     for name, rng, g, weights in drawn():
         for share in (0.0, 0.5, 0.95, 1.0):
             right = (rng.random(g) < share) * 1.0
-            yield f"{name}, {share}", asdict(active_testing.accuracy(right, weights))
+            yield f"{name}, {share}", asdict(active_testing.weighted_mean(right, weights))
             table = pd.DataFrame({"actual": "x", "predicted": np.where(right, "x", "y"), "weight": weights})
-            yield f"{name}, {share}, of a table", asdict(Measured.of(table) or Measured(0, 0, 0, 0))
+            yield f"{name}, {share}, of a table", (Measured.of(table) or Measured(0, 0, 0, 0)).as_json()
 
 
 def weighed() -> Iterator[tuple[str, Any]]:
@@ -109,17 +109,22 @@ def succeeded() -> Iterator[tuple[str, Any]]:
         yield name, found.as_json()
 
 
+def recorded(needed: dict[str, Any]) -> dict[str, Any]:
+    """Under the name that the score had when the figures were recorded."""
+    return {key.replace("score", "accuracy"): value for key, value in needed.items()}
+
+
 def advised() -> Iterator[tuple[str, Any]]:
     rng = np.random.default_rng(18)
     n = np.arange(1, 13)
     columns = {"kappa": 1 - 0.3 / n**2, "changed": 0.3 / n**2, "uncertainty": 0.4 / n}
     accuracy = 0.93 - 0.4 * n**-0.8 + rng.normal(scale=0.006, size=12)
-    history = pd.DataFrame({"labels": 25 * n, "accuracy": accuracy, "asks": 25, **columns})
+    history = pd.DataFrame({"labels": 25 * n, "score": accuracy, "asks": 25, **columns})
     for name, rule in stopping.RULES.items():
         for rounds in (2, 5, 12):
             yield f"{name}, {rounds}", asdict(rule(history[:rounds], stopping.Prices(15.0, 100.0)))
-    curve = history.assign(low=history.accuracy - 0.02, high=history.accuracy + 0.02)
-    yield "needed", [asdict(one) for one in target.needed(curve, [0.9, 0.95], seed=4)]
+    curve = history.assign(low=history.score - 0.02, high=history.score + 0.02)
+    yield "needed", [recorded(asdict(one)) for one in target.needed(curve, [0.9, 0.95], seed=4)]
     before, now = (pd.DataFrame({"id": range(300), "prediction": rng.choice(["a", "b", "c"], 300)}) for _ in range(2))
     yield "settling", report.settling(now.assign(least_confidence=rng.random(300)), before)
 

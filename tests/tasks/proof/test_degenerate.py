@@ -44,7 +44,7 @@ def in_order(interval: Any, least: float = -math.inf, most: float = math.inf) ->
 
 def history(accuracy: list[float], labels: list[int], asks: int) -> pd.DataFrame:
     settled = dict.fromkeys(("kappa", "changed", "uncertainty"), np.nan)
-    return pd.DataFrame({"labels": labels, "accuracy": accuracy, "asks": asks, **settled})
+    return pd.DataFrame({"labels": labels, "score": accuracy, "asks": asks, **settled})
 
 
 @given(accuracy=CURVES, rises=st.sampled_from([25, 1, 0, -1]), asks=st.sampled_from([25, 1, 0]), price=st.floats(0, 99))
@@ -115,7 +115,7 @@ def test_the_meter_on_arms_that_teach_nothing(of: str, gold: int, weight: float,
 @ENOUGH
 def test_accuracy_is_a_share_and_in_its_interval(scores: list[float], weight: float) -> None:
     for weights in (np.ones(len(scores)), np.where(np.arange(len(scores)) % 2, 1.0, weight)):
-        assert in_order(active_testing.accuracy(np.array(scores), weights), 0, 1)
+        assert in_order(active_testing.weighted_mean(np.array(scores), weights), 0, 1)
 
 
 @given(

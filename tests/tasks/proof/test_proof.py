@@ -517,9 +517,7 @@ def test_few_or_wordless_labels_are_no_trouble_to_the_check() -> None:
 
 
 def history(accuracy: NDArray[np.float64], batch: int = 25, **columns: NDArray[np.float64]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"labels": batch * (1 + np.arange(len(accuracy))), "accuracy": accuracy, "asks": batch, **columns}
-    )
+    return pd.DataFrame({"labels": batch * (1 + np.arange(len(accuracy))), "score": accuracy, "asks": batch, **columns})
 
 
 STEEP = 0.95 - 0.5 * np.arange(1, 13) ** -0.3 * 0.9

@@ -9,7 +9,7 @@ from labelwise.tasks.proof.target import needed
 def rounds(*points: tuple[int, float]) -> pd.DataFrame:
     labels, accuracy = np.array(points).T
     half = 1.96 * np.sqrt(accuracy * (1 - accuracy) / 2000)
-    return pd.DataFrame({"labels": labels, "accuracy": accuracy, "low": accuracy - half, "high": accuracy + half})
+    return pd.DataFrame({"labels": labels, "score": accuracy, "low": accuracy - half, "high": accuracy + half})
 
 
 FALLING = rounds(*((n, 1 - 2 * n**-0.5) for n in (50, 100, 150, 200, 250, 300)))
@@ -36,4 +36,4 @@ def test_a_flat_curve_may_never_get_there() -> None:
 def test_degenerate_curves_say_something_whole() -> None:
     for accuracy in (0.0, 1.0):
         for found in needed(rounds(*((n, accuracy) for n in (10, 20, 30, 40))), [0.5, 0.99], seed=0):
-            assert found.accuracy in (0.5, 0.99) and (found.middle is None or found.middle >= 0)
+            assert found.score in (0.5, 0.99) and (found.middle is None or found.middle >= 0)

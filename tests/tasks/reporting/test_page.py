@@ -129,7 +129,7 @@ def test_labels_that_serve_another_model_worse_are_warned_of(workspace: Workspac
 
 
 def test_the_verdict_is_one_breath() -> None:
-    figures = {"accuracy": 0.9}
+    figures = {"score": 0.9}
     assert page.verdict({}, {}, 0, stop=False) == "No model yet: the first answers make one."
     assert page.verdict(figures, {"savings": {"verdict": "costs"}}, 50, stop=True) == (
         "Right in 90.0% of the gold set with 50 labels. No gain: the loop needs more labels than chance. "
@@ -214,11 +214,11 @@ def test_the_reviewers_page_holds_no_money_and_no_reviewer(workspace: Workspace)
 
 
 def test_the_reviewers_headline_claims_no_gain_that_is_none() -> None:
-    known = pd.DataFrame({"labels": [25, 50], "accuracy": [0.8, 0.85]})
-    assert reviewers.headline(known) == "Your last 25 labels took the model from 80.0% to 85.0%."
-    fell = reviewers.headline(known.assign(accuracy=[0.85, 0.8]))
+    known = pd.DataFrame({"labels": [25, 50], "score": [0.8, 0.85]})
+    assert reviewers.opening(known) == "Your last 25 labels took the model from 80.0% to 85.0%."
+    fell = reviewers.opening(known.assign(score=[0.85, 0.8]))
     assert fell == "With your 50 labels the model is right in 80.0% of cases it has never seen."
-    withdrawn = reviewers.headline(known.assign(labels=[25, 22]))
+    withdrawn = reviewers.opening(known.assign(labels=[25, 22]))
     assert withdrawn == "With your 22 labels the model is right in 85.0% of cases it has never seen."
 
 
@@ -234,8 +234,9 @@ def test_rounds_of_a_perfect_model_can_be_looked_at(
     measured = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "macro_f1"), last)
     write_json(workspace.metrics / "gold.json", measured | {"calibration_error": 0.0, "items": 2})
     rounds = pd.DataFrame({"round": range(-len(accuracy) + 1, 1), "labels": range(1, len(accuracy) + 1)})
-    rounds = rounds.assign(accuracy=accuracy, low=accuracy, high=accuracy, macro_f1=accuracy, asks=3)
-    write_csv(workspace.metrics / "curve.csv", rounds.reindex(columns=figures.CURVE))
+    rounds = rounds.assign(score=accuracy, low=accuracy, high=accuracy, macro_f1=accuracy, asks=3)
+    rounds = rounds.reindex(columns=figures.CURVE).rename(columns={"score": "accuracy"})
+    write_csv(workspace.metrics / "curve.csv", rounds)
     report.run(workspace)
     advice = stop.advised(workspace)
     assert "points" in advice.words
