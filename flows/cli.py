@@ -289,6 +289,9 @@ def rehearse(
     params: Annotated[str, typer.Option(help="Follow the settings of this params.yaml.")] = "",
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
     label_column: Annotated[str, typer.Option(help="The label column of both.")] = "label",
+    group_column: Annotated[
+        str, typer.Option(help="Thread, customer, recording: its rows are all learned from, or all measured with.")
+    ] = "",
     encoding: Encoding = "",
     answer: Said = "choice",
     item: Shown = "text",
@@ -297,13 +300,13 @@ def rehearse(
     """Play the rounds against labels you already have, without servers: will it save me anything, and which
     strategy?"""
     from labelwise.flows import rehearse as flow
-    from labelwise.tasks.settings import Columns
+    from labelwise.tasks.settings import columns_of
     from labelwise.tasks.trial.plan import Plan
 
     def names(given: str) -> list[str]:
         return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
-    columns = Columns(text=text_column, label=label_column)
+    columns = columns_of(text=text_column, label=label_column, group=group_column or None)
     asked = names(strategies), names(learner)
     plan = Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
     plan = replace(plan, encoding=encoding or None, item=item, answer=answer, delimiter=delimiter or None)

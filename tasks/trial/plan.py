@@ -47,16 +47,19 @@ class Plan:
 
 
 def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of pool and gold, columns id, text, label, each text once; what was left out is told."""
+    """The rows of pool and gold, columns id, text, label, and group where the plan names one, each text once; what was
+    left out is told. No group has rows on both sides."""
     pool = rows_of(plan.pool, plan, tell)
     if plan.gold is None:
         order = np.random.default_rng(0).permutation(len(pool))
         shuffled = pool.iloc[order]
-        of_class = shuffled.groupby("label")
+        first = shuffled[~units(shuffled).duplicated()]  # of each group, which goes where it goes
+        of_class = first.groupby("label")
         rank = (of_class.cumcount() + 1) / of_class.label.transform("size")  # a class with one row can be learned
-        is_gold = (rank <= GOLD_SHARE).reindex(pool.index)
+        is_gold = units(pool).isin(units(first[rank <= GOLD_SHARE]))
         pool, gold = pool[~is_gold], pool[is_gold]
-        tell(f"rehearse: no --gold: {len(gold):,} of the rows, every class in its share, are kept to measure with")
+        share = "every class in its share" + (", whole groups," if plan.columns.group else ",")
+        tell(f"rehearse: no --gold: {len(gold):,} of the rows, {share} are kept to measure with")
     else:
         gold = rows_of(plan.gold, plan, tell)
         there = set(gold.text.map(folded))
@@ -64,17 +67,28 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
         if leaked.any():
             tell(f"rehearse: {leaked.sum():,} rows of the pool are in gold too; left out")
         pool = pool[~leaked]
+        of_gold = units(pool).isin(units(gold))
+        if of_gold.any():
+            tell(f"rehearse: {of_gold.sum():,} rows of the pool are of a group that gold has; left out")
+        pool = pool[~of_gold]
     classes = sorted(classes_in(pool, plan))
     if len(classes) < 2 or gold.empty:
         raise InputError(
             "rehearse",
             expected="two classes in the pool, and rows to measure with",
             got=f"{len(pool):,} pool rows of {len(classes)} ({named(classes[:3])}), {len(gold):,} gold rows",
-            fix="add labelled rows that differ in text and label",
+            fix="add labelled rows that differ in text and label"
+            + (f", or in {plan.columns.group} (--group-column)" if plan.columns.group else ""),
         )
     if strangers := sorted(classes_in(gold, plan) - set(classes)):
         tell(f"rehearse: classes that only gold has, which nobody can learn: {', '.join(strangers[:5])}")
     return pool.reset_index(drop=True), gold.reset_index(drop=True)
+
+
+def units(rows: pd.DataFrame) -> pd.Series:
+    """What stays together: the group of a row, or the row itself where it has none."""
+    own = "row " + rows.id
+    return own if "group" not in rows else ("group " + rows.group.astype("string")).fillna(own)
 
 
 def classes_in(rows: pd.DataFrame, plan: Plan) -> set[str]:
@@ -85,14 +99,12 @@ def classes_in(rows: pd.DataFrame, plan: Plan) -> set[str]:
 def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFrame:
     """The labelled rows of a source."""
     columns = plan.columns
-    chunks = list(
-        sources.chunks(
-            source, [columns.text, columns.label], encoding=plan.encoding, label=columns.label, lists=plan.kind.LISTS
-        )
-    )
+    ours = {columns.text: "text", columns.label: "label"} | ({columns.group: "group"} if columns.group else {})
+    given = {"encoding": plan.encoding, "label": columns.label, "lists": plan.kind.LISTS}
+    chunks = list(sources.chunks(source, list(ours), **given))
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")
-    rows = pd.concat(chunks, ignore_index=True).rename(columns={columns.text: "text", columns.label: "label"})
+    rows = pd.concat(chunks, ignore_index=True).rename(columns=ours)
     labels, faults = read_labels(rows.label, Pull(pool="", gold="", delimiter=plan.delimiter), plan.kind)
     if wrong := [(cell, fault) for cell, fault in zip(rows.label, faults, strict=True) if fault]:
         cell, fault = wrong[0]
@@ -105,7 +117,9 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
             f"rehearse: {source}: {blank.sum():,} rows without text or label and {again.sum():,} repeated ones left out"
         )
     rows = rows[~blank & ~again]
-    return rows.assign(id=rows.text.map(content_id))[["id", "text", "label"]].reset_index(drop=True)
+    if columns.group:
+        rows["group"] = rows.group.where(rows.group.str.strip() != "", None)
+    return rows.assign(id=rows.text.map(content_id))[["id", *ours.values()]].reset_index(drop=True)
 
 
 def settings_of(plan: Plan, classes: list[str]) -> Settings:

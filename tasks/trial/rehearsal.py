@@ -34,8 +34,8 @@ NOTHING = 1e-6  # scores are kept with six digits
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled items. table: columns id, text, label; in the same order, vectors: (n, d) float16; wording: (n,), None
-    where nobody has looked at it."""
+    """Labelled items. table: columns id, text, label, and group where there are any; in the same order, vectors: (n, d)
+    float16; wording: (n,), None where nobody has looked at it."""
 
     table: pd.DataFrame
     vectors: NDArray[np.float16]
@@ -45,8 +45,15 @@ class Rows:
         """For a learner."""
         texts = self.table.text.tolist()
         return Items(
-            len(self.table), lambda rows: self.vectors[rows].astype(np.float32), lambda rows: [texts[at] for at in rows]
+            len(self.table),
+            lambda rows: self.vectors[rows].astype(np.float32),
+            lambda rows: [texts[at] for at in rows],
+            self.groups(),
         )
+
+    def groups(self) -> NDArray[np.int64] | None:
+        """(n,) a number for the group of each, -1 where it has none; None where there are no groups."""
+        return None if "group" not in self.table else np.asarray(pd.factorize(self.table.group)[0], dtype=np.int64)
 
     def answers(self, noise: float, classes: list[str], seed: int, answer: Answer = choice) -> pd.Series:
         """The labels by id, a share of them wrong: the same ones for all strategies of a seed."""
@@ -101,7 +108,7 @@ def play(
 ) -> Iterator[Run]:
     """The rounds of a run from where it stands, through the loop's own stages; the run after each. `sizes`: of the
     batches. watch: is shown the model of each round. Ends early when the pool is used up."""
-    vectors = Vectors(pd.Index(pool.table.id), [pool.vectors], pool.wording)
+    vectors = Vectors(pd.Index(pool.table.id), [pool.vectors], pool.wording, pool.groups())
     near = leaked(pool, gold, settings.gold.near_duplicate)
     items, exam = pool.items(), gold.items()
     answer = kinds.answer(settings.kind.answer)

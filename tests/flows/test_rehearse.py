@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from labelwise.flows import rehearse as flow
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import multilabel
-from labelwise.tasks.learners import Items
-from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.learners import Items, frozen
+from labelwise.tasks.settings import Columns, Settings, parse
 from labelwise.tasks.trial import kept, rehearsal
 from labelwise.tasks.trial.plan import Plan, gathered, rows_of
 from labelwise.tasks.trial.rehearsal import Run, area, labels_for, summary, verdict
@@ -248,6 +249,34 @@ def test_without_gold_a_third_of_every_class_measures(tmp_path: Path) -> None:
     assert len(pool) == 60
     assert not set(pool.id) & set(gold.id)
     assert "no --gold" in told[0]
+
+
+@pytest.mark.parametrize("with_gold", [False, True])
+def test_groups_are_whole_on_one_side_and_reach_learner_and_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_gold: bool
+) -> None:
+    """Five rows a group, in two classes; each ninth row in none."""
+    plan = plan_of(tmp_path, strategies=["random"], seeds=1, rounds=2, columns=Columns(group="thread"))
+    plan = plan if with_gold else replace(plan, gold=None)
+    for name, start, count in (("pool.csv", 0, 180), ("gold.csv", 152, 90)):
+        rows = pd.read_csv(csv(tmp_path, name, start, count))
+        thread = [f"t{n // 5}" if n % 9 else " " for n in range(start, start + count)]
+        rows.assign(thread=thread).to_csv(tmp_path / name, index=False)
+    told: list[str] = []
+    pool, gold = gathered(plan, told.append)
+    assert not set(pool.group.dropna()) & set(gold.group.dropna())
+    assert pool.group.isna().any() and gold.group.isna().any()
+    assert (len(pool) + len(gold) == 180) == (not with_gold)
+    assert set(pool.label) == set(gold.label) == set(CLASSES)
+    assert any("a group that gold has" in line for line in told) == with_gold
+    seen: list[Any] = []
+    fit = frozen.fit
+    monkeypatch.setattr(frozen, "fit", lambda *given: (seen.append(given[0].items.groups), fit(*given))[1])
+    played(plan, tmp_path / "out")
+    runs = json.loads(next((tmp_path / "out" / "runs").iterdir()).read_text())
+    assert all(groups is not None and len(groups) for groups in seen)
+    groups = pool.set_index("id").group[runs["asked"][0]].dropna()
+    assert groups.is_unique  # a batch has one item of a group
 
 
 def test_rows_that_cannot_count_are_left_out_and_told(tmp_path: Path) -> None:
