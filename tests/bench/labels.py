@@ -319,7 +319,7 @@ TABLES: dict[str, tuple[Callable[[Path, list[str]], None], Collection[str]]] = {
 
 
 def wanted(words: Sequence[str]) -> dict[str, list[str]]:
-    """Which sets of which tables these words ask for. ValueError for a word that is neither.
+    """Which sets of which tables these words ask for. ValueError for a word that is neither, and where that is none.
 
     >>> wanted(["multilabel", "goemotions"]), wanted(["banking77"]), list(wanted([]))
     ({'multilabel': ['goemotions']}, {'choice': ['banking77']}, ['choice', 'multilabel'])
@@ -331,7 +331,10 @@ def wanted(words: Sequence[str]) -> dict[str, list[str]]:
     tables = [word for word in words if word in TABLES] or ["choice", "multilabel"]
     only = [word for word in words if word in sets]
     found = {table: [name for name in TABLES[table][1] if not only or name in only] for table in tables}
-    return {table: names for table, names in found.items() if names or not TABLES[table][1]}
+    found = {table: names for table, names in found.items() if names or not TABLES[table][1]}
+    if not found:
+        raise ValueError(f"no table of {', '.join(tables)} is made of {', '.join(only)}")
+    return found
 
 
 def main(data: Path, words: list[str]) -> None:

@@ -1,0 +1,33 @@
+"""Which tables the labels bench makes of which sets, and the choice that knows the labels."""
+
+import numpy as np
+import pytest
+
+from tests.bench.labels import SETS, wanted
+from tests.bench.multilabel import SETS as OF_SEVERAL
+from tests.bench.multilabel import evened
+
+
+def test_all_sets_of_both_kinds_are_played_where_none_is_named() -> None:
+    assert wanted([]) == {"choice": list(SETS), "multilabel": list(OF_SEVERAL)}
+
+
+def test_a_set_is_played_by_every_table_that_knows_it() -> None:
+    assert wanted(["goemotions"]) == {"multilabel": ["goemotions"]}
+    assert wanted(["unfair_tos"]) == {"choice": ["unfair_tos"], "multilabel": ["unfair_tos"]}
+    assert wanted(["fewshot", "convabuse"]) == {"fewshot": ["convabuse"]}
+    assert wanted(["cpu"]) == {"cpu": []}
+
+
+@pytest.mark.parametrize("words", [["goemotion"], ["multilabel", "banking77"]])
+def test_a_word_that_asks_for_nothing_is_refused(words: list[str]) -> None:
+    with pytest.raises(ValueError, match=words[-1]):
+        wanted(words)
+
+
+def test_who_knows_the_labels_takes_the_label_with_fewest_first() -> None:
+    truth = np.zeros((50, 3))
+    truth[:20, 0] = truth[20:24, 1] = truth[24:26, 2] = 1
+    taken = evened(truth, 12, np.random.default_rng(0))
+    assert len(set(taken.tolist())) == 12
+    assert truth[taken].sum(axis=0).tolist() == [6, 4, 2]
