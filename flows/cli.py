@@ -96,7 +96,7 @@ def _changed(root: Path) -> LabelwiseError | None:
     except LabelwiseError:
         return None
     try:
-        whole(root)
+        intact_workspace(root)
     except LabelwiseError as changed:
         return changed
     except Exception:
@@ -104,7 +104,7 @@ def _changed(root: Path) -> LabelwiseError | None:
     return None
 
 
-def whole(root: Path) -> "Workspace":
+def intact_workspace(root: Path) -> "Workspace":
     """The workspace. WorkspaceError where files of it are not as the last version has them: figures and texts that come
     of them would be wrong, and nobody would see it."""
     from labelwise.tasks.services.versions.differences import refuse_unlike
@@ -323,7 +323,7 @@ def synthesise(
     """Make texts that lie between two classes out of the pool's own, marked as synthetic. The loop never asks them."""
     from labelwise.tasks.trial import synthesise as stage
 
-    print(stage.run(whole(workspace), count, to))
+    print(stage.run(intact_workspace(workspace), count, to))
 
 
 @app.command()
@@ -345,7 +345,7 @@ def coming(
     """Show the open batch, or the one that comes next: why each item is asked, and what the model thinks of it."""
     from labelwise.tasks.reporting import coming as stage
 
-    seen = stage.run(whole(workspace))
+    seen = stage.run(intact_workspace(workspace))
     print(stage.as_json(*seen) if as_json else "\n".join(stage.lines(*seen)))
 
 
@@ -361,7 +361,7 @@ def report(
     from labelwise.tasks.reporting.reviewers import fresh
     from labelwise.tasks.services.versions.workspace import Versions
 
-    here = whole(workspace)
+    here = intact_workspace(workspace)
     write = fresh if reviewers else page.write
     print(write(here, Versions(here.root)))
     _then("next", here.root)
@@ -370,19 +370,19 @@ def report(
 @app.command()
 def stop(workspace: Folder = HERE) -> None:
     """Answer the question whether to stop: the loop ends, now and when it is started again, till the advice changes."""
-    _answer(workspace, "stop")
+    _keep_answer(workspace, "stop")
 
 
 @app.command()
 def go_on(workspace: Folder = HERE) -> None:
     """Answer the question whether to stop: the loop goes on, and does not ask again till the advice changes."""
-    _answer(workspace, "go on")
+    _keep_answer(workspace, "go on")
 
 
-def _answer(workspace: Path, said: str) -> None:
+def _keep_answer(workspace: Path, said: str) -> None:
     from labelwise.tasks import stop as stage
 
-    print(stage.run(whole(workspace), said))
+    print(stage.run(intact_workspace(workspace), said))
 
 
 @app.command()
@@ -507,7 +507,7 @@ def list_classes(context: typer.Context, workspace: Folder = HERE, as_json: Json
         return
     from labelwise.tasks.upkeep import classes as stage
 
-    found = stage.table(whole(workspace))
+    found = stage.table(intact_workspace(workspace))
     print(stage.as_json(found) if as_json else "\n".join(stage.lines(found)))
 
 
@@ -614,7 +614,7 @@ def lineage(
     """Tell one item's life: when it came, when and why it was asked, who answered, which models learned from it."""
     from labelwise.tasks.past import lineage as stage
 
-    seen = stage.run(whole(workspace), item)
+    seen = stage.run(intact_workspace(workspace), item)
     print(seen.json() if as_json else "\n".join(stage.lines(seen)))
 
 

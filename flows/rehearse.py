@@ -18,7 +18,7 @@ from labelwise.tasks.services import mlflow
 from labelwise.tasks.settings import Settings, kind_of, one_of
 from labelwise.tasks.strategies import serving, strategies
 from labelwise.tasks.trial import rehearsal
-from labelwise.tasks.trial.kept import claim, encoded, played, whole, worded
+from labelwise.tasks.trial.kept import claim, encoded, played, whole_pool_scores, worded
 from labelwise.tasks.trial.plan import Plan, batches, classes_in, digest, gathered, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from labelwise.tasks.workspace import write_json
@@ -52,7 +52,7 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
     if near:
         tell(f"rehearse: {near:,} rows of the pool are {leaks.WORDS}")
     sizes = batches(plan, len(pool) - near, tell)
-    full = whole(own, exam, settings, plan, out)
+    full = whole_pool_scores(own, exam, settings, plan, out)
     runs = played(plan, own, exam, settings, sizes, out)
     return concluded(plan, settings, runs, full, out, json_to, tell)
 

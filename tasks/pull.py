@@ -53,7 +53,7 @@ class Pulled:
         line = f"pool {self.pool_rows:,} items ({self.new_pool:,} new, {self.repeated:,} repeated)"
         line += f", gold {self.gold_rows:,} ({self.new_gold:,} new)"
         if self.refused:
-            line += f", refused {sum(self.refused.values()):,}: {listed(self.refused)}"
+            line += f", refused {sum(self.refused.values()):,}: {refusals_in_words(self.refused)}"
         if self.forgotten:
             line += f", left out {self.forgotten:,}: forgotten by request, yet the source has them"
         return line
@@ -142,7 +142,7 @@ def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice) ->
     gold, by_class = Tally(), dict(Counter(name for label in sifted.new["label"] for name in answer.members(label)))
     gold.add(measures, sifted)
     _refuse_broken(
-        suite, gold, pull.gold, expectations.verdict(suite, gold.measures) if len(gold.measures) else None, ""
+        suite, gold, pull.gold, expectations.checked(suite, gold.measures) if len(gold.measures) else None, ""
     )
     return GoldLook(gold, by_class, set(map(folded, sifted.new["text"])))
 
@@ -166,7 +166,7 @@ def look_at_pool(pull: Pull, gold_folds: set[str], ids: Collection[str] = (), mo
         for position, item in enumerate(content_id(canonical(text or "")) for text in chunk["text"]):
             if item in ids:
                 found[item] = found.get(item, why[position].rule) if position in why else ""
-    _refuse_broken(suite, pool, pull.pool, expectations.verdict(suite, pool.measures) if pool.judged else None, "")
+    _refuse_broken(suite, pool, pull.pool, expectations.checked(suite, pool.measures) if pool.judged else None, "")
     return PoolLook(pool, texts, found, whole)
 
 
@@ -188,7 +188,7 @@ class Tally:
         self.new += len(sifted.new)
         self.repeated += sifted.repeated
         self.refused.update(refusal.rule for refusal in [*sifted.refused.values(), *sifted.elsewhere.values()])
-        self.judged.append(suites.judged(measures, sifted.refused, sifted.elsewhere))
+        self.judged.append(suites.with_decisions(measures, sifted.refused, sifted.elsewhere))
 
     def kept(self, new: pd.DataFrame, most: int) -> pd.DataFrame:
         """New rows with cells of context of `most` characters."""
@@ -332,13 +332,13 @@ def _refuse_labels(holder: str, strange: pd.Series, classes: Sequence[str], fix:
 
 def _passed(workspace: Workspace, suite: expectations.Suite, tally: Tally, source: str) -> expectations.Page:
     """The page of a source whose rows may be used. InputError with the reasons when they may not."""
-    verdict = expectations.verdict(suite, tally.measures) if len(tally.measures) else None
+    verdict = expectations.checked(suite, tally.measures) if len(tally.measures) else None
     docs = expectations.build_docs(_docs(workspace), [verdict.page]) if verdict and verdict.broken else ""
     return _refuse_broken(suite, tally, source, verdict, f"see {docs}; ")
 
 
 def _refuse_broken(
-    suite: expectations.Suite, tally: Tally, source: str, verdict: expectations.Verdict | None, docs: str
+    suite: expectations.Suite, tally: Tally, source: str, verdict: expectations.TableCheck | None, docs: str
 ) -> expectations.Page:
     """InputError with the reasons when a source may not be used, else its page. docs: where more is said."""
     if verdict is None:
@@ -347,7 +347,7 @@ def _refuse_broken(
         raise InputError(
             f"{suite.name}: {source}: {' and '.join(verdict.broken)}",
             expected="usable rows",
-            got=f"{listed(tally.refused)} among {len(tally.measures):,} rows",
+            got=f"{refusals_in_words(tally.refused)} among {len(tally.measures):,} rows",
             fix=f"{docs}mend the source, or change pull.columns, pull.max_chars or pull.max_refused",
         )
     return verdict.page
@@ -363,7 +363,7 @@ def _docs(workspace: Workspace) -> Path:
     return workspace.scraps / "data_docs"
 
 
-def listed(counts: dict[str, int]) -> str:
+def refusals_in_words(counts: dict[str, int]) -> str:
     """Refused rows by rule, in words."""
     return ", ".join(f"{count:,} x {rule}" for rule, count in counts.items()) or "none"
 

@@ -18,7 +18,7 @@ from labelwise.tasks.workspace import Workspace, write_parquet
 
 def score(ids: pd.Index, items: Items, model: Model, settings: Score, answer: Answer = choice) -> pd.DataFrame:
     """A row an item, in the pool's order: SCORES, then the class probabilities as columns p0, p1, ... (float32)."""
-    p = judged(items, model, settings, answer)
+    p = predicted(items, model, settings, answer)
     thresholds = thresholds_of(model)
     simplex = answer.simplex(p, thresholds)
     scores = pd.DataFrame(
@@ -36,7 +36,7 @@ def score(ids: pd.Index, items: Items, model: Model, settings: Score, answer: An
     return SCORES.conform(scores).join(pd.DataFrame(p, columns=[f"p{n}" for n in range(p.shape[1])]))
 
 
-def judged(items: Items, model: Model, settings: Score, answer: Answer = choice) -> NDArray[np.float32]:
+def predicted(items: Items, model: Model, settings: Score, answer: Answer = choice) -> NDArray[np.float32]:
     """(n, c) probabilities. Where the model has a draft, that judges all items, and the model itself those that
     the draft is least sure of, at most `settings.reencode`: a tuned encoder must not cost a pass over the whole
     pool."""

@@ -139,7 +139,7 @@ def strategy_for(
     return strategy, said
 
 
-def answered(
+def as_labelled(
     scores: pd.DataFrame,
     vectors: Vectors,
     labels: pd.DataFrame,
@@ -167,7 +167,7 @@ def run(workspace: Workspace) -> str:
     rows = ledger.today(workspace)
     scores, vectors = read_parquet(workspace.scores), pool_vectors(workspace)
     opinion = Opinion(kinds.answer(settings.kind.answer), learners.thresholds(workspace.model))
-    labelled = answered(scores, vectors, ledger.effective(rows), settings.classes, opinion)
+    labelled = as_labelled(scores, vectors, ledger.effective(rows), settings.classes, opinion)
     pool = pd.Index(scores.id)
     closed, lapsed = withheld(workspace, pool), ledger.to_relabel(rows).difference(kept_out(workspace, pool))
     batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed, opinion, lapsed)

@@ -78,16 +78,16 @@ class Answers:
         return self.to(advice)
 
     def _kept(self) -> tuple[str, str]:
-        return _answer(self.tracking.remembered())
+        return _remembered_answer(self.tracking.remembered())
 
 
 def answer_to(advice: Advised, remembered: dict[str, str]) -> str:
     """What was answered to this advice: STOP, GO_ON, or '' for nothing. remembered: the experiment's tags."""
-    said, key = _answer(remembered)
+    said, key = _remembered_answer(remembered)
     return said if key == advice.key else ""
 
 
-def _answer(remembered: dict[str, str]) -> tuple[str, str]:
+def _remembered_answer(remembered: dict[str, str]) -> tuple[str, str]:
     return remembered.get("labelwise.answer", ""), remembered.get("labelwise.answered", "")
 
 

@@ -171,7 +171,7 @@ def collect(workspace: Workspace, project: LabelStudioProject) -> str:
     if asked.empty:
         return "nothing has been put up for trusted labels"
     anew = bring(workspace, project, asked)
-    said = f"{_spoken(take_in(workspace, project, asked))}: {standing(workspace)}"
+    said = f"{_news_in_words(take_in(workspace, project, asked))}: {standing(workspace)}"
     return said + (f"; {anew:,} were gone from Label Studio and are asked anew" if anew else "")
 
 
@@ -255,25 +255,27 @@ def pull(workspace: Workspace) -> str:
     if awaited:
         return collect(workspace, project)
     new = take_in(workspace, project, asked)
-    return f"{_spoken(new)}: {standing(workspace)}" if len(new) else ""
+    return f"{_news_in_words(new)}: {standing(workspace)}" if len(new) else ""
 
 
 def run_grow(workspace: Workspace, n: int, tell: Tell) -> str:
     """`labelwise gold grow N`."""
-    return held(workspace, f"grow {n}", lambda here, project, number: grow(here, n, project, number), tell)
+    return run_and_save(workspace, f"grow {n}", lambda here, project, number: grow(here, n, project, number), tell)
 
 
 def run_review(workspace: Workspace, n: int, tell: Tell) -> str:
     """`labelwise gold review N`."""
-    return held(workspace, f"review {n}", lambda here, project, number: review(here, n, project, number), tell)
+    return run_and_save(workspace, f"review {n}", lambda here, project, number: review(here, n, project, number), tell)
 
 
 def run_collect(workspace: Workspace, tell: Tell) -> str:
     """`labelwise gold collect`."""
-    return held(workspace, "collect", lambda here, project, _number: collect(here, project), tell)
+    return run_and_save(workspace, "collect", lambda here, project, _number: collect(here, project), tell)
 
 
-def held(workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioProject, int], str], tell: Tell) -> str:
+def run_and_save(
+    workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioProject, int], str], tell: Tell
+) -> str:
     """Do one of these, the command `labelwise gold WORDS`, in a workspace that no loop holds, and keep what came of it
     as a version. One that was cut off is gone on with: the same command again draws nothing anew.
 
@@ -365,6 +367,6 @@ def _awaited(seen: pd.DataFrame) -> "pd.Series[bool]":
     return seen.state.isin(["open", "disputed"])
 
 
-def _spoken(new: pd.DataFrame) -> str:
+def _news_in_words(new: pd.DataFrame) -> str:
     withdrawn = int((new.status == trusted.WITHDRAWN).sum())
     return f"{len(new) - withdrawn:,} new answers" + (f", {withdrawn:,} withdrawn" if withdrawn else "")

@@ -31,7 +31,7 @@ ANSWER = ["id", "annotation_id"]  # by which an answer is known again
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Agreement:
     """label: the last one that was decided, None before, and once set aside. state: `open` (too few answers),
     `disputed`, `decided`, `set aside` or, with other classes since, `lapsed`. people: who have answered."""
 
@@ -45,7 +45,7 @@ class Verdict:
         return max(AGREE, self.people + 1) if self.state in ("open", "disputed") else self.people
 
 
-def verdict(votes: Iterable[tuple[str, str | None]], own: str | None = None) -> Verdict:
+def agreement(votes: Iterable[tuple[str, str | None]], own: str | None = None) -> Agreement:
     """What the votes (person, label; None for a skip), in order of time, come to. own: the user's label, which is a
     vote like any other.
 
@@ -53,11 +53,11 @@ def verdict(votes: Iterable[tuple[str, str | None]], own: str | None = None) -> 
     contradict it. So a contradiction of what was decided opens it again. After five people the majority alone counts;
     without one the item is set aside. Of a person's answers the last counts.
 
-    >>> verdict([("a", "x"), ("b", "y")]).state, verdict([("a", "x"), ("b", "y"), ("c", "y")]).label
+    >>> agreement([("a", "x"), ("b", "y")]).state, agreement([("a", "x"), ("b", "y"), ("c", "y")]).label
     ('disputed', 'y')
     """
     said: dict[str, str | None] = {} if own is None else {OWNER: own}
-    found = Verdict(own, "open", len(said))
+    found = Agreement(own, "open", len(said))
     for person, label in votes:
         said.pop(person, None)
         said[person] = label
@@ -65,29 +65,29 @@ def verdict(votes: Iterable[tuple[str, str | None]], own: str | None = None) -> 
         best, count = given.most_common(1)[0] if given else (None, 0)
         agreed = count >= AGREE and 2 * count > given.total()
         if agreed and (label in (best, None) or len(said) >= MOST):
-            found = Verdict(best, "decided", len(said))
+            found = Agreement(best, "decided", len(said))
         elif len(said) >= MOST:
-            found = Verdict(None, "set aside", len(said))
+            found = Agreement(None, "set aside", len(said))
         else:
             state = "disputed" if len(given) > 1 else "open"
-            found = Verdict(found.label, state, len(said))
+            found = Agreement(found.label, state, len(said))
     return found
 
 
-def verdict_of(votes: Sequence[tuple[str, str | None]], own: str | None = None, answer: Answer = choice) -> Verdict:
+def agreement_of(votes: Sequence[tuple[str, str | None]], own: str | None = None, answer: Answer = choice) -> Agreement:
     """What votes come to, of any kind of label: people agree on each of its questions by itself. So of a set of classes
     each class needs its own majority, and who differs on one does not put the others in doubt. The item is decided when
     each question is, and set aside when one of them is.
 
     >>> from labelwise.tasks.kinds import multilabel
-    >>> verdict_of([("a", '["x"]'), ("b", '["x", "y"]'), ("c", '["x", "z"]')], answer=multilabel).state
+    >>> agreement_of([("a", '["x"]'), ("b", '["x", "y"]'), ("c", '["x", "z"]')], answer=multilabel).state
     'disputed'
-    >>> verdict_of([("a", '["x"]'), ("b", '["x", "y"]'), ("c", '["x"]')], answer=multilabel).label
+    >>> agreement_of([("a", '["x"]'), ("b", '["x", "y"]'), ("c", '["x"]')], answer=multilabel).label
     '["x"]'
     """
     given = [label for _, label in votes if label is not None] + ([own] if own is not None else [])
     found = {
-        question: verdict(
+        question: agreement(
             [(person, None if label is None else answer.reply(label, question)) for person, label in votes],
             None if own is None else answer.reply(own, question),
         )
@@ -100,19 +100,19 @@ def verdict_of(votes: Sequence[tuple[str, str | None]], own: str | None = None, 
     replies = {question: part.label for question, part in found.items()}
     known = {question: label for question, label in replies.items() if label is not None}
     label = answer.joined(known) if len(known) == len(replies) and state != "set aside" else None
-    return Verdict(label, state, parts[0].people)
+    return Agreement(label, state, parts[0].people)
 
 
-def standing(answers: pd.DataFrame) -> pd.DataFrame:
+def not_withdrawn(answers: pd.DataFrame) -> pd.DataFrame:
     """The rows (ANSWERS) of the answers that nobody has withdrawn. Label Studio may give a number once more."""
     withdrawn = (answers.status == WITHDRAWN).astype(int)[::-1]
     return answers[withdrawn.groupby([answers[column] for column in ANSWER]).cumsum().sort_index() == 0]
 
 
 def votes(answers: pd.DataFrame) -> dict[str, list[tuple[str, str | None]]]:
-    """What `verdict` is made of, by item. Rows of earlier versions have their times as Label Studio wrote them, which
+    """What `agreement` is made of, by item. Rows of earlier versions have their times as Label Studio wrote them, which
     do not sort as text."""
-    said = standing(answers.reset_index(drop=True))
+    said = not_withdrawn(answers.reset_index(drop=True))
     said = said.assign(created_at=pd.to_datetime(said.created_at, utc=True, format="ISO8601"))
     ordered = said.sort_values(["created_at", "annotation_id"], kind="stable")
     labels = ordered.label.astype(object).where(ordered.label.notna(), None)
@@ -128,12 +128,12 @@ def votes(answers: pd.DataFrame) -> dict[str, list[tuple[str, str | None]]]:
 def verdicts(
     asked: pd.DataFrame, answers: pd.DataFrame, answer: Answer = choice, lapsed: Collection[str] = ()
 ) -> pd.DataFrame:
-    """The rows of `asked` (ASKED) with what became of them: columns `verdict` (a label or null), `state`, `wanted`,
+    """The rows of `asked` (ASKED) with what became of them: columns `agreement` (a label or null), `state`, `wanted`,
     `people`. lapsed: classes that there are no more; the state of what was decided for one of them is `lapsed`, until
     people say otherwise."""
     by_item = votes(answers)
     own = asked.label.astype(object).where(asked.label.notna(), None)
-    found = [verdict_of(by_item.get(item, []), label, answer) for item, label in zip(asked.id, own, strict=True)]
+    found = [agreement_of(by_item.get(item, []), label, answer) for item, label in zip(asked.id, own, strict=True)]
     found = [_without(lapsed, one, answer) for one in found]
     return asked.assign(
         verdict=pd.array([one.label for one in found], dtype="string"),
@@ -143,14 +143,14 @@ def verdicts(
     )
 
 
-def _without(lapsed: Collection[str], found: Verdict, answer: Answer) -> Verdict:
+def _without(lapsed: Collection[str], found: Agreement, answer: Answer) -> Agreement:
     """The verdict, which gives no item a class that there is no more."""
     if not lapsed or found.label is None or not set(answer.members(found.label)) & set(lapsed):
         return found
     return replace(found, label=None, state=LAPSED if found.state == "decided" else found.state)
 
 
-def whole(own: pd.DataFrame, seen: pd.DataFrame, lapsed: Iterable[str] = ()) -> pd.DataFrame:
+def merged(own: pd.DataFrame, seen: pd.DataFrame, lapsed: Iterable[str] = ()) -> pd.DataFrame:
     """The gold set: columns of `own` (the user's rows) and `weight`, what each row counts, 1 on average.
 
     seen: what `verdicts` gave. The user's rows bear the label that was decided, and are left out when set aside, or as
@@ -188,7 +188,7 @@ def gold(workspace: Workspace) -> pd.DataFrame:
     """The gold set (GOLD) with `weight`, the user's own rows first. Labels are under the names of today, here and in
     whatever is asked or decided."""
     own = today(workspace, read_parquet(workspace.gold))
-    return whole(own, seen(workspace), own.label[renamed.lapsed(own.label, workspace.settings)].unique())
+    return merged(own, seen(workspace), own.label[renamed.lapsed(own.label, workspace.settings)].unique())
 
 
 def lapsed(workspace: Workspace) -> pd.Index:

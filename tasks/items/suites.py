@@ -24,8 +24,8 @@ from labelwise.tasks.services.expectations import (
     Page,
     Rule,
     Suite,
+    checked,
     refusals,
-    verdict,
 )
 
 ANOTHER = "(another)"  # stands for any value that is not in a closed set
@@ -37,7 +37,7 @@ INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
 
 
 def pool(max_chars: int, max_refused: float) -> Suite:
-    """The suite `pool`, over what `measured` gives, and for the whole table what `judged` adds."""
+    """The suite `pool`, over what `measured` gives, and for the whole table what `with_decisions` adds."""
     return Suite("pool", _text_rules(max_chars), _source_rules(max_refused))
 
 
@@ -113,7 +113,7 @@ def measured(rows: pd.DataFrame, classes: Sequence[str] | None = None, answer: A
     return frame
 
 
-def judged(measures: pd.DataFrame, refused: Collection[int], elsewhere: Collection[int]) -> pd.DataFrame:
+def with_decisions(measures: pd.DataFrame, refused: Collection[int], elsewhere: Collection[int]) -> pd.DataFrame:
     """The measures with what was decided of each row, by position, for the rules of the whole table."""
     frame = measures.reset_index(drop=True)
     frame["row: refused"] = frame.index.isin(list(refused))
@@ -189,4 +189,4 @@ def check_labels(
     """
     suite = ledger(classes, answer)
     measures = measured_labels(rows, classes, asked_ids, answer)
-    return CheckedLabels(refusals(suite, measures), verdict(suite, measures).page)
+    return CheckedLabels(refusals(suite, measures), checked(suite, measures).page)

@@ -83,7 +83,7 @@ def control(classes: Sequence[str]) -> ET.Element:
 
 def result(label: str) -> list[dict[str, Any]]:
     """An answer in Label Studio's format."""
-    return controls.chosen([label])
+    return controls.choices_result([label])
 
 
 def parse(result: Sequence[Any]) -> str | None:

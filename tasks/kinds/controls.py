@@ -22,7 +22,7 @@ def fill(choices: ET.Element, classes: Sequence[str]) -> None:
             choice.set("hotkey", HOTKEYS[position])
 
 
-def chosen(names: Sequence[str]) -> list[dict[str, Any]]:
+def choices_result(names: Sequence[str]) -> list[dict[str, Any]]:
     """Choices as Label Studio's result of an annotation."""
     return [{"from_name": FROM, "to_name": TO, "type": "choices", "value": {"choices": list(names)}}]
 

@@ -154,13 +154,13 @@ def result(label: str) -> list[dict[str, Any]]:
     >>> result("[]")[0]["value"]
     {'choices': ['none of these']}
     """
-    return controls.chosen(members(label) or [NONE])
+    return controls.choices_result(members(label) or [NONE])
 
 
 def parse(result: Sequence[Any]) -> str | None:
     """The classes that were chosen. None where nothing was, or classes and `none of these` at once: that says nothing.
 
-    >>> parse(controls.chosen(["b", "a"])), parse(controls.chosen(["none of these"])), parse([])
+    >>> parse(controls.choices_result(["b", "a"])), parse(controls.choices_result(["none of these"])), parse([])
     ('["a", "b"]', '[]', None)
     """
     names = controls.choices(result)

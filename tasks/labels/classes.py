@@ -156,10 +156,10 @@ def spoken(verb: str, names: Sequence[str]) -> str:
     return f"{verb} {named(names[:1])}{between}{named(names[1:])}" if between else f"{verb} {named(names)}"
 
 
-def described(before: Classes, after: Classes) -> str:
+def changes_in_words(before: Classes, after: Classes) -> str:
     """What is new about the classes, in words; '' where nothing is.
 
-    >>> described(Classes(("a", "b")), Classes(("x", "b", "c"), {"a": "x"}))
+    >>> changes_in_words(Classes(("a", "b")), Classes(("x", "b", "c"), {"a": "x"}))
     "'a' is called 'x' now, 'c' is new"
     """
     new = [name for name in after.names if name not in before.names]

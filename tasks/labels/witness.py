@@ -136,15 +136,15 @@ def _placed(witness: pd.DataFrame) -> pd.DataFrame:
 
 def _row_in_words(row: dict[Any, Any]) -> str:
     if row["_merge"] == "left_only":
-        return f"a row too many in round {row['shard']} ({_answer(row)})"
+        return f"a row too many in round {row['shard']} ({_answer_in_words(row)})"
     if row["_merge"] == "right_only":
-        return f"its row in round {row['shard']} is gone (it was {_answer(row, '_then')})"
-    now, then = _answer(row), _answer(row, "_then")
+        return f"its row in round {row['shard']} is gone (it was {_answer_in_words(row, '_then')})"
+    now, then = _answer_in_words(row), _answer_in_words(row, "_then")
     if now == then:
         return f"its row in round {row['shard']} differs in reviewer, time, or why it was asked"
     return f"{now}, but it was {then} when round {row['shard']} was learned"
 
 
-def _answer(row: dict[Any, Any], then: str = "") -> str:
+def _answer_in_words(row: dict[Any, Any], then: str = "") -> str:
     label = row[f"label{then}"]
     return f"labelled {label!r}" if label else str(row[f"status{then}"])

@@ -23,7 +23,7 @@ READS = frozenset({"vectors"})
 STEPS = 500
 GRID = (10.0, 100.0, 1.0, 1000.0)  # scikit-learn's C; of equals the first is taken
 
-Vectors = NDArray[np.float32] | csr_matrix
+Features = NDArray[np.float32] | csr_matrix
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Head:
         result[:, self.seen] = softmax(self.logits(vectors)[:, self.seen], axis=1)
         return result
 
-    def logits(self, vectors: Vectors) -> NDArray[np.float32]:
+    def logits(self, vectors: Features) -> NDArray[np.float32]:
         """(n, d) -> (n, c); minus infinity for classes not seen."""
         result = np.full((vectors.shape[0], len(self.classes)), -np.inf, dtype=np.float32)
         result[:, self.seen] = vectors @ self.weights.T + self.bias
@@ -98,7 +98,7 @@ def crossed(examples: Examples, settings: Settings) -> tuple[float, NDArray[np.f
     return c, logits
 
 
-def held_out(examples: Examples, vectors: Vectors, c: float, seed: int) -> NDArray[np.float64]:
+def held_out(examples: Examples, vectors: Features, c: float, seed: int) -> NDArray[np.float64]:
     """(m, c) logits of the labels, each by a head of regularisation C on the (m, d) vectors of the other folds."""
     fold = calibration.folds(examples.labels, seed, groups=examples.items.groups)
     logits = np.full((len(examples), len(examples.classes)), -np.inf)
@@ -109,7 +109,7 @@ def held_out(examples: Examples, vectors: Vectors, c: float, seed: int) -> NDArr
     return logits
 
 
-def head(examples: Examples, vectors: Vectors, c: float) -> Head:
+def head(examples: Examples, vectors: Features, c: float) -> Head:
     """A head of regularisation C, as it comes, on (m, d) vectors, m >= 1. One class alone gives a constant model."""
     seen = examples.seen
     if len(seen) == 1:

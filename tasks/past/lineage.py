@@ -155,7 +155,7 @@ def lines(seen: Lineage) -> list[str]:
         chance = f" with probability {row.propensity:.4f}" if row.propensity is not None else ""
         where = f"gold ask {row.round}" if row.gold else f"round {row.round}"
         said.append(f"  asked       {where}: {plain(row.why, 40)}{chance}" + (f", task {row.task}" if row.task else ""))
-        said.append(f"  answered    {_spoken(row)}")
+        said.append(f"  answered    {_answer_in_words(row)}")
     for name, version in seen.learned.items():
         said.append(f"  learned by  the model of {name}" + (f", version {version}" if version else ""))
     if not seen.learned and not seen.forgotten_at:
@@ -163,7 +163,7 @@ def lines(seen: Lineage) -> list[str]:
     return said + [f"  not known   {plain(line, 200)}" for line in seen.unknown]
 
 
-def _spoken(row: Answer) -> str:
+def _answer_in_words(row: Answer) -> str:
     if row.reviewer is None:
         return "by nobody yet" if row.status == "open" else row.status
     what = repr(row.label) if row.label is not None else row.status

@@ -69,7 +69,7 @@ def check(
     for _ in range(REPEATS):
         for name, sort in (("chosen", chosen), ("random", control)):
             rows = np.sort(rng.choice(np.flatnonzero(sort), k))
-            scores[name].append(answer.score(_answers(labels.iloc[rows], gold.text, answer).tolist(), truth))
+            scores[name].append(answer.score(_predicted(labels.iloc[rows], gold.text, answer).tolist(), truth))
     own, other = (np.array(scores[name]) for name in ("chosen", "random"))
     shares = gold.weight.to_numpy() / gold.weight.sum()
     by_run, by_run_other = own @ shares, other @ shares
@@ -82,7 +82,7 @@ def check(
     return Successor(k, float(by_run.mean()), float(by_run_other.mean()), difference, *ends)
 
 
-def _answers(labels: pd.DataFrame, texts: pd.Series, answer: Answer) -> NDArray[np.object_]:
+def _predicted(labels: pd.DataFrame, texts: pd.Series, answer: Answer) -> NDArray[np.object_]:
     """(g,) what a model of these labels says of g texts; the commonest label where nothing can be learned."""
     given = labels.label.to_numpy(dtype=object)
     commonest = np.full(len(texts), labels.label.mode().iloc[0], dtype=object)

@@ -6,7 +6,7 @@ A team's own servers need nothing but the four variables; nobody who runs `label
 import os
 
 from labelwise.tasks.errors import ServiceDown
-from labelwise.tasks.services.home import NAMES, Addresses, from_environment, listed
+from labelwise.tasks.services.home import NAMES, Addresses, enumerated, from_environment
 from labelwise.tasks.services.urls import ask_directly, is_loopback
 
 
@@ -27,11 +27,11 @@ def known(*names: str) -> dict[str, str]:
 
         found = {name: value for name, value in servers.running().items() if name in names} | found
         if missing := [name for name in names if name not in found]:
-            wanted = listed([NAMES[name] for name in missing if name != "LABEL_STUDIO_API_KEY"])
+            wanted = enumerated([NAMES[name] for name in missing if name != "LABEL_STUDIO_API_KEY"])
             died = f" ({why})" if (why := story.how_it_ended()) else ""
             raise ServiceDown(
                 f"no local server runs for {wanted}{died}",
-                fix=f"`labelwise up`, or set {listed(missing)}",
+                fix=f"`labelwise up`, or set {enumerated(missing)}",
             )
     ask_directly(*(value for name, value in found.items() if name.endswith(("URL", "URI")) and is_loopback(value)))
     return found

@@ -55,7 +55,7 @@ class Page(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TableCheck:
     """Of a whole table: the broken table rules in plain words (none: it may be used), and its page."""
 
     broken: list[str]
@@ -79,12 +79,12 @@ def refusals(suite: Suite, measures: pd.DataFrame) -> dict[int, Refusal]:
     return dict(sorted(found.items()))
 
 
-def verdict(suite: Suite, measures: pd.DataFrame) -> Verdict:
+def checked(suite: Suite, measures: pd.DataFrame) -> TableCheck:
     """What the suite says of a whole table, given the measures of all its rows."""
     outcome = _validate(suite.name, suite.rows + suite.table, measures.reset_index(drop=True), "BASIC")
     results = _results(outcome)
     broken = [rule.words for rule in suite.table if not results[rule.words].success]
-    return Verdict(broken, Page(suite.name, _context().validation_results_store.serialize(outcome)))
+    return TableCheck(broken, Page(suite.name, _context().validation_results_store.serialize(outcome)))
 
 
 def _validate(name: str, rules: list[Rule], measures: pd.DataFrame, detail: str) -> Any:

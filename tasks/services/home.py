@@ -76,10 +76,10 @@ def from_environment(names: Iterable[str]) -> dict[str, str]:
     return known
 
 
-def listed(words: list[str]) -> str:
+def enumerated(words: list[str]) -> str:
     """Words as a person lists them.
 
-    >>> listed(["a", "b", "c"])
+    >>> enumerated(["a", "b", "c"])
     'a, b and c'
     """
     return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)

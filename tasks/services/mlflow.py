@@ -344,7 +344,7 @@ class Tracking:
         if found := self.find(run.number, run.tags["labelwise.inputs"]):
             return found
         tags = run.tags | {
-            NOTE: described(run.number, run.metrics, run.metric, run.measure),
+            NOTE: description(run.number, run.metrics, run.metric, run.measure),
             "mlflow.source.name": "labelwise",
         }
         score = f" · {run.metrics[run.metric]:.3f}" if run.metric in run.metrics else ""
@@ -445,7 +445,7 @@ class Tracking:
             # With all that its run says, in one tag: who has the version alone can rebuild it and check it.
             tags=score | {TRACE: json.dumps(run.tags)},
             model_id=logged.model_id,
-            description=described(run.number, run.metrics, run.metric, run.measure),
+            description=description(run.number, run.metrics, run.metric, run.measure),
         )
         return str(made.version)
 
@@ -478,11 +478,11 @@ def fetched(address: str, folder: Path) -> Path:
     return tracking.files(str(version), folder)
 
 
-def described(number: int, metrics: Mapping[str, float], metric: str = ACCURACY, measure: str = ACCURACY) -> str:
+def description(number: int, metrics: Mapping[str, float], metric: str = ACCURACY, measure: str = ACCURACY) -> str:
     """What a run or a version is, in a sentence that begins with what a narrow column shows of it. metric: the name of
     the headline among the figures; measure: the same in words.
 
-    >>> described(2, {"accuracy": 0.9, "accuracy_low": 0.833, "accuracy_high": 0.942, "labels": 50})
+    >>> description(2, {"accuracy": 0.9, "accuracy_low": 0.833, "accuracy_high": 0.942, "labels": 50})
     '90.0% right on gold (95 % interval 83.3% to 94.2%): the model of round 2, with 50 labels'
     """
     made = f"the model of round {number}, with {metrics.get('labels', 0):.0f} labels"

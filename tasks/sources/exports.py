@@ -22,7 +22,7 @@ def flat(row: dict[str, Any], where: str, lists: bool = False) -> Iterator[dict[
 
     InputError: spans, or several classes for one item where `lists` is not.
     """
-    taken = chosen if lists else one
+    taken = class_list if lists else one
     if isinstance(row.get("data"), dict) and {"annotations", "predictions", "completions"} & row.keys():
         yield from _label_studio(row, where, taken)
     elif row.get("answer") in PRODIGY and {"_task_hash", "_input_hash", "accept", "options"} & row.keys():
@@ -58,11 +58,13 @@ def one(value: Any, where: str) -> Any:
     return given[0] if given else None
 
 
-def chosen(value: Any, _where: str) -> Any:
+def class_list(value: Any, _where: str) -> Any:
     """The list of classes, an empty one too; whoever reads the label judges what is in it.
 
-    >>> chosen(["a", "b"], "row 1"), chosen({"choices": ["a"]}, "row 1"), chosen([], "row 1"), chosen(None, "row 1")
-    (['a', 'b'], ['a'], [], None)
+    >>> class_list(["a", "b"], "row 1"), class_list({"choices": ["a"]}, "row 1")
+    (['a', 'b'], ['a'])
+    >>> class_list([], "row 1"), class_list(None, "row 1")
+    ([], None)
     """
     return value.get("choices") if isinstance(value, dict) else value
 

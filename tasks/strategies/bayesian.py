@@ -24,10 +24,10 @@ INDEX, EPOCHS, RATE, PART = 8, 60, 0.05, 256  # hypermodel: dimensions of its in
 MOST_JOINT, OUTCOMES = 500, 200  # batch_bald: candidates, and outcomes of the batch that are followed
 AT_ONCE = 4_000_000  # probabilities held at once
 
-Posterior = Callable[[Labelled, int, int, np.random.Generator], "Draws"]
+Posterior = Callable[[Labelled, int, int, np.random.Generator], "WeightSamples"]
 
 
-class Draws:
+class WeightSamples:
     """weights: (T, c, d); bias: (c,), minus infinity for classes not seen."""
 
     def __init__(self, weights: Floats, bias: Floats) -> None:
@@ -40,7 +40,7 @@ class Draws:
         return np.ascontiguousarray(softmax(logits, axis=2).transpose(1, 0, 2), dtype=np.float32)
 
 
-def laplace(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> Draws:
+def laplace(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> WeightSamples:
     """A normal distribution around the fitted head, as wide as the curvature of its loss and the prior of its
     regularisation say (last-layer, Kronecker-factored Laplace: Ritter et al. 2018; Daxberger et al. 2021, arXiv
     2106.14806). O(md² + d³ + c³)."""
@@ -48,18 +48,18 @@ def laplace(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) ->
     p = head.probabilities(labelled.vectors)
     u, v, precision = heads.curvature(p, labelled.vectors, head.ridge)
     noise = rng.normal(size=(draws, *precision.shape)) / np.sqrt(precision)
-    return Draws(head.weights + np.einsum("ck,tkl,dl->tcd", u, noise, v, optimize=True), head.bias)
+    return WeightSamples(head.weights + np.einsum("ck,tkl,dl->tcd", u, noise, v, optimize=True), head.bias)
 
 
-def dropout(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> Draws:
+def dropout(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> WeightSamples:
     """The fitted head with dimensions of the vectors dropped by chance (Gal & Ghahramani 2016, arXiv 1506.02142), the
     same ones for all items of a draw. O(mcd)."""
     head = heads.fit(labelled.vectors, labelled.labels, c)
     masks = (rng.random((draws, 1, head.weights.shape[1])) < KEPT) / KEPT
-    return Draws(head.weights * masks, head.bias)
+    return WeightSamples(head.weights * masks, head.bias)
 
 
-def hypermodel(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> Draws:
+def hypermodel(labelled: Labelled, c: int, draws: int, rng: np.random.Generator) -> WeightSamples:
     """Weights that are linear in a random index z, W(z) = W + (P + D) z: P is a fixed random prior, D is trained so
     that each W(z) fits the labels as z perturbs them (Dwaracherla et al. 2020, arXiv 2006.07464; epistemic networks:
     Osband et al. 2021, arXiv 2107.08924). Labels are taken 256 at a time, so that the cost does not grow with them."""
@@ -88,7 +88,7 @@ def hypermodel(labelled: Labelled, c: int, draws: int, rng: np.random.Generator)
     z = torch.from_numpy(rng.normal(size=(draws, INDEX)).astype(np.float32))
     drawn = np.zeros((draws, *head.weights.shape), np.float32)
     drawn[:, seen] = (base + torch.einsum("zi,icd->zcd", z, prior + learned)).detach().numpy()
-    return Draws(drawn, head.bias)
+    return WeightSamples(drawn, head.bias)
 
 
 def bald(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -202,6 +202,6 @@ def _information(candidates: Candidates, posterior: Posterior, rng: np.random.Ge
     return _measured(candidates, posterior(candidates.labelled, candidates.probabilities.shape[1], DRAWS, rng))
 
 
-def _measured(candidates: Candidates, draws: Draws) -> Floats:
+def _measured(candidates: Candidates, draws: WeightSamples) -> Floats:
     step = max(1, AT_ONCE // draws.weights[..., 0].size)
     return np.concatenate([consensus_kl_of(draws.probabilities(vectors)) for _, vectors in candidates.blocks(step)])

@@ -38,7 +38,7 @@ def vote_entropy(candidates: Candidates, k: int, rng: np.random.Generator) -> Ch
     [2, 3]
     """
     committee = members(candidates.labelled, candidates.probabilities.shape[1], rng)
-    return top(judged(candidates, committee, vote_entropy_of), k, rng)
+    return top(by_block(candidates, committee, vote_entropy_of), k, rng)
 
 
 def consensus_kl(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
@@ -50,7 +50,7 @@ def consensus_kl(candidates: Candidates, k: int, rng: np.random.Generator) -> Ch
     [2, 3]
     """
     committee = members(candidates.labelled, candidates.probabilities.shape[1], rng)
-    return top(judged(candidates, committee, consensus_kl_of), k, rng)
+    return top(by_block(candidates, committee, consensus_kl_of), k, rng)
 
 
 def members(labelled: Labelled, c: int, rng: np.random.Generator) -> list[heads.LinearModel]:
@@ -67,7 +67,7 @@ def members(labelled: Labelled, c: int, rng: np.random.Generator) -> list[heads.
     return result
 
 
-def judged(candidates: Candidates, committee: list[heads.LinearModel], measure: Callable[[Floats], Floats]) -> Floats:
+def by_block(candidates: Candidates, committee: list[heads.LinearModel], measure: Callable[[Floats], Floats]) -> Floats:
     """(n,) the measure of every candidate, block by block."""
     return np.concatenate(
         [measure(np.stack([one.probabilities(vectors) for one in committee])) for _, vectors in candidates.blocks(4096)]

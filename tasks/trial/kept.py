@@ -79,7 +79,7 @@ def worded(rows: pd.DataFrame, settings: Settings, out: Path) -> Wording | None:
     return kept
 
 
-def whole(pool: Rows, gold: Rows, settings: Settings, plan: Plan, out: Path) -> dict[str, float]:
+def whole_pool_scores(pool: Rows, gold: Rows, settings: Settings, plan: Plan, out: Path) -> dict[str, float]:
     """The score of each learner on all labels of the pool, as noisy as those of the runs (seed 0's): what more
     labels could give at most."""
     path = out / "full.json"
@@ -91,7 +91,7 @@ def whole(pool: Rows, gold: Rows, settings: Settings, plan: Plan, out: Path) -> 
     for name in plan.learners:
         if name not in found:
             with console.status(f"{name} on all {len(labels):,} labels"):
-                own = chosen(settings, "random", name, 0)
+                own = settings_of_run(settings, "random", name, 0)
                 model, _ = taught(known, near, Vectors(pd.Index(pool.table.id), [pool.vectors]), pool.items(), own)
                 found[name] = rehearsal.mean_score(model, gold.items(), gold.table.label, answer)
             write_json(path, found)
@@ -115,7 +115,7 @@ def played(plan: Plan, pool: Rows, gold: Rows, settings: Settings, sizes: list[i
             if path.exists():
                 run = cut(_read(path), len(sizes))
             progress.update(bar, advance=len(run.asked), description=run.name)
-            own = chosen(settings, run.strategy, run.learner, run.seed)
+            own = settings_of_run(settings, run.strategy, run.learner, run.seed)
             for point in rehearsal.play(run, pool, gold, own, sizes, plan.noise):
                 write_json(path, asdict(point))
                 progress.advance(bar)
@@ -136,7 +136,7 @@ def cut(run: Run, rounds: int) -> Run:
     return Run(run.strategy, run.learner, run.seed, **lists)
 
 
-def chosen(settings: Settings, strategy: str, learner: str, seed: int) -> Settings:
+def settings_of_run(settings: Settings, strategy: str, learner: str, seed: int) -> Settings:
     """The settings of one run."""
     return settings.model_copy(
         update={

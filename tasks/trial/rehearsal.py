@@ -21,7 +21,7 @@ from labelwise.tasks.items.wording import Wording
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.learners import Items, Model, thresholds_of
 from labelwise.tasks.score import score
-from labelwise.tasks.select import Opinion, answered, select, strategy_for
+from labelwise.tasks.select import Opinion, as_labelled, select, strategy_for
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.train import taught
 
@@ -118,7 +118,7 @@ def play(
         began = time.perf_counter()
         scores = score(vectors.ids, items, model, settings.score, answer)
         opinion = Opinion(answer, thresholds_of(model))
-        labelled = answered(scores, vectors, ledger, settings.classes, opinion)
+        labelled = as_labelled(scores, vectors, ledger, settings.classes, opinion)
         size = settings.select.model_copy(update={"batch": sizes[len(run.asked)]})
         rng = np.random.default_rng([run.seed, len(run.asked)])
         closed = pd.Index(ledger.id).union(pd.Index(near.id))

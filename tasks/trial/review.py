@@ -111,7 +111,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
         votes = so_far.get(row["id"], [])
         own = None if pd.isna(row["label"]) else str(row["label"])
         for number, (person, name) in enumerate(people):
-            if trusted.verdict_of(votes, own, answer).state in ("decided", "set aside"):
+            if trusted.agreement_of(votes, own, answer).state in ("decided", "set aside"):
                 break
             if name not in {who for who, _ in votes}:
                 own_manner = replace(manner, seed=manner.seed + number)

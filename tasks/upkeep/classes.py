@@ -61,7 +61,7 @@ class Borne:
         members = kinds.answer(workspace.settings.kind.answer).members
         said = ledger.effective(ledger.read(workspace.labels)).label
         decided = trusted.verdicts(trusted.asked(workspace), trusted.today(workspace, trusted.answers(workspace)))
-        gold = trusted.whole(stored.gold(workspace), decided).label
+        gold = trusted.merged(stored.gold(workspace), decided).label
         labels, rows = (Counter(name for label in each for name in members(label)) for each in (said, gold))
         return cls(labels, rows)
 
@@ -155,7 +155,7 @@ def keep(workspace: Workspace, versions: Versions, all_of_it: bool = False) -> s
     if not versions.head or not versions.git("status", "--porcelain", "--", FILE):
         return ""
     before = _at(versions, "HEAD")
-    said = classes.described(before, Classes.of(workspace.settings)) if before else ""
+    said = classes.changes_in_words(before, Classes.of(workspace.settings)) if before else ""
     if (not said and not all_of_it) or _orphans(workspace):
         return ""
     message = f"classes: {said}" if said else "settings: changed by hand"
@@ -180,7 +180,7 @@ def planned(workspace: Workspace, verb: str, names: Sequence[str]) -> tuple[Clas
 
 def consequences(now: Classes, after: Classes, borne: Borne, given: Settings) -> list[str]:
     """What a change does, a line each."""
-    said = [classes.described(now, after)]
+    said = [classes.changes_in_words(now, after)]
     followed: dict[tuple[str | None, str | None], list[int]] = {}
     for name in dict.fromkeys([*borne.labels, *borne.gold]):
         old, new = now.today(name), after.today(name)

@@ -20,7 +20,7 @@ from labelwise.tasks.errors import InputError, LabelwiseError
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.labels.classes import spelling
-from labelwise.tasks.pull import GoldLook, PoolLook, Tally, listed, look_at_gold, look_at_pool, read_labels
+from labelwise.tasks.pull import GoldLook, PoolLook, Tally, look_at_gold, look_at_pool, read_labels, refusals_in_words
 from labelwise.tasks.records import LABELS, canonical, content_id
 from labelwise.tasks.services.versions.workspace import create
 from labelwise.tasks.workspace import Workspace
@@ -184,7 +184,9 @@ def _by_class(labels: Mapping[str, int], classes: Sequence[str]) -> str:
 def _counted(tally: Tally) -> str:
     said = f"{len(tally.measures):,} rows, {tally.new:,} items"
     said += f", {tally.repeated:,} repeated" if tally.repeated else ""
-    return said + (f", refused {sum(tally.refused.values()):,}: {listed(tally.refused)}" if tally.refused else "")
+    return said + (
+        f", refused {sum(tally.refused.values()):,}: {refusals_in_words(tally.refused)}" if tally.refused else ""
+    )
 
 
 def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) -> None:
@@ -254,7 +256,7 @@ def imported(
     """
     refused = rows.id.map({item: rule for item, rule in fates.items() if rule}).dropna()
     if len(refused):
-        why = listed(Counter(refused))
+        why = refusals_in_words(Counter(refused))
         tell(f"{labelled}: {len(refused):,} labels left out, since the pull will refuse their rows: {why}")
     rows = rows.drop(index=refused.index)
     strange = rows.label.map(lambda label: not kinds.known(answer, label, classes)).astype(bool)
@@ -309,7 +311,7 @@ def classes_for(pull: settings.Pull, given: list[str] | None, answer: Answer = c
             fix=twin(strangers[0], given or []) or "name all classes; " + QUOTE,
         )
     if unread and not found:
-        raise InputError(f"{gold}: no label can be read", expected=answer.EXAMPLE, got=listed(unread))
+        raise InputError(f"{gold}: no label can be read", expected=answer.EXAMPLE, got=refusals_in_words(unread))
     if not found or len(given or found) < 2:
         raise InputError(
             f"{gold}: too few labels",

@@ -29,7 +29,7 @@ from labelwise.tasks.strategies import STRATEGIES as STRATEGIES_BY_NAME
 from labelwise.tasks.strategies import Candidates, Labelled, serving
 from labelwise.tasks.train import train
 from labelwise.tasks.trial import rehearsal
-from labelwise.tasks.trial.kept import chosen, encoded
+from labelwise.tasks.trial.kept import encoded, settings_of_run
 from labelwise.tasks.trial.plan import Plan, gathered, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from tests.bench import figures, multilabel
@@ -143,7 +143,7 @@ def fewshot(name: str, folder: Path, per_class: int) -> list[dict[str, str]]:
         rows = np.sort(order.groupby("label").head(per_class).index.to_numpy())
         for learner in FEWSHOT:
             began = time.perf_counter()
-            own = chosen(settings, "random", learner, seed)
+            own = settings_of_run(settings, "random", learner, seed)
             model = train(pool.items().take(rows), pool.table.label[rows], pool.items(), own)
             seconds = time.perf_counter() - began
             accuracy = rehearsal.mean_score(model, gold.items(), gold.table.label)

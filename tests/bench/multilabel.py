@@ -108,7 +108,7 @@ def ours(data: Path, name: str, strategy: str, learner: str, seed: int) -> Run:
         sizes = [*of.sizes, *(longer if learner == LEARNER else ())]
         scores: list[float] = []
         run = Run(strategy, learner, seed)
-        own = kept.chosen(settings, strategy, learner, seed)
+        own = kept.settings_of_run(settings, strategy, learner, seed)
         for done in rehearsal.play(
             run, pool, gold, own, sizes, 0.0, lambda model: scores.append(macro_f1(model, gold))
         ):

@@ -9,7 +9,7 @@ from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.learners import Items, Model, untrained
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.records import SCORES
-from labelwise.tasks.score import judged, probabilities
+from labelwise.tasks.score import predicted, probabilities
 from labelwise.tasks.score import score as score_items
 from labelwise.tasks.settings import Score
 from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
@@ -81,7 +81,7 @@ class Costly:
 
 def test_a_costly_model_judges_only_what_its_draft_is_least_sure_of() -> None:
     model = Costly()
-    p = judged(ITEMS, model, Score(reencode=4))
+    p = predicted(ITEMS, model, Score(reencode=4))
     quick = HEAD.of(ITEMS.vectors())
     unsure = np.argsort(-margin_of(quick))[:4]
     assert sorted(map(int, model.read)) == sorted(unsure.tolist())
@@ -91,4 +91,4 @@ def test_a_costly_model_judges_only_what_its_draft_is_least_sure_of() -> None:
 
 
 def test_a_costly_model_judges_a_small_pool_as_a_whole() -> None:
-    np.testing.assert_array_equal(judged(ITEMS, Costly(), Score(reencode=13)), HEAD.of(-ITEMS.vectors()))
+    np.testing.assert_array_equal(predicted(ITEMS, Costly(), Score(reencode=13)), HEAD.of(-ITEMS.vectors()))

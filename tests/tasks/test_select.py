@@ -21,7 +21,7 @@ from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.proof import control
 from labelwise.tasks.records import BATCH, LABELS, LEAKS, POOL
 from labelwise.tasks.score import score as score_items
-from labelwise.tasks.select import answered, select
+from labelwise.tasks.select import as_labelled, select
 from labelwise.tasks.settings import Score, Select
 from labelwise.tasks.strategies import COLD_STARTS, Labelled, serving
 from labelwise.tasks.workspace import Workspace, write_parquet
@@ -42,7 +42,7 @@ SCORES = score(VECTORS, HEAD)
 NO_MODEL = score(VECTORS, untrained.Untrained(CLASSES))
 NOBODY = pd.Index([])
 TWO = pd.DataFrame({"id": IDS[:2], "label": ["x", "y"], "round": [1, 1], "why": ["random", "uncertain"]})
-ANSWERED = answered(SCORES, VECTORS, TWO, CLASSES)
+ANSWERED = as_labelled(SCORES, VECTORS, TWO, CLASSES)
 
 
 def chosen(scores: pd.DataFrame, closed: pd.Index = NOBODY, seed: int = 0, **settings: Any) -> pd.DataFrame:
@@ -172,7 +172,7 @@ def test_what_has_been_answered_reaches_the_strategies() -> None:
 
 
 def test_one_class_alone_is_no_reason_to_ask_the_model() -> None:
-    alone = answered(SCORES, VECTORS, TWO[:1], CLASSES)
+    alone = as_labelled(SCORES, VECTORS, TWO[:1], CLASSES)
     settings = Select(batch=5, strategy="margin", cold_start="medoids", control=0.0)
     batch = select(SCORES, VECTORS, alone, NOBODY, settings, np.random.default_rng(0))
     assert set(batch.why) == {"diverse"}
@@ -202,7 +202,7 @@ def test_what_needs_no_model_is_asked_from_the_first_round_on(name: str) -> None
 def test_items_that_are_all_the_same_are_asked_all_the_same(name: str) -> None:
     same = Vectors(pd.Index(IDS), [np.tile(np.eye(4, dtype=np.float16)[:1], (N, 1))])
     scores = score(same, HEAD)
-    two = answered(scores, same, TWO, CLASSES)
+    two = as_labelled(scores, same, TWO, CLASSES)
     for balance in (False, True):
         settings = Select(batch=7, strategy=name, control=0.2, balance=balance)
         batch = select(scores, same, two, NOBODY, settings, np.random.default_rng(0))

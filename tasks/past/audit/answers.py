@@ -39,7 +39,9 @@ def answers(
     kept = {key for key in given.keys() & recorded.keys() if not _edited(given[key][1], recorded[key])}
     waiting = {key for key in given.keys() | recorded.keys() if key[2] in pending} - kept
     said = {
-        (*key[:2], str(row["annotator"]), _answer(row)) for key, row in recorded.items() if row["status"] != WITHDRAWN
+        (*key[:2], str(row["annotator"]), _answer_in_words(row))
+        for key, row in recorded.items()
+        if row["status"] != WITHDRAWN
     }
     answered = {(*key[:2], _who(each), _given(each, answer)) for key, (_, each) in given.items()}
     last = rows.drop_duplicates(["id", "round"], keep="last")
@@ -60,15 +62,19 @@ def answers(
             found.surplus.append(f"item {key[0]}: its annotation {key[2]} has no row")
     for key in sorted(recorded.keys() - given.keys() - waiting):
         row = recorded[key]
-        elsewhere = (*key[:2], str(row["annotator"]), _answer(row)) in answered
+        elsewhere = (*key[:2], str(row["annotator"]), _answer_in_words(row)) in answered
         if row["status"] != WITHDRAWN and key[:2] not in gone and not elsewhere:
-            found.missing.append(f"item {key[0]}: its annotation {key[2]} ({_answer(row)}) is not in Label Studio")
+            found.missing.append(
+                f"item {key[0]}: its annotation {key[2]} ({_answer_in_words(row)}) is not in Label Studio"
+            )
     for key in sorted((given.keys() & recorded.keys()) - waiting):
         row, now = recorded[key], _given(given[key][1], answer)
         if row["status"] == WITHDRAWN:
             found.surplus.append(f"item {key[0]}: its annotation {key[2]} was withdrawn, and is in Label Studio")
-        elif row["status"] not in NO_LABEL and now != _answer(row):
-            found.changed.append(f"item {key[0]}: annotation {key[2]} says {now} in Label Studio, {_answer(row)} here")
+        elif row["status"] not in NO_LABEL and now != _answer_in_words(row):
+            found.changed.append(
+                f"item {key[0]}: annotation {key[2]} says {now} in Label Studio, {_answer_in_words(row)} here"
+            )
     doubled = known[known.duplicated()]
     found.surplus += [
         f"item {row['id']}: annotation {row['annotation_id']} twice" for row in doubled.to_dict("records")
@@ -80,7 +86,7 @@ def _key(row: Mapping[Any, Any]) -> Key:
     return str(row["id"]), int(row["round"]), int(row["annotation_id"])
 
 
-def _answer(row: Mapping[Any, Any]) -> str:
+def _answer_in_words(row: Mapping[Any, Any]) -> str:
     return "skipped" if row["status"] == "skipped" else repr(row["label"])
 
 

@@ -238,9 +238,9 @@ class LabelStudioProject:
         """The tasks of a batch, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
         and skips), `data`."""
         found = list(self._list([*_of_batch(batch_number), NAMED], PAGE, COUNTED))
-        uncounted = self._uncounted(batch_number) if not all(map(_answers, found)) else set()
+        uncounted = self._uncounted(batch_number) if not all(map(_answer_count, found)) else set()
         rows = [
-            (task.id, item, _answers(task) or int(task.id in uncounted), task.data)
+            (task.id, item, _answer_count(task) or int(task.id in uncounted), task.data)
             for task in found
             if (item := ask_of(task.data)[0])
         ]
@@ -261,7 +261,7 @@ class LabelStudioProject:
         columns as of `tasks`, `round`, and `updated_at` (ISO 8601, UTC). `id` is '' where somebody else made it."""
         filters = [] if since is None else [_after("updated_at", since)]
         rows = [
-            (task.id, *ask_of(task.data), _answers(task), in_utc(task.updated_at))
+            (task.id, *ask_of(task.data), _answer_count(task), in_utc(task.updated_at))
             for task in self._list(filters, PAGE, f"{COUNTED},updated_at")
         ]
         return pd.DataFrame(rows, columns=["task_id", "id", "round", "answers", "updated_at"])
@@ -415,7 +415,7 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, list) else value
 
 
-def _answers(task: Any) -> int:
+def _answer_count(task: Any) -> int:
     """How many annotations and skips a task has."""
     return (task.total_annotations or 0) + (task.cancelled_annotations or 0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labelwise.tasks.errors import InputError, ServiceDown, ServiceError
 from labelwise.tasks.services.home import home
-from labelwise.tasks.services.local.layout import database_file, held, write_private
+from labelwise.tasks.services.local.layout import database_file, locked, write_private
 
 
 def sign_in() -> tuple[str, str]:
@@ -29,7 +29,7 @@ def webhook_secret() -> str:
         return given
     folder = home()
     path = folder / "webhook.secret"
-    with held(folder):
+    with locked(folder):
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32))
     return path.read_text(encoding="utf-8").strip()

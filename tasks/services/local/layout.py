@@ -27,7 +27,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ServerProcess:
     """A process as servers.json remembers it. `created` (seconds since 1970) tells it from a later one of that pid."""
 
     port: int
@@ -46,15 +46,15 @@ CHAPTER = "--- labelwise up, "  # written into each log at each start
 BIGGEST_LOG = 20_000_000  # bytes; a longer one is set aside at the next start
 # Carried by every process that `up` starts and by no other: finds those that outlive their runner.
 MARK = "LABELWISE_SERVERS_OF"
-Record = dict[str, Entry]
+ServerProcesses = dict[str, ServerProcess]
 
 
-def url_of(record: Record, server: Server) -> str:
+def url_of(record: ServerProcesses, server: Server) -> str:
     return f"http://127.0.0.1:{record[server.name].port}"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for one start or stop; it is made if it is not there, for its owner alone."""
     lock = FileLock(folder / "servers.lock", timeout=90)
     try:
@@ -73,16 +73,16 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def read(folder: Path) -> Record:
+def read(folder: Path) -> ServerProcesses:
     """servers.json; empty when it is missing or no longer readable (then the mark still finds the processes)."""
     try:
         content = json.loads((folder / "servers.json").read_text(encoding="utf-8"))
-        return {name: Entry(**entry) for name, entry in content.items()}
+        return {name: ServerProcess(**entry) for name, entry in content.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def write(folder: Path, record: Record) -> None:
+def write(folder: Path, record: ServerProcesses) -> None:
     write_private(
         folder / "servers.json", json.dumps({name: asdict(entry) for name, entry in record.items()}, indent=2)
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from labelwise.tasks.services.local.layout import SERVERS, Record, Tell
+from labelwise.tasks.services.local.layout import SERVERS, ServerProcesses, Tell
 
 
-def assigned(record: Record, progress: Tell, kept: ExitStack) -> dict[str, int]:
+def assigned(record: ServerProcesses, progress: Tell, kept: ExitStack) -> dict[str, int]:
     """A free port for each: the one it had last, its usual one, any."""
     ports: dict[str, int] = {}
     for server in SERVERS:

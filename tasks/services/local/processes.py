@@ -13,7 +13,16 @@ import psutil
 
 from labelwise import infra
 from labelwise.tasks.errors import ServiceError
-from labelwise.tasks.services.local.layout import MARK, RUNNER, SERVERS, Entry, Record, for_its_owner, log_file, tail
+from labelwise.tasks.services.local.layout import (
+    MARK,
+    RUNNER,
+    SERVERS,
+    ServerProcess,
+    ServerProcesses,
+    for_its_owner,
+    log_file,
+    tail,
+)
 from labelwise.tasks.services.local.story import honcho_log
 
 PROCFILE = Path(infra.__path__[0]) / "Procfile"
@@ -60,7 +69,7 @@ def _created(pid: int) -> float:
         return 0.0
 
 
-def stop(folder: Path, record: Record) -> bool:
+def stop(folder: Path, record: ServerProcesses) -> bool:
     """End every process that a start from this folder left; False when there is none."""
     if not ours(folder, record):
         return False
@@ -88,14 +97,14 @@ def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Proces
     return left
 
 
-def ours(folder: Path, record: Record) -> list[psutil.Process]:
+def ours(folder: Path, record: ServerProcesses) -> list[psutil.Process]:
     """All living processes that belong to these servers: those written down, and those that carry the mark."""
     known = {process.pid: process for entry in record.values() if (process := process_of(folder, entry))}
     marked = {process.pid: process for process in psutil.process_iter() if _marked(process, folder) and lives(process)}
     return list((known | marked).values())
 
 
-def process_of(folder: Path, entry: Entry | None) -> psutil.Process | None:
+def process_of(folder: Path, entry: ServerProcess | None) -> psutil.Process | None:
     """The living process of an entry; None when it is gone, also when its pid went to somebody else."""
     if entry is None or not entry.pid:
         return None

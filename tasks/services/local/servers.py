@@ -19,13 +19,13 @@ from labelwise.tasks.services.local.layout import (
     RUNNER,
     SERVERS,
     TITLES,
-    Entry,
-    Record,
     Server,
+    ServerProcess,
+    ServerProcesses,
     Tell,
     database_file,
     first_start,
-    held,
+    locked,
     log_file,
     open_log,
     read,
@@ -35,7 +35,7 @@ from labelwise.tasks.services.local.layout import (
 from labelwise.tasks.services.local.ports import assigned
 from labelwise.tasks.services.local.processes import children, process_of, spawn, stop
 from labelwise.tasks.services.local.story import (
-    described,
+    cause_in_words,
     first_to_end,
     how_it_ended,
     last_lines,
@@ -67,12 +67,12 @@ def up(progress: Tell) -> Addresses:
     end of its log.
     """
     folder = home()
-    with held(folder):
+    with locked(folder):
         missing = not _all_alive(folder, read(folder))
     if missing:
         installed.program(progress)  # minutes, in which nobody else need wait for the folder
     with ExitStack() as kept:  # the ports, until they are listened on
-        with held(folder):
+        with locked(folder):
             record = read(folder)
             mine = not _all_alive(folder, record)
             if mine:
@@ -97,10 +97,10 @@ def down() -> bool:
     folder = home()
     if not folder.is_dir():
         return False
-    with held(folder):
+    with locked(folder):
         record = read(folder)
         ran = stop(folder, record)
-        write(folder, {name: Entry(entry.port, 0, 0.0) for name, entry in record.items()})
+        write(folder, {name: ServerProcess(entry.port, 0, 0.0) for name, entry in record.items()})
         log_file(folder, RUNNER).unlink(missing_ok=True)
     return ran
 
@@ -126,7 +126,7 @@ def running() -> dict[str, str]:
 # Starting
 
 
-def _start(folder: Path, record: Record, progress: Tell, kept: ExitStack) -> Record:
+def _start(folder: Path, record: ServerProcesses, progress: Tell, kept: ExitStack) -> ServerProcesses:
     """Start all three under a new runner and write down who they are. Call it with the folder held. `kept` holds
     their ports against another home that starts at the same time."""
     if found := how_it_ended():
@@ -146,9 +146,9 @@ def _start(folder: Path, record: Record, progress: Tell, kept: ExitStack) -> Rec
         first_start(folder).touch(mode=0o600)
         progress("first start: Label Studio makes its database, which takes up to a minute")
     runner = spawn(folder, environment(folder, ports, secret) | {"LABEL_STUDIO_BIN": program})
-    record = {RUNNER: Entry(0, runner.pid, runner.create_time())}
-    write(folder, record | {name: Entry(port, 0, 0.0) for name, port in ports.items()})
-    record |= {name: Entry(ports[name], *found) for name, found in children(folder, runner).items()}
+    record = {RUNNER: ServerProcess(0, runner.pid, runner.create_time())}
+    write(folder, record | {name: ServerProcess(port, 0, 0.0) for name, port in ports.items()})
+    record |= {name: ServerProcess(ports[name], *found) for name, found in children(folder, runner).items()}
     write(folder, record)
     return record
 
@@ -166,7 +166,7 @@ def _half_made(folder: Path) -> bool:
 # Waiting
 
 
-def _await_ready(folder: Path, record: Record, progress: Tell) -> None:
+def _await_ready(folder: Path, record: ServerProcesses, progress: Tell) -> None:
     """Return when all three answer; ServiceError when one dies, ServiceDown when one is too slow."""
     begun = time.monotonic()
     pending = list(SERVERS)
@@ -186,7 +186,7 @@ def _await_ready(folder: Path, record: Record, progress: Tell) -> None:
         time.sleep(0.2 if pending else 0)
 
 
-def _check_none_died(folder: Path, record: Record, progress: Tell) -> None:
+def _check_none_died(folder: Path, record: ServerProcesses, progress: Tell) -> None:
     """ServiceError with the end of its log when a server has ended, after the others have been stopped as well."""
     alive = process_of(folder, record[RUNNER])  # asked first: the runner may end between the two questions
     died = first_to_end(folder)
@@ -197,15 +197,15 @@ def _check_none_died(folder: Path, record: Record, progress: Tell) -> None:
     name, _ = died
     for line in log_tail(name):
         progress(f"  {line}")
-    with held(folder):
+    with locked(folder):
         stop(folder, record)
     raise ServiceError(
-        f"{described(died)} while it was starting; its log ends: {last_lines(folder, name)}",
+        f"{cause_in_words(died)} while it was starting; its log ends: {last_lines(folder, name)}",
         fix=f"see {log_file(folder, name)}, then `labelwise up`",
     )
 
 
-def _too_slow(folder: Path, record: Record, server: Server) -> ServiceDown:
+def _too_slow(folder: Path, record: ServerProcesses, server: Server) -> ServiceDown:
     """It still runs, and is left to: a slow machine may only need a second `up`."""
     where = f"{url_of(record, server)}{server.health}"
     return ServiceDown(
@@ -215,7 +215,7 @@ def _too_slow(folder: Path, record: Record, server: Server) -> ServiceDown:
     )
 
 
-def _ready(folder: Path, record: Record, server: Server) -> bool:
+def _ready(folder: Path, record: ServerProcesses, server: Server) -> bool:
     """Whether our own process listens and its health endpoint answers 200.
 
     Label Studio moves to the next port when its own was taken meanwhile: the stranger there may be healthy too.
@@ -251,7 +251,7 @@ def _healthy(port: int, path: str) -> bool:
 # Looking
 
 
-def _state(folder: Path, record: Record, server: Server) -> ServerState:
+def _state(folder: Path, record: ServerProcesses, server: Server) -> ServerState:
     entry = record.get(server.name)
     process = process_of(folder, entry)
     state: State = "stopped"
@@ -272,7 +272,7 @@ def _titles(servers: list[Server]) -> str:
     return ", ".join(server.title for server in servers)
 
 
-def _addresses(folder: Path, record: Record, alive: set[str] | None = None) -> Addresses:
+def _addresses(folder: Path, record: ServerProcesses, alive: set[str] | None = None) -> Addresses:
     """Where they answer; an empty string for one that is not `alive` (None: all are)."""
     url = {server.name: url_of(record, server) if alive is None or server.name in alive else "" for server in SERVERS}
     return Addresses(
@@ -283,7 +283,7 @@ def _addresses(folder: Path, record: Record, alive: set[str] | None = None) -> A
     )
 
 
-def _all_alive(folder: Path, record: Record) -> bool:
+def _all_alive(folder: Path, record: ServerProcesses) -> bool:
     """Whether the runner and all three servers run, and none is being taken down."""
     names = [RUNNER, *TITLES]
     return all(process_of(folder, record.get(name)) for name in names) and first_to_end(folder) is None

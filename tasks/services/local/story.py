@@ -5,13 +5,13 @@ from pathlib import Path
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.services.home import home
-from labelwise.tasks.services.local.layout import RUNNER, TITLES, Record, Server, log_file, tail
+from labelwise.tasks.services.local.layout import RUNNER, TITLES, Server, ServerProcesses, log_file, tail
 
 
 def how_it_ended() -> str:
     """Which server ended by itself and the end of its log, as one line; empty when none did."""
     died = first_to_end(home())
-    return f"{described(died)}; its log ends: {last_lines(home(), died[0])}" if died else ""
+    return f"{cause_in_words(died)}; its log ends: {last_lines(home(), died[0])}" if died else ""
 
 
 def log_tail(name: str, lines: int = 15) -> list[str]:
@@ -21,7 +21,7 @@ def log_tail(name: str, lines: int = 15) -> list[str]:
     return tail(log_file(home(), name))[-lines:]
 
 
-def why_stopped(folder: Path, record: Record, server: Server) -> str:
+def why_stopped(folder: Path, record: ServerProcesses, server: Server) -> str:
     """Why it does not run, where that is known: it died, another died, honcho died."""
     died = first_to_end(folder)
     if died is None:
@@ -48,7 +48,7 @@ def honcho_log(folder: Path) -> str:
         return ""
 
 
-def described(died: tuple[str, int]) -> str:
+def cause_in_words(died: tuple[str, int]) -> str:
     """In words: what `first_to_end` found."""
     return f"{TITLES[died[0]]} {ending(died[1])}"
 

@@ -1,6 +1,7 @@
 """Trusted labels on files: what is drawn, asked, taken in and kept, whatever the reviewers do."""
 
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,13 @@ class Project(Tasks):
             raise ServiceError("Label Studio has no project")
         return int(self.found)
 
-    def create(self, interface: str, answers: int, description: str) -> None:  # type: ignore[override]
-        assert all(f'"{name}"' in interface for name in CLASSES) and answers == 2
+    def create(self, interface: ET.Element, answers: int = 1, description: str = "") -> None:
+        assert set(CLASSES) <= {choice.get("value") for choice in interface.iter("Choice")} and answers == 2
         assert description
         self.found = 7
 
-    def offer(self, classes: list[str]) -> bool:
-        self.offered = classes
+    def offer(self, interface: ET.Element) -> bool:
+        self.offered = interface
         return True
 
     def add(self, wanted: list[dict[str, Any]]) -> None:

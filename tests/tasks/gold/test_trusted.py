@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labelwise.tasks.gold.trusted import complete, verdict, verdicts, whole
+from labelwise.tasks.gold.trusted import agreement, complete, merged, verdicts
 from labelwise.tasks.records import ANSWERS, ASKED, GOLD
 
 
@@ -34,21 +34,21 @@ from labelwise.tasks.records import ANSWERS, ASKED, GOLD
 )
 def test_the_majority_of_people_decides(labels: str, state: str, label: str | None, wanted: int) -> None:
     votes = [(f"person {at}", None if one == "-" else one) for at, one in enumerate(labels)]
-    found = verdict(votes)
+    found = agreement(votes)
     assert (found.state, found.label, found.wanted) == (state, label, wanted)
 
 
 def test_one_person_has_one_vote_and_their_last_answer_counts() -> None:
-    assert verdict([("a", "x"), ("a", "x")]).state == "open"
-    assert verdict([("a", "x"), ("b", "y"), ("a", "y")]).label == "y"
+    assert agreement([("a", "x"), ("a", "x")]).state == "open"
+    assert agreement([("a", "x"), ("b", "y"), ("a", "y")]).label == "y"
 
 
 def test_the_users_own_label_is_a_vote_that_stays_until_it_is_outvoted() -> None:
-    assert verdict([], own="x").label == "x"
-    assert verdict([("a", "x")], own="x").state == "decided"
-    assert verdict([("a", "y")], own="x") == verdict([("a", "y")], own="x")
-    assert (verdict([("a", "y")], own="x").label, verdict([("a", "y")], own="x").state) == ("x", "disputed")
-    assert verdict([("a", "y"), ("b", "y")], own="x").label == "y"
+    assert agreement([], own="x").label == "x"
+    assert agreement([("a", "x")], own="x").state == "decided"
+    assert agreement([("a", "y")], own="x") == agreement([("a", "y")], own="x")
+    assert (agreement([("a", "y")], own="x").label, agreement([("a", "y")], own="x").state) == ("x", "disputed")
+    assert agreement([("a", "y"), ("b", "y")], own="x").label == "y"
 
 
 # The gold set
@@ -77,7 +77,7 @@ BOTH = pd.concat([FIRST, SECOND], ignore_index=True)
 
 
 def test_without_anything_asked_the_users_gold_is_as_it_was() -> None:
-    found = whole(OWN, verdicts(ASKED.frame(), ANSWERS.frame()))
+    found = merged(OWN, verdicts(ASKED.frame(), ANSWERS.frame()))
     pd.testing.assert_frame_equal(found[list(OWN.columns)], OWN)
     assert found.weight.tolist() == [1, 1]
 
@@ -86,7 +86,7 @@ def test_an_ask_counts_when_all_of_it_and_of_those_before_is_decided() -> None:
     agreed = [(item, person, "x") for item in "bc" for person in "12"]
     assert complete(verdicts(BOTH, said(*agreed))).empty  # a is open, and c comes after it
     seen = verdicts(BOTH, said(*agreed, ("a", "1", "y"), ("a", "2", "y")))
-    found = whole(OWN, seen)
+    found = merged(OWN, seen)
     assert found.id.tolist() == list("opabc")
     assert found.label.tolist() == ["x", "y", "y", "x", "x"]
     assert found.weight[:2].tolist() == [1, 1]
@@ -97,20 +97,20 @@ def test_a_label_that_is_disputed_again_stays_until_it_is_outvoted() -> None:
     answers = [("a", "1", "x"), ("a", "2", "x"), ("b", "1", "y"), ("b", "2", "y"), ("a", "3", "y")]
     seen = verdicts(FIRST, said(*answers))
     assert seen.state.tolist() == ["disputed", "decided"]
-    assert whole(OWN, seen).label.tolist() == ["x", "y", "x", "y"]
+    assert merged(OWN, seen).label.tolist() == ["x", "y", "x", "y"]
 
 
 def test_what_nobody_could_decide_is_left_out_and_the_rest_weighs_one_on_average() -> None:
     undecided = [("a", person, None) for person in "12345"]
     seen = verdicts(FIRST, said(*undecided, ("b", "1", "y"), ("b", "2", "y")))
-    found = whole(OWN, seen)
+    found = merged(OWN, seen)
     assert found.id.tolist() == list("opb")
     assert found.weight.tolist() == pytest.approx([1, 1, 1])
 
 
 def test_reviewed_rows_of_the_users_bear_what_was_decided() -> None:
     review = asked("o", 1, 1, why="review", label="x")
-    assert whole(OWN, verdicts(review, said(("o", "1", "y")))).label.tolist() == ["x", "y"]
-    assert whole(OWN, verdicts(review, said(("o", "1", "y"), ("o", "2", "y")))).label.tolist() == ["y", "y"]
+    assert merged(OWN, verdicts(review, said(("o", "1", "y")))).label.tolist() == ["x", "y"]
+    assert merged(OWN, verdicts(review, said(("o", "1", "y"), ("o", "2", "y")))).label.tolist() == ["y", "y"]
     nobody = said(("o", "1", "y"), ("o", "2", "z"), ("o", "3", None), ("o", "4", None))
-    assert whole(OWN, verdicts(review, nobody)).id.tolist() == ["p"]
+    assert merged(OWN, verdicts(review, nobody)).id.tolist() == ["p"]

@@ -65,12 +65,12 @@ class TestPool:
     def test_the_table_rules(self) -> None:
         suite = suites.pool(20, 0.2)
         frame = suites.measured(texts(*["x"] * 10))
-        at_limit = suites.judged(frame, range(2), [])
-        assert expectations.verdict(suite, at_limit).broken == []
-        above = suites.judged(frame, range(3), [])
-        assert expectations.verdict(suite, above).broken == ["more than 20% of the rows are refused"]
-        none_used = suites.judged(frame, [], range(10))
-        assert expectations.verdict(suite, none_used).broken == ["no row is left"]
+        at_limit = suites.with_decisions(frame, range(2), [])
+        assert expectations.checked(suite, at_limit).broken == []
+        above = suites.with_decisions(frame, range(3), [])
+        assert expectations.checked(suite, above).broken == ["more than 20% of the rows are refused"]
+        none_used = suites.with_decisions(frame, [], range(10))
+        assert expectations.checked(suite, none_used).broken == ["no row is left"]
 
 
 def test_gold_wants_a_label_from_the_classes() -> None:

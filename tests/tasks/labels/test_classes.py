@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.labels.classes import VERBS, Classes, described, spoken
+from labelwise.tasks.labels.classes import VERBS, Classes, changes_in_words, spoken
 
 NOW = Classes(("billing", "bug", "login"), protected=("bug",))
 RENAMED = Classes(("invoices", "bug", "login"), {"billing": "invoices"})
@@ -94,8 +94,8 @@ def change(now: Classes, given: str) -> Classes:
 def test_what_a_change_makes_of_the_tables(now: Classes, given: str, after: Classes, said: str) -> None:
     made = change(now, given)
     assert made == after
-    assert said in described(now, made)
-    assert bool(described(now, made)) == (made != now)
+    assert said in changes_in_words(now, made)
+    assert bool(changes_in_words(now, made)) == (made != now)
 
 
 def test_a_merge_is_undone_by_a_split_into_what_was_merged() -> None:
@@ -172,5 +172,5 @@ def test_what_a_change_is_called_in_the_history() -> None:
 
 
 def test_a_class_that_was_taken_out_by_hand_is_told() -> None:
-    assert described(NOW, Classes(("billing", "login"))) == "'bug' is taken out"
-    assert described(NOW, Classes(("bug", "billing", "login"))) == "the classes stand in another order"
+    assert changes_in_words(NOW, Classes(("billing", "login"))) == "'bug' is taken out"
+    assert changes_in_words(NOW, Classes(("bug", "billing", "login"))) == "the classes stand in another order"

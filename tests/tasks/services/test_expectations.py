@@ -28,7 +28,7 @@ class TestDocs:
         made = []
         for suite, classes in ((suites.pool(30, 1), None), (suites.gold(30, 1, CLASSES), CLASSES)):
             frame = suites.measured(rows, classes)
-            made.append(expectations.verdict(suite, suites.judged(frame, [], [])).page)
+            made.append(expectations.checked(suite, suites.with_decisions(frame, [], [])).page)
         return made
 
     @staticmethod

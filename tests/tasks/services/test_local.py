@@ -162,7 +162,7 @@ def test_a_taken_port_is_left_alone_and_the_new_one_remembered(monkeypatch: pyte
 
 def test_two_homes_that_start_at_once_do_not_choose_one_port() -> None:
     wished = {server.name: ports.any_free() for server in layout.SERVERS}
-    record = {name: layout.Entry(port, 0, 0.0) for name, port in wished.items()}
+    record = {name: layout.ServerProcess(port, 0, 0.0) for name, port in wished.items()}
     with ExitStack() as first, ExitStack() as second:
         assert ports.assigned(record, quiet, first) == wished
         assert not set(ports.assigned(record, quiet, second).values()) & set(wished.values())
