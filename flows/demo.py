@@ -123,7 +123,7 @@ def reviewers(folder: Path, answers: Path, batches: int) -> Iterator[None]:
 
 def finale(workspace: Workspace) -> None:
     """What came of it, and where to look."""
-    measure = workspace.settings.kind.measure
+    measure = workspace.settings.measure.words
     cells = table(figures.curve(workspace), figures.seconds_by_stage(workspace), measure)
     shown = Table(*cells.columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in cells.to_numpy().tolist():

@@ -178,7 +178,7 @@ class Steps:
 
         def do() -> str:
             before = self.versions.earlier("data/scores.parquet", snapshot.tag(self.round - 1))
-            line = news(report.run(self.workspace, before), self.workspace.settings.kind.measure)
+            line = news(report.run(self.workspace, before), self.workspace.settings.measure.words)
             pages = {
                 "report": page.write(self.workspace, self.versions, self.run_id),
                 "reviewers": reviewers.write(self.workspace, self.versions),
@@ -203,16 +203,16 @@ class Steps:
         """Commit and tag what has been learned."""
 
         def do() -> str:
-            score = evaluate.spoken(figures.gold_metrics(self.workspace), self.workspace.settings.kind)
+            score = evaluate.spoken(figures.gold_metrics(self.workspace), self.workspace.settings.measure)
             figures.keep_spent(self.workspace, self.round)
             return snapshot.run_round(self.workspace, self.versions, score, self.run_id)
 
         self._step("snapshot", do)
         figures.reset_spent(self.workspace)
-        kind = self.workspace.settings.kind
+        measure = self.workspace.settings.measure.words
         seconds = figures.seconds_by_stage(self.workspace)
-        table = rounds.table(figures.curve(self.workspace), seconds, kind.measure)
-        said = f"The rounds of {self.workspace.settings.project.name}: {kind.measure} on the gold set, seconds by stage"
+        table = rounds.table(figures.curve(self.workspace), seconds, measure)
+        said = f"The rounds of {self.workspace.settings.project.name}: {measure} on the gold set, seconds by stage"
         self._artifact(create_markdown_artifact, "rounds", markdown=markdown(table), description=said)
 
     def told_to_stop(self) -> str:
@@ -324,7 +324,7 @@ class Steps:
 
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""
-        said = news(figures.curve(self.workspace), self.workspace.settings.kind.measure)
+        said = news(figures.curve(self.workspace), self.workspace.settings.measure.words)
         run_id = records.run_of(self.versions.message(snapshot.tag(self.round)))
         if not run_id:
             return said

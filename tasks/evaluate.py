@@ -9,15 +9,15 @@ from scipy.stats import bootstrap
 
 from labelwise.tasks import figures, kinds, learners, stage
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.gold.active_testing import weighted_mean
+from labelwise.tasks.gold.intervals import estimated
 from labelwise.tasks.items.vectors import gold_items
-from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.kinds.base import Measure
-from labelwise.tasks.settings import Kind
+from labelwise.tasks.kinds import Measure, measures
+from labelwise.tasks.kinds.base import OfRows
+from labelwise.tasks.settings import MeasureName, measure_named
 from labelwise.tasks.workspace import Workspace
 
 BINS = 10
-ONE_CLASS = Kind()
+ACCURACY = measure_named(None, "choice", [])
 CONFIDENCE = 0.95
 
 
@@ -25,8 +25,8 @@ CONFIDENCE = 0.95
 class Evaluation:
     """What the gold set says.
 
-    metrics: the kind's mean score (accuracy or set_f1) and its further measures, calibration_error, all in [0, 1], each
-    with the ends of its 95 % interval; items.
+    metrics: the kind's mean score (accuracy or set_f1), its further figures, `evaluate.measure` where it is another
+    one, and calibration_error, all in [0, 1], each with the ends of its 95 % interval; items.
     predictions: a row a gold item. per_class: a row a class. calibration: a row a bin of confidence.
     """
 
@@ -42,7 +42,7 @@ def evaluate(
     classes: list[str],
     resamples: int,
     seed: int,
-    answer: Answer = choice,
+    measure: Measure = measures.ACCURACY,
     thresholds: NDArray[np.float32] | None = None,
 ) -> Evaluation:
     """Compare (g, c) probabilities with the labels of g gold items (columns id, label, and weight unless all count
@@ -53,15 +53,18 @@ def evaluate(
     Tibshirani 1993, chapter 13).
     """
     weights = gold.weight.to_numpy() if "weight" in gold else np.ones(len(gold))
+    answer = measure.answer
     found = answer.measured(gold.label.tolist(), probabilities, classes, thresholds, weights)
     told = {"actual": gold.label, "predicted": found.said, "confidence": found.confidence, "weight": weights}
-    head = weighted_mean(found.scores, weights)
-    metrics = dict(zip(_ends(answer.METRIC), (head.value, head.low, head.high), strict=True))
+    metrics: dict[str, float] = {}
     everything = np.arange(len(gold))
-    for name, measure in found.measures.items():
-        value = measure(everything)
-        low, high = interval(measure, everything, resamples, seed)
+    for name, of_rows in found.measures.items():
+        value = of_rows(everything)
+        low, high = interval(of_rows, everything, resamples, seed)
         metrics |= dict(zip(_ends(name), (value, min(low, value), max(high, value)), strict=True))
+    for each in (measures.mean_score(answer), measure):
+        if judged := estimated(each, list(found.said), gold.label.tolist(), weights):
+            metrics |= dict(zip(_ends(each.name), (judged.value, judged.low, judged.high), strict=True))
     ends = calibration_error(found.scores, found.confidence, weights)
     metrics |= dict(zip(_ends("calibration_error"), ends, strict=True))
     metrics["items"] = len(gold)
@@ -73,7 +76,7 @@ def _ends(name: str) -> tuple[str, str, str]:
     return name, f"{name}_low", f"{name}_high"
 
 
-def interval(measure: Measure, rows: NDArray[np.int64], resamples: int, seed: int) -> tuple[float, float]:
+def interval(measure: OfRows, rows: NDArray[np.int64], resamples: int, seed: int) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of a measure over rows. One row alone tells nothing: (0, 1)."""
     if len(rows) < 2:
         return 0.0, 1.0
@@ -162,25 +165,25 @@ def run(workspace: Workspace) -> str:
     if model.trained and len(gold):
         p = model.probabilities(gold_items(workspace))
         drawn = settings.evaluate.resamples, settings.seed
-        result = evaluate(
-            gold, p, model.classes, *drawn, kinds.answer(settings.kind.answer), learners.thresholds_of(model)
-        )
+        result = evaluate(gold, p, model.classes, *drawn, kinds.measure(settings), learners.thresholds_of(model))
     else:
         result = unmeasured(gold)
     figures.keep_evaluation(workspace, result.metrics, result.predictions, result.per_class, result.calibration)
-    return spoken(result.metrics, settings.kind)
+    return spoken(result.metrics, settings.measure)
 
 
-def spoken(metrics: dict[str, float], kind: Kind = ONE_CLASS) -> str:
+def spoken(metrics: dict[str, float], measure: MeasureName = ACCURACY) -> str:
     """The headline figure in words.
 
     >>> spoken({"accuracy": 0.9, "accuracy_low": 0.88, "accuracy_high": 0.92})
     'accuracy 0.900 (95 % interval 0.880 to 0.920)'
     """
-    if kind.metric not in metrics:
-        return "no model yet" if metrics.get("items", 1) else "no gold item to measure by"
-    value, low, high = (metrics[name] for name in _ends(kind.metric))
-    return f"{kind.measure} {value:.3f} (95 % interval {low:.3f} to {high:.3f})"
+    if measure.text not in metrics:
+        if not metrics.get("items", 1):
+            return "no gold item to measure by"
+        return f"no gold item of {measure.of} to measure the {measure.words} by" if len(metrics) > 1 else "no model yet"
+    value, low, high = (metrics[name] for name in _ends(measure.text))
+    return f"{measure.words} {value:.3f} (95 % interval {low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

@@ -50,6 +50,15 @@ def tracked(name: str) -> str:
     return f"metrics/{name}"
 
 
+def logged_as(name: str) -> str:
+    """What a figure is called in MLflow, which takes few signs; a class may have any.
+
+    >>> logged_as("f1:süß & low"), logged_as("accuracy_low")
+    ('f1:süß _ low', 'accuracy_low')
+    """
+    return re.sub(r"[^\w.: -]", "_", name)
+
+
 # What the last round measured
 
 
@@ -59,9 +68,9 @@ def gold_metrics(workspace: Workspace) -> dict[str, float]:
 
 
 def headline(workspace: Workspace) -> dict[str, float]:
-    """The same with the mean score as `score`, `score_low` and `score_high`, whatever the kind calls it."""
-    own = re.compile(f"^{workspace.settings.kind.metric}(?=$|_low$|_high$)")
-    return {own.sub("score", name): value for name, value in gold_metrics(workspace).items()}
+    """The same, and what the model is judged by (`evaluate.measure`) as `score`, `score_low` and `score_high`."""
+    found, name = gold_metrics(workspace), workspace.settings.measure.text
+    return found | {f"score{end}": found[name + end] for end in ("", "_low", "_high") if name + end in found}
 
 
 def predictions(workspace: Workspace) -> pd.DataFrame:
@@ -131,10 +140,14 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def curve(workspace: Workspace) -> pd.DataFrame:
-    """The rounds so far (CURVE), from metrics/curve.csv, where the column `score` has the name that the kind gives its
-    mean score, such as accuracy."""
-    metric = workspace.settings.kind.metric
-    return _rounds(file(workspace, "curve.csv"), CURVE, {metric: "score"})
+    """The rounds so far (CURVE), from metrics/curve.csv, where the column `score` has the name of the measure, such as
+    accuracy. It is empty in rounds that were judged by another one."""
+    settings, path = workspace.settings, file(workspace, "curve.csv")
+    if settings.measure.text not in CURVE:
+        return _rounds(path, CURVE, {settings.measure.text: "score"})
+    rounds = _rounds(path, CURVE)  # a further figure of every round, but judged by only where there is no other
+    others = rounds.get(settings.kind.metric, pd.Series(index=rounds.index, dtype=float)).notna()
+    return rounds.assign(score=rounds[settings.measure.text].mask(others))
 
 
 def savings(workspace: Workspace) -> pd.DataFrame:
@@ -144,8 +157,9 @@ def savings(workspace: Workspace) -> pd.DataFrame:
 
 def add_to_curve(workspace: Workspace, row: dict[str, Any]) -> pd.DataFrame:
     """Write this round's row of metrics/curve.csv; returns the whole of it."""
-    rounds = with_round(curve(workspace), row)
-    write_csv(file(workspace, "curve.csv"), rounds.rename(columns={"score": workspace.settings.kind.metric}))
+    rounds, name = with_round(curve(workspace), row), workspace.settings.measure.text
+    kept = rounds.drop(columns="score") if name in CURVE else rounds.rename(columns={"score": name})
+    write_csv(file(workspace, "curve.csv"), kept)
     return rounds
 
 

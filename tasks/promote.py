@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from labelwise.tasks import figures, kinds, made_with
 from labelwise.tasks.errors import InputError, WorkspaceError, named
 from labelwise.tasks.figures import gold_metrics
-from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.kinds import Measure, measures
 from labelwise.tasks.labels import ledger, witness
 from labelwise.tasks.proof import champion
-from labelwise.tasks.proof.gate import Comparison, compare, level
+from labelwise.tasks.proof.gate import compare, level
 from labelwise.tasks.records import run_of, tag
 from labelwise.tasks.services.mlflow import RoundRun, Tracking, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
@@ -46,13 +45,12 @@ def decide(
     look: int = 1,
     lacks: Sequence[str] = (),
     outdated: Sequence[str] = (),
-    answer: Answer = choice,
+    measure: Measure = measures.ACCURACY,
 ) -> Decision:
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
     alike) of the gold items that both were measured on. old: None before the first champion. look: the number of
     this comparison among those with this champion, 1 and on. lacks: the classes of today that the champion lacks.
-    outdated: names that it still says and that are no class any more. answer: what is said of an item, and so what it
-    is worth.
+    outdated: names that it still says and that are no class any more. measure: what models are judged by.
 
     `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
     (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
@@ -69,13 +67,11 @@ def decide(
     first_part = len(both) == len(old) < len(new) and both.weight_old.notna().all()
     weights = both.weight_old if first_part else both.weight
     truth = both.actual.tolist()
-    own, other = (answer.score(said.tolist(), truth) for said in (both.predicted, both.predicted_old))
-
-    def on(rows: NDArray[np.bool_]) -> Comparison:
-        return compare(own[rows], other[rows], weights.to_numpy(dtype=float)[rows], spent)
-
+    new_said, old_said, counts = both.predicted.tolist(), both.predicted_old.tolist(), weights.to_numpy(dtype=float)
     spent, alone = level(look, rule.confidence), 1 - rule.confidence
-    whole = on(np.ones(len(both), dtype=bool))
+    paired = measure.paired(new_said, old_said, truth, counts)
+    whole = compare(paired.new, paired.old, paired.weights, spent).times(paired.scale)
+    alike = measures.mean_score(measure.answer).paired(new_said, old_said, truth, counts)
     figures = {
         "items": float(whole.items),
         "difference": whole.difference,
@@ -86,12 +82,14 @@ def decide(
         "level": spent,
     }
     for name in rule.protected:
-        of_class = on(np.array([name in answer.members(label) for label in truth], dtype=bool))
+        rows = np.array([name in measure.answer.members(label) for label in truth], dtype=bool)
+        of_class = compare(alike.new[rows], alike.old[rows], counts[rows], spent)
         figures[f"worse.{name}"] = of_class.p_worse
         if of_class.p_worse <= alone:
             reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
             return Decision(False, reason, figures)
-    shown = f"{whole.difference:+.4f} ({whole.low:+.4f} to {whole.high:+.4f}) on {whole.items} gold items"
+    shown = "" if measure.plain else f"{measure.words} "
+    shown += f"{whole.difference:+.4f} ({whole.low:+.4f} to {whole.high:+.4f}) on {whole.items} gold items"
     wants = [f"does not know {named(lacks)}"] * bool(lacks) + [f"still says {named(outdated)}"] * bool(outdated)
     if wants and whole.p_worse > alone:
         return Decision(True, f"the champion {' and '.join(wants)}, and this is not worse: {shown}", figures)
@@ -146,8 +144,8 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
     """Log, register, decide. seconds: by stage. Returns the run's id ('' without a model) and a line for people."""
     metrics = gold_metrics(workspace)
     settings = workspace.settings
-    answer = kinds.answer(settings.kind.answer)
-    if answer.METRIC not in metrics:
+    measure = kinds.measure(settings)
+    if measure.answer.METRIC not in metrics:
         return "", "no model yet"
     tracking = open_tracking(settings)
     with tempfile.TemporaryDirectory() as scratch:
@@ -159,7 +157,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         run_id, version = tracking.record(facts, model)
         tracking.attach(run_id, [figures.file(workspace, figures.PREDICTIONS), seen])
     own, number = weighed(figures.predictions(workspace)), ledger.current_round(workspace.labels)
-    stands = champion.stands(version, number, number, own, champion.Judged(own, frozenset(own.id)), answer)
+    stands = champion.stands(version, number, number, own, champion.Judged(own, frozenset(own.id)), measure)
     present = tracking.champion()
     if present is None or present.version != version:  # an interrupted call may have crowned it already
         judged = champion.judge(workspace, versions, tracking, present, own) if present else None
@@ -169,7 +167,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         else:
             look = looks(figures.curve(workspace), learned, number)
             found = judged or champion.Judged(None, frozenset())
-            decision = decide(own, found.table, settings.promote, look, found.lacks, found.outdated, answer)
+            decision = decide(own, found.table, settings.promote, look, found.lacks, found.outdated, measure)
         more = {"replaces": present.version} if present and decision.promoted else {}
         if decision.figures:
             more["gate"] = json.dumps({name: float(f"{value:.6g}") for name, value in decision.figures.items()})
@@ -178,7 +176,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         if decision.promoted:
             tracking.crown(version)
         elif present and judged:
-            stands = champion.stands(present.version, learned, number, own, judged, answer)
+            stands = champion.stands(present.version, learned, number, own, judged, measure)
         said = f"{'is the champion' if decision.promoted else 'stays behind'}: {reason}"
     else:
         said = "is the champion"
@@ -210,7 +208,9 @@ def facts_of(
     return RoundRun(
         number=number,
         params=flat(settings.model_dump(exclude=NAMES)) | {"classes": str(len(settings.classes))},
-        metrics=metrics | {"labels": labels} | {f"seconds.{stage}": value for stage, value in seconds.items()},
+        metrics={figures.logged_as(name): value for name, value in metrics.items()}
+        | {"labels": labels}
+        | {f"seconds.{stage}": value for stage, value in seconds.items()},
         tags={
             "labelwise.workspace": settings.project.id,
             "labelwise.round": str(number),
@@ -225,8 +225,8 @@ def facts_of(
             **made_with.facts(),
         },
         inputs={name: (str(workspace.root / "data" / name), hashes[name]) for name in ("pool", "gold", "labels")},
-        metric=settings.kind.metric,
-        measure=settings.kind.measure,
+        metric=figures.logged_as(settings.measure.text),
+        measure=settings.measure.words,
     )
 
 

@@ -12,6 +12,7 @@ from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import withheld
+from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Examples, Items, calibration, frozen, one_vs_rest, thresholds_of
 from labelwise.tasks.progress import counted
@@ -42,7 +43,7 @@ def meter(
     """The savings meter alone, gold items weighed. Both arms learn with `prove.learner`, whatever the loop itself
     learns with: what is compared is the choice of labels alone. Labels that no round asked for (imported ones) are in
     both arms from the start; without them, the head of the order is a uniform sample of what could be asked."""
-    losses = judged_by(labels, labelled, gold, exam, pool, settings)
+    judged = judged_by(labels, labelled, gold, exam, pool, settings)
     rounds = labels["round"].to_numpy()
     asked = rounds > 0
     in_control = np.flatnonzero(labels.control & asked)
@@ -50,17 +51,18 @@ def meter(
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
     with counted("what labels by chance would have given, models", None) as done:
 
-        def judged(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        def counting(rows: NDArray[np.int64]) -> Parts:
             done(1)
-            return losses(rows)
+            return judged(rows)
 
-        return savings.measure(judged, so_far, in_control, gold.weight.to_numpy(), rng, np.flatnonzero(~asked))
+        weights, measure = gold.weight.to_numpy(), kinds.measure(settings)
+        return savings.measure(counting, so_far, in_control, weights, rng, np.flatnonzero(~asked), measure)
 
 
 def judged_by(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
-) -> savings.Losses:
-    """Label numbers -> (g,) what a model of these labels loses at each gold item, 1 - its score in [0, 1]. The meter
+) -> savings.Judged:
+    """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The meter
     trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are not
     calibrated, since only what is said counts. Where an item may have several classes, each model says them from the
     thresholds on that follow from its probabilities of a part of the pool, as the loop's own does."""
@@ -68,30 +70,32 @@ def judged_by(
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
     judge = settings.model_copy(update={"train": learner})
 
-    def lost(p: NDArray[np.floating], thresholds: NDArray[np.floating] | None) -> NDArray[np.float64]:
-        return 1 - answer.score(answer.decide(p, settings.classes, thresholds).tolist(), truth)
+    measure = kinds.measure(settings)
+
+    def parts(p: NDArray[np.floating], thresholds: NDArray[np.floating] | None) -> Parts:
+        return measure.parts(answer.decide(p, settings.classes, thresholds).tolist(), truth)
 
     if settings.prove.learner != frozen.NAME:
 
-        def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        def learned(rows: NDArray[np.int64]) -> Parts:
             model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
-            return lost(model.probabilities(exam), thresholds_of(model))
+            return parts(model.probabilities(exam), thresholds_of(model))
 
-        return losses
+        return learned
     examples = Examples(labelled, answer.targets(labels.label.tolist(), settings.classes), settings.classes)
     settled = examples.take(calibration.sampled(examples, settings.seed))
     vectors, seen = labelled.vectors(), exam.vectors()
     if not examples.multilabel:
         c = frozen.crossed(settled, judge)[0]
-        return lambda rows: lost(frozen.head(examples.take(rows), vectors[rows], c).logits(seen), None)
+        return lambda rows: parts(frozen.head(examples.take(rows), vectors[rows], c).logits(seen), None)
     many = one_vs_rest.crossed(settled, judge)[0]
     looked_at = pool.take(calibration.random_positions(len(pool), one_vs_rest.LOOKED_AT, settings.seed)).vectors()
 
-    def losses_of_heads(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def with_thresholds(rows: NDArray[np.int64]) -> Parts:
         heads = one_vs_rest.heads(examples.take(rows), vectors[rows], many)
-        return lost(heads.of(seen), one_vs_rest.thresholds(heads.of(looked_at)))
+        return parts(heads.of(seen), one_vs_rest.thresholds(heads.of(looked_at)))
 
-    return losses_of_heads
+    return with_thresholds
 
 
 def run(workspace: Workspace) -> str:
@@ -108,8 +112,7 @@ def run(workspace: Workspace) -> str:
         if len(labels)
         else (None, None)
     )
-    measure = kinds.answer(settings.kind.answer).MEASURE
-    said = savings.sentence(measured, measure) if settings.select.control else UNKNOWN
+    said = savings.sentence(measured, settings.measure.words) if settings.select.control else UNKNOWN
     content: dict[str, Any] = {
         "said": said,
         "savings": measured and measured.as_json(),

@@ -6,8 +6,9 @@ Secrets are not settings: they come from the environment (see services/addresses
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -97,6 +98,45 @@ ONE_LABEL = "stands between several labels of an item; with choice there is one,
 MEASURES = {"choice": ("accuracy", "accuracy"), "multilabel": ("set_f1", "set F1")}
 
 
+# What a model can be judged by beside that (`evaluate.measure`), in words; OF_CLASS: of one class.
+BALANCED, MACRO_F1, OF_CLASS = "balanced_accuracy", "macro_f1", "f1"
+FURTHER = {"choice": {BALANCED: "balanced accuracy", MACRO_F1: "macro F1"}, "multilabel": {MACRO_F1: "macro F1"}}
+
+
+@dataclass(frozen=True)
+class MeasureName:
+    """What a model is judged by. form: the name without its class. of: that class, '' for a measure of all."""
+
+    form: str
+    words: str
+    of: str = ""
+
+    @property
+    def text(self) -> str:
+        """As in `evaluate.measure`."""
+        return f"{self.form}:{self.of}" if self.of else self.form
+
+
+def measure_named(text: str | None, answer: str, classes: Sequence[str]) -> MeasureName:
+    """The measure of that name, the kind's own mean score for None. ValueError, with those that there are, for another.
+
+    >>> measure_named("f1:spam", "choice", ["ham", "spam"]).words
+    'F1 of spam'
+    """
+    plain = dict([MEASURES[answer]]) | FURTHER[answer]
+    form, _, of = (MEASURES[answer][0] if text is None else text).partition(":")
+    if form == OF_CLASS and of in classes:
+        return MeasureName(form, f"F1 of {of}", of)
+    if form == OF_CLASS:
+        near = difflib.get_close_matches(of, classes, n=1)
+        raise ValueError(
+            f"{text!r} names none of the classes" + (f"; did you mean {OF_CLASS}:{near[0]}?" if near else "")
+        )
+    if form not in plain or of:
+        raise ValueError(f"{text!r} is no measure of a {answer}; there are {', '.join(plain)} and {OF_CLASS}:CLASS")
+    return MeasureName(form, plain[form])
+
+
 class Kind(Section):
     item: str = "text"
     answer: str = "choice"
@@ -181,6 +221,7 @@ class Train(Section):
 
 
 class Evaluate(Section):
+    measure: str | None = None  # see `measure_named`; None: the mean score of the kind
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
 
 
@@ -339,6 +380,19 @@ class Settings(Section):
         if strange:
             raise ValueError(f"promote.protected names {strange[0]!r}, which is none of the classes")
         return self
+
+    @model_validator(mode="after")
+    def measure_is_known(self) -> "Settings":
+        try:
+            measure_named(self.evaluate.measure, self.kind.answer, self.classes)
+        except ValueError as error:
+            raise ValueError(f"evaluate.measure: {error}") from None
+        return self
+
+    @property
+    def measure(self) -> MeasureName:
+        """What a model is judged by."""
+        return measure_named(self.evaluate.measure, self.kind.answer, self.classes)
 
     @model_validator(mode="after")
     def none_is_no_class(self) -> "Settings":

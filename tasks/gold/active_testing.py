@@ -33,8 +33,8 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class WeightedMean:
-    """A mean score with the ends of its 95 % interval, all in [0, 1]."""
+class Estimated:
+    """A figure with the ends of its 95 % interval, all in [0, 1]."""
 
     value: float
     low: float
@@ -87,7 +87,7 @@ def decided(given: Floats, kept: NDArray[np.bool_]) -> Floats:
     return given * kept * kept.sum() / given[kept].sum()
 
 
-def weighted_mean(scores: Floats, given: Floats) -> WeightedMean:
+def weighted_mean(scores: Floats, given: Floats) -> Estimated:
     """The mean score over the population from g items: (g,) scores in [0, 1], 1.0 or 0.0 where an answer is right or
     wrong (then it is the accuracy), and (g,) their weights (1 on average).
 
@@ -103,12 +103,12 @@ def weighted_mean(scores: Floats, given: Floats) -> WeightedMean:
     value = float(np.clip((1 - given.mean()) + (given * scores).mean(), 0, 1))
     error = 1 - value
     if g < 2:
-        return WeightedMean(value, 0.0, 1.0)
+        return Estimated(value, 0.0, 1.0)
     k = max(_size_of_losses(1 - scores.astype(np.float64), given), error)  # less would be a variance below zero
     z2 = float(ndtri((1 + CONFIDENCE) / 2)) ** 2 / g
     middle, half = error + k * z2 / 2, np.sqrt(max((error + k * z2 / 2) ** 2 - (1 + z2) * error**2, 0.0))
     least, most = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
-    return WeightedMean(value, float(min(max(1 - most, 0.0), value)), float(max(min(1 - least, 1.0), value)))
+    return Estimated(value, float(min(max(1 - most, 0.0), value)), float(max(min(1 - least, 1.0), value)))
 
 
 def _size_of_losses(losses: Floats, given: Floats) -> float:

@@ -6,8 +6,9 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Collection
 
-from labelwise.tasks.kinds import choice, interface, multilabel, text
+from labelwise.tasks.kinds import choice, interface, measures, multilabel, text
 from labelwise.tasks.kinds.base import Answer, Content, Measured, Views
+from labelwise.tasks.kinds.measures import Measure
 from labelwise.tasks.settings import Settings
 
 ANSWERS: dict[str, Answer] = {module.NAME: module for module in (choice, multilabel)}
@@ -22,6 +23,11 @@ def answer(name: str) -> Answer:
 def item(name: str) -> Content:
     """What an item is: the kind that `kind.item` names. KeyError for another name, which settings refuse."""
     return ITEMS[name]
+
+
+def measure(settings: Settings) -> Measure:
+    """What a model is judged by: the measure that `evaluate.measure` names."""
+    return measures.measure_of(settings.measure, answer(settings.kind.answer), settings.classes)
 
 
 def known(answer: Answer, label: str | None, classes: Collection[str]) -> bool:
@@ -66,6 +72,7 @@ __all__ = [
     "ITEMS",
     "Answer",
     "Content",
+    "Measure",
     "Measured",
     "Views",
     "answer",
@@ -74,4 +81,5 @@ __all__ = [
     "interface_of",
     "item",
     "known",
+    "measure",
 ]

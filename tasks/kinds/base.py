@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
-Measure = Callable[[NDArray[np.int64]], float]  # of the gold items in these rows
+OfRows = Callable[[NDArray[np.int64]], float]  # a figure of the gold items in these rows
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Measured:
     said: NDArray[np.object_]
     scores: NDArray[np.float64]
     confidence: NDArray[np.float64]
-    measures: dict[str, Measure]
+    measures: dict[str, OfRows]
     by_class: pd.DataFrame
 
 

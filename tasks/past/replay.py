@@ -155,10 +155,9 @@ def registered(files: Mapping[str, bytes], recorded: Mapping[str, bytes], versio
 def metrics(then: Outcome, now: Outcome, logged: Mapping[str, float] | None, exact: bool) -> Finding:
     """Figures as recorded, as rebuilt, and as MLflow has them."""
     gold = then.metrics["gold"]
+    kept = {name: logged[figures.logged_as(name)] for name in gold if logged and figures.logged_as(name) in logged}
     told = [
-        f"{name} {gold[name]}, MLflow has {logged[name]}"
-        for name in gold
-        if logged is not None and name in logged and abs(logged[name] - gold[name]) > ROUNDED
+        f"{name} {gold[name]}, MLflow has {value}" for name, value in kept.items() if abs(value - gold[name]) > ROUNDED
     ]
     far = max(difference(then.metrics, now.metrics), tables(then.predictions, now.predictions, PREDICTED))
     word = _word(far, exact, INDEPENDENT)

@@ -16,8 +16,9 @@ from ruamel.yaml import YAML
 
 from labelwise.tasks import figures
 from labelwise.tasks.errors import LabelwiseError, ServiceDown, ServiceError
-from labelwise.tasks.gold import active_testing, trusted
-from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.gold.intervals import estimated
+from labelwise.tasks.kinds import Measure, measures
 from labelwise.tasks.labels import renamed
 from labelwise.tasks.services.mlflow import Champion, Tracking
 from labelwise.tasks.services.versions.workspace import Versions
@@ -43,7 +44,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Measured:
-    """A mean score, which is the accuracy where an answer is right or wrong, with the ends of its 95 % interval, and on
+    """The figure of a measure, such as the accuracy, with the ends of its 95 % interval, and on
     how many gold items."""
 
     score: float
@@ -52,17 +53,21 @@ class Measured:
     items: int
 
     @classmethod
-    def of(cls, answers: pd.DataFrame, answer: Answer = choice) -> "Measured | None":
-        """From columns actual, predicted, weight (text or numbers); None without a row."""
+    def of(cls, answers: pd.DataFrame, measure: Measure = measures.ACCURACY) -> "Measured | None":
+        """From columns actual, predicted, weight (text or numbers); None where they cannot tell it."""
         if answers.empty:
             return None
-        scores = answer.score(answers.predicted.tolist(), answers.actual.tolist())
-        found = active_testing.weighted_mean(scores, answers.weight.to_numpy(dtype=float))
-        return cls(round(found.value, 6), round(found.low, 6), round(found.high, 6), len(answers))
+        weights = answers.weight.to_numpy(dtype=float)
+        found = estimated(measure, answers.predicted.tolist(), answers.actual.tolist(), weights)
+        return (
+            None
+            if found is None
+            else cls(round(found.value, 6), round(found.low, 6), round(found.high, 6), len(answers))
+        )
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Measured":
-        """From champion.json, in which the score of every kind is called accuracy."""
+        """From champion.json, in which the figure of every measure is called accuracy."""
         return cls(content["accuracy"], content["low"], content["high"], content["items"])
 
     def as_json(self) -> dict[str, Any]:
@@ -78,7 +83,7 @@ class Standing:
     """What stands behind the champion. version: in MLflow. learned: the round that it comes from, None where that is
     not known. measured: the round whose gold it was measured on. gold: on all of that gold. fresh: on the items that
     did not make it champion, where there are any: being picked by its own figures flatters a model on the others.
-    measure: the name of the mean score."""
+    measure: its name."""
 
     version: str
     learned: int | None
@@ -86,7 +91,7 @@ class Standing:
     gold: Measured | None
     fresh: Measured | None = None
     problem: str = ""
-    measure: str = choice.MEASURE
+    measure: str = measures.ACCURACY.words
 
     def __str__(self) -> str:
         """In words, for people."""
@@ -111,22 +116,27 @@ def keep(workspace: Workspace, found: Standing) -> None:
     """Write metrics/champion.json. Accuracy is not named, as in files from before there was another measure."""
     measured = {name: part and part.as_json() for name, part in (("gold", found.gold), ("fresh", found.fresh))}
     content = asdict(found) | measured
-    if found.measure == choice.MEASURE:
+    if found.measure == measures.ACCURACY.words:
         del content["measure"]
     figures.keep_champion(workspace, content)
 
 
 def stands(
-    version: str, learned: int | None, number: int, gold: pd.DataFrame, judged: Judged, answer: Answer = choice
+    version: str,
+    learned: int | None,
+    number: int,
+    gold: pd.DataFrame,
+    judged: Judged,
+    measure: Measure = measures.ACCURACY,
 ) -> Standing:
     """What stands behind a champion in round `number`. gold: its items today (columns id, actual, weight)."""
     if judged.table is None:
-        return Standing(version, learned, number, None, problem=judged.problem, measure=answer.MEASURE)
+        return Standing(version, learned, number, None, problem=judged.problem, measure=measure.words)
     answered = gold[["id", "actual", "weight"]].merge(judged.table[["id", "predicted"]], on="id")
     later = answered[~answered.id.isin(judged.crowned_on)]
-    fresh = Measured.of(later, answer) if judged.crowned_on else None
-    whole = Measured.of(answered, answer)
-    return Standing(version, learned, number, whole, fresh, judged.problem, answer.MEASURE)
+    fresh = Measured.of(later, measure) if judged.crowned_on else None
+    whole = Measured.of(answered, measure)
+    return Standing(version, learned, number, whole, fresh, judged.problem, measure.words)
 
 
 def judge(

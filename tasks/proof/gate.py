@@ -37,6 +37,11 @@ class Comparison:
     p_better: float
     p_worse: float
 
+    def times(self, scale: float) -> "Comparison":
+        """The same of a measure that differs by `scale` times as much, in [-1, 1]."""
+        middle, low, high = (min(max(end * scale, -1.0), 1.0) for end in (self.difference, self.low, self.high))
+        return Comparison(self.items, middle, low, high, self.p_better, self.p_worse)
+
 
 def level(look: int, confidence: float) -> float:
     """The chance of a false champion that look 1, 2, 3 ... at a champion may take. All looks there can be sum to

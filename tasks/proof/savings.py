@@ -2,7 +2,7 @@
 
 Both arms are learning curves of one learner. Random's comes from parts of the control arm, the loop's from the labels
 of past rounds; both are measured on the same gold items, so what is hard about the gold set cancels out. What is
-measured is the mean score of the answers, each in [0, 1]: the accuracy where an answer is right or wrong. Two figures:
+measured is `evaluate.measure`, such as the accuracy or the F1 of a rare class. Two figures:
 
 `measured`: the loop's labels for the score that the m labels of the control arm give, over m. Both curves have been
 there, nothing is extrapolated.
@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.tasks.figures import ACCURACY
+from labelwise.tasks.kinds import Measure, measures
+from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.proof.curves import LEAST, Curves, Points, posterior
 
 DRAWS = 1000
@@ -41,7 +43,7 @@ FAR = 20  # times the control labels there are: "more than that many would be ne
 
 Floats = NDArray[np.float64]
 NO_LABELS = np.empty(0, dtype=np.int64)
-Losses = Callable[[NDArray[np.int64]], Floats]  # label numbers -> (g,) in [0, 1]
+Judged = Callable[[NDArray[np.int64]], Parts]  # label numbers -> what a model of these labels says of g gold items
 
 
 @dataclass(frozen=True)
@@ -99,29 +101,30 @@ class Savings:
 
 
 def measure(
-    losses: Losses,
+    judged: Judged,
     rounds: list[NDArray[np.int64]],
     control: NDArray[np.int64],
     weights: Floats,
     rng: np.random.Generator,
     base: NDArray[np.int64] = NO_LABELS,
+    measure: Measure = measures.ACCURACY,
 ) -> Savings | None:
     """Compare the loop with its control arm. None where there is too little of the arm to have a curve.
 
-    losses: label numbers -> (g,) what a model trained on these labels loses at each gold item, 1 - its score in [0, 1];
-    1.0 or 0.0 where an answer is wrong or right. rounds: the labels that each round had, the last one all of them.
+    judged: label numbers -> what the answers of a model trained on these labels to the g gold items bring to the
+    measure. rounds: the labels that each round had, the last one all of them.
     control: the labels of the control arm. weights: (g,) of the gold items. base: labels that neither arm chose and
     both learn from, in none of the others.
     """
 
-    def judged(rows: NDArray[np.int64]) -> Floats:
-        return losses(np.sort(np.concatenate([base, rows])))
+    def with_base(rows: NDArray[np.int64]) -> Parts:
+        return judged(np.sort(np.concatenate([base, rows])))
 
-    sizes, random, variances = halved(judged, control, rng)
+    sizes, random, variances = halved(with_base, control, rng, measure)
     if len(sizes) < 3 or len(rounds) < 3:
         return None
-    ns, loop = _followed(judged, rounds)
-    start = np.array([losses(base)], dtype=np.float64) if len(base) else np.empty((0, len(weights)))
+    ns, loop = _followed(with_base, rounds)
+    start = [[judged(base)]] if len(base) else []
     b, m, n = float(len(base)), float(len(control)), float(len(rounds[-1]))
     found = []
     for _ in range(GROUPS):
@@ -132,9 +135,9 @@ def measure(
         resample = rng.dirichlet(np.ones(len(weights)), size=DRAWS // GROUPS) * weights
         resample /= resample.sum(axis=1, keepdims=True)  # a Bayesian bootstrap (Rubin 1981) of the gold items
         loops = guess * (varying(ns, b) / varying(m, b)) ** (falls / 2)
-        both = resample @ start.T
-        chance = posterior(_points(sizes, resample @ random.T, np.full(len(sizes), guess), both, b), rng)
-        own = posterior(_points(ns, resample @ loop.T, loops, both, b), rng)
+        both = errors(measure, resample, start)
+        chance = posterior(_points(sizes, errors(measure, resample, random), np.full(len(sizes), guess), both, b), rng)
+        own = posterior(_points(ns, errors(measure, resample, loop), loops, both, b), rng)
         needed, instead = own.labels_for(chance.errors(b + m)) - b, chance.labels_for(own.errors(b + n)) - b
         found.append((np.maximum(needed, LEAST * n), np.maximum(instead, LEAST * m), chance, own))
     needed = np.concatenate([one[0] for one in found])
@@ -157,28 +160,44 @@ def measure(
     )
 
 
+def errors(measure: Measure, weights: Floats, models: list[list[Parts]]) -> Floats:
+    """(draws, g) weights, a row a resample of the gold items, and the models of each of j sizes -> (draws, j) one less
+    the measure, the mean of the models of a size."""
+    if not models:
+        return np.empty((len(weights), 0))
+    if measure.plain:  # the mean of the models' losses comes to the same, in one product
+        return np.asarray(weights @ np.array([_mean_losses(of_size) for of_size in models]).T)
+    means = [np.mean([measure.values(one, weights) for one in of_size], axis=0) for of_size in models]
+    return 1 - np.stack(means, axis=1)
+
+
+def _mean_losses(models: list[Parts]) -> Floats:
+    return np.asarray(np.mean([1 - one.hits[:, 0] for one in models], axis=0))
+
+
 def halved(
-    losses: Losses, control: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[Floats, Floats, dict[int, float]]:
+    judged: Judged, control: NDArray[np.int64], rng: np.random.Generator, measure: Measure = measures.ACCURACY
+) -> tuple[Floats, list[list[Parts]], dict[int, float]]:
     """The control arm's curve: models of the whole arm, of its halves, quarters and so on.
 
-    Returns sizes (j,), ascending; the mean losses of the models of each size, (j, g); and by number of parts the
-    variance of the error between parts.
+    Returns sizes (j,), ascending; the models of each size; and by number of parts the variance of the error between
+    parts.
     """
-    sizes, errors, variances = [], [], {}
+    sizes, found, variances = [], [], {}
     for parts in PARTS:
         if len(control) // parts < SMALLEST:
             break
         models = [
-            [losses(np.sort(part)) for part in np.array_split(rng.permutation(control), parts)]
+            [judged(np.sort(part)) for part in np.array_split(rng.permutation(control), parts)]
             for _ in range(1 if parts == 1 else REPEATS)
         ]
-        answers = np.array(models, dtype=np.float64)  # (repeats, parts, g)
         sizes.append(len(control) / parts)
-        errors.append(answers.mean(axis=(0, 1)))
+        found.append([one for repeat in models for one in repeat])
         if 1 < parts <= 8:
-            variances[parts] = float(answers.mean(axis=2).var(axis=1, ddof=1).mean())
-    return np.array(sizes[::-1]), np.array(errors[::-1]), variances
+            alike = np.ones((1, len(models[0][0].hits)))
+            alone = [[1 - measure.values(one, alike)[0] for one in repeat] for repeat in models]
+            variances[parts] = float(np.var(alone, axis=1, ddof=1).mean())
+    return np.array(sizes[::-1]), found[::-1], variances
 
 
 def varying(n: Any, base: float) -> Any:
@@ -211,12 +230,12 @@ def further(ratio: Interval, control: int) -> int | None:
     return int(np.ceil(wanted)) if wanted < FAR * control else None
 
 
-def _followed(losses: Losses, rounds: list[NDArray[np.int64]]) -> tuple[Floats, Floats]:
-    """The loop's sizes (j,) and the losses of its models (j, g), at some of its rounds and always the last."""
+def _followed(judged: Judged, rounds: list[NDArray[np.int64]]) -> tuple[Floats, list[list[Parts]]]:
+    """The loop's sizes (j,) and its model at each, at some of its rounds and always the last."""
     picks = np.unique(np.round(np.geomspace(1, len(rounds), ROUNDS)).astype(int)) - 1
     return (
         np.array([len(rounds[at]) for at in picks], dtype=float),
-        np.array([losses(rounds[at]) for at in picks], dtype=np.float64),
+        [[judged(rounds[at])] for at in picks],
     )
 
 

@@ -70,7 +70,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         round=number,
         date=tables.dates(versions).get(number, ""),
         verdict=verdict(
-            metrics, found, len(ledger.effective(rows)), bool(advice.stop or limit), workspace.settings.kind.measure
+            metrics, found, len(ledger.effective(rows)), bool(advice.stop or limit), workspace.settings.measure.words
         ),
         cards=[*_answer(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
         successor=_successor(checked) if checked else "",
@@ -140,7 +140,7 @@ def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop:
 def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
     """The mean score and the savings."""
     trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.standing(workspace)})"
-    measure = workspace.settings.kind.measure
+    measure = workspace.settings.measure.words
     cards = [Card(f"{measure} on gold", "no model yet", trusted)]
     if "score" in metrics:
         ends = f"95 % interval {metrics['score_low']:.3f} to {metrics['score_high']:.3f}"

@@ -57,7 +57,7 @@ def _draw(name: str, workspace: Workspace, rounds: pd.DataFrame) -> Figure:
         return calibration(figures.calibration(workspace))
     measured = figures.proof(workspace).get("savings")
     arms = {arm: pd.DataFrame(points) for arm, points in measured["curves"].items()} if measured else {}
-    measure = workspace.settings.kind.measure
+    measure = workspace.settings.measure.words
     return learning_curve(rounds, arms, measured["control"] if measured else 0, measure)
 
 

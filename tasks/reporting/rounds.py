@@ -57,10 +57,10 @@ def achieved(value: float, measure: str) -> str:
     """What a model does on gold items, in words that go on with "of ...".
 
     >>> achieved(0.9, "accuracy"), achieved(0.8, "set F1")
-    ('the model is right in 90.0%', 'the model has a mean set F1 of 80.0% on the items')
+    ('the model is right in 90.0%', "the model's set F1 is 80.0% on the items")
     """
     right = f"the model is right in {value:.1%}"
-    return right if measure == ACCURACY else f"the model has a mean {measure} of {value:.1%} on the items"
+    return right if measure == ACCURACY else f"the model's {measure} is {value:.1%} on the items"
 
 
 def news(rounds: pd.DataFrame, measure: str = ACCURACY) -> str:

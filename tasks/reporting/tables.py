@@ -73,7 +73,7 @@ def by_round(workspace: Workspace, versions: Versions) -> Table:
     days = dates(versions)
     history = figures.curve(workspace)
     savings = figures.savings(workspace)
-    cells = rounds.table(history, pd.DataFrame({"round": pd.Series(dtype="int64")}), workspace.settings.kind.measure)
+    cells = rounds.table(history, pd.DataFrame({"round": pd.Series(dtype="int64")}), workspace.settings.measure.words)
     kept: list[dict[Any, Any]] = history[["round"]].merge(savings, on="round", how="left").to_dict("records")
     cells.insert(1, "saved", [days.get(int(number), "") for number in history["round"]])
     cells["labels / random's (90 %)"] = [

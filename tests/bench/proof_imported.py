@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from labelwise.tasks.kinds.measures import Parts, of_scores
 from labelwise.tasks.proof import savings
 
 IMPORTED = (0, 200, 1000)
@@ -31,15 +32,15 @@ def measured(imported: int, quiet: float, seed: int, both: bool = True) -> savin
     towards = centre + rng.normal(size=(imported + n, WIDTH)) * np.sqrt(variance)[:, None]  # items, turned to one class
     gold = (centre + rng.normal(size=(GOLD, WIDTH))).astype(np.float32)
 
-    def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(gold @ towards[rows].mean(axis=0) < 0, dtype=np.float64)
+    def judged(rows: NDArray[np.int64]) -> Parts:
+        return of_scores(np.asarray(gold @ towards[rows].mean(axis=0) >= 0, dtype=np.float64))
 
     base = np.arange(imported)
     rounds = [imported + np.arange(number * BATCH) for number in range(1, ROUNDS + 1)]
     if both:
-        found = savings.measure(losses, rounds, in_control, np.ones(GOLD), rng, base)
+        found = savings.measure(judged, rounds, in_control, np.ones(GOLD), rng, base)
     else:
-        found = savings.measure(losses, [np.concatenate([base, one]) for one in rounds], in_control, np.ones(GOLD), rng)
+        found = savings.measure(judged, [np.concatenate([base, one]) for one in rounds], in_control, np.ones(GOLD), rng)
     assert found is not None
     return found
 

@@ -8,6 +8,7 @@ import pytest
 
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.kinds import multilabel
+from labelwise.tasks.kinds.measures import mean_score
 from labelwise.tasks.promote import decide, flat, rollback
 from labelwise.tasks.proof.champion import Measured
 from labelwise.tasks.services.mlflow import Tracking, open_tracking
@@ -69,17 +70,17 @@ def test_sets_of_classes_count_by_their_f1_and_a_class_is_protected_in_the_sets_
     table = pd.DataFrame({"id": [f"g{n}" for n in at], "actual": actual})
     old = table.assign(predicted=np.where(at % 2, actual, '["common"]'))
     half = table.assign(predicted=np.where(at < 60, '["odd"]', actual))  # the rest all right
-    found = decide(half, old, Promote(), answer=multilabel)
+    found = decide(half, old, Promote(), measure=mean_score(multilabel))
     assert found.promoted
     assert found.figures["difference"] == pytest.approx((240 + 60 * 2 / 3 - (150 + 70)) / 300)
     old = table.assign(predicted=np.where((at % 2 == 0) & (at < 60), actual, '["other"]'))
     lazy = table.assign(predicted=np.where(at < 60, "[]", actual))
-    assert decide(lazy, old, Promote(), answer=multilabel).promoted
+    assert decide(lazy, old, Promote(), measure=mean_score(multilabel)).promoted
     for name in ("rare", "odd"):
-        guarded = decide(lazy, old, Promote(protected=[name]), answer=multilabel)
+        guarded = decide(lazy, old, Promote(protected=[name]), measure=mean_score(multilabel))
         assert guarded.reason == f"worse in the protected class {name}: -0.500 on 60 gold items"
-    assert decide(lazy, old, Promote(protected=["common"]), answer=multilabel).promoted
-    measured = Measured.of(half.assign(weight=1.0), multilabel)
+    assert decide(lazy, old, Promote(protected=["common"]), measure=mean_score(multilabel)).promoted
+    measured = Measured.of(half.assign(weight=1.0), mean_score(multilabel))
     assert measured is not None and (measured.score, measured.items) == (0.933333, 300)
     assert 0.90 < measured.low < measured.high < 0.96
 

@@ -100,8 +100,8 @@ def test_another_learner_than_the_cheap_one_can_be_the_judge() -> None:
     own = settings().model_copy(update={"prove": settings().prove.model_copy(update={"learner": "propagate"})})
     gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[EXAM]], "weight": 1.0})
     items = Items.of(VECTORS[:300])
-    losses = prove.judged_by(labels(), items, gold, Items.of(VECTORS[EXAM]), items, own)
-    assert losses(np.arange(200)).mean() < 0.5
+    judged = prove.judged_by(labels(), items, gold, Items.of(VECTORS[EXAM]), items, own)
+    assert judged(np.arange(200)).hits.mean() > 0.5
 
 
 @pytest.mark.parametrize("learner", ["frozen", "bag_of_words"])
@@ -119,8 +119,8 @@ def test_sets_of_classes_are_judged_by_what_they_miss(learner: str) -> None:
     given = labels().assign(label=names[:300])
     gold = pd.DataFrame({"label": names[300:], "weight": 1.0})
     items, exam = Items.of(vectors[:300], texts[:300]), Items.of(vectors[300:], texts[300:])
-    losses = prove.judged_by(given, items, gold, exam, items, own)
-    few, many = losses(np.arange(4)), losses(np.arange(300))
+    judged = prove.judged_by(given, items, gold, exam, items, own)
+    few, many = (1 - judged(np.arange(n)).hits[:, 0] for n in (4, 300))
     assert ((many >= 0) & (many <= 1)).all() and len(set(few)) > 2  # some are right in part
     assert many.mean() < few.mean() and many.mean() < 0.25
     if learner == "frozen":

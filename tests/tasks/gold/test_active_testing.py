@@ -105,7 +105,7 @@ def test_all_right_is_no_certainty_and_one_item_is_no_evidence() -> None:
     found = active_testing.weighted_mean(np.ones(50), np.ones(50))
     assert (found.value, found.high) == (1, 1)
     assert 0.9 < found.low < 0.95
-    assert active_testing.weighted_mean(np.ones(1), np.ones(1)) == active_testing.WeightedMean(1, 0, 1)
+    assert active_testing.weighted_mean(np.ones(1), np.ones(1)) == active_testing.Estimated(1, 0, 1)
 
 
 @given(items=st.lists(st.tuples(st.sampled_from([0.0, 1.0]) | st.floats(0, 1), st.floats(0.01, 5)), min_size=2))

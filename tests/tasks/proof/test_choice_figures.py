@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import report
 from labelwise.tasks.gold import active_testing
+from labelwise.tasks.kinds.measures import Parts, of_scores
 from labelwise.tasks.promote import decide
 from labelwise.tasks.proof import gate, savings, stopping, successor, target
 from labelwise.tasks.proof.champion import Measured
@@ -77,13 +78,13 @@ def metered() -> Iterator[tuple[str, Any]]:
         yield f"imported {imported}", proof_imported.measured(imported, 0.25, seed=1).as_json()
     hard = np.random.default_rng(14).random(150)
 
-    def missed(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def judged(rows: NDArray[np.int64]) -> Parts:
         luck = np.random.default_rng(rows).normal(scale=0.03)
-        return (hard < 0.9 * len(rows) ** -0.35 * np.exp(luck)) * 1.0
+        return of_scores((hard >= 0.9 * len(rows) ** -0.35 * np.exp(luck)) * 1.0)
 
     weights = np.random.default_rng(15).gamma(2.0, 0.5, 150)
     rounds = [np.arange(25 * n) for n in range(1, 13)]
-    found = savings.measure(missed, rounds, np.arange(60), weights, np.random.default_rng(16))
+    found = savings.measure(judged, rounds, np.arange(60), weights, np.random.default_rng(16))
     assert found is not None
     yield "weighed", found.as_json()
     yield "in words", savings.sentence(found)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import evaluate, report
 from labelwise.tasks.gold import active_testing
+from labelwise.tasks.kinds.measures import Parts, of_scores
 from labelwise.tasks.proof import money, savings, stopping, successor
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.trial import rehearsal
@@ -81,7 +82,7 @@ def test_five_perfect_rounds_are_enough() -> None:
 )
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_the_meter_on_arms_that_teach_nothing(of: str, gold: int, weight: float, arm: int) -> None:
-    def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def judged(rows: NDArray[np.int64]) -> Parts:
         at = np.arange(gold)
         wrong = {
             "right": at < 0,
@@ -93,11 +94,11 @@ def test_the_meter_on_arms_that_teach_nothing(of: str, gold: int, weight: float,
             "half": at >= 0,
             "some": at >= gold - len(rows),
         }[of]
-        return wrong * {"half": 0.5, "some": 1 / 3}.get(of, 1.0)
+        return of_scores(1 - wrong * {"half": 0.5, "some": 1 / 3}.get(of, 1.0))
 
     rounds = [np.arange(25 * n) for n in range(1, 5)]
     weights = np.where(np.arange(gold) % 2, 1.0, weight)
-    found = savings.measure(losses, rounds, np.arange(arm), weights, np.random.default_rng(0))
+    found = savings.measure(judged, rounds, np.arange(arm), weights, np.random.default_rng(0))
     if found is None:
         assert savings.sentence(found)
         return

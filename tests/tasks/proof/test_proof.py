@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from labelwise.tasks.kinds import multilabel
+from labelwise.tasks.kinds.measures import Parts, of_scores
 from labelwise.tasks.proof import control, money, savings, stopping, successor
 from labelwise.tasks.proof.curves import LEAST, MOST, Points, posterior
 from labelwise.tasks.proof.gate import FINE, by_signs, compare, level
@@ -71,19 +72,19 @@ def test_more_noise_means_wider_curves() -> None:
 # The savings meter
 
 
-def world(power: float, seed: int) -> savings.Losses:
+def world(power: float, seed: int) -> savings.Judged:
     """A learner whose error after n labels is n^-power, chosen labels worth `gain` random ones each: label numbers
     below 10,000 are random, the others chosen."""
     rng = np.random.default_rng(seed)
     hardness = rng.random(GOLD)
 
-    def losses(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def judged(rows: NDArray[np.int64]) -> Parts:
         worth = float(np.where(rows < 10_000, 1.0, power).sum())
         own = np.random.default_rng(rows)  # a training set's luck
         error = 0.9 * max(worth, 1.0) ** -0.35 * np.exp(own.normal(scale=0.03))
-        return np.asarray(hardness < error, dtype=np.float64)
+        return of_scores(np.asarray(hardness >= error, dtype=np.float64))
 
-    return losses
+    return judged
 
 
 def played(power: float, seed: int, rounds: int = 20, batch: int = 25) -> savings.Savings:
@@ -110,12 +111,12 @@ def test_answers_that_are_right_in_part_save_as_well() -> None:
     for seed in range(3):
         judge = world(3.0, seed)
 
-        def losses(rows: NDArray[np.int64], judge: savings.Losses = judge) -> NDArray[np.float64]:
-            return (judge(rows) + judge(rows[: len(rows) * 3 // 4])) / 2
+        def in_part(rows: NDArray[np.int64], judge: savings.Judged = judge) -> Parts:
+            return of_scores((judge(rows).hits[:, 0] + judge(rows[: len(rows) * 3 // 4]).hits[:, 0]) / 2)
 
         arm, chosen = np.arange(100), 10_000 + np.arange(400)
         so_far = [np.concatenate([arm[: 5 * n], chosen[: 20 * n]]) for n in range(1, 21)]
-        found = savings.measure(losses, so_far, arm, np.ones(GOLD), np.random.default_rng(seed))
+        found = savings.measure(in_part, so_far, arm, np.ones(GOLD), np.random.default_rng(seed))
         assert found is not None and found.verdict == "saves"
     assert savings.sentence(replace(found, ratio=Interval(1.1, 0.9, 1.3)), "set F1").startswith("savings: cannot tell")
     stood_still = replace(found, ratio=Interval(0.5, 0.3, 0.8), projected=Interval(2.5, 1.2, 4.0))
@@ -184,7 +185,7 @@ def test_a_learner_that_learns_nothing_gives_no_verdict() -> None:
     hard = (np.random.default_rng(0).random(GOLD) < 0.3) * 1.0
 
     found = savings.measure(
-        lambda _rows: hard,
+        lambda _rows: of_scores(1 - hard),
         [np.arange(25 * n) for n in range(1, 9)],
         np.arange(40),
         np.ones(GOLD),

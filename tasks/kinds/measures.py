@@ -1,0 +1,154 @@
+"""What a model is judged by (`evaluate.measure`): the mean score of an item, or what finds the classes that are rare.
+
+Each measure is a mean of K ratios over gold items, hits over trials, and of that everything else follows: its figure,
+an interval, the difference between two models as a sum over items, and a learning curve. Of a mean score there is one
+ratio, whose trials are all items. The balanced accuracy has one a class, the recall. Of an F1 the trials are the items
+that the truth or the model gives the class, and the hits those where both do: q of them make an F1 of 2 q / (1 + q).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelwise.tasks.kinds import choice
+from labelwise.tasks.kinds.base import Answer
+from labelwise.tasks.settings import BALANCED, MEASURES, MeasureName
+
+Floats = NDArray[np.float64]
+Labels = Sequence[str | None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What g gold items bring to the K ratios of a measure. hits: (g, K) in [0, 1]; trials: (g, K) 0 or 1, never less
+    than the hits; true: (g, K) 0 or 1, the trials that there are whatever the model says."""
+
+    hits: Floats
+    trials: Floats
+    true: Floats
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models on the same g gold items, so that what one has more than the other is a difference of mean scores.
+
+    new, old: (g,) scores in [0, 1]. weights: (g,) what each item counts. scale: the difference of the measure is
+    `scale` times that of the weighted means of new and old.
+    """
+
+    new: Floats
+    old: Floats
+    weights: Floats
+    scale: float
+
+
+@dataclass(frozen=True)
+class Measure:
+    """name: as in `evaluate.measure`, metrics/ and MLflow. words: for people. answer: what is said of an item. parts:
+    (said, truth) -> Parts. f1: whether each ratio is turned into an F1. plain: whether it is the mean score, of one
+    ratio whose trials are all items."""
+
+    name: str
+    words: str
+    answer: Answer
+    parts: Callable[[Labels, Sequence[str]], Parts]
+    f1: bool = False
+    plain: bool = False
+
+    def value(self, said: Labels, truth: Sequence[str], weights: Floats | None = None) -> float:
+        """The figure, in [0, 1]; 0 where nothing can be said."""
+        given = np.ones(len(truth)) if weights is None else weights
+        return float(self.values(self.parts(said, truth), given[None])[0])
+
+    def values(self, parts: Parts, weights: Floats) -> Floats:
+        """(r, g) weights -> (r,) the figure with each row of them. A ratio without a trial does not count."""
+        hits, trials = weights @ parts.hits, weights @ parts.trials
+        known = trials > 0
+        ratios = np.divide(hits, trials, out=np.zeros_like(hits), where=known)
+        return np.asarray(self.linked(ratios).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+
+    def linked(self, ratios: Floats) -> Floats:
+        """What ratios of hits to trials count."""
+        return 2 * ratios / (1 + ratios) if self.f1 else ratios
+
+    def paired(self, new: Labels, old: Labels, truth: Sequence[str], weights: Floats) -> Paired:
+        """The difference between two models as scores of the items.
+
+        Let n be the numerator of a ratio and d its denominator: the hits and trials, or of an F1 twice the hits and
+        the trials and hits together. With F the mean of the two models' ratios and D that of their denominators, one
+        ratio is more than the other by sum(n - F d) / D of the one less that of the other, exactly. A ratio of which
+        one model has no trial counts 0 there.
+        """
+        if self.plain:
+            return Paired(self.answer.score(new, truth), self.answer.score(old, truth), weights, 1.0)
+        parts = self.parts(new, truth), self.parts(old, truth)
+        tops = [one.hits * (1 + self.f1) for one in parts]
+        bottoms = [one.trials + one.hits * self.f1 for one in parts]
+        above, below = ([weights @ one for one in of] for of in (tops, bottoms))
+        middle = (below[0] + below[1]) / 2
+        counts = middle > 0
+        share = np.divide(1, middle, out=np.zeros_like(middle), where=counts) / max(int(counts.sum()), 1)
+        first, second = (np.divide(n, d, out=np.zeros_like(n), where=d > 0) for n, d in zip(above, below, strict=True))
+        at = (first + second) / 2
+        own, other = (((n - at * d) * share).sum(axis=1) for n, d in zip(tops, bottoms, strict=True))
+        best, worst = self._ends(parts[0].true, at, share)
+        spread = best - worst
+        ours, theirs = (
+            np.divide(one - worst, spread, out=np.zeros_like(one), where=spread > 0).clip(0, 1) for one in (own, other)
+        )
+        return Paired(ours, theirs, weights * spread, float((weights * spread).sum()))
+
+    def _ends(self, true: Floats, at: Floats, share: Floats) -> tuple[Floats, Floats]:
+        """(g,) the most and the least that an answer to each item could bring to the figure."""
+        best = (true * (1 + self.f1) * (1 - at) * share).sum(axis=1)
+        worst = -(true * at * share).sum(axis=1)
+        if not self.f1:
+            return best, worst
+        alarms = (1 - true) * at * share
+        if self.answer.NAME == choice.NAME:  # of one class there is one false alarm at most
+            return best, worst - alarms.max(axis=1, initial=0.0)
+        return best, worst - alarms.sum(axis=1)
+
+
+def mean_score(answer: Answer) -> Measure:
+    """The mean score of an item, the kind's own measure: accuracy or set F1."""
+
+    return Measure(*MEASURES[answer.NAME], answer, lambda said, truth: of_scores(answer.score(said, truth)), plain=True)
+
+
+def of_scores(scores: Floats) -> Parts:
+    """(g,) scores in [0, 1] as what they bring to their mean."""
+    every = np.ones((len(scores), 1))
+    return Parts(scores[:, None], every, every)
+
+
+def by_class(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Measure:
+    """The mean of the classes' recalls (balanced accuracy) or of their F1."""
+    f1 = name.form != BALANCED
+    places = {each: at for at, each in enumerate(classes)}
+
+    def named(labels: Labels) -> Floats:
+        """(g, c) 1 where a label names a class."""
+        found = np.zeros((len(labels), len(places)))
+        for row, label in enumerate(labels):
+            if isinstance(label, str):  # None, or NaN of a table: nothing was said
+                found[row, [places[each] for each in answer.members(label) if each in places]] = 1
+        return found
+
+    def parts(said: Labels, truth: Sequence[str]) -> Parts:
+        told, true = named(said), named(truth)
+        return Parts(told * true, np.maximum(told, true) if f1 else true, true)
+
+    return Measure(name.text, name.words, answer, parts, f1)
+
+
+def measure_of(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Measure:
+    """The measure that the settings name."""
+    if name.form == MEASURES[answer.NAME][0]:
+        return mean_score(answer)
+    return by_class(name, answer, [name.of] if name.of else classes)
+
+
+ACCURACY = mean_score(choice)
