@@ -369,13 +369,13 @@ def report(
 
 @app.command()
 def stop(workspace: Folder = HERE) -> None:
-    """Answer the question whether to stop: the loop ends, now and when it is started again, till the advice changes."""
+    """Answer the question whether to stop: the loop ends, now and when it is started, until the advice changes."""
     _keep_answer(workspace, "stop")
 
 
 @app.command()
 def go_on(workspace: Folder = HERE) -> None:
-    """Answer the question whether to stop: the loop goes on, and does not ask again till the advice changes."""
+    """Answer the question whether to stop: the loop goes on, and does not ask again until the advice changes."""
     _keep_answer(workspace, "go on")
 
 
@@ -541,7 +541,7 @@ def classes_merge(
 
 @classes_app.command("drop")
 def classes_drop(context: typer.Context, name: str, workspace: Folder = HERE, dry_run: Dry = False) -> None:
-    """Take a class out. What was labelled by it is put up to be labelled anew."""
+    """Take a class out. What was labelled by it is put up to be labelled again."""
     _change(context, workspace, "drop", [name], dry_run)
 
 
@@ -553,7 +553,7 @@ def classes_split(
     workspace: Folder = HERE,
     dry_run: Dry = False,
 ) -> None:
-    """Put several classes in the place of one. What was labelled by it is put up to be labelled anew."""
+    """Put several classes in the place of one. What was labelled by it is put up to be labelled again."""
     _change(context, workspace, "split", [old, *into], dry_run)
 
 

@@ -2,7 +2,7 @@
 
 Nobody has said them; they are made by rules, which are these. `politics` and `sport` hold where BBC News has filed the
 article there. Each of the others holds where words of its subject stand in the article at least twice. So a third of
-the articles bear several, and a quarter none.
+the articles have several, and a quarter none.
 """
 
 import json

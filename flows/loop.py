@@ -42,7 +42,7 @@ def loop(
     take_over: bool = False,
     lost: bool = False,
 ) -> str:
-    """Play `rounds` rounds (None: till the pool is empty), waiting `max_wait` seconds for each (None: for ever).
+    """Play `rounds` rounds (None: until the pool is empty), waiting `max_wait` seconds for each (None: forever).
 
     `max_wait=0` does all that can be done now and ends well: what a schedule calls. take_over, lost: see
     `player.Play.refuse`. Returns why it ended.
@@ -90,7 +90,7 @@ def learn(steps: Steps) -> None:
 
 
 def declare_dead(run_id: str) -> None:
-    """Tell Prefect that the process of an earlier run is gone: it cannot know, and would show it as running for ever.
+    """Tell Prefect that the process of an earlier run is gone: it cannot know, and would show it as running forever.
     The loop does not rest on that, so a Prefect that does not listen is no error."""
     if not run_id:
         return

@@ -47,7 +47,7 @@ def serve(workspace: Path, cron: str, listen: Listen | None, tell: Tell) -> None
         schedule = Cron(cron, timezone=zone)
     except ValueError as error:
         raise InputError(f"--cron {cron!r}", expected='five fields such as "*/10 * * * *"', got=str(error)) from None
-    # Prefect keeps a folder of one name there, which belongs to whoever of this machine served first.
+    # Prefect keeps a folder of one name there, which belongs to the user of this machine who served first.
     tempfile.tempdir = str(private("tmp"))
     runner = Runner(query_seconds=POLL_S, pause_on_shutdown=True)
     deployment: Any = runner.add_flow(  # an id: outside of an event loop it is no coroutine
@@ -130,7 +130,7 @@ class Registration:
 
 def due(workspace: Path) -> bool:
     """Whether a run now would do more than say for whom it waits."""
-    here = Workspace.open(workspace)  # anew: params.yaml may have changed
+    here = Workspace.open(workspace)  # again: params.yaml may have changed
     return running(here) or wait.due(here, Versions(here.root))
 
 
@@ -148,7 +148,7 @@ def run_now(workspace: Path, deployment: UUID) -> bool:
 
 
 def time_zone() -> str:
-    """The time zone of whoever calls it, so that '0 9 * * *' is nine in the morning here: TZ where that is set, else
+    """The time zone of the caller, so that '0 9 * * *' is nine in the morning here: TZ where that is set, else
     the machine's. InputError where it has no name, by which alone a schedule knows a zone."""
     given = os.environ.get("TZ", "").removeprefix(":")
     try:

@@ -1,4 +1,4 @@
-"""The stages as Prefect tasks: each bears its stage's name, is timed, and says in one line what it did."""
+"""The stages as Prefect tasks: each has its stage's name, is timed, and says in one line what it did."""
 
 import re
 import time

@@ -137,7 +137,7 @@ class Listener:
             lifespan="off",
             access_log=False,
             log_config=None,
-            log_level="critical",  # whoever can reach the port could fill the log
+            log_level="critical",  # anyone who can reach the port could fill the log
             server_header=False,
             proxy_headers=False,
             limit_concurrency=CONNECTIONS,

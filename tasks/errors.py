@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 
 # user:password@ of an address, or a name alone, which may be a token; git@ is neither, nor is the name before the @
-# where it stands for a container, or for whoever signs in by a key
+# where it stands for a container, or for anyone who signs in by a key
 _NAMED = "".join(f"(?<!{kind}://)" for kind in ("az", "abfs", "abfss", "ssh", "sftp"))
 _PASSWORD = re.compile(rf"(?<=://)(?!git@)(?:[^\s/@:]*:[^\s/]*|{_NAMED}[^\s/?#@]+)@")
 # viewStateShareKey is no secret but the name of a view of MLflow's page

@@ -220,5 +220,5 @@ def keep_spent(workspace: Workspace, number: int) -> None:
 
 
 def reset_spent(workspace: Workspace) -> None:
-    """Start counting anew: the round is saved."""
+    """Start counting again: the round is saved."""
     (workspace.scraps / "seconds.json").unlink(missing_ok=True)

@@ -50,7 +50,7 @@ def decide(
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
     alike) of the gold items that both were measured on. old: None before the first champion. look: the number of
     this comparison among those with this champion, 1 and on. lacks: the classes of today that the champion lacks.
-    outdated: names that it still says and that are no class any more. measure: what models are judged by.
+    outdated: names that it still says and that are no longer a class. measure: what models are judged by.
 
     `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
     (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
@@ -200,7 +200,7 @@ def facts_of(
     shards: range,
 ) -> RoundRun:
     """All that the round's run says of where it came from. model: the folder that is registered. shards: of the ledger,
-    those that the run bears witness of."""
+    those that the run has recorded."""
     settings = workspace.settings
     number = ledger.current_round(workspace.labels)
     hashes = versions.hashes()
@@ -247,7 +247,7 @@ def digest_of(model: Path) -> str:
 
 
 def unseen(versions: Versions, number: int) -> range:
-    """The shards of the ledger that no earlier run bears witness of: those since the last round with a model."""
+    """The shards of the ledger that no earlier run has recorded: those since the last round with a model."""
     earlier = range(number - 1, -1, -1)
     seen = next((n for n in earlier if versions.tagged(tag(n)) and run_of(versions.message(tag(n)))), -1)
     return range(seen + 1, number + 1)

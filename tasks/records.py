@@ -112,7 +112,7 @@ ANSWERS = Schema(
         "task_id": "int64",
         "annotation_id": "int64",  # there again when that person has changed or withdrawn the answer
         "lead_time_s": "float64",
-        "created_at": "string",  # as in LABELS; older rows bear the time zone of Label Studio
+        "created_at": "string",  # as in LABELS; older rows have the time zone of Label Studio
     },
 )
 

@@ -54,7 +54,7 @@ def select(
 
     scores and vectors are in the pool's order; `closed` holds the ids that must not be asked. The control arm takes its
     share of the batch, in the order of the pool that `seed` decides, and stands at places of the batch left to chance:
-    nobody can tell it from the rest. lapsed: ids to be labelled anew, which are closed to strategies; at most
+    nobody can tell it from the rest. lapsed: ids to be labelled again, which are closed to strategies; at most
     `select.relabel` of the batch, more only where nothing else is left. The order of the pool says which come first.
     """
     open_rows = np.flatnonzero(~scores.id.isin(closed).to_numpy())
@@ -83,7 +83,7 @@ def select(
 def to_relabel(
     pool: pd.Index, lapsed: Sequence[str] | pd.Index, settings: Select, others: int, seed: int
 ) -> NDArray[np.int64]:
-    """The rows of the pool whose items are labelled anew in this batch. others: how many items can be asked beside
+    """The rows of the pool whose items are labelled again in this batch. others: how many items can be asked beside
     them."""
     rows = np.flatnonzero(pool.isin(lapsed))
     if not len(rows) or not settings.relabel:

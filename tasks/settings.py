@@ -325,12 +325,12 @@ class Settings(Section):
 
     @property
     def lapsed(self) -> list[str]:
-        """The classes that there are no more, so that what was said by them counts as nothing."""
+        """The classes that no longer exist, so that what was said by them counts as nothing."""
         return [*self.dropped, *self.split]
 
     @property
     def answerable(self) -> list[str]:
-        """What an answer may say: the classes, the names that they had before, and classes that there are no more."""
+        """What an answer may say: the classes, the names that they had before, and classes that no longer exist."""
         return [*self.classes, *self.renamed, *self.lapsed]
 
     @field_validator("renamed")

@@ -24,7 +24,7 @@ def settle() -> None:
     """Make this process one whose work no terminal, no locale and no missing account can hinder.
 
     Without a locale (LC_ALL=C) and without UTF-8 mode, names of files and words of the command line would not be text:
-    then the process begins anew in that mode. What the terminal, file or pipe behind stdout and stderr cannot take is
+    then the process begins again in that mode. What the terminal, file or pipe behind stdout and stderr cannot take is
     written as \\u0414. The latter holds for the processes that this one starts, too. What they write is not
     everybody's to change, whatever the umask: a workspace says what the loop does, and a home holds secrets.
     """

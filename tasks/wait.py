@@ -66,7 +66,7 @@ def wait(
     ask_anew: Callable[[int], object],
     told_to_stop: Callable[[], bool] = lambda: False,
 ) -> Waited:
-    """Look until the batch is complete, or for `max_wait` seconds (None: for ever; 0: one look).
+    """Look until the batch is complete, or for `max_wait` seconds (None: forever; 0: one look).
 
     `tell` is called after each look, `ask_anew` where tasks of the batch have been deleted, with their number, and
     `told_to_stop` after each look that found the batch open. size: of the batch. asked_at: when it was committed, with

@@ -62,7 +62,7 @@ class Workspace:
         return settings.read(self.root / "params.yaml")
 
     def reread(self) -> None:
-        """Ask for params.yaml anew: while a loop waits for its reviewers people change it, and the next commit takes it
+        """Read params.yaml again: while a loop waits for its reviewers people change it, and the next commit takes it
         along as what the round was learned with."""
         self.__dict__.pop("settings", None)
 
@@ -290,7 +290,7 @@ class Claim:
         raise WorkspaceError(f"the last {what} did not end", fix=fix)
 
     def begin(self, run: str = "", command: str = "", ask: int = 0) -> None:
-        """From here on files are changed: whoever comes after a death finds the work unfinished. run: Prefect's id of
+        """From here on files are changed: who comes after a death finds the work unfinished. run: Prefect's id of
         it; command: the words of one that is not the loop; ask: the number of the ask that it makes."""
         self._tell(False, run, command, ask)
 
@@ -310,7 +310,7 @@ def claimed(workspace: Workspace) -> Iterator[Claim]:
     WorkspaceBusy says who holds it. The kernel frees the lock of a dead process; that it was at work is in `loop.json`.
     """
     workspace.scraps.mkdir(exist_ok=True)
-    lock = FileLock(workspace.scraps / "lock", timeout=0.2)  # whoever only asks `running` holds it for a moment
+    lock = FileLock(workspace.scraps / "lock", timeout=0.2)  # anyone who only asks `running` holds it for a moment
     try:
         lock.acquire()
     except Timeout:
@@ -385,7 +385,7 @@ def _now() -> str:
 
 
 def copy_token(workspace: Workspace, anew: bool = False) -> str:
-    """What tells this copy from others; made where it has none, or anew. No clone has it, it moves along."""
+    """What tells this copy from others; made where it has none, or again. No clone has it, it moves along."""
     if not anew and (found := known_token(workspace)):
         return found
     made = secrets.token_hex(8)

@@ -37,7 +37,7 @@ BRIEF = (
 class Standing:
     """How the gold set stands. own: rows of the user's; grown: drawn items that count; coming: drawn ones that do not
     yet; open, disputed: items people must still answer; aside: items nobody could decide; lapsed: items whose label is
-    by a class that there is no more."""
+    by a class that no longer exists."""
 
     own: int
     grown: int
@@ -130,7 +130,7 @@ def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int 
 
 
 def review(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
-    """Put n gold rows of the user's before people: first those of classes that there are no more, then those that the
+    """Put n gold rows of the user's before people: first those of classes that no longer exist, then those that the
     model is surest to be labelled wrongly. number: as for `grow`. Returns a line for people."""
     predictions = figures.predictions(workspace)
     if predictions.empty and trusted.lapsed(workspace).empty:
@@ -277,7 +277,7 @@ def run_and_save(
     workspace: Workspace, words: str, do: Callable[[Workspace, LabelStudioProject, int], str], tell: Tell
 ) -> str:
     """Do one of these, the command `labelwise gold WORDS`, in a workspace that no loop holds, and keep what came of it
-    as a version. One that was cut off is gone on with: the same command again draws nothing anew.
+    as a version. One that was cut off is continued: the same command again draws nothing again.
 
     do: gets the number of the ask that this command makes, if it makes one.
     """

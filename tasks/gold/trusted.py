@@ -25,7 +25,7 @@ STATES = ("set aside", "disputed", "open")  # of a part of a label, each makes t
 OWNER = "the gold set"  # whose vote the user's own label is
 GROWN, REVIEW = "grown", "review"
 WITHDRAWN = "withdrawn"
-LAPSED = "lapsed"  # the state of an item that was decided for a class that there is no more
+LAPSED = "lapsed"  # the state of an item that was decided for a class that no longer exists
 AWAY = ("set aside", LAPSED)  # states of items that are in no gold set, and that nobody waits for
 ANSWER = ["id", "annotation_id"]  # by which an answer is known again
 
@@ -129,7 +129,7 @@ def verdicts(
     asked: pd.DataFrame, answers: pd.DataFrame, answer: Answer = choice, lapsed: Collection[str] = ()
 ) -> pd.DataFrame:
     """The rows of `asked` (ASKED) with what became of them: columns `agreement` (a label or null), `state`, `wanted`,
-    `people`. lapsed: classes that there are no more; the state of what was decided for one of them is `lapsed`, until
+    `people`. lapsed: classes that no longer exist; the state of what was decided for one of them is `lapsed`, until
     people say otherwise."""
     by_item = votes(answers)
     own = asked.label.astype(object).where(asked.label.notna(), None)
@@ -144,7 +144,7 @@ def verdicts(
 
 
 def _without(lapsed: Collection[str], found: Agreement, answer: Answer) -> Agreement:
-    """The verdict, which gives no item a class that there is no more."""
+    """The verdict, which gives no item a class that no longer exists."""
     if not lapsed or found.label is None or not set(answer.members(found.label)) & set(lapsed):
         return found
     return replace(found, label=None, state=LAPSED if found.state == "decided" else found.state)
@@ -153,7 +153,7 @@ def _without(lapsed: Collection[str], found: Agreement, answer: Answer) -> Agree
 def merged(own: pd.DataFrame, seen: pd.DataFrame, lapsed: Iterable[str] = ()) -> pd.DataFrame:
     """The gold set: columns of `own` (the user's rows) and `weight`, what each row counts, 1 on average.
 
-    seen: what `verdicts` gave. The user's rows bear the label that was decided, and are left out when set aside, or as
+    seen: what `verdicts` gave. The user's rows have the label that was decided, and are left out when set aside, or as
     long as their label says nothing any more (is one of `lapsed`). Drawn
     items come in ask by ask, each when all of it and of those before is decided or set aside: to take first what people
     agree on soonest would leave out what is hard.
@@ -193,7 +193,7 @@ def gold(workspace: Workspace) -> pd.DataFrame:
 
 def lapsed(workspace: Workspace) -> pd.Index:
     """The ids of the user's rows and drawn items that measure nothing as long as nobody gives them a class of today:
-    theirs is one that there is no more."""
+    theirs is one that no longer exists."""
     found = seen(workspace)
     own = today(workspace, read_parquet(workspace.gold)) if workspace.gold.exists() else found[:0]
     elsewhere = [*found.id[found.verdict.notna() | (found.state == "set aside")]]

@@ -27,7 +27,7 @@ def leaks(
 ) -> pd.DataFrame:
     """Which of n items (n, d) are one of g gold items (g, d), or have a cosine similarity of at least `least` with one:
     a row (LEAKS) each, with the gold item it is most like. Vectors are of unit length. least None: only the same items.
-    wording: of the items and of gold; a similarity that it does not bear out does not count. O(n g d)."""
+    wording: of the items and of gold; a similarity that it does not confirm does not count. O(n g d)."""
     same = ids.isin(gold_ids)
     parts = [pd.DataFrame({"id": ids[same], "gold": ids[same], "similarity": 1.0})]
     for start in range(0, len(ids) if least is not None and len(gold) else 0, BLOCK):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.records import folded
 
-ALIKE = 0.35  # cosine of the counts of three characters in a row; paraphrases seldom have less, strangers seldom more
+ALIKE = 0.35  # cosine of the counts of three characters in a row; paraphrases rarely have less, strangers rarely more
 NEARLY_THE_SAME = 0.9  # asked where the encoder's word counts nothing
 UNKNOWN = 0.5  # share of a text's tokens, from which on the encoder's word counts nothing
 BITS = 256  # of a signature: the cosine that it stands for is right to about 0.07

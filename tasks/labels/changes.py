@@ -117,7 +117,7 @@ def _unknown(annotations: list[Row], standing: list[Row], own: list[list[int]]) 
 
 def _withdrawn(tasks: list[Row], home: set[int], standing: list[Row], held: dict[int, set[int]]) -> list[Row]:
     """Rows for answers that are in no task any more, though the task that they were in is there. A task that somebody
-    made anew, without the answers, takes none of them back."""
+    made again, without the answers, takes none of them back."""
     at_home = [task for task in tasks if task["task_id"] in home]
     left = set(range(len(standing))) - set().union(*held.values())
     if not at_home:

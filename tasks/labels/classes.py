@@ -24,7 +24,7 @@ _NAME: TypeAdapter[str] = TypeAdapter(ClassName)
 @dataclass(frozen=True)
 class Classes:
     """What params.yaml says of classes. names: those of today, in the order of their keys. renamed, dropped, split: as
-    in Settings. protected: as in `promote.protected`. orphans: names that labels or gold bear and that none of these
+    in Settings. protected: as in `promote.protected`. orphans: names that labels or gold use and that none of these
     knows, since somebody took them out by hand."""
 
     names: tuple[str, ...]
@@ -42,11 +42,11 @@ class Classes:
 
     @property
     def lapsed(self) -> tuple[str, ...]:
-        """The classes that there are no more."""
+        """The classes that no longer exist."""
         return *self.dropped, *self.split
 
     def today(self, name: str) -> str | None:
-        """The class that a name stands for today; None where that is one that there is no more."""
+        """The class that a name stands for today; None where that is one that no longer exists."""
         now = self.renamed.get(name, name)
         return None if now in self.lapsed else now
 
@@ -104,13 +104,13 @@ def merge(now: Classes, *names: str) -> Classes:
 
 
 def drop(now: Classes, name: str) -> Classes:
-    """Without a class. What was said by it counts no more, and is to be said anew."""
+    """Without a class. What was said by it counts no more, and is to be said again."""
     _refuse_unknown(now, name)
     return _enough(replace(_gone(now, name), dropped=(*now.dropped, name)))
 
 
 def split(now: Classes, old: str, *into: str) -> Classes:
-    """With several classes in the place of one, new ones or such as there are. What was said by it is to be said anew;
+    """With several classes in the place of one, new ones or such as there are. What was said by it is to be said again;
     but what was said by one of them before it was merged into `old` counts as that again."""
     _refuse_unknown(now, old)
     into = tuple(dict.fromkeys(into))
@@ -254,7 +254,7 @@ def _one_for_one(now: Classes, old: str, into: Sequence[str]) -> str:
 
 
 def _refuse_unknown(now: Classes, name: str) -> None:
-    """InputError where a name is no class. One that only labels bear is, for whoever puts that right."""
+    """InputError where a name is no class. One that only labels have is, for anyone who puts that right."""
     if name in now.names or name in now.orphans:
         return
     if name in now.renamed:

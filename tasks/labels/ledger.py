@@ -64,8 +64,8 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def today(workspace: Workspace) -> pd.DataFrame:
-    """All rows, their labels under the names that the classes have today: for whoever uses labels. Null is the label of
-    a row that says `labelled` by a class that there is no more. `read` gives them as they were said, for whoever keeps
+    """All rows, their labels under the names that the classes have today: for what uses labels. Null is the label of
+    a row that says `labelled` by a class that no longer exists. `read` gives them as they were said, for what keeps
     the record."""
     rows = read(workspace.labels)
     return rows.assign(label=renamed.counting(rows.label, workspace.settings))
@@ -85,7 +85,7 @@ def _rows(*versions: Version) -> pd.DataFrame:
 
 @lru_cache(maxsize=4096)
 def _shard(version: Version) -> pa.Table:
-    """A shard; as long as nobody writes it anew it is read once a process."""
+    """A shard; as long as nobody writes it again it is read once a process."""
     with reading(version[0]):
         return pq.ParquetFile(version[0]).read().replace_schema_metadata()
 
@@ -114,9 +114,9 @@ def read_by_shard(folder: Path) -> pd.DataFrame:
 
 def effective(ledger: pd.DataFrame) -> pd.DataFrame:
     """The label that counts for each item: columns `id`, `label`, `round`, `why`, in order of id. The latest
-    supersedes, also one by a class that there is no more: then none counts.
+    supersedes, also one by a class that no longer exists: then none counts.
 
-    `round` and `why` are those of the ask that chose the item: to have it labelled anew chooses nothing, so that an
+    `round` and `why` are those of the ask that chose the item: to have it labelled again chooses nothing, so that an
     item of the control arm stays in it, and one that a strategy chose stays that strategy's.
 
     Sorted by id so that training does not depend on the order in which people happened to answer.
@@ -135,8 +135,8 @@ def effective(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def lapsed(ledger: pd.DataFrame) -> pd.Index:
-    """Ids whose last word is by a class that there is no more (rows as of `today`): what is said of them is to be said
-    anew."""
+    """Ids whose last word is by a class that no longer exists (rows as of `today`): what is said of them is to be said
+    again."""
     latest = _labelled(ledger).drop_duplicates("id", keep="last")
     return pd.Index(latest.id[latest.label.isna()])
 
@@ -165,7 +165,7 @@ def closed(ledger: pd.DataFrame) -> pd.Index:
 
 
 def to_relabel(ledger: pd.DataFrame) -> pd.Index:
-    """Ids that may be put up to be labelled anew (rows as of `today`): lapsed, neither set aside since nor with the
+    """Ids that may be put up to be labelled again (rows as of `today`): lapsed, neither set aside since nor with the
     reviewers already."""
     return lapsed(ledger).difference(_still_open(ledger)).difference(set_aside(ledger))
 

@@ -1,4 +1,4 @@
-"""A class that labels or gold bear must not go from params.yaml unsaid: reviewers would be shown a choice without it,
+"""A class that labels or gold use must not go from params.yaml unsaid: reviewers would be shown a choice without it,
 and no model could learn from what was said. It is said what became of it, by a command, or it is put back."""
 
 import shlex
@@ -22,7 +22,7 @@ UNKNOWN = "CLASS"  # stands in the advice for a name that only people know
 
 
 def refuse(workspace: Workspace, versions: Versions) -> None:
-    """SettingsError when a class was taken out of params.yaml that labels or gold bear, with the command that says what
+    """SettingsError when a class was taken out of params.yaml that labels or gold use, with the command that says what
     it is called today, and how to put it back; or when `kind` was changed, by which they are read."""
     name, before = _before(workspace, versions)
     refuse_other_kind(workspace, before)
@@ -73,7 +73,7 @@ def _kind_of_labels(workspace: Workspace) -> Kind:
 
 
 def borne(workspace: Workspace) -> tuple[Counter[str], Counter[str]]:
-    """How many items bear each class, by the names of today: those with a label that counts, and those of gold."""
+    """How many items have each class, by the names of today: those with a label that counts, and those of gold."""
     members = kinds.answer(workspace.settings.kind.answer).members
     labels = ledger.effective(ledger.today(workspace)).label if workspace.labels.exists() else ()
     gold = trusted.gold(workspace).label if workspace.gold.exists() else ()

@@ -1,9 +1,9 @@
 """Classes that are not what they were when something was said of them: `renamed`, `dropped` and `split` in params.yaml.
 
 What was said is never edited. The ledger, the gold set, Label Studio and the models of earlier rounds keep the name of
-their day, and whoever uses a label reads it through `today`. So a past round, which has its own params.yaml, replays as
+their day, and what uses a label reads it through `today`. So a past round, which has its own params.yaml, replays as
 it was, and what was changed by mistake is put right by one line. A class that was dropped or split has no name today:
-what was said by it has lapsed, and is to be said anew.
+what was said by it has lapsed, and is to be said again.
 """
 
 import pandas as pd
@@ -14,7 +14,7 @@ from labelwise.tasks.settings import Settings
 
 def today(labels: pd.Series, settings: Settings) -> pd.Series:
     """The labels under the names that their classes have today. Two names that lead to one class make one of two. What
-    was said by a class that there is no more keeps its name, see `lapsed`."""
+    was said by a class that no longer exists keeps its name, see `lapsed`."""
     if not (settings.renamed or settings.dropped):
         return labels
     answer = kinds.answer(settings.kind.answer)
@@ -23,7 +23,7 @@ def today(labels: pd.Series, settings: Settings) -> pd.Series:
 
 
 def lapsed(labels: pd.Series, settings: Settings) -> pd.Series:
-    """Which of these labels of today say nothing any more, since there is a class in them that there is no more."""
+    """Which of these labels of today say nothing any more, since there is a class in them that no longer exists."""
     gone, answer = set(settings.lapsed), kinds.answer(settings.kind.answer)
     if not gone:
         return pd.Series(False, index=labels.index)

@@ -1,10 +1,10 @@
 """`auto`: the learner that was most right about labels it had not seen. None wins everywhere, and the best one changes
-as labels grow; so the ledger decides, each round anew. Gold is not looked at.
+as labels grow; so the ledger decides, each round again. Gold is not looked at.
 
 Up to 60 labels a tuned encoder (`contrastive`) competes with the `ensemble`, and with what both say together, on a
-third of the labels that neither saw. With few labels that exam is half a throw of dice: the two together are seldom far
+third of the labels that neither saw. With few labels that exam is half a throw of dice: the two together are rarely far
 from the better one, whichever it is. With more labels tuning takes a minute a round, most of it to judge gold and pool
-anew, and on two of three sets that were measured it is worth nothing (docs/labels.md): who wants it then, sets
+again, and on two of three sets that were measured it is worth nothing (docs/labels.md): who wants it then, sets
 `train.learner` to `contrastive`.
 """
 
@@ -64,7 +64,7 @@ class Auto:
         return opinions[0] if len(opinions) == 1 else together(opinions)
 
     def save(self, folder: Path) -> None:
-        """`config.json`, and each model in a folder that bears the learner's name."""
+        """`config.json`, and each model in a folder that has the learner's name."""
         config: dict[str, Any] = {"learner": NAME, "classes": self.classes}
         config |= {"chosen": self.chosen, "reason": self.reason}
         config |= one_vs_rest.kept(self.thresholds)

@@ -159,7 +159,7 @@ def heads_in(space: "Space", examples: Examples, c: float) -> Heads:
 @dataclass(frozen=True)
 class Space:
     """Features along which the loss of a linear head is curved by itself, each for its own part: their principal axes.
-    Words have so many that they stay as they are; seldom do two of them go together.
+    Words have so many that they stay as they are; rarely do two of them go together.
 
     within: (m, r); squares: (r,) sums of squares along each; axes: (d, r), None for words; middle: (d,) what was
     taken off.

@@ -65,7 +65,7 @@ class Scratch:
         return _readable("working copy", look)
 
     def outputs(self, stages: Stages, encode: bool, exact: bool, tell: Callable[[str], None]) -> list[Finding]:
-        """Run the stages on what came, and compare with what was recorded. encode: make the vectors anew, too. exact:
+        """Run the stages on what came, and compare with what was recorded. encode: make the vectors again, too. exact:
         the same bits must come out."""
         odd = {part: self._strangers(path) for part, path in MADE.items()}
         vectors = found("vectors", odd["vectors"], "made anew" if encode else "as recorded")

@@ -147,7 +147,7 @@ def model(then: Mapping[str, bytes], now: Mapping[str, bytes], exact: bool) -> F
 
 
 def registered(files: Mapping[str, bytes], recorded: Mapping[str, bytes], version: str) -> list[str]:
-    """Complaints about the files that MLflow serves, which bear the recorded ones and what encodes texts for them."""
+    """Complaints about the files that MLflow serves, which have the recorded ones and what encodes texts for them."""
     odd = [name for name in recorded if files.get(name) != recorded[name]]
     return [f"{name} of registered version {version} is not the recorded one" for name in odd]
 

@@ -32,7 +32,7 @@ PREDICTIONS = "predictions.csv"  # of a run: the gold items by which its model w
 class Judged:
     """A champion's answers, under the names that the classes have today. table: columns id, predicted, and weight where
     it is known; None where nothing is known of it. crowned_on: the items by which it became champion. lacks: the
-    classes of today that it has not. outdated: the names that it says and that are no class any more. problem: why it
+    classes of today that it has not. outdated: the names that it says and that are no longer a class. problem: why it
     could not be asked about later items, in words; '' where it could."""
 
     table: pd.DataFrame | None

@@ -60,7 +60,7 @@ def compare(new: Floats, old: Floats, weights: Floats, alpha: float) -> Comparis
     The test is by random signs: models that are equal would have won what they lost as often as not. Where answers are
     right or wrong this is McNemar's test with its mid-p value (Fagerland, Lydersen & Laake 2013: the exact test keeps
     far below its level, the mid-p one close to it). Scores in between can be equal on average while one model gains a
-    little often and loses much seldom; then signs alone say too soon that it is better, by up to ten times their level.
+    little often and loses much rarely; then signs alone say too soon that it is better, by up to ten times their level.
     So the side to which this happens is corrected for the skewness (`skewness`) by the cubic of Hall (1992). It never
     makes a p value smaller, and there is none to correct where answers are right or wrong.
 
@@ -95,7 +95,7 @@ def compare(new: Floats, old: Floats, weights: Floats, alpha: float) -> Comparis
 
 
 def skewness(gains: Floats, weights: Floats) -> float:
-    """The skewness of the sum of g weighted gains in [-1, 1], if their mean were 0: below 0 where losses are seldom and
+    """The skewness of the sum of g weighted gains in [-1, 1], if their mean were 0: below 0 where losses are rarely and
     large. Always 0 where all gains are of one size.
 
     Its moments are those of the gains and losses seen, the more frequent ones counted down until the mean is 0, and of

@@ -118,7 +118,7 @@ def picture_links(workspace: Workspace, *names: str) -> dict[str, tuple[str, str
 
 
 def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop: bool, measure: str = ACCURACY) -> str:
-    """The answer in one breath.
+    """The answer in one sentence.
 
     >>> verdict({"score": 0.9}, {}, 50, False)
     'Right in 90.0% of the gold set with 50 labels. Whether labels are saved: cannot tell yet. Go on.'

@@ -106,7 +106,7 @@ def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def companions(predictions: pd.DataFrame, members: Callable[[str], list[str]]) -> pd.DataFrame:
     """Which classes stand beside which in the labels of the gold set, items weighed: a row a class, the share of its
-    items that bear the other one too; 1 on the diagonal."""
+    items that have the other one too; 1 on the diagonal."""
     weighed = promote.weighed(predictions)
     named = weighed.assign(name=weighed.actual.map(members)).explode("name").dropna(subset="name")
     pairs = named.merge(named[["id", "name"]], on="id", suffixes=("", "_other"))

@@ -50,7 +50,7 @@ VIEW = "labelwise"
 HEADLINES = [f"{metric}{end}" for metric, _ in MEASURES.values() for end in ("", "_low", "_high")]
 FIGURES = (*HEADLINES, "labels", "macro_f1")
 SHOWN_AS = {
-    # How MLflow's page names the kind of experiment 'machine learning'; left to itself it asks whoever looks.
+    # How MLflow's page names the kind of experiment 'machine learning'; left to itself it asks anyone who looks.
     "mlflow.experimentKind": "custom_model_development",
     f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": [f"metrics.`{name}`" for name in FIGURES]}),
     NOTE: "A labelling loop: a run is a round, its model registered; the alias `champion` is the best so far.",
@@ -140,7 +140,7 @@ class Tracking:
 
     @cached_property
     def name(self) -> str:
-        """The name that experiment and registered model bear: they keep that of their first round when `project.name`
+        """The name that experiment and registered model have: they keep that of their first round when `project.name`
         is changed. Of several the one of the wanted name, else the oldest."""
         with _mlflow_errors():
             if not self.workspace or self.client.get_experiment_by_name(self.wanted):
@@ -353,7 +353,7 @@ class Tracking:
 
     def _log(self, run_id: str, run: RoundRun, model_id: str | None) -> None:
         """What the run does not hold yet: a figure that is logged twice would show as two points. model_id: the model
-        that bears FIGURES, too."""
+        that has FIGURES, too."""
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
         logged = self.client.get_run(run_id)
@@ -450,7 +450,7 @@ class Tracking:
         return str(made.version)
 
     def _remove_remains(self, run_id: str) -> None:
-        """Remove what was made by requests that went through unheard: runs and models that were never gone on with,
+        """Remove what was made by requests that went through unheard: runs and models that were never continued,
         second versions of a run."""
         for other in self._runs("attributes.status = 'RUNNING' and tags.`labelwise.round` != ''"):
             if other != run_id and not self._version(other):

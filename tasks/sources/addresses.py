@@ -106,7 +106,7 @@ def fingerprint(source: str) -> list[list[str]] | None:
 
 @contextmanager
 def explained(address: str, *, remote: bool) -> Iterator[None]:
-    """What the store behind `address` raises, as one of our errors. Each store has its own, hence Exception."""
+    """What the store behind `address` raises, as one of our errors. Each store has its own, so all are caught."""
     try:
         yield
     except LabelwiseError:
@@ -195,7 +195,7 @@ def _globbed(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]
 
 def _regular(fs: fsspec.AbstractFileSystem, names: list[str], within: str = "") -> list[str]:
     """The names. InputError for a pipe or a device, whose end nobody knows, and for a link that leads out of the folder
-    `within`: whoever may put files there could else have any file of this machine read."""
+    `within`: anyone who may put files there could else have any file of this machine read."""
     if not isinstance(fs, LocalFileSystem):
         return names
     root = os.path.realpath(within)

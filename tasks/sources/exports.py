@@ -31,7 +31,7 @@ def flat(row: dict[str, Any], where: str, lists: bool = False) -> Iterator[dict[
         picked = {name for name, value in row.items() if name in LISTS or _is_choices(value)}
         plain = {name: taken(value, where) if name in picked else value for name, value in row.items()}
         rest = [name for name in row if name not in {"text", *BOOKS}]
-        if "annotation_id" in row and "text" in row and len(rest) == 1:  # JSON-MIN: the label bears its control's name
+        if "annotation_id" in row and "text" in row and len(rest) == 1:  # JSON-MIN: the label has its control's name
             single = lists and isinstance(plain[rest[0]], str)  # JSON-MIN writes one choice without its list
             plain[rest[0]] = [plain[rest[0]]] if single else plain[rest[0]]
             plain.setdefault(LABEL, plain[rest[0]])
@@ -59,7 +59,7 @@ def one(value: Any, where: str) -> Any:
 
 
 def class_list(value: Any, _where: str) -> Any:
-    """The list of classes, an empty one too; whoever reads the label judges what is in it.
+    """The list of classes, an empty one too; anyone who reads the label judges what is in it.
 
     >>> class_list(["a", "b"], "row 1"), class_list({"choices": ["a"]}, "row 1")
     (['a', 'b'], ['a'])

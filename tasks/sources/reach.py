@@ -2,7 +2,7 @@
 
 params.yaml travels with its workspace, and a stranger may have written it. So what it names must not make this machine
 ask others of its own network: the metadata service of a cloud, a server behind the firewall. What goes beyond is
-allowed by LABELWISE_SOURCES in the environment of whoever runs the loop: words such as `http`, `sftp`, `internal`.
+allowed by LABELWISE_SOURCES in the environment of the user who runs the loop: words such as `http`, `sftp`, `internal`.
 """
 
 import ipaddress

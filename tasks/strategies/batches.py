@@ -15,7 +15,7 @@ TEMPLATE_SHARE = 10  # no template has more than a tenth of a batch, unless noth
 def spread(strategy: Strategy, threshold: float, beside: Candidates | None = None) -> Strategy:
     """The same strategy, but no two items of its batch are near-duplicates, nor is one of an item that is in the batch
     already (beside); and no template of machine-made texts has more than its share (`shares`). Near-duplicates have a
-    cosine similarity of `threshold` or more, which their wording bears out where it is known; items of one group count
+    cosine similarity of `threshold` or more, which their wording confirms where it is known; items of one group count
     as such, too. What chance drew is exempt: it stays, and the others make way.
 
     The strategy is asked, whatever is too near to an accepted item or of a template that has its share is shut out, and
@@ -24,7 +24,7 @@ def spread(strategy: Strategy, threshold: float, beside: Candidates | None = Non
     whatever drew it: its chance hangs on what the batch held by then.
 
     A batch without near-duplicates costs one call of the strategy. Otherwise there is one more call for each time that
-    near ones come back, seldom more than three and k at most, and O(nkd) time for all of them together; O(n) memory.
+    near ones come back, rarely more than three and k at most, and O(nkd) time for all of them together; O(n) memory.
     """
 
     def choose(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:

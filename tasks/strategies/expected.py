@@ -49,7 +49,7 @@ def error_reduction(candidates: Candidates, k: int, rng: np.random.Generator) ->
     For each item and each answer it may get, a head learns that answer; the score is by how many nats the mean entropy
     of 300 candidates drawn by chance falls, averaged over the answers as the head believes in them. Exact is the
     expectation over the ten most probable answers. Not exact: only the max(200, 4k) candidates of highest margin are
-    tried; and the head is not fitted anew but moved one step (see `Update`): scores come out too large, in nearly the
+    tried; and the head is not fitted again but moved one step (see `Update`): scores come out too large, in nearly the
     order of those that full fits give. Within the batch no item knows of the others.
     O(nc + md² + d³ + (200 + k) · 300 · c(d + 10c)) time; memory is that of the vectors tried, whatever the pool.
 

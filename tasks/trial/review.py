@@ -36,7 +36,7 @@ class Manner:
 
 
 def read_answers(path: Path, settings: Settings) -> dict[str, str]:
-    """Labels by item id; a blank one is no answer, nor is one by a class that there is no more, and a name that a class
+    """Labels by item id; a blank one is no answer, nor is one by a class that no longer exists, and a name that a class
     had before is the class. InputError when a label is none, or names what is no class."""
     pull, answer = settings.pull, kinds.answer(settings.kind.answer)
     columns = pull.columns

@@ -2,7 +2,7 @@
 
 A change is a commit of its own, of params.yaml alone, which is written whole. Reviewers see it from the next run on:
 `push` puts the choices right each time, so that a command that was cut off leaves nothing half-done. One that died
-before its commit is kept by whoever comes next.
+before its commit is kept by anyone who comes next.
 """
 
 import json
@@ -35,9 +35,9 @@ FILE = Settings.FILE
 
 @dataclass(frozen=True)
 class Row:
-    """A class, or one that there is no more. key: what reviewers press for it, '' for none. labels, gold: items that
-    bear it. earlier: names that it had. became: '' for a class, else `dropped` or `split`; its labels are to be given
-    anew, its gold rows measure nothing."""
+    """A class, or one that no longer exists. key: what reviewers press for it, '' for none. labels, gold: items that
+    have it. earlier: names that it had. became: '' for a class, else `dropped` or `split`; its labels are to be given
+    again, its gold rows measure nothing."""
 
     name: str
     key: str
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Borne:
-    """How many items bear each name, as it was said: those whose last label it is, and those of gold."""
+    """How many items have each name, as it was said: those whose last label it is, and those of gold."""
 
     labels: Counter[str]
     gold: Counter[str]
@@ -66,7 +66,7 @@ class Borne:
         return cls(labels, rows)
 
     def today(self, now: Classes) -> "Borne":
-        """The same under the names of today; classes that there are no more keep theirs."""
+        """The same under the names of today; classes that no longer exist keep theirs."""
         found = Borne(Counter(), Counter())
         for ours, counted in ((found.labels, self.labels), (found.gold, self.gold)):
             for name, number in counted.items():
@@ -78,7 +78,7 @@ class Borne:
 
 
 def table(workspace: Workspace) -> list[Row]:
-    """A row for each class, in the order of their keys, then for each that there is no more."""
+    """A row for each class, in the order of their keys, then for each that no longer exists."""
     now = Classes.of(workspace.settings)
     borne = Borne.of(workspace).today(now)
     counted = {name: (borne.labels[name], borne.gold[name]) for name in (*now.names, *now.lapsed)}
@@ -220,7 +220,7 @@ def consequences(now: Classes, after: Classes, borne: Borne, given: Settings) ->
 
 
 def _lapsing(name: str, labels: int, gold: int, given: Settings, split: bool) -> list[str]:
-    """What becomes of what was said by a class that there is no more. split: whether there are several in its place."""
+    """What becomes of what was said by a class that no longer exists. split: whether there are several in its place."""
     if given.kind.answer != choice.NAME and not split:
         both = f"{_count(labels, 'label')} and {_count(gold, 'gold row')}"
         return [f"{name!r} is taken out of {both}; what else these say counts as before, and nothing is asked anew"]
@@ -309,7 +309,7 @@ def _is_last(workspace: Workspace, versions: Versions, verb: str, names: Sequenc
 
 
 def _orphans(workspace: Workspace) -> list[str]:
-    """Names that labels or gold bear and that params.yaml does not know."""
+    """Names that labels or gold use and that params.yaml does not know."""
     labels, gold = removed.borne(workspace)
     return [name for name in dict.fromkeys([*labels, *gold]) if name not in workspace.settings.classes]
 

@@ -1,6 +1,6 @@
 """Forget items for good: a request of data protection. From now on; past rounds are not rewritten, and say so.
 
-The tombstones are written first. While git does not know them yet the forgetting is under way, and whoever comes next,
+The tombstones are written first. While git does not know them yet the forgetting is under way, and who comes next,
 `labelwise forget` or the loop, ends it: every step done twice is done once. The commit comes last.
 """
 
@@ -38,7 +38,7 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
     versions.clear()
     remote.refuse_missing(workspace)
     if not pending(versions) and set(items) <= forgotten.ids(workspace):
-        versions.push()  # whoever forgot them may have died before this
+        versions.push()  # anyone who forgot them may have died before this
         return _lines("forgotten before", workspace, versions, items)
     with claimed(workspace) as claim:
         differences.refuse_side_tracks(versions)
@@ -77,7 +77,7 @@ def finish(workspace: Workspace, versions: Versions) -> str:
     tasks = _delete_tasks(workspace, buried.id)
     purge(workspace, set(buried.id), set(buried.fold))
     if workspace.scores.exists():
-        embed.run(workspace)  # encodes nothing; what leaks out of gold is found anew where gold has changed
+        embed.run(workspace)  # encodes nothing; what leaks out of gold is found again where gold has changed
         if read_parquet(workspace.batch, columns=["id"]).empty:
             select.run(workspace)
         for stage in CHANGED:

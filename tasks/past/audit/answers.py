@@ -25,7 +25,7 @@ def answers(
     """Compare tasks with annotations, as Label Studio exports them, with rows (columns id, round, label, status,
     annotator, annotation_id, in the order in which they came in).
 
-    pending: annotations that the next look takes in, or anew: nothing is wrong with those yet. An annotation that has
+    pending: annotations that the next look takes in, or again: nothing is wrong with those yet. An annotation that has
     another number now, or repeats what its reviewer has said of the item before, is accounted for by that row.
     """
     known = rows[rows.annotation_id.notna()]

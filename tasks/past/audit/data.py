@@ -10,7 +10,7 @@ from labelwise.tasks.past.audit.part import Part
 
 def rows(ledger: pd.DataFrame, unlike: Sequence[Difference], seen: Collection[int], learned: int) -> Part:
     """The ledger (with the column `shard`) against the words of the runs. unlike: where they differ. seen: the shards
-    that some run bears witness of; learned: the last round that was."""
+    that some run has recorded; learned: the last round that was."""
     found = Part("ledger rows", len(ledger))
     for each in unlike:
         {"missing": found.missing, "surplus": found.surplus}.get(each.kind, found.changed).append(str(each))

@@ -66,7 +66,7 @@ def _complete(environment: Path) -> bool:
 
 
 def _install(environment: Path, tell: Progress) -> None:
-    """Make the environment anew. Of several processes one does, the others wait for it."""
+    """Make the environment again. Of several processes one does, the others wait for it."""
     log = private("logs") / "label-studio-install.log"
     with _alone(home() / f"{FOLDER}.lock", tell) as held:
         if _complete(environment):
@@ -79,7 +79,7 @@ def _install(environment: Path, tell: Progress) -> None:
                 [sys.executable, "-m", "venv", "--clear", str(environment)],
                 [python, *PIP, str(LOCK)],
             ):
-                # A pip that outlives this process keeps the lock: nobody begins anew under its hands.
+                # A pip that outlives this process keeps the lock: nobody begins again under its hands.
                 done = subprocess.run(
                     words,
                     stdin=subprocess.DEVNULL,

@@ -76,7 +76,7 @@ class BatchProgress:
 
 class LabelStudioProject:
     """A project of one workspace. Its title ends in the workspace's id, and in `kind` where there is more than one; its
-    labelling interface bears both as well, by which it is known when people give it another title.
+    labelling interface has both as well, by which it is known when people give it another title.
 
     Its tasks come in batches: one a round, and in the gold project one an ask; the task's data calls the number of
     either `round`.
@@ -110,7 +110,7 @@ class LabelStudioProject:
         return self._first(self._ours())
 
     def settle(self) -> int | None:
-        """Look anew for the project, and remove others of its title that are empty: requests of ours to make it that
+        """Look again for the project, and remove others of its title that are empty: requests of ours to make it that
         went through though no answer came."""
         with connected(self.url):
             ours = self._ours()
@@ -184,7 +184,7 @@ class LabelStudioProject:
                     self.client.webhooks.delete(hook.id or 0)
 
     def _refuse_another_loopback(self, url: str) -> None:
-        """ServiceError rather than that a Label Studio elsewhere gives our secret to whoever listens on its own
+        """ServiceError rather than that a Label Studio elsewhere gives our secret to anyone who listens on its own
         loopback."""
         if is_loopback(url) and not is_loopback(self.url):
             raise ServiceError(
@@ -360,7 +360,7 @@ class LabelStudioProject:
 
     def _ours(self) -> list[Any]:
         """The workspace's projects: those that hold tasks first, then those of our title, then the older. Where no
-        title ends as ours, those whose interface bears our mark."""
+        title ends as ours, those whose interface has our mark."""
         with connected(self.url):
             # `title` matches parts too.
             found: Any = self.client.projects.list(title=self.end.strip(), include="id,title,task_number")

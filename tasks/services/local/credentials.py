@@ -1,4 +1,4 @@
-"""What its owner alone may read beneath home(): `secrets.env` (Label Studio's sign-in and token), `webhook.secret`."""
+"""What its owner alone may read under home(): `secrets.env` (Label Studio's sign-in and token), `webhook.secret`."""
 
 import os
 import secrets

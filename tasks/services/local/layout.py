@@ -1,4 +1,4 @@
-"""Which servers there are, and what lies beneath home(): `servers.json` (ports and processes), `logs/`, and a folder of
+"""Which servers there are, and what lies under home(): `servers.json` (ports and processes), `logs/`, and a folder of
 data for each server."""
 
 import json

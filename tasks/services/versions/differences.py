@@ -28,9 +28,9 @@ USERS = ["params.yaml", ".dvc/config"]  # what people may change, and the next r
 
 
 def refuse_side_tracks(versions: Repository) -> None:
-    """WorkspaceError when git is amid a rebase or a merge, on no branch, or at an older version: from there the
-    loop would ask again what was answered, or commit where nobody finds it. The line names the command that mends
-    it. That drops no commit, and DVC asks before it replaces data that it does not have: hence no --force."""
+    """WorkspaceError when git is in a rebase or a merge, on no branch, or at an older version: from there the
+    loop would ask again what was answered, or commit where nobody finds it. The line names the command that fixes
+    it. That drops no commit, and DVC asks before it replaces data that it does not have: so no --force."""
     _refuse_halfway(versions)
     branch = versions.git("branch", "--show-current")
     rounds = round_tags(versions.git("tag", "--list", "round-*"))
@@ -146,7 +146,7 @@ def refuse_seen_at_once(versions: Repository) -> None:
 
 
 def refuse_unlike(versions: Repository) -> None:
-    """The same, also of what the stages wrote: the loop writes that anew, but who reads it now reads what no
+    """The same, also of what the stages wrote: the loop writes that again, but who reads it now reads what no
     version has."""
     with inside(versions.root):
         outs = [out for out in versions.repo.index.outs if out.hash_info and out.use_cache]

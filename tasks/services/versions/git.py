@@ -152,7 +152,7 @@ def author(root: Path) -> dict[str, str]:
 
 def owner(root: Path) -> str:
     """Who owns a repository, where that is not the user who runs us; '' where it is. git itself works for its owner
-    alone: whoever writes there as another leaves files that the owner cannot change."""
+    alone: anyone who writes there as another leaves files that the owner cannot change."""
     uid = (root / ".git").stat().st_uid
     if uid == os.geteuid():
         return ""

@@ -40,7 +40,7 @@ class Commit:
 
 
 def tagged_rounds(versions: Repository) -> dict[str, Commit]:
-    """The commits that bear a round's tag, by tag, in the history of what is checked out or not."""
+    """The commits that have a round's tag, by tag, in the history of what is checked out or not."""
     lines = versions.git(
         "for-each-ref", "--format=%(refname:short)%00%(objectname)%00%(*objectname)", "refs/tags/round-*"
     )
@@ -96,7 +96,7 @@ def outputs(versions: Repository) -> dict[str, str]:
 def cached(
     versions: Repository, folder: str, names: Collection[str], revisions: Iterable[str]
 ) -> dict[str, list[Path]]:
-    """Those files of a stage's folder that bear these names, in each of the revisions, read-only, from DVC's cache. A
+    """Those files of a stage's folder that have these names, in each of the revisions, read-only, from DVC's cache. A
     revision of which something is not at hand is left out."""
     known: dict[str, list[Path] | None] = {}
     found = {}

@@ -1,6 +1,6 @@
 """Whether the DVC remote still has what earlier rounds name, and what to do when it does not.
 
-DVC makes a new remote where it finds none. So one that was moved, emptied or not mounted would be made anew without a
+DVC makes a new remote where it finds none. So one that was moved, emptied or not mounted would be made again without a
 word, with the present data alone, and no earlier round could be replayed.
 """
 
@@ -24,7 +24,7 @@ def refuse_lack(versions: Repository, places: Iterable[Path] = ()) -> None:
 
 
 def lack(versions: Repository, places: Iterable[Path] = ()) -> WorkspaceError | None:
-    """What is missing, where it was looked for and what mends it; None while the remote has any of the data that the
+    """What is missing, where it was looked for and what fixes it; None while the remote has any of the data that the
     last round, or the present version, names. A few requests. places: where this workspace has been before.
 
     ServiceError when the remote does not answer.

@@ -31,7 +31,7 @@ class Versions(Repository):
             self.git("tag", "--no-sign", tag)
 
     def of_another(self) -> str:
-        """What follows where the workspace belongs to another user than the one who runs us, and what mends it, as a
+        """What follows where the workspace belongs to another user than the one who runs us, and what fixes it, as a
         line for people; '' where it does not."""
         if not (owner := git.owner(self.root)):
             return ""
