@@ -40,14 +40,17 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
         one_of("--learner", name, known_learners)
     for option, given, able in (
         ("--strategies", plan.strategies, serving(plan.answer)),
-        ("--learner", plan.learners, able_to_learn(plan.answer)),
+        ("--learner", plan.learners, able_to_learn(plan.answer, plan.item)),
     ):
         if unable := [name for name in given if name not in able]:
             raise InputError(f"{option}: {unable[0]} cannot serve {plan.answer}", expected="one of " + ", ".join(able))
     pool, gold = gathered(plan, tell)
     settings = settings_of(plan, sorted(classes_in(pool, plan) | classes_in(gold, plan)))
     claim(out, plan, settings, pool, gold)
-    own, exam = (Rows(rows, encoded(rows, settings, out), worded(rows, settings, out)) for rows in (pool, gold))
+    own, exam = (
+        Rows(rows, encoded(rows, settings, out), worded(rows, settings, out), plan.content.COLUMN)
+        for rows in (pool, gold)
+    )
     near = len(rehearsal.leaked(own, exam, settings.gold.near_duplicate))
     if near:
         tell(f"rehearse: {near:,} rows of the pool are {leaks.WORDS}")

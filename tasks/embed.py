@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import stage
+from labelwise.tasks import kinds, stage
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks, stored
@@ -22,67 +22,50 @@ from labelwise.tasks.items.vectors import (
     vectors_of,
     wording_of,
 )
-from labelwise.tasks.items.wording import UNKNOWN, wording
-from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.kinds.wording import unreadable
 from labelwise.tasks.progress import counted
 from labelwise.tasks.records import LEAKS
 from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, write_json, write_parquet
 
-MANY = 0.2  # share of the pool from which on it is said that the encoder cannot read it
-MULTILINGUAL = "intfloat/multilingual-e5-small"
-PIECE = 4096  # texts sorted and encoded together: bounds memory, long enough to pack well
+PIECE = 4096  # items sorted and encoded together: bounds memory, long enough to pack well
 
 
 def run(workspace: Workspace) -> str:
-    """Encode the shards that have no vectors yet, or whose text or encoder has changed, and keep how their texts are
+    """Encode the shards that have no vectors yet, or whose items or encoder have changed, and keep how their texts are
     worded. Returns a line for people."""
-    settings = workspace.settings.embed
+    settings, item = workspace.settings.embed, kinds.item(workspace.settings.kind.item)
+    wording = kinds.worded_by(workspace.settings)
     tables = [workspace.gold, *stored.shards(workspace)]
     stale = [table for table in tables if not _fresh(vectors_of(workspace, table), table, settings)]
-    unread = [
-        table for table in tables if settings.wording and not _fresh(wording_of(workspace, table), table, settings)
-    ]
+    unread = [table for table in tables if wording and not _fresh(wording_of(workspace, table), table, settings)]
     rows = sum(stored.rows(table) for table in stale)
     if stale or unread:
         _encode(workspace, stale, unread, rows)
     _find_leaks(workspace)
-    said = [f"{rows:,} texts encoded by {settings.encoder}" if stale else "every item has its vector"]
+    said = [f"{rows:,} {item.NAME}s encoded by {settings.encoder}" if stale else "every item has its vector"]
     for count, words in leaks.counted(leaks.leaked(workspace)):
         said.append(f"{count:,} of {stored.items(workspace):,} items of the pool are {words}")
-    if settings.wording and (strange := unknown(workspace)) >= MANY:
-        said.append(unreadable(strange))
+    of_pool = pool_vectors(workspace).wording if wording else None
+    if of_pool is not None and (remark := unreadable(of_pool["unknown"])):
+        said.append(remark)
     return "; ".join(said)
 
 
-def unknown(workspace: Workspace) -> float:
-    """The share of the pool's items of which the encoder does not know most tokens."""
-    wording = pool_vectors(workspace).wording
-    return float((wording["unknown"] > UNKNOWN).mean()) if wording is not None and len(wording) else 0.0
-
-
-def unreadable(share: float) -> str:
-    """What to do where the encoder cannot read so many of the texts."""
-    return (
-        f"the encoder does not know most characters of {share:.0%} of the texts, so to it they look alike: set "
-        f"embed.encoder in params.yaml to a multilingual one, such as {MULTILINGUAL} (fetched once, by network)"
-    )
-
-
 def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: int) -> None:
-    settings = workspace.settings.embed
-    encoder = Encoder(settings.encoder, settings.max_tokens)
-    with counted(f"embed {rows:,} texts", rows) as done:
+    settings, item = workspace.settings.embed, kinds.item(workspace.settings.kind.item)
+    encoder = item.encoder(settings)
+    with counted(f"embed {rows:,} {item.NAME}s", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
-            texts = column(table, "text").to_pylist()
+            cells = column(table, item.COLUMN).to_pylist()
             # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
-            pieces = [texts[start : start + PIECE] for start in range(0, max(len(texts), 1), PIECE)]
+            pieces = [cells[start : start + PIECE] for start in range(0, max(len(cells), 1), PIECE)]
             if table in stale:
                 whole = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
                 refuse_broken(whole)
                 _keep(vectors_of(workspace, table), whole, fingerprint(table, settings))
-            if table in unread:
-                read = np.concatenate([wording(piece, encoder.unknown(piece)) for piece in pieces])
+            if table in unread and item.wording:
+                read = np.concatenate([item.wording(piece, encoder) for piece in pieces])
                 _keep(wording_of(workspace, table), read, fingerprint(table, settings))
 
 
@@ -98,7 +81,7 @@ def _find_leaks(workspace: Workspace) -> None:
     whole = pd.concat([own, drawn]).drop_duplicates("id")
     grouped = whole[["id", "group"]].dropna() if "group" in whole else whole[:0].assign(group=None)
     ids = whole.id
-    least, worded = workspace.settings.gold.near_duplicate, workspace.settings.embed.wording
+    least, worded = workspace.settings.gold.near_duplicate, kinds.worded_by(workspace.settings)
     gold = {"gold": hashlib.sha256("".join(ids).encode()).hexdigest(), "near_duplicate": least}
     gold |= {"wording": True} if worded else {}
     gold |= {"groups": hashlib.sha256("\0".join(grouped.group).encode()).hexdigest()} if len(grouped) else {}

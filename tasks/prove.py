@@ -32,6 +32,8 @@ def prove(
     answer = kinds.answer(settings.kind.answer)
     measured = meter(labels, labelled, gold, exam, pool, settings)
     by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
+    if settings.kind.item not in successor.READS:
+        return measured, None
     read = labels.assign(text=labelled.texts())
     gold_read = gold.assign(text=exam.texts())
     return measured, successor.check(read, by_strategy, labels.control.to_numpy(), gold_read, settings.seed, answer)

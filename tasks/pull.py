@@ -19,15 +19,15 @@ from labelwise.tasks.items import forgotten, sifting, stored, suites, unchanged
 from labelwise.tasks.items.drafts import Drafts, drafting
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen, Sifted
-from labelwise.tasks.kinds import Answer, choice, context
-from labelwise.tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
+from labelwise.tasks.kinds import Answer, Content, choice, context, text
+from labelwise.tasks.records import GOLD, POOL, QUARANTINE
 from labelwise.tasks.services import expectations
 from labelwise.tasks.services.versions import remote
 from labelwise.tasks.settings import Pull, Settings
 from labelwise.tasks.workspace import Workspace
 
 SHOWN = 10  # labels or classes named in an error
-SAMPLE = 1000  # texts that a look gives
+SAMPLE = 1000  # items that a look gives
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ def run(workspace: Workspace) -> Pulled:
         docs = _docs(workspace) / "index.html"
         return Pulled(**said | {"new_pool": 0, "new_gold": 0, "docs": docs if docs.exists() else None})
     folds = set(forgotten.read(workspace).fold)
+    item = kinds.item(workspace.settings.kind.item)
     with drafting(workspace) as drafts:
         gold_rows, gold, gold_page = _pull_gold(workspace, drafts, folds)
-        pool_rows, pool, pool_page = _pull_pool(workspace, drafts, set(map(folded, gold_rows["text"])), folds)
+        pool_rows, pool, pool_page = _pull_pool(workspace, drafts, set(map(item.fold, gold_rows[item.COLUMN])), folds)
         docs = expectations.build_docs(_docs(workspace), [gold_page, pool_page])
         drafts.place()
     pulled = Pulled(
@@ -114,7 +115,7 @@ def out_of_sight(workspace: Workspace, cut: int) -> list[str]:
 
 @dataclass(frozen=True)
 class GoldLook:
-    """What a first pull would make of the gold source: counted; its items by class; their folded texts."""
+    """What a first pull would make of the gold source: counted; its items by class; these folded."""
 
     tally: "Tally"
     labels: dict[str, int]
@@ -123,51 +124,60 @@ class GoldLook:
 
 @dataclass(frozen=True)
 class PoolLook:
-    """What a first pull would make of the pool's source: counted. texts: its first ones. fates: of the items asked for
+    """What a first pull would make of the pool's source: counted. cells: its first items. fates: of the items asked for
     that it has, the rule that refuses each, '' where it is taken. whole: whether it was read to its end."""
 
     tally: "Tally"
-    texts: list[str]
+    cells: list[str]
     fates: dict[str, str]
     whole: bool
 
 
-def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice) -> GoldLook:
+def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice, item: Content = text) -> GoldLook:
     """Read the gold source as a first pull will, and keep nothing. InputError where the pull would stop."""
-    rows = pd.concat([pd.DataFrame(columns=sifting.AS_IT_CAME), *_rows(pull.gold, pull, labelled=True, answer=answer)])
+    came = _rows(pull.gold, pull, labelled=True, answer=answer, item=item)
+    rows = pd.concat([pd.DataFrame(columns=sifting.as_it_came(item)), *came])
     rows = rows.reset_index(drop=True)
-    suite = suites.gold(pull.max_chars, pull.max_refused, classes, answer)
-    measures = suites.measured(rows, classes, answer)
-    sifted = sifting.new_gold(rows, expectations.refusals(suite, measures), (), GOLD.frame())
+    suite = suites.gold(pull.max_chars, pull.max_refused, classes, answer, item)
+    measures = suites.measured(rows, classes, answer, item)
+    none = GOLD.holding(item.COLUMN).frame()
+    sifted = sifting.new_gold(rows, expectations.refusals(suite, measures), (), none, item)
     gold, by_class = Tally(), dict(Counter(name for label in sifted.new["label"] for name in answer.members(label)))
     gold.add(measures, sifted)
     _refuse_broken(
         suite, gold, pull.gold, expectations.checked(suite, gold.measures) if len(gold.measures) else None, ""
     )
-    return GoldLook(gold, by_class, set(map(folded, sifted.new["text"])))
+    return GoldLook(gold, by_class, set(map(item.fold, sifted.new[item.COLUMN])))
 
 
-def look_at_pool(pull: Pull, gold_folds: set[str], ids: Collection[str] = (), most: int | None = None) -> PoolLook:
-    """Read the pool's source as a first pull will, and keep nothing. gold_folds: folded texts of the gold set. ids:
+def look_at_pool(
+    pull: Pull, gold_folds: set[str], ids: Collection[str] = (), most: int | None = None, item: Content = text
+) -> PoolLook:
+    """Read the pool's source as a first pull will, and keep nothing. gold_folds: folded items of the gold set. ids:
     items whose fates are asked for. most: rows to be read at least, None: all. InputError where the pull would stop."""
-    suite, seen, pool = suites.pool(pull.max_chars, pull.max_refused), Seen(), Tally()
-    texts: list[str] = []
+    suite, seen, pool = suites.pool(pull.max_chars, pull.max_refused, item), Seen(), Tally()
+    cells: list[str] = []
     found: dict[str, str] = {}
     whole = True
-    for chunk in _rows(pull.pool, pull, labelled=False):
+    for chunk in _rows(pull.pool, pull, labelled=False, item=item):
         if most is not None and len(pool.measures) >= most:
             whole = False
             break
-        measures = suites.measured(chunk)
-        sifted = sifting.new_pool(chunk, expectations.refusals(suite, measures), gold_folds, seen)
+        measures = suites.measured(chunk, item=item)
+        sifted = sifting.new_pool(chunk, expectations.refusals(suite, measures), gold_folds, seen, item)
         pool.add(measures, sifted)
-        texts += sifted.new["text"].tolist()[: SAMPLE - len(texts)]
+        cells += sifted.new[item.COLUMN].tolist()[: SAMPLE - len(cells)]
         why = sifted.refused | sifted.elsewhere
-        for position, item in enumerate(content_id(canonical(text or "")) for text in chunk["text"]):
-            if item in ids:
-                found[item] = found.get(item, why[position].rule) if position in why else ""
+        for position, name in enumerate(ids_of(chunk[item.COLUMN], item) if ids else ()):
+            if name in ids:
+                found[name] = found.get(name, why[position].rule) if position in why else ""
     _refuse_broken(suite, pool, pull.pool, expectations.checked(suite, pool.measures) if pool.judged else None, "")
-    return PoolLook(pool, texts, found, whole)
+    return PoolLook(pool, cells, found, whole)
+
+
+def ids_of(cells: Iterable[str | None], item: Content = text) -> list[str]:
+    """The ids of items as they came, good or bad; a missing one counts as empty."""
+    return [item.identify(item.tidy(cell or "")) for cell in cells]
 
 
 # Gold, then pool
@@ -210,36 +220,36 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     folds: of what was forgotten, and stays out.
     """
     pull, classes, lapsed = workspace.settings.pull, workspace.settings.classes, workspace.settings.lapsed
-    answer = kinds.answer(workspace.settings.kind.answer)
-    parts = list(_rows(pull.gold, pull, labelled=True, answer=answer))
-    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*sifting.AS_IT_CAME, "fault"])
-    came, gone = forgotten.without(rows, folds)
+    answer, item = kinds.answer(workspace.settings.kind.answer), kinds.item(workspace.settings.kind.item)
+    parts = list(_rows(pull.gold, pull, labelled=True, answer=answer, item=item))
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*sifting.as_it_came(item), "fault"])
+    came, gone = forgotten.without(rows, folds, item)
     rows, gold = trusted.today(workspace, came), trusted.today(workspace, stored.gold(workspace))
     strange = strangers(gold["label"], [*classes, *lapsed], answer)
     fix = "`labelwise classes rename` says which class they are now, `labelwise classes drop` that they are none"
     _refuse_labels(f"gold: {workspace.gold} holds", strange, classes, fix)
-    suite = suites.gold(pull.max_chars, pull.max_refused, [*classes, *lapsed], answer)
-    measures = suites.measured(rows, [*classes, *lapsed], answer)
+    suite = suites.gold(pull.max_chars, pull.max_refused, [*classes, *lapsed], answer, item)
+    measures = suites.measured(rows, [*classes, *lapsed], answer, item)
     refused = expectations.refusals(suite, measures)
     outside = rows["label"].iloc[[at for at, refusal in refused.items() if refusal.rule == suites.OUTSIDE]]
     strange = strangers(outside, [*classes, *lapsed], answer)
     fix = "correct the labels, or the classes by `labelwise classes add NAME` or `rename OLD NEW`; names that classes "
     fix += "had before go under `renamed` in params.yaml"
     _refuse_labels(f"gold: {len(outside):,} rows have", strange, classes, fix)
-    fine = sifting.identified(rows, refused)
+    fine = sifting.identified(rows, refused, item)
     in_pool = stored.pool_folds(workspace, set(fine["fold"][~fine["id"].isin(gold["id"])]))
     # A row whose class there is no more is a new one when the file gives it a class of today.
     given = set(fine["id"][fine["label"].isin(classes)])
     anew = gold["label"].isin(lapsed) & gold["id"].isin(given)
-    sifted = sifting.new_gold(rows, refused, in_pool, gold[~anew])
+    sifted = sifting.new_gold(rows, refused, in_pool, gold[~anew], item)
     tally = Tally(forgotten=gone)
     tally.add(measures, sifted)
     page = _passed(workspace, suite, tally, pull.gold)
     if len(sifted.new):
         kept = stored.gold(workspace)[~anew.to_numpy()]
         new = tally.kept(sifted.new, pull.max_chars)
-        drafts.add(workspace.gold, pd.concat([kept, new], ignore_index=True), GOLD)
-    _set_aside(drafts, stored.next_gold_refused(workspace), came, sifted, stored.refused(workspace, "gold"))
+        drafts.add(workspace.gold, pd.concat([kept, new], ignore_index=True), GOLD.holding(item.COLUMN))
+    _set_aside(drafts, stored.next_gold_refused(workspace), came, sifted, stored.refused(workspace, "gold"), item)
     return pd.concat([gold[~anew], sifted.new], ignore_index=True), tally, page
 
 
@@ -250,19 +260,19 @@ def _pull_pool(
 
     folds: of what was forgotten, and stays out.
     """
-    pull = workspace.settings.pull
-    suite = suites.pool(pull.max_chars, pull.max_refused)
+    pull, item = workspace.settings.pull, kinds.item(workspace.settings.kind.item)
+    suite = suites.pool(pull.max_chars, pull.max_refused, item)
     seen, refused = stored.pool(workspace), stored.refused(workspace, "pool")
     shard, aside = stored.next_shard(workspace)
     tally = Tally()
-    for chunk in _rows(pull.pool, pull, labelled=False):
-        rows, gone = forgotten.without(chunk, folds)
+    for chunk in _rows(pull.pool, pull, labelled=False, item=item):
+        rows, gone = forgotten.without(chunk, folds, item)
         tally.forgotten += gone
-        measures = suites.measured(rows)
-        sifted = sifting.new_pool(rows, expectations.refusals(suite, measures), gold_folds, seen)
+        measures = suites.measured(rows, item=item)
+        sifted = sifting.new_pool(rows, expectations.refusals(suite, measures), gold_folds, seen, item)
         tally.add(measures, sifted)
-        drafts.add(shard, tally.kept(sifted.new, pull.max_chars), POOL)
-        _set_aside(drafts, aside, rows, sifted, refused)
+        drafts.add(shard, tally.kept(sifted.new, pull.max_chars), POOL.holding(item.COLUMN))
+        _set_aside(drafts, aside, rows, sifted, refused, item)
     return len(seen.stored) + tally.new, tally, _passed(workspace, suite, tally, pull.pool)
 
 
@@ -283,17 +293,21 @@ def read_labels(cells: Iterable[str | None], pull: Pull, answer: Answer) -> tupl
     return labels, faults
 
 
-def _rows(source: str, pull: Pull, *, labelled: bool, answer: Answer = choice) -> Iterator[pd.DataFrame]:
+def _rows(
+    source: str, pull: Pull, *, labelled: bool, answer: Answer = choice, item: Content = text
+) -> Iterator[pd.DataFrame]:
     """The rows of a source under our names for the columns. A label is asked for only when `labelled`; the user's own
     key, group and context may be absent then: gold sets are often put together by hand."""
     columns = pull.columns
-    theirs = {"text": columns.text, "source_id": columns.id, "label": columns.label if labelled else None}
-    named = {ours: column for ours, column in (theirs | {"group": columns.group}).items() if column}
-    asked = [*named.values(), *columns.context]
+    theirs = {"source_id": columns.id, "label": columns.label if labelled else None, "group": columns.group}
+    named = {ours: column for ours, column in theirs.items() if column}
+    asked = [*(own := item.columns(columns)), *named.values(), *columns.context]
     optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
     more: dict[str, Any] = {"optional": optional, "label": theirs["label"], "lists": answer.LISTS}
     for chunk in sources.chunks(source, asked, encoding=pull.encoding, **more):
-        rows = pd.DataFrame({ours: chunk[column] for ours, column in named.items()})
+        rows = pd.DataFrame(
+            {item.COLUMN: item.read(chunk[own]), **{ours: chunk[column] for ours, column in named.items()}}
+        )
         if labelled:
             rows["label"], rows["fault"] = read_labels(rows["label"], pull, answer)
         rows["source_id"] = _given(rows.get("source_id", [None] * len(rows)))
@@ -353,10 +367,10 @@ def _refuse_broken(
     return verdict.page
 
 
-def _set_aside(drafts: Drafts, path: Path, rows: pd.DataFrame, sifted: Sifted, known: Ids) -> None:
+def _set_aside(drafts: Drafts, path: Path, rows: pd.DataFrame, sifted: Sifted, known: Ids, item: Content) -> None:
     """Draft the refused rows that are not in quarantine yet. Adds to `known`."""
-    refused = sifting.quarantined(rows, sifted.refused | sifted.elsewhere)
-    drafts.add(path, refused[known.add(refused["id"])], QUARANTINE)
+    refused = sifting.quarantined(rows, sifted.refused | sifted.elsewhere, item)
+    drafts.add(path, refused[known.add(refused["id"])], QUARANTINE.holding(item.COLUMN))
 
 
 def _docs(workspace: Workspace) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks import kinds
-from labelwise.tasks.items.stored import contexts_by_id, texts_by_id
+from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import Answer, Content, choice, context, text
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.services.label_studio.delivery import deliver, without_doubles
@@ -14,25 +14,27 @@ from labelwise.tasks.services.label_studio.project import NOT_OURS, LabelStudioP
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
-SUGGESTS = "Where the model has an opinion, it stands below the text. It is often wrong: it asks what it is unsure of."
+SUGGESTS = (
+    "Where the model has an opinion, it stands below the {item}. It is often wrong: it asks what it is unsure of."
+)
 
 
 def tasks(
     batch: pd.DataFrame,
-    texts: dict[str, str],
+    cells: dict[str, str],
     round_number: int,
     prediction_shown: bool,
     answer: Answer = choice,
     item: Content = text,
     contexts: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Label Studio's import format for a batch, in order of rank; texts by item id, and contexts, None where the
-    interface shows none."""
+    """Label Studio's import format for a batch, in order of rank. cells: the items, by id; contexts likewise, None
+    where the interface shows none."""
     made = []
     for row in batch.sort_values("rank").to_dict("records"):
         shown = prediction_shown and pd.notna(row["prediction"]) and row["why"] not in UNSWAYED
         said = answer.suggestion(row["prediction"], row["confidence"]) if shown else ""
-        data = {**item.task(texts[row["id"]]), "item": row["id"], "round": round_number, "suggestion": said}
+        data = {**item.task(cells[row["id"]]), "item": row["id"], "round": round_number, "suggestion": said}
         beside = {} if contexts is None else {context.NAME: context.as_html(contexts.get(row["id"]))}
         made.append({"data": data | beside})
     return made
@@ -49,7 +51,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         project.create(kinds.interface_of(settings))
     kind = kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
     contexts = contexts_by_id(workspace, batch.id) if settings.pull.columns.context else None
-    wanted = tasks(batch, texts_by_id(workspace, batch.id), number, settings.push.show_prediction, *kind, contexts)
+    wanted = tasks(batch, cells_by_id(workspace, batch.id), number, settings.push.show_prediction, *kind, contexts)
     pushed = deliver(project, wanted, number)
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over

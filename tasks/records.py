@@ -7,7 +7,7 @@ always give the same Parquet bytes.
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import pandas as pd
@@ -27,6 +27,11 @@ class Schema:
     def frame(self) -> pd.DataFrame:
         """An empty table."""
         return self.conform(pd.DataFrame({column: [] for column in self.columns}))
+
+    def holding(self, column: str) -> "Schema":
+        """The same table of items that are kept in `column`, see kinds/base.py; here it is that of texts."""
+        names = {name: column if name == "text" else name for name in self.columns}
+        return replace(self, columns={names[name]: kind for name, kind in self.columns.items()})
 
     def conform(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows with exactly these columns, in this order and of these types. KeyError if one is missing."""
@@ -167,32 +172,13 @@ def number_of(name: str) -> int:
     return int(name.removeprefix("round-"))
 
 
-def content_id(text: str) -> str:
+def content_id(content: str) -> str:
     """The id of an item: a hash of its content, so that the same text has the same id everywhere.
 
     >>> content_id("hello")
     '2cf24dba5fb0a30e'
     """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGITS]
-
-
-def canonical(text: str) -> str:
-    """The text as it is kept: line ends as \\n, no blanks at the end of a line or of the text. Two texts that differ in
-    nothing else are the same item.
-
-    >>> canonical("Hello \\r\\nworld\\n")
-    'Hello\\nworld'
-    """
-    return "\n".join(line.rstrip() for line in re.split("\r\n|\r|\n", text)).rstrip()
-
-
-def folded(text: str) -> str:
-    """The text in lower case with runs of white space collapsed: two texts that fold alike count as the same.
-
-    >>> folded("  Hello\\n WORLD ")
-    'hello world'
-    """
-    return " ".join(text.lower().split())
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGITS]
 
 
 RUN = "MLflow-Run"  # the line of a round's commit that names its run

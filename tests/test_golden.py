@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks import kinds, push, snapshot
-from labelwise.tasks.items.stored import texts_by_id
+from labelwise.tasks.items.stored import cells_by_id
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.workspace import Workspace, write_parquet
@@ -44,7 +44,7 @@ def test_reviewers_see_the_same(workspace: Workspace, shown: dict[str, Any]) -> 
 
 def test_the_open_batch_is_asked_by_the_same_tasks(workspace: Workspace, shown: dict[str, Any]) -> None:
     batch = pd.read_parquet(workspace.batch)
-    wanted = push.tasks(batch, texts_by_id(workspace, batch.id), 4, True)
+    wanted = push.tasks(batch, cells_by_id(workspace, batch.id), 4, True)
     assert [task["data"] for task in wanted] == [data for data in shown["tasks"] if data["round"] == 4]
 
 

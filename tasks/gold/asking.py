@@ -28,7 +28,7 @@ from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, claimed, read_parquet
 
 BRIEF = (
-    "Trusted labels, which models are measured by. Each text is answered by two people who do not see each other's "
+    "Trusted labels, which models are measured by. Each {item} is answered by two people who do not see each other's "
     "answer; where they differ, it is asked again. No model has a say here."
 )
 
@@ -122,8 +122,9 @@ def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int 
 
     def choose(number: int) -> pd.DataFrame:
         found = draw(read_parquet(workspace.scores), trusted.drawn(workspace), n, workspace.settings)
-        texts = stored.texts_by_id(workspace, found.id)
-        drawn = found.assign(text=found.id.map(texts), source_id=None, label=None, ask=number, why=trusted.GROWN)
+        cells = found.id.map(stored.cells_by_id(workspace, found.id))
+        blank = {"source_id": None, "label": None, "ask": number, "why": trusted.GROWN}
+        drawn = found.assign(**{stored.column_of(workspace): cells}, **blank)
         return drawn.merge(stored.beside(workspace, found.id), on="id", how="left")
 
     return _ask(workspace, project, choose, number)
@@ -219,7 +220,9 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
     returns how many tasks."""
     settings = workspace.settings
     if project.settle() is None:
-        project.create(kinds.interface_of(settings), answers=trusted.AGREE, description=BRIEF)
+        project.create(
+            kinds.interface_of(settings), answers=trusted.AGREE, description=BRIEF.format(item=settings.kind.item)
+        )
     project.instruct(kinds.instructions_of(settings, BRIEF))
     project.offer(kinds.interface_of(settings))
     new = 0
@@ -235,7 +238,8 @@ def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame
 
 def _shown(row: dict[Any, Any], settings: Settings) -> dict[str, str]:
     """What people see of an item (a row of ASKED)."""
-    shown = kinds.item(settings.kind.item).task(row["text"])
+    item = kinds.item(settings.kind.item)
+    shown = item.task(row[item.COLUMN])
     if not settings.pull.columns.context:
         return shown
     beside = row.get("context")
@@ -337,7 +341,8 @@ def _ask(
     asked = trusted.asked(workspace)
     number = number or _last_ask(asked) + 1
     if number not in trusted.asks(asked):
-        trusted.append(workspace, ASKED, ASKED.conform(choose(number)))
+        table = ASKED.holding(stored.column_of(workspace))
+        trusted.append(workspace, table, table.conform(choose(number)))
         asked = trusted.asked(workspace)
     bring(workspace, project, asked)
     return f"{(asked.ask == number).sum():,} items put up for trusted labels: {project.tab(number, 'Ask')}"

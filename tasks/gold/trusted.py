@@ -215,7 +215,7 @@ def seen(workspace: Workspace, rows: pd.DataFrame | None = None) -> pd.DataFrame
 
 def asked(workspace: Workspace) -> pd.DataFrame:
     """All that was put before people (ASKED)."""
-    return today(workspace, _shards(workspace, ASKED))
+    return today(workspace, _shards(workspace, ASKED.holding(kinds.item(workspace.settings.kind.item).COLUMN)))
 
 
 def asks(rows: pd.DataFrame) -> list[int]:

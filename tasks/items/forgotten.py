@@ -1,15 +1,16 @@
 """Tombstones: which items were forgotten, and when. Never what they said.
 
 data/forgotten.csv is in git, so that a tombstone and the version without the item are one commit. An item is known
-again by its id, and in another case or with other white space by the hash of its text as it is compared
-(records.folded).
+again by its id, and in another form (a text in another case or with other white space) by the hash of what is compared,
+see `Content.fold`.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from labelwise.tasks.records import content_id, folded, number_of
+from labelwise.tasks.kinds import Content, text
+from labelwise.tasks.records import content_id, number_of
 from labelwise.tasks.workspace import Workspace, table_of_text, write_csv
 
 # forgotten_at: ISO 8601, UTC. held, learned: the first and the last round whose data has it, whose model learned it.
@@ -47,14 +48,14 @@ def bury(workspace: Workspace, rows: pd.DataFrame) -> None:
     write_csv(place(workspace), pd.concat([read(workspace), rows[COLUMNS]], ignore_index=True))
 
 
-def fold(text: str) -> str:
-    """The hash by which a text is known again in another case or with other white space."""
-    return content_id(folded(text))
+def fold(cell: str, item: Content = text) -> str:
+    """The hash by which an item is known again in another form."""
+    return content_id(item.fold(cell))
 
 
-def without(rows: pd.DataFrame, folds: set[str]) -> tuple[pd.DataFrame, int]:
-    """The rows (column text) that were not forgotten, and how many were. folds: of the tombstones."""
+def without(rows: pd.DataFrame, folds: set[str], item: Content = text) -> tuple[pd.DataFrame, int]:
+    """The rows (of items) that were not forgotten, and how many were. folds: of the tombstones."""
     if not folds:
         return rows, 0
-    gone = rows["text"].map(lambda text: isinstance(text, str) and fold(text) in folds).astype(bool)
+    gone = rows[item.COLUMN].map(lambda cell: isinstance(cell, str) and fold(cell, item) in folds).astype(bool)
     return rows[~gone].reset_index(drop=True), int(gone.sum())

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.items import stored
-from labelwise.tasks.items.wording import Wording, alike
+from labelwise.tasks.kinds.wording import Wording, alike
 from labelwise.tasks.records import LEAKS
 from labelwise.tasks.workspace import Workspace, read_parquet
 

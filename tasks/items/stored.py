@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from labelwise.tasks import kinds
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen
-from labelwise.tasks.records import BESIDE, GOLD, folded
+from labelwise.tasks.records import BESIDE, GOLD
 from labelwise.tasks.workspace import Workspace, read_table, reading
 
 
@@ -24,12 +25,13 @@ def items(workspace: Workspace) -> int:
 
 def gold(workspace: Workspace) -> pd.DataFrame:
     """The gold set (records.GOLD)."""
+    table = GOLD.holding(column_of(workspace))
     if not workspace.gold.exists():
-        return GOLD.frame()
+        return table.frame()
     with reading(workspace.gold):
         there = pq.read_schema(workspace.gold).names
-    parts = [batch.to_pandas() for batch in _batches(workspace.gold, GOLD.readable(there))]
-    return GOLD.conform(pd.concat([GOLD.frame(), *parts]))
+    parts = [batch.to_pandas() for batch in _batches(workspace.gold, table.readable(there))]
+    return table.conform(pd.concat([table.frame(), *parts]))
 
 
 def pool(workspace: Workspace) -> Seen:
@@ -43,9 +45,15 @@ def pool(workspace: Workspace) -> Seen:
     return seen
 
 
-def texts(workspace: Workspace, rows: NDArray[np.integer]) -> list[str]:
-    """The texts at these rows of the pool, in this order. Reads only the row groups that hold one."""
+def column_of(workspace: Workspace) -> str:
+    """The column that has the items in the tables of the workspace."""
+    return kinds.item(workspace.settings.kind.item).COLUMN
+
+
+def cells(workspace: Workspace, rows: NDArray[np.integer]) -> list[str]:
+    """The items at these rows of the pool, in this order. Reads only the row groups that hold one."""
     found: dict[int, str] = {}
+    name = column_of(workspace)
     wanted, start = np.unique(rows), 0
     for shard in shards(workspace):
         with reading(shard), pq.ParquetFile(shard) as file:
@@ -53,18 +61,19 @@ def texts(workspace: Workspace, rows: NDArray[np.integer]) -> list[str]:
                 end = start + file.metadata.row_group(group).num_rows
                 mine = wanted[(wanted >= start) & (wanted < end)]
                 if len(mine):
-                    column = file.read_row_group(group, columns=["text"])["text"]
+                    column = file.read_row_group(group, columns=[name])[name]
                     found |= dict(zip(mine.tolist(), column.take(mine - start).to_pylist(), strict=True))
                 start = end
     return [found[row] for row in rows.tolist()]
 
 
 def pool_folds(workspace: Workspace, asked: set[str]) -> set[str]:
-    """Which of the `asked` folded texts the pool has. Reads it only when some are asked."""
+    """Which of the `asked` folded items the pool has. Reads it only when some are asked."""
     if not asked:
         return set()
-    batches = (batch for shard in shards(workspace) for batch in _batches(shard, ["text"]))
-    return {fold for batch in batches for text in batch.column("text").to_pylist() if (fold := folded(text)) in asked}
+    item = kinds.item(workspace.settings.kind.item)
+    batches = (batch for shard in shards(workspace) for batch in _batches(shard, [item.COLUMN]))
+    return {fold for batch in batches for cell in batch.column(0).to_pylist() if (fold := item.fold(cell)) in asked}
 
 
 def refused(workspace: Workspace, source: str) -> Ids:
@@ -108,11 +117,12 @@ def rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
 
 
-def texts_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
-    """The texts of these items, by id; the rest of the pool stays on disk."""
+def cells_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
+    """These items as they are kept, by id; the rest of the pool stays on disk."""
+    name = column_of(workspace)
     asked = pc.field("id").isin(ids.tolist())
-    found = [read_table(shard, ["id", "text"], asked).to_pydict() for shard in shards(workspace)]
-    return {item: text for part in found for item, text in zip(part["id"], part["text"], strict=True)}
+    found = [read_table(shard, ["id", name], asked).to_pydict() for shard in shards(workspace)]
+    return {item: cell for part in found for item, cell in zip(part["id"], part[name], strict=True)}
 
 
 def contexts_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
@@ -122,7 +132,7 @@ def contexts_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
 
 
 def beside(workspace: Workspace, ids: pd.Series) -> pd.DataFrame:
-    """What the pool holds of these items beside their texts: `id` and those columns of records.BESIDE that it has."""
+    """What the pool holds beside these items: `id` and those columns of records.BESIDE that it has."""
     asked = pc.field("id").isin(ids.tolist())
     parts = [
         read_table(shard, ["id", *columns], asked).to_pandas()

@@ -1,7 +1,7 @@
 """What must hold of pool, gold set and label ledger: a suite of rules for each, and the measures that they are about.
 
-Great Expectations is given measures of a text (how long it is, whether it decodes) and never the text itself: so its
-pages can carry nobody's words or markup, a text of 5 MB costs no more than a short one, and a chunk takes 0.1 s.
+Great Expectations is given measures of an item (how long it is, whether it decodes) and never the item itself: so its
+pages can carry nobody's words or markup, one of 5 MB costs no more than a short one, and a chunk takes 0.1 s.
 Labels outside the classes go in as "(another)" for the same reason.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.kinds import Answer, Content, choice, text
 from labelwise.tasks.records import Refusal
 from labelwise.tasks.services.expectations import (
     ABSENT,
@@ -32,23 +32,23 @@ ANOTHER = "(another)"  # stands for any value that is not in a closed set
 NONE, SEVERAL = "(none)", "(several)"  # for labels that name none or several of the classes
 OUTSIDE = "label is outside the classes"
 STATUSES = ("labelled", "skipped", "refused", "unanswered", "withdrawn", "gone", "moved")
-# What strip() leaves although nobody sees it: zero-width characters, soft hyphens, byte order marks.
-INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
 
 
-def pool(max_chars: int, max_refused: float) -> Suite:
+def pool(max_chars: int, max_refused: float, item: Content = text) -> Suite:
     """The suite `pool`, over what `measured` gives, and for the whole table what `with_decisions` adds."""
-    return Suite("pool", _text_rules(max_chars), _source_rules(max_refused))
+    return Suite("pool", item.rules(max_chars), _source_rules(max_refused))
 
 
-def gold(max_chars: int, max_refused: float, classes: Sequence[str], answer: Answer = choice) -> Suite:
+def gold(
+    max_chars: int, max_refused: float, classes: Sequence[str], answer: Answer = choice, item: Content = text
+) -> Suite:
     """The suite `gold`: as the pool's, and a label from the classes in every row."""
     label = [
         Rule("label is missing", "label", PRESENT),
         *(Rule(fault, "label: fault", NONE_OF, {"value_set": [fault]}) for fault in answer.FAULTS),
         Rule(OUTSIDE, "label", ONE_OF, {"value_set": _value_set(answer, classes)}),
     ]
-    return Suite("gold", _text_rules(max_chars) + label, _source_rules(max_refused))
+    return Suite("gold", item.rules(max_chars) + label, _source_rules(max_refused))
 
 
 def ledger(classes: Sequence[str], answer: Answer = choice) -> Suite:
@@ -68,19 +68,6 @@ def ledger(classes: Sequence[str], answer: Answer = choice) -> Suite:
     )
 
 
-def _text_rules(max_chars: int) -> list[Rule]:
-    length = "text: characters"
-    too_long = f"text has more than {max_chars} characters"
-    detail = f"text has {{value:.0f}} characters, at most {max_chars} allowed"
-    return [
-        Rule("text is missing", length, PRESENT),
-        Rule("text is blank", "text: that show", BETWEEN, {"min_value": 1}),
-        Rule("row is not UTF-8", "row: is UTF-8", ONE_OF, {"value_set": [True]}),
-        Rule("text has a NUL", "text: has NUL", ONE_OF, {"value_set": [False]}),
-        Rule(too_long, length, BETWEEN, {"max_value": max_chars}, detail),
-    ]
-
-
 def _source_rules(max_refused: float) -> list[Rule]:
     mostly = round(1 - max_refused, 12)  # 1 - 0.2 must not ask for a hair more than 0.8
     too_many = f"more than {max_refused:.0%} of the rows are refused"
@@ -90,19 +77,19 @@ def _source_rules(max_refused: float) -> list[Rule]:
     ]
 
 
-def measured(rows: pd.DataFrame, classes: Sequence[str] | None = None, answer: Answer = choice) -> pd.DataFrame:
-    """Measures of each row (columns `text`, `source_id` and, with `classes`, `label`; cells str or None;
+def measured(
+    rows: pd.DataFrame, classes: Sequence[str] | None = None, answer: Answer = choice, item: Content = text
+) -> pd.DataFrame:
+    """Measures of each row (columns those of the item, `source_id` and, with `classes`, `label`; cells str or None;
     `fault`, what is wrong with a label, where something may be).
 
     Under 20 bytes a row: those of a whole source can be kept for its verdict.
     """
-    texts = [text if isinstance(text, str) else None for text in rows["text"]]
+    cells = [cell if isinstance(cell, str) else None for cell in rows[item.COLUMN]]
     # Numbers as float64, missing as NaN: the only types that Great Expectations compares without a loop in Python.
     frame = pd.DataFrame(
         {
-            "text: characters": pd.Series([None if text is None else len(text) for text in texts], dtype="float64"),
-            "text: that show": pd.Series([None if text is None else _showing(text) for text in texts], dtype="float64"),
-            "text: has NUL": [text is not None and "\0" in text for text in texts],
+            **item.measures(cells),
             "row: is UTF-8": [all(map(_decodes, cells)) for cells in rows.itertuples(index=False, name=None)],
         }
     )
@@ -139,11 +126,6 @@ def measured_labels(
         }
     )
     return frame.reset_index(drop=True)
-
-
-def _showing(text: str) -> int:
-    """How much of the text is left when its ends are stripped of what does not show."""
-    return len(text.strip().strip(INVISIBLE))
 
 
 def _decodes(cell: str | None) -> bool:

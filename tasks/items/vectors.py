@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
-from labelwise.tasks.items.wording import WORDING, Wording
+from labelwise.tasks.kinds.wording import WORDING, Wording
 from labelwise.tasks.learners.base import Items
 from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import Workspace, read_array, read_parquet, read_table
@@ -59,7 +59,7 @@ class Vectors:
 
 def pool_items(workspace: Workspace, vectors: Vectors) -> Items:
     """The items of the pool, in its order, for a learner."""
-    return Items(len(vectors), vectors.gather, lambda rows: stored.texts(workspace, rows), vectors.groups)
+    return Items(len(vectors), vectors.gather, lambda rows: stored.cells(workspace, rows), vectors.groups)
 
 
 def gold_items(workspace: Workspace) -> Items:
@@ -67,10 +67,8 @@ def gold_items(workspace: Workspace) -> Items:
     gold = trusted.gold(workspace)
     vectors = gold_vectors(workspace, gold.id)
 
-    def texts(rows: NDArray[np.integer]) -> list[str]:
-        return list(gold.text.iloc[rows])
-
-    return Items(len(vectors), lambda rows: vectors[rows], texts)
+    kept = gold[stored.column_of(workspace)]
+    return Items(len(vectors), lambda rows: vectors[rows], lambda rows: list(kept.iloc[rows]))
 
 
 def pool_vectors(workspace: Workspace) -> Vectors:

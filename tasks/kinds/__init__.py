@@ -4,11 +4,13 @@
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 from labelwise.tasks.kinds import choice, interface, measures, multilabel, text
 from labelwise.tasks.kinds.base import Answer, Content, Measured, Views
 from labelwise.tasks.kinds.measures import Measure
+from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.settings import Settings
 
 ANSWERS: dict[str, Answer] = {module.NAME: module for module in (choice, multilabel)}
@@ -28,6 +30,12 @@ def item(name: str) -> Content:
 def measure(settings: Settings) -> Measure:
     """What a model is judged by: the measure that `evaluate.measure` names."""
     return measures.measure_of(settings.measure, answer(settings.kind.answer), settings.classes)
+
+
+def worded_by(settings: Settings) -> Callable[[list[str], Any], Wording] | None:
+    """The second opinion on near-duplicates that a workspace asks for, see `Content.wording`; None where there is
+    none."""
+    return item(settings.kind.item).wording if settings.embed.wording else None
 
 
 def known(answer: Answer, label: str | None, classes: Collection[str]) -> bool:
@@ -62,7 +70,7 @@ def interface_of(settings: Settings) -> ET.Element:
 
 
 def instructions_of(settings: Settings, about: str) -> str:
-    """What reviewers of a workspace read before they begin, as HTML. about: a sentence."""
+    """What reviewers of a workspace read before they begin, as HTML. about: a sentence, of the {item}."""
     kind = item(settings.kind.item), answer(settings.kind.answer)
     return interface.instructions(*kind, settings.classes, settings.descriptions, about)
 
@@ -82,4 +90,5 @@ __all__ = [
     "item",
     "known",
     "measure",
+    "worded_by",
 ]

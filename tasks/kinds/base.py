@@ -9,8 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labelwise.tasks.kinds.wording import Wording
+from labelwise.tasks.services.expectations import ONE_OF, Rule
+from labelwise.tasks.settings import Columns, Embed
+
 Floats = NDArray[np.floating]
 OfRows = Callable[[NDArray[np.int64]], float]  # a figure of the gold items in these rows
+# One rule of each content: all cells of a row are proper Unicode, which tasks/items/suites.py measures.
+DECODES = Rule("row is not UTF-8", "row: is UTF-8", ONE_OF, {"value_set": [True]})
 
 
 @dataclass(frozen=True)
@@ -162,21 +168,59 @@ class Answer(Protocol):
         """Another label than this one, drawn by `chance` (random.Random): what a careless reviewer may say."""
 
 
+class Encoder(Protocol):
+    """A frozen encoder of items."""
+
+    def encode(self, cells: list[str], progress: Callable[[int], None] = ..., /) -> NDArray[np.float32]:
+        """n cells -> (n, d) vectors of unit length. `progress` is told how many more are done."""
+
+
 class Content(Protocol):
-    """What an item is."""
+    """What an item is. The tables keep it as one string, its cell; everything else is derived from that. What is asked
+    of a cell is asked of any, also of one that breaks a rule."""
 
     @property
     def NAME(self) -> str:
-        """As in `kind.item`; the name of its view in Label Studio."""
+        """As in `kind.item`; with an s, several of them."""
 
-    def identify(self, cell: str) -> str:
-        """The id of an item: a hash of its content."""
+    @property
+    def COLUMN(self) -> str:
+        """The column of the tables that has the cells."""
+
+    def columns(self, columns: Columns) -> list[str]:
+        """The columns of a source that an item is read from; where there are none, it is not in the source."""
+
+    def read(self, rows: pd.DataFrame) -> pd.Series:
+        """(n, k) those columns, whose cells are text or None -> (n,) the cells as they came, None where there is none.
+        What is wrong with one is told by `measures`."""
+
+    def rules(self, max_chars: int) -> list[Rule]:
+        """What is expected of each cell that came, over `measures`, with `DECODES` at its place among them; of those
+        that are broken the first is the reason. max_chars: as in `pull.max_chars`."""
+
+    def measures(self, cells: Sequence[str | None]) -> dict[str, Any]:
+        """What `rules` are about: columns of n values. Numbers of a few bytes, and nothing of the cells: they are kept
+        for a whole source, and end in the Data Docs."""
 
     def tidy(self, cell: str) -> str:
-        """The content as it is kept."""
+        """The cell as it is kept."""
+
+    def identify(self, cell: str) -> str:
+        """The id of an item: a hash of its content, see `records.content_id`."""
 
     def fold(self, cell: str) -> str:
         """What two items that count as the same have in common."""
+
+    def encoder(self, embed: Embed) -> Encoder:
+        """What makes vectors of the cells. InputError where the settings name none."""
+
+    @property
+    def wording(self) -> Callable[[list[str], Any], Wording] | None:
+        """n cells and their encoder -> (n,) a second opinion, beside the vectors, on which items are nearly the same,
+        where `embed.wording` asks for it; None where there is none."""
+
+    def remarks(self, cells: list[str]) -> list[str]:
+        """What to say of a sample of the pool before anything is made of it, a line each; it must not take seconds."""
 
     def view(self) -> ET.Element:
         """What Label Studio shows of the item."""
@@ -185,4 +229,4 @@ class Content(Protocol):
         """The item in a task of Label Studio: what `view` reads."""
 
     def brief(self, cell: str) -> str:
-        """The item on one line, for people."""
+        """The item in words, for people; whoever shows it cuts it."""

@@ -35,8 +35,8 @@ def interface(item: Content, answer: Answer, classes: Sequence[str], with_contex
 def instructions(
     item: Content, answer: Answer, classes: Sequence[str], descriptions: Mapping[str, str], about: str
 ) -> str:
-    """What reviewers read before they begin, as HTML: how to answer and how to skip, `about` (a sentence), and the
-    classes with their keys and descriptions.
+    """What reviewers read before they begin, as HTML: how to answer and how to skip, `about` (a sentence, of the
+    {item}), and the classes with their keys and descriptions.
 
     >>> from labelwise.tasks.kinds import choice, text
     >>> instructions(text, choice, ["a & b"], {"a & b": "1 < 2"}, "").partition("<ul>")[2]
@@ -48,4 +48,4 @@ def instructions(
         said = f": {html.escape(descriptions[name])}" if descriptions.get(name) else ""
         lines.append(f"<li><b>{html.escape(name)}</b>{key}{said}</li>")
     how = answer.HOW.format(item=item.NAME)
-    return f"{how}<p>{html.escape(about)}</p><ul>{''.join(lines)}</ul>"
+    return f"{how}<p>{html.escape(about.format(item=item.NAME))}</p><ul>{''.join(lines)}</ul>"

@@ -1,11 +1,63 @@
 """An item that is a text."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from labelwise.tasks.records import canonical, content_id, folded
+import pandas as pd
+
+from labelwise.tasks.kinds import forms
+from labelwise.tasks.kinds import wording as words
+from labelwise.tasks.kinds.base import DECODES
+from labelwise.tasks.records import content_id
+from labelwise.tasks.services.expectations import BETWEEN, ONE_OF, PRESENT, Rule
+from labelwise.tasks.settings import Columns, Embed
+
+if TYPE_CHECKING:
+    from labelwise.tasks.learners.encoder import Encoder
 
 NAME = "text"
-SHOWN = 90  # characters of a text on one line
+COLUMN = "text"
+# What strip() leaves although nobody sees it: zero-width characters, soft hyphens, byte order marks.
+INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
+
+
+def columns(columns: Columns) -> list[str]:
+    """That of the text."""
+    return [columns.text]
+
+
+def read(rows: pd.DataFrame) -> pd.Series:
+    """The texts as they came."""
+    return rows.iloc[:, 0]
+
+
+def rules(max_chars: int) -> list[Rule]:
+    """What is expected of a text."""
+    length = "text: characters"
+    too_long = f"text has more than {max_chars} characters"
+    detail = f"text has {{value:.0f}} characters, at most {max_chars} allowed"
+    return [
+        Rule("text is missing", length, PRESENT),
+        Rule("text is blank", "text: that show", BETWEEN, {"min_value": 1}),
+        DECODES,
+        Rule("text has a NUL", "text: has NUL", ONE_OF, {"value_set": [False]}),
+        Rule(too_long, length, BETWEEN, {"max_value": max_chars}, detail),
+    ]
+
+
+def measures(cells: Sequence[str | None]) -> dict[str, Any]:
+    """How long each text is, how much of it shows, and whether it has a NUL."""
+    return {
+        "text: characters": pd.Series([None if text is None else len(text) for text in cells], dtype="float64"),
+        "text: that show": pd.Series([None if text is None else _showing(text) for text in cells], dtype="float64"),
+        "text: has NUL": [text is not None and "\0" in text for text in cells],
+    }
+
+
+def _showing(text: str) -> int:
+    """How much of the text is left when its ends are stripped of what does not show."""
+    return len(text.strip().strip(INVISIBLE))
 
 
 def identify(cell: str) -> str:
@@ -14,13 +66,33 @@ def identify(cell: str) -> str:
 
 
 def tidy(cell: str) -> str:
-    """The text as it is kept, see `records.canonical`."""
-    return canonical(cell)
+    """The text as it is kept, see `forms.canonical`."""
+    return forms.canonical(cell)
 
 
 def fold(cell: str) -> str:
-    """What two texts that count as the same have in common, see `records.folded`."""
-    return folded(cell)
+    """What two texts that count as the same have in common, see `forms.folded`."""
+    return forms.folded(cell)
+
+
+def encoder(embed: Embed) -> "Encoder":
+    """The Hugging Face encoder that the settings name."""
+    from labelwise.tasks.learners.encoder import Encoder  # torch
+
+    return Encoder(embed.encoder, embed.max_tokens)
+
+
+def wording(cells: list[str], encoder: "Encoder") -> words.Wording:
+    """How the texts are worded, see kinds/wording.py."""
+    return words.wording(cells, encoder.unknown(cells))
+
+
+def remarks(cells: list[str]) -> list[str]:
+    """Whether the packaged encoder can read the texts."""
+    from labelwise.tasks.learners.encoder import unknown_to_packaged
+
+    remark = words.unreadable(unknown_to_packaged(cells))
+    return [remark] if remark else []
 
 
 def view() -> ET.Element:
@@ -34,9 +106,5 @@ def task(cell: str) -> dict[str, str]:
 
 
 def brief(cell: str) -> str:
-    """The text on one line.
-
-    >>> brief("Hello  \\n world")
-    'Hello world'
-    """
-    return " ".join(cell.split())[:SHOWN]
+    """The text itself."""
+    return cell

@@ -31,14 +31,20 @@ def learners() -> dict[str, Any]:
     return {entry.name: entry.load() for entry in entry_points(group="labelwise.learners")} | LEARNERS
 
 
-def able_to_learn(answer: str) -> list[str]:
-    """The learners that can learn what is said of an item. One of another package that does not say is taken to learn
-    one class an item.
+def able_to_learn(answer: str, item: str = "text") -> list[str]:
+    """The learners that can learn what is said of such an item, and read it. One of another package that does not say
+    is taken to learn one class a text.
 
     >>> "frozen" in able_to_learn("multilabel"), "propagate" in able_to_learn("multilabel")
     (True, False)
+    >>> able_to_learn("choice", "image")
+    ['frozen', 'propagate']
     """
-    return [name for name, one in learners().items() if answer in getattr(one, "SERVES", frozenset({"choice"}))]
+    return [
+        name
+        for name, one in learners().items()
+        if answer in getattr(one, "SERVES", {"choice"}) and getattr(one, "READS", {"text"}) <= {"vectors", item}
+    ]
 
 
 def thresholds(folder: Path) -> NDArray[np.float32] | None:

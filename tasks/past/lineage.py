@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 
+from labelwise.tasks import kinds
 from labelwise.tasks.errors import InputError, LabelwiseError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, stored
@@ -113,13 +114,15 @@ def run(workspace: Workspace, item: str) -> Lineage:
     versions = Versions(workspace.root)
     tombstones, own_gold = forgotten.read(workspace), trusted.today(workspace, stored.gold(workspace))
     item = item if item in set(tombstones.id) else _item(workspace, own_gold, item)
-    found, text = _found(workspace, item)
+    found, said = _found(workspace, item)
+    kind = kinds.item(workspace.settings.kind.item)
     buried = tombstones[tombstones.id == item]
     in_gold = own_gold[own_gold.id == item]
     if not found and in_gold.empty and buried.empty:
         raise InputError(
             "no such item",
-            expected="its id (16 hexadecimal digits, as the ledger and the report have it), your own key, or its text",
+            expected="its id (16 hexadecimal digits, as the ledger and the report have it), your own key, or "
+            f"its {kind.NAME}",
             got=plain(repr(item), 60),
         )
     rows, trusted_rows = ledger.read_by_shard(workspace.labels), _trusted(workspace, item)
@@ -129,7 +132,7 @@ def run(workspace: Workspace, item: str) -> Lineage:
     by_tag, unknown = _versions(workspace) if numbers else ({}, [])
     return Lineage(
         item=item,
-        text=text or (str(in_gold.text.iloc[0]) if len(in_gold) else ""),
+        text=said or (kind.brief(str(in_gold[kind.COLUMN].iloc[0])) if len(in_gold) else ""),
         place=_place(workspace, item, bool(found), in_gold, rows, leaks),
         entered=_entered(versions, workspace, found) if found else None,
         open_in=_open_in(workspace, item),
@@ -181,15 +184,16 @@ def _learned(versions: Versions, rows: pd.DataFrame, shard: Path | None) -> list
 
 def _item(workspace: Workspace, own_gold: pd.DataFrame, given: str) -> str:
     """The id of the item that somebody names by its id, his own key or its text. InputError where several are meant."""
-    named = (pc.field("id") == given) | (pc.field("source_id") == given) | (pc.field("text") == given)
-    columns = ["id", "source_id", "text"]
+    kind = kinds.item(workspace.settings.kind.item)
+    columns = ["id", "source_id", kind.COLUMN]
+    named = (pc.field("id") == given) | (pc.field("source_id") == given) | (pc.field(kind.COLUMN) == given)
     in_pool = [read_table(shard, columns, named) for shard in stored.shards(workspace)]
     rows = pd.concat([own_gold[columns], *(table.to_pandas() for table in in_pool)])
     rows = rows[(rows[columns] == given).any(axis=1)].drop_duplicates("id")
     if (rows.id == given).any() or rows.empty:
         return given
     if len(rows) > 1:
-        shown = [f"{row['id']} ({plain(str(row['text']), 40)})" for row in rows.head(5).to_dict("records")]
+        shown = [f"{row['id']} ({plain(kind.brief(row[kind.COLUMN]), 40)})" for row in rows.head(5).to_dict("records")]
         more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         got = f"{len(rows)} items: {', '.join(shown)}{more}"
         raise InputError(f"{plain(given, 60)!r} names several items", expected="one", got=got, fix="name one by its id")
@@ -197,11 +201,12 @@ def _item(workspace: Workspace, own_gold: pd.DataFrame, given: str) -> str:
 
 
 def _found(workspace: Workspace, item: str) -> tuple[Path | None, str]:
-    """The shard of the pool that has the item, and its text."""
+    """The shard of the pool that has the item, and the item in words."""
+    kind = kinds.item(workspace.settings.kind.item)
     for shard in stored.shards(workspace):
-        table = read_table(shard, ["text"], pc.field("id") == item)
+        table = read_table(shard, [kind.COLUMN], pc.field("id") == item)
         if len(table):
-            return shard, str(table["text"][0].as_py())
+            return shard, kind.brief(str(table[kind.COLUMN][0].as_py()))
     return None, ""
 
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pyarrow as pa
 
-from labelwise.tasks import figures
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.errors import LabelwiseError, ServiceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, stored
@@ -28,7 +28,6 @@ MADE = {
     "metrics": figures.tracked(figures.PREDICTIONS),
     "batch": "data/batch.parquet",
 }
-NO_ITEMS = pd.DataFrame({"id": [], "text": []})
 BROKEN = (
     LabelwiseError,
     pa.ArrowException,
@@ -87,7 +86,8 @@ class Scratch:
         return [vectors, *(replay.also(each, odd[each.part]) for each in compared)]
 
     def _pool(self) -> Finding:
-        rows = pd.concat([read_parquet(shard, columns=["id", "text"]) for shard in stored.shards(self.here)])
+        columns = ["id", stored.column_of(self.here)]
+        rows = pd.concat([read_parquet(shard, columns=columns) for shard in stored.shards(self.here)])
         return found("pool", self._items("data/pool", rows), f"{len(rows):,} items")
 
     def _gold(self) -> Finding:
@@ -99,14 +99,16 @@ class Scratch:
     def _ledger(self) -> Finding:
         rows = ledger.read_by_shard(self.here.labels)
         # First what a person looks for, the item; then the file that holds it.
-        complaints = [*map(str, self._unlike(self.here)), *self._items("data/labels", NO_ITEMS)]
+        none = pd.DataFrame(columns=["id", stored.column_of(self.here)])
+        complaints = [*map(str, self._unlike(self.here)), *self._items("data/labels", none)]
         alone = len(rows) - int(rows.shard.isin({number for each in self.recorded for number in each.shards}).sum())
         return found("ledger", complaints, f"{len(rows):,} rows" + (f", {alone:,} known to no run" if alone else ""))
 
     def _items(self, path: str, rows: pd.DataFrame) -> list[str]:
         ours = history.outputs(self.versions)[path]
         theirs = (self.version.tags or {}).get(f"dvc.{Path(path).name}") if self.version else None
-        return replay.items(rows, history.strangers(self.versions, path, ours), (ours, theirs))
+        item = kinds.item(self.here.settings.kind.item)
+        return replay.items(rows, history.strangers(self.versions, path, ours), (ours, theirs), item)
 
     def _strangers(self, path: str) -> list[str]:
         odd = history.strangers(self.versions, path, history.outputs(self.versions)[path])

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from labelwise.tasks import figures
-from labelwise.tasks.records import content_id
+from labelwise.tasks.kinds import Content, text
 from labelwise.tasks.services.mlflow import Registered
 from labelwise.tasks.workspace import Workspace, read_parquet
 
@@ -108,15 +108,17 @@ def at_odds(version: Registered) -> list[str]:
     return [f"version {version.version} says {key} {version.facts[key][:40]}, its run {tags[key][:40]}" for key in keys]
 
 
-def items(rows: pd.DataFrame, strangers: Sequence[str], hashes: tuple[str, str | None]) -> list[str]:
-    """Complaints about a table of items (columns id, text). strangers: files that are not what their hash says. hashes:
-    git's, and MLflow's where it has one."""
+def items(
+    rows: pd.DataFrame, strangers: Sequence[str], hashes: tuple[str, str | None], kind: Content = text
+) -> list[str]:
+    """Complaints about a table of items (id, and the item). strangers: files that are not what their hash says.
+    hashes: git's, and MLflow's where it has one."""
     complaints = [f"{file} is not what its hash says" for file in strangers]
     ours, theirs = hashes
     if theirs is not None and ours != theirs:
         complaints.append(f"DVC hash {ours[:12]}, MLflow has {theirs[:12]}")
-    own = rows.text.map(content_id)
-    return complaints + [f"item {item}: its text was changed" for item in rows.id[own != rows.id]]
+    own = rows[kind.COLUMN].map(kind.identify)
+    return complaints + [f"item {item}: its {kind.NAME} was changed" for item in rows.id[own != rows.id]]
 
 
 def gold_labels(gold: pd.DataFrame, seen: pd.DataFrame | None) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from labelwise.tasks import figures
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.errors import LabelwiseError, ServiceDown, ServiceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.gold.intervals import estimated
@@ -187,7 +187,7 @@ def classes_of(versions: Versions, tag: str) -> list[str] | None:
 
 
 def _texts(workspace: Workspace, ids: pd.Series) -> list[str]:
-    gold = trusted.gold(workspace).set_index("id").text
+    gold = trusted.gold(workspace).set_index("id")[kinds.item(workspace.settings.kind.item).COLUMN]
     return [str(gold[item]) for item in ids]
 
 

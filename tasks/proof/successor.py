@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 from labelwise.tasks.kinds import Answer, choice
 
+READS = frozenset({"text"})  # of which items it can be asked
 REPEATS = 10
 MOST = 1000  # labels of each kind: a check, not a second loop
 LEAST = 20

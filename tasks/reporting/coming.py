@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from labelwise.tasks import kinds
 from labelwise.tasks.errors import WorkspaceError
-from labelwise.tasks.items.stored import contexts_by_id, texts_by_id
+from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import context
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.terminal import plain
@@ -35,7 +35,8 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
         raise WorkspaceError(f"{workspace.root} has no batch yet", fix="`labelwise run` chooses the first one")
     batch = read_parquet(workspace.batch).sort_values("rank")
     batch = batch.assign(prediction=renamed.counting(batch.prediction, workspace.settings))
-    texts = texts_by_id(workspace, batch.id) if len(batch) else {}
+    item = kinds.item(workspace.settings.kind.item)
+    kept = cells_by_id(workspace, batch.id) if len(batch) else {}
     contexts = contexts_by_id(workspace, batch.id) if len(batch) and workspace.settings.pull.columns.context else {}
     spoken = kinds.answer(workspace.settings.kind.answer).spoken
     known = batch.astype(object).where(batch.notna(), None).to_dict("records")
@@ -46,7 +47,7 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
             row["prediction"],
             row["confidence"],
             row["id"],
-            texts.get(row["id"], ""),
+            item.brief(kept[row["id"]]) if row["id"] in kept else "",
             context.unpacked(contexts.get(row["id"])),
             spoken(row["prediction"]) if row["prediction"] is not None else "",
         )

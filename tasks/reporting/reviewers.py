@@ -155,5 +155,5 @@ def _examples(workspace: Workspace, found: pd.DataFrame | None, texts: dict[str,
     items: list[dict[Any, Any]] = found[found.right].head(MOST).to_dict("records")
     spoken = kinds.answer(workspace.settings.kind.answer).spoken
     cells = [[texts.get(row["id"], ""), spoken(row["before"]), spoken(row["now"])] for row in items]
-    head = ["text", "it thought", "now it says, rightly"]
+    head = [workspace.settings.kind.item, "it thought", "now it says, rightly"]
     return Table("What it learned from the last batch", head, cells, "Cases that it is measured by and never learns.")

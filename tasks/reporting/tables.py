@@ -14,7 +14,7 @@ import pandas as pd
 
 from labelwise.tasks import figures, kinds
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.items.stored import contexts_by_id, texts_by_id
+from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import choice, context
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.made_with import LIBRARIES
@@ -129,10 +129,10 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     shown: list[dict[Any, Any]] = last.head(EXAMPLES).to_dict("records")
     if not shown:
         return Table("", [], [])
-    texts, contexts = (by_id(workspace, last.id.head(EXAMPLES)) for by_id in (texts_by_id, contexts_by_id))
+    kept, contexts = (by_id(workspace, last.id.head(EXAMPLES)) for by_id in (cells_by_id, contexts_by_id))
     path = versions.earlier("data/batch.parquet", tag(number - 1))
     guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
-    answer = kinds.answer(workspace.settings.kind.answer)
+    answer, item = kinds.answer(workspace.settings.kind.answer), kinds.item(workspace.settings.kind.item)
     guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings))
 
     def thought(item: str) -> str:
@@ -143,7 +143,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     cells = [
         [
             str(row["why"]) if pd.notna(row["why"]) else "",
-            example(texts.get(row["id"], ""), contexts.get(row["id"])),
+            example(item.brief(kept[row["id"]]) if row["id"] in kept else "", contexts.get(row["id"])),
             thought(row["id"]),
             answer.spoken(counting[row["id"]]) if row["id"] in counting else row["status"],
             row["id"],
@@ -152,7 +152,7 @@ def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: 
     ]
     counts = ", ".join(f"{count} {word}" for word, count in last.why.value_counts().items())
     said = f"{counts}. `control` was drawn by chance; the first {len(cells)} of {len(last)} are shown."
-    head = ["why", "text", "the model thought", "answer", "item"]
+    head = ["why", item.NAME, "the model thought", "answer", "item"]
     return Table(f"What round {number} asked, and why", head, cells, said)
 
 
@@ -269,7 +269,8 @@ def turned(workspace: Workspace, versions: Versions, number: int, texts: dict[st
         ["right" if row["right"] else "wrong", texts.get(row["id"], ""), spoken(row["before"]), spoken(row["now"])]
         for row in items
     ]
-    return Table("Gold items that turned", ["now", "text", "taken before for", "taken now for"], cells)
+    head = ["now", workspace.settings.kind.item, "taken before for", "taken now for"]
+    return Table("Gold items that turned", head, cells)
 
 
 def changes(workspace: Workspace, versions: Versions, number: int) -> pd.DataFrame | None:
@@ -367,9 +368,10 @@ def example(text: str, beside: Any = None) -> str:
 
 
 def gold_texts(workspace: Workspace) -> dict[str, str]:
-    """The texts of the gold set, the user's own and what was drawn, by id, as examples are shown."""
+    """The items of the gold set, the user's own and what was drawn, by id, as examples are shown."""
     if not workspace.gold.exists():
         return {}
-    rows = trusted.gold(workspace)
+    rows, kind = trusted.gold(workspace), kinds.item(workspace.settings.kind.item)
     contexts = rows["context"] if "context" in rows else [None] * len(rows)
-    return {item: example(text, beside) for item, text, beside in zip(rows["id"], rows["text"], contexts, strict=True)}
+    shown = map(example, map(kind.brief, rows[kind.COLUMN]), contexts)
+    return dict(zip(rows["id"], shown, strict=True))

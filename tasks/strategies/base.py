@@ -56,7 +56,7 @@ class Candidates:
     gather: vectors of the candidates at the given indices, (k, d) float32, unit length. Called on need: they may be
         a million rows on disk.
     labelled: what has been answered so far; empty before there is a model.
-    wording: (n,) how their texts are worded (tasks/items/wording.py), for the wrappers; None where it is not known.
+    wording: (n,) how their texts are worded (tasks/kinds/wording.py), for the wrappers; None where it is not known.
     views: what a kind makes of the probabilities (see Views in tasks/kinds/base.py); None where an item has one class,
         whose views follow from the probabilities.
     thresholds: (c,) where an item may have several labels, the probability from which on each is said; else None.

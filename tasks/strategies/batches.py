@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks.items.wording import Wording, alike
+from labelwise.tasks.kinds.wording import Wording, alike
 from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, Strategy
 
 TEMPLATE_SHARE = 10  # no template has more than a tenth of a batch, unless nothing else fills it

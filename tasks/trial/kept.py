@@ -12,8 +12,7 @@ from labelwise.tasks import kinds
 from labelwise.tasks.embed import refuse_broken
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items.vectors import Vectors
-from labelwise.tasks.items.wording import Wording, wording
-from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.progress import console, counted
 from labelwise.tasks.settings import Columns, Settings
 from labelwise.tasks.train import taught
@@ -22,7 +21,7 @@ from labelwise.tasks.trial.plan import Plan, digest
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from labelwise.tasks.workspace import atomic, write_json
 
-PIECE = 4096  # texts encoded together
+PIECE = 4096  # items encoded together
 
 
 def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: pd.DataFrame) -> None:
@@ -50,13 +49,13 @@ def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: p
 
 
 def encoded(rows: pd.DataFrame, settings: Settings, out: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float16]]":
-    """(n, d) vectors of the texts, computed once and kept in `out`."""
+    """(n, d) vectors of the items, computed once and kept in `out`."""
     path = out / f"vectors-{digest([*rows.id, settings.embed.model_dump_json()])}.npy"
     if not path.exists():
-        encoder = Encoder(settings.embed.encoder, settings.embed.max_tokens)
-        texts = rows.text.tolist()
-        with counted(f"encode {len(texts):,} texts", len(texts)) as done:
-            pieces = [texts[start : start + PIECE] for start in range(0, len(texts), PIECE)]
+        item = kinds.item(settings.kind.item)
+        encoder, cells = item.encoder(settings.embed), rows[item.COLUMN].tolist()
+        with counted(f"encode {len(cells):,} {item.NAME}s", len(cells)) as done:
+            pieces = [cells[start : start + PIECE] for start in range(0, len(cells), PIECE)]
             vectors = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
         with atomic(path) as scratch, scratch.open("wb") as file:
             np.save(file, vectors)
@@ -67,12 +66,12 @@ def encoded(rows: pd.DataFrame, settings: Settings, out: Path) -> "np.ndarray[tu
 
 def worded(rows: pd.DataFrame, settings: Settings, out: Path) -> Wording | None:
     """(n,) how the texts are worded, computed once and kept in `out`; None where the settings do not ask for it."""
-    if not settings.embed.wording:
+    item, wording = kinds.item(settings.kind.item), kinds.worded_by(settings)
+    if wording is None:
         return None
     path = out / f"wording-{digest([*rows.id, settings.embed.encoder])}.npy"
     if not path.exists():
-        texts = rows.text.tolist()
-        found = wording(texts, Encoder(settings.embed.encoder, settings.embed.max_tokens).unknown(texts))
+        found = wording(rows[item.COLUMN].tolist(), item.encoder(settings.embed))
         with atomic(path) as scratch, scratch.open("wb") as file:
             np.save(file, found)
     kept: Wording = np.load(path)

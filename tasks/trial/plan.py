@@ -11,7 +11,6 @@ import pandas as pd
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.pull import read_labels
-from labelwise.tasks.records import content_id, folded
 from labelwise.tasks.settings import Columns, Pull, Settings, parse, read
 from labelwise.tasks.upkeep import names
 
@@ -45,10 +44,15 @@ class Plan:
         """What is said of an item."""
         return kinds.answer(self.answer)
 
+    @property
+    def content(self) -> kinds.Content:
+        """What an item is."""
+        return kinds.item(self.item)
+
 
 def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of pool and gold, columns id, text, label, and group where the plan names one, each text once; what was
-    left out is told. No group has rows on both sides."""
+    """The rows of pool and gold, columns id, that of the item, label, and group where the plan names one, each item
+    once; what was left out is told. No group has rows on both sides."""
     pool = rows_of(plan.pool, plan, tell)
     if plan.gold is None:
         order = np.random.default_rng(0).permutation(len(pool))
@@ -62,8 +66,8 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
         tell(f"rehearse: no --gold: {len(gold):,} of the rows, {share} are kept to measure with")
     else:
         gold = rows_of(plan.gold, plan, tell)
-        there = set(gold.text.map(folded))
-        leaked = pool.text.map(folded).isin(there)
+        column, fold = plan.content.COLUMN, plan.content.fold
+        leaked = pool[column].map(fold).isin(set(gold[column].map(fold)))
         if leaked.any():
             tell(f"rehearse: {leaked.sum():,} rows of the pool are in gold too; left out")
         pool = pool[~leaked]
@@ -77,7 +81,7 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
             "rehearse",
             expected="two classes in the pool, and rows to measure with",
             got=f"{len(pool):,} pool rows of {len(classes)} ({named(classes[:3])}), {len(gold):,} gold rows",
-            fix="add labelled rows that differ in text and label"
+            fix=f"add labelled rows that differ in {plan.item} and label"
             + (f", or in {plan.columns.group} (--group-column)" if plan.columns.group else ""),
         )
     if strangers := sorted(classes_in(gold, plan) - set(classes)):
@@ -98,28 +102,32 @@ def classes_in(rows: pd.DataFrame, plan: Plan) -> set[str]:
 
 def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFrame:
     """The labelled rows of a source."""
-    columns = plan.columns
-    ours = {columns.text: "text", columns.label: "label"} | ({columns.group: "group"} if columns.group else {})
+    columns, item = plan.columns, plan.content
+    own, name = item.columns(columns), item.COLUMN
+    theirs = {columns.label: "label"} | ({columns.group: "group"} if columns.group else {})
     given = {"encoding": plan.encoding, "label": columns.label, "lists": plan.kind.LISTS}
-    chunks = list(sources.chunks(source, list(ours), **given))
+    chunks = list(sources.chunks(source, [*own, *theirs], **given))
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")
-    rows = pd.concat(chunks, ignore_index=True).rename(columns=ours)
+    whole = pd.concat(chunks, ignore_index=True)
+    beside = whole[list(theirs)].rename(columns=theirs)
+    rows = pd.DataFrame({name: item.read(whole[own]).fillna("")}).join(beside)
     labels, faults = read_labels(rows.label, Pull(pool="", gold="", delimiter=plan.delimiter), plan.kind)
     if wrong := [(cell, fault) for cell, fault in zip(rows.label, faults, strict=True) if fault]:
         cell, fault = wrong[0]
         raise InputError(f"{source}: {len(wrong):,} rows: {fault}", expected=plan.kind.EXAMPLE, got=repr(cell[:60]))
-    rows = rows.assign(label=pd.Series(labels, rows.index, dtype=object), text=rows.text.fillna(""))
-    blank = (rows.text.str.strip() == "") | rows.label.isna() | (rows.label == "")
-    again = ~blank & rows.text.map(folded).duplicated()
+    rows = rows.assign(label=pd.Series(labels, rows.index, dtype=object))
+    blank = (rows[name].str.strip() == "") | rows.label.isna() | (rows.label == "")
+    again = ~blank & rows[name].map(item.fold).duplicated()
     if blank.any() or again.any():
         tell(
-            f"rehearse: {source}: {blank.sum():,} rows without text or label and {again.sum():,} repeated ones left out"
+            f"rehearse: {source}: {blank.sum():,} rows without {item.NAME} or label and {again.sum():,} repeated ones "
+            "left out"
         )
     rows = rows[~blank & ~again]
     if columns.group:
         rows["group"] = rows.group.where(rows.group.str.strip() != "", None)
-    return rows.assign(id=rows.text.map(content_id))[["id", *ours.values()]].reset_index(drop=True)
+    return rows.assign(id=rows[name].map(item.identify))[["id", name, *theirs.values()]].reset_index(drop=True)
 
 
 def settings_of(plan: Plan, classes: list[str]) -> Settings:

@@ -17,8 +17,8 @@ from labelwise.tasks import kinds
 from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.vectors import Vectors
-from labelwise.tasks.items.wording import Wording
 from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.learners import Items, Model, thresholds_of
 from labelwise.tasks.score import score
 from labelwise.tasks.select import Opinion, as_labelled, select, strategy_for
@@ -34,20 +34,21 @@ NOTHING = 1e-6  # scores are kept with six digits
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled items. table: columns id, text, label, and group where there are any; in the same order, vectors: (n, d)
-    float16; wording: (n,), None where nobody has looked at it."""
+    """Labelled items. table: columns id, `column` (the items), label, and group where there are any; in the same order,
+    vectors: (n, d) float16; wording: (n,), None where nobody has looked at it."""
 
     table: pd.DataFrame
     vectors: NDArray[np.float16]
     wording: Wording | None = None
+    column: str = "text"
 
     def items(self) -> Items:
         """For a learner."""
-        texts = self.table.text.tolist()
+        cells = self.table[self.column].tolist()
         return Items(
             len(self.table),
             lambda rows: self.vectors[rows].astype(np.float32),
-            lambda rows: [texts[at] for at in rows],
+            lambda rows: [cells[at] for at in rows],
             self.groups(),
         )
 

@@ -14,7 +14,6 @@ from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.records import canonical, content_id
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
 from labelwise.tasks.settings import Settings
@@ -38,14 +37,14 @@ class Manner:
 def read_answers(path: Path, settings: Settings) -> dict[str, str]:
     """Labels by item id; a blank one is no answer, nor is one by a class that no longer exists, and a name that a class
     had before is the class. InputError when a label is none, or names what is no class."""
-    pull, answer = settings.pull, kinds.answer(settings.kind.answer)
-    columns = pull.columns
+    pull, answer, item = settings.pull, kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
+    columns, own = pull.columns, item.columns(pull.columns)
     answers: dict[str, str] = {}
     for chunk in sources.chunks(
-        str(path), [columns.text, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
+        str(path), [*own, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
     ):
-        rows = chunk[[columns.text, columns.label]].dropna()
-        for text, cell in rows.itertuples(index=False):
+        rows = pd.DataFrame({"item": item.read(chunk[own]), "label": chunk[columns.label]}).dropna()
+        for kept, cell in rows.itertuples(index=False):
             if not cell.strip():
                 continue
             try:
@@ -53,7 +52,7 @@ def read_answers(path: Path, settings: Settings) -> dict[str, str]:
             except ValueError as error:
                 raise InputError(f"{path}: {error}", expected=answer.EXAMPLE, got=repr(cell[:60])) from None
             label = answer.renamed(label, settings.renamed, settings.dropped)
-            answers |= {content_id(form): label for form in (text, canonical(text))}
+            answers |= {item.identify(form): label for form in (kept, item.tidy(kept))}
     lapsed = {label for label in set(answers.values()) if set(answer.members(label)) & set(settings.lapsed)}
     answers = {item: label for item, label in answers.items() if label not in lapsed}
     named_there = {name for label in set(answers.values()) for name in answer.members(label)}
@@ -71,7 +70,7 @@ def given(item: str, truth: str, classes: list[str], manner: Manner, answer: Ans
 
 def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
     """Answer the open batch, then wait for the next, `batches` times in all."""
-    settings = workspace.settings
+    settings, item = workspace.settings, workspace.settings.kind.item
     answers = read_answers(path, settings)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
     left = manner.batches
@@ -82,8 +81,8 @@ def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], 
             tell(f"reviewers: {done} answers given")
         elif manner.batches == 1:
             raise InputError(
-                f"no open task has a text that is in {path}",
-                fix="`labelwise run --max-wait 0` asks a batch; in one that is open, other texts stand",
+                f"no open task has a {item} that is in {path}",
+                fix=f"`labelwise run --max-wait 0` asks a batch; in one that is open, other {item}s stand",
             )
         else:
             time.sleep(LOOK_S)
@@ -120,7 +119,10 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
                 votes.append((name, label))
                 done += 1
     if not done:
-        raise InputError(f"nothing is open for trusted labels whose text is in {path}", fix="`labelwise gold grow 10`")
+        raise InputError(
+            f"nothing is open for trusted labels whose {settings.kind.item} is in {path}",
+            fix="`labelwise gold grow 10`",
+        )
     tell(f"reviewers: {done} answers given for gold")
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from labelwise.tasks import embed, select, sources
+from labelwise.tasks import embed, kinds, select, sources
 from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError
 from labelwise.tasks.items import forgotten, stored
+from labelwise.tasks.kinds import Content, text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.past import lineage
 from labelwise.tasks.records import number_of, tag
@@ -49,11 +50,13 @@ def run(workspace: Workspace, items: list[str], agreed: Callable[[list[str]], bo
             claim.refuse_unfinished()
             differences.refuse_strange_changes(versions)
         before = forgotten.read(workspace)
-        found = resolve(_texts(workspace), [item for item in items if item not in set(before.id)])
+        kind = kinds.item(workspace.settings.kind.item)
+        found = resolve(_items(workspace), [item for item in items if item not in set(before.id)], kind)
         _refuse_emptiness(workspace, set(found.id))
         play = player.Play(workspace, versions)
         play.refuse()
-        if len(found) and not agreed([f"{row['id']}  {plain(row['text'], 80)!r}" for row in found.to_dict("records")]):
+        shown = zip(found.id, map(kind.brief, found[kind.COLUMN]), strict=True)
+        if len(found) and not agreed([f"{item}  {plain(brief, 80)!r}" for item, brief in shown]):
             return ["nothing was forgotten"]
         for project in (open_project(workspace.settings), open_gold_project(workspace.settings)):
             _ = project.found  # is Label Studio there? Once begun, it is needed
@@ -94,28 +97,30 @@ def resume(workspace: Workspace, versions: Versions) -> str:
     return finish(workspace, versions) if pending(versions) else ""
 
 
-def resolve(texts: pd.DataFrame, items: Iterable[str]) -> pd.DataFrame:
-    """The rows of `texts` (columns id, text) that are meant: these items, and all that read alike. InputError names the
-    first that is unknown."""
+def resolve(there: pd.DataFrame, items: Iterable[str], kind: Content = text) -> pd.DataFrame:
+    """The rows of `there` (id, and the item) that are meant: these items, and all that count as the same. InputError
+    names the first that is unknown."""
     wanted = list(dict.fromkeys(items))
-    unknown = [item for item in wanted if item not in set(texts.id)]
+    unknown = [item for item in wanted if item not in set(there.id)]
     if unknown:
         raise InputError(
             f"forget: {len(unknown)} of {len(wanted)} items are unknown, so nothing was changed",
             expected="ids of the pool, the gold set or the quarantine, 16 hexadecimal digits each",
             got=plain(repr(unknown[0]), 60),
         )
-    folds = set(texts.text[texts.id.isin(wanted)].map(forgotten.fold)) if wanted else set()
-    alike = texts.text.map(forgotten.fold).isin(folds) if folds else pd.Series(False, index=texts.index)
-    return texts[alike].drop_duplicates("id").reset_index(drop=True)
+    if not wanted:
+        return there[:0]
+    folds = there[kind.COLUMN].map(lambda cell: forgotten.fold(cell, kind))
+    return there[folds.isin(folds[there.id.isin(wanted)])].drop_duplicates("id").reset_index(drop=True)
 
 
-def _texts(workspace: Workspace) -> pd.DataFrame:
-    """Id and text of all that the workspace holds. The id of a refused row is a hash of the row as it came."""
+def _items(workspace: Workspace) -> pd.DataFrame:
+    """Id and item of all that the workspace holds. The id of a refused row is a hash of the row as it came."""
     files = [*stored.shards(workspace), workspace.gold, *sorted(workspace.quarantine.glob("*-*.parquet"))]
     tables = [read_table(file) for file in files if file.exists()]
-    parts = [table.select(["id", "text"]).to_pandas() for table in tables if "text" in table.column_names]
-    return pd.concat([pd.DataFrame({"id": [], "text": []}, dtype=object), *parts], ignore_index=True).dropna()
+    columns = ["id", stored.column_of(workspace)]
+    parts = [table.select(columns).to_pandas() for table in tables if columns[1] in table.column_names]
+    return pd.concat([pd.DataFrame(columns=columns, dtype=object), *parts], ignore_index=True).dropna()
 
 
 def _refuse_emptiness(workspace: Workspace, gone: Collection[str]) -> None:
@@ -131,7 +136,8 @@ def _refuse_emptiness(workspace: Workspace, gone: Collection[str]) -> None:
 
 
 def _tombstones(workspace: Workspace, versions: Versions, found: pd.DataFrame) -> pd.DataFrame:
-    """What is kept of the items (columns id, text): nothing of the text."""
+    """What is kept of the items: nothing of what they say."""
+    kind = kinds.item(workspace.settings.kind.item)
     names = history.tagged_rounds(versions)
     sizes = lineage.shards_by_revision(versions, names)
     shards = stored.shards(workspace)
@@ -145,7 +151,7 @@ def _tombstones(workspace: Workspace, versions: Versions, found: pd.DataFrame) -
         held = [name for name in names if sizes.get(name, 0) >= place.get(row["id"], 0)]
         learned = lineage.learned(rows[rows.id == row["id"]], numbers, leaks)
         spans = _span(held), _span([tag(number) for number in learned])
-        made.append([row["id"], forgotten.fold(row["text"]), now, *spans])
+        made.append([row["id"], forgotten.fold(row[kind.COLUMN], kind), now, *spans])
     return pd.DataFrame(made, columns=forgotten.COLUMNS)
 
 
@@ -213,16 +219,16 @@ def _versions(workspace: Workspace, spans: Collection[str]) -> str:
 
 def _sources(workspace: Workspace, folds: set[str]) -> list[str]:
     """Which sources have the items still. Those of other machines are not read for it."""
-    pull, said = workspace.settings.pull, []
+    pull, item = workspace.settings.pull, kinds.item(workspace.settings.kind.item)
+    said = []
     for source in dict.fromkeys((pull.pool, pull.gold)):
         if "://" in source:
             said.append(f"{source}: look there yourself")
             continue
         try:
-            chunks = sources.chunks(source, [pull.columns.text], encoding=pull.encoding)
-            has = any(
-                forgotten.without(chunk.rename(columns={pull.columns.text: "text"}), folds)[1] for chunk in chunks
-            )
+            chunks = sources.chunks(source, item.columns(pull.columns), encoding=pull.encoding)
+            frames = (pd.DataFrame({item.COLUMN: item.read(chunk)}) for chunk in chunks)
+            has = any(forgotten.without(rows, folds, item)[1] for rows in frames)
         except LabelwiseError as error:
             said.append(f"{source} cannot be read now: {error}")
         else:

@@ -17,11 +17,20 @@ import pandas as pd
 import labelwise
 from labelwise.tasks import errors, kinds, settings, sources
 from labelwise.tasks.errors import InputError, LabelwiseError
-from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.kinds import Answer, Content, choice, text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.labels.classes import spelling
-from labelwise.tasks.pull import GoldLook, PoolLook, Tally, look_at_gold, look_at_pool, read_labels, refusals_in_words
-from labelwise.tasks.records import LABELS, canonical, content_id
+from labelwise.tasks.pull import (
+    GoldLook,
+    PoolLook,
+    Tally,
+    ids_of,
+    look_at_gold,
+    look_at_pool,
+    read_labels,
+    refusals_in_words,
+)
+from labelwise.tasks.records import LABELS
 from labelwise.tasks.services.versions.workspace import create
 from labelwise.tasks.workspace import Workspace
 
@@ -70,8 +79,8 @@ def run(
     pull = settings.Pull(
         pool=located(pool), gold=located(gold), columns=columns, encoding=encoding, delimiter=delimiter
     )
-    answer = kinds.answer(kind.answer)
-    seen = looked(pull, labelled, classes, answer, tell)
+    answer, item = kinds.answer(kind.answer), kinds.item(kind.item)
+    seen = looked(pull, labelled, classes, answer, tell, item)
     changes: dict[str, Any] = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
@@ -85,7 +94,7 @@ def run(
         **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
     }
     _parsed(changes)
-    for line in preview(seen, answer):
+    for line in preview(seen, answer, item):
         tell(line)
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
@@ -123,6 +132,7 @@ def looked(
     given: list[str] | None,
     answer: Answer,
     tell: Callable[[str], None],
+    item: Content = text,
 ) -> Looked:
     """Look at all sources. given: the classes, None for those in the gold set.
 
@@ -130,14 +140,14 @@ def looked(
     is raised. What cannot be judged without the faulty source is not.
     """
     faults: list[LabelwiseError] = []
-    classes = _tried(lambda: classes_for(pull, given, answer), faults)
-    gold = _tried(lambda: look_at_gold(pull, classes, answer), faults) if classes else None
-    labels = _tried(lambda: labels_in(labelled, pull, tell, answer), faults) if labelled else None
+    classes = _tried(lambda: classes_for(pull, given, answer, item), faults)
+    gold = _tried(lambda: look_at_gold(pull, classes, answer, item), faults) if classes else None
+    labels = _tried(lambda: labels_in(labelled, pull, tell, answer, item), faults) if labelled else None
     asked, most = (set(labels.id), None) if labels is not None else (set(), PREVIEWED)
-    pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most), faults)
+    pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most, item), faults)
     rows: pd.DataFrame | None = LABELS.frame()
     if labelled and labels is not None and classes and gold and pool:
-        rows = _tried(lambda: imported(labelled, labels, pool.fates, classes, tell, answer), faults)
+        rows = _tried(lambda: imported(labelled, labels, pool.fates, classes, tell, answer, item), faults)
     if faults or not classes or gold is None or pool is None or rows is None:
         for fault in faults[:-1]:
             tell(f"labelwise: {fault}")
@@ -154,25 +164,18 @@ def _tried(look: Callable[[], Found], faults: list[LabelwiseError]) -> Found | N
         return None
 
 
-def preview(seen: Looked, answer: Answer) -> list[str]:
+def preview(seen: Looked, answer: Answer, item: Content = text) -> list[str]:
     """What there is, for people, a line each."""
     pool, gold, classes, labelled = seen.pool, seen.gold, seen.classes, seen.rows
     lines = [
         f"pool  {_counted(pool.tally)}" + ("" if pool.whole else "; the rest was not looked at"),
-        *(f"      e.g. {' '.join(text.split())[:SHOWN_TEXT]}" for text in pool.texts[:3]),
+        *(f"      e.g. {' '.join(item.brief(cell).split())[:SHOWN_TEXT]}" for cell in pool.cells[:3]),
         f"gold  {_counted(gold.tally)}: {_by_class(gold.labels, classes)}",
     ]
     if len(labelled):
         given = Counter(name for label in labelled.label for name in answer.members(label))
         lines.append(f"given {len(labelled):,} labels: {_by_class(given, classes)}")
-    if pool.texts:
-        from labelwise.tasks.embed import MANY, unreadable
-        from labelwise.tasks.items.wording import UNKNOWN
-        from labelwise.tasks.learners.encoder import unknown_to_packaged
-
-        share = float((unknown_to_packaged(pool.texts) > UNKNOWN).mean())
-        lines += [unreadable(share)] if share >= MANY else []
-    return lines
+    return [*lines, *(item.remarks(pool.cells) if pool.cells else ())]
 
 
 def _by_class(labels: Mapping[str, int], classes: Sequence[str]) -> str:
@@ -215,13 +218,14 @@ def plotting(pipeline: str, kind: settings.Kind) -> str:
     return f"{stages}{plots}{curve}"
 
 
-def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None], answer: Answer = choice) -> pd.DataFrame:
-    """The labels that people have given already: columns id, text, label. A row without one is not labelled yet."""
-    columns = pull.columns
+def labels_in(
+    labelled: str, pull: settings.Pull, tell: Callable[[str], None], answer: Answer = choice, item: Content = text
+) -> pd.DataFrame:
+    """The labels that people have given already: columns id, that of the item, label. A row without one is not labelled
+    yet."""
+    columns, own = pull.columns, item.columns(pull.columns)
     parts = list(
-        sources.chunks(
-            labelled, [columns.text, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
-        )
+        sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS)
     )
     if not parts:
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
@@ -230,14 +234,14 @@ def labels_in(labelled: str, pull: settings.Pull, tell: Callable[[str], None], a
     if wrong := [(cell, fault) for cell, fault in zip(rows[columns.label], faults, strict=True) if fault]:
         cell, fault = wrong[0]
         raise InputError(f"{labelled}: {len(wrong):,} rows: {fault}", expected=answer.EXAMPLE, got=repr(cell[:60]))
-    rows = pd.DataFrame({"text": rows[columns.text], "label": pd.Series(read, dtype=object).fillna("")})
+    rows = pd.DataFrame({item.COLUMN: item.read(rows[own]), "label": pd.Series(read, dtype=object).fillna("")})
     blank = rows.label == ""
     if blank.all():
         raise InputError(f"{labelled}: no row has a label yet", expected="rows of the pool, some with a label")
     if blank.any():
         tell(f"{labelled}: {blank.sum():,} of {len(rows):,} rows have no label yet: left out")
     rows = rows[~blank].drop_duplicates()
-    return rows.assign(id=[content_id(canonical(text or "")) for text in rows.text]).drop_duplicates(["id", "label"])
+    return rows.assign(id=ids_of(rows[item.COLUMN], item)).drop_duplicates(["id", "label"])
 
 
 def imported(
@@ -247,8 +251,9 @@ def imported(
     classes: list[str],
     tell: Callable[[str], None],
     answer: Answer = choice,
+    item: Content = text,
 ) -> pd.DataFrame:
-    """Labels (columns id, text, label) as ledger rows (LABELS) of origin `imported`. What the first pull will refuse,
+    """Labels (as `labels_in` gives them) as ledger rows (LABELS) of origin `imported`. What the first pull will refuse,
     since it is in gold say, is left out, and said: a label without its item would stop the loop. fates: see `PoolLook`.
 
     InputError, and nothing is taken: a label outside the classes, a row that is not in the pool, or stands there twice
@@ -262,12 +267,12 @@ def imported(
     strange = rows.label.map(lambda label: not kinds.known(answer, label, classes)).astype(bool)
     for wrong, what, fix in (
         (strange, "labels outside the classes", "one of " + errors.named(classes)),
-        (~rows.id.isin(list(fates)), "rows that are not in the pool", "rows of the pool, text by text"),
-        (rows.id.duplicated(keep=False), "rows with two labels", "one label a text"),
+        (~rows.id.isin(list(fates)), "rows that are not in the pool", f"rows of the pool, {item.NAME} by {item.NAME}"),
+        (rows.id.duplicated(keep=False), "rows with two labels", f"one label a {item.NAME}"),
     ):
         if wrong.any():
             first = rows[wrong].iloc[0]
-            got = f"{first.label!r} for {str(first.text)[:60]!r}"
+            got = f"{first.label!r} for {item.brief(first[item.COLUMN] or '')[:60]!r}"
             stranger = next((name for name in answer.members(first.label) if name not in classes), "")
             hint = twin(stranger, classes) if what.startswith("labels") else ""
             raise InputError(f"{labelled}: {wrong.sum()} {what}", expected=fix, got=got, fix=hint)
@@ -290,14 +295,16 @@ def located(source: str) -> str:
     return source if "://" in source else str(Path(source).expanduser().absolute())
 
 
-def classes_for(pull: settings.Pull, given: list[str] | None, answer: Answer = choice) -> list[str]:
+def classes_for(
+    pull: settings.Pull, given: list[str] | None, answer: Answer = choice, item: Content = text
+) -> list[str]:
     """The classes: those given, else the labels that occur in the gold set, sorted. InputError when they do not fit, or
     when two of the gold set's look alike: that is one class, spelt in two ways."""
     columns, gold = pull.columns, pull.gold
     found: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     for chunk in sources.chunks(
-        gold, [columns.text, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
+        gold, [*item.columns(columns), columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
     ):
         labels, faults = read_labels(chunk[columns.label], pull, answer)
         unread.update(fault for fault in faults if fault)

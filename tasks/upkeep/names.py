@@ -33,18 +33,19 @@ def refuse_unknown(settings: Settings) -> None:
 
 def refuse_unserved(settings: Settings) -> None:
     """SettingsError for the first setting that makes no sense of what is said of an item, with what does."""
-    answer = settings.kind.answer
-    learning = able_to_learn(answer)
+    answer, item = settings.kind.answer, settings.kind.item
+    learning = able_to_learn(answer, item)
     able = {"select.strategy": strategies_serving(answer), "train.learner": learning, "prove.learner": learning}
     for key, names in able.items():
         section, _, field = key.partition(".")
         name = getattr(getattr(settings, section), field)
         if name not in names:
             raise SettingsError(
-                f"params.yaml: `{key}: {name}` cannot serve `kind.answer: {answer}`",
+                f"params.yaml: `{key}: {name}` cannot serve `kind.answer: {answer}`"
+                + (f" of a {item}" if key.endswith("learner") and name in able_to_learn(answer) else ""),
                 expected="one of " + ", ".join(names),
                 got=repr(name),
-                fix=f"set {key} to one of these, such as auto",
+                fix=f"set {key} to one of these, such as {'auto' if 'auto' in names else names[0]}",
             )
     for key in ("select.balance", "train.self_training", "train.zero_shot"):
         section, _, field = key.partition(".")

@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from labelwise.tasks import figures
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaks_of
 from labelwise.tasks.items.vectors import fingerprint, vectors_of, wording_of
+from labelwise.tasks.kinds import Content
 from labelwise.tasks.workspace import (
     Workspace,
     atomic,
@@ -41,7 +42,7 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
     ]:
         _rewrite(file, gone)
     for file in workspace.quarantine.glob("*.parquet"):
-        _rewrite_folds(file, set(folds))
+        _rewrite_folds(file, set(folds), kinds.item(workspace.settings.kind.item))
     figures.drop_items(workspace, gone)
     for scraps in ("reports", "data_docs"):  # made again when they are next asked for
         shutil.rmtree(workspace.scraps / scraps, ignore_errors=True)
@@ -57,13 +58,13 @@ def _rewrite(path: Path, gone: Collection[str], columns: Sequence[str] = ("id",)
             _write(scratch, read_table(path), kept)
 
 
-def _rewrite_folds(path: Path, folds: set[str]) -> None:
+def _rewrite_folds(path: Path, folds: set[str], item: Content) -> None:
     """Refused rows have ids of their own: they are known by what they say."""
     table = read_table(path)
-    if "text" not in table.column_names:
+    if item.COLUMN not in table.column_names:
         return
     kept = np.array(
-        [text is None or forgotten.fold(text) not in folds for text in table["text"].to_pylist()], dtype=bool
+        [cell is None or forgotten.fold(cell, item) not in folds for cell in table[item.COLUMN].to_pylist()], dtype=bool
     )
     if not kept.all():
         with atomic(path) as scratch:

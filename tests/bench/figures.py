@@ -106,7 +106,8 @@ def servers() -> Iterator[None]:
 def snippets(count: int, words: int, gold: bool, seed: int) -> pd.DataFrame:
     """`count` different pieces of `words` words from BBC News: columns text, label. Gold comes from other articles."""
     from labelwise.flows.demo import GOLD_SHARE, bbc_news
-    from labelwise.tasks.records import content_id, folded
+    from labelwise.tasks.kinds.forms import folded
+    from labelwise.tasks.records import content_id
 
     news = bbc_news()
     is_gold = news.text.map(lambda text: int(content_id(text), 16) % 100 < 100 * GOLD_SHARE)

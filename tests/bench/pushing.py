@@ -76,7 +76,7 @@ def _timed(root: Path, name: str) -> float:
     project = open_project(workspace.settings)
     project.create(kinds.interface_of(workspace.settings))
     batch = pd.read_parquet(workspace.batch)
-    wanted = push.tasks(batch, stored.texts_by_id(workspace, batch.id), 2, True)
+    wanted = push.tasks(batch, stored.cells_by_id(workspace, batch.id), 2, True)
     ways: dict[str, Callable[[], Any]] = {
         BARE: lambda: project.client.projects.import_tasks(project.number, request=wanted),
         PUSH: lambda: deliver(project, wanted, 2),

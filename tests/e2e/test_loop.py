@@ -40,7 +40,7 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     # the ledger
     ledger_rows = rows(workspace)
     truth = pd.read_csv(source.answers).set_index("text").label
-    texts = stored.texts_by_id(workspace, ledger_rows.id)
+    texts = stored.cells_by_id(workspace, ledger_rows.id)
     assert len(ledger_rows) == ledger_rows.id.nunique() == 3 * BATCH
     assert ledger_rows.label.tolist() == [truth[texts[item]] for item in ledger_rows.id]
     asked = [set(why) for _, why in ledger_rows.groupby("round").why]
@@ -235,7 +235,7 @@ def test_skipped_and_late_answers(make: Make, source: Source) -> None:
     project = open_project(workspace.settings)
     tasks = project.tasks(1).sort_values("task_id").reset_index(drop=True)
     truth = pd.read_csv(source.answers).set_index("text").label
-    texts = stored.texts_by_id(workspace, tasks.id)
+    texts = stored.cells_by_id(workspace, tasks.id)
 
     def label(position: int) -> None:
         from labelwise.tasks.kinds.choice import result as choice

@@ -320,7 +320,7 @@ PLACES = [
 
 def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source: Source) -> None:
     learned, open_one, measured = rows(played).id[0], pd.read_parquet(played.batch).id[0], stored.gold(played).id[0]
-    text = stored.texts_by_id(played, pd.Series([learned]))[learned]
+    text = stored.cells_by_id(played, pd.Series([learned]))[learned]
     tasks = open_project(played.settings).tasks_of([learned, open_one])
     assert len(tasks) == 2
 

@@ -17,6 +17,7 @@ from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, gold_vectors, pool_vectors
+from labelwise.tasks.kinds.wording import MULTILINGUAL
 from labelwise.tasks.learners.encoder import PACKAGED, Encoder
 from labelwise.tasks.records import ASKED, GOLD, POOL, content_id
 from labelwise.tasks.workspace import Workspace, write_parquet
@@ -124,7 +125,7 @@ def test_texts_that_the_encoder_cannot_read_are_not_nearly_gold_for_that(workspa
     said = embed.run(worded)
     assert leaked(worded).empty
     assert "does not know most characters of 50% of the texts" in said  # of 8: the rest of the pool is English
-    assert embed.MULTILINGUAL in said
+    assert MULTILINGUAL in said
     before = stamps(worded)
     assert embed.run(worded) == said.replace(said.partition(";")[0], "every item has its vector")
     assert stamps(worded) == before

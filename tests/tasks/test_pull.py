@@ -22,7 +22,8 @@ from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import context
-from labelwise.tasks.records import GOLD, POOL, QUARANTINE, canonical, content_id, folded
+from labelwise.tasks.kinds.forms import canonical, folded
+from labelwise.tasks.records import GOLD, POOL, QUARANTINE, content_id
 from labelwise.tasks.sources import addresses
 from labelwise.tasks.workspace import Workspace
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelwise.tasks.errors import ServiceDown
-from labelwise.tasks.items.stored import texts_by_id
+from labelwise.tasks.items.stored import cells_by_id
 from labelwise.tasks.kinds import choice, text
 from labelwise.tasks.kinds.interface import interface
 from labelwise.tasks.labels import ledger
@@ -135,11 +135,13 @@ def test_no_prediction_is_shown_when_it_is_turned_off() -> None:
 
 def test_texts_are_found_over_all_shards(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
     for number, ids in enumerate((["a", "b"], ["c", "d"])):
         rows = pd.DataFrame({"id": ids, "text": [f"text of {each}" for each in ids], "source_id": None})
         write_parquet(workspace.pool / f"shard-{number:04d}.parquet", rows, POOL)
     wanted = pd.Series(["d", "a"], dtype="string")
-    assert texts_by_id(workspace, wanted) == {"a": "text of a", "d": "text of d"}
+    assert cells_by_id(workspace, wanted) == {"a": "text of a", "d": "text of d"}
 
 
 # Once

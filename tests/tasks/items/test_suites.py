@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelwise.tasks.items import suites
+from labelwise.tasks.kinds import text
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.services import expectations
 
@@ -56,7 +57,7 @@ class TestPool:
         """Surrogates, NUL, white space and emptiness in all mixtures: refused exactly when one of the rules says so."""
 
         def bad(cell: str | None) -> bool:
-            shows = cell is not None and cell.strip().strip(suites.INVISIBLE)
+            shows = cell is not None and cell.strip().strip(text.INVISIBLE)
             surrogate = cell is not None and any("\ud800" <= character <= "\udfff" for character in cell)
             return not shows or surrogate or "\0" in (cell or "") or len(cell or "") > 4
 

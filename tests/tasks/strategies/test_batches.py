@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from labelwise.tasks.items.wording import WORDING
+from labelwise.tasks.kinds.wording import WORDING
 from labelwise.tasks.strategies import STRATEGIES, Candidates, Choice
 from labelwise.tasks.strategies.batches import class_balanced, shares, spread
 from labelwise.tasks.strategies.exploration import mixed

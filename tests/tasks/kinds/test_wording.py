@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labelwise.tasks.items.wording import NEARLY_THE_SAME, alike, masked, wording
+from labelwise.tasks.kinds.wording import NEARLY_THE_SAME, alike, masked, wording
 
 KNOWN = np.zeros(2, np.float16)
 

@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks.records import folded
+from labelwise.tasks.kinds.forms import folded
 
 ALIKE = 0.35  # cosine of the counts of three characters in a row; paraphrases rarely have less, strangers rarely more
 NEARLY_THE_SAME = 0.9  # asked where the encoder's word counts nothing
+MANY = 0.2  # share of the texts from which on it is said that the encoder cannot read them
+MULTILINGUAL = "intfloat/multilingual-e5-small"
 UNKNOWN = 0.5  # share of a text's tokens, from which on the encoder's word counts nothing
 BITS = 256  # of a signature: the cosine that it stands for is right to about 0.07
 BUCKETS = 2**13  # that three characters in a row are hashed into
@@ -76,6 +78,17 @@ def alike(one: Wording, others: Wording) -> NDArray[np.bool_]:
     strange = (one["unknown"] > UNKNOWN)[:, None] | (others["unknown"] > UNKNOWN)
     another_message = (one["template"][:, None] == others["template"]) & (agree < BITS)
     return (agree >= np.where(strange, _agreeing(NEARLY_THE_SAME), _agreeing(ALIKE))) & ~another_message
+
+
+def unreadable(unknown: NDArray[np.floating]) -> str:
+    """What to do where the encoder cannot read many of the texts; '' where it can. unknown: (n,) of WORDING."""
+    share = float((unknown > UNKNOWN).mean()) if len(unknown) else 0.0
+    return (
+        f"the encoder does not know most characters of {share:.0%} of the texts, so to it they look alike: set "
+        f"embed.encoder in params.yaml to a multilingual one, such as {MULTILINGUAL} (fetched once, by network)"
+        if share >= MANY
+        else ""
+    )
 
 
 @cache
