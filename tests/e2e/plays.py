@@ -167,12 +167,12 @@ class Play:
 def run_command(root: Path, words: tuple[str, ...], prepared: Callable[[], Any]) -> None:
     """`labelwise WORDS`, in a child."""
     from labelwise.flows.cli import main
-    from labelwise.tasks import embed
+    from labelwise.tasks.learners import encoder
     from labelwise.tasks.reporting import pictures
     from labelwise.tasks.services import patience
     from labelwise.tasks.services.label_studio import project as label_studio
 
-    embed.Encoder = Words  # type: ignore[misc,assignment]
+    encoder.Encoder = Words  # type: ignore[misc,assignment]
     for name in ("learning_curve", "confusion", "calibration"):
         setattr(pictures, name, lambda *_words: Blank())
     patience.PAUSE_S, label_studio.TIMEOUT_S = 0.2, TIMEOUT_S

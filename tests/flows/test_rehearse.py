@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from labelwise.flows import rehearse as flow
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import multilabel
-from labelwise.tasks.learners import Items, frozen
+from labelwise.tasks.learners import Items, encoder, frozen
 from labelwise.tasks.settings import Columns, Settings, parse
 from labelwise.tasks.trial import kept, rehearsal
 from labelwise.tasks.trial.plan import Plan, gathered, rows_of
@@ -47,7 +47,7 @@ class StandIn:
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "Encoder", StandIn)
+    monkeypatch.setattr(encoder, "Encoder", StandIn)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     StandIn.calls = []
 
