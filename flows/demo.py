@@ -90,7 +90,7 @@ def new_workspace(folder: Path, source: Path, kind: settings.Kind) -> None:
     init.run(folder, str(source / "pool.csv"), str(source / "gold.csv"), None, name, None, Columns(), kind=kind)
     changes: dict[str, Any] = {"train.learner": "ensemble"}  # tuning an encoder would take minutes a round
     if kind.answer == "multilabel":
-        changes["classes"] = facts.described()
+        changes["classes"] = facts.descriptions()
     settings.change(folder / "params.yaml", changes)
 
 

@@ -40,7 +40,7 @@ def facts(section: str, text: str) -> list[str]:
     return sorted([*filed, *(fact for fact, words in PATTERNS.items() if len(words.findall(text)) >= TWICE)])
 
 
-def described() -> dict[str, str]:
+def descriptions() -> dict[str, str]:
     """What reviewers are told of each fact."""
     filed = {fact: f"the article's section is {name}" for fact, name in FILED.items()}
     named = {fact: f"at least two of such words: {', '.join(words)}" for fact, words in SUBJECTS.items()}

@@ -31,7 +31,7 @@ from labelwise.tasks.gold import asking
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger, removed
 from labelwise.tasks.reporting import page, pictures, reviewers, rounds
-from labelwise.tasks.reporting.rounds import markdown, news
+from labelwise.tasks.reporting.rounds import in_words, markdown
 from labelwise.tasks.services import mlflow, player
 from labelwise.tasks.services.label_studio.delivery import without_doubles
 from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject, open_project
@@ -178,7 +178,7 @@ class Steps:
 
         def do() -> str:
             before = self.versions.earlier("data/scores.parquet", snapshot.tag(self.round - 1))
-            line = news(report.run(self.workspace, before), self.workspace.settings.measure.words)
+            line = in_words(report.run(self.workspace, before), self.workspace.settings.measure.words)
             pages = {
                 "report": page.write(self.workspace, self.versions, self.run_id),
                 "reviewers": reviewers.write(self.workspace, self.versions),
@@ -324,7 +324,7 @@ class Steps:
 
     def _news(self) -> str:
         """What the reviewers are told, with the address of their page where MLflow has one."""
-        said = news(figures.curve(self.workspace), self.workspace.settings.measure.words)
+        said = in_words(figures.curve(self.workspace), self.workspace.settings.measure.words)
         run_id = records.run_of(self.versions.message(snapshot.tag(self.round)))
         if not run_id:
             return said

@@ -161,7 +161,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
     present = tracking.champion()
     if present is None or present.version != version:  # an interrupted call may have crowned it already
         judged = champion.judge(workspace, versions, tracking, present, own) if present else None
-        learned = _learned(tracking, present.version) if present else None
+        learned = _round_of(tracking, present.version) if present else None
         if judged is not None and judged.table is None:
             decision = Decision(True, f"nothing is known of the champion: {judged.problem}", {})
         else:
@@ -180,12 +180,12 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         said = f"{'is the champion' if decision.promoted else 'stays behind'}: {reason}"
     else:
         said = "is the champion"
-    champion.keep(workspace, stands)
+    champion.keep_standing(workspace, stands)
     tracking.note(stands.version, standing=str(stands))
     return run_id, f"version {version} {said}"
 
 
-def _learned(tracking: Tracking, version: str) -> int | None:
+def _round_of(tracking: Tracking, version: str) -> int | None:
     """The round that a registered model comes from."""
     number = tracking.tags(version).get("labelwise.round", "")
     return int(number) if number.isdecimal() else None

@@ -34,7 +34,7 @@ BRIEF = (
 
 
 @dataclass(frozen=True)
-class Standing:
+class GoldCounts:
     """How the gold set stands. own: rows of the user's; grown: drawn items that count; coming: drawn ones that do not
     yet; open, disputed: items people must still answer; aside: items nobody could decide; lapsed: items whose label is
     by a class that no longer exists."""
@@ -49,7 +49,7 @@ class Standing:
 
     def __str__(self) -> str:
         """
-        >>> str(Standing(100, 20, 30, 3, 1, 2))
+        >>> str(GoldCounts(100, 20, 30, 3, 1, 2))
         '100 own, 20 grown, 30 to come (3 open, 1 disputed), 2 set aside: nobody could decide them'
         """
         line = f"{self.own:,} own, {self.grown:,} grown"
@@ -59,14 +59,14 @@ class Standing:
         return line + (f", {self.lapsed:,} set aside: of classes that there are no more" if self.lapsed else "")
 
 
-def standing(workspace: Workspace) -> Standing:
+def counts(workspace: Workspace) -> GoldCounts:
     """Where the gold set stands, by what has been collected."""
     seen = trusted.seen(workspace)
     drawn = trusted.complete(seen)
     states = seen.state.value_counts()
     there = workspace.gold.exists()
     own = read_parquet(workspace.gold, columns=["id"]).id if there else pd.Series(dtype="string")
-    return Standing(
+    return GoldCounts(
         own=int(own.isin(trusted.gold(workspace).id).sum()) if there else 0,
         grown=int(drawn.verdict.notna().sum()),
         coming=int((seen.why == trusted.GROWN).sum()) - len(drawn),
@@ -172,7 +172,7 @@ def collect(workspace: Workspace, project: LabelStudioProject) -> str:
     if asked.empty:
         return "nothing has been put up for trusted labels"
     anew = bring(workspace, project, asked)
-    said = f"{_news_in_words(take_in(workspace, project, asked))}: {standing(workspace)}"
+    said = f"{_news_in_words(take_in(workspace, project, asked))}: {counts(workspace)}"
     return said + (f"; {anew:,} were gone from Label Studio and are asked anew" if anew else "")
 
 
@@ -259,7 +259,7 @@ def pull(workspace: Workspace) -> str:
     if awaited:
         return collect(workspace, project)
     new = take_in(workspace, project, asked)
-    return f"{_news_in_words(new)}: {standing(workspace)}" if len(new) else ""
+    return f"{_news_in_words(new)}: {counts(workspace)}" if len(new) else ""
 
 
 def run_grow(workspace: Workspace, n: int, tell: Tell) -> str:
@@ -330,7 +330,7 @@ def resume(workspace: Workspace, versions: Versions, tell: Tell, again: bool = F
 def keep(workspace: Workspace, versions: Versions) -> None:
     """Commit the gold set and send it to the DVC remote."""
     versions.add(["data/gold"])
-    versions.save(f"gold: {standing(workspace)}", only=["data/gold.dvc", "data/.gitignore"])
+    versions.save(f"gold: {counts(workspace)}", only=["data/gold.dvc", "data/.gitignore"])
     versions.push()
 
 

@@ -26,7 +26,7 @@ def news(known: pd.DataFrame, said: pd.DataFrame, seen: pd.DataFrame) -> pd.Data
     """
     asks = set(zip(seen["id"], seen["round"], strict=True))
     known = known[known["id"].isin(seen["id"])]
-    before = _by_ask(ledger.standing(known[known.annotation_id.notna()]), asks)
+    before = _by_ask(ledger.not_withdrawn(known[known.annotation_id.notna()]), asks)
     present, tasks = _by_ask(said.assign(at=said.index), asks), _by_ask(seen, asks)
     homes, last = _homes(known), _by_ask(ledger.asks(known), asks)
     new: list[int] = []

@@ -100,7 +100,7 @@ def answers(ledger: pd.DataFrame) -> pd.DataFrame:
     return ledger.drop(index=superseded)
 
 
-def standing(ledger: pd.DataFrame) -> pd.DataFrame:
+def not_withdrawn(ledger: pd.DataFrame) -> pd.DataFrame:
     """The answers that nobody has withdrawn."""
     said = answers(ledger)
     return said[said.status != "withdrawn"]
@@ -143,7 +143,7 @@ def lapsed(ledger: pd.DataFrame) -> pd.Index:
 
 def _labelled(ledger: pd.DataFrame) -> pd.DataFrame:
     """The answers that stand and are no skips, in the order in which they supersede each other."""
-    said = standing(ledger)
+    said = not_withdrawn(ledger)
     return said[said.status == "labelled"].sort_values(["created_at", "annotation_id"], kind="stable")
 
 
@@ -152,7 +152,7 @@ def _labelled(ledger: pd.DataFrame) -> pd.DataFrame:
 
 def set_aside(ledger: pd.DataFrame) -> pd.Index:
     """Ids that came to nothing in more than `RETURNS` rounds. Two people who skip one task count once."""
-    said = standing(ledger)
+    said = not_withdrawn(ledger)
     asked = said[said.status.isin(NOTHING)].groupby("id")["round"].nunique()
     return pd.Index(asked.index[asked > RETURNS])
 

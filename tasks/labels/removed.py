@@ -26,7 +26,7 @@ def refuse(workspace: Workspace, versions: Versions) -> None:
     it is called today, and how to put it back; or when `kind` was changed, by which they are read."""
     name, before = _before(workspace, versions)
     refuse_other_kind(workspace, before)
-    labels, gold = borne(workspace)
+    labels, gold = use_of_classes(workspace)
     gone = [str(name) for name in dict.fromkeys([*labels, *gold]) if name not in workspace.settings.classes]
     if not gone:
         return
@@ -72,7 +72,7 @@ def _kind_of_labels(workspace: Workspace) -> Kind:
     return settings.kind.model_copy(update={"answer": fitting[0]})
 
 
-def borne(workspace: Workspace) -> tuple[Counter[str], Counter[str]]:
+def use_of_classes(workspace: Workspace) -> tuple[Counter[str], Counter[str]]:
     """How many items have each class, by the names of today: those with a label that counts, and those of gold."""
     members = kinds.answer(workspace.settings.kind.answer).members
     labels = ledger.effective(ledger.today(workspace)).label if workspace.labels.exists() else ()

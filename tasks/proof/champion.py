@@ -43,7 +43,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Measured:
+class GoldScore:
     """The figure of a measure, such as the accuracy, with the ends of its 95 % interval, and on
     how many gold items."""
 
@@ -53,7 +53,7 @@ class Measured:
     items: int
 
     @classmethod
-    def of(cls, answers: pd.DataFrame, measure: Measure = measures.ACCURACY) -> "Measured | None":
+    def of(cls, answers: pd.DataFrame, measure: Measure = measures.ACCURACY) -> "GoldScore | None":
         """From columns actual, predicted, weight (text or numbers); None where they cannot tell it."""
         if answers.empty:
             return None
@@ -66,7 +66,7 @@ class Measured:
         )
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Measured":
+    def from_json(cls, content: dict[str, Any]) -> "GoldScore":
         """From champion.json, in which the figure of every measure is called accuracy."""
         return cls(content["accuracy"], content["low"], content["high"], content["items"])
 
@@ -88,8 +88,8 @@ class Standing:
     version: str
     learned: int | None
     measured: int
-    gold: Measured | None
-    fresh: Measured | None = None
+    gold: GoldScore | None
+    fresh: GoldScore | None = None
     problem: str = ""
     measure: str = measures.ACCURACY.words
 
@@ -107,12 +107,12 @@ def standing(workspace: Workspace, version: str | None = None) -> Standing | Non
     if not content:
         return None
     with reading(figures.file(workspace, figures.CHAMPION)):
-        gold, fresh = (content[name] and Measured.from_json(content[name]) for name in ("gold", "fresh"))
+        gold, fresh = (content[name] and GoldScore.from_json(content[name]) for name in ("gold", "fresh"))
         found = Standing(**content | {"gold": gold, "fresh": fresh})
     return found if version in (None, found.version) else None
 
 
-def keep(workspace: Workspace, found: Standing) -> None:
+def keep_standing(workspace: Workspace, found: Standing) -> None:
     """Write metrics/champion.json. Accuracy is not named, as in files from before there was another measure."""
     measured = {name: part and part.as_json() for name, part in (("gold", found.gold), ("fresh", found.fresh))}
     content = asdict(found) | measured
@@ -134,8 +134,8 @@ def stands(
         return Standing(version, learned, number, None, problem=judged.problem, measure=measure.words)
     answered = gold[["id", "actual", "weight"]].merge(judged.table[["id", "predicted"]], on="id")
     later = answered[~answered.id.isin(judged.crowned_on)]
-    fresh = Measured.of(later, measure) if judged.crowned_on else None
-    whole = Measured.of(answered, measure)
+    fresh = GoldScore.of(later, measure) if judged.crowned_on else None
+    whole = GoldScore.of(answered, measure)
     return Standing(version, learned, number, whole, fresh, judged.problem, measure.words)
 
 

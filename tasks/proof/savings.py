@@ -154,8 +154,8 @@ def measure(
         known=m >= PROJECTABLE or float(np.quantile(instead, (1 + CONFIDENCE) / 2)) <= m,
         further=further(ratio, int(m)),
         curves={
-            "random": _drawn([one[2] for one in found], b + np.geomspace(sizes[0], n, 40)),
-            "loop": _drawn([one[3] for one in found], b + np.geomspace(ns[0], n, 40)),
+            "random": _band([one[2] for one in found], b + np.geomspace(sizes[0], n, 40)),
+            "loop": _band([one[3] for one in found], b + np.geomspace(ns[0], n, 40)),
         },
     )
 
@@ -246,7 +246,7 @@ def _points(sizes: Floats, errors: Floats, spread: Floats, start: Floats, base: 
     return Points(base + np.concatenate([none, sizes]), np.hstack([start, errors]), np.concatenate([none, spread]))
 
 
-def _drawn(groups: list[Curves], sizes: NDArray[np.floating]) -> list[dict[str, float]]:
+def _band(groups: list[Curves], sizes: NDArray[np.floating]) -> list[dict[str, float]]:
     """The mean score with its 90 % band at some sizes, for the report."""
     points = []
     for n in sizes:

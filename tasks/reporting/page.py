@@ -72,7 +72,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         verdict=verdict(
             metrics, found, len(ledger.effective(rows)), bool(advice.stop or limit), workspace.settings.measure.words
         ),
-        cards=[*_answer(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
+        cards=[*_headline_cards(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
         successor=_successor(checked) if checked else "",
         warned=bool(checked and checked["worse"]),
         pictures=picture_links(workspace, "learning_curve", "calibration"),  # it has the confusion as a table
@@ -80,7 +80,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         matrix=tables.matrix(workspace),
         rounds=tables.by_round(workspace, versions),
         cost=tables.spent(workspace, rows),
-        asked=tables.asked(workspace, versions, rows, number),
+        asked=tables.last_batch(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),
         calibration=_calibration(metrics),
         moved=tables.moved(workspace, versions, number),
@@ -137,9 +137,9 @@ def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop:
     return f"{right} {saved} {'Stopping is advised.' if stop else 'Go on.'}"
 
 
-def _answer(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
+def _headline_cards(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
     """The mean score and the savings."""
-    trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.standing(workspace)})"
+    trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.counts(workspace)})"
     measure = workspace.settings.measure.words
     cards = [Card(f"{measure} on gold", "no model yet", trusted)]
     if "score" in metrics:

@@ -79,7 +79,7 @@ def page(workspace: Workspace, versions: Versions) -> str:
         date=tables.dates(versions).get(number, ""),
         verdict=opening(known, workspace.settings.measure.words),
         waiting=_waiting(workspace),
-        cards=[_given(rows), *_learned(known, found, workspace.settings.measure.words), _next(workspace)],
+        cards=[_answers_card(rows), *_model_cards(known, found, workspace.settings.measure.words), _next(workspace)],
         pictures=picture_links(workspace, "learning_curve"),
         learned=_examples(workspace, found, tables.gold_texts(workspace)),
         thanks="Thank you. Every answer counts, also one that comes late; where none fits, skip.",
@@ -101,8 +101,8 @@ def opening(known: pd.DataFrame, measure: str = ACCURACY) -> str:
     return f"With your {int(last.labels)} labels {right}."
 
 
-def _given(rows: pd.DataFrame) -> Card:
-    standing = ledger.standing(rows)
+def _answers_card(rows: pd.DataFrame) -> Card:
+    standing = ledger.not_withdrawn(rows)
     answers = standing[standing.annotation_id.notna() & (standing.status == "labelled")]
     last = int((answers["round"] == answers["round"].max()).sum()) if len(answers) else 0
     people = answers.annotator.nunique()
@@ -116,7 +116,7 @@ def _given(rows: pd.DataFrame) -> Card:
     )
 
 
-def _learned(known: pd.DataFrame, found: pd.DataFrame | None, measure: str) -> list[Card]:
+def _model_cards(known: pd.DataFrame, found: pd.DataFrame | None, measure: str) -> list[Card]:
     if known.empty:
         return []
     last, first = known.iloc[-1], known.iloc[0]

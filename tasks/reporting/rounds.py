@@ -63,7 +63,7 @@ def achieved(value: float, measure: str) -> str:
     return right if measure == ACCURACY else f"the model's {measure} is {value:.1%} on the items"
 
 
-def news(rounds: pd.DataFrame, measure: str = ACCURACY) -> str:
+def in_words(rounds: pd.DataFrame, measure: str = ACCURACY) -> str:
     """What the reviewers' last labels did to the mean score, in words for the reviewers."""
     known = rounds.dropna(subset="score")
     if known.empty:

@@ -122,7 +122,7 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
     return Table(f"What it cost{unit and f',{unit}'}", head, cells, said)
 
 
-def asked(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: int) -> Table:
+def last_batch(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: int) -> Table:
     """The last batch: why each item was asked, what the model thought of it, and what came."""
     own = rows[(rows["round"] == number) & (rows.origin != "imported")]
     last, counting = own.drop_duplicates("id", keep="last"), ledger.effective(own).set_index("id").label

@@ -48,14 +48,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Borne:
+class Usage:
     """How many items have each name, as it was said: those whose last label it is, and those of gold."""
 
     labels: Counter[str]
     gold: Counter[str]
 
     @classmethod
-    def of(cls, workspace: Workspace) -> "Borne":
+    def of(cls, workspace: Workspace) -> "Usage":
         """Those of a workspace."""
         remote.refuse_missing(workspace)
         members = kinds.answer(workspace.settings.kind.answer).members
@@ -65,9 +65,9 @@ class Borne:
         labels, rows = (Counter(name for label in each for name in members(label)) for each in (said, gold))
         return cls(labels, rows)
 
-    def today(self, now: Classes) -> "Borne":
+    def today(self, now: Classes) -> "Usage":
         """The same under the names of today; classes that no longer exist keep theirs."""
-        found = Borne(Counter(), Counter())
+        found = Usage(Counter(), Counter())
         for ours, counted in ((found.labels, self.labels), (found.gold, self.gold)):
             for name, number in counted.items():
                 ours[now.renamed.get(name, name)] += number
@@ -80,7 +80,7 @@ class Borne:
 def table(workspace: Workspace) -> list[Row]:
     """A row for each class, in the order of their keys, then for each that no longer exists."""
     now = Classes.of(workspace.settings)
-    borne = Borne.of(workspace).today(now)
+    borne = Usage.of(workspace).today(now)
     counted = {name: (borne.labels[name], borne.gold[name]) for name in (*now.names, *now.lapsed)}
     earlier = {name: [old for old, new in now.renamed.items() if new == name] for name in counted}
     there = [Row(name, _key(now, name), *counted[name], earlier[name]) for name in now.names]
@@ -169,7 +169,7 @@ def planned(workspace: Workspace, verb: str, names: Sequence[str]) -> tuple[Clas
     after: Classes = classes.VERBS[verb](now, *names)
     if after == now:
         return after, [f"{names[0]!r} is called {names[-1]!r} already: nothing was to do"]
-    borne = Borne.of(workspace)
+    borne = Usage.of(workspace)
     if borne.gold and not any(after.today(name) in after.names for name in borne.gold):
         raise InputError(
             f"classes {verb}: no gold row would be left to measure by",
@@ -178,7 +178,7 @@ def planned(workspace: Workspace, verb: str, names: Sequence[str]) -> tuple[Clas
     return after, consequences(now, after, borne, workspace.settings)
 
 
-def consequences(now: Classes, after: Classes, borne: Borne, given: Settings) -> list[str]:
+def consequences(now: Classes, after: Classes, borne: Usage, given: Settings) -> list[str]:
     """What a change does, a line each."""
     said = [classes.changes_in_words(now, after)]
     followed: dict[tuple[str | None, str | None], list[int]] = {}
@@ -310,7 +310,7 @@ def _is_last(workspace: Workspace, versions: Versions, verb: str, names: Sequenc
 
 def _orphans(workspace: Workspace) -> list[str]:
     """Names that labels or gold use and that params.yaml does not know."""
-    labels, gold = removed.borne(workspace)
+    labels, gold = removed.use_of_classes(workspace)
     return [name for name in dict.fromkeys([*labels, *gold]) if name not in workspace.settings.classes]
 
 

@@ -297,7 +297,7 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
         people[0].answer(int(task), multilabel.result('["court", "politics"]'), 5.0)
         people[1].answer(int(task), multilabel.result('["court"]' if at else '["court", "politics"]'), 5.0)
     asking.run_collect(workspace, print)
-    assert asking.standing(workspace).disputed == 1
+    assert asking.counts(workspace).disputed == 1
     people[2].answer(int(asked.task_id[1]), multilabel.result('["court", "film"]'), 5.0)
     asking.run_collect(workspace, print)
     seen = trusted.seen(workspace).set_index("id")

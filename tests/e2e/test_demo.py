@@ -130,6 +130,6 @@ def test_the_demos_labels_are_sections_or_facts() -> None:
     assert len(articles) > 2000 and articles.label.nunique() == 5
     held = facts.with_facts(articles).label.map(json.loads)
     counts = Counter(fact for label in held for fact in label)
-    assert counts.keys() == facts.described().keys()
+    assert counts.keys() == facts.descriptions().keys()
     assert min(counts.values()) < 0.06 * len(held) < 0.2 * len(held) < counts["sport"]
     assert (held.map(len) == 0).mean() > 0.2 and (held.map(len) > 1).mean() > 0.2

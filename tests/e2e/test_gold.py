@@ -47,7 +47,7 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
         people[0].answer(row.task_id, choice(label), 5.0)
         people[1].answer(row.task_id, choice(wrong[label] if at == 0 else label), 5.0)
     assert asking.run_collect(workspace, print).startswith("12 new answers")
-    assert asking.standing(workspace).disputed == 1
+    assert asking.counts(workspace).disputed == 1
     assert trusted.gold(workspace).weight.eq(1).all()  # nothing of a grow counts before all of it is decided
     assert asking.run_collect(workspace, print).startswith("0 new answers")
     assert len(trusted.answers(workspace)) == 12

@@ -10,7 +10,7 @@ from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.kinds.measures import mean_score
 from labelwise.tasks.promote import decide, flat, rollback
-from labelwise.tasks.proof.champion import Measured
+from labelwise.tasks.proof.champion import GoldScore
 from labelwise.tasks.services.mlflow import Tracking, open_tracking
 from labelwise.tasks.settings import Promote, parse
 from labelwise.tasks.workspace import Workspace
@@ -80,7 +80,7 @@ def test_sets_of_classes_count_by_their_f1_and_a_class_is_protected_in_the_sets_
         guarded = decide(lazy, old, Promote(protected=[name]), measure=mean_score(multilabel))
         assert guarded.reason == f"worse in the protected class {name}: -0.500 on 60 gold items"
     assert decide(lazy, old, Promote(protected=["common"]), measure=mean_score(multilabel)).promoted
-    measured = Measured.of(half.assign(weight=1.0), mean_score(multilabel))
+    measured = GoldScore.of(half.assign(weight=1.0), mean_score(multilabel))
     assert measured is not None and (measured.score, measured.items) == (0.933333, 300)
     assert 0.90 < measured.low < measured.high < 0.96
 

@@ -10,7 +10,7 @@ from labelwise.tasks import figures, report
 from labelwise.tasks.figures import CURVE, curve, seconds_by_stage, with_round
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import BATCH, LABELS
-from labelwise.tasks.reporting.rounds import markdown, news, table, turned
+from labelwise.tasks.reporting.rounds import in_words, markdown, table, turned
 from labelwise.tasks.workspace import Workspace, write_csv, write_json, write_parquet
 
 PARAMS = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
@@ -72,7 +72,7 @@ def test_a_round_played_again_counts_once_and_what_came_after_it_is_void() -> No
 
 def test_the_stage_adds_this_round_to_the_file_once(workspace: Workspace) -> None:
     for _ in range(2):
-        assert news(report.run(workspace)).startswith("Round 1: With 2 labels")
+        assert in_words(report.run(workspace)).startswith("Round 1: With 2 labels")
     kept = curve(workspace)
     assert kept[["round", "labels", "score", "asks"]].to_numpy().tolist() == [[1, 2, 0.8, 1]]
 
@@ -109,32 +109,32 @@ def test_columns_that_an_earlier_version_wrote_stay(workspace: Workspace) -> Non
 
 def test_news_before_the_first_model() -> None:
     for nothing in (NO_ROUNDS, rounds(0)):
-        assert news(nothing).startswith("Your answers train a model.")
+        assert in_words(nothing).startswith("Your answers train a model.")
 
 
 def test_news_of_the_first_model() -> None:
-    assert news(rounds(1)) == (
+    assert in_words(rounds(1)) == (
         "Round 1: With 25 labels the model is right in 80.0% of the gold set "
         "(95 % interval 75.0% to 85.0%). That is the first model: thank you."
     )
 
 
 def test_news_of_a_later_model_tells_what_the_last_labels_did() -> None:
-    said = news(rounds(2))
+    said = in_words(rounds(2))
     assert said.startswith("Round 2: your last 25 labels took it from 80.0% to 90.0%. With 50 labels")
     assert "first model" not in said
 
 
 @pytest.mark.parametrize("labels", [50, 47])
 def test_news_of_a_round_that_has_no_label_more_or_fewer_claims_nothing(labels: int) -> None:
-    said = news(with_round(rounds(2), row(3, labels, 0.9)))
+    said = in_words(with_round(rounds(2), row(3, labels, 0.9)))
     assert said.startswith(f"Round 3: With {labels} labels the model is right in 90.0%")
     assert "took it from" not in said
 
 
 def test_news_are_the_same_after_the_disk(tmp_path: Path) -> None:
     rounds(2).to_csv(tmp_path / "curve.csv", index=False)
-    assert news(pd.read_csv(tmp_path / "curve.csv")) == news(rounds(2))
+    assert in_words(pd.read_csv(tmp_path / "curve.csv")) == in_words(rounds(2))
 
 
 # Tables

@@ -184,7 +184,7 @@ def test_the_ledger_comes_to_what_label_studio_holds(deeds: list[tuple[str, int,
         if at in looks:
             known = look()
     known = look()
-    stand = ledger.standing(known)
+    stand = ledger.not_withdrawn(known)
     assert set(zip(stand.annotator, stand.label, strict=True)) == set(there.values())
     assert look().equals(known)
 

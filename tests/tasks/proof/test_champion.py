@@ -14,7 +14,7 @@ from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.learners.serving import ENCODER_FILE
 from labelwise.tasks.promote import decide, looks
 from labelwise.tasks.proof import champion
-from labelwise.tasks.proof.champion import Judged, Measured
+from labelwise.tasks.proof.champion import GoldScore, Judged
 from labelwise.tasks.services.mlflow import RoundRun, Tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Promote, parse
@@ -96,7 +96,7 @@ def test_the_champion_answers_what_came_to_gold_since_and_is_asked_once(
 
     stands = champion.stands(present.version, 1, 4, gold, judged)
     assert (stands.gold and stands.gold.items, stands.fresh and stands.fresh.items) == (3, 2)
-    champion.keep(workspace, stands)
+    champion.keep_standing(workspace, stands)
     assert champion.standing(workspace) == stands
     assert champion.standing(workspace, "99") is None  # after a rollback
     assert str(stands).startswith(
@@ -150,7 +150,7 @@ def test_a_champion_that_cannot_be_loaded_counts_by_what_is_known_of_it(
 def test_a_champion_of_which_nothing_is_left_stands_on_nothing() -> None:
     stands = champion.stands("1", None, 4, today("g1"), Judged(None, frozenset(), problem="it is gone"))
     assert (stands.gold, stands.fresh, str(stands)) == (None, None, "measured on no gold item; it is gone")
-    assert Measured.of(today().assign(predicted="")) is None
+    assert GoldScore.of(today().assign(predicted="")) is None
 
 
 def test_a_class_that_the_champion_does_not_know_reaches_production() -> None:
@@ -186,5 +186,5 @@ def test_the_looks_at_a_champion_are_the_rounds_since() -> None:
 
 def test_cells_of_a_csv_are_numbers_where_they_count(tmp_path: Path) -> None:
     write_csv(tmp_path / "t.csv", today("g1", "g2").assign(predicted="sport", weight=[1.5, 0.5]))
-    found = Measured.of(table_of_text(tmp_path / "t.csv"))
+    found = GoldScore.of(table_of_text(tmp_path / "t.csv"))
     assert found is not None and found.score == pytest.approx(0.75)

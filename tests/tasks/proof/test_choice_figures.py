@@ -23,7 +23,7 @@ from labelwise.tasks.gold import active_testing
 from labelwise.tasks.kinds.measures import Parts, of_scores
 from labelwise.tasks.promote import decide
 from labelwise.tasks.proof import gate, savings, stopping, successor, target
-from labelwise.tasks.proof.champion import Measured
+from labelwise.tasks.proof.champion import GoldScore
 from labelwise.tasks.settings import Promote
 from tests.bench import proof_imported
 
@@ -60,7 +60,7 @@ def accuracies() -> Iterator[tuple[str, Any]]:
             right = (rng.random(g) < share) * 1.0
             yield f"{name}, {share}", asdict(active_testing.weighted_mean(right, weights))
             table = pd.DataFrame({"actual": "x", "predicted": np.where(right, "x", "y"), "weight": weights})
-            yield f"{name}, {share}, of a table", (Measured.of(table) or Measured(0, 0, 0, 0)).as_json()
+            yield f"{name}, {share}, of a table", (GoldScore.of(table) or GoldScore(0, 0, 0, 0)).as_json()
 
 
 def weighed() -> Iterator[tuple[str, Any]]:

@@ -156,7 +156,7 @@ def test_of_two_answers_the_one_that_counts_is_shown(workspace: Workspace) -> No
         {"id": IDS[1], "status": "gone", "task_id": 3},  # its task, after the answer
         {"id": IDS[2], "status": "skipped", "annotation_id": 4},
     )
-    shown = tables.asked(workspace, Versions(workspace.root), given.assign(origin="asked"), 1).rows
+    shown = tables.last_batch(workspace, Versions(workspace.root), given.assign(origin="asked"), 1).rows
     assert [row[3] for row in shown] == ["later", "stays", "skipped"]
 
 

@@ -126,7 +126,7 @@ def test_gold_of_a_class_that_is_gone_measures_nothing_until_it_is_said_anew(her
     seen = fresh(here)
     assert sorted(trusted.gold(seen).label) == ["cold", "hot"]
     (lost,) = trusted.lapsed(seen)
-    assert str(asking.standing(seen)).endswith("1 set aside: of classes that there are no more")
+    assert str(asking.counts(seen)).endswith("1 set aside: of classes that there are no more")
     pull.run(seen)  # the file has it still
     assert sorted(trusted.gold(seen).label) == ["cold", "hot"] and not list(seen.quarantine.glob("gold*"))
 
