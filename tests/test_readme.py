@@ -21,7 +21,7 @@ ELSEWHERE = {
     "make test": ".ci/run",
     "source .venv/bin/activate": "Makefile",
     'labelwise serve --workspace tickets --cron "*/10 * * * *"': "tests/e2e/test_outside.py",
-    "labelwise down": "tests/tasks/services/test_local.py",
+    "labelwise down": "tests/tasks/services/local/test_servers.py",
 }
 
 

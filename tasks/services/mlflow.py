@@ -23,7 +23,7 @@ from labelwise.tasks.errors import InputError, LabelwiseError, ServiceBusy, Serv
 from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.records import tag
 from labelwise.tasks.services.addresses import is_local, known
-from labelwise.tasks.services.looking import MLflowLook
+from labelwise.tasks.services.mlflow_look import MLflowLook
 from labelwise.tasks.services.patience import seconds_asked
 from labelwise.tasks.services.urls import public
 from labelwise.tasks.settings import MEASURES, Settings

@@ -23,8 +23,8 @@ import pandas as pd
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.services.addresses import known
 from labelwise.tasks.services.label_studio.exported import MOMENT, annotated, ask_of, in_utc
+from labelwise.tasks.services.label_studio.look import LabelStudioLook
 from labelwise.tasks.services.label_studio.wire import connected, gone_is_well
-from labelwise.tasks.services.looking import LabelStudioLook
 from labelwise.tasks.services.patience import patiently
 from labelwise.tasks.services.urls import is_loopback, public
 from labelwise.tasks.settings import Settings
