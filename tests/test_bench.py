@@ -1,11 +1,14 @@
-"""Which tables the labels bench makes of which sets, and the choice that knows the labels."""
+"""Which tables the labels bench makes of which sets, the choice that knows the labels, and whether the clocks of a round
+find what they measure."""
 
 import numpy as np
 import pytest
 
+from labelwise.tasks.services.versions.workspace import Versions
 from tests.bench.labels import SETS, wanted
 from tests.bench.multilabel import SETS as OF_SEVERAL
 from tests.bench.multilabel import evened
+from tests.bench.rounds import Clock, watched
 
 
 def test_all_sets_of_both_kinds_are_played_where_none_is_named() -> None:
@@ -31,3 +34,11 @@ def test_who_knows_the_labels_takes_the_label_with_fewest_first() -> None:
     taken = evened(truth, 12, np.random.default_rng(0))
     assert len(set(taken.tolist())) == 12
     assert truth[taken].sum(axis=0).tolist() == [6, 4, 2]
+
+
+def test_the_clocks_of_a_round_find_all_that_they_measure() -> None:
+    """A name that the code gave up would only be missed after minutes."""
+    before = Versions.changed
+    with watched(Clock()):
+        assert Versions.changed is not before
+    assert Versions.changed is before

@@ -125,7 +125,7 @@ def bench_kinds(folder: Path) -> str:
 
 
 def _encode(self: Encoder, texts: list[str], progress: Callable[[int], None] = lambda _done: None) -> Vectors:
-    """The means of what the encoder knows of each token by itself: in seconds, not in minutes, and none of it counts."""
+    """The means of what the encoder knows of each token by itself: made in seconds, and none of them count."""
     known = self.model.get_input_embeddings().weight.detach().numpy()
     vectors = np.array([known[ids].mean(axis=0) for ids in self._tokens(texts)], np.float32).reshape(-1, known.shape[1])
     progress(len(texts))
