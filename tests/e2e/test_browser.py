@@ -19,6 +19,7 @@ from labelwise.flows.demo import bbc_news
 from labelwise.tasks import settings
 from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.kinds import multilabel
+from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import status
 from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
@@ -136,9 +137,10 @@ def test_what_a_person_clicks_reaches_the_ledger(page: Page, make: Make, source:
     assert answers(project) == 2
     answer(workspace, source)
     play(workspace)
-    ledger = rows(workspace)
-    assert sorted(ledger.status) == ["labelled", "labelled", "skipped"]
-    by_hand = ledger[(ledger.annotator == ledger.annotator[ledger.status == "skipped"].iloc[0])]
+    given_so_far = rows(workspace)
+    assert sorted(given_so_far.status) == ["labelled", "labelled", "skipped"]
+    skipping = given_so_far.annotator[given_so_far.status == "skipped"].iloc[0]
+    by_hand = given_so_far[given_so_far.annotator == skipping]
     assert CLASSES[1] in set(by_hand.label.dropna())
 
 
@@ -227,6 +229,38 @@ def ask_and_learn(workspace: Workspace, answers: Path) -> None:
     play(workspace)
 
 
+def change_the_classes(workspace: Workspace, known: Path) -> Workspace:
+    """One renamed, one dropped, one new, by commands; the loop goes on, and the past is as it was."""
+    root, before, number = str(workspace.root), rows(workspace), ledger.current_round(workspace.labels)
+    for words in (["rename", "film", "cinema"], ["drop", "sport"], ["add", "weather"]):
+        done = command("classes", *words, "--workspace", root)
+        assert done.returncode == 0, done.stderr
+    here = Workspace.open(root)
+    assert "reviewers still choose by params.yaml as it was" in " ".join(status.status(here).problems)
+    play(here)
+    project = open_project(here.settings)
+    assert project.choices() == ["court", "cinema", "politics", "weather", NONE]
+    assert not status.status(here).problems
+    tasks = project.tasks(number + 1).sort_values("task_id")
+    Reviewer(1).answer(int(tasks.task_id.iloc[0]), multilabel.result('["cinema", "weather"]'), 5.0)
+    ask_and_learn(here, known)
+
+    pd.testing.assert_frame_equal(rows(here)[: len(before)], before)  # no row is edited
+    today = ledger.effective(ledger.today(here)).set_index("id").label
+    told = {item: set(json.loads(label)) for item, label in zip(before.id, before.label, strict=True)}
+    assert any("sport" in names for names in told.values()) and any("film" in names for names in told.values())
+    for item, names in told.items():
+        assert set(json.loads(today[item])) == {name.replace("film", "cinema") for name in names - {"sport"}}
+    assert today[tasks.id.iloc[0]] == '["cinema", "weather"]'
+    measured = pd.read_csv(here.metrics / "predictions.csv", keep_default_na=False)
+    named = {name for label in measured.actual for name in json.loads(label)}
+    assert named == {"court", "cinema", "politics"}
+    assert "identical" in command("replay", "2", "--workspace", root).stdout
+    whole = command("audit", "--workspace", root)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    return here
+
+
 def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Workspace, Path]) -> None:
     workspace, known = sets
     play(workspace)
@@ -263,8 +297,8 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
         said.append(label)
     assert answers(project) == 5
     ask_and_learn(workspace, known)
-    ledger = rows(workspace)
-    mine = ledger[ledger.annotator == ledger.annotator.value_counts().index[0]]
+    first = rows(workspace)
+    mine = first[first.annotator == first.annotator.value_counts().index[0]]
     assert sorted(mine.label) == sorted(said)
 
     ask_and_learn(workspace, known)
@@ -276,13 +310,11 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
     begin(page, workspace, "Round 3", FACTS)
     expect(page.get_by_text(data[batch.id.iloc[0]]["text"], exact=True).first).to_be_visible()
     looked_at(page, "suggested")
+    page.evaluate("document.documentElement.setAttribute('data-color-scheme', 'dark')")  # as its own switch does
+    looked_at(page, "suggested-dark")
     ask_and_learn(workspace, known)
 
-    # the past can be told and played again
     root = str(workspace.root)
-    assert "identical" in command("replay", "2", "--workspace", root).stdout
-    whole = command("audit", "--workspace", root)
-    assert whole.returncode == 0, whole.stdout + whole.stderr
     assert "set F1" in command("status", "--workspace", root).stdout
     assert command("next", "--workspace", root).returncode == 0
     item = mine.id.iloc[0]
@@ -303,6 +335,17 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
     seen = trusted.seen(workspace).set_index("id")
     assert seen.verdict[asked.id].tolist() == ['["court", "politics"]', '["court"]']
 
+    # a gold row that the model contradicts, put before people who say something else again
+    asking.run_review(workspace, 1, print)
+    (doubted,) = set(trusted.asked(workspace).id) - set(asked.id)
+    (task,) = open_gold_project(workspace.settings).tasks(2).task_id
+    for person in people[:2]:
+        person.answer(int(task), multilabel.result('["film", "sport"]'), 5.0)
+    asking.run_collect(workspace, print)
+    assert trusted.gold(workspace).set_index("id").label[doubted] == '["film", "sport"]'
+
+    workspace = change_the_classes(workspace, known)
+
     # the model, by both ways to load it, and its figure
     tracking = open_tracking(workspace.settings)
     texts = pd.read_csv(known).text.tolist()[:20]
@@ -313,6 +356,8 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
     assert all(multilabel.label_of(json.loads(label)) == label for label in predicted.label)
     metrics = json.loads((workspace.metrics / "gold.json").read_text())
     assert 0 <= metrics["set_f1"] <= 1
+    logged = tracking.registered()[-1].metrics
+    assert logged is not None and logged["set_f1"] == pytest.approx(metrics["set_f1"])
 
     for name, words in (("report", ["report"]), ("reviewers", ["report", "--reviewers"])):
         made = command(*words, "--workspace", root)
