@@ -1,5 +1,4 @@
-"""Which tables the labels bench makes of which sets, the choice that knows the labels, and whether the clocks of a round
-find what they measure."""
+"""Which tables the labels bench makes of which sets, the choice that knows the labels, and the clocks of a round."""
 
 import numpy as np
 import pytest
