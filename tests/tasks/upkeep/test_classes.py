@@ -239,7 +239,7 @@ def test_what_hinders_a_change(here: Workspace, monkeypatch: pytest.MonkeyPatch)
         drop()
     with claimed(here):
         pass
-    params.write_text(written[:300], encoding="utf-8")
+    params.write_text(f"{written}\n[", encoding="utf-8")  # no YAML
     with pytest.raises(LabelwiseError, match="git stash push"):
         drop()
     params.write_text(written, encoding="utf-8")
