@@ -58,7 +58,7 @@ def fitting(labels: Collection[str], classes: Collection[str]) -> list[str]:
 
 def _fits(kind: Answer, label: str, classes: Collection[str]) -> bool:
     try:
-        return kind.read(label) == label and known(kind, label, classes)
+        return kind.read(label, None) == label and known(kind, label, classes)
     except ValueError:
         return False
 

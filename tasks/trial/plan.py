@@ -105,8 +105,8 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     columns, item = plan.columns, plan.content
     own, name = item.columns(columns), item.COLUMN
     theirs = {columns.label: "label"} | ({columns.group: "group"} if columns.group else {})
-    given = {"encoding": plan.encoding, "label": columns.label, "lists": plan.kind.LISTS}
-    chunks = list(sources.chunks(source, [*own, *theirs], **given))
+    wanted = [*own, *theirs]
+    chunks = list(sources.chunks(source, wanted, encoding=plan.encoding, label=columns.label, lists=plan.kind.LISTS))
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")
     whole = pd.concat(chunks, ignore_index=True)
