@@ -296,6 +296,9 @@ def rehearse(
     answer: Said = "choice",
     item: Shown = "text",
     delimiter: Delimiter = "",
+    measure: Annotated[
+        str, typer.Option(help="What models are judged by, as `evaluate.measure`; for a rare class f1:CLASS.")
+    ] = "",
 ) -> None:
     """Play the rounds against labels you already have, without servers: will it save me anything, and which
     strategy?"""
@@ -310,6 +313,7 @@ def rehearse(
     asked = names(strategies), names(learner)
     plan = Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
     plan = replace(plan, encoding=encoding or None, item=item, answer=answer, delimiter=delimiter or None)
+    plan = replace(plan, measure=measure or None)
     with _to_go_on():
         flow.rehearse(plan, out, json_to, _tell)
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from labelwise.tasks import kinds
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import leaks
 from labelwise.tasks.learners import able_to_learn, learners
@@ -70,23 +70,23 @@ def concluded(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """Table, picture, JSON and MLflow runs."""
-    answer = kinds.answer(settings.kind.answer)
-    best, entries = full[plan.learners[0]], rehearsal.summary(runs, full, answer)
+    measure = kinds.measure(settings)
+    best, entries = full[plan.learners[0]], rehearsal.summary(runs, full, measure)
     content: dict[str, Any] = {
         "pool": plan.pool,
         "gold": plan.gold,
         "settings": settings.model_dump(exclude={"project"}),
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "measure": answer.MEASURE,
-        "full": {"score": best, **rehearsal.also_accuracy(best, answer), "by_learner": full},
-        "runs": [run.as_json(answer) for run in runs],
+        "measure": measure.words,
+        "full": {"score": best, **rehearsal.also_accuracy(best, measure), "by_learner": full},
+        "runs": [run.as_json(measure) for run in runs],
         "summary": entries,
-        "verdict": rehearsal.verdict(entries, answer.MEASURE),
+        "verdict": rehearsal.verdict(entries, measure.words),
     }
-    cells = rehearsal.table(entries, answer.MEASURE)
+    cells = rehearsal.table(entries, measure.words)
     for path in filter(None, (out / "rehearsal.json", json_to)):
         write_json(path, content)
-    drawn = rehearsal.picture(runs, full, answer.MEASURE)
+    drawn = rehearsal.picture(runs, full, measure.words)
     drawn.savefig(out / "rehearsal.png", dpi=110)
     shown = Table(*cells.columns)
     for row in cells.to_numpy().tolist():
@@ -101,7 +101,7 @@ def concluded(
         digest([json.dumps(asdict(plan), default=str)]),
         content["runs"],
         [out / "rehearsal.png", out / "rehearsal.json"],
-        answer.METRIC,
+        figures.logged_as(measure.name),
     )
     tell(f"rehearse: picture {out / 'rehearsal.png'}, figures {out / 'rehearsal.json'}, runs in MLflow at {where}")
     print(content["verdict"])

@@ -83,8 +83,8 @@ def whole_pool_scores(pool: Rows, gold: Rows, settings: Settings, plan: Plan, ou
     labels could give at most."""
     path = out / "full.json"
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    answer = kinds.answer(settings.kind.answer)
-    labels = pool.answers(plan.noise, settings.classes, 0, answer)
+    measure = kinds.measure(settings)
+    labels = pool.answers(plan.noise, settings.classes, 0, measure.answer)
     known = labels.rename("label").rename_axis("id").reset_index()
     near = rehearsal.leaked(pool, gold, settings.gold.near_duplicate)
     for name in plan.learners:
@@ -92,7 +92,7 @@ def whole_pool_scores(pool: Rows, gold: Rows, settings: Settings, plan: Plan, ou
             with console.status(f"{name} on all {len(labels):,} labels"):
                 own = settings_of_run(settings, "random", name, 0)
                 model, _ = taught(known, near, Vectors(pd.Index(pool.table.id), [pool.vectors]), pool.items(), own)
-                found[name] = rehearsal.mean_score(model, gold.items(), gold.table.label, answer)
+                found[name] = rehearsal.judged(model, gold.items(), gold.table.label, measure)
             write_json(path, found)
     return {name: found[name] for name in plan.learners}
 

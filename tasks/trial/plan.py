@@ -21,7 +21,7 @@ COLUMNS = Columns()
 @dataclass(frozen=True)
 class Plan:
     """What to rehearse. pool, gold: sources with labels; gold None: a third of the pool. params: a params.yaml to
-    follow."""
+    follow. measure: as in `evaluate.measure`; None: that of params, or the kind's own."""
 
     pool: str
     gold: str | None
@@ -38,6 +38,7 @@ class Plan:
     item: str = "text"
     answer: str = "choice"
     delimiter: str | None = None
+    measure: str | None = None
 
     @property
     def kind(self) -> kinds.Answer:
@@ -139,13 +140,14 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
             raise InputError(
                 f"{plan.params}: kind.answer is {given.kind.answer}", expected=plan.answer, fix="give --answer as there"
             )
-        return given.model_copy(update={"classes": classes})
+        judged = given.evaluate.model_copy(update={"measure": plan.measure or given.evaluate.measure})
+        return measurable(given.model_copy(update={"classes": classes, "evaluate": judged}))
     project = {"name": "rehearsal", "id": "rehearsal"}
     if len(classes) < 2:
         raise InputError("rehearse", expected="two classes at least", got=named(classes))
     sources = {"pool": plan.pool, "gold": plan.gold or ""}
     # No control arm: what is compared is the strategies, each with the whole of its batches.
-    return parse(
+    made = parse(
         {
             "project": project,
             "classes": classes,
@@ -155,6 +157,16 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
             "embed": {"wording": True},
         }
     )
+    return measurable(made.model_copy(update={"evaluate": made.evaluate.model_copy(update={"measure": plan.measure})}))
+
+
+def measurable(settings: Settings) -> Settings:
+    """The settings, if their measure is one of these classes and this kind. InputError where it is not."""
+    try:
+        _ = settings.measure
+    except ValueError as error:
+        raise InputError(f"--measure: {error}") from None
+    return settings
 
 
 def batches(plan: Plan, pool: int, tell: Callable[[str], None]) -> list[int]:

@@ -17,7 +17,7 @@ from labelwise.tasks import kinds
 from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.vectors import Vectors
-from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.kinds import Answer, Measure, choice, measures
 from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.learners import Items, Model, thresholds_of
 from labelwise.tasks.score import score
@@ -67,8 +67,8 @@ class Rows:
 
 @dataclass
 class Run:
-    """One strategy with one learner and one seed, a point a round: score, the mean over gold items in [0, 1] (the
-    accuracy, where an answer is right or wrong); asked and why: what went into each batch; by: who chose it, in words.
+    """One strategy with one learner and one seed, a point a round: score, the measure on the gold items in [0, 1],
+    such as the accuracy; asked and why: what went into each batch; by: who chose it, in words.
     """
 
     strategy: str
@@ -92,10 +92,10 @@ class Run:
         scores = {"score": content["accuracy"]} if "accuracy" in content else {}
         return cls(**{key: value for key, value in content.items() if key != "accuracy"} | scores)
 
-    def as_json(self, answer: Answer = choice) -> dict[str, Any]:
+    def as_json(self, measure: Measure = measures.ACCURACY) -> dict[str, Any]:
         """Without what was asked."""
         shown = {key: value for key, value in asdict(self).items() if key not in ("asked", "why", "by")}
-        return shown | also_accuracy(self.score, answer)
+        return shown | also_accuracy(self.score, measure)
 
 
 def play(
@@ -112,7 +112,8 @@ def play(
     vectors = Vectors(pd.Index(pool.table.id), [pool.vectors], pool.wording, pool.groups())
     near = leaked(pool, gold, settings.gold.near_duplicate)
     items, exam = pool.items(), gold.items()
-    answer = kinds.answer(settings.kind.answer)
+    measure = kinds.measure(settings)
+    answer = measure.answer
     truth = pool.answers(noise, settings.classes, run.seed, answer)
     model, ledger = learn(run, items, vectors, truth, near, settings)
     while len(run.asked) < len(sizes):
@@ -132,7 +133,7 @@ def play(
         model, ledger = learn(run, items, vectors, truth, near, settings)
         run.seconds.append(round(time.perf_counter() - began, 3))
         run.labels.append(len(ledger))
-        run.score.append(mean_score(model, exam, gold.table.label, answer))
+        run.score.append(judged(model, exam, gold.table.label, measure))
         watch(model)
         yield run
 
@@ -158,11 +159,10 @@ def leaked(pool: Rows, gold: Rows, least: float | None) -> pd.DataFrame:
     return leaks.leaks(pd.Index(pool.table.id), pool.vectors, pd.Index(gold.table.id), exam, least, worded)
 
 
-def mean_score(model: Model, exam: Items, truth: pd.Series, answer: Answer = choice) -> float:
-    """What the model's answers to the gold items are worth, in [0, 1]; the share that is right, where they are right or
-    wrong."""
-    said = answer.decide(model.probabilities(exam), model.classes, thresholds_of(model))
-    return round(float(answer.score(said.tolist(), truth.tolist()).mean()), 6)
+def judged(model: Model, exam: Items, truth: pd.Series, measure: Measure = measures.ACCURACY) -> float:
+    """What the measure says of the model's answers to the gold items, in [0, 1]."""
+    said = measure.answer.decide(model.probabilities(exam), model.classes, thresholds_of(model))
+    return round(measure.value(said.tolist(), truth.tolist()), 6)
 
 
 # What the runs say together
@@ -230,14 +230,14 @@ class Estimate:
         return f"{self.mean:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
 
 
-def also_accuracy(score: Any, answer: Answer) -> dict[str, Any]:
+def also_accuracy(score: Any, measure: Measure) -> dict[str, Any]:
     """The score under the name that it had before there were kinds of labels, where it is an accuracy."""
-    return {"accuracy": score} if answer.METRIC == ACCURACY else {}
+    return {"accuracy": score} if measure.name == ACCURACY else {}
 
 
-def summary(runs: list[Run], full: dict[str, float], answer: Answer = choice) -> list[dict[str, Any]]:
+def summary(runs: list[Run], full: dict[str, float], measure: Measure = measures.ACCURACY) -> list[dict[str, Any]]:
     """An entry a strategy and learner. Against random: the same learner and seed, pairs of runs."""
-    return [_entry(own, _pairs(own, runs), full[own[0].learner], answer) for own in _groups(runs)]
+    return [_entry(own, _pairs(own, runs), full[own[0].learner], measure) for own in _groups(runs)]
 
 
 def _groups(runs: list[Run]) -> list[list[Run]]:
@@ -250,14 +250,14 @@ def _pairs(own: list[Run], runs: list[Run]) -> list[tuple[Run, Run]]:
     return [(run, rivals[run.seed]) for run in own if run.seed in rivals]
 
 
-def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float, answer: Answer) -> dict[str, Any]:
+def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float, measure: Measure) -> dict[str, Any]:
     score = asdict(Estimate.of([run.score[-1] for run in own], 0.0, 1.0))
     needed = {f"{share:.0%}": [labels_for(run, share * full) for run in own] for share in SHARES}
     entry: dict[str, Any] = {
         "strategy": own[0].strategy,
         "learner": own[0].learner,
         "score": score,
-        **also_accuracy(score, answer),
+        **also_accuracy(score, measure),
         "labels": {share: median(values) for share, values in needed.items()},
         "seconds": float(np.mean([second for run in own for second in run.seconds])),
     }
@@ -294,7 +294,7 @@ def ratio_of(pairs: list[tuple[Run, Run]], target: float) -> dict[str, Any]:
     return {**asdict(Estimate.of(logs).exp()), "bound": bound}
 
 
-def verdict(entries: list[dict[str, Any]], measure: str = choice.MEASURE) -> str:
+def verdict(entries: list[dict[str, Any]], measure: str = ACCURACY) -> str:
     """The answer in a sentence: whether asking cleverly saves labels here, and by which strategy. measure: the name of
     the score."""
     clear = [
@@ -326,7 +326,7 @@ def verdict(entries: list[dict[str, Any]], measure: str = choice.MEASURE) -> str
     return "no gain here: no strategy needs clearly fewer labels than random"
 
 
-def table(entries: list[dict[str, Any]], measure: str = choice.MEASURE) -> pd.DataFrame:
+def table(entries: list[dict[str, Any]], measure: str = ACCURACY) -> pd.DataFrame:
     """A row a strategy and learner, as text."""
     return pd.DataFrame([_cells(entry, measure) for entry in entries])
 
@@ -354,7 +354,7 @@ def _against(ratio: dict[str, Any] | None) -> str:
     return f"{ratio['bound']} {estimate:.2f} for {ratio['share']:.0%}".strip()
 
 
-def picture(runs: list[Run], full: dict[str, float], measure: str = choice.MEASURE) -> Figure:
+def picture(runs: list[Run], full: dict[str, float], measure: str = ACCURACY) -> Figure:
     """Score against labels, a line a strategy and learner with its 95 % band; dashed: the whole pool."""
     drawn = Figure(figsize=(8, 5), layout="constrained")
     axes = drawn.subplots()

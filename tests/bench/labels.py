@@ -146,7 +146,7 @@ def fewshot(name: str, folder: Path, per_class: int) -> list[dict[str, str]]:
             own = settings_of_run(settings, "random", learner, seed)
             model = train(pool.items().take(rows), pool.table.label[rows], pool.items(), own)
             seconds = time.perf_counter() - began
-            accuracy = rehearsal.mean_score(model, gold.items(), gold.table.label)
+            accuracy = rehearsal.judged(model, gold.items(), gold.table.label)
             found.setdefault(learner, []).append((accuracy, seconds))
         run = rival(folder, "smalltext-setfit-breakingties", seed, [len(rows)], rows.tolist())
         found.setdefault("SetFit (small-text)", []).append((run.score[0], run.seconds[0]))

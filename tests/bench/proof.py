@@ -36,7 +36,7 @@ from labelwise.tasks.strategies.base import top
 from labelwise.tasks.train import train
 from labelwise.tasks.trial.kept import encoded
 from labelwise.tasks.trial.plan import Plan, rows_of
-from labelwise.tasks.trial.rehearsal import Rows, Run, mean_score, play
+from labelwise.tasks.trial.rehearsal import Rows, Run, judged, play
 from labelwise.tasks.workspace import write_json
 from tests.bench import figures, proof_scores
 from tests.bench.labels import cleaned
@@ -168,7 +168,7 @@ def by_chance(world: World, seed: int) -> list[tuple[int, float]]:
         rows = np.sort(order[:size])
         labels = pool.table.label.iloc[rows].reset_index(drop=True)
         model = train(pool.items().take(rows), labels, pool.items(), world.settings)
-        found.append((size, mean_score(model, exam.items(), exam.table.label)))
+        found.append((size, judged(model, exam.items(), exam.table.label)))
     return found
 
 
