@@ -465,13 +465,21 @@ app.add_typer(gold_app, name="gold", no_args_is_help=True)
 
 
 @gold_app.command("grow")
-def gold_grow(n: Annotated[int, typer.Argument(metavar="N", help="How many items.")], workspace: Folder = HERE) -> None:
-    """Draw N items of the reserve where the model is likely to be wrong, for two people at least to label."""
+def gold_grow(
+    n: Annotated[int, typer.Argument(metavar="N", help="How many items.")],
+    of: Annotated[
+        str | None,
+        typer.Option("--for", metavar="CLASS", help="Draw where this class may be, as tells most of its F1."),
+    ] = None,
+    workspace: Folder = HERE,
+) -> None:
+    """Draw N items of the reserve that tell most of `evaluate.measure`, for two people at least to label: where the
+    model is likely to be wrong, or where a rare class may be."""
     from labelwise.tasks.gold import asking
     from labelwise.tasks.workspace import Workspace
 
     with _to_go_on():
-        print(plain(asking.run_grow(Workspace.open(workspace), n, _tell)))
+        print(plain(asking.run_grow(Workspace.open(workspace), n, _tell, of)))
 
 
 @gold_app.command("review")

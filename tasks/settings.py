@@ -100,6 +100,7 @@ MEASURES = {"choice": ("accuracy", "accuracy"), "multilabel": ("set_f1", "set F1
 
 # What a model can be judged by beside that (`evaluate.measure`), in words; OF_CLASS: of one class.
 BALANCED, MACRO_F1, OF_CLASS = "balanced_accuracy", "macro_f1", "f1"
+BY_CLASS = (BALANCED, MACRO_F1, OF_CLASS)  # forms of measures that are means of a ratio of each class, or one such
 FURTHER = {"choice": {BALANCED: "balanced accuracy", MACRO_F1: "macro F1"}, "multilabel": {MACRO_F1: "macro F1"}}
 
 

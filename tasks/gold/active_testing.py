@@ -1,12 +1,14 @@
 """A gold set by active testing: ask for trusted labels where the model is likely to be wrong, and stay unbiased.
 
 Items are drawn one after another, without replacement, from a uniform sample of the pool (the reserve). The chance of
-each is proportional to the root of its chance of being wrong, which is where one label tells most of the error rate
-(Kossen, Farquhar, Gal & Rainforth 2021, 'Active Testing'), mixed with an even part that bounds the weights. What was
+each is proportional to the root of the mean square of what its label may move the figure by, which is where one label
+tells most: for the accuracy the root of its chance of being wrong (Kossen, Farquhar, Gal & Rainforth 2021, 'Active
+Testing'), for an F1 or a recall see gold/influence.py. An even part is mixed in, which bounds the weights. What was
 drawn with a high chance counts for less: the LURE weights of Farquhar, Gal & Rainforth 2021 ('On statistical bias in
 active learning: how and when to fix it'), here for a reserve that may have grown between two draws.
 
-A weight is known before any label is: the same weights serve every model and every measure.
+A weight is known before any label is: the same weights serve every model and every measure. So they stay right where
+one draw is for one measure and the next for another.
 """
 
 from dataclasses import dataclass
@@ -41,25 +43,25 @@ class Estimated:
     high: float
 
 
-def proposal(doubt: Floats) -> Floats:
-    """(n,) chances of being drawn next, in sum 1, from (n,) chances of being wrong. Uniform where nothing is known
-    (NaN) or all are sure."""
-    n = len(doubt)
-    root = np.sqrt(np.clip(np.nan_to_num(doubt, nan=0.0), 0, 1))
+def proposal(squares: Floats) -> Floats:
+    """(n,) chances of being drawn next, in sum 1, from (n,) mean squares in [0, 1] of what a label may move the figure
+    by, such as chances of being wrong. Uniform where nothing is known (NaN) or all are sure."""
+    n = len(squares)
+    root = np.sqrt(np.clip(np.nan_to_num(squares, nan=0.0), 0, 1))
     total = root.sum()
     return EVEN / n + (1 - EVEN) * root / total if total > 0 else np.full(n, 1 / n)
 
 
-def draw(doubt: Floats, k: int, rng: np.random.Generator) -> Draws:
-    """Draw k of n items, one after another, 0 <= k <= n. O(k n)."""
-    left = np.arange(len(doubt))
+def draw(squares: Floats, k: int, rng: np.random.Generator) -> Draws:
+    """Draw k of n items, one after another, 0 <= k <= n; squares: see `proposal`. O(k n)."""
+    left = np.arange(len(squares))
     rows, chances = np.empty(k, dtype=np.int64), np.empty(k)
     for turn in range(k):
-        q = proposal(doubt[left])
+        q = proposal(squares[left])
         at = int(np.searchsorted(np.cumsum(q), rng.random() * q.sum(), side="right").clip(max=len(left) - 1))
         rows[turn], chances[turn] = left[at], q[at]
         left = np.delete(left, at)
-    return Draws(rows, chances, len(doubt) - np.arange(k))
+    return Draws(rows, chances, len(squares) - np.arange(k))
 
 
 def weights(propensity: Floats, among: NDArray[np.integer]) -> Floats:

@@ -1,6 +1,7 @@
 """Trusted labels: draw items for them (`labelwise gold grow`), put doubtful gold before people (`gold review`), and
 take in what people say (`gold collect`, and the loop's stage `pull`)."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,11 @@ import pandas as pd
 
 from labelwise.tasks import figures, kinds
 from labelwise.tasks.errors import InputError, WorkspaceError
-from labelwise.tasks.gold import active_testing, trusted
+from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer, choice, context
 from labelwise.tasks.labels import annotations, ledger, removed, renamed
 from labelwise.tasks.labels.ledger import OVERLAP
-from labelwise.tasks.proof import control
 from labelwise.tasks.records import ANSWERS, ASKED
 from labelwise.tasks.services import player
 from labelwise.tasks.services.label_studio.delivery import deliver
@@ -77,57 +77,25 @@ def counts(workspace: Workspace) -> GoldCounts:
     )
 
 
-def draw(scores: pd.DataFrame, drawn: pd.DataFrame, n: int, settings: Settings) -> pd.DataFrame:
-    """The next n items to put before people, drawn from the reserve: columns id, turn, propensity, among, doubt.
-
-    scores: of the pool (SCORES). drawn: what was drawn before (ASKED). The chance of an item follows the model's own
-    doubt, which labels held out have calibrated; without a model all are alike. InputError: n is none, or too many.
-    """
-    if not settings.gold.reserve:
-        raise InputError(
-            "gold: no item is kept for it",
-            expected="gold.reserve above 0",
-            got="0",
-            fix="set gold.reserve in params.yaml, 0.1 say, and let the loop run once",
-        )
-    inside = control.reserved(control.order(pd.Index(scores.id), settings.seed), settings.gold.reserve)
-    reserve = scores[inside]
-    if not drawn.id.isin(reserve.id).all():
-        raise InputError(
-            "gold: items drawn earlier are no longer in the reserve, so that what is drawn now could not be weighed",
-            fix="put `seed` back in params.yaml, and gold.reserve to what it was or more",
-        )
-    left = reserve[~reserve.id.isin(drawn.id)].reset_index(drop=True)
-    if not 1 <= n <= len(left):
-        raise InputError(
-            "gold grow",
-            expected=f"1 to {len(left):,} items (of {len(reserve):,} in the reserve, {len(drawn):,} are drawn)",
-            got=f"{n:,}",
-            fix="ask for fewer, raise gold.reserve in params.yaml, or add to the pool",
-        )
-    doubt = np.where(left.prediction.isna(), np.nan, 1 - left.confidence.to_numpy(dtype=np.float64))
-    found = active_testing.draw(doubt, n, np.random.default_rng([settings.seed, 4, len(drawn)]))
-    turns = int(drawn.turn.max() if len(drawn) else 0) + 1 + np.arange(n)  # some drawn may be forgotten since
-    columns = {"turn": turns, "propensity": found.propensity, "among": found.among, "doubt": doubt[found.rows]}
-    return pd.DataFrame({"id": left.id.iloc[found.rows].to_numpy(), **columns})
-
-
-def grow(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
+def grow(
+    workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None, of: str | None = None
+) -> str:
     """Draw n items and bring them to the gold project. number: of the ask, for one that has been begun; None: the next.
-    Returns a line for people."""
-    if not workspace.scores.exists():
-        raise WorkspaceError(
-            f"{workspace.root} has no scores to draw by", fix="`labelwise run --max-wait 0` makes the first ones"
-        )
+    of: the class whose F1 they are to tell most of; None: they are for `evaluate.measure`. Returns a line for people.
+    """
+    from labelwise.tasks.gold import drawing  # which learns; status looks in here, too
+
+    by = drawing.opinion(workspace, of)
 
     def choose(number: int) -> pd.DataFrame:
-        found = draw(read_parquet(workspace.scores), trusted.drawn(workspace), n, workspace.settings)
+        found = drawing.draw(by, trusted.drawn(workspace), n, workspace.settings)
         cells = found.id.map(stored.cells_by_id(workspace, found.id))
         blank = {"source_id": None, "label": None, "ask": number, "why": trusted.GROWN}
         drawn = found.assign(**{stored.column_of(workspace): cells}, **blank)
         return drawn.merge(stored.beside(workspace, found.id), on="id", how="left")
 
-    return _ask(workspace, project, choose, number)
+    said = _ask(workspace, project, choose, number)
+    return "; ".join([said, *drawing.expected(workspace, by)])
 
 
 def review(workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None) -> str:
@@ -262,9 +230,10 @@ def pull(workspace: Workspace) -> str:
     return f"{_news_in_words(new)}: {counts(workspace)}" if len(new) else ""
 
 
-def run_grow(workspace: Workspace, n: int, tell: Tell) -> str:
-    """`labelwise gold grow N`."""
-    return run_and_save(workspace, f"grow {n}", lambda here, project, number: grow(here, n, project, number), tell)
+def run_grow(workspace: Workspace, n: int, tell: Tell, of: str | None = None) -> str:
+    """`labelwise gold grow N`, with `--for CLASS` or without."""
+    words = shlex.join(["grow", str(n), *([] if of is None else ["--for", of])])
+    return run_and_save(workspace, words, lambda here, project, number: grow(here, n, project, number, of), tell)
 
 
 def run_review(workspace: Workspace, n: int, tell: Tell) -> str:

@@ -4,14 +4,20 @@ Simulated in docs/proof-gold.md: the intervals hold 93 to 97 times in 100 from s
 fewer the mean of many F1s is itself too low, since each of them is.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.tasks.gold.active_testing import CONFIDENCE, Estimated, weighted_mean
-from labelwise.tasks.kinds import Measure
+from labelwise.tasks.kinds import Answer, Measure
 from labelwise.tasks.kinds.measures import Labels, Parts
+from labelwise.tasks.settings import BALANCED, BY_CLASS, MACRO_F1, OF_CLASS, MeasureName
+
+REACH = 0.1  # of an interval to either side, which tells a good model of a rare class from a poor one
+FEWEST = 10  # gold items of a class, below which intervals do not hold what they say
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +47,60 @@ def estimated(measure: Measure, said: Labels, truth: Sequence[str], weights: Flo
     )
     mean, more = float(value.mean()), _together(parts, weights) if measure.f1 else 1.0
     return Estimated(mean, max(mean - more * below, 0.0), min(mean + more * above, 1.0))
+
+
+def enough(name: MeasureName, classes: int, reach: float = REACH, value: float = 0.5) -> int:
+    """How many gold items, by chance, make the 95 % interval of a measure about `reach` wide to either side, where the
+    figure is `value`: items of each class that the measure is about, or for a mean score items at all.
+
+    classes: how many there are; the mean of several ratios needs fewer items of each. An F1 of F with g items of its
+    class has a variance of (2 - F) F (1 - F) / (2 g), where as many are missed as are called it wrongly.
+
+    >>> from labelwise.tasks.settings import measure_named
+    >>> def of(name): return measure_named(name, "choice", ["ham", "spam"])
+    >>> [enough(of(name), 2) for name in ("accuracy", "f1:spam", "balanced_accuracy")], enough(of("accuracy"), 2, 0.02)
+    ([97, 73, 49], 2401)
+    """
+    variance = value * (1 - value) * ((2 - value) / 2 if name.form in (MACRO_F1, OF_CLASS) else 1)
+    ratios = classes if name.form in (BALANCED, MACRO_F1) else 1
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    return max(int(np.ceil(variance * (z / reach) ** 2 / ratios)), FEWEST)
+
+
+def items_by_class(labels: Sequence[str], answer: Answer, classes: Sequence[str]) -> dict[str, int]:
+    """How many items have each of the classes.
+
+    >>> from labelwise.tasks.kinds import multilabel
+    >>> items_by_class(['["a", "b"]', "[]", '["b"]'], multilabel, ["a", "b", "c"])
+    {'a': 1, 'b': 2, 'c': 0}
+    """
+    found = Counter(name for label in labels for name in answer.members(label))
+    return {each: found[each] for each in classes}
+
+
+def lacking(name: MeasureName, items: Mapping[str, int], low: float = 0.0, high: float = 1.0) -> str:
+    """What is to be said where gold has too few items of a class to measure by: in words; '' for nothing.
+
+    items: gold items of each class. low, high: the interval that they give; where it is narrow they are enough.
+
+    >>> from labelwise.tasks.settings import measure_named
+    >>> print(lacking(measure_named("f1:spam", "choice", ["ham", "spam"]), {"ham": 93, "spam": 7}, 0.4, 0.9))
+    7 gold items of spam; about 73 would give an interval of +-0.1: `labelwise gold grow N`
+    """
+    if name.form not in BY_CLASS or high - low <= 2 * REACH:
+        return ""
+    wanted = enough(name, len(items), value=min(max(low, 0.5), high))
+    of = {name.of: items[name.of]} if name.of else dict(items)
+    short = {each: n for each, n in of.items() if n < wanted}
+    if not short:
+        return ""
+    rarest = min(short, key=lambda each: short[each])
+    others = f" (and fewer than that of {len(short) - 1:,} more classes)" if len(short) > 1 else ""
+    each = " of each" if len(of) > 1 else ""
+    return (
+        f"{short[rarest]:,} gold items of {rarest}; about {wanted:,}{each} would give an interval of +-{REACH:g}"
+        f"{others}: `labelwise gold grow N`"
+    )
 
 
 def _ratio(hits: Floats, weights: Floats) -> tuple[float, float, float]:

@@ -110,6 +110,8 @@ def workspace(tmp_path: Path) -> Workspace:
     write_parquet(made.gold, own, GOLD)
     write_parquet(made.scores, score.score(pd.Index(IDS), Items.of(VECTORS), HEAD, Score()))
     predictions = {"id": list("abc"), "actual": ["x", "x", "y"], "predicted": ["x", "y", "x"]}
+    made.model.mkdir()
+    HEAD.save(made.model)
     made.metrics.mkdir()
     pd.DataFrame(predictions | {"confidence": [0.9, 0.6, 0.8]}).to_csv(made.metrics / "predictions.csv", index=False)
     return made

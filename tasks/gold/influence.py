@@ -1,0 +1,46 @@
+"""What a trusted label of an item may tell: how far it moves the figure that models are judged by.
+
+Of a mean score an item moves the figure by its loss. Of a ratio of n to d, such as an F1 or a recall, it moves it by
+(n - F d) / D, with F the ratio and D the mean of d over all items (the delta method); so what is drawn in proportion to
+the root of its mean square tells most of the ratio (Sawade, Landwehr & Scheffer 2010, 'Active estimation of
+F-measures'). An item of a rare class moves a ratio far, and so does one that is taken for it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.settings import BALANCED, MeasureName
+
+Floats = NDArray[np.float64]
+
+
+def squares(name: MeasureName, answer: Answer, classes: Sequence[str], p: Floats, said: Sequence[str]) -> Floats:
+    """(n,) the mean square of how far each item may move a measure by classes, by what the model thinks, up to a
+    factor that all have alike. It is at most 1.
+
+    p: (n, c) the model's chance that an item has a class. said: (n,) what it says of each. What the ratios are likely
+    to be follows from the same chances, and so it is settled before any label is.
+    """
+    columns = [classes.index(name.of)] if name.of else range(len(classes))
+    places = {classes[column]: at for at, column in enumerate(columns)}
+    codes, labels = pd.factorize(np.asarray(said, dtype=object))
+    named = np.zeros((len(labels), len(places)))
+    for row, label in enumerate(labels):
+        named[row, [places[each] for each in answer.members(label) if each in places]] = 1
+    true, told = p[:, columns], named[codes]
+    f1 = name.form != BALANCED
+    below = np.maximum(true.mean(axis=0) + f1 * told.mean(axis=0), 1 / len(p))
+    ratio = np.minimum((1 + f1) * (true * told).mean(axis=0) / below, 1)
+    having = ((1 + f1) * told - ratio * (1 + f1 * told)) / below  # where the truth has the class, and where not
+    lacking = -(f1 * told * ratio) / below
+    whole, more = lacking.sum(axis=1), having - lacking
+    if answer.NAME == choice.NAME:  # the classes exclude each other
+        found = (true * (whole[:, None] + more) ** 2).sum(axis=1) + (1 - true.sum(axis=1)).clip(0, 1) * whole**2
+    else:
+        found = (whole + (true * more).sum(axis=1)) ** 2 + (true * (1 - true) * more**2).sum(axis=1)
+    most = found.max(initial=0.0)
+    return found / most if most else found
