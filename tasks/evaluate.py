@@ -9,7 +9,7 @@ from scipy.stats import bootstrap
 
 from labelwise.tasks import figures, kinds, learners, stage
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.gold.intervals import estimated, items_by_class, lacking
+from labelwise.tasks.gold.intervals import estimated
 from labelwise.tasks.items.vectors import gold_items
 from labelwise.tasks.kinds import Measure, measures
 from labelwise.tasks.kinds.base import OfRows
@@ -169,17 +169,8 @@ def run(workspace: Workspace) -> str:
     else:
         result = unmeasured(gold)
     figures.keep_evaluation(workspace, result.metrics, result.predictions, result.per_class, result.calibration)
-    said, lack = spoken(result.metrics, settings.measure), too_few(workspace)
+    said, lack = spoken(result.metrics, settings.measure), trusted.too_few(workspace)
     return f"{said}; {lack}" if lack else said
-
-
-def too_few(workspace: Workspace) -> str:
-    """What is to be said where gold has too few items of a class to measure the last model by, in words; '' for
-    nothing."""
-    settings, found = workspace.settings, figures.headline(workspace)
-    answer = kinds.answer(settings.kind.answer)
-    items = items_by_class(trusted.gold(workspace).label.tolist(), answer, settings.classes)
-    return lacking(settings.measure, items, found.get("score_low", 0.0), found.get("score_high", 1.0))
 
 
 def spoken(metrics: dict[str, float], measure: MeasureName = ACCURACY) -> str:

@@ -77,6 +77,12 @@ def counts(workspace: Workspace) -> GoldCounts:
     )
 
 
+def standing(workspace: Workspace) -> str:
+    """Where the gold set stands, and what it lacks to measure by, in words."""
+    lack = trusted.too_few(workspace)
+    return f"{counts(workspace)}; {lack}" if lack else str(counts(workspace))
+
+
 def grow(
     workspace: Workspace, n: int, project: LabelStudioProject, number: int | None = None, of: str | None = None
 ) -> str:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.settings import BALANCED, MeasureName
 
+LEAST = 0.1  # and one less it, the most, that a ratio is taken to be: a model that never says a class is no proof of it
+
 Floats = NDArray[np.float64]
 
 
@@ -34,7 +36,7 @@ def squares(name: MeasureName, answer: Answer, classes: Sequence[str], p: Floats
     true, told = p[:, columns], named[codes]
     f1 = name.form != BALANCED
     below = np.maximum(true.mean(axis=0) + f1 * told.mean(axis=0), 1 / len(p))
-    ratio = np.minimum((1 + f1) * (true * told).mean(axis=0) / below, 1)
+    ratio = np.clip((1 + f1) * (true * told).mean(axis=0) / below, LEAST, 1 - LEAST)
     having = ((1 + f1) * told - ratio * (1 + f1 * told)) / below  # where the truth has the class, and where not
     lacking = -(f1 * told * ratio) / below
     whole, more = lacking.sum(axis=1), having - lacking

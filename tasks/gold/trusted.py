@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from labelwise.tasks import kinds
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.gold import active_testing
+from labelwise.tasks.gold.intervals import items_by_class, lacking
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.records import ANSWERS, ASKED, BESIDE, Schema
@@ -189,6 +190,17 @@ def gold(workspace: Workspace) -> pd.DataFrame:
     whatever is asked or decided."""
     own = today(workspace, read_parquet(workspace.gold))
     return merged(own, seen(workspace), own.label[renamed.lapsed(own.label, workspace.settings)].unique())
+
+
+def too_few(workspace: Workspace) -> str:
+    """What is to be said where gold has too few items of a class to measure the last model by (`evaluate.measure`), in
+    words; '' for nothing."""
+    if not workspace.gold.exists():
+        return ""
+    settings, found = workspace.settings, figures.headline(workspace)
+    answer, labels = kinds.answer(settings.kind.answer), gold(workspace).label.tolist()
+    items = items_by_class(labels, answer, settings.classes)
+    return lacking(settings.measure, items, found.get("score_low", 0.0), found.get("score_high", 1.0))
 
 
 def lapsed(workspace: Workspace) -> pd.Index:

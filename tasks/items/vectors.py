@@ -66,9 +66,8 @@ def gold_items(workspace: Workspace) -> Items:
     """The items of the gold set, in its order."""
     gold = trusted.gold(workspace)
     vectors = gold_vectors(workspace, gold.id)
-
-    kept = gold[stored.column_of(workspace)]
-    return Items(len(vectors), lambda rows: vectors[rows], lambda rows: list(kept.iloc[rows]))
+    column = stored.column_of(workspace)
+    return Items(len(vectors), lambda rows: vectors[rows], lambda rows: list(gold[column].iloc[rows]))
 
 
 def pool_vectors(workspace: Workspace) -> Vectors:

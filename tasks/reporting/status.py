@@ -114,7 +114,7 @@ def status(workspace: Workspace) -> Status:
         counting, measured, advice = ledger.effective(rows), headline(workspace), stop.advised(workspace)
         members = kinds.answer(workspace.settings.kind.answer).members
         by_class = Counter(name for label in counting.label for name in members(label))
-        near, trusted, pool = leaks.leaked(workspace), str(asking.counts(workspace)), _pool(workspace, rows)
+        near, trusted, pool = leaks.leaked(workspace), asking.standing(workspace), _pool(workspace, rows)
         seen, urls, problems = labelling.result()
         registered, why, remembered, rounds, more = models.result()
     asked, answered, skipped = (seen.total, seen.answered, seen.skipped) if seen else (None, None, None)

@@ -27,9 +27,10 @@ def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Sourc
     play(workspace)
     answer(workspace, source)
     play(workspace)
-    drawn = command("gold", "grow", "6", "--workspace", str(workspace.root))
+    drawn = command("gold", "grow", "6", "--for", CLASSES[0], "--workspace", str(workspace.root))
     assert drawn.returncode == 0, drawn.stderr
     assert "6 items put up for trusted labels" in drawn.stdout
+    assert f"of these are {CLASSES[0]}, and" in drawn.stdout
     asked = trusted.asked(workspace)
     assert not set(asked.id) & set(pd.read_parquet(workspace.batch).id)
     project = open_gold_project(workspace.settings)

@@ -171,6 +171,49 @@ def test_without_a_model_each_item_is_as_likely(workspace: Workspace) -> None:
     assert asked.doubt.isna().all()
 
 
+def measured_by(workspace: Workspace, measure: str) -> Workspace:
+    """The workspace with another `evaluate.measure`."""
+    params = workspace.root / "params.yaml"
+    params.write_text(json.dumps(json.loads(params.read_text()) | {"evaluate": {"measure": measure}}))
+    return Workspace(workspace.root)
+
+
+def test_for_a_class_it_is_drawn_where_that_may_be(workspace: Workspace) -> None:
+    project: Any = Project()
+    line = asking.grow(workspace, 10, project, of="y")
+    p = pd.read_parquet(workspace.scores).set_index("id").p1
+    asked = trusted.asked(workspace)
+    assert f"{p[asked.id].sum():,.0f} of these are y, and" in line
+    assert f"{p[INSIDE].sum() - p[asked.id].sum():,.0f} more in the rest of the reserve; gold and reserve hold" in line
+    assert "fewer than the 73 that +-0.1 takes: add to the pool" in line or "set gold.reserve in params.yaml" in line
+    # of the items that are not said to be y, those count for more that may be it all the same
+    told = asked[p[asked.id].to_numpy() < 0.5].assign(p=lambda rows: p[rows.id].to_numpy()).sort_values("p")
+    assert told.propensity.iloc[-1] > told.propensity.iloc[0]
+    by_measure = measured_by(workspace, "f1:y")
+    for shard in by_measure.trusted.glob("asked-*"):
+        shard.unlink()
+    assert asking.grow(by_measure, 10, project) == line
+    pd.testing.assert_frame_equal(trusted.asked(by_measure), asked)
+
+
+def test_for_no_class_or_one_that_the_model_does_not_know_nothing_is_drawn(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match=r"expected one of the classes: x, y, got 'Y'"):
+        asking.grow(workspace, 5, Project(), of="Y")  # type: ignore[arg-type]
+    params = workspace.root / "params.yaml"
+    params.write_text(json.dumps(json.loads(params.read_text()) | {"classes": [*CLASSES, "new"]}))
+    with pytest.raises(InputError, match=r"does not know this class.*`labelwise run --max-wait 0` makes one that does"):
+        asking.grow(Workspace(workspace.root), 5, Project(), of="new")  # type: ignore[arg-type]
+    assert trusted.asked(workspace).empty
+    later = measured_by(workspace, "f1:new")  # a draw that follows the measure goes on, by doubt
+    assert asking.grow(later, 5, Project()) == "5 items put up for trusted labels: Ask 1"  # type: ignore[arg-type]
+
+
+def test_gold_that_is_too_small_for_its_measure_is_said(workspace: Workspace) -> None:
+    assert asking.standing(workspace) == "3 own, 0 grown"
+    said = asking.standing(measured_by(workspace, "f1:y"))
+    assert said.startswith("3 own, 0 grown; 1 gold items of y; about 73 would give an interval of +-0.1")
+
+
 def test_answers_are_taken_in_once_and_a_third_person_is_asked_where_two_differ(workspace: Workspace) -> None:
     project: Any = Project()
     asking.grow(workspace, 2, project)
