@@ -63,7 +63,7 @@ def meter(
 
 def judged_by(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
-) -> savings.Judged:
+) -> savings.PartsOf:
     """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The meter
     trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are not
     calibrated, since only what is said counts. Where an item may have several classes, each model says them from the

@@ -43,7 +43,7 @@ FAR = 20  # times the control labels there are: "more than that many would be ne
 
 Floats = NDArray[np.float64]
 NO_LABELS = np.empty(0, dtype=np.int64)
-Judged = Callable[[NDArray[np.int64]], Parts]  # label numbers -> what a model of these labels says of g gold items
+PartsOf = Callable[[NDArray[np.int64]], Parts]  # label numbers -> what a model of these labels says of g gold items
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Savings:
 
 
 def measure(
-    judged: Judged,
+    judged: PartsOf,
     rounds: list[NDArray[np.int64]],
     control: NDArray[np.int64],
     weights: Floats,
@@ -176,7 +176,7 @@ def _mean_losses(models: list[Parts]) -> Floats:
 
 
 def halved(
-    judged: Judged, control: NDArray[np.int64], rng: np.random.Generator, measure: Measure = measures.ACCURACY
+    judged: PartsOf, control: NDArray[np.int64], rng: np.random.Generator, measure: Measure = measures.ACCURACY
 ) -> tuple[Floats, list[list[Parts]], dict[int, float]]:
     """The control arm's curve: models of the whole arm, of its halves, quarters and so on.
 
@@ -230,7 +230,7 @@ def further(ratio: Interval, control: int) -> int | None:
     return int(np.ceil(wanted)) if wanted < FAR * control else None
 
 
-def _followed(judged: Judged, rounds: list[NDArray[np.int64]]) -> tuple[Floats, list[list[Parts]]]:
+def _followed(judged: PartsOf, rounds: list[NDArray[np.int64]]) -> tuple[Floats, list[list[Parts]]]:
     """The loop's sizes (j,) and its model at each, at some of its rounds and always the last."""
     picks = np.unique(np.round(np.geomspace(1, len(rounds), ROUNDS)).astype(int)) - 1
     return (

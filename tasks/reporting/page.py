@@ -75,6 +75,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         cards=[*_headline_cards(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
         successor=_successor(checked) if checked else "",
         warned=bool(checked and checked["worse"]),
+        measure=workspace.settings.measure.words,
         pictures=picture_links(workspace, "learning_curve", "calibration"),  # it has the confusion as a table
         measured=bool(found.get("savings")),
         matrix=tables.matrix(workspace),

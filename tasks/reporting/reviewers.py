@@ -80,6 +80,7 @@ def page(workspace: Workspace, versions: Versions) -> str:
         verdict=opening(known, workspace.settings.measure.words),
         waiting=_waiting(workspace),
         cards=[_answers_card(rows), *_model_cards(known, found, workspace.settings.measure.words), _next(workspace)],
+        measure=workspace.settings.measure.words,
         pictures=picture_links(workspace, "learning_curve"),
         learned=_examples(workspace, found, tables.gold_texts(workspace)),
         thanks="Thank you. Every answer counts, also one that comes late; where none fits, skip.",

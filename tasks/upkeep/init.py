@@ -1,6 +1,7 @@
 """Make a workspace: a git + DVC repository with params.yaml, dvc.yaml and an empty label ledger."""
 
 import csv
+import json
 import re
 import secrets
 import shutil
@@ -37,6 +38,8 @@ from labelwise.tasks.workspace import Workspace
 Found = TypeVar("Found")
 PREVIEWED = 200_000  # rows of the pool that `init` reads at least; more only where labels of them are imported
 SHOWN_CLASSES, SHOWN_TEXT = 12, 90
+RARE_OF_TWO = 0.1  # share of gold below which one of two classes is rare
+RARE_OF_MANY = 0.2  # the same of many, in multiples of an even share
 QUOTE = (
     "a class with a comma stands in double quotes, --labels '\"Fees, charges\",Refunds', or in a --labels of its own"
 )
@@ -81,6 +84,7 @@ def run(
     )
     answer, item = kinds.answer(kind.answer), kinds.item(kind.item)
     seen = looked(pull, labelled, classes, answer, tell, item)
+    judged = measure_for(seen.gold.labels, len(seen.gold.folds), answer)
     changes: dict[str, Any] = {
         "project.name": name or _title(root),
         "project.id": secrets.token_hex(4),
@@ -91,11 +95,14 @@ def run(
         "pull.delimiter": delimiter,
         "kind.item": kind.item,
         "kind.answer": kind.answer,
+        "evaluate.measure": judged.name,
         **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
     }
     _parsed(changes)
     for line in preview(seen, answer, item):
         tell(line)
+    if judged.name:
+        tell(judged.why)
     made = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -178,6 +185,35 @@ def preview(seen: Looked, answer: Answer, item: Content = text) -> list[str]:
     return [*lines, *(item.remarks(pool.cells) if pool.cells else ())]
 
 
+@dataclass(frozen=True)
+class ChosenMeasure:
+    """name: for `evaluate.measure`, None for the kind's own. why: in words."""
+
+    name: str | None
+    why: str = ""
+
+
+def measure_for(labels: Mapping[str, int], items: int, answer: Answer) -> ChosenMeasure:
+    """What models are to be judged by, from how many of the gold items name each class. Where a class is rare, the
+    accuracy is high for a model that never says it.
+
+    >>> measure_for({"ham": 980, "spam": 20}, 1000, choice).name, measure_for({"a": 30, "b": 70}, 100, choice).name
+    ('f1:spam', None)
+    """
+    if len(labels) < 2 or not items or answer.NAME != choice.NAME:
+        return ChosenMeasure(None)
+    rarest = min(labels, key=lambda name: labels[name])
+    share, few = labels[rarest] / items, f"{labels[rarest]:,} of {items:,} gold items are {errors.named([rarest])}"
+    if len(labels) == 2 and share < RARE_OF_TWO:
+        name, words = f"{settings.OF_CLASS}:{rarest}", f"the F1 of {errors.named([rarest])}"
+    elif len(labels) > 2 and share * len(labels) < RARE_OF_MANY:
+        name, words = settings.BALANCED, "balanced accuracy"
+    else:
+        return ChosenMeasure(None)
+    blind = f"a model that never says it would have {1 - share:.1%} accuracy"
+    return ChosenMeasure(name, f"models are judged by {words} (evaluate.measure): {few}, and {blind}")
+
+
 def _by_class(labels: Mapping[str, int], classes: Sequence[str]) -> str:
     more = f", ... {len(classes):,} classes" if len(classes) > SHOWN_CLASSES else ""
     shown = [f"{errors.named([name])} {labels.get(name, 0):,}" for name in classes[:SHOWN_CLASSES]]
@@ -196,9 +232,9 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     for file in ("params.yaml", "dvc.yaml"):
         shutil.copyfile(_template(file), root / file)
     settings.change(root / "params.yaml", changes)
-    kind = settings.read(root / "params.yaml").kind
     pipeline = root / "dvc.yaml"
-    pipeline.write_text(plotting(pipeline.read_text(encoding="utf-8"), kind), encoding="utf-8")
+    made = plotting(pipeline.read_text(encoding="utf-8"), settings.read(root / "params.yaml"))
+    pipeline.write_text(made, encoding="utf-8")
     (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
     (root / ".gitattributes").write_text(ATTRIBUTES, encoding="utf-8")
     versions = create(root, remote)
@@ -208,14 +244,24 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
     versions.save("labelwise init")
 
 
-def plotting(pipeline: str, kind: settings.Kind) -> str:
-    """The text of dvc.yaml, with the plots of this kind: its own measure, and no confusion where an item may have
-    several classes, since there are too many sets of these."""
-    if kind.answer == "choice":
-        return pipeline
+def plotting(pipeline: str, chosen: settings.Settings) -> str:
+    """The text of dvc.yaml with the plots of these settings: what models are judged by, and no confusion where an item
+    may have several classes, since there are too many sets of these."""
     stages, plots, shown = pipeline.partition("\nplots:\n")
-    curve = re.sub(r"accuracy\b", kind.metric, shown.partition("  - confusion:")[0])
-    return f"{stages}{plots}{curve}"
+    curve, confusion, rest = shown.partition("  - confusion:")
+    name = chosen.measure.text
+    for before, now in (
+        ("gold accuracy against labels", f"gold {name} against labels"),
+        ("[accuracy,", f"[{_scalar(name)},"),
+        ("y_label: accuracy", f"y_label: {_scalar(name)}"),
+    ):
+        curve = curve.replace(before, _scalar(now) if now.startswith("gold") else now)
+    return f"{stages}{plots}{curve}" + (confusion + rest if chosen.kind.answer == "choice" else "")
+
+
+def _scalar(text: str) -> str:
+    """Text as YAML has it: a class may have any name."""
+    return text if re.fullmatch(r"[\w ]+", text) else json.dumps(text, ensure_ascii=False)
 
 
 def labels_in(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from labelwise.flows import rehearse as flow
 from labelwise.tasks.errors import InputError, SettingsError
-from labelwise.tasks.kinds import multilabel
+from labelwise.tasks.kinds import measure, multilabel
 from labelwise.tasks.learners import Items, encoder, frozen
 from labelwise.tasks.settings import Columns, Settings, parse
 from labelwise.tasks.trial import kept, rehearsal
@@ -236,10 +236,21 @@ def test_sets_of_classes_are_rehearsed_and_score_by_their_f1(strategy: str) -> N
     settings = parse(content | {"train": {"learner": "frozen"}, "gold": {"near_duplicate": None}})
     *_, run = rehearsal.play(Run(strategy, "frozen", 0), pool, gold, settings, [20] * 4, 0.0)
     assert run.labels == [20, 40, 60, 80] and run.score[-1] > 0.75
-    assert run.as_json(multilabel).keys() == {"strategy", "learner", "seed", "labels", "score", "seconds"}
+    assert run.as_json(measure(settings)).keys() == {"strategy", "learner", "seed", "labels", "score", "seconds"}
     wrong = pool.answers(0.5, CLASSES, 0, multilabel)
     assert 0.3 < (wrong.to_numpy() != pool.table.label).mean() < 0.7
     assert set(wrong) <= {multilabel.label_of(names) for n in range(4) for names in combinations(CLASSES, n)}
+
+
+def test_runs_are_judged_by_the_measure_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = replace(plan_of(tmp_path), measure="f1:bad")
+    content = flow.rehearse(plan, tmp_path / "out", None, lambda _line: None)
+    assert content["measure"] == "F1 of bad" and "accuracy" not in content["runs"][0]
+    plain = flow.rehearse(plan_of(tmp_path), tmp_path / "plain", None, lambda _line: None)
+    assert content["runs"][0]["score"] != plain["runs"][0]["score"] == plain["runs"][0]["accuracy"]
+    assert "F1 of bad" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--measure: 'f1:bda' names none of the classes; did you mean f1:bad"):
+        flow.rehearse(replace(plan, measure="f1:bda"), tmp_path / "other", None, lambda _line: None)
 
 
 def test_without_gold_a_third_of_every_class_measures(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
-from labelwise.tasks import evaluate
+from labelwise.tasks import evaluate, figures
 from labelwise.tasks.evaluate import calibration_error, interval, reliability, spoken
 from labelwise.tasks.gold import active_testing
 from labelwise.tasks.kinds.choice import macro_f1
@@ -27,7 +27,8 @@ SURE = st.floats(0, 1) | st.sampled_from([0.0, 0.1, 0.3, 0.7, 0.9999999, 1.0])
 
 def gold_set(actual: list[int]) -> pd.DataFrame:
     labels = pd.array([CLASSES[at] for at in actual], dtype="string")
-    return pd.DataFrame({"id": [f"g{n}" for n in range(len(actual))], "label": labels})
+    ids = [f"g{n}" for n in range(len(actual))]
+    return pd.DataFrame({"id": ids, "text": ids, "label": labels})
 
 
 def saying(predicted: list[int], confidence: float = 0.7) -> NDArray[np.float32]:
@@ -174,6 +175,23 @@ def test_the_stage_writes_what_it_says(tmp_path: Path) -> None:
     predictions = pd.read_csv(workspace.metrics / "predictions.csv", keep_default_na=False)
     assert predictions.actual.tolist() == CLASSES
     assert predictions.predicted.tolist() == ["NA", "b", "c", "NA"]
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_the_stage_leads_with_the_measure_of_the_settings(tmp_path: Path, at: int) -> None:
+    head = Head(CLASSES, np.arange(4), 20 * np.eye(4, dtype=np.float32), np.zeros(4, dtype=np.float32))
+    workspace = workspace_with(tmp_path, head)
+    content = json.loads((tmp_path / "params.yaml").read_text())
+    content["evaluate"]["measure"] = f"f1:{CLASSES[at]}"
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    value = {1: "1.000", 3: "0.000"}[at]  # the last of four items is said to be of the first class
+    assert evaluate.run(workspace).startswith(f"F1 of {CLASSES[at]} {value} (95 % interval ")
+    assert figures.gold_metrics(workspace)["accuracy"] == 0.75
+    assert figures.headline(workspace)["score"] == float(value)
+    gold_set([0, 2]).to_parquet(workspace.gold)
+    np.save(workspace.vectors / "gold.npy", np.eye(4, dtype=np.float16)[[0, 2]])
+    assert evaluate.run(workspace) == f"no gold item of {CLASSES[at]} to measure the F1 of {CLASSES[at]} by"
+    assert "score" not in figures.headline(workspace)
 
 
 def test_a_gold_set_without_an_item_measures_nothing(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks.errors import InputError, WorkspaceError
-from labelwise.tasks.kinds import multilabel
-from labelwise.tasks.kinds.measures import mean_score
+from labelwise.tasks.kinds import choice, multilabel
+from labelwise.tasks.kinds.measures import mean_score, measure_of
 from labelwise.tasks.promote import decide, flat, rollback
 from labelwise.tasks.proof.champion import GoldScore
 from labelwise.tasks.services.mlflow import Tracking, open_tracking
-from labelwise.tasks.settings import Promote, parse
+from labelwise.tasks.settings import Promote, measure_named, parse
 from labelwise.tasks.workspace import Workspace
 
 RNG = np.random.default_rng(0)
@@ -83,6 +83,20 @@ def test_sets_of_classes_count_by_their_f1_and_a_class_is_protected_in_the_sets_
     measured = GoldScore.of(half.assign(weight=1.0), mean_score(multilabel))
     assert measured is not None and (measured.score, measured.items) == (0.933333, 300)
     assert 0.90 < measured.low < measured.high < 0.96
+
+
+def test_a_rare_class_that_is_found_counts_where_models_are_judged_by_it() -> None:
+    at = np.arange(1000)
+    actual = np.where(at < 40, "spam", "ham")
+    blind = pd.DataFrame({"id": [f"g{n}" for n in at], "actual": actual, "predicted": "ham"})
+    found = blind.assign(predicted=np.where((at < 30) | ((at >= 100) & (at < 130)), "spam", "ham"))  # 30 false alarms
+    assert not decide(found, blind, Promote()).promoted  # as many errors: the accuracy sees nothing
+    for name, difference in (("f1:spam", 0.6), ("balanced_accuracy", 0.375 - 30 / 960 / 2)):
+        measure = measure_of(measure_named(name, "choice", ["ham", "spam"]), choice, ["ham", "spam"])
+        decision = decide(found, blind, Promote(), measure=measure)
+        assert decision.promoted and f"better than the champion: {measure.words} +" in decision.reason
+        assert decision.figures["difference"] == pytest.approx(difference)
+        assert not decide(blind, found, Promote(), measure=measure).promoted
 
 
 def test_a_protected_class_without_a_gold_item_stops_nobody() -> None:

@@ -77,6 +77,28 @@ def test_the_stage_adds_this_round_to_the_file_once(workspace: Workspace) -> Non
     assert kept[["round", "labels", "score", "asks"]].to_numpy().tolist() == [[1, 2, 0.8, 1]]
 
 
+@pytest.mark.parametrize("name", ["macro_f1", "f1:a"])
+def test_rounds_that_were_judged_by_another_measure_keep_their_figures(workspace: Workspace, name: str) -> None:
+    report.run(workspace)
+    content = json.loads((workspace.root / "params.yaml").read_text()) | {"evaluate": {"measure": name}}
+    (workspace.root / "params.yaml").write_text(json.dumps(content), encoding="utf-8")
+    workspace = Workspace(workspace.root)
+    write_json(workspace.metrics / "gold.json", measured(0.9) | {name: 0.4, f"{name}_low": 0.3, f"{name}_high": 0.5})
+    ledger.append(workspace.labels, 2, LABELS.frame())
+    for _ in range(2):
+        assert in_words(report.run(workspace), "the measure").startswith(
+            "Round 2: With 2 labels the model's the measure"
+        )
+    kept = curve(workspace)
+    assert kept[["round", "score", "low"]].to_numpy()[1].tolist() == [2, 0.4, 0.3]
+    assert kept.score.isna().tolist() == [True, False]
+    raw = pd.read_csv(workspace.metrics / "curve.csv")
+    assert raw.accuracy.tolist()[0] == 0.8 and raw[name].tolist()[1] == 0.4 and "score" not in raw
+    (workspace.root / "params.yaml").write_text(json.dumps(content | {"evaluate": {}}), encoding="utf-8")
+    before = curve(Workspace(workspace.root)).score
+    assert before.tolist()[0] == 0.8 and before.isna().tolist() == [False, True]
+
+
 def test_what_a_round_said_of_savings_is_kept_when_later_rounds_say_otherwise(workspace: Workspace) -> None:
     (workspace.root / "params.yaml").write_text(json.dumps(PARAMS))
 

@@ -72,7 +72,7 @@ def test_more_noise_means_wider_curves() -> None:
 # The savings meter
 
 
-def world(power: float, seed: int) -> savings.Judged:
+def world(power: float, seed: int) -> savings.PartsOf:
     """A learner whose error after n labels is n^-power, chosen labels worth `gain` random ones each: label numbers
     below 10,000 are random, the others chosen."""
     rng = np.random.default_rng(seed)
@@ -111,7 +111,7 @@ def test_answers_that_are_right_in_part_save_as_well() -> None:
     for seed in range(3):
         judge = world(3.0, seed)
 
-        def in_part(rows: NDArray[np.int64], judge: savings.Judged = judge) -> Parts:
+        def in_part(rows: NDArray[np.int64], judge: savings.PartsOf = judge) -> Parts:
             return of_scores((judge(rows).hits[:, 0] + judge(rows[: len(rows) * 3 // 4]).hits[:, 0]) / 2)
 
         arm, chosen = np.arange(100), 10_000 + np.arange(400)
