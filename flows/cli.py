@@ -656,14 +656,15 @@ def forget(
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Where the demo's workspace is, or will be; default: demo, or demo-multilabel."),
+        typer.Argument(help="Where the demo's workspace is, or will be; default: demo, demo-multilabel or demo-rare."),
     ] = None,
     answer: Said = "choice",
+    rare: Annotated[bool, typer.Option("--rare", help="One section in fifty articles, to be found.")] = False,
 ) -> None:
     """The whole loop on BBC News: servers, three rounds of 25, a stand-in for the reviewers."""
     from labelwise.flows.demo import demo as play
 
-    play(folder, _tell, answer)
+    play(folder, _tell, answer, rare)
 
 
 def _then(name: str, root: Path) -> None:

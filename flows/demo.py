@@ -1,10 +1,12 @@
-"""The demo: BBC News, three rounds of 25, with a program standing in for the reviewers. One section an article, or, as
-`multilabel`, facts of each (see facts.py), any number of which may hold."""
+"""The demo: BBC News, three rounds of 25, with a program standing in for the reviewers. One section an article; or, as
+`multilabel`, facts of each (see facts.py), any number of which may hold; or, as `rare`, whether it is of one section,
+of which most articles are left out."""
 
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,20 +33,45 @@ from labelwise.tasks.workspace import Workspace
 ROUNDS = 3
 GOLD_SHARE = 0.2
 NOISE = 0.05
+RARE, OTHER, RARE_NAME = "entertainment", "other", "bbc-news-rare"
+LEFT = 0.12  # share of the articles of RARE that `demo --rare` keeps: about one in fifty is of it, then
+RARE_GOLD_SHARE = 0.4  # there, so that some of RARE are among them
 
 
-def demo(folder: Path | None, tell: Callable[[str], None], answer: str = "choice") -> None:
+@dataclass(frozen=True)
+class Edition:
+    """What the articles are asked for. name: of the project. gold: the share of the articles that measure."""
+
+    name: str
+    kind: settings.Kind
+    gold: float = GOLD_SHARE
+
+
+def edition(answer: str, rare: bool) -> Edition:
+    """SettingsError for a kind that does not exist; InputError where articles have several labels and one is rare."""
+    kind = kind_of("text", answer)
+    if rare and answer != "choice":
+        raise InputError("demo --rare", expected="--answer choice", got=f"--answer {answer}")
+    if rare:
+        return Edition(RARE_NAME, kind, RARE_GOLD_SHARE)
+    return Edition("bbc-news" if answer == "choice" else "bbc-news-facts", kind)
+
+
+def demo(folder: Path | None, tell: Callable[[str], None], answer: str = "choice", rare: bool = False) -> None:
     """Servers, workspace, rounds and a table. Run again, it plays three more rounds in the same workspace.
 
-    folder: None for `demo`, or `demo-ANSWER` where that is another kind. answer: `choice` or `multilabel`.
-    InputError where the folder holds a workspace of another kind.
+    folder: None for `demo`, or `demo-ANSWER` where that is another kind, or `demo-rare`. answer: `choice` or
+    `multilabel`. rare: whether one section is to be found among all others. InputError where the folder holds another
+    demo's workspace.
     """
-    kind = kind_of("text", answer)
-    folder = folder or Path("demo" if answer == "choice" else f"demo-{answer}")
+    asked = edition(answer, rare)
+    folder = folder or Path("demo-rare" if rare else "demo" if answer == "choice" else f"demo-{answer}")
     if answer == "multilabel":
         tell(f"demo: {facts.ABOUT}")
+    if rare:
+        tell(f"demo: {RARE} or {OTHER}: {1 - LEFT:.0%} of the articles of {RARE} were left out, to make it rare")
     if (folder / "params.yaml").exists():
-        refuse_other(folder, kind)
+        refuse_other(folder, asked)
     tell("demo: 1 of 3: three servers (the first start of Label Studio takes about a minute)")
     servers.up(tell)
     source = folder.with_name(f"{folder.name}.source")
@@ -52,7 +79,7 @@ def demo(folder: Path | None, tell: Callable[[str], None], answer: str = "choice
         tell(f"demo: 2 of 3: the workspace {folder} is there already: going on with it")
     else:
         tell(f"demo: 2 of 3: BBC News into a new workspace, {folder}")
-        new_workspace(folder, source, kind)
+        new_workspace(folder, source, asked)
     prepare(folder)
     workspace = Workspace.open(folder)
     rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
@@ -64,30 +91,37 @@ def demo(folder: Path | None, tell: Callable[[str], None], answer: str = "choice
     finale(workspace)
 
 
-def refuse_other(folder: Path, kind: settings.Kind) -> None:
-    """InputError where the workspace there is of another kind."""
-    there = Workspace.open(folder).settings.kind
-    if there != kind:
-        raise InputError(
-            f"demo --answer {kind.answer}: the workspace {folder}",
-            expected=kind.answer,
-            got=there.answer,
-            fix=f"give another folder, or --answer {there.answer} to go on with this one",
-        )
+def refuse_other(folder: Path, asked: Edition) -> None:
+    """InputError where the workspace there is of another demo."""
+    there = Workspace.open(folder).settings
+    theirs = edition(there.kind.answer, RARE in there.classes and OTHER in there.classes)
+    if theirs != asked:
+        way = "--rare" if theirs.name == RARE_NAME else f"--answer {theirs.kind.answer}"
+        fix = f"give another folder, or {way} to go on with this one"
+        raise InputError(f"demo: the workspace {folder}", expected=asked.name, got=theirs.name, fix=fix)
 
 
-def new_workspace(folder: Path, source: Path, kind: settings.Kind) -> None:
+def thinned(news: pd.DataFrame) -> pd.DataFrame:
+    """The articles with a label RARE or OTHER, most of RARE left out, the same ones always."""
+    left = news.text.map(lambda text: int(content_id(f"left {text}"), 16) % 1000 < 1000 * LEFT)
+    kept = news[(news.label != RARE) | left]
+    return kept.assign(label=kept.label.where(kept.label == RARE, OTHER)).reset_index(drop=True)
+
+
+def new_workspace(folder: Path, source: Path, asked: Edition) -> None:
     """The articles as a user would have them: a pool without labels, a gold set, and the answers, kept apart."""
-    news = bbc_news()
+    news, kind = bbc_news(), asked.kind
     if kind.answer == "multilabel":
         news = facts.with_facts(news)
-    is_gold = news.text.map(lambda text: int(content_id(text), 16) % 100 < 100 * GOLD_SHARE)
+    if asked.name == RARE_NAME:
+        news = thinned(news)
+    is_gold = news.text.map(lambda text: int(content_id(text), 16) % 100 < 100 * asked.gold)
     source.mkdir(parents=True, exist_ok=True)
     news[~is_gold][["text"]].to_csv(source / "pool.csv", index=False)
     news[is_gold].to_csv(source / "gold.csv", index=False)
     news[~is_gold].to_csv(source / "answers.csv", index=False)
-    name = "bbc-news" if kind.answer == "choice" else "bbc-news-facts"
-    init.run(folder, str(source / "pool.csv"), str(source / "gold.csv"), None, name, None, Columns(), kind=kind)
+    pool, gold = (str(source / name) for name in ("pool.csv", "gold.csv"))
+    init.run(folder, pool, gold, None, asked.name, None, Columns(), kind=kind)
     changes: dict[str, Any] = {"train.learner": "ensemble"}  # tuning an encoder would take minutes a round
     if kind.answer == "multilabel":
         changes["classes"] = facts.descriptions()
@@ -121,6 +155,20 @@ def reviewers(folder: Path, answers: Path, batches: int) -> Iterator[None]:
         process.wait()
 
 
+def blind(metrics: dict[str, float], by_class: pd.DataFrame, rare: str) -> str:
+    """What accuracy would have said of a model that looks for a rare class.
+
+    >>> by_class = pd.DataFrame({"class": ["ham", "spam"], "items": ["490", "10"]})
+    >>> blind({"accuracy": 0.984, "items": 500}, by_class, "spam")
+    'Accuracy would say 98.4% here, and 98.0% of a model that never says spam.'
+    """
+    if "accuracy" not in metrics:
+        return ""
+    of_class = int(by_class["items"][by_class["class"] == rare].iloc[0])
+    never = 1 - of_class / metrics["items"]
+    return f"Accuracy would say {metrics['accuracy']:.1%} here, and {never:.1%} of a model that never says {rare}."
+
+
 def finale(workspace: Workspace) -> None:
     """What came of it, and where to look."""
     measure = workspace.settings.measure.words
@@ -130,4 +178,8 @@ def finale(workspace: Workspace) -> None:
         shown.add_row(*row)
     Console(width=160, highlight=False).print(shown)
     print("\n".join(lines(status(workspace))))
+    if workspace.settings.measure.of:
+        print(
+            f"\n{blind(figures.gold_metrics(workspace), figures.per_class(workspace), workspace.settings.measure.of)}"
+        )
     print(f"\nThe sign-in for Label Studio is in {home() / 'secrets.env'}; `labelwise down` stops the servers.")

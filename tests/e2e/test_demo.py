@@ -29,8 +29,9 @@ from pathlib import Path
 from labelwise.flows import demo, facts
 from labelwise.tasks.errors import InputError
 articles = demo.bbc_news()
-demo.bbc_news = lambda: articles.sample(300, random_state=0)
-demo.demo(Path(sys.argv[1]), print, sys.argv[2])
+rare = sys.argv[3] == "rare"
+demo.bbc_news = lambda: articles.sample(900 if rare else 300, random_state=0)
+demo.demo(Path(sys.argv[1]), print, sys.argv[2], rare)
 """
 
 
@@ -107,11 +108,14 @@ def test_an_installed_package_needs_no_checkout(python: Path, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("servers")
-@pytest.mark.parametrize(("answer", "measure"), [("choice", "accuracy"), ("multilabel", "set F1")])
+@pytest.mark.parametrize(
+    ("answer", "rare", "measure"),
+    [("choice", "", "accuracy"), ("multilabel", "", "set F1"), ("choice", "rare", "F1 of entertainment")],
+)
 def test_the_demo_plays_three_rounds_and_leaves_a_batch_open(
-    python: Path, tmp_path: Path, answer: str, measure: str
+    python: Path, tmp_path: Path, answer: str, rare: str, measure: str
 ) -> None:
-    words = [python, "-c", FEWER, "demo", answer]
+    words = [python, "-c", FEWER, "demo", answer, rare]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{measure} (95 %)" in done.stdout and "sign-in" in done.stdout
@@ -120,9 +124,22 @@ def test_the_demo_plays_three_rounds_and_leaves_a_batch_open(
     seen = json.loads(status.status(workspace).json())
     assert (seen["round"], seen["labels"], seen["asked"], seen["answered"]) == (3, 75, 25, 0)
     assert "label" not in pd.read_csv(tmp_path / "demo.source" / "pool.csv").columns
-    other = {"choice": "multilabel", "multilabel": "choice"}[answer]
-    with pytest.raises(InputError, match=f"expected {other}, got {answer}. To mend it: give another folder"):
-        demo.demo(workspace.root, print, other)
+    assert ("of a model that never says entertainment" in done.stdout) == bool(rare)
+    names = {("choice", ""): "bbc-news", ("multilabel", ""): "bbc-news-facts", ("choice", "rare"): "bbc-news-rare"}
+    mine = names.pop((answer, rare))
+    for (other, others_rare), name in names.items():
+        with pytest.raises(
+            InputError, match=f"expected {name}, got {mine}. To mend it: give another folder"
+        ) as refused:
+            demo.demo(workspace.root, print, other, bool(others_rare))
+        assert ("--rare to go on with this one" in str(refused.value)) == bool(rare)
+
+
+def test_one_section_is_rare_in_the_demo_that_looks_for_it() -> None:
+    shares = demo.thinned(demo.bbc_news()).label.value_counts(normalize=True)
+    assert shares.index.tolist() == [demo.OTHER, demo.RARE] and 0.01 < shares[demo.RARE] < 0.04
+    with pytest.raises(InputError, match="demo --rare: expected --answer choice, got --answer multilabel"):
+        demo.demo(None, print, "multilabel", rare=True)
 
 
 def test_the_demos_labels_are_sections_or_facts() -> None:

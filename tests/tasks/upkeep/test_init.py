@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from labelwise.tasks import pull
 from labelwise.tasks.errors import InputError, SettingsError
-from labelwise.tasks.kinds import multilabel
+from labelwise.tasks.kinds import Answer, choice, multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
 from labelwise.tasks.settings import Columns, Kind, change, kind_of, read
@@ -314,3 +315,39 @@ def test_a_delimiter_of_one_label(tmp_path: Path) -> None:
 def test_a_kind_that_does_not_exist(item: str, answer: str) -> None:
     with pytest.raises(SettingsError, match=r"--item, --answer: .*there are choice of a text, multilabel of a text"):
         kind_of(item, answer)
+
+
+@pytest.mark.parametrize(
+    ("counts", "kind", "name", "said"),
+    [
+        ({"ham": 50, "spam": 50}, choice, None, ""),
+        ({"ham": 890, "spam": 110}, choice, None, ""),
+        ({"ham": 990, "spam": 10}, choice, "f1:spam", "by the F1 of spam .* 10 of 1,000 gold items .* 99.0% accuracy"),
+        ({"a": 500, "b": 480, "c": 20}, choice, "balanced_accuracy", "by balanced accuracy .* 20 of 1,000 .* are c"),
+        ({"a": 400, "b": 350, "c": 250}, choice, None, ""),
+        ({"ham": 100}, choice, None, ""),
+        ({}, choice, None, ""),
+        ({"a": 3, "b": 900}, multilabel, None, ""),
+    ],
+)
+def test_where_a_class_is_rare_models_are_judged_by_more_than_accuracy(
+    counts: dict[str, int], kind: Answer, name: str | None, said: str
+) -> None:
+    found = init.measure_for(counts, sum(counts.values()), kind)
+    assert found.name == name and re.search(said, found.why)
+
+
+@pytest.mark.parametrize("rare", ["spam", "a: b, [c]", '"'])
+def test_a_workspace_whose_class_is_rare_plots_its_f1(tmp_path: Path, rare: str) -> None:
+    labels = ["ham"] * 40 + [rare]
+    gold = pd.DataFrame({"text": [f"gold {n}" for n in range(41)], "label": labels})
+    gold.to_csv(tmp_path / "gold.csv", index=False)
+    pd.DataFrame({"text": [f"pool {n}" for n in range(9)]}).to_csv(tmp_path / "pool.csv", index=False)
+    told: list[str] = []
+    files = [str(tmp_path / name) for name in ("pool.csv", "gold.csv")]
+    made = init.run(tmp_path / "w", *files, None, "", None, Columns(), tell=told.append)
+    assert made.settings.measure.text == f"f1:{rare}"
+    assert any(line.startswith("models are judged by the F1 of") for line in told)
+    (curve, _confusion) = YAML(typ="safe").load((tmp_path / "w" / "dvc.yaml").read_text())["plots"]
+    assert curve["learning curve"]["y"]["metrics/curve.csv"] == [f"f1:{rare}", "low", "high"]
+    assert curve["learning curve"]["title"] == f"gold f1:{rare} against labels"
