@@ -1,5 +1,5 @@
-"""Stage `prove`: what the labels were worth. The loop against its control arm, and whether another model could use its
-labels as well."""
+"""Stage `prove`: what the labels were worth. The loop against its control arm, whether another model could use its
+labels as well, and how many items of each class there are."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from labelwise.tasks import figures, kinds, stage
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.leaks import leaked
-from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
-from labelwise.tasks.items.withheld import withheld
+from labelwise.tasks.items.vectors import Vectors, gold_items, pool_items, pool_vectors
+from labelwise.tasks.items.withheld import kept_out, withheld
 from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Examples, Items, calibration, frozen, one_vs_rest, thresholds_of
 from labelwise.tasks.progress import counted
-from labelwise.tasks.proof import control, savings, successor
+from labelwise.tasks.proof import control, prevalence, savings, successor
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.train import train, without_leaks
 from labelwise.tasks.workspace import Workspace
@@ -100,6 +100,17 @@ def judged_by(
     return with_thresholds
 
 
+def how_many(labels: pd.DataFrame, vectors: Vectors, kept_out: pd.Index, settings: Settings) -> prevalence.Prevalence:
+    """How many items of each class there are in the pool. labels: those that count (columns id, label, round, why).
+    kept_out: ids that are never asked, and count only where they have a label."""
+    sizes = [len(shard) for shard in vectors.shards]
+    part = np.repeat(prevalence.in_parts(sizes), sizes)
+    counts = ~vectors.ids.isin(kept_out.difference(pd.Index(labels.id)))
+    items = np.bincount(part[counts], minlength=int(part.max(initial=0)) + 1).tolist()
+    members = kinds.answer(settings.kind.answer).members
+    return prevalence.count(labels.assign(part=part[vectors.rows(labels.id)]), settings.classes, items, members)
+
+
 def run(workspace: Workspace) -> str:
     """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
@@ -114,11 +125,13 @@ def run(workspace: Workspace) -> str:
         if len(labels)
         else (None, None)
     )
+    there = how_many(labels, vectors, kept_out(workspace, vectors.ids), settings)
     said = savings.sentence(measured, settings.measure.words) if settings.select.control else UNKNOWN
     content: dict[str, Any] = {
         "said": said,
         "savings": measured and measured.as_json(),
         "successor": next_model and next_model.as_json(),
+        "prevalence": there.as_json(),
     }
     figures.keep_proof(workspace, content)
     if next_model is not None and next_model.worse:

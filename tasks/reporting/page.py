@@ -15,7 +15,7 @@ from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.proof import champion, money, target
+from labelwise.tasks.proof import champion, money, prevalence, target
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.proof.stopping import Advice
 from labelwise.tasks.records import tag
@@ -72,7 +72,12 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         verdict=verdict(
             metrics, found, len(ledger.effective(rows)), bool(advice.stop or limit), workspace.settings.measure.words
         ),
-        cards=[*_headline_cards(workspace, metrics, found), *_targets(workspace), _next(advice, limit)],
+        cards=[
+            *_headline_cards(workspace, metrics, found),
+            *_of_class(workspace),
+            *_targets(workspace),
+            _next(advice, limit),
+        ],
         successor=_successor(checked) if checked else "",
         warned=bool(checked and checked["worse"]),
         measure=workspace.settings.measure.words,
@@ -81,6 +86,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         matrix=tables.matrix(workspace),
         rounds=tables.by_round(workspace, versions),
         cost=tables.spent(workspace, rows),
+        classes=tables.classes(workspace),
         asked=tables.last_batch(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),
         calibration=_calibration(metrics),
@@ -170,6 +176,19 @@ def _headline_cards(workspace: Workspace, metrics: dict[str, float], found: dict
     figure = f"{saved['middle']:+,.0f}" if known else "cannot tell yet"
     tone = ("good" if saved["low"] > 0 else "bad") if known else "open"
     return [*cards, Card("labels saved so far, projected", figure, ends + worth, tone)]
+
+
+def _of_class(workspace: Workspace) -> list[Card]:
+    """How many there are of the class that the model is judged by."""
+    there, name = prevalence.counted(workspace), workspace.settings.measure.of
+    one = there and there.of(name)
+    if there is None or one is None:
+        return []
+    figure = "not known" if one.middle is None else f"{one.found:,} of about {one.middle:,}"
+    said = there.sentence(one)
+    if one.found and one.middle is not None:
+        said += f", of {there.items:,} items; at least {one.found_at_least:.0%} are found, with 95 % confidence"
+    return [Card(f"found of {name}", figure, said, "open" if one.middle is None else "")]
 
 
 def _targets(workspace: Workspace) -> list[Card]:

@@ -22,7 +22,8 @@ from labelwise.tasks.gold import asking
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.withheld import kept_for_gold
 from labelwise.tasks.labels import ledger, removed
-from labelwise.tasks.proof import champion
+from labelwise.tasks.proof import champion, prevalence
+from labelwise.tasks.proof.prevalence import Prevalence
 from labelwise.tasks.records import number_of, round_tags, tag
 from labelwise.tasks.reporting.rounds import events_in_words
 from labelwise.tasks.services import player
@@ -62,7 +63,9 @@ class Status:
     another copy of the workspace, in words; '' where it is this one. In a clone without its data the state is
     `no data`, and what follows from the data alone is not known. to_label: what reviewers have to do and where, '' for
     nothing. learned: the last round that was saved, None for none; measured: the round whose model `gold` is of;
-    measure: what its `accuracy` is, in words."""
+    measure: what its `accuracy` is, in words. prevalence: how many items of each class there are in the pool and how
+    many of them are found, as the last round counted them; None before there was a label. of_class: the class that the
+    model is judged by, '' for all."""
 
     round: int
     state: str
@@ -94,6 +97,8 @@ class Status:
     learned: int | None = None
     measured: int = 0
     measure: str = ACCURACY
+    prevalence: Prevalence | None = None
+    of_class: str = ""
 
     def json(self) -> str:
         """The same for a program."""
@@ -157,6 +162,8 @@ def status(workspace: Workspace) -> Status:
         next=hand_over or _next(workspace, state, urls, seen is not None, to_label, answer),
         player=elsewhere,
         to_label=to_label,
+        prevalence=prevalence.counted(workspace),
+        of_class=workspace.settings.measure.of,
     )
 
 
@@ -200,6 +207,8 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
         learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
         next=hand_over or handover.command(versions, "dvc pull"),
         player=elsewhere,
+        prevalence=prevalence.counted(workspace),
+        of_class=workspace.settings.measure.of,
     )
 
 
@@ -283,6 +292,7 @@ def command(name: str, workspace: Workspace | Path, *words: str) -> str:
 # Of `Status.gold`, by the names of `figures.headline`. `accuracy` is the key of the JSON, whatever the kind.
 FIGURES = {"accuracy": "score", "low": "score_low", "high": "score_high", "macro_f1": "macro_f1"}
 SCREENS = ("label_studio", "mlflow", "prefect")
+RAREST = 3  # classes of which is said how many there are
 
 
 def _label_studio(
@@ -390,6 +400,7 @@ def lines(seen: Status) -> list[str]:
         *(f"when         {said}" for said in ["; ".join(when)] if said),
         *(f"pool         {said}" for said in [held] if said),
         f"labels       {seen.labels}{f' ({classes})' if classes else ''}",
+        *(f"classes      {line}" for line in _classes(seen.prevalence, seen.of_class)),
         *(f"reviewers    {did}" for did in [seen.reviewers] if did),
         f"{seen.measure:<13}{score}",
         f"gold set     {seen.trusted}",
@@ -405,3 +416,15 @@ def lines(seen: Status) -> list[str]:
         *(f"to do        {what}" for what in [seen.to_label] if what and what != seen.next),
         f"next         {seen.next}",
     ]
+
+
+def _classes(there: Prevalence | None, leading: str) -> list[str]:
+    """How many there are of the class that the model is judged by and of the rarest ones, in words."""
+    if there is None:
+        return []
+    if all(one.middle is None for one in there.classes):
+        return [f"nobody can know how many there are of each: {prevalence.NOBODY}"]
+    rarest = there.rarest_first(leading)
+    said = "; ".join(there.sentence(one, plain(named([one.name]), 40)) for one in rarest[:RAREST])
+    more = len(rarest) - RAREST
+    return [f"{said}; {more} more, see the report" if more > 0 else said]

@@ -19,7 +19,7 @@ from labelwise.tasks.kinds import choice, context
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.made_with import LIBRARIES
 from labelwise.tasks.promote import weighed
-from labelwise.tasks.proof import money
+from labelwise.tasks.proof import money, prevalence
 from labelwise.tasks.records import number_of, round_tags, tag
 from labelwise.tasks.reporting import rounds
 from labelwise.tasks.reporting.pictures import shares_of
@@ -154,6 +154,35 @@ def last_batch(workspace: Workspace, versions: Versions, rows: pd.DataFrame, num
     said = f"{counts}. `control` was drawn by chance; the first {len(cells)} of {len(last)} are shown."
     head = ["why", item.NAME, "the model thought", "answer", "item"]
     return Table(f"What round {number} asked, and why", head, cells, said)
+
+
+def classes(workspace: Workspace) -> Table:
+    """How many of each class are found and how many there are in the pool, the rarest first."""
+    there = prevalence.counted(workspace)
+    if there is None:
+        return Table("", [], [])
+    cells = []
+    for one in there.rarest_first(workspace.settings.measure.of):
+        shares = [f"{100 * end / max(there.items, 1):.2g}" for end in (one.low, one.high)]
+        cells.append(
+            [
+                one.name,
+                f"{one.found:,}",
+                "" if one.middle is None else f"{one.middle:,}",
+                f"{one.low:,} to {one.high:,}",
+                f"{shares[0]} to {shares[1]} %",
+                f"{one.found_at_least:.0%}" if one.found else "none found",
+            ]
+        )
+    said = (
+        f"Of {there.items:,} items that can be asked or have a label, {there.labelled:,} have one. What is found is "
+        f"counted; how many there are follows from the {there.control:,} that were drawn by chance. "
+    )
+    if all(one.middle is None for one in there.classes):
+        said = f"Nobody can know how many there are: {prevalence.NOBODY}. "
+    said += "Each class by itself: 95 % intervals, and the share that is found at least, with 95 % confidence."
+    head = ["class", "found", "there are about", "95 % interval", "of the pool", "found at least"]
+    return Table("Classes: found, and there in the pool", head, cells, said)
 
 
 def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Table:

@@ -109,9 +109,15 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert seen["urls"]["mlflow"].endswith(
         f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=labelwise&workflowType=machine_learning"
     )
-    assert status.lines(status.status(workspace))[-2].endswith("&labeling=1")
+    told = status.lines(status.status(workspace))
+    assert told[-2].endswith("&labeling=1")
     assert seen["commit"] == tool(workspace.root, "git", "rev-parse", "HEAD")
     assert sum(seen["by_class"].values()) == seen["labels"] and set(seen["by_class"]) == set(chosen.classes)
+    there = seen["prevalence"]
+    assert {one["name"]: one["found"] for one in there["classes"]} == seen["by_class"] and there["control"] > 0
+    assert there["items"] == seen["pool"]["left"] + seen["labels"]  # what is asked now is open still
+    assert all(one["found"] <= one["low"] <= one["middle"] <= one["high"] for one in there["classes"])
+    assert any(line.startswith("classes      ") and " found of about " in line for line in told)
     assert seen["pool"]["items"] - seen["labels"] - seen["pool"]["reserve"] >= seen["pool"]["left"] > 0
     assert seen["urls"]["label_studio"] == project.tab(4) and not seen["problems"] and not seen["loop"]
     assert seen["next"] == status.command("run", workspace, "--max-wait", "0")

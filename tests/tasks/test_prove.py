@@ -145,4 +145,8 @@ def test_the_stage_says_what_it_cannot_know(tmp_path: Path, share: float, said: 
     ledger.append(made.labels, 1, LABELS.conform(given.reindex(columns=list(LABELS.columns))))
 
     assert said in prove.run(made)
-    assert json.loads((made.metrics / "proof.json").read_text())["savings"] is None
+    content = json.loads((made.metrics / "proof.json").read_text())
+    assert content["savings"] is None
+    found = content["prevalence"]
+    assert (found["labelled"], found["control"]) == (30, 0)
+    assert sum(one["found"] for one in found["classes"]) == 30

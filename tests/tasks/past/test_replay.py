@@ -67,6 +67,10 @@ def test_metrics_rebuilt_and_metrics_as_mlflow_has_them() -> None:
     assert replay.metrics(then, outcome(), {"accuracy": 0.95}, True).said == "accuracy 0.9, MLflow has 0.95"
     single = replay.metrics(then, outcome(confidence="0.800000"), None, False)
     assert (single.verdict, single.said) == (DIFFERS, "the predictions of single gold items or the savings differ")
+    more = outcome()
+    more.metrics["proof"] = then.metrics["proof"] | {"prevalence": {"items": 9}}  # found out by a later version alone
+    assert replay.metrics(then, more, None, True).verdict == IDENTICAL
+    assert replay.metrics(more, then, None, True).verdict == DIFFERS
 
 
 def test_the_batch() -> None:

@@ -17,7 +17,7 @@ from labelwise.tasks import figures, report, settings, stop
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.proof import savings
+from labelwise.tasks.proof import prevalence, savings
 from labelwise.tasks.records import ANSWERS, ASKED, BATCH, LABELS, POOL, content_id
 from labelwise.tasks.reporting import coming, page, reviewers, status, tables
 from labelwise.tasks.services.label_studio.project import BatchProgress
@@ -93,6 +93,22 @@ def test_the_answer_says_what_was_saved(workspace: Workspace, power: float, tone
     assert said in card[2]
     kept = figures.savings(workspace)
     assert kept[["round", "labels", "control"]].to_numpy().tolist() == [[1, 500, 100]]
+
+
+def test_how_many_there_are_is_said_of_classes_with_any_name(workspace: Workspace) -> None:
+    assert "there in the pool" not in written(workspace)  # a round of before counted nothing
+    settings.change(workspace.root / "params.yaml", {"evaluate.measure": f"f1:{CLASSES[0]}"})
+    evil = prevalence.ClassCount(CLASSES[0], 164, 170, 210, 290, 280)
+    there = prevalence.Prevalence(40_000, 900, 180, [prevalence.ClassCount("plain", 0, 0, 0, 640, 640), evil])
+    write_json(workspace.metrics / "proof.json", {"said": "", "savings": None, "prevalence": there.as_json()})
+    html = written(Workspace.open(workspace.root))
+    assert "<b>bold" not in html and "<b>164 of about 210</b>" in html
+    assert "at least 59% are found, with 95 % confidence" in html
+    assert html.index(">170 to 290<") < html.index(">0 to 640<") and "0.42 to 0.72 %" in html  # what is measured first
+
+    nobody = prevalence.Prevalence(40, 6, 0, [prevalence.ClassCount(CLASSES[0], 3, 3, None, 37, 37)])
+    write_json(workspace.metrics / "proof.json", {"said": "", "savings": None, "prevalence": nobody.as_json()})
+    assert "Nobody can know how many there are: no label was drawn by chance" in written(workspace)
 
 
 def test_what_a_small_control_arm_projects_is_said_by_nobody(workspace: Workspace) -> None:

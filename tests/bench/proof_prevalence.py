@@ -1,0 +1,184 @@
+"""How many there are: intervals for the items of a class in the pool, on simulated loops of known truth.
+
+An item of the class is found by the model or not: of `EASY` of them the model is the surer the more it has found, of
+the rest it knows nothing, so that chance alone finds them. Batches of 25, a fifth of each drawn by chance, through the
+loop's own control arm (tasks/proof/control.py). Reviewers are right; where they skip, they do so whatever the class.
+
+One of the benches behind docs/rare.md (`make bench-proof`). By itself, about ten minutes:
+
+    python -m tests.bench.proof_prevalence [RUNS]
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from labelwise.tasks.proof import control, prevalence
+from labelwise.tasks.proof.prevalence import ClassCount, Prevalence
+from tests.bench import figures
+
+RUNS = 200
+BATCH, CONTROL, SEED = 25, 0.2, 5
+EASY, SURE = 0.6, 10  # found ones after which the model knows what it ever will
+SKIPPED = 0.1
+SHARES = (0.002, 0.01, 0.05, 0.3)
+POOLS = {2_000: (16, 60), 10_000: (16, 60), 40_000: (16, 60)}  # items: rounds after which is counted
+SKILLS = {"chance": 0.0, "a model": 3.0, "a good model": 6.0}  # by which easy ones stand out, in standard deviations
+TARGETS = (0.7, 0.8, 0.9)
+
+
+@dataclass
+class Loop:
+    """A pool with what is asked of it. grows: half of the pool comes at half of the rounds. skips: some answers do not
+    come; an item is asked twice."""
+
+    truth: NDArray[np.bool_]
+    skill: float
+    rng: np.random.Generator
+    rounds: int
+    grows: bool = False
+    skips: bool = False
+
+    def __post_init__(self) -> None:
+        n = len(self.truth)
+        self.places = places(n)
+        self.easy = self.truth & (self.rng.random(n) < EASY)
+        self.noise = self.rng.normal(size=n)
+        self.part = (self.rng.random(n) < 0.5).astype(int) * self.grows
+        self.asked, self.labelled = np.zeros(n, dtype=int), np.zeros(n, dtype=bool)
+        self.round, self.why, self.number = np.zeros(n, dtype=int), np.full(n, "", dtype=object), 0
+
+    @property
+    def open(self) -> NDArray[np.int64]:
+        """Rows that can be asked."""
+        arrived = (self.part == 0) | (self.number > self.rounds // 2)
+        return np.flatnonzero(arrived & ~self.labelled & (self.asked < 2))
+
+    def play(self) -> bool:
+        """One round more; whether there was anything to ask."""
+        self.number += 1
+        rows = self.open
+        drawn = rows[control.draw(self.places[rows], min(BATCH, len(rows)), CONTROL, self.rng)]
+        rest = np.setdiff1d(rows, drawn)
+        sure = min(1.0, (self.labelled & self.truth).sum() / SURE)
+        wanted = self.noise[rest] + self.skill * sure * self.easy[rest]
+        chosen = rest[np.argsort(-wanted)[: BATCH - len(drawn)]]
+        for why, batch in ((control.WHY, drawn), ("uncertain", chosen)):
+            self.asked[batch] += 1
+            answered = batch[self.rng.random(len(batch)) >= SKIPPED * self.skips]
+            self.labelled[answered], self.round[answered], self.why[answered] = True, self.number, why
+        return len(rows) > 0
+
+    def counted(self) -> Prevalence:
+        """What is said of it now."""
+        rows = np.flatnonzero(self.labelled)
+        answers = np.where(self.truth[rows], "yes", "no")
+        labels = pd.DataFrame(
+            {"label": answers, "round": self.round[rows], "why": self.why[rows], "part": self.part[rows]}
+        )
+        return prevalence.count(labels, ["yes"], np.bincount(self.part).tolist(), lambda label: [label])
+
+
+@lru_cache
+def places(n: int) -> control.Order:
+    """Of n items, in the order that the control arm follows."""
+    return control.order(pd.Index([str(number) for number in range(n)]), SEED)
+
+
+def loop(n: int, share: float, skill: float, seed: int, rounds: int, **how: bool) -> Loop:
+    """A loop before its first round."""
+    rng = np.random.default_rng([n, int(10_000 * share), int(skill), seed])
+    truth = np.zeros(n, dtype=bool)
+    truth[rng.choice(n, round(share * n), replace=False)] = True
+    return Loop(truth, skill, rng, rounds, **how)
+
+
+def counts(
+    n: int, share: float, skill: float, rounds: int, runs: int, **how: bool
+) -> Iterator[tuple[ClassCount, int, Loop]]:
+    """What is said of so many loops, and the truth."""
+    for seed in range(runs):
+        here = loop(n, share, skill, seed, rounds, **how)
+        while here.number < rounds and here.play():
+            pass
+        yield here.counted().classes[0], int(here.truth.sum()), here
+
+
+def by_arm_alone(here: Loop) -> float:
+    """The width of the interval of Clopper and Pearson, from the control arm as one sample of the pool."""
+    rows = np.flatnonzero(here.labelled & (here.places <= here.places[here.why == control.WHY].max()))
+    hits, n = int(here.truth[rows].sum()), len(rows)
+    low = stats.beta.ppf(0.025, hits, n - hits + 1) if hits else 0.0
+    high = stats.beta.ppf(0.975, hits + 1, n - hits) if hits < n else 1.0
+    return float(high - low) * len(here.truth)
+
+
+def interval_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
+    """How often the interval holds the truth, and how wide it is."""
+    for n, ends in POOLS.items():
+        for share in SHARES:
+            for name, skill in SKILLS.items():
+                for rounds in ends:
+                    yield interval_row(n, share, name, skill, rounds, runs)
+    for n, share, rounds in ((10_000, 0.01, 60), (10_000, 0.05, 60)):
+        for how in ({"grows": True}, {"skips": True}):
+            yield interval_row(n, share, "a good model", SKILLS["a good model"], rounds, runs, **how)
+
+
+def interval_row(
+    n: int, share: float, name: str, skill: float, rounds: int, runs: int, **how: bool
+) -> dict[str, str]:
+    found = list(counts(n, share, skill, rounds, runs, **how))
+    held = np.array([one.low <= true <= one.high for one, true, _ in found])
+    least = np.array([one.found_at_least <= one.found / true for one, true, _ in found])
+    width = np.mean([one.high - one.low for one, _, _ in found])
+    return {
+        "pool": f"{n:,}",
+        "of the class": f"{found[0][1]:,}",
+        "chosen by": name + "".join(f", {what}" for what in how),
+        "labels": f"{rounds * BATCH:,}",
+        "found (mean)": f"{np.mean([one.found for one, _, _ in found]):,.0f}",
+        "interval (mean)": " to ".join(
+            f"{np.mean([getattr(one, end) for one, _, _ in found]):,.0f}" for end in ("low", "high")
+        ),
+        "holds": f"{held.mean():.1%}",
+        "found share, lower end holds": f"{least.mean():.1%}",
+        "width, of the arm's alone": f"{width / np.mean([by_arm_alone(here) for _, _, here in found]):.2f}",
+    }
+
+
+def stop_rows(runs: int = RUNS // 4) -> Iterator[dict[str, str]]:
+    """Loops that stop at the first round in which the found share is at least so much, with 95 % confidence."""
+    for n, share in ((2_000, 0.05), (5_000, 0.02)):
+        for target in TARGETS:
+            ended = []
+            for seed in range(runs):
+                here = loop(n, share, SKILLS["a good model"], seed, n)
+                while here.play() and here.counted().classes[0].found_at_least < target:
+                    pass
+                ended.append((here.truth[here.labelled].sum() / here.truth.sum(), here.labelled.mean()))
+            reached, labelled = np.array(ended).T
+            yield {
+                "pool": f"{n:,}",
+                "of the class": f"{round(n * share):,}",
+                "wanted": f"{target:.0%}",
+                "stopped short of it": f"{(reached < target).mean():.1%}",
+                "found then (mean)": f"{reached.mean():.1%}",
+                "of the pool labelled (mean)": f"{labelled.mean():.0%}",
+            }
+
+
+def main(runs: int) -> None:
+    for rows in (interval_rows(runs), stop_rows(max(runs // 4, 1))):
+        print(figures.table(pd.DataFrame(rows)), flush=True)
+    print(figures.machine())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)
