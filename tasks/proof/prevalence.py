@@ -231,8 +231,7 @@ def _confidence(draws: Draws) -> tuple[Integers, Floats, Floats, Floats]:
     from scipy.special import gammaln
 
     drawn, among, hits, since, share = (
-        np.asarray(part, dtype=np.float64)
-        for part in (draws.drawn, draws.among, draws.hits, draws.since, draws.share)
+        np.asarray(part, dtype=np.float64) for part in (draws.drawn, draws.among, draws.hits, draws.since, draws.share)
     )
     lowest = int(np.ceil(np.max((hits - since) / share)))
     highest = int(np.floor(np.min((among - since - (drawn - hits)) / share)))

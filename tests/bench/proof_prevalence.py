@@ -131,9 +131,7 @@ def interval_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
             yield interval_row(n, share, "a good model", SKILLS["a good model"], rounds, runs, **how)
 
 
-def interval_row(
-    n: int, share: float, name: str, skill: float, rounds: int, runs: int, **how: bool
-) -> dict[str, str]:
+def interval_row(n: int, share: float, name: str, skill: float, rounds: int, runs: int, **how: bool) -> dict[str, str]:
     found = list(counts(n, share, skill, rounds, runs, **how))
     held = np.array([one.low <= true <= one.high for one, true, _ in found])
     least = np.array([one.found_at_least <= one.found / true for one, true, _ in found])
