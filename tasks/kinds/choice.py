@@ -105,14 +105,25 @@ def targets(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
     return np.asarray(pd.Index(classes).get_indexer(pd.Index(labels)), dtype=np.int64)
 
 
-def decide(probabilities: Floats, classes: Sequence[str], _thresholds: Floats | None = None) -> NDArray[np.object_]:
-    """The likeliest class."""
-    return np.asarray(classes, dtype=object)[probabilities.argmax(axis=1)]
+def decide(probabilities: Floats, classes: Sequence[str], thresholds: Floats | None = None) -> NDArray[np.object_]:
+    """The likeliest class; with thresholds, the one whose probability is the highest multiple of its own.
+
+    >>> p = np.array([[0.9, 0.1]])
+    >>> decide(p, ["ham", "spam"]).tolist(), decide(p, ["ham", "spam"], np.array([0.95, 0.05])).tolist()
+    (['ham'], ['spam'])
+    """
+    return np.asarray(classes, dtype=object)[decided(probabilities, thresholds)]
 
 
-def expect(probabilities: Floats, _thresholds: Floats | None = None) -> NDArray[np.float64]:
-    """The probability of the likeliest class."""
-    return probabilities.max(axis=1).astype(np.float64)
+def decided(probabilities: Floats, thresholds: Floats | None) -> NDArray[np.int64]:
+    """(n,) the position of what `decide` says."""
+    return (probabilities if thresholds is None else probabilities / thresholds).argmax(axis=1)
+
+
+def expect(probabilities: Floats, thresholds: Floats | None = None) -> NDArray[np.float64]:
+    """The probability of the class that is said."""
+    said = decided(probabilities, thresholds)
+    return np.take_along_axis(probabilities, said[:, None], axis=1)[:, 0].astype(np.float64)
 
 
 def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float64]:
@@ -137,13 +148,13 @@ def measured(
     truth: Sequence[str],
     probabilities: Floats,
     classes: Sequence[str],
-    _thresholds: Floats | None,
+    thresholds: Floats | None,
     weights: Floats,
 ) -> Measured:
     """Right or wrong, and the mean of the classes' F1."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    actual, predicted = targets(truth, classes), probabilities.argmax(axis=1)
+    actual, predicted = targets(truth, classes), decided(probabilities, thresholds)
     c = len(classes)
     figures = precision_recall_fscore_support(
         actual, predicted, labels=range(c), zero_division=0, sample_weight=weights
@@ -155,11 +166,10 @@ def measured(
             "items": np.bincount(actual, minlength=c),
         }
     )
-    said = decide(probabilities, classes)
     return Measured(
-        said,
+        np.asarray(classes, dtype=object)[predicted],
         (actual == predicted).astype(np.float64),
-        expect(probabilities),
+        expect(probabilities, thresholds),
         {"macro_f1": lambda rows: macro_f1(actual[rows], predicted[rows], c, weights[rows])},
         by_class,
     )

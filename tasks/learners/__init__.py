@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.learners import auto, bag_of_words, contrastive, ensemble, finetune, frozen, propagate, untrained
+from labelwise.tasks.learners import (
+    auto,
+    bag_of_words,
+    contrastive,
+    ensemble,
+    finetune,
+    frozen,
+    one_vs_rest,
+    propagate,
+    untrained,
+)
 from labelwise.tasks.learners.base import Examples, Items, Model, thresholds_of
 from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import brought_back, read_json
@@ -54,6 +64,12 @@ def thresholds(folder: Path) -> NDArray[np.float32] | None:
     return None if found is None else np.asarray(found, np.float32)
 
 
+def answer(folder: Path) -> str:
+    """What the model in `folder` says of an item, as in `kind.answer`."""
+    path = folder / "config.json"
+    return "multilabel" if path.exists() and one_vs_rest.of_several(read_json(path)) else "choice"
+
+
 def load(folder: Path) -> Model:
     """The model in `folder`, whatever kind it is. InputError when the folder holds none, or anything that is neither
     JSON nor safetensors: a stranger may have put it there, and nothing of his is unpickled."""
@@ -86,6 +102,7 @@ __all__ = [
     "Items",
     "Model",
     "able_to_learn",
+    "answer",
     "learners",
     "load",
     "thresholds",

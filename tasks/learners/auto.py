@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from labelwise.tasks.learners import calibration, contrastive, ensemble, frozen, one_vs_rest
+from labelwise.tasks.learners import calibration, contrastive, deciding, ensemble, frozen, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
@@ -67,7 +67,8 @@ class Auto:
         """`config.json`, and each model in a folder that has the learner's name."""
         config: dict[str, Any] = {"learner": NAME, "classes": self.classes}
         config |= {"chosen": self.chosen, "reason": self.reason}
-        config |= one_vs_rest.kept(self.thresholds)
+        several = isinstance(next(iter(self.members.values())), ensemble.Labels)
+        config |= (one_vs_rest if several else deciding).kept(self.thresholds)
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         for name, model in self.members.items():
             (folder / name).mkdir()
@@ -79,8 +80,10 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     if examples.multilabel:
         return Auto({"ensemble": ensemble.fit(examples, pool, settings)}, "several labels an item")
     if len(examples.seen) < 2:
-        return Auto({"frozen": frozen.of_one(examples, settings)}, "one class only")
+        return Auto({"frozen": frozen.of_one(examples, settings, pool)}, "one class only")
     quiet = ensemble.fit(examples, pool, settings)
+    if quiet.thresholds is not None:
+        return Auto({"ensemble": quiet}, f"judged by {settings.measure.words}")
     if not FEWEST <= len(examples) <= MOST_TUNED:
         return Auto({"ensemble": quiet}, f"tuning is tried from {FEWEST} to {MOST_TUNED} labels")
     started = contrastive.start(examples, settings)

@@ -105,9 +105,10 @@ class Model(Protocol):
 
     @property
     def thresholds(self) -> Floats | None:
-        """Of a model that says several labels of an item: (c,) the probability from which on it says each. It stands
-        in its `config.json`, too, so that nobody needs to load a model for it. None of one that says one class, and
-        where nothing has been learned."""
+        """Of a model that says several labels of an item: (c,) the probability from which on it says each. Of one that
+        says one class: (c,) what each probability is divided by before the highest is said, or None where the likeliest
+        class is. They stand in its `config.json`, too, so that nobody needs to load a model for them. None where
+        nothing has been learned."""
         ...
 
     def probabilities(self, items: Items) -> Floats:

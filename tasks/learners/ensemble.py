@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from labelwise.tasks.learners import bag_of_words, calibration, frozen, one_vs_rest, propagate
+from labelwise.tasks.learners import bag_of_words, calibration, deciding, frozen, one_vs_rest, propagate
 from labelwise.tasks.learners.base import Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
@@ -35,9 +35,9 @@ class Ensemble:
     frequency: list[float]
     words: bag_of_words.BagOfWords | None
     weights: list[float]
+    thresholds: NDArray[np.float32] | None = None
     trained: bool = True
     draft: None = None
-    thresholds: None = None
 
     @property
     def classes(self) -> list[str]:
@@ -60,6 +60,7 @@ class Ensemble:
     def save(self, folder: Path) -> None:
         """`config.json`, and a folder a member."""
         config = {"learner": NAME, "frequency": self.frequency, "weights": self.weights}
+        config |= deciding.kept(self.thresholds)
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         _save_members(folder, {frozen.NAME: self.head, propagate.NAME: self.graph, bag_of_words.NAME: self.words})
 
@@ -135,16 +136,22 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     read, vocabulary, words = bag_of_words.crossed(examples, rows, settings.seed)
     fold = calibration.folds(given, settings.seed, groups=examples.take(rows).items.groups)
     prior = np.stack([logarithms(frequencies(given[fold != number], c)) for number in range(calibration.FOLDS)])[fold]
-    *others, of_words = calibration.pooling([quiet, spread, prior, read], given).tolist()
+    opinions = [quiet, spread, prior, read]
+    *others, of_words = calibration.pooling(opinions, given).tolist()
     heeded = of_words >= LEAST
     head = frozen.head(examples, examples.items.vectors(), regularisation)
-    return Ensemble(
+    found = Ensemble(
         head,
         propagate.model(graph, examples),
         frequencies(examples.labels, c),
         bag_of_words.BagOfWords(vocabulary, words) if heeded else None,
         [*others, of_words] if heeded else others,
     )
+    known = np.isfinite(quiet)
+    weighed = sum(w * np.where(known, one, 0) for w, one in zip(found.weights, opinions, strict=False))
+    held_out = softmax(np.where(known, weighed, -np.inf), axis=1)
+    limits = deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
+    return replace(found, thresholds=limits)
 
 
 def frequencies(labels: NDArray[np.int64], classes: int) -> list[float]:
@@ -171,4 +178,5 @@ def load(folder: Path) -> Ensemble | Labels:
         config["frequency"],
         words,
         config["weights"],
+        deciding.read(config),
     )

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from labelwise.tasks.learners import calibration, one_vs_rest
+from labelwise.tasks.learners import calibration, deciding, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
@@ -37,9 +37,9 @@ class Head:
     seen: NDArray[np.int64]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    thresholds: NDArray[np.float32] | None = None
     trained: bool = True
     draft: None = None
-    thresholds: None = None
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""
@@ -63,11 +63,11 @@ class Head:
 
     def at(self, temperature: float) -> "Head":
         """The same head, its logits divided by the temperature."""
-        return Head(self.classes, self.seen, self.weights / temperature, self.bias / temperature)
+        return replace(self, weights=self.weights / temperature, bias=self.bias / temperature)
 
     def save(self, folder: Path) -> None:
         """`config.json` and `head.safetensors`."""
-        config = {"learner": NAME, "classes": self.classes}
+        config = {"learner": NAME, "classes": self.classes, **deciding.kept(self.thresholds)}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         save_file({"seen": self.seen, "weights": self.weights, "bias": self.bias}, folder / "head.safetensors")
 
@@ -75,14 +75,21 @@ class Head:
 def fit(examples: Examples, pool: Items, settings: Settings) -> Head | one_vs_rest.Heads:
     """A calibrated head, or one a label where an item may have several. Without `train.regularisation`, the one of the
     least cross-fitted log loss is taken."""
-    return one_vs_rest.fit(examples, pool, settings) if examples.multilabel else of_one(examples, settings)
+    return one_vs_rest.fit(examples, pool, settings) if examples.multilabel else of_one(examples, settings, pool)
 
 
-def of_one(examples: Examples, settings: Settings) -> Head:
-    """A calibrated head, of one class an item."""
+def of_one(examples: Examples, settings: Settings, pool: Items | None = None) -> Head:
+    """A calibrated head, of one class an item. Without a pool it has no thresholds, whatever it is judged by."""
     rows = calibration.sampled(examples, settings.seed)
     c, logits = crossed(examples.take(rows), settings)
-    return head(examples, examples.items.vectors(), c).at(calibration.temperature(logits, examples.labels[rows]))
+    temperature = calibration.temperature(logits, examples.labels[rows])
+    found = head(examples, examples.items.vectors(), c).at(temperature)
+    if pool is None:
+        return found
+    held_out = found.believed(logits / temperature)
+    return replace(
+        found, thresholds=deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
+    )
 
 
 def crossed(examples: Examples, settings: Settings) -> tuple[float, NDArray[np.float64]]:
@@ -134,4 +141,4 @@ def load_one(folder: Path) -> Head:
     """The head that `Head.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "head.safetensors")
-    return Head(config["classes"], tensors["seen"], tensors["weights"], tensors["bias"])
+    return Head(config["classes"], tensors["seen"], tensors["weights"], tensors["bias"], deciding.read(config))

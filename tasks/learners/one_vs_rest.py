@@ -8,7 +8,7 @@ leaves that as its positives grow.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,13 @@ def kept(thresholds: Floats | None) -> dict[str, list[float]]:
 
 def is_in(folder: Path) -> bool:
     """Whether what a folder holds says several labels of an item."""
-    return "thresholds" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return of_several(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+
+def of_several(config: Mapping[str, Any]) -> bool:
+    """Whether a model with this `config.json` says several labels of an item. One that says one class may have
+    thresholds, too, and then it says so (see `deciding.kept`)."""
+    return "thresholds" in config and config.get("answer", "multilabel") == "multilabel"
 
 
 def load(folder: Path) -> Heads:
@@ -316,26 +322,41 @@ def limits(
     believes of it. Both are needed: labels are asked where a model is unsure, and after a while few positives are left
     among the rest.
     """
+    held_out = np.where(np.isfinite(odds), expit(odds), 0)
+    return thresholds(*looked_at(believed, held_out, examples, pool, seed, most))
+
+
+def looked_at(
+    believed: Callable[[Items], Floats],
+    held_out: Floats,
+    examples: Examples,
+    pool: Items,
+    seed: int,
+    most: int = LOOKED_AT,
+) -> tuple[Floats, Doubles]:
+    """(n, c) probabilities of what thresholds are looked for on, and (n,) how many items of the pool each stands for:
+    of the examples what they were given while held out, (m, c), of the rest of a sample what the model believes."""
     drawn = pool.take(calibration.random_positions(len(pool), most, seed))
     known = {row.tobytes() for row in examples.items.vectors()}
     fresh = drawn.take(np.flatnonzero([row.tobytes() not in known for row in drawn.vectors()]))
-    held_out = np.where(np.isfinite(odds), expit(odds), 0)
     each = [1.0, len(pool) / max(len(drawn), 1)]
-    return thresholds(np.concatenate([held_out, believed(fresh)]), np.repeat(each, [len(odds), len(fresh)]))
+    return np.concatenate([held_out, believed(fresh)]), np.repeat(each, [len(held_out), len(fresh)])
 
 
-def thresholds(p: Floats, counting: Doubles | None = None) -> NDArray[np.float32]:
+def thresholds(p: Floats, counting: Doubles | None = None, by: Floats | None = None) -> NDArray[np.float32]:
     """(c,) the threshold of each label that is expected to give the highest F1 on items with these (n, c) calibrated
     probabilities: 2 Σ p of those said / (how many are said + Σ p of all) (Lewis 1995, 'Evaluating and optimizing
     autonomous text classification systems'; it lies at half of that F1: Lipton et al. 2014, arXiv 1402.1892). 1 for a
-    label that nothing has. counting: (n,) how many items each stands for; one each if None."""
+    label that nothing has. counting: (n,) how many items each stands for; one each if None. by: (n, c) what the
+    thresholds are of, where it is not p."""
     n, c = p.shape
     if not n:
         return np.full(c, NEVER, np.float32)
-    order = np.argsort(-p, axis=0, kind="stable")
+    given = p if by is None else by
+    order = np.argsort(-given, axis=0, kind="stable")
     weight = np.ones((n, c)) if counting is None else counting[order]
-    falling = np.take_along_axis(p, order, axis=0).astype(np.float64)
-    hits = np.cumsum(weight * falling, axis=0)
+    falling = np.take_along_axis(given, order, axis=0).astype(np.float64)
+    hits = np.cumsum(weight * np.take_along_axis(p, order, axis=0), axis=0)
     last = (2 * hits / (np.cumsum(weight, axis=0) + hits[-1])).argmax(axis=0)
     at, below = (falling[np.minimum(row, n - 1), np.arange(c)] for row in (last, last + 1))
     return np.where(at > 0, (at + below) / 2, NEVER).astype(np.float32)

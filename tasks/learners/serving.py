@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import learners, settings
+from labelwise.tasks import kinds, learners, settings
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.kinds import choice, multilabel
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.learners.encoder import Encoder
 from labelwise.tasks.workspace import read_json
 
@@ -31,6 +31,7 @@ class Classifier:
 
     encoder: Encoder
     model: learners.Model
+    answer: Answer = choice
 
     def predict(self, texts: Any, _params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row a text: `label`, and `confidence`, the score that it is expected to have, in [0, 1]. Texts: a list, a
@@ -41,9 +42,8 @@ class Classifier:
         parts = [self._judged(read[start : start + BLOCK]) for start in range(0, len(read), BLOCK)]
         p = np.concatenate([np.empty((0, len(self.model.classes)), np.float32), *parts])
         thresholds = learners.thresholds_of(self.model)
-        answer = choice if thresholds is None else multilabel
-        labels = answer.decide(p, self.model.classes, thresholds)
-        confidence = answer.expect(p, thresholds).astype(np.float32)
+        labels = self.answer.decide(p, self.model.classes, thresholds)
+        confidence = self.answer.expect(p, thresholds).astype(np.float32)
         return pd.DataFrame({"label": labels, "confidence": confidence})
 
     def _judged(self, texts: list[str]) -> NDArray[np.float32]:
@@ -80,7 +80,7 @@ def load(model: str | Path) -> Classifier:
     own = folder if folder.name == "model" else folder / "model"
     if (own.parent / "params.yaml").is_file() and own.is_dir():
         embed = settings.read(own.parent / "params.yaml").embed
-        return Classifier(Encoder(embed.encoder, embed.max_tokens), learners.load(own))
+        return _loaded(Encoder(embed.encoder, embed.max_tokens), own)
     known = "models:/NAME@ALIAS, models:/NAME/VERSION, a workspace or the folder of a model"
     raise InputError(f"there is no model at {model}", expected=known)
 
@@ -88,7 +88,11 @@ def load(model: str | Path) -> Classifier:
 def _bundled(folder: Path) -> Classifier:
     """The model in a folder that says beside it which encoder it goes with, as MLflow keeps it."""
     encoder = read_json(folder / ENCODER_FILE)
-    return Classifier(Encoder(encoder["encoder"], encoder["max_tokens"]), learners.load(folder))
+    return _loaded(Encoder(encoder["encoder"], encoder["max_tokens"]), folder)
+
+
+def _loaded(encoder: Encoder, folder: Path) -> Classifier:
+    return Classifier(encoder, learners.load(folder), kinds.answer(learners.answer(folder)))
 
 
 def _load_pyfunc(folder: str) -> Classifier:

@@ -4,6 +4,8 @@ No strategy wins everywhere, so this takes the two that lost nowhere in what was
 classes have few labels, BADGE: its batch is spread over many kinds of doubt, and with many classes there are many.
 Later margin: no better single strategy is known for text, and it costs nothing.
 
+Where one of more than two classes is rare, half of each batch is kept for it (rare.py).
+
 Where an item may have several labels, half of each batch is BADGE's, which looks at all labels at once, and half is
 `round_robin`'s, which sees to the rare ones: the two together came further than either.
 """
@@ -14,6 +16,7 @@ from labelwise.tasks.strategies.balanced import round_robin
 from labelwise.tasks.strategies.base import Candidates, Choice
 from labelwise.tasks.strategies.batches import asked_of, joined
 from labelwise.tasks.strategies.hybrid import badge
+from labelwise.tasks.strategies.rare import with_rare
 from labelwise.tasks.strategies.uncertainty import margin
 
 FEW = 10  # labels a class
@@ -21,17 +24,18 @@ FEW = 10  # labels a class
 
 def auto(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """BADGE (Ash et al. 2020, arXiv 1906.03671) up to ten labels a class on average, margin (Scheffer et al. 2001) from
-    there; of several labels an item, BADGE and round robin over the labels (Esuli & Sebastiani 2009). O(nk(c + d)) time
-    at most, which is BADGE's; O(nc) memory.
+    there, with half of the batch kept for what is rare among more than two classes (see rare.py); of several labels an
+    item, BADGE and round robin over the labels (Esuli & Sebastiani 2009). O(nk(c + d)) time at most, which is BADGE's;
+    O(nc) memory.
 
     >>> from labelwise.tasks.strategies.example import GIVEN, chance
     >>> auto(GIVEN, 3, chance()).indices.tolist()
     [3, 1, 2]
     """
-    if candidates.thresholds is not None:
+    if candidates.labelled.labels.ndim > 1:
         return both(candidates, k, rng)
     few = len(candidates.labelled) < FEW * candidates.probabilities.shape[1]
-    return badge(candidates, k, rng) if few else margin(candidates, k, rng)
+    return with_rare(badge if few else margin, candidates, k, rng)
 
 
 def both(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:

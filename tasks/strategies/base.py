@@ -59,7 +59,9 @@ class Candidates:
     wording: (n,) how their texts are worded (tasks/kinds/wording.py), for the wrappers; None where it is not known.
     views: what a kind makes of the probabilities (see Views in tasks/kinds/base.py); None where an item has one class,
         whose views follow from the probabilities.
-    thresholds: (c,) where an item may have several labels, the probability from which on each is said; else None.
+    thresholds: (c,) where an item may have several labels, the probability from which on each is said; where it has one
+        class and `evaluate.measure` asks for it, what each probability is divided by before the highest is said; else
+        None.
     groups: (n,) a number for the thread, customer or recording of each, -1 where it has none, for the wrappers; None
         where there are none.
     """

@@ -2,7 +2,8 @@
 
 It makes the tables `choice` (one class an item) and `multilabel` (several labels an item, by
 tests/bench/multilabel.py), of all sets. ARGS names tables or sets, or both: ARGS='multilabel goemotions',
-ARGS=banking77. Further tables are made only when they are named: `fewshot`, `tuned` and `cpu`.
+ARGS=banking77. Further tables are made only when they are named: `rare` (one class is rare, by tests/bench/rare.py),
+`fewshot`, `tuned` and `cpu`.
 
 Same vectors, seeds and budgets for all. Ours are played by `labelwise rehearse`, the rivals' in an environment of
 their own. Everything is kept in .bench/, so that a call that was cut off goes on where it was.
@@ -32,7 +33,7 @@ from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.kept import encoded, settings_of_run
 from labelwise.tasks.trial.plan import Plan, gathered, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
-from tests.bench import figures, multilabel
+from tests.bench import figures, multilabel, rare
 from tests.bench.figures import KEPT, RIVALS, ROOT
 
 LEARNERS = ["frozen", "ensemble"]
@@ -125,7 +126,8 @@ def rival(folder: Path, name: str, seed: int, sizes: list[int], start: list[int]
         command = [RIVALS, ROOT / "tests" / "bench" / "rivals.py", folder / "config.json"]
         subprocess.run(command, check=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     played = json.loads(out.read_text(encoding="utf-8"))
-    return Run.of({"strategy": name, "learner": "theirs", "seed": seed, **played})
+    own = {key: value for key, value in played.items() if key != "said"}
+    return Run.of({"strategy": name, "learner": "theirs", "seed": seed, **own})
 
 
 def theirs(folder: Path, budget: Set) -> list[Run]:
@@ -312,6 +314,7 @@ def tell(line: str) -> None:
 TABLES: dict[str, tuple[Callable[[Path, list[str]], None], Collection[str]]] = {
     "choice": (choice, SETS),
     "multilabel": (multilabel.main, multilabel.SETS),
+    "rare": (rare.main, rare.CASES),
     "fewshot": (few, FEWSHOT_SETS),
     "tuned": (tuning, [TUNED_SET]),
     "cpu": (lambda _data, _names: write(cpu(), "cpu.md"), []),

@@ -2,7 +2,8 @@
 never by the project's own: `python rivals.py CONFIG.json`. Imports nothing of the project.
 
 CONFIG: {"data": NPZ with pool, gold, their _labels and _texts; "rival": name; "seed": int; "sizes": [of each batch];
-"start": [the first batch], null for one by chance; "out": JSON}. OUT: {"labels": [], "accuracy": [], "seconds": []}.
+"start": [the first batch], null for one by chance; "out": JSON}. OUT: {"labels": [], "accuracy": [], "seconds": []},
+and by rivals that learn one class an item "said": [the classes of the gold items, after each batch].
 
 Or {"queries": NPZ with pool, labelled, labels; "k": int, "out": JSON}. OUT: CPU seconds of one query by name.
 """
@@ -36,7 +37,9 @@ def skactiveml(strategy: Callable[[int], Any]) -> Callable[..., Points]:
             began = time.perf_counter()
             model = SklearnClassifier(LogisticRegression(max_iter=1000), classes=classes, random_state=seed)
             model.fit(pool, labels)
-            accuracy = float((model.predict(data["gold"].astype(np.float32)) == data["gold_labels"]).mean())
+            said = model.predict(data["gold"].astype(np.float32))
+            SAID.append(said.astype(int).tolist())
+            accuracy = float((said == data["gold_labels"]).mean())
             if size:
                 asked = query(pool, labels, model, size)
             yield int((~np.isnan(labels)).sum()), accuracy, time.perf_counter() - began
@@ -90,6 +93,37 @@ def setfit(data: Any, seed: int, sizes: list[int], start: list[int] | None) -> P
             asked = learner.query(num_samples=size)
             learner.update(data["pool_labels"][asked])
             count += size
+
+
+def breaking_ties(data: Any, seed: int, sizes: list[int], start: list[int] | None) -> Points:
+    """small-text's rounds with breaking ties and its wrapper of logistic regression, on vectors."""
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+    from small_text import BreakingTies, PoolBasedActiveLearner, SklearnClassifierFactory, SklearnDataset
+
+    np.random.seed(seed)
+    truth, exam = data["pool_labels"].astype(int), data["gold_labels"].astype(int)
+    target = np.unique(truth)
+    pool, gold = (
+        SklearnDataset(csr_matrix(data[part].astype(np.float64)), labels, target_labels=target)
+        for part, labels in (("pool", truth), ("gold", exam))
+    )
+    factory = SklearnClassifierFactory(LogisticRegression(max_iter=1000), len(target))
+    learner = PoolBasedActiveLearner(factory, BreakingTies(), pool)
+    asked = np.array(start or np.random.default_rng(seed).choice(len(truth), sizes[0], replace=False))
+    began = time.perf_counter()
+    learner.initialize(asked)
+    count = 0
+    for size in [*sizes[1:], 0]:
+        count += len(asked)
+        learned = time.perf_counter() - began
+        said = learner.classifier.predict(gold)
+        SAID.append(np.asarray(said).astype(int).tolist())
+        yield count, float((said == exam).mean()), learned
+        began = time.perf_counter()
+        if size:
+            asked = learner.query(num_samples=size)
+            learner.update(truth[asked])
 
 
 def macro_f1(truth: Any, said: Any) -> float:
@@ -153,11 +187,13 @@ def adaptive() -> Any:
 
 
 ASKED: list[list[int]] = []  # by the rivals that learn several labels an item: the positions in each batch
+SAID: list[list[int]] = []  # by those that learn one class an item: of the gold items, after each batch
 RIVALS: dict[str, Callable[..., Points]] = {
     "skactiveml-margin": skactiveml(margin),
     "skactiveml-typiclust": skactiveml(typiclust),
     "skactiveml-badge": skactiveml(badge),
     "smalltext-setfit-breakingties": setfit,
+    "smalltext-breakingties": breaking_ties,
     "smalltext-cardinality": of_labels(cardinality),
     "smalltext-cvirs": of_labels(cvirs),
     "smalltext-adaptive": of_labels(adaptive),
@@ -212,6 +248,7 @@ def main(config: dict[str, Any]) -> None:
     points = list(RIVALS[config["rival"]](data, config["seed"], config["sizes"], config["start"]))
     labels, accuracy, seconds = (list(column) for column in zip(*points, strict=True))
     found = {"labels": labels, "accuracy": accuracy, "seconds": seconds, **({"asked": ASKED} if ASKED else {})}
+    found |= {"said": SAID} if SAID else {}
     Path(config["out"]).write_text(json.dumps(found))
 
 

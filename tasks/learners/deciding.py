@@ -1,0 +1,88 @@
+"""Which class to say, where that is not judged by how often it is right (`evaluate.measure`).
+
+The likeliest class is the best answer for accuracy alone. By balanced accuracy a rare class is worth more than a common
+one, and by F1 it is said from the probability on that gives the highest F1, which lies below a half. So the class is
+said of which the probability is the highest multiple of its threshold. Probabilities stay what they are.
+
+What is asked depends on the items and not on their labels, so that the probability of a class given an item is the same
+among chosen labels as in the pool; the shares of the classes are not. Thresholds follow from shares. So they are looked
+for on the whole pool: what was labelled counts as it was judged while held out, the rest by what the model says of it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelwise.tasks.kinds import choice
+from labelwise.tasks.learners import one_vs_rest
+from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.settings import BALANCED, OF_CLASS, MeasureName, Settings
+
+Floats = NDArray[np.floating]
+LEAST = 1e-6  # threshold of a class that nobody has given yet; its probability is 0
+
+
+def limits(
+    settings: Settings,
+    believed: Callable[[Items], Floats],
+    held_out: Floats,
+    examples: Examples,
+    pool: Items,
+) -> NDArray[np.float32] | None:
+    """(c,) thresholds that are expected to be the best on the whole pool; None where the likeliest class is.
+
+    believed: items -> their (n, c) probabilities. examples: those that were held out once, with the (m, c)
+    probabilities that they were given then.
+    """
+    if settings.evaluate.measure is None or settings.measure.form == choice.METRIC:
+        return None
+    looked_at = one_vs_rest.looked_at(believed, np.nan_to_num(held_out), examples, pool, settings.seed)
+    return thresholds(settings.measure, examples.classes, *looked_at)
+
+
+def thresholds(
+    measure: MeasureName, classes: list[str], p: Floats, counting: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
+    """(c,) by which to divide (n, c) calibrated probabilities before the highest is taken. counting: (n,) how many
+    items each row stands for.
+
+    By balanced accuracy, the share of each class: so each item is said to be of the class that gains most by it. By
+    macro F1, the threshold of each class by itself. By the F1 of one class, as `one_vs_rest.thresholds` has it, where
+    the others are one: what is weighed against the class is the likeliest of them.
+
+    >>> from labelwise.tasks.settings import measure_named
+    >>> classes, p = ["no", "yes"], np.array([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [1.0, 0.0]])
+    >>> print(thresholds(measure_named("balanced_accuracy", "choice", classes), classes, p))
+    [0.85 0.15]
+    >>> print(thresholds(measure_named("f1:yes", "choice", classes), classes, p))
+    [0.75 0.25]
+    """
+    weights = np.ones(len(p)) if counting is None else counting
+    if measure.form == BALANCED:
+        found = weights @ p / weights.sum()
+    elif measure.form == OF_CLASS:
+        at = classes.index(measure.of)
+        cut = float(one_vs_rest.thresholds(p[:, [at]], weights, against(p, at)[:, None])[0])
+        found = np.full(len(classes), 1 - cut)
+        found[at] = cut
+    else:
+        found = one_vs_rest.thresholds(p, weights)
+    return np.maximum(found, LEAST).astype(np.float32)
+
+
+def against(p: Floats, at: int) -> Floats:
+    """(n, c) probabilities -> (n,) that of one class over the sum of it and the likeliest other."""
+    other = np.delete(p, at, axis=1).max(axis=1)
+    return p[:, at] / np.maximum(p[:, at] + other, LEAST)
+
+
+def kept(thresholds: NDArray[np.float32] | None) -> dict[str, Any]:
+    """How a learner's `config.json` holds the thresholds of one class an item."""
+    return one_vs_rest.kept(thresholds) | ({} if thresholds is None else {"answer": choice.NAME})
+
+
+def read(config: dict[str, Any]) -> NDArray[np.float32] | None:
+    """What `kept` has put there."""
+    return np.asarray(config["thresholds"], np.float32) if "thresholds" in config else None
