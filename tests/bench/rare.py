@@ -68,7 +68,9 @@ OTHER = "other"
 
 
 def rows(data: Path, of: Case, part: str) -> pd.DataFrame:
-    """Columns id, text, label of all that the case may be made of; each text once."""
+    """Columns id, text, label of all that the case may be made of; each text once. Where classes stay what they are,
+    the cases of a set share them."""
+    of = next(case for case in CASES.values() if case.set == of.set) if of.several else of
     found = pd.read_parquet(data / of.set / f"{part}.parquet").drop_duplicates("text")
     found = found[found.label != "tie"]
     is_rare = found.label.isin(of.rare)
@@ -93,9 +95,10 @@ def prepared(data: Path, name: str, measure: str) -> tuple[Rows, Rows, Settings]
             "evaluate": {"measure": measure},
         }
     )
-    folder = KEPT / name
-    folder.mkdir(parents=True, exist_ok=True)
-    both = [Rows(one, kept.encoded(one, settings, folder)) for one in (pool, gold)]
+    (KEPT / name).mkdir(parents=True, exist_ok=True)
+    vectors = KEPT / f"{of.set}-vectors"
+    vectors.mkdir(exist_ok=True)
+    both = [Rows(one, kept.encoded(one, settings, vectors)) for one in (pool, gold)]
     return both[0], both[1], settings
 
 
