@@ -23,7 +23,7 @@ from labelwise.tasks.proof import control, prevalence
 from labelwise.tasks.proof.prevalence import ClassCount, Prevalence
 from tests.bench import figures
 
-RUNS = 200
+RUNS = 100
 BATCH, CONTROL, SEED = 25, 0.2, 5
 EASY, SURE = 0.6, 10  # found ones after which the model knows what it ever will
 SKIPPED = 0.1
@@ -65,10 +65,11 @@ class Loop:
         self.number += 1
         rows = self.open
         drawn = rows[control.draw(self.places[rows], min(BATCH, len(rows)), CONTROL, self.rng)]
-        rest = np.setdiff1d(rows, drawn)
+        rest = rows[~np.isin(rows, drawn, assume_unique=True)]
         sure = min(1.0, (self.labelled & self.truth).sum() / SURE)
         wanted = self.noise[rest] + self.skill * sure * self.easy[rest]
-        chosen = rest[np.argsort(-wanted)[: BATCH - len(drawn)]]
+        k = min(BATCH - len(drawn), len(rest))
+        chosen = rest[np.argpartition(-wanted, k)[:k]] if k < len(rest) else rest
         for why, batch in ((control.WHY, drawn), ("uncertain", chosen)):
             self.asked[batch] += 1
             answered = batch[self.rng.random(len(batch)) >= SKIPPED * self.skips]
@@ -101,13 +102,21 @@ def loop(n: int, share: float, skill: float, seed: int, rounds: int, **how: bool
 
 def counts(
     n: int, share: float, skill: float, rounds: int, runs: int, **how: bool
-) -> Iterator[tuple[ClassCount, int, Loop]]:
-    """What is said of so many loops, and the truth."""
+) -> Iterator[tuple[ClassCount, int, float]]:
+    """What is said of so many loops, the truth, and the width of `by_arm_alone`."""
+    return (found[0] for found in followed(n, share, skill, (rounds,), runs, **how))
+
+
+def followed(
+    n: int, share: float, skill: float, ends: tuple[int, ...], runs: int, **how: bool
+) -> Iterator[list[tuple[ClassCount, int, float]]]:
+    """The same after each of these numbers of rounds."""
     for seed in range(runs):
-        here = loop(n, share, skill, seed, rounds, **how)
-        while here.number < rounds and here.play():
-            pass
-        yield here.counted().classes[0], int(here.truth.sum()), here
+        here, found = loop(n, share, skill, seed, ends[-1], **how), []
+        while here.number < ends[-1] and here.play():
+            if here.number in ends:
+                found.append((here.counted().classes[0], int(here.truth.sum()), by_arm_alone(here)))
+        yield found
 
 
 def by_arm_alone(here: Loop) -> float:
@@ -124,31 +133,31 @@ def interval_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
     for n, ends in POOLS.items():
         for share in SHARES:
             for name, skill in SKILLS.items():
-                for rounds in ends:
-                    yield interval_row(n, share, name, skill, rounds, runs)
-    for n, share, rounds in ((10_000, 0.01, 60), (10_000, 0.05, 60)):
+                yield from interval_row(n, share, name, skill, ends, runs)
+    for share in (0.01, 0.05):
         for how in ({"grows": True}, {"skips": True}):
-            yield interval_row(n, share, "a good model", SKILLS["a good model"], rounds, runs, **how)
+            yield from interval_row(10_000, share, "a good model", SKILLS["a good model"], (60,), runs, **how)
 
 
-def interval_row(n: int, share: float, name: str, skill: float, rounds: int, runs: int, **how: bool) -> dict[str, str]:
-    found = list(counts(n, share, skill, rounds, runs, **how))
-    held = np.array([one.low <= true <= one.high for one, true, _ in found])
-    least = np.array([one.found_at_least <= one.found / true for one, true, _ in found])
-    width = np.mean([one.high - one.low for one, _, _ in found])
-    return {
-        "pool": f"{n:,}",
-        "of the class": f"{found[0][1]:,}",
-        "chosen by": name + "".join(f", {what}" for what in how),
-        "labels": f"{rounds * BATCH:,}",
-        "found (mean)": f"{np.mean([one.found for one, _, _ in found]):,.0f}",
-        "interval (mean)": " to ".join(
-            f"{np.mean([getattr(one, end) for one, _, _ in found]):,.0f}" for end in ("low", "high")
-        ),
-        "holds": f"{held.mean():.1%}",
-        "found share, lower end holds": f"{least.mean():.1%}",
-        "width, of the arm's alone": f"{width / np.mean([by_arm_alone(here) for _, _, here in found]):.2f}",
-    }
+def interval_row(
+    n: int, share: float, name: str, skill: float, ends: tuple[int, ...], runs: int, **how: bool
+) -> Iterator[dict[str, str]]:
+    """A row a number of rounds."""
+    for rounds, found in zip(ends, zip(*followed(n, share, skill, ends, runs, **how), strict=True), strict=True):
+        held = np.mean([one.low <= true <= one.high for one, true, _ in found])
+        least = np.mean([one.found_at_least <= one.found / true for one, true, _ in found])
+        low, high = (np.mean([getattr(one, end) for one, *_ in found]) for end in ("low", "high"))
+        yield {
+            "pool": f"{n:,}",
+            "of the class": f"{found[0][1]:,}",
+            "chosen by": ", ".join([name, *how]),
+            "labels": f"{rounds * BATCH:,}",
+            "found (mean)": f"{np.mean([one.found for one, *_ in found]):,.0f}",
+            "interval (mean)": f"{low:,.0f} to {high:,.0f}",
+            "holds": f"{held:.0%}",
+            "found at least: holds": f"{least:.0%}",
+            "width, of the arm's alone": f"{(high - low) / np.mean([alone for *_, alone in found]):.2f}",
+        }
 
 
 def stop_rows(runs: int = RUNS // 4) -> Iterator[dict[str, str]]:
