@@ -245,6 +245,7 @@ class Prove(Section):
     hourly_rate: Amount = 30.0
     compute_rate: Amount = 0.5
     point_worth: Amount = 100.0
+    found_worth: Amount = 0.0
     currency: Annotated[Shown, Field(max_length=8)] = "EUR"
     targets: list[Annotated[float, Field(gt=0, lt=1)]] = [0.9, 0.95]
 
@@ -256,6 +257,8 @@ class Gold(Section):
 
 class Stop(Section):
     rule: str = "value"
+    recall: Annotated[float, Field(gt=0, le=1)] = 0.95
+    absent: Share = 0.01
     act: Literal["advise", "stop"] = "advise"
     max_rounds: PositiveInt | None = None
     max_labels: PositiveInt | None = None
@@ -388,6 +391,14 @@ class Settings(Section):
             measure_named(self.evaluate.measure, self.kind.answer, self.classes)
         except ValueError as error:
             raise ValueError(f"evaluate.measure: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def measure_names_what_is_found(self) -> "Settings":
+        asked = {"stop.rule: recall": self.stop.rule == "recall", "prove.found_worth": self.prove.found_worth > 0}
+        for key in (key for key, used in asked.items() if used and not self.measure.of):
+            ways = f"set that to one such as {OF_CLASS}:{self.classes[-1]}, or take this out"
+            raise ValueError(f"{key} is about the class of evaluate.measure, which names none; {ways}")
         return self
 
     @property

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from labelwise.tasks import figures
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.proof import stopping
+from labelwise.tasks.proof import prevalence, stopping
 from labelwise.tasks.proof.money import spending
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.settings import one_of
-from labelwise.tasks.workspace import Workspace
+from labelwise.tasks.workspace import Workspace, read_parquet
 
 STOP, GO_ON = "stop", "go on"
 HOW = "`labelwise stop` ends the loop, `labelwise go-on` lets it go on and ask no more"
@@ -102,6 +102,9 @@ def run(workspace: Workspace, said: str) -> str:
 def advice(workspace: Workspace) -> stopping.Advice:
     """Whether to stop, by the rule of the settings."""
     settings = workspace.settings
+    if settings.stop.rule == stopping.RECALL:
+        there, wanted = prevalence.counted(workspace), settings.stop
+        return stopping.recall(there, settings.measure.of, wanted.recall, wanted.absent)
     rule = one_of("stop.rule", settings.stop.rule, stopping.RULES)
     history = figures.curve(workspace).dropna(subset="score").reset_index(drop=True)
     paid = spending(workspace)
@@ -111,8 +114,18 @@ def advice(workspace: Workspace) -> stopping.Advice:
         return stopping.Advice(False, "no model yet")
     a_round = paid.compute / len(history)
     batch = (paid.label or 0.0) * float(history.asks.iloc[-1]) + a_round
-    found: stopping.Advice = rule(history, stopping.Prices(batch, settings.prove.point_worth))
+    found: stopping.Advice = rule(history, stopping.Prices(batch, settings.prove.point_worth, worth_found(workspace)))
     return found
+
+
+def worth_found(workspace: Workspace) -> float:
+    """What the items of the measured class are worth that the open batch should hold, as the model has it."""
+    settings = workspace.settings
+    if not settings.prove.found_worth or not workspace.batch.exists() or not workspace.scores.exists():
+        return 0.0
+    asked, column = read_parquet(workspace.batch, columns=["id"]), f"p{settings.classes.index(settings.measure.of)}"
+    scores = read_parquet(workspace.scores, columns=["id", column])
+    return settings.prove.found_worth * float(scores[column][scores.id.isin(asked.id)].fillna(0.0).sum())
 
 
 def limit(workspace: Workspace) -> str:

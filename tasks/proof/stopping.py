@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks.proof.curves import Points, posterior
+from labelwise.tasks.proof.prevalence import NOBODY, Prevalence
 from labelwise.tasks.proof.savings import NOISE, Interval
 
 KAPPA, CHANGED, UNCERTAINTY, PLATEAU = 0.99, 0.01, 0.05, 0.005
@@ -28,10 +29,12 @@ RETURN = 2.0  # once stopping was advised, going on must be worth this many time
 
 @dataclass(frozen=True)
 class Prices:
-    """batch: what the next batch costs, labels and computing. point: what one point (0.01) of the score is worth."""
+    """batch: what the next batch costs, labels and computing. point: what one point (0.01) of the score is worth.
+    found: what those items of a batch are worth that are of the class people look for."""
 
     batch: float
     point: float
+    found: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,11 @@ def value(history: pd.DataFrame, prices: Prices) -> Advice:
     eight together would. Hysteresis: stopping must be advised by two rounds in a row, and is taken back only when going
     on is worth twice its cost. After two models that are right on all of gold no gain could be seen.
     """
-    perfect = len(history) >= 2 and bool((history.score.tail(2) >= 1).all())
+    perfect = (
+        len(history) >= 2
+        and bool((history.score.tail(2) >= 1).all())
+        and (not prices.found or prices.found < prices.batch)
+    )
     first = max(0, len(history) - REPLAYED)
     verdicts = [_net(history[: at + 1], prices) for at in range(first, len(history))]
     stopped, against = False, 0
@@ -101,8 +108,30 @@ def value(history: pd.DataFrame, prices: Prices) -> Advice:
         return Advice(False, "too few rounds to know what the next one is worth")
     worth = last.gain.middle * prices.point
     said = f"the next batch should bring {last.gain:.2f} points, worth {worth:.2f}, and costs {prices.batch:.2f}"
+    said += f"; what it should find is worth {prices.found:.2f}" if prices.found else ""
     return Advice(stopped or perfect, said, last.gain, last.worth)
 
+
+def recall(there: Prevalence | None, name: str, wanted: float, absent: float) -> Advice:
+    """Of what is of a class, the wanted share is found, with 95 % confidence: where e-discovery ends a review (Cormack
+    & Grossman 2016; Lewis, Yang & Frieder 2021). Where none is found: at most the share `absent` of the pool can be it.
+
+    The bound is that of one look, and it is looked at in every round: docs/rare.md has how often that stops too early.
+    """
+    one = there and there.of(name)
+    if there is None or one is None:
+        return Advice(False, f"nobody has counted yet how many are {name}")
+    if one.middle is None:
+        return Advice(False, f"nobody can know how many are {name}: {NOBODY}")
+    if not one.found:
+        return Advice(one.most <= absent * there.items, there.sentence(one))
+    said = f"at least {int(1000 * one.found_at_least) / 10:g} % of what is {name} is found, with 95 % confidence"
+    counts = f"{one.found:,} found, at most {one.most:,} there"
+    reached = one.found_at_least >= wanted
+    return Advice(reached, f"{said} ({counts})" + ("" if reached else f"; {100 * wanted:g} % is wanted"))
+
+
+RECALL = "recall"  # the one rule that asks how many there are, not what the rounds were like
 
 RULES: dict[str, Rule] = {
     "value": value,
@@ -138,11 +167,10 @@ def _net(history: pd.DataFrame, prices: Prices) -> _Net | None:
     now, batch = curves.errors(sizes[-1]), float(history.asks.iloc[-1])
     left = errors[-1]  # no batch can bring more than that, though a curve may lie above the last point
     gains = {ahead: 100 * np.minimum(now - curves.errors(sizes[-1] + ahead * batch), left) for ahead in AHEAD}
-    nets = {ahead: float(gain.mean()) * prices.point - ahead * prices.batch for ahead, gain in gains.items()}
+    cost = prices.batch - prices.found
+    nets = {ahead: float(gain.mean()) * prices.point - ahead * cost for ahead, gain in gains.items()}
     best = max(nets, key=lambda ahead: nets[ahead])
-    return _Net(
-        nets[best], best * prices.batch, Interval.of(gains[1]), Interval.of(gains[1] * prices.point - prices.batch)
-    )
+    return _Net(nets[best], best * prices.batch, Interval.of(gains[1]), Interval.of(gains[1] * prices.point - cost))
 
 
 def _settled(column: pd.Series, settled: Callable[[float], bool], said: str) -> Advice:

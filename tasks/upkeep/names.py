@@ -4,7 +4,7 @@ from typing import Any
 
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.learners import able_to_learn, learners
-from labelwise.tasks.proof.stopping import RULES
+from labelwise.tasks.proof.stopping import RECALL, RULES
 from labelwise.tasks.settings import Settings, one_of
 from labelwise.tasks.strategies import COLD_STARTS, strategies
 from labelwise.tasks.strategies import serving as strategies_serving
@@ -18,7 +18,7 @@ def registers() -> dict[str, dict[str, Any]]:
         "select.cold_start": COLD_STARTS,
         "train.learner": learning,
         "prove.learner": learning,
-        "stop.rule": RULES,
+        "stop.rule": {**RULES, RECALL: None},
     }
 
 
