@@ -67,7 +67,7 @@ def in_words(rounds: pd.DataFrame, measure: str = ACCURACY) -> str:
     """What the reviewers' last labels did to the mean score, in words for the reviewers."""
     known = rounds.dropna(subset="score")
     if known.empty:
-        return "Your answers train a model. After each round this text says what they did to its accuracy."
+        return f"Your answers train a model. After each round this text says what they did to its {measure}."
     last = known.iloc[-1]
     now = f"With {int(last.labels)} labels {achieved(last.score, measure)} of the gold set"
     now += f" (95 % interval {last.low:.1%} to {last.high:.1%})."
