@@ -27,7 +27,8 @@ class Needed:
 
 def needed(rounds: pd.DataFrame, scores: list[float], seed: int) -> list[Needed]:
     """How many more labels it takes to reach each of these mean scores, by the loop's own learning curve (columns
-    labels, score, low, high: a 95 % interval, a row a round). Empty before `ROUNDS` rounds have a model.
+    labels, score, low, high: a 95 % interval, a row a round). Empty before `ROUNDS` rounds have a model, and while none
+    of these gets anything right.
 
     Curves are drawn from their posterior (tasks/proof/curves.py). All rounds are measured on one gold set, which is
     luckier or less so for all of them alike; that is drawn, too. More labels of the same kind are supposed: a new class
@@ -35,7 +36,7 @@ def needed(rounds: pd.DataFrame, scores: list[float], seed: int) -> list[Needed]
     """
     known = rounds.dropna(subset=["score", "low", "high"])
     known = known[known.labels > 0].drop_duplicates("labels", keep="last")
-    if len(known) < ROUNDS:
+    if len(known) < ROUNDS or not known.score.any():  # a curve that has not left 0 does not show how it will rise
         return []
     rng = np.random.default_rng([seed, 5, len(known)])
     errors, deviation = 1 - known.score.to_numpy(), ((known.high - known.low) / 3.92).to_numpy()

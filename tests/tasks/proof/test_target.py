@@ -26,6 +26,7 @@ def test_a_curve_that_falls_reaches_where_it_would() -> None:
 def test_what_is_there_needs_nothing_and_few_rounds_say_nothing() -> None:
     assert needed(FALLING, [0.8], seed=0)[0].middle == 0
     assert needed(FALLING[:2], [0.9], seed=0) == []
+    assert needed(rounds(*((n, 0.0) for n in (25, 50, 75, 100))), [0.9], seed=0) == []  # nothing has been learned yet
 
 
 def test_a_flat_curve_may_never_get_there() -> None:
