@@ -16,7 +16,7 @@ from labelwise.tasks.errors import InputError, WorkspaceError, named
 from labelwise.tasks.figures import gold_metrics
 from labelwise.tasks.kinds import Measure, measures
 from labelwise.tasks.labels import ledger, witness
-from labelwise.tasks.proof import champion
+from labelwise.tasks.proof import champion, prevalence
 from labelwise.tasks.proof.gate import compare, level
 from labelwise.tasks.records import run_of, tag
 from labelwise.tasks.services.mlflow import RoundRun, Tracking, open_tracking
@@ -210,6 +210,7 @@ def facts_of(
         params=flat(settings.model_dump(exclude=NAMES)) | {"classes": str(len(settings.classes))},
         metrics={figures.logged_as(name): value for name, value in metrics.items()}
         | {"labels": labels}
+        | _of_class(workspace)
         | {f"seconds.{stage}": value for stage, value in seconds.items()},
         tags={
             "labelwise.workspace": settings.project.id,
@@ -251,6 +252,16 @@ def unseen(versions: Versions, number: int) -> range:
     earlier = range(number - 1, -1, -1)
     seen = next((n for n in earlier if versions.tagged(tag(n)) and run_of(versions.message(tag(n)))), -1)
     return range(seen + 1, number + 1)
+
+
+def _of_class(workspace: Workspace) -> dict[str, float]:
+    """How many items of the measured class are found, and how many there are in the pool; empty where nobody knows."""
+    there = prevalence.counted(workspace)
+    one = there and there.of(workspace.settings.measure.of)
+    if one is None or one.middle is None:
+        return {}
+    ends = {"in_pool": one.middle, "in_pool_low": one.low, "in_pool_high": one.high}
+    return {"found": float(one.found)} | {name: float(value) for name, value in ends.items()}
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -136,7 +136,8 @@ def run(workspace: Workspace) -> str:
     figures.keep_proof(workspace, content)
     if next_model is not None and next_model.worse:
         said += f"; WARNING: another kind of model learns less from chosen labels ({next_model.difference:+.1%})"
-    return said
+    one = there.of(settings.measure.of)
+    return said if one is None else f"{said}; {there.sentence(one)}"
 
 
 UNKNOWN = "savings: nobody can know them, for select.control is 0: no label was drawn by chance"
