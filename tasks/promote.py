@@ -210,7 +210,7 @@ def facts_of(
         params=flat(settings.model_dump(exclude=NAMES)) | {"classes": str(len(settings.classes))},
         metrics={figures.logged_as(name): value for name, value in metrics.items()}
         | {"labels": labels}
-        | _of_class(workspace)
+        | of_class(workspace)
         | {f"seconds.{stage}": value for stage, value in seconds.items()},
         tags={
             "labelwise.workspace": settings.project.id,
@@ -254,7 +254,7 @@ def unseen(versions: Versions, number: int) -> range:
     return range(seen + 1, number + 1)
 
 
-def _of_class(workspace: Workspace) -> dict[str, float]:
+def of_class(workspace: Workspace) -> dict[str, float]:
     """How many items of the measured class are found, and how many there are in the pool; empty where nobody knows."""
     there = prevalence.counted(workspace)
     one = there and there.of(workspace.settings.measure.of)

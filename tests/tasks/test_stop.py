@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from labelwise.tasks import figures, stop
+from labelwise.tasks import figures, promote, stop
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import prevalence, stopping
@@ -105,6 +105,8 @@ def test_a_loop_ends_when_the_class_is_found(
     counted(here, found, most, middle)
     advice = advised(here)
     assert bool(advice.cause) == stops and said in advice.words
+    figures_of_run = promote.of_class(here)  # nothing where nobody knows
+    assert figures_of_run.get("in_pool") == middle and figures_of_run.get("found", found) == found
 
 
 @pytest.mark.parametrize(("section", "key"), [("stop", {"rule": "recall"}), ("prove", {"found_worth": 5.0})])
