@@ -10,6 +10,6 @@ REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
     "train": train.run,
     "evaluate": evaluate.run,
     "score": score.run,
-    "select": select.run,
     "prove": prove.run,
+    "select": select.run,
 }

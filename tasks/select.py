@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import kinds, learners, stage
+from labelwise.tasks import figures, kinds, learners, stage
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_vectors
@@ -109,7 +109,8 @@ def choose(
     seen = opinion.views(p), opinion.thresholds
     groups = None if vectors.groups is None else vectors.groups[open_rows]
     candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording, *seen, groups)
-    drawn = control.draw(control.order(pd.Index(scores.id.iloc[open_rows]), seed), k, settings.control, rng)
+    share = control.arm(settings.control, None).share
+    drawn = control.draw(control.order(pd.Index(scores.id.iloc[open_rows]), seed), k, share, rng)
     picked = chosen(drawn, why=control.WHY, propensity=len(drawn) / len(open_rows))
     if len(drawn) < k:
         zero_shot = bool(scores.prediction.notna().all()) and not len(labelled)
@@ -170,7 +171,9 @@ def run(workspace: Workspace) -> str:
     labelled = as_labelled(scores, vectors, ledger.effective(rows), settings.classes, opinion)
     pool = pd.Index(scores.id)
     closed, lapsed = withheld(workspace, pool), ledger.to_relabel(rows).difference(kept_out(workspace, pool))
-    batch = select(scores, vectors, labelled, closed, settings.select, rng, settings.seed, opinion, lapsed)
+    arm = control.arm(settings.select.control, figures.proof(workspace).get("savings"))
+    chosen_by = settings.select.model_copy(update={"control": arm.share})
+    batch = select(scores, vectors, labelled, closed, chosen_by, rng, settings.seed, opinion, lapsed)
     write_parquet(workspace.batch, batch)
     wanted = settings.select.batch
     why = "" if len(batch) == wanted else left_out(workspace, pool)
@@ -180,7 +183,8 @@ def run(workspace: Workspace) -> str:
     said = strategy_for(settings.select, labelled)[1]
     short = f"; all that is left, fewer than the {wanted} of select.batch{why}" if len(batch) < wanted else ""
     again = f", {anew} to be labelled anew of {len(lapsed):,}" if anew else ""
-    return f"{len(batch) - by_chance - anew} items by {said}, {by_chance} for the control arm{again}{short}"
+    share = f" ({arm.share:.0%} of a batch: {arm.why})" if arm.why else ""
+    return f"{len(batch) - by_chance - anew} items by {said}, {by_chance} for the control arm{share}{again}{short}"
 
 
 def left_out(workspace: Workspace, pool: pd.Index) -> str:

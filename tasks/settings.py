@@ -69,6 +69,12 @@ def _encoding(name: str) -> str:
     return name
 
 
+def _share_or_auto(value: float | str) -> float | str:
+    if value != "auto" and (isinstance(value, str) or not 0 <= value <= 1):
+        raise ValueError(f"expected a share from 0 to 1, or auto; got {value!r}")
+    return value
+
+
 Shown = Annotated[str, AfterValidator(_showing)]
 ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_showing)]
 Address = Annotated[str, AfterValidator(without_credentials)]
@@ -234,7 +240,7 @@ class Select(Section):
     strategy: str = "auto"
     cold_start: str = "typiclust"
     batch: PositiveInt = 25
-    control: Share = 0.2
+    control: Annotated[float | str, AfterValidator(_share_or_auto)] = 0.2
     relabel: Share = 0.2
     near_duplicate: Annotated[float, Field(gt=0, le=1)] | None = 0.95
     balance: bool = False

@@ -5,7 +5,14 @@ An item at the head which a strategy asked for before counts as soon as the head
 the same. So the answered head is a uniform sample of the pool at every moment, however the rest was chosen: it ends
 before the first item that can still be asked, such as one that came to the pool since and has its place within.
 The tail of the same order is the reserve from which gold is drawn.
+
+How many of a batch the arm takes may follow what the savings meter said (`select.control: auto`): whichever number it
+is, what is answered of the head stays a uniform sample.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +20,47 @@ from numpy.typing import NDArray
 
 WHY = "control"
 PLACES = 2.0**64
+AUTO = "auto"  # `select.control` where the share follows the meter
+FULL, HALF, LEAST = 0.2, 0.1, 0.05  # its shares: until it is known to save, then, and once that is settled
+NARROW = 2.0  # the most that one end of a settled interval is of the other
+TAUGHT = 0.01  # of the measure: labels by chance that brought less than this have taught nothing
 Order = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The share of a batch that is drawn by chance, in [0, 1], and why it is that, in words; '' where it was set."""
+
+    share: float
+    why: str = ""
+
+
+def arm(setting: float | str, savings: Mapping[str, Any] | None) -> Arm:
+    """What `select.control` comes to. savings: what the meter says of all labels so far, as metrics/proof.json has it;
+    None before it can tell.
+
+    By `auto` it is a fifth until the meter says that chosen labels save some, then a tenth; and a twentieth, which
+    keeps meter and class shares up to date, once the interval is narrow and what it projects is known, or labels by
+    chance have taught nothing while the chosen ones have. Where chosen labels cost more than random ones it is a fifth
+    again: then those drawn by chance are the better ones.
+
+    >>> arm(0.3, None), arm("auto", None).share
+    (Arm(share=0.3, why=''), 0.2)
+    """
+    if not isinstance(setting, str):
+        return Arm(setting)
+    if savings is None:
+        return Arm(FULL, "the savings meter cannot tell yet")
+    if savings["verdict"] == "costs":
+        return Arm(FULL, "labels by chance teach more than chosen ones")
+    if savings["verdict"] != "saves":
+        return Arm(FULL, "the savings meter is not settled")
+    chance, loop = savings["curves"]["random"], savings["curves"]["loop"]
+    if chance[-1]["middle"] - chance[0]["middle"] < TAUGHT and chance[-1]["high"] < loop[-1]["low"]:
+        return Arm(LEAST, "labels by chance have taught nothing")
+    if savings["known"] and savings["ratio"]["high"] <= NARROW * savings["ratio"]["low"]:
+        return Arm(LEAST, "the savings meter is settled")
+    return Arm(HALF, "the savings meter says that chosen labels save some")
 
 
 def order(ids: pd.Index, seed: int) -> Order:
