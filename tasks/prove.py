@@ -126,10 +126,12 @@ def run(workspace: Workspace) -> str:
         else (None, None)
     )
     there = how_many(labels, vectors, kept_out(workspace, vectors.ids), settings)
+    found = measured and measured.as_json()
     said = savings.sentence(measured, settings.measure.words) if settings.select.control else UNKNOWN
+    said += str(control.arm(settings.select.control, found))
     content: dict[str, Any] = {
         "said": said,
-        "savings": measured and measured.as_json(),
+        "savings": found,
         "successor": next_model and next_model.as_json(),
         "prevalence": there.as_json(),
     }

@@ -183,8 +183,7 @@ def run(workspace: Workspace) -> str:
     said = strategy_for(settings.select, labelled)[1]
     short = f"; all that is left, fewer than the {wanted} of select.batch{why}" if len(batch) < wanted else ""
     again = f", {anew} to be labelled anew of {len(lapsed):,}" if anew else ""
-    share = f" ({arm.share:.0%} of a batch: {arm.why})" if arm.why else ""
-    return f"{len(batch) - by_chance - anew} items by {said}, {by_chance} for the control arm{share}{again}{short}"
+    return f"{len(batch) - by_chance - anew} items by {said}, {by_chance} for the control arm{again}{short}{arm}"
 
 
 def left_out(workspace: Workspace, pool: pd.Index) -> str:

@@ -34,6 +34,14 @@ class Arm:
     share: float
     why: str = ""
 
+    def __str__(self) -> str:
+        """What is to be said behind other words.
+
+        >>> str(Arm(0.1, "chosen labels save some")), str(Arm(0.2))
+        ('; 10% of a batch by chance: chosen labels save some', '')
+        """
+        return f"; {self.share:.0%} of a batch by chance: {self.why}" if self.why else ""
+
 
 def arm(setting: float | str, savings: Mapping[str, Any] | None) -> Arm:
     """What `select.control` comes to. savings: what the meter says of all labels so far, as metrics/proof.json has it;
@@ -60,7 +68,7 @@ def arm(setting: float | str, savings: Mapping[str, Any] | None) -> Arm:
         return Arm(LEAST, "labels by chance have taught nothing")
     if savings["known"] and savings["ratio"]["high"] <= NARROW * savings["ratio"]["low"]:
         return Arm(LEAST, "the savings meter is settled")
-    return Arm(HALF, "the savings meter says that chosen labels save some")
+    return Arm(HALF, "chosen labels save some, which is not settled")
 
 
 def order(ids: pd.Index, seed: int) -> Order:

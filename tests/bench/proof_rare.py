@@ -154,7 +154,7 @@ RARE = 0.1  # of the labels by chance are of a class, and what such labels teach
 BATCH = 25
 
 
-def learner(worth: float, of_class: NDArray[np.bool_], seed: int) -> savings.Judged:
+def learner(worth: float, of_class: NDArray[np.bool_], seed: int) -> savings.PartsOf:
     """A learner whose error falls with its labels, a chosen one worth `worth` of those by chance; an arm with more of
     the class than there are on average teaches more. So what the meter says and what the arm holds go together."""
     hardness = np.random.default_rng(seed).random(400)

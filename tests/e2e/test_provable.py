@@ -43,7 +43,8 @@ def played(servers: Addresses, source: Source, tmp_path_factory: pytest.TempPath
     init.run(root, str(source.pool), str(source.gold), CLASSES, "news", None, Columns())
     settings.change(
         root / "params.yaml",
-        {"select.batch": BATCH, "wait.poll_seconds": [0.2, 1], "train.learner": "frozen", "evaluate.resamples": 100},
+        {"select.batch": BATCH, "wait.poll_seconds": [0.2, 1], "train.learner": "frozen", "evaluate.resamples": 100}
+        | {"select.control": "auto"},
     )
     workspace = Workspace.open(root)
     play(workspace)

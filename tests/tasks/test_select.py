@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from labelwise.tasks import figures
 from labelwise.tasks import select as stage
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.items.vectors import Vectors
@@ -140,6 +141,32 @@ def test_the_stage_asks_other_items_each_round_and_never_one_that_is_labelled(tm
         ledger.append(workspace.labels, number + 1, LABELS.conform(rows.reindex(columns=list(LABELS.columns))))
     assert line == "nothing is left to ask"
     assert sorted(asked) == IDS
+
+
+def test_the_control_arm_follows_the_meter_and_its_propensities_with_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    content |= {"select": {"batch": 20, "strategy": "random", "control": "auto"}, "gold": {"reserve": 0.0}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    write_parquet(
+        workspace.pool / "shard-0000.parquet", pd.DataFrame({"id": IDS, "text": IDS, "source_id": None}), POOL
+    )
+    workspace.vectors.mkdir()
+    np.save(workspace.vectors / "shard-0000.npy", np.concatenate(VECTORS.shards))
+    write_parquet(workspace.scores, SCORES)
+    ledger.append(workspace.labels, 0, LABELS.frame())
+    curve = [{"labels": at, "middle": value, "low": 0.3, "high": 0.6} for at, value in ((10, 0.4), (100, 0.5))]
+    meter = {"verdict": "saves", "known": True, "ratio": {"low": 0.4, "high": 0.7}}
+    meter |= {"curves": {"random": curve, "loop": curve}}
+    for said, size in ((None, 4), (meter | {"known": False}, 2), (meter, 1), (meter | {"verdict": "costs"}, 4)):
+        figures.keep_proof(workspace, {"savings": said})
+        line = stage.run(workspace)
+        batch = pd.read_parquet(workspace.batch)
+        arm = batch[batch.why == control.WHY]
+        assert len(arm) == size and arm.propensity.tolist() == [pytest.approx(size / N)] * size
+        assert f"; {size / 20:.0%} of a batch by chance: " in line
+        first = np.argsort(control.order(pd.Index(IDS), 0))[:size]
+        assert set(arm.id) == {IDS[at] for at in first}  # the head of the same order, however long it is
 
 
 def test_the_reserve_and_what_is_nearly_gold_are_never_asked(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from labelwise.tasks.proof.curves import LEAST, MOST, Points, posterior
 from labelwise.tasks.proof.gate import FINE, by_signs, compare, level
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.records import LABELS
-from tests.bench import proof_imported
+from tests.bench import proof_imported, proof_rare
 
 GOLD = 400
 
@@ -136,6 +136,31 @@ def test_labels_like_any_others_save_nothing_and_the_meter_does_not_claim_it() -
     assert sum(covered) >= 16
     projected = [one.projected.low <= 1 <= one.projected.high for one in found]
     assert sum(projected) >= 16
+
+
+def test_the_control_arm_shrinks_by_what_the_meter_says_and_never_to_nothing() -> None:
+    def share(found: savings.Savings) -> float:
+        return control.arm("auto", found.as_json()).share
+
+    saves = played(3.0, 0)
+    sure = replace(saves, ratio=Interval(0.4, 0.3, 0.5), known=True)
+    assert share(sure) == 0.05
+    assert share(replace(sure, known=False)) == share(replace(sure, ratio=Interval(0.4, 0.2, 0.5))) == 0.1
+    assert share(replace(sure, ratio=Interval(0.9, 0.7, 1.2))) == share(played(0.05, 0, rounds=10)) == 0.2
+    flat = [{"labels": n, "low": 0.0, "middle": 0.0, "high": 0.1} for n in (8.0, 40.0)]
+    risen = [{"labels": n, "low": n / 500, "middle": 0.5, "high": 0.9} for n in (25.0, 200.0)]
+    idle = replace(sure, ratio=Interval(0.1, 0.01, 0.5), known=False, curves={"random": flat, "loop": risen})
+    assert share(idle) == 0.05
+    assert control.arm(0.3, idle.as_json()) == control.Arm(0.3)
+
+
+def test_a_control_arm_that_shrinks_biases_neither_the_meter_nor_the_share_of_a_class() -> None:
+    found = [proof_rare.played("auto", 4.0, 10, seed) for seed in range(4)]
+    assert all(shares[0] == 0.2 for shares, _, _, _ in found)
+    assert np.mean([shares[-1] for shares, _, _, _ in found]) < 0.2
+    assert sum(held for _, held, _, _ in found) >= 3
+    off = [of_class - proof_rare.RARE for _, _, of_class, _ in found]
+    assert abs(np.mean(off)) < 3 * (proof_rare.RARE * (1 - proof_rare.RARE) / sum(arm for *_, arm in found)) ** 0.5
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:
