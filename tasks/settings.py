@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -69,8 +70,8 @@ def _encoding(name: str) -> str:
     return name
 
 
-def _share_or_auto(value: float | str) -> float | str:
-    if value != "auto" and (isinstance(value, str) or not 0 <= value <= 1):
+def _share_or_auto(value: Any) -> Any:
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1):
         raise ValueError(f"expected a share from 0 to 1, or auto; got {value!r}")
     return value
 
@@ -240,7 +241,7 @@ class Select(Section):
     strategy: str = "auto"
     cold_start: str = "typiclust"
     batch: PositiveInt = 25
-    control: Annotated[float | str, AfterValidator(_share_or_auto)] = 0.2
+    control: Annotated[float | str, BeforeValidator(_share_or_auto)] = 0.2
     relabel: Share = 0.2
     near_duplicate: Annotated[float, Field(gt=0, le=1)] | None = 0.95
     balance: bool = False
