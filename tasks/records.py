@@ -8,9 +8,11 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 ID_DIGITS = 16  # 64 bits: one expected collision in 6e9 items
 
@@ -136,6 +138,12 @@ SCORES = Schema(
         "entropy": "float64",
     },
 )
+
+
+def probabilities(scores: pd.DataFrame) -> NDArray[np.float32]:
+    """The (n, c) class probabilities in a table of SCORES."""
+    columns = [column for column in scores.columns if column not in SCORES.columns]
+    return cast("NDArray[np.float32]", scores[columns].to_numpy(dtype=np.float32))
 
 
 class Refusal(NamedTuple):

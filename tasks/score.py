@@ -1,7 +1,5 @@
 """Stage `score`: what the model thinks of every item of the pool, labelled or not."""
 
-from typing import cast
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -48,12 +46,6 @@ def predicted(items: Items, model: Model, settings: Score, answer: Answer = choi
         )
         p[unsure] = model.probabilities(items.take(unsure))
     return p
-
-
-def probabilities(scores: pd.DataFrame) -> NDArray[np.float32]:
-    """The (n, c) class probabilities in a table that `score` made."""
-    columns = [column for column in scores.columns if column not in SCORES.columns]
-    return cast("NDArray[np.float32]", scores[columns].to_numpy(dtype=np.float32))
 
 
 def run(workspace: Workspace) -> str:

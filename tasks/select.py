@@ -15,8 +15,7 @@ from labelwise.tasks.items.withheld import kept_for_gold, kept_out, withheld
 from labelwise.tasks.kinds import Answer, Views, choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import control
-from labelwise.tasks.records import BATCH
-from labelwise.tasks.score import probabilities
+from labelwise.tasks.records import BATCH, probabilities
 from labelwise.tasks.settings import Select, one_of
 from labelwise.tasks.strategies import COLD_STARTS, Candidates, Choice, Labelled, Strategy, strategies
 from labelwise.tasks.strategies.base import chosen

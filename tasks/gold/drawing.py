@@ -13,7 +13,7 @@ from labelwise.tasks.gold import active_testing, influence, trusted
 from labelwise.tasks.gold.intervals import REACH, enough, items_by_class
 from labelwise.tasks.labels import renamed
 from labelwise.tasks.proof import control
-from labelwise.tasks.score import probabilities
+from labelwise.tasks.records import probabilities
 from labelwise.tasks.settings import BY_CLASS, OF_CLASS, MeasureName, Settings, measure_named
 from labelwise.tasks.workspace import Workspace, read_parquet
 

@@ -8,8 +8,8 @@ import pandas as pd
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.learners import Items, Model, untrained
 from labelwise.tasks.learners.frozen import Head
-from labelwise.tasks.records import SCORES
-from labelwise.tasks.score import predicted, probabilities
+from labelwise.tasks.records import SCORES, probabilities
+from labelwise.tasks.score import predicted
 from labelwise.tasks.score import score as score_items
 from labelwise.tasks.settings import Score
 from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of

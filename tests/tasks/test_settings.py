@@ -65,10 +65,10 @@ def test_the_template_is_valid_once_classes_and_sources_are_set() -> None:
 
 
 def test_the_control_arm_is_a_share_or_follows_the_meter() -> None:
-    for given in (0, 0.3, 1, "auto"):
-        assert parse(VALID | {"select": {"control": given}}).select.control == given
-    for given in ("aut", 1.5, -0.1, None, [0.2], True, float("nan")):
-        said = refusal(VALID | {"select": {"control": given}})
+    for share in (0, 0.3, 1, "auto"):
+        assert parse(VALID | {"select": {"control": share}}).select.control == share
+    for strange in ("aut", 1.5, -0.1, None, [0.2], True, float("nan")):
+        said = refusal(VALID | {"select": {"control": strange}})
         assert said.startswith("params.yaml: select.control: expected a share from 0 to 1, or auto; got")
 
 
