@@ -4,7 +4,7 @@ An item of the class is found by the model or not: of `EASY` of them the model i
 the rest it knows nothing, so that chance alone finds them. Batches of 25, a fifth of each drawn by chance, through the
 loop's own control arm (tasks/proof/control.py). Reviewers are right; where they skip, they do so whatever the class.
 
-One of the benches behind docs/rare.md (`make bench-proof`). By itself, about ten minutes:
+One of the benches behind docs/rare.md (`make bench-proof`). By itself, some five minutes:
 
     python -m tests.bench.proof_prevalence [RUNS]
 """
