@@ -116,6 +116,8 @@ def reserve(by: Opinion, settings: Settings) -> NDArray[np.bool_]:
 def expected(workspace: Workspace, by: Opinion) -> list[str]:
     """How many of the class that is hardest to measure the last ask and the rest of the reserve hold by what the model
     thinks; and what would do where gold and reserve hold too few. In words; nothing where no class is rare."""
+    if by.aim.form in BY_CLASS and by.scores.prediction.isna().any():
+        return ["there is no model yet that says where a class may be: they are drawn by chance alone"]
     if not by.classes:
         return []
     settings, asked, gold = workspace.settings, trusted.asked(workspace), trusted.gold(workspace)

@@ -262,7 +262,7 @@ def savings_rows(worlds: list[World]) -> list[dict[str, str]]:
         for here in worlds:
             batch, seeds = BATCHES[here.name], seeds_of(here.name, strategy)
             loop, chance = truths(here, strategy, seeds)
-            n, m = float(batch * ROUNDS), batch * ROUNDS * here.settings.select.control
+            n, m = float(batch * ROUNDS), batch * ROUNDS * control.arm(here.settings.select.control, None).share
             true = [end / m for end in loop.labels_for(chance.at(m))] if strategy != "random" else [1.0, 1.0]
             ends = [end / n for end in chance.labels_for(loop.at(n))] if strategy != "random" else [1.0, 1.0]
             far = [1 / max(end, 1e-9) for end in reversed(ends)]

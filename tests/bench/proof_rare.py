@@ -194,8 +194,9 @@ def played(setting: float | str, worth: float, rounds: int, seed: int) -> tuple[
 def control_rows(runs: int = 40, rounds: int = 20) -> list[dict[str, str]]:
     """What a shrinking control arm does to the meter and to the share of a class."""
     table = []
+    settings: tuple[float | str, ...] = (0.2, control.AUTO)
     for worth in (0.5, 1.0, 2.0, 4.0):
-        for setting in (0.2, "auto"):
+        for setting in settings:
             found = [played(setting, worth, rounds, seed) for seed in range(runs)]
             shares = [one[2] - RARE for one in found]
             table.append(

@@ -165,7 +165,8 @@ def test_without_a_reserve_a_round_or_the_old_seed_nothing_is_drawn(workspace: W
 def test_without_a_model_each_item_is_as_likely(workspace: Workspace) -> None:
     scores = score.score(pd.Index(IDS), Items.of(VECTORS), untrained.Untrained(CLASSES), Score())
     write_parquet(workspace.scores, scores)
-    asking.grow(workspace, 5, Project())  # type: ignore[arg-type]
+    asking.grow(workspace, 2, Project())  # type: ignore[arg-type]
+    assert "drawn by chance alone" in asking.grow(workspace, 3, Project(), of="y")  # type: ignore[arg-type]
     asked = trusted.asked(workspace)
     assert asked.propensity.tolist() == pytest.approx((1 / asked.among).tolist())
     assert asked.doubt.isna().all()
