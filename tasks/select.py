@@ -17,7 +17,7 @@ from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import control
 from labelwise.tasks.records import BATCH, probabilities
 from labelwise.tasks.settings import Select, one_of
-from labelwise.tasks.strategies import COLD_STARTS, Candidates, Choice, Labelled, Strategy, strategies
+from labelwise.tasks.strategies import AUTO, COLD_STARTS, Candidates, Choice, Labelled, Strategy, rare, strategies
 from labelwise.tasks.strategies.base import chosen
 from labelwise.tasks.strategies.batches import asked_of, class_balanced, mixed, spread
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
@@ -123,13 +123,16 @@ def strategy_for(
     settings: Select, labelled: Labelled, zero_shot: bool = False, beside: Candidates | None = None
 ) -> tuple[Strategy, str]:
     """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have
-    been seen there is no model to ask, and the cold start takes the place of a strategy that needs one. beside: what
-    the batch holds already. SettingsError for a name that nobody knows."""
+    been seen there is no model to ask, and the cold start takes the place of a strategy that needs one; that of `auto`
+    only until all other classes must be rare (see strategies/rare.py). beside: what the batch holds already.
+    SettingsError for a name that nobody knows."""
     name, said = settings.strategy, settings.strategy
     strategy = one_of("select.strategy", name, strategies())
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
     if len(np.unique(labelled.answers)) < 2 and name not in COLD_STARTS:
         strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs labels of two classes)"
+        if name == AUTO and rare.all_alike(labelled):
+            strategy, said = rare.unlike, f"{name}: what is unlike the one class seen so far, and chance"
         if zero_shot:
             strategy = class_balanced(strategy)
     elif settings.balance:

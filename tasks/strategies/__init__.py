@@ -26,8 +26,9 @@ from labelwise.tasks.strategies.base import Candidates, Choice, Labelled, Strate
 
 VECTORS, SIMPLEX = frozenset({"vectors"}), frozenset({"simplex"})
 
+AUTO = "auto"
 STRATEGIES: dict[str, Strategy] = {
-    "auto": auto.auto,
+    AUTO: auto.auto,
     "random": uniform,
     "least_confidence": uncertainty.least_confidence,
     "margin": uncertainty.margin,
@@ -116,6 +117,7 @@ def serving(answer: str) -> list[str]:
 
 
 __all__ = [
+    "AUTO",
     "COLD_STARTS",
     "GIVEN",
     "NEEDS",

@@ -6,16 +6,18 @@ items of which it is doubtful whether they are of the rare class or of another, 
 of items that have no label yet. In the manner of AnchorAL (Lesci & Vlachos 2024, arXiv 2404.05623), which looks around
 the few known items of the rare class; there by neighbours, here by the model's own probability of the class.
 
-With two classes there is nothing to keep: doubt is about the rare one.
+With two classes there is nothing to keep: doubt is about the rare one. Before anybody has found it, all answers are the
+same, and what is typical of the pool (`typiclust`) is what has been answered already: it comes across a rare class
+later than chance does. So what is farthest from all that has a label is asked, and as much by chance (docs/rare.md).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Strategy, chosen
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Labelled, Strategy, chosen
 from labelwise.tasks.strategies.batches import asked_of, joined
-from labelwise.tasks.strategies.diversity import typiclust
+from labelwise.tasks.strategies.diversity import k_centre
 
 FEWER = 0.25  # of the share that each class would have if all had the same: less is rare
 SURE = 0.75  # of that, before anything is kept for a class
@@ -39,19 +41,51 @@ def rare_classes(candidates: Candidates) -> NDArray[np.int64]:
         n = len(labelled)
         expected = n * candidates.probabilities.mean(axis=0, dtype=np.float64)
         counts = np.minimum(np.bincount(labelled.labels, minlength=c), expected)
-    upper = betaincinv(counts + 1, np.maximum(n - counts, 1e-9), SURE)
-    return np.flatnonzero(upper < FEWER / c)[np.argsort(counts[upper < FEWER / c], kind="stable")]
+    few = np.flatnonzero(are_few(counts, n))
+    return few[np.argsort(counts[few], kind="stable")]
+
+
+def are_few(counts: NDArray[np.float64], n: int) -> NDArray[np.bool_]:
+    """(c,) counts of c classes among n items -> (c,) whether each is rare. See `rare_classes`."""
+    return np.asarray(betaincinv(counts + 1, np.maximum(n - counts, 1e-9), SURE) < FEWER / len(counts))
+
+
+def all_alike(labelled: Labelled) -> bool:
+    """Whether all labels are of one class, and so many that the others must be rare.
+
+    >>> import dataclasses
+    >>> one = Labelled(labels=np.zeros(25, np.int64), probabilities=np.zeros((25, 2)))
+    >>> all_alike(one), all_alike(dataclasses.replace(one, labels=np.arange(25) % 2))
+    (True, False)
+    """
+    if not len(labelled) or labelled.labels.ndim > 1:
+        return False
+    counts = np.bincount(labelled.labels, minlength=labelled.probabilities.shape[1]).astype(np.float64)
+    return bool(are_few(counts, len(labelled)).sum() == len(counts) - 1 and counts.max() == len(labelled))
+
+
+def unlike(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
+    """Half of the batch farthest from all that has a label (greedy core-set: Sener & Savarese 2018), half by chance, so
+    that it can never take more than twice as long as chance to find something. O(nkd) time, as `k_centre`.
+
+    >>> from labelwise.tasks.strategies.example import GIVEN, chance
+    >>> unlike(GIVEN, 2, chance()).indices.tolist()
+    [3, 2]
+    """
+    far = k_centre(candidates, (k + 1) // 2, rng)
+    rest = np.setdiff1d(np.arange(len(candidates)), far.indices)
+    return joined([far, chosen(rng.choice(rest, k // 2, replace=False), why=far.why)])
 
 
 def with_rare(strategy: Strategy, candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     """The strategy, with half of the batch kept for rare classes where there are any; else the strategy as it is. O(nc)
-    time and memory beside the strategy's and, while a class has not been found, TypiClust's."""
+    time and memory beside the strategy's and, while a class has not been found, that of `unlike`."""
     rare = rare_classes(candidates) if candidates.probabilities.shape[1] > 2 and k > 1 else np.empty(0, np.int64)
     if not len(rare):
         return strategy(candidates, k, rng)
     found = np.isin(rare, candidates.labelled.labels)
     parts: list[Strategy] = [_doubtful(rare[found])] if found.any() else []
-    parts += [] if found.all() else [typiclust]
+    parts += [] if found.all() else [unlike]
     kept: list[Choice] = []
     rest = np.arange(len(candidates))
     for part, share in zip(parts, np.array_split(np.arange(k // 2), len(parts)), strict=True):

@@ -1,10 +1,14 @@
 """What is kept of a batch for a rare class, and where nothing is."""
 
 import numpy as np
+import pytest
 
+from labelwise.tasks.select import strategy_for
+from labelwise.tasks.settings import Select
 from labelwise.tasks.strategies import Candidates, Labelled
 from labelwise.tasks.strategies.auto import auto
-from labelwise.tasks.strategies.rare import doubt_about, rare_classes
+from labelwise.tasks.strategies.diversity import k_centre
+from labelwise.tasks.strategies.rare import all_alike, doubt_about, rare_classes, unlike
 from labelwise.tasks.strategies.uncertainty import margin
 
 N, D = 400, 8
@@ -65,3 +69,24 @@ def test_two_classes_and_even_ones_are_asked_as_before() -> None:
     for there in (given([0.99, 0.01], [0] * 60 + [1]), given([0.3, 0.3, 0.4], [0, 1, 2] * 20)):
         now, before = (each(there, 15, np.random.default_rng(3)) for each in (auto, margin))
         assert now.indices.tolist() == before.indices.tolist()
+
+
+def test_while_all_labels_are_of_one_class_what_is_unlike_them_is_asked() -> None:
+    """And chance, so that it never takes twice as long as chance."""
+    there = given([0.98, 0.02], [0] * 25)
+    far = k_centre(there, 10, np.random.default_rng(0)).indices
+    found = unlike(there, 20, np.random.default_rng(0))
+    assert found.indices[:10].tolist() == far.tolist()
+    assert len(set(found.indices.tolist())) == 20
+    assert np.isnan(found.propensity).all()  # of what the first half left: no sample of the pool
+
+
+@pytest.mark.parametrize(("labels", "c", "rare"), [(25, 2, True), (25, 3, True), (5, 2, False), (25, 77, False)])
+def test_one_class_alone_says_that_the_others_are_rare_once_that_is_no_accident(
+    labels: int, c: int, rare: bool
+) -> None:
+    there = given([1 / c] * c, [0] * labels).labelled
+    assert all_alike(there) == rare
+    settings = Select(near_duplicate=None)
+    assert (strategy_for(settings, there)[0] is unlike) == rare
+    assert strategy_for(settings.model_copy(update={"strategy": "margin"}), there)[0] is not unlike
