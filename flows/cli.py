@@ -581,6 +581,43 @@ def _change(context: typer.Context, workspace: Path, verb: str, names: list[str]
             _then("run", folder)
 
 
+@app.command()
+def seed(
+    name: Annotated[str, typer.Argument(metavar="[CLASS]", help="A class that is hard to find.")] = "",
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|TEXT]...",
+            help="A few texts of this class, or words for it; or files: a text a line, or rows with a text column.",
+        ),
+    ] = None,
+    workspace: Folder = HERE,
+    list_them: Annotated[bool, typer.Option("--list", help="List what was given, of this class or of all.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take these texts, or their ids, back; without any, all of the class.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a class that is hard to find looks like: the next batches ask near it, until it has been found. Nothing
+    is learned from these texts, and nothing measured by them."""
+    from labelwise.tasks.errors import InputError
+    from labelwise.tasks.upkeep import seeds as stage
+    from labelwise.tasks.workspace import Workspace
+
+    if list_them or not (given or remove):
+        found = stage.listed(intact_workspace(workspace), name)
+        print(stage.as_json(found) if as_json else "\n".join(stage.lines(found)))
+        return
+    if not name:
+        raise InputError("seed --remove", expected="the class whose texts are to go", fix="`labelwise seed --list`")
+    here = Workspace.open(workspace)
+    with _to_go_on():
+        change = stage.remove if remove else stage.give
+        print("\n".join(map(plain, change(here, name, given or [], _tell))))
+        if not remove:
+            _then("run", here.root)
+
+
 # The past
 
 From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]

@@ -39,7 +39,7 @@ from labelwise.tasks.services.patience import patient
 from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import refuse_empty_rules
-from labelwise.tasks.upkeep import classes, forget, names, upgrade
+from labelwise.tasks.upkeep import classes, forget, names, seeds, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -105,6 +105,8 @@ class Steps:
         if said := forget.resume(self.workspace, self.versions):
             self.say("forget", said)
         differences.refuse_rewriting(self.versions, "data/labels", "data/pool")
+        if said := seeds.resume(self.versions):
+            self.say("seed", said)
         if not unfinished and (said := asking.resume(self.workspace, self.versions, self._tell("gold"))):
             self.say("gold", said)
         if unfinished:

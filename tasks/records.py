@@ -78,7 +78,20 @@ LABELS = Schema(
 # What a run keeps of each ledger row, all cells text; `digest` is that of the whole row. See labels/witness.py.
 WITNESS = ("shard", "id", "label", "status", "round", "task_id", "annotation_id", "digest")
 
-# An item to ask. `why`: uncertain, diverse, random, control. `propensity` is null where the choice is deterministic.
+# A text that people gave of a class, by which its first items are looked for; or its removal. Append-only.
+SEEDS = Schema(
+    "seeds",
+    {
+        "id": "string",  # as of an item with this text
+        "text": "string",  # null where it is removed
+        "class": "string",  # as it was called then
+        "status": "string",  # given, removed
+        "given_at": "string",  # ISO 8601, UTC
+    },
+)
+
+# An item to ask. `why`: uncertain, diverse, random, control, relabel, seed. `propensity` is null where the choice is
+# deterministic.
 BATCH = Schema(
     "batch",
     {

@@ -8,18 +8,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import figures, kinds, learners, stage
+from labelwise.tasks.errors import named
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_vectors
 from labelwise.tasks.items.withheld import kept_for_gold, kept_out, withheld
 from labelwise.tasks.kinds import Answer, Views, choice
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, sought
 from labelwise.tasks.proof import control
 from labelwise.tasks.records import BATCH, probabilities
 from labelwise.tasks.settings import Select, one_of
 from labelwise.tasks.strategies import AUTO, COLD_STARTS, Candidates, Choice, Labelled, Strategy, rare, strategies
 from labelwise.tasks.strategies.base import chosen
 from labelwise.tasks.strategies.batches import asked_of, class_balanced, mixed, spread
+from labelwise.tasks.strategies.seeking import WHY as SEED
+from labelwise.tasks.strategies.seeking import Sought, nearest
+from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
 
 
@@ -48,6 +52,7 @@ def select(
     seed: int = 0,
     opinion: Opinion = OF_ONE_CLASS,
     lapsed: Sequence[str] | pd.Index = (),
+    looked_for: Sought | None = None,
 ) -> pd.DataFrame:
     """The batch (BATCH), first the item to be asked first. What is left of the pool, when that is less.
 
@@ -55,13 +60,14 @@ def select(
     share of the batch, in the order of the pool that `seed` decides, and stands at places of the batch left to chance:
     nobody can tell it from the rest. lapsed: ids to be labelled again, which are closed to strategies; at most
     `select.relabel` of the batch, more only where nothing else is left. The order of the pool says which come first.
+    looked_for: classes that have hardly been found, which have their part of what the control arm leaves.
     """
     open_rows = np.flatnonzero(~scores.id.isin(closed).to_numpy())
     anew = to_relabel(pd.Index(scores.id), lapsed, settings, len(open_rows), seed)
     k = min(settings.batch - len(anew), len(open_rows))
     batch = chosen(anew, why=ledger.RELABEL)
     if k:
-        fresh = choose(scores, vectors, labelled, open_rows, k, settings, rng, seed, opinion)
+        fresh = choose(scores, vectors, labelled, open_rows, k, settings, rng, seed, opinion, looked_for)
         batch = mixed(batch, fresh, rng) if len(anew) else fresh
     asked = scores.iloc[batch.indices].reset_index(drop=True)
     return BATCH.conform(
@@ -101,21 +107,31 @@ def choose(
     rng: np.random.Generator,
     seed: int,
     opinion: Opinion,
+    looked_for: Sought | None = None,
 ) -> Choice:
-    """k of the open rows of the pool: the control arm and what the strategy wants, as rows of the pool."""
+    """k of the open rows of the pool: the control arm, what is nearest to the classes that are looked for, and what the
+    strategy wants, as rows of the pool."""
     p = probabilities(scores)[open_rows]
     wording = None if vectors.wording is None else vectors.wording[open_rows]
     seen = opinion.views(p), opinion.thresholds
     groups = None if vectors.groups is None else vectors.groups[open_rows]
     candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording, *seen, groups)
+    if looked_for is not None:
+        candidates = replace(candidates, sought=looked_for.nearness[open_rows])
     share = control.arm(settings.control, None).share
     drawn = control.draw(control.order(pd.Index(scores.id.iloc[open_rows]), seed), k, share, rng)
     picked = chosen(drawn, why=control.WHY, propensity=len(drawn) / len(open_rows))
-    if len(drawn) < k:
+    all_rows = np.arange(len(open_rows))
+    if looked_for is not None and (room := min(int(looked_for.most.sum()), k - len(drawn))):
+        near = nearest(looked_for.most)
+        if settings.near_duplicate is not None:
+            near = spread(near, settings.near_duplicate, candidates.take(drawn))
+        picked = mixed(picked, asked_of(near, candidates, np.setdiff1d(all_rows, drawn), room, rng), rng)
+    if len(picked.indices) < k:
         zero_shot = bool(scores.prediction.notna().all()) and not len(labelled)
-        strategy, _ = strategy_for(settings, labelled, zero_shot, candidates.take(drawn))
-        rest = np.setdiff1d(np.arange(len(open_rows)), drawn)
-        picked = mixed(picked, asked_of(strategy, candidates, rest, k - len(drawn), rng), rng)
+        strategy, _ = strategy_for(settings, labelled, zero_shot, candidates.take(picked.indices))
+        rest = np.setdiff1d(all_rows, picked.indices)
+        picked = mixed(picked, asked_of(strategy, candidates, rest, k - len(picked.indices), rng), rng)
     return replace(picked, indices=open_rows[picked.indices])
 
 
@@ -170,22 +186,27 @@ def run(workspace: Workspace) -> str:
     rows = ledger.today(workspace)
     scores, vectors = read_parquet(workspace.scores), pool_vectors(workspace)
     opinion = Opinion(kinds.answer(settings.kind.answer), learners.thresholds(workspace.model))
-    labelled = as_labelled(scores, vectors, ledger.effective(rows), settings.classes, opinion)
+    labels = ledger.effective(rows)
+    labelled = as_labelled(scores, vectors, labels, settings.classes, opinion)
     pool = pd.Index(scores.id)
     closed, lapsed = withheld(workspace, pool), ledger.to_relabel(rows).difference(kept_out(workspace, pool))
     arm = control.arm(settings.select.control, figures.proof(workspace).get("savings"))
     chosen_by = settings.select.model_copy(update={"control": arm.share})
-    batch = select(scores, vectors, labelled, closed, chosen_by, rng, settings.seed, opinion, lapsed)
+    looked_for = sought.sought(workspace, vectors, labels)
+    batch = select(scores, vectors, labelled, closed, chosen_by, rng, settings.seed, opinion, lapsed, looked_for)
     write_parquet(workspace.batch, batch)
     wanted = settings.select.batch
     why = "" if len(batch) == wanted else left_out(workspace, pool)
     if batch.empty:
         return f"nothing is left to ask{why}"
-    by_chance, anew = (int((batch.why == why).sum()) for why in (control.WHY, ledger.RELABEL))
+    by_chance, anew, near = (int((batch.why == why).sum()) for why in (control.WHY, ledger.RELABEL, SEED))
     said = strategy_for(settings.select, labelled)[1]
     short = f"; all that is left, fewer than the {wanted} of select.batch{why}" if len(batch) < wanted else ""
     again = f", {anew} to be labelled anew of {len(lapsed):,}" if anew else ""
-    return f"{len(batch) - by_chance - anew} items by {said}, {by_chance} for the control arm{again}{short}{arm}"
+    names = named(settings.classes[label] for label in looked_for.labels[looked_for.most > 0]) if looked_for else ""
+    beside = f", {near} in search of {plain(names, 200)}" if near else ""
+    by_strategy = len(batch) - by_chance - anew - near
+    return f"{by_strategy} items by {said}{beside}, {by_chance} for the control arm{again}{short}{arm}"
 
 
 def left_out(workspace: Workspace, pool: pd.Index) -> str:

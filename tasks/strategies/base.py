@@ -64,6 +64,7 @@ class Candidates:
         None.
     groups: (n,) a number for the thread, customer or recording of each, -1 where it has none, for the wrappers; None
         where there are none.
+    sought: (n, s) how near each is to the classes that are looked for, see strategies/seeking.py; None where none is.
     """
 
     probabilities: Floats
@@ -73,6 +74,7 @@ class Candidates:
     views: Views | None = None
     thresholds: Floats | None = None
     groups: NDArray[np.int64] | None = None
+    sought: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -108,6 +110,7 @@ class Candidates:
             wording=wording,
             views=views,
             groups=None if self.groups is None else self.groups[indices],
+            sought=None if self.sought is None else self.sought[indices],
         )
 
     def blocks(self, size: int = BLOCK, beside: int = 1) -> Iterator[tuple[slice, Floats]]:

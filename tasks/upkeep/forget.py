@@ -14,7 +14,7 @@ from labelwise.tasks import embed, kinds, select, sources
 from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.kinds import Content, text
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, seeds
 from labelwise.tasks.past import lineage
 from labelwise.tasks.records import number_of, tag
 from labelwise.tasks.services import mlflow, player
@@ -105,7 +105,7 @@ def resolve(there: pd.DataFrame, items: Iterable[str], kind: Content = text) -> 
     if unknown:
         raise InputError(
             f"forget: {len(unknown)} of {len(wanted)} items are unknown, so nothing was changed",
-            expected="ids of the pool, the gold set or the quarantine, 16 hexadecimal digits each",
+            expected="ids of the pool, the gold set, the seeds or the quarantine, 16 hexadecimal digits each",
             got=plain(repr(unknown[0]), 60),
         )
     if not wanted:
@@ -117,6 +117,7 @@ def resolve(there: pd.DataFrame, items: Iterable[str], kind: Content = text) -> 
 def _items(workspace: Workspace) -> pd.DataFrame:
     """Id and item of all that the workspace holds. The id of a refused row is a hash of the row as it came."""
     files = [*stored.shards(workspace), workspace.gold, *sorted(workspace.quarantine.glob("*-*.parquet"))]
+    files += seeds.shards(workspace)
     tables = [read_table(file) for file in files if file.exists()]
     columns = ["id", stored.column_of(workspace)]
     parts = [table.select(columns).to_pandas() for table in tables if columns[1] in table.column_names]

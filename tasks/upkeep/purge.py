@@ -15,6 +15,7 @@ from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaks_of
 from labelwise.tasks.items.vectors import fingerprint, vectors_of, wording_of
 from labelwise.tasks.kinds import Content
+from labelwise.tasks.labels import seeds
 from labelwise.tasks.workspace import (
     Workspace,
     atomic,
@@ -28,14 +29,15 @@ Mask = NDArray[np.bool_]
 
 
 def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -> None:
-    """Take the items `gone` out of pool, gold, vectors, ledger, batch and scores; out of the quarantine what reads like
-    them (`folds`) too."""
+    """Take the items `gone` out of pool, gold, vectors, ledger, seeds, batch and scores; out of the quarantine what
+    reads like them (`folds`) too."""
     for table in [*stored.shards(workspace), workspace.gold]:
         _with_vectors(workspace, table, gone)
     for file in [
         *sorted(workspace.trusted.glob("asked-*.parquet")),
         *sorted(workspace.trusted.glob("answers-*.parquet")),
         *sorted(workspace.labels.glob("round-*.parquet")),
+        *seeds.shards(workspace),
         *sorted(workspace.quarantine.glob("*.parquet")),
         workspace.scores,
         workspace.batch,

@@ -1,0 +1,299 @@
+"""`labelwise seed`: what people know of a class that is hard to find, and which of it there is.
+
+A seed is kept by a commit of its own, of the labels' folder alone, in which a shard is added. One that was cut off
+before its commit is kept by anyone who comes next.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labelwise.tasks import kinds, sources
+from labelwise.tasks.errors import InputError, named, plain
+from labelwise.tasks.items import stored
+from labelwise.tasks.items.vectors import Vectors, pool_vectors
+from labelwise.tasks.items.withheld import withheld
+from labelwise.tasks.kinds.wording import UNKNOWN
+from labelwise.tasks.labels import ledger, seeds, sought
+from labelwise.tasks.labels.classes import Classes
+from labelwise.tasks.services import player
+from labelwise.tasks.services.patience import Tell, patient
+from labelwise.tasks.services.versions import differences, remote
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.sources.formats import ENDINGS
+from labelwise.tasks.strategies.seeking import FOUND
+from labelwise.tasks.terminal import plain as brief
+from labelwise.tasks.workspace import Workspace, claimed
+
+FOLDER = "data/labels"
+LINES = ".txt"  # a file with a text a line
+SHOWN = 3  # items, and texts
+MANY = 100  # texts
+BLOCK = 65_536  # items compared at once
+STRANGE = 0.3  # cosine to the nearest of all, below which a text has little to do with the pool
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A text that was given of a class. id: as of an item with this text, by which `labelwise forget` takes it."""
+
+    id: str
+    of: str
+    text: str
+    given_at: str
+
+
+# What there is
+
+
+def listed(workspace: Workspace, name: str = "") -> list[Seed]:
+    """The seeds that stand; name: of this class alone."""
+    rows, column = seeds.read(workspace), stored.column_of(workspace)
+    rows = rows[rows["class"] == meant(workspace, name)] if name else rows
+    return [Seed(*row) for row in rows[["id", "class", column, "given_at"]].itertuples(index=False, name=None)]
+
+
+def lines(found: Sequence[Seed]) -> list[str]:
+    """The same for people."""
+    if not found:
+        return ["no seed: `labelwise seed CLASS TEXT...` gives some"]
+    wide = min(max(len(plain(each.of)) for each in found), 40)
+    return [f"{each.id}  {brief(each.of, 40):<{wide}}  {brief(each.text, 100)}" for each in found]
+
+
+def as_json(found: Sequence[Seed]) -> str:
+    """The same for a program."""
+    return json.dumps({"seeds": [{"class": each.of, **asdict(each)} for each in found]}, indent=2)
+
+
+# What changes
+
+
+def give(workspace: Workspace, name: str, given: Sequence[str], tell: Tell) -> list[str]:
+    """`labelwise seed CLASS FILE|TEXT...`. Returns lines for people: what is near in the pool, and what follows.
+    InputError where nothing that was given can be used; then nothing has changed."""
+    of = meant(workspace, name)
+    item = kinds.item(workspace.settings.kind.item)
+    cells = [item.tidy(cell) for cell in texts_of(workspace, given)]
+    longest = workspace.settings.pull.max_chars
+    usable = [cell for cell in cells if cell.strip() and "\0" not in cell and len(cell) <= longest]
+    said = [f"{len(cells) - len(usable):,} left out: blank, or longer than pull.max_chars"] * (len(usable) < len(cells))
+    fresh = pd.Series(list({item.fold(cell): cell for cell in usable}.values()), dtype=object)
+    if fresh.empty:
+        raise InputError(f"seed {of!r}: no text", expected="a few texts of this class, or words for it")
+
+    def change() -> pd.DataFrame:
+        vectors = item.encoder(workspace.settings.embed).encode(fresh.tolist())
+        gold = sought.of_gold(workspace, fresh, vectors)
+        if gold.all():
+            raise InputError(
+                f"seed {of!r}: what was given is in gold, or as like it as gold.near_duplicate; gold only measures",
+                expected="texts that are not in gold",
+                got=brief(repr(fresh.iloc[0]), 60),
+            )
+        if gold.any():
+            said.append(f"{_count(int(gold.sum()), 'text')} of {len(gold):,} left out: gold has it, and only measures")
+        kept = fresh[~gold]
+        ids = kept.map(item.identify)
+        there = set(seeds.read(workspace).query("`class` == @of").id)
+        known = ids.isin(there).to_numpy()
+        said.extend([f"{_count(int(known.sum()), 'text')} given before"] * bool(known.any()))
+        said.extend(remarks(workspace, of, kept, vectors[~gold]))
+        return _rows(workspace, ids[~known], kept[~known], of, seeds.GIVEN)
+
+    made = _changed(workspace, f"seed: {{}} of {of!r}", change, tell)
+    return [f"{_count(made, 'text')} of {of!r} kept", *said]
+
+
+def remove(workspace: Workspace, name: str, which: Sequence[str], tell: Tell) -> list[str]:
+    """`labelwise seed CLASS --remove [ID|TEXT...]`: all of a class, or these. Returns lines for people."""
+    of = meant(workspace, name)
+    there = listed(workspace, name)
+    item = kinds.item(workspace.settings.kind.item)
+    wanted = {item.fold(item.tidy(each)) for each in which}
+    gone = [each for each in there if not which or each.id in which or item.fold(each.text) in wanted]
+    known = {each.id for each in gone} | {item.fold(each.text) for each in gone}
+    strange = [each for each in which if not {each, item.fold(item.tidy(each))} & known]
+    if strange or not gone:
+        raise InputError(
+            f"seed {of!r} --remove: no such seed" if strange else f"{of!r} has no seed to remove",
+            expected="an id or a text that stands in `labelwise seed --list`",
+            got=brief(repr(strange[0]), 60) if strange else "",
+        )
+    ids = pd.Series([each.id for each in gone], dtype=object)
+    nothing = pd.Series([None] * len(gone), dtype=object)
+    made = _changed(
+        workspace, f"seed: {{}} of {of!r} removed", lambda: _rows(workspace, ids, nothing, of, seeds.REMOVED), tell
+    )
+    return [
+        f"{_count(made, 'text')} of {of!r} removed: the next batch is not asked near them",
+        "earlier versions have them still; `labelwise forget ID` forgets a text for good",
+    ]
+
+
+def resume(versions: Versions) -> str:
+    """Keep what a command that was cut off had written. Returns a line for people, '' where there is nothing."""
+    if not (added := versions.only_added(FOLDER, seeds.PREFIX)):
+        return ""
+    _keep(versions, "seed: kept from a command that did not end")
+    return f"a `labelwise seed` command did not end; kept {', '.join(added)}: it need not be given again"
+
+
+def _changed(workspace: Workspace, message: str, change: Callable[[], pd.DataFrame], tell: Tell) -> int:
+    """Add what `change` makes, as a commit of its own; how many rows there were."""
+    with claimed(workspace) as claim:
+        versions = Versions(workspace.root)
+        versions.clear()
+        if claim.unfinished_command.startswith("seed"):
+            if said := resume(versions):
+                tell(said)
+        else:
+            claim.refuse_unfinished()
+        differences.refuse_side_tracks(versions)
+        play = patient(lambda: player.Play(workspace, versions), tell, met=False)
+        patient(play.refuse, tell)
+        remote.refuse_missing(workspace)
+        differences.refuse_strange_changes(versions)
+        rows = change()
+        if len(rows):
+            claim.begin(command="seed")
+            seeds.append(workspace, rows)
+            _keep(versions, message.format(_count(len(rows), "text")))
+            patient(play.keep, tell)
+    return len(rows)
+
+
+def _keep(versions: Versions, message: str) -> None:
+    versions.add([FOLDER])
+    if versions.head:  # else the first run makes the first commit
+        versions.save(message, only=[f"{FOLDER}.dvc", "data/.gitignore"])
+        versions.push()
+
+
+def _rows(workspace: Workspace, ids: pd.Series, cells: pd.Series, of: str, status: str) -> pd.DataFrame:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    made = {"id": ids.to_numpy(), stored.column_of(workspace): cells.to_numpy()}
+    return pd.DataFrame(made).assign(**{"class": of}, status=status, given_at=now)
+
+
+# What was given
+
+
+def meant(workspace: Workspace, name: str) -> str:
+    """The class of today that a name stands for. InputError where it is none."""
+    now = Classes.of(workspace.settings)
+    of = now.today(name)
+    if of in now.names:
+        return str(of)
+    near = difflib.get_close_matches(name, now.names, n=1, cutoff=0.5)
+    alike = next((each for each in now.names if each.casefold() == name.casefold()), near[0] if near else "")
+    raise InputError(
+        f"seed: {name!r} is no class" + (" any more" if name in now.lapsed else ""),
+        expected="one of " + named(now.names[:20]) + (", ..." if len(now.names) > 20 else ""),
+        fix=f"did you mean {alike!r}?" if alike else "`labelwise classes` lists them, `labelwise classes add` adds one",
+    )
+
+
+def texts_of(workspace: Workspace, given: Sequence[str]) -> list[str]:
+    """The texts that were given, and those in the files that were named. InputError where a file cannot be read."""
+    return [text for each in given for text in (_in_file(workspace, each) if _names_file(each) else [each])]
+
+
+def _names_file(given: str) -> bool:
+    """Whether it is a file, or looks like the name of one: a single word with such an ending."""
+    try:
+        if Path(given).exists():
+            return True
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
+    return "://" in given or (len(given.split()) == 1 and given.lower().endswith((*ENDINGS, LINES)))
+
+
+def _in_file(workspace: Workspace, name: str) -> list[str]:
+    pull, item = workspace.settings.pull, kinds.item(workspace.settings.kind.item)
+    path = Path(name)
+    if path.suffix.lower() in ENDINGS or "://" in name:
+        columns = item.columns(pull.columns)
+        chunks = sources.chunks(name, columns, encoding=pull.encoding)
+        found = [cell for chunk in chunks for cell in item.read(chunk) if cell]
+    else:
+        found = _lines_of(path, pull.encoding or "utf-8-sig")
+    if not found:
+        raise InputError(f"{name} holds no text", expected="a text a line, or rows with a text column")
+    return found
+
+
+def _lines_of(path: Path, encoding: str) -> list[str]:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder", expected="a file, or texts")
+    if not path.exists():
+        raise InputError(f"{path} does not exist", expected="a file of texts, or the texts in quotes")
+    try:
+        content = path.read_bytes().decode(encoding)
+    except UnicodeDecodeError:
+        content = "\0"
+    if "\0" in content:
+        raise InputError(
+            f"{path} is no text", expected=f"text in {encoding}, a line each; or a file ending in {', '.join(ENDINGS)}"
+        )
+    return [line for line in content.splitlines() if line.strip()]
+
+
+# What it comes to
+
+
+def remarks(workspace: Workspace, of: str, cells: pd.Series, vectors: NDArray[np.float32]) -> list[str]:
+    """What the pool has of the kind, and what the next batch asks, a line each. cells, vectors: (a,) and (a, d)."""
+    item, settings = kinds.item(workspace.settings.kind.item), workspace.settings
+    said = []
+    unknown = item.encoder(settings.embed).unknown(cells.tolist()) if item.wording else np.zeros(len(cells))
+    if unread := int((unknown > UNKNOWN).sum()):
+        said.append(f"{unread:,} of {_count(len(cells), 'text')} cannot be read by {settings.embed.encoder}")
+    if len(cells) > MANY:
+        said.append("so many are worth more as labels: `labelwise init --labelled` learns from rows of the pool")
+    if not workspace.scores.exists():
+        return [*said, "`labelwise run` ranks the pool by them once it has been encoded"]
+    pool = pool_vectors(workspace)
+    open_rows = np.flatnonzero(~pool.ids.isin(withheld(workspace, pool.ids)))
+    said += nearest(workspace, pool, open_rows, vectors)
+    labels = ledger.effective(ledger.today(workspace)).label
+    members = kinds.answer(settings.kind.answer).members
+    found = sum(of in members(label) for label in labels)
+    said.append(following(found, int(sought.SHARE * settings.select.batch), settings.select.batch))
+    return said
+
+
+def nearest(workspace: Workspace, pool: Vectors, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> list[str]:
+    """The items of the pool at these rows that are most like what was given, (a, d)."""
+    if not len(rows):
+        return ["nothing of the pool can be asked any more"]
+    blocks = np.split(rows, range(BLOCK, len(rows), BLOCK))
+    best = np.concatenate([(pool.gather(block) @ vectors.T).max(axis=1) for block in blocks])
+    first = np.argsort(-best, kind="stable")[:SHOWN]
+    item = kinds.item(workspace.settings.kind.item)
+    cells = stored.cells(workspace, rows[first])
+    shown = [f"{brief(item.brief(cell), 60)!r} ({best[at]:.2f})" for at, cell in zip(first, cells, strict=True)]
+    said = [f"the nearest of {len(rows):,}: {', '.join(shown)}"]
+    if best[first[0]] < STRANGE:
+        said.append("no item is much like them (another language, another matter?); the pool is ranked all the same")
+    return said
+
+
+def following(found: int, room: int, batch: int) -> str:
+    """What the next batch makes of it. found: labels of the class so far."""
+    if found >= FOUND:
+        return f"{found:,} labels of it are there: the model goes on from these, and nothing is asked near the texts"
+    return (
+        f"asks up to {room} of the {batch} of each batch that is chosen from now on, until {FOUND} are found ({found})"
+    )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
