@@ -68,13 +68,13 @@ def _ranks(values: Floats) -> NDArray[np.float32]:
 def wanting(counts: NDArray[np.int64], given: NDArray[np.bool_], labelled: int) -> NDArray[np.int64]:
     """Which classes are to be looked for, those with the fewest labels first. counts: (c,) labels of each; given: (c,)
     of which people gave something. Those, until they are found ten times; of the others those that have less than a
-    quarter of an even share of all labels, too.
+    quarter of an even share of all labels, too; none before there are labels, for nothing says then what is rare.
 
     >>> wanting(np.array([30, 2, 0]), np.array([False, True, False]), 32).tolist()
     [1, 2]
     """
     few = counts < FOUND
-    rare = (counts == 0) | (counts < RARE * labelled / len(counts))
+    rare = (labelled > 0) & ((counts == 0) | (counts < RARE * labelled / len(counts)))
     wanted = np.flatnonzero(few & (given | rare))
     return wanted[np.lexsort((counts[wanted], ~given[wanted]))]
 

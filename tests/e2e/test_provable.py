@@ -30,8 +30,9 @@ from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.services.mlflow import experiment_name, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
-from labelwise.tasks.upkeep import forget, init
-from labelwise.tasks.workspace import Workspace
+from labelwise.tasks.strategies import seeking
+from labelwise.tasks.upkeep import forget, init, seeds
+from labelwise.tasks.workspace import Workspace, read_parquet
 from tests import test_damage as damage
 from tests.e2e.conftest import BATCH, CLASSES, Source, answer, command, play, rows, tool
 
@@ -319,7 +320,19 @@ PLACES = [
 ]
 
 
-def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source: Source) -> None:
+def test_forgotten_whatever_dies_and_asked_never_again(
+    played: Workspace, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was given of a class is asked near, replayed and forgotten like an item."""
+    monkeypatch.setattr(seeking, "FOUND", 99)
+    given = ["the referee gave a penalty in stoppage time", "a goalkeeper nobody was to remember"]
+    told_of = seeds.give(played, "sport", given, print)
+    assert told_of[0] == "2 texts of 'sport' kept" and "asks up to 6 of the next 12" in told_of[-1], told_of
+    assert any("the nearest of 2" in line for line in told_of), told_of
+    assert seeds.give(played, "sport", given[:1], print)[:2] == ["0 texts of 'sport' kept", "1 text given before"]
+    secret = seeds.listed(played, "sport")[1].id
+    before = tool(played.root, "git", "rev-parse", "HEAD")
+
     learned, open_one, measured = rows(played).id[0], pd.read_parquet(played.batch).id[0], stored.gold(played).id[0]
     text = stored.cells_by_id(played, pd.Series([learned]))[learned]
     tasks = open_project(played.settings).tasks_of([learned, open_one])
@@ -330,16 +343,17 @@ def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source
     assert forget.run(played, [learned], lambda shown: learned not in shown[0]) == ["nothing was forgotten"]
     assert tool(played.root, "git", "status", "--porcelain") == "" and not forgotten.ids(played)
 
-    words = ["forget", learned, open_one, measured, "--yes", "--workspace", str(played.root)]
+    words = ["forget", learned, open_one, measured, secret, "--yes", "--workspace", str(played.root)]
     for when, place in PLACES:
         deadly = [sys.executable, "-c", DEADLY, when, *place.split(":"), "labelwise", *words]
         died = subprocess.run(deadly, env=os.environ, capture_output=True, check=False)
         assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     play(played)  # the loop ends what was begun, and finds its batch without the item
 
-    gone = {learned, open_one, measured}
-    assert tool(played.root, "git", "log", "--format=%s").splitlines()[0].startswith("forget: 3 items forgotten")
-    assert tool(played.root, "git", "log", "--format=%s", "round-0002..").count("\n") == 0  # one commit
+    gone = {learned, open_one, measured, secret}
+    assert tool(played.root, "git", "log", "--format=%s").splitlines()[0].startswith("forget: 4 items forgotten")
+    assert tool(played.root, "git", "log", "--format=%s", f"{before}..").count("\n") == 0  # one commit
+    assert [each.text for each in seeds.listed(played)] == given[:1]
     assert tool(played.root, "git", "status", "--porcelain") == ""
     assert text not in tool(played.root, "git", "log", "--patch", "--all")
     for table in [*played.root.glob("data/**/*.parquet")]:
@@ -360,9 +374,10 @@ def test_forgotten_whatever_dies_and_asked_never_again(played: Workspace, source
 
     assert {verdict for verdict, _ in replayed(played, "round-0002").values()} == {IDENTICAL}  # the past, whole
     assert {verdict for verdict, _ in replayed(played, "round-0003").values()} == {IDENTICAL}
+    assert (read_parquet(played.batch).why == seeking.WHY).sum() == BATCH // 2
     seen = audits.run(played.root, "")
     assert seen.in_order, audits.lines(seen)
-    assert {part.name: part.forgotten for part in seen.parts}["items asked"] == 3
+    assert {part.name: part.forgotten for part in seen.parts}["items asked"] == 4
     told = lineage.run(played, learned)
     assert told.forgotten_at and not told.text and told.rows == []
     assert told.learned == {"round-0001": "1", "round-0002": "2"}

@@ -65,6 +65,7 @@ def test_a_class_is_looked_for_until_it_has_been_found_often_enough() -> None:
     assert wanting(np.array([FOUND, 30]), given_, 40).tolist() == []
     assert wanting(np.array([5, 30]), nothing, 35).tolist() == [], "five of 35 is no longer rare: the model has it"
     assert wanting(np.array([3, 30]), nothing, 33).tolist() == [0]
+    assert wanting(np.array([0, 0]), nothing, 0).tolist() == [], "nothing says yet which is rare"
 
 
 def test_a_class_that_is_not_there_keeps_one_place_in_a_batch() -> None:
