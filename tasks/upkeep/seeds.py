@@ -290,9 +290,7 @@ def following(found: int, room: int, batch: int) -> str:
     """What the next batch makes of it. found: labels of the class so far."""
     if found >= FOUND:
         return f"{found:,} labels of it are there: the model goes on from these, and nothing is asked near the texts"
-    return (
-        f"asks up to {room} of the {batch} of each batch that is chosen from now on, until {FOUND} are found ({found})"
-    )
+    return f"asks up to {room} of the next {batch} that are chosen, and so on until {FOUND} are found ({found} so far)"
 
 
 def _count(number: int, word: str) -> str:
