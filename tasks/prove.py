@@ -14,7 +14,7 @@ from labelwise.tasks.items.vectors import Vectors, gold_items, pool_items, pool_
 from labelwise.tasks.items.withheld import kept_out, withheld
 from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.learners import Examples, Items, calibration, frozen, one_vs_rest, thresholds_of
+from labelwise.tasks.learners import Examples, Items, calibration, deciding, frozen, one_vs_rest, thresholds_of
 from labelwise.tasks.progress import counted
 from labelwise.tasks.proof import control, prevalence, savings, successor
 from labelwise.tasks.settings import Settings
@@ -66,8 +66,8 @@ def judged_by(
 ) -> savings.PartsOf:
     """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The meter
     trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are not
-    calibrated, since only what is said counts. Where an item may have several classes, each model says them from the
-    thresholds on that follow from its probabilities of a part of the pool, as the loop's own does."""
+    calibrated, since only what is said counts. Where an item may have several classes, or the measure is
+    no mean score, each model says what follows from its probabilities of a part of the pool, as the loop's own does."""
     answer, truth = kinds.answer(settings.kind.answer), gold.label.tolist()
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
     judge = settings.model_copy(update={"train": learner})
@@ -87,11 +87,18 @@ def judged_by(
     examples = Examples(labelled, answer.targets(labels.label.tolist(), settings.classes), settings.classes)
     settled = examples.take(calibration.sampled(examples, settings.seed))
     vectors, seen = labelled.vectors(), exam.vectors()
-    if not examples.multilabel:
-        c = frozen.crossed(settled, judge)[0]
-        return lambda rows: parts(frozen.head(examples.take(rows), vectors[rows], c).logits(seen), None)
-    many = one_vs_rest.crossed(settled, judge)[0]
+    one = None if examples.multilabel else frozen.crossed(settled, judge)[0]
+    if one is not None and measure.plain:
+        return lambda rows: parts(frozen.head(examples.take(rows), vectors[rows], one).logits(seen), None)
     looked_at = pool.take(calibration.random_positions(len(pool), one_vs_rest.LOOKED_AT, settings.seed)).vectors()
+    if one is not None:
+
+        def by_measure(rows: NDArray[np.int64]) -> Parts:
+            head = frozen.head(examples.take(rows), vectors[rows], one)
+            return parts(head.of(seen), deciding.thresholds(settings.measure, settings.classes, head.of(looked_at)))
+
+        return by_measure
+    many = one_vs_rest.crossed(settled, judge)[0]
 
     def with_thresholds(rows: NDArray[np.int64]) -> Parts:
         heads = one_vs_rest.heads(examples.take(rows), vectors[rows], many)

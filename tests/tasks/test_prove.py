@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labelwise.tasks import prove
+from labelwise.tasks import kinds, prove
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.learners import Items
+from labelwise.tasks.learners import Examples, Items, frozen
 from labelwise.tasks.proof import control, savings
 from labelwise.tasks.records import GOLD, LABELS, POOL
-from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.settings import Evaluate, Settings, parse
 from labelwise.tasks.workspace import Workspace, write_parquet
 
 CLASSES = ["a", "b", "c"]
@@ -150,3 +150,21 @@ def test_the_stage_says_what_it_cannot_know(tmp_path: Path, share: float, said: 
     found = content["prevalence"]
     assert (found["labelled"], found["control"]) == (30, 0)
     assert sum(one["found"] for one in found["classes"]) == 30
+
+
+def test_models_of_the_meter_say_what_the_measure_asks_for() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.choice(3, 600, p=[0.65, 0.3, 0.05])
+    vectors = (np.eye(3, 16)[truth] + 0.6 * rng.normal(size=(600, 16))).astype(np.float32)
+    names = np.array(CLASSES, dtype=object)[truth]
+    given = labels().assign(label=names[:300])
+    gold = pd.DataFrame({"label": names[EXAM], "weight": 1.0})
+    items, exam = Items.of(vectors[:300]), Items.of(vectors[EXAM])
+    own = settings().model_copy(update={"evaluate": Evaluate(measure="balanced_accuracy")})
+    measure, rows = kinds.measure(own), np.arange(100)
+    judged = prove.judged_by(given, items, gold, exam, items, own)(rows)
+    examples = Examples(items, truth[:300], CLASSES)
+    head = frozen.head(examples.take(rows), vectors[rows], frozen.crossed(examples, own)[0])
+    likeliest = measure.parts(kinds.answer("choice").decide(head.of(vectors[EXAM]), CLASSES).tolist(), names[EXAM])
+    value, plain = (measure.values(parts, np.ones((1, 300)))[0] for parts in (judged, likeliest))
+    assert value > plain
