@@ -97,10 +97,9 @@ def lacking(name: MeasureName, items: Mapping[str, int], low: float = 0.0, high:
     rarest = min(short, key=lambda each: short[each])
     others = f" (and fewer than that of {len(short) - 1:,} more classes)" if len(short) > 1 else ""
     each = " of each" if len(of) > 1 else ""
-    return (
-        f"{short[rarest]:,} gold items of {rarest}; about {wanted:,}{each} would give an interval of +-{REACH:g}"
-        f"{others}: `labelwise gold grow N`"
-    )
+    there = f"{short[rarest]:,} gold items of {rarest}; about {wanted:,}{each}"
+    there = there if short[rarest] else f"about {wanted:,} gold items of {rarest}"
+    return f"{there} would give an interval of +-{REACH:g}{others}: `labelwise gold grow N`"
 
 
 def _ratio(hits: Floats, weights: Floats) -> tuple[float, float, float]:
