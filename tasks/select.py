@@ -203,7 +203,8 @@ def run(workspace: Workspace) -> str:
     said = strategy_for(settings.select, labelled)[1]
     short = f"; all that is left, fewer than the {wanted} of select.batch{why}" if len(batch) < wanted else ""
     again = f", {anew} to be labelled anew of {len(lapsed):,}" if anew else ""
-    names = named(settings.classes[label] for label in looked_for.labels[looked_for.most > 0]) if looked_for else ""
+    labels_sought = dict.fromkeys(looked_for.labels[looked_for.most > 0]) if looked_for else {}
+    names = named(settings.classes[label] for label in labels_sought)
     beside = f", {near} in search of {plain(names, 200)}" if near else ""
     by_strategy = len(batch) - by_chance - anew - near
     return f"{by_strategy} items by {said}{beside}, {by_chance} for the control arm{again}{short}{arm}"

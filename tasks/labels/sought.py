@@ -28,17 +28,14 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 @dataclass(frozen=True)
-class Texts:
-    """What the classes are looked for by: cells and their vectors, (a, d), by class. given: the classes of which people
-    gave something; the others are known by their names. gold: how many cells were left out since gold has them."""
+class Way:
+    """A way to look for a class (`of`): by what people gave of it, or else by its name. vectors: (a, d) of the cells.
+    The two go side by side, since either may lead nowhere; that one fades."""
 
-    cells: dict[str, list[str]]
-    vectors: dict[str, NDArray[np.float32]]
-    given: frozenset[str]
-    gold: int = 0
-
-
-NOTHING = Texts({}, {}, frozenset())
+    of: str
+    cells: list[str]
+    vectors: NDArray[np.float32]
+    given: bool
 
 
 def sought(workspace: Workspace, vectors: Vectors, labels: pd.DataFrame) -> Sought | None:
@@ -53,7 +50,7 @@ def sought(workspace: Workspace, vectors: Vectors, labels: pd.DataFrame) -> Soug
         labels,
         settings,
         given,
-        lambda names: looked_for_by(workspace, names),
+        lambda names: ways_of(workspace, names),
     )
 
 
@@ -63,57 +60,53 @@ def looked_for(
     labels: pd.DataFrame,
     settings: Settings,
     given: Collection[str],
-    texts_of: Callable[[list[str]], Texts],
+    ways_of: Callable[[list[str]], list[Way]],
 ) -> Sought | None:
     """The same of any items. rows: (m,) where those with a label are; labels: columns label, why; given: the classes of
-    which people gave something; texts_of: what classes are looked for by."""
+    which people gave something; ways_of: the ways to look for classes."""
     classes, room = settings.classes, int(SHARE * settings.select.batch)
     has = one_each(kinds.answer(settings.kind.answer).targets(labels.label.tolist(), classes), len(classes))
     of_people = np.array([name in given for name in classes])
     wanted = wanting(has.sum(axis=0), of_people, len(labels))
-    wanted = wanted[of_people[wanted] | settings.select.seek]
-    texts = texts_of([classes[label] for label in wanted]) if room and len(wanted) else NOTHING
-    wanted = np.array([label for label in wanted if classes[label] in texts.cells], dtype=np.int64)
-    wanted = wanted[np.argsort([classes[label] not in texts.given for label in wanted], kind="stable")][:room]
-    if not len(wanted):
+    names = [classes[label] for label in wanted if of_people[label] or settings.select.seek]
+    if not (room and names):
         return None
-    names, has = [classes[label] for label in wanted], has[:, wanted]
-    means = np.stack([texts.vectors[name].mean(axis=0) for name in names])
+    ways = sorted(ways_of(names), key=lambda way: (way.of not in given, names.index(way.of), not way.given))[:room]
+    if not ways:
+        return None
+    wanted = np.array([classes.index(way.of) for way in ways], dtype=np.int64)
+    has = has[:, wanted]
+    means = np.stack([way.vectors.mean(axis=0) for way in ways])
     why = labels.why.to_numpy(dtype=object)
     vain = in_vain(why, items.vectors_at(rows) @ means.T, has)
-    likes = [
-        Like(texts.vectors[name], texts.cells[name], rows[has[:, at]], rows[vain[:, at]])
-        for at, name in enumerate(names)
-    ]
+    likes = [Like(way.vectors, way.cells, rows[has[:, at]], rows[vain[:, at]]) for at, way in enumerate(ways)]
     nearness = likeness(items, likes, words=kinds.item(settings.kind.item).wording is not None)
     tried = np.maximum(vain.sum(axis=0) - PATIENCE * (has & (why == WHY)[:, None]).sum(axis=0), 0)
-    first = sum(name in texts.given for name in names)  # those of which people said something come first
+    first = sum(way.of in given for way in ways)  # classes of which people said something come first
     most = quotas(tried[:first], room)
     return Sought(wanted, nearness, np.concatenate([most, quotas(tried[first:], room - int(most.sum()))]))
 
 
-def looked_for_by(workspace: Workspace, names: list[str]) -> Texts:
-    """What these classes are looked for by: seeds that are not gold, or else names, where `select.seek` says so."""
+def ways_of(workspace: Workspace, names: list[str]) -> list[Way]:
+    """The ways to look for these classes: by seeds that are not gold; by name those of which there are seeds, and all
+    where `select.seek` says so."""
     settings, item = workspace.settings, kinds.item(workspace.settings.kind.item)
     rows = seeds.read(workspace)
     rows = rows[rows["class"].isin(names)]
     encoder = item.encoder(settings.embed)
     vectors = encoder.encode(rows[item.COLUMN].tolist())
-    gold = of_gold(workspace, rows[item.COLUMN], vectors)
-    seen = Texts({}, {}, frozenset(rows["class"][~gold]), int(gold.sum()))
-    for name in seen.given:
-        mine = ~gold & (rows["class"] == name).to_numpy()
-        seen.cells[name], seen.vectors[name] = rows[item.COLUMN][mine].tolist(), vectors[mine]
-    if settings.select.seek:
-        named = by_name([name for name in names if name not in seen.given], settings, encoder)
-        return Texts({**seen.cells, **named.cells}, {**seen.vectors, **named.vectors}, seen.given, seen.gold)
-    return seen
+    usable = ~of_gold(workspace, rows[item.COLUMN], vectors)
+    of = rows["class"].to_numpy(dtype=object)
+    given = [name for name in names if (usable & (of == name)).any()]
+    mine = {name: usable & (of == name) for name in given}
+    ways = [Way(name, rows[item.COLUMN][at].tolist(), vectors[at], True) for name, at in mine.items()]
+    return ways + by_name(names if settings.select.seek else given, settings, encoder)
 
 
-def by_name(names: Iterable[str], settings: Settings, encoder: Encoder) -> Texts:
-    """The names and descriptions of classes, of those where these hold a word."""
-    cells = {name: said for name in names if (said := described(name, settings))}
-    return Texts(cells, {name: encoder.encode(said) for name, said in cells.items()}, frozenset())
+def by_name(names: Iterable[str], settings: Settings, encoder: Encoder) -> list[Way]:
+    """By the names and descriptions of classes, where these hold a word."""
+    told = {name: said for name in names if (said := described(name, settings))}
+    return [Way(name, said, encoder.encode(said), False) for name, said in told.items()]
 
 
 def described(name: str, settings: Settings) -> list[str]:

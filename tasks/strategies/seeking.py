@@ -23,8 +23,9 @@ RARE = 0.25  # of an even share of the labels: a class that has less may be look
 
 @dataclass(frozen=True)
 class Sought:
-    """s classes that are looked for. labels: (s,) their columns in the probabilities; nearness: (n, s) how near each
-    item of the pool is to each, higher is nearer; most: (s,) of how many items in a batch each may have."""
+    """s ways to look for classes, of one class several. labels: (s,) the columns of these in the probabilities;
+    nearness: (n, s) how near each item of the pool is to each, higher is nearer; most: (s,) how many items in a batch
+    each may have."""
 
     labels: NDArray[np.int64]
     nearness: Floats
