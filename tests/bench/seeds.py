@@ -1,9 +1,9 @@
 """`make bench-labels DATA=FOLDER ARGS=seeds`: how many are asked until the first five of a rare class are found.
 
 A class is thinned to 0.2 % of a pool of other texts; three of those taken out are the examples. Batches of 25 by the
-stage `select` itself: a fifth by chance, what is near the examples and the name (or the name alone), the rest by chance,
-so that no model helps. Chance alone is known: of n items, r of them of the class, five come within 5 (n + 1) / (r + 1)
-on average. Vectors are kept in .bench/seeds/.
+stage `select` itself: a fifth by chance, what is near the examples and the name (or the name alone), the rest by chance
+again, so that no model helps. Chance alone is known: of n items, r of them of the class, five come within
+5 (n + 1) / (r + 1) on average. Vectors are kept in .bench/seeds/.
 """
 
 from collections.abc import Iterable
