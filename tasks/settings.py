@@ -489,6 +489,7 @@ def edited(path: Path) -> Iterator[CommentedMap]:
     file or the new one, never half of it, and the old one when the block fails."""
     yaml = YAML()
     yaml.width = 100_000  # a name that is broken over two lines does not always come back whole
+    yaml.preserve_quotes = True  # without them a name with a colon, within braces, could not be read again
     content = yaml.load(path.read_text(encoding="utf-8"))
     yield content
     scratch = path.with_name(f".{path.name}.part")

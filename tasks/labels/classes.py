@@ -24,7 +24,8 @@ _NAME: TypeAdapter[str] = TypeAdapter(ClassName)
 @dataclass(frozen=True)
 class Classes:
     """What params.yaml says of classes. names: those of today, in the order of their keys. renamed, dropped, split: as
-    in Settings. protected: as in `promote.protected`. orphans: names that labels or gold use and that none of these
+    in Settings. protected: as in `promote.protected`. measured: the class that `evaluate.measure` is about, '' for a
+    measure of all. orphans: names that labels or gold use and that none of these
     knows, since somebody took them out by hand."""
 
     names: tuple[str, ...]
@@ -32,13 +33,15 @@ class Classes:
     dropped: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    measured: str = ""
     orphans: frozenset[str] = field(default=frozenset(), compare=False)
 
     @classmethod
     def of(cls, settings: Settings, orphans: Collection[str] = ()) -> "Classes":
         """Those of a workspace."""
         tables = settings.renamed, tuple(settings.dropped), tuple(settings.split)
-        return cls(tuple(settings.classes), *tables, tuple(settings.promote.protected), frozenset(orphans))
+        of_class = tuple(settings.promote.protected), settings.measure.of
+        return cls(tuple(settings.classes), *tables, *of_class, frozenset(orphans))
 
     @property
     def lapsed(self) -> tuple[str, ...]:
@@ -223,13 +226,14 @@ def _become(now: Classes, members: Sequence[str], into: str, *words: str) -> Cla
     names = names if into in names else [*names[:place], into, *names[place:]]
     renamed = {name: into if now in old else now for name, now in now.renamed.items() if name != into}
     protected = dict.fromkeys(into if name in old else name for name in now.protected)
-    found = replace(now, names=tuple(names), renamed=renamed | dict.fromkeys(old, into), protected=tuple(protected))
-    return _enough(found)
+    tables = replace(now, names=tuple(names), renamed=renamed | dict.fromkeys(old, into))
+    measured = into if now.measured in old else now.measured
+    return _enough(replace(tables, protected=tuple(protected), measured=measured))
 
 
 def _gone(now: Classes, name: str) -> Classes:
     names, protected = (tuple(each for each in given if each != name) for given in (now.names, now.protected))
-    return replace(now, names=names, protected=protected)
+    return replace(now, names=names, protected=protected, measured="" if now.measured == name else now.measured)
 
 
 def _without(now: Classes, names: Collection[str]) -> Classes:

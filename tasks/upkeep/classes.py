@@ -211,6 +211,9 @@ def consequences(now: Classes, after: Classes, borne: Usage, given: Settings) ->
     if now.protected != after.protected:
         left = ", ".join(map(repr, after.protected)) or "none"
         said.append(f"protected (promote.protected): {left}")
+    if now.measured != after.measured:
+        by = f"the F1 of {after.measured!r}" if after.measured else "what the kind itself is measured by"
+        said.append(f"models are judged by {by} (evaluate.measure)")
     moved = [name for name in after.names if name in now.names and _key(now, name) != _key(after, name)]
     if moved:
         keys = [f"{name!r} {_key(after, name) or 'none'} (was {_key(now, name) or 'none'})" for name in moved[:9]]
@@ -259,6 +262,9 @@ def write(workspace: Workspace, after: Classes) -> None:
                 content.insert(place, key, written)
         if content.get("promote", {}).get("protected") is not None or after.protected:
             content["promote"]["protected"] = settings.inline(list(after.protected))
+        if after.measured != workspace.settings.measure.of:
+            name = f"{settings.OF_CLASS}:{after.measured}"
+            content["evaluate"]["measure"] = settings.quoted(name) if after.measured else None
     workspace.reread()
     _ = workspace.settings  # what we wrote can be read
 

@@ -29,6 +29,8 @@ FOUND, ALARMS = 0.6, 0.01  # of spam, and of ham that is called spam
 BOLD = 0.85  # what another model of the same F1 finds, with more alarms
 # The meter: items in one dimension, spam above, a learner that puts the limit where the labels say.
 ROUNDS, BATCH, CONTROL, GOLD, SHARE = 16, 25, 5, 1500, 0.1
+APART = 2.2
+BEST = APART / 2 + np.log((1 - SHARE) / SHARE) / APART  # the limit of the fewest errors
 
 
 def measure(name: str) -> Measure:
@@ -85,12 +87,12 @@ def metered(name: str, gain: float, seed: int) -> savings.Savings | None:
     rng = np.random.default_rng([seed, 7])
     own = measure(name)
     spam = rng.random(GOLD) < SHARE
-    at = np.where(spam, 2.2, 0.0) + rng.normal(size=GOLD)
+    at = np.where(spam, APART, 0.0) + rng.normal(size=GOLD)
 
     def judged(rows: NDArray[np.int64]) -> Parts:
         worth = float(np.where(rows < 10_000, 1.0, gain).sum())
         luck = np.random.default_rng(rows)
-        limit = 1.7 + 3.0 * max(worth, 1.0) ** -0.5 * (1 + 0.2 * luck.normal())
+        limit = BEST + 3.0 * max(worth, 1.0) ** -0.5 * (1 + 0.2 * luck.normal())
         return own.parts(names(at > limit), names(spam))
 
     arm, chosen = np.arange(ROUNDS * CONTROL), 10_000 + np.arange(ROUNDS * (BATCH - CONTROL))

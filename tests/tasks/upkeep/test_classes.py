@@ -285,7 +285,9 @@ def test_params_yaml_keeps_its_form_and_its_comments(tmp_path: Path, form: str, 
     file = tmp_path / "params.yaml"
     rest = json.dumps(GIVEN)[1:-1].replace(', "pull"', '\n"pull"')
     file.write_text(
-        f"seed: 1  # of all\n{FORMS[form]}{rest}\npromote: {{protected: [a]}}  # never worse\n", encoding="utf-8"
+        f"seed: 1  # of all\n{FORMS[form]}{rest}\npromote: {{protected: [a]}}  # never worse\n"
+        "evaluate: {measure: 'f1:a'}  # the rare one\n",
+        encoding="utf-8",
     )
     before = file.read_text(encoding="utf-8")
     was = settings.read(file)
