@@ -1,7 +1,7 @@
 """What a model is judged by (`evaluate.measure`), with its interval: from gold items that need not count alike.
 
-Simulated in docs/proof-gold.md: the intervals hold 93 to 97 times in 100 from some ten gold items a class on. With
-fewer the mean of many F1s is itself too low, since each of them is.
+Simulated in docs/proof-gold.md: the intervals hold 92 to 98 times in 100 from some ten gold items a class on. The mean
+of many F1s is too low with so few, since each of them is, and is held less often.
 """
 
 from collections import Counter

@@ -146,7 +146,7 @@ def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop:
 
 def _headline_cards(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
     """The mean score and the savings."""
-    trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.counts(workspace)})"
+    trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.standing(workspace)})"
     measure = workspace.settings.measure.words
     cards = [Card(f"{measure} on gold", "no model yet", trusted)]
     if "score" in metrics:
