@@ -257,7 +257,7 @@ def unseen(versions: Versions, number: int) -> range:
 def of_class(workspace: Workspace) -> dict[str, float]:
     """How many items of the measured class are found, and how many there are in the pool; empty where nobody knows."""
     there = prevalence.counted(workspace)
-    one = there and there.of(workspace.settings.measure.of)
+    one = there.of(workspace.settings.measure.of) if there else None
     if one is None or one.middle is None:
         return {}
     ends = {"in_pool": one.middle, "in_pool_low": one.low, "in_pool_high": one.high}

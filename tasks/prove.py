@@ -133,7 +133,7 @@ def run(workspace: Workspace) -> str:
         else (None, None)
     )
     there = how_many(labels, vectors, kept_out(workspace, vectors.ids), settings)
-    found = measured and measured.as_json()
+    found = measured.as_json() if measured else None
     said = savings.sentence(measured, settings.measure.words) if settings.select.control else UNKNOWN
     said += str(control.arm(settings.select.control, found))
     content: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """Cross-fitting: what a model says of labels that it has not seen, and what follows from that: how strongly to
 regularise, how sure to be, how much to trust each learner. Gold is not looked at."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def tempered(
     return result
 
 
-def pooling(opinions: list[NDArray[np.floating]], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def pooling(opinions: Sequence[NDArray[np.floating]], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """The weight of each of several models' (m, c) logits in their sum, >= 0, that gives the least log loss of the m
     labels (logarithmic opinion pool: Genest & Zidek 1986; stacking: Wolpert 1992). Smoothed as `temperature` is; the
     logits of one model alone get the inverse of their temperature. Equal weights when nothing can be learned from the

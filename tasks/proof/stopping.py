@@ -118,7 +118,7 @@ def recall(there: Prevalence | None, name: str, wanted: float, absent: float) ->
 
     The bound is that of one look, and it is looked at in every round: docs/rare.md has how often that stops too early.
     """
-    one = there and there.of(name)
+    one = there.of(name) if there else None
     if there is None or one is None:
         return Advice(False, f"nobody has counted yet how many are {name}")
     if one.middle is None:

@@ -181,7 +181,7 @@ def _headline_cards(workspace: Workspace, metrics: dict[str, float], found: dict
 def _of_class(workspace: Workspace) -> list[Card]:
     """How many there are of the class that the model is judged by."""
     there, name = prevalence.counted(workspace), workspace.settings.measure.of
-    one = there and there.of(name)
+    one = there.of(name) if there else None
     if there is None or one is None:
         return []
     figure = "not known" if one.middle is None else f"{one.found:,} of about {one.middle:,}"
