@@ -38,7 +38,7 @@ from labelwise.tasks.trial.kept import encoded
 from labelwise.tasks.trial.plan import Plan, rows_of
 from labelwise.tasks.trial.rehearsal import Rows, Run, judged, play
 from labelwise.tasks.workspace import write_json
-from tests.bench import figures, proof_prevalence, proof_scores
+from tests.bench import figures, proof_measures, proof_prevalence, proof_scores
 from tests.bench.labels import cleaned
 from tests.bench.proof_gold import SEEDS as GOLD_SEEDS
 from tests.bench.proof_gold import gold_table
@@ -540,6 +540,8 @@ SECTIONS: dict[str, Callable[[list[World]], list[dict[str, str]]]] = {
     "imported": lambda _worlds: imported_rows(),
     "scores": lambda _worlds: list(proof_scores.gate_rows()),
     "mean score": lambda _worlds: list(proof_scores.accuracy_rows()),
+    "measures": lambda _worlds: list(proof_measures.gate_rows()),
+    "metered": lambda _worlds: list(proof_measures.meter_rows()),
     "how many": lambda _worlds: list(proof_prevalence.interval_rows()),
     "stop by recall": lambda _worlds: list(proof_prevalence.stop_rows()),
 }
