@@ -96,7 +96,8 @@ def setfit(data: Any, seed: int, sizes: list[int], start: list[int] | None) -> P
 
 
 def breaking_ties(data: Any, seed: int, sizes: list[int], start: list[int] | None) -> Points:
-    """small-text's rounds with breaking ties and its wrapper of logistic regression, on vectors."""
+    """small-text's rounds with breaking ties and its wrapper of logistic regression, on vectors. It cannot learn from
+    one class: where the first batch has no other, one of its items is given for one of another class."""
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
     from small_text import BreakingTies, PoolBasedActiveLearner, SklearnClassifierFactory, SklearnDataset
@@ -110,7 +111,10 @@ def breaking_ties(data: Any, seed: int, sizes: list[int], start: list[int] | Non
     )
     factory = SklearnClassifierFactory(LogisticRegression(max_iter=1000), len(target))
     learner = PoolBasedActiveLearner(factory, BreakingTies(), pool)
-    asked = np.array(start or np.random.default_rng(seed).choice(len(truth), sizes[0], replace=False))
+    rng = np.random.default_rng(seed)
+    asked = np.array(start or rng.choice(len(truth), sizes[0], replace=False))
+    if len(np.unique(truth[asked])) == 1:
+        asked[0] = rng.choice(np.flatnonzero(truth != truth[asked[0]]))
     began = time.perf_counter()
     learner.initialize(asked)
     count = 0
