@@ -42,7 +42,7 @@ def likeness(items: Items, wanted: Sequence[Like], words: bool = True) -> Floats
 
 def by_words(items: Items, wanted: Sequence[Like], similar: Floats) -> Floats:
     """(n, s) cosines of tf-idf weights (Salton & Buckley 1988), 0 of items beyond the nearest 20,000."""
-    near = np.arange(len(items))
+    near: NDArray[np.integer] = np.arange(len(items))
     if len(near) > WORDED:
         near = np.sort(np.argpartition(-similar.max(axis=1), WORDED)[:WORDED])
     counts = HASHING.transform(items.texts_at(near))

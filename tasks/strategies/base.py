@@ -151,7 +151,10 @@ def sampled(n: int, most: int, rng: np.random.Generator) -> Indices:
 
 
 def chosen(
-    indices: Indices, scores: Floats | None = None, why: str = "uncertain", propensity: float = np.nan
+    indices: Indices,
+    scores: Floats | None = None,
+    why: str | NDArray[np.object_] = "uncertain",
+    propensity: float = np.nan,
 ) -> Choice:
     """These candidates, each with the same chance, NaN when that is not known. Without scores, nothing is ranked."""
     nothing = np.full(len(indices), np.nan)

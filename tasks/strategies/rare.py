@@ -87,7 +87,7 @@ def with_rare(strategy: Strategy, candidates: Candidates, k: int, rng: np.random
     parts: list[Strategy] = [_doubtful(rare[found])] if found.any() else []
     parts += [] if found.all() else [unlike]
     kept: list[Choice] = []
-    rest = np.arange(len(candidates))
+    rest: NDArray[np.integer] = np.arange(len(candidates))
     for part, share in zip(parts, np.array_split(np.arange(k // 2), len(parts)), strict=True):
         if len(share):
             kept.append(asked_of(part, candidates, rest, len(share), rng))

@@ -54,7 +54,7 @@ def together(similar: Floats, worded: Floats) -> NDArray[np.float32]:
     >>> together(np.array([[0.9], [0.8], [0.1]]), np.array([[0.0], [0.7], [0.2]])).argsort(axis=0).ravel().tolist()
     [2, 0, 1]
     """
-    return sum((1 / (OFFSET + _ranks(values)) for values in (similar, worded)), np.zeros_like(similar, np.float32))
+    return np.float32(1) / (OFFSET + _ranks(similar)) + np.float32(1) / (OFFSET + _ranks(worded))
 
 
 def _ranks(values: Floats) -> NDArray[np.float32]:

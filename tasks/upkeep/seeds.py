@@ -28,7 +28,7 @@ from labelwise.tasks.services.patience import Tell, patient
 from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.sources.formats import ENDINGS
-from labelwise.tasks.strategies.seeking import FOUND
+from labelwise.tasks.strategies.seeking import FOUND, SHARE
 from labelwise.tasks.terminal import plain as brief
 from labelwise.tasks.workspace import Workspace, claimed
 
@@ -253,8 +253,10 @@ def remarks(workspace: Workspace, of: str, cells: pd.Series, vectors: NDArray[np
     """What the pool has of the kind, and what the next batch asks, a line each. cells, vectors: (a,) and (a, d)."""
     item, settings = kinds.item(workspace.settings.kind.item), workspace.settings
     said = []
-    unknown = item.encoder(settings.embed).unknown(cells.tolist()) if item.wording else np.zeros(len(cells))
-    if unread := int((unknown > UNKNOWN).sum()):
+    unread = 0
+    if wording := item.wording:
+        unread = int((wording(cells.tolist(), item.encoder(settings.embed))["unknown"] > UNKNOWN).sum())
+    if unread:
         said.append(f"{unread:,} of {_count(len(cells), 'text')} cannot be read by {settings.embed.encoder}")
     if len(cells) > MANY:
         said.append("so many are worth more as labels: `labelwise init --labelled` learns from rows of the pool")
@@ -266,7 +268,7 @@ def remarks(workspace: Workspace, of: str, cells: pd.Series, vectors: NDArray[np
     labels = ledger.effective(ledger.today(workspace)).label
     members = kinds.answer(settings.kind.answer).members
     found = sum(of in members(label) for label in labels)
-    said.append(following(found, int(sought.SHARE * settings.select.batch), settings.select.batch))
+    said.append(following(found, int(SHARE * settings.select.batch), settings.select.batch))
     return said
 
 
