@@ -696,7 +696,9 @@ def demo(
         typer.Argument(help="Where the demo's workspace is, or will be; default: demo, demo-multilabel or demo-rare."),
     ] = None,
     answer: Said = "choice",
-    rare: Annotated[bool, typer.Option("--rare", help="One section in fifty articles, to be found.")] = False,
+    rare: Annotated[
+        bool, typer.Option("--rare", help="One article in forty is of a section that is to be found.")
+    ] = False,
 ) -> None:
     """The whole loop on BBC News: servers, three rounds of 25, a stand-in for the reviewers."""
     from labelwise.flows.demo import demo as play

@@ -34,7 +34,7 @@ ROUNDS = 3
 GOLD_SHARE = 0.2
 NOISE = 0.05
 RARE, OTHER, RARE_NAME = "entertainment", "other", "bbc-news-rare"
-LEFT = 0.12  # share of the articles of RARE that `demo --rare` keeps: about one in fifty is of it, then
+LEFT = 0.12  # share of the articles of RARE that `demo --rare` keeps: about one in forty is of it, then
 RARE_GOLD_SHARE = 0.4  # there, so that some of RARE are among them
 
 

@@ -146,7 +146,7 @@ def curve(workspace: Workspace) -> pd.DataFrame:
     if settings.measure.text not in CURVE:
         return _rounds(path, CURVE, {settings.measure.text: "score"})
     rounds = _rounds(path, CURVE)  # a further figure of every round, but judged by only where there is no other
-    others = rounds.get(settings.kind.metric, pd.Series(index=rounds.index, dtype=float)).notna()
+    others = rounds.drop(columns=CURVE).notna().any(axis=1)
     return rounds.assign(score=rounds[settings.measure.text].mask(others))
 
 

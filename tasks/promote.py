@@ -105,11 +105,11 @@ def decide(
 
 def looks(rounds: pd.DataFrame, learned: int | None, number: int) -> int:
     """The number of the comparison that round `number` makes with a champion of round `learned`, 1 and on: the rounds
-    since that have a model (columns round, score), and this one. All of them where nobody knows the champion's
-    round. A round that is played again counts once."""
+    since that have a model, whatever it was judged by (columns round, score, calibration_error), and this one. All of
+    them where nobody knows the champion's round. A round that is played again counts once."""
     first = -1 if learned is None else learned
-    between = (rounds["round"] > first) & (rounds["round"] < number) & rounds.score.notna()
-    return int(between.sum()) + 1
+    measured = rounds[["score", "calibration_error"]].notna().any(axis=1)
+    return int(((rounds["round"] > first) & (rounds["round"] < number) & measured).sum()) + 1
 
 
 def weighed(predictions: pd.DataFrame) -> pd.DataFrame:

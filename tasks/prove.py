@@ -32,8 +32,8 @@ def prove(
     answer = kinds.answer(settings.kind.answer)
     measured = meter(labels, labelled, gold, exam, pool, settings)
     by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
-    if settings.kind.item not in successor.READS:
-        return measured, None
+    if settings.kind.item not in successor.READS or not kinds.measure(settings).plain:
+        return measured, None  # chosen labels are rich in what is rare: right more seldom, and not worse for it
     read = labels.assign(text=labelled.texts())
     gold_read = gold.assign(text=exam.texts())
     return measured, successor.check(read, by_strategy, labels.control.to_numpy(), gold_read, settings.seed, answer)
@@ -45,6 +45,8 @@ def meter(
     """The savings meter alone, gold items weighed. Both arms learn with `prove.learner`, whatever the loop itself
     learns with: what is compared is the choice of labels alone. Labels that no round asked for (imported ones) are in
     both arms from the start; without them, the head of the order is a uniform sample of what could be asked."""
+    if not told(gold, settings):
+        return None
     judged = judged_by(labels, labelled, gold, exam, pool, settings)
     rounds = labels["round"].to_numpy()
     asked = rounds > 0
@@ -59,6 +61,12 @@ def meter(
 
         weights, measure = gold.weight.to_numpy(), kinds.measure(settings)
         return savings.measure(counting, so_far, in_control, weights, rng, np.flatnonzero(~asked), measure)
+
+
+def told(gold: pd.DataFrame, settings: Settings) -> bool:
+    """Whether the gold items can tell the measure: one at least is of the class that it is about."""
+    truth = gold.label.tolist()
+    return bool((gold.weight.to_numpy() @ kinds.measure(settings).parts(truth, truth).true > 0).any())
 
 
 def judged_by(
@@ -135,6 +143,8 @@ def run(workspace: Workspace) -> str:
     there = how_many(labels, vectors, kept_out(workspace, vectors.ids), settings)
     found = measured.as_json() if measured else None
     said = savings.sentence(measured, settings.measure.words) if settings.select.control else UNKNOWN
+    if len(labels) and len(gold) and not told(gold, settings):
+        said = f"savings: cannot tell, gold has no item of {settings.measure.of} to measure by"
     said += str(control.arm(settings.select.control, found))
     content: dict[str, Any] = {
         "said": said,

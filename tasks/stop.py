@@ -7,9 +7,10 @@ another one. So a loop that is started again, here or elsewhere, does not ask th
 from dataclasses import dataclass
 
 from labelwise.tasks import figures
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.proof import prevalence, stopping
 from labelwise.tasks.proof.money import spending
+from labelwise.tasks.records import probabilities
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import Workspace, read_parquet
@@ -123,9 +124,10 @@ def worth_found(workspace: Workspace) -> float:
     settings = workspace.settings
     if not settings.prove.found_worth or not workspace.batch.exists() or not workspace.scores.exists():
         return 0.0
-    asked, column = read_parquet(workspace.batch, columns=["id"]), f"p{settings.classes.index(settings.measure.of)}"
-    scores = read_parquet(workspace.scores, columns=["id", column])
-    return settings.prove.found_worth * float(scores[column][scores.id.isin(asked.id)].fillna(0.0).sum())
+    asked, scores = read_parquet(workspace.batch, columns=["id"]), read_parquet(workspace.scores)
+    p = probabilities(scores[scores.id.isin(asked.id)])
+    found = renamed.chances(workspace, p).get(settings.measure.of)
+    return 0.0 if found is None else settings.prove.found_worth * float(found.fillna(0.0).sum())
 
 
 def limit(workspace: Workspace) -> str:

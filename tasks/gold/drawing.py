@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import kinds, learners
+from labelwise.tasks import kinds
 from labelwise.tasks.errors import InputError, WorkspaceError, named
 from labelwise.tasks.gold import active_testing, influence, trusted
 from labelwise.tasks.gold.intervals import REACH, enough, items_by_class
@@ -23,12 +23,12 @@ MOST = 0.5  # of the pool, that anybody is told to keep for gold
 @dataclass(frozen=True)
 class Opinion:
     """What the model thinks, and what for it is asked. scores: of the pool (SCORES). aim: the measure that what is
-    drawn is to tell most of. classes: those that the columns of `scores` stand for; none where the model has no say in
-    such a measure, since there is no model, or it does not know the class."""
+    drawn is to tell most of. chances: of each item of `scores`, a column a class of today; None where the model has no
+    say in such a measure, since there is no model, or it does not know the class."""
 
     scores: pd.DataFrame
     aim: MeasureName
-    classes: list[str]
+    chances: pd.DataFrame | None = None
 
 
 def opinion(workspace: Workspace, of: str | None) -> Opinion:
@@ -41,13 +41,14 @@ def opinion(workspace: Workspace, of: str | None) -> Opinion:
             f"{workspace.root} has no scores to draw by", fix="`labelwise run --max-wait 0` makes the first ones"
         )
     scores = read_parquet(workspace.scores)
+    scores = scores.assign(prediction=renamed.today(scores.prediction, settings))
     if aim.form not in BY_CLASS or scores.prediction.isna().any():
-        return Opinion(scores, aim, [])
-    classes = renamed.today(pd.Series(learners.load(workspace.model).classes), settings).tolist()
-    if not aim.of or aim.of in classes:
-        return Opinion(scores, aim, classes)
+        return Opinion(scores, aim)
+    chances = renamed.chances(workspace, probabilities(scores))
+    if not aim.of or aim.of in chances:
+        return Opinion(scores, aim, chances.set_axis(scores.id))
     if of is None:
-        return Opinion(scores, aim, [])
+        return Opinion(scores, aim)
     raise InputError(
         f"gold grow --for {of!r}: the model of now does not know this class",
         fix="`labelwise run --max-wait 0` makes one that does",
@@ -99,9 +100,9 @@ def draw(by: Opinion, drawn: pd.DataFrame, n: int, settings: Settings) -> pd.Dat
         )
     doubt = np.where(left.prediction.isna(), np.nan, 1 - left.confidence.to_numpy(dtype=np.float64))
     squares = doubt
-    if by.classes:
-        answer, p = kinds.answer(settings.kind.answer), probabilities(left).astype(np.float64)
-        squares = influence.squares(by.aim, answer, by.classes, p, left.prediction.tolist())
+    if by.chances is not None:
+        answer, p = kinds.answer(settings.kind.answer), by.chances.loc[left.id].to_numpy()
+        squares = influence.squares(by.aim, answer, by.chances.columns.tolist(), p, left.prediction.tolist())
     found = active_testing.draw(squares, n, np.random.default_rng([settings.seed, 4, len(drawn)]))
     turns = int(drawn.turn.max() if len(drawn) else 0) + 1 + np.arange(n)  # some drawn may be forgotten since
     columns = {"turn": turns, "propensity": found.propensity, "among": found.among, "doubt": doubt[found.rows]}
@@ -118,12 +119,12 @@ def expected(workspace: Workspace, by: Opinion) -> list[str]:
     thinks; and what would do where gold and reserve hold too few. In words; nothing where no class is rare."""
     if by.aim.form in BY_CLASS and by.scores.prediction.isna().any():
         return ["there is no model yet that says where a class may be: they are drawn by chance alone"]
-    if not by.classes:
+    if by.chances is None:
         return []
     settings, asked, gold = workspace.settings, trusted.asked(workspace), trusted.gold(workspace)
     items = items_by_class(gold.label.tolist(), kinds.answer(settings.kind.answer), settings.classes)
-    of = by.aim.of or min(by.classes, key=lambda each: items.get(each, 0))
-    p = pd.Series(probabilities(by.scores)[:, by.classes.index(of)].astype(np.float64), index=by.scores.id)
+    of = by.aim.of or min(by.chances.columns.tolist(), key=lambda each: items.get(each, 0))
+    p = by.chances[of]
     grown = asked[asked.why == trusted.GROWN]
     inside = reserve(by, settings)
     last, coming = grown.id[grown.ask == grown.ask.max()], grown.id[~grown.id.isin(gold.id)]

@@ -38,7 +38,10 @@ class Comparison:
     p_worse: float
 
     def times(self, scale: float) -> "Comparison":
-        """The same of a measure that differs by `scale` times as much, in [-1, 1]."""
+        """The same of a measure that differs by `scale` times as much, in [-1, 1]. 0: no item tells of it, so that it
+        may be any."""
+        if not scale:
+            return Comparison(self.items, 0.0, -1.0, 1.0, 0.5, 0.5)
         middle, low, high = (min(max(end * scale, -1.0), 1.0) for end in (self.difference, self.low, self.high))
         return Comparison(self.items, middle, low, high, self.p_better, self.p_worse)
 

@@ -131,6 +131,8 @@ def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop:
     'Right in 90.0% of the gold set with 50 labels. Whether labels are saved: cannot tell yet. Go on.'
     """
     if "score" not in metrics:
+        if len(metrics) > 1:
+            return f"The gold set does not tell the {measure} of this model."
         return "No model yet: the first answers make one."
     measured = found.get("savings") or {"verdict": "unclear"}
     saved = {

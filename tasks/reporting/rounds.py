@@ -39,7 +39,8 @@ def table(rounds: pd.DataFrame, seconds: pd.DataFrame, measure: str = ACCURACY) 
 def markdown(cells: pd.DataFrame) -> str:
     """A table of text as Markdown."""
     rows: list[list[str]] = [list(cells.columns), ["--:"] * cells.shape[1], *cells.to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    shown = [[cell.replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows]  # a class has any name
+    return "\n".join("| " + " | ".join(row) + " |" for row in shown)
 
 
 def figure(row: Mapping[Any, Any]) -> str:
@@ -49,7 +50,7 @@ def figure(row: Mapping[Any, Any]) -> str:
     '0.910 (0.890-0.930)'
     """
     if pd.isna(row["score"]):
-        return "no model yet"
+        return "no model yet" if pd.isna(row.get("calibration_error")) else "not measured"
     return f"{row['score']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
 
 

@@ -375,7 +375,7 @@ def _changed(workspace: Workspace, versions: Versions) -> str:
 def lines(seen: Status) -> list[str]:
     """The same for people."""
     figures: Any = seen.gold
-    score = "no model yet"
+    score = "no model yet" if figures["macro_f1"] is None else "cannot be told by the gold set"
     if figures["accuracy"] is not None:
         score = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
         score += f", the model of round {seen.measured}" if seen.measured != seen.round else ""
@@ -402,7 +402,7 @@ def lines(seen: Status) -> list[str]:
         f"labels       {seen.labels}{f' ({classes})' if classes else ''}",
         *(f"classes      {line}" for line in _classes(seen.prevalence, seen.of_class)),
         *(f"reviewers    {did}" for did in [seen.reviewers] if did),
-        f"{seen.measure:<13}{score}",
+        f"{seen.measure:<12} {score}",
         f"gold set     {seen.trusted}",
         *(f"leaks        {n} items of the pool are nearly gold: neither asked nor learned" for n in [seen.leaks] if n),
         *(f"groups       {n} items of the pool are {leaks.OF_GROUP}" for n in [seen.grouped] if n),

@@ -175,7 +175,15 @@ def planned(workspace: Workspace, verb: str, names: Sequence[str]) -> tuple[Clas
             f"classes {verb}: no gold row would be left to measure by",
             fix="put gold rows of the other classes into the gold file first, and let `labelwise run` pull them",
         )
-    return after, consequences(now, after, borne, workspace.settings)
+    given = workspace.settings
+    needs = {"stop.rule": given.stop.rule == "recall", "prove.found_worth": given.prove.found_worth > 0}
+    needed = [key for key, needs_it in needs.items() if needs_it]
+    if now.measured and not after.measured and needed:
+        raise InputError(
+            f"classes {verb}: {needed[0]} is about {now.measured!r}, the class of evaluate.measure",
+            fix=f"give {needed[0]} another value in {FILE} first, or evaluate.measure another class",
+        )
+    return after, consequences(now, after, borne, given)
 
 
 def consequences(now: Classes, after: Classes, borne: Usage, given: Settings) -> list[str]:

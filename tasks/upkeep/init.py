@@ -18,6 +18,7 @@ import pandas as pd
 import labelwise
 from labelwise.tasks import errors, kinds, settings, sources
 from labelwise.tasks.errors import InputError, LabelwiseError
+from labelwise.tasks.gold.intervals import lacking
 from labelwise.tasks.kinds import Answer, Content, choice, text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.labels.classes import spelling
@@ -211,7 +212,9 @@ def measure_for(labels: Mapping[str, int], items: int, answer: Answer) -> Chosen
     else:
         return ChosenMeasure(None)
     blind = f"a model that never says it would have {1 - share:.1%} accuracy"
-    return ChosenMeasure(name, f"models are judged by {words} (evaluate.measure): {few}, and {blind}")
+    lack = lacking(settings.measure_named(name, answer.NAME, list(labels)), labels)
+    more = f"; {lack.partition(': `')[0]}" if lack else ""
+    return ChosenMeasure(name, f"models are judged by {words} (evaluate.measure): {few}, and {blind}{more}")
 
 
 def _by_class(labels: Mapping[str, int], classes: Sequence[str]) -> str:

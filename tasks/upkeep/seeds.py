@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named, plain
-from labelwise.tasks.items import stored
+from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.vectors import Vectors, pool_vectors
 from labelwise.tasks.items.withheld import withheld
 from labelwise.tasks.kinds.wording import UNKNOWN
@@ -83,8 +83,15 @@ def give(workspace: Workspace, name: str, given: Sequence[str], tell: Tell) -> l
     item = kinds.item(workspace.settings.kind.item)
     cells = [item.tidy(cell) for cell in texts_of(workspace, given)]
     longest = workspace.settings.pull.max_chars
-    usable = [cell for cell in cells if cell.strip() and "\0" not in cell and len(cell) <= longest]
-    said = [f"{len(cells) - len(usable):,} left out: blank, or longer than pull.max_chars"] * (len(usable) < len(cells))
+    gone = set(forgotten.read(workspace).fold)
+    usable = [
+        cell
+        for cell in cells
+        if _can_be_read(cell) and len(cell) <= longest and item.fold(cell).strip()
+        if forgotten.fold(cell, item) not in gone
+    ]
+    why = "blank, no text, longer than pull.max_chars, or forgotten before (`labelwise forget`)"
+    said = [f"{len(cells) - len(usable):,} left out: {why}"] * (len(usable) < len(cells))
     fresh = pd.Series(list({item.fold(cell): cell for cell in usable}.values()), dtype=object)
     if fresh.empty:
         raise InputError(f"seed {of!r}: no text", expected="a few texts of this class, or words for it")
@@ -108,7 +115,7 @@ def give(workspace: Workspace, name: str, given: Sequence[str], tell: Tell) -> l
         said.extend(remarks(workspace, of, kept, vectors[~gold]))
         return _rows(workspace, ids[~known], kept[~known], of, seeds.GIVEN)
 
-    made = _changed(workspace, f"seed: {{}} of {of!r}", change, tell)
+    made = _changed(workspace, lambda made: f"seed: {made} of {of!r}", change, tell)
     return [f"{_count(made, 'text')} of {of!r} kept", *said]
 
 
@@ -130,11 +137,14 @@ def remove(workspace: Workspace, name: str, which: Sequence[str], tell: Tell) ->
     ids = pd.Series([each.id for each in gone], dtype=object)
     nothing = pd.Series([None] * len(gone), dtype=object)
     made = _changed(
-        workspace, f"seed: {{}} of {of!r} removed", lambda: _rows(workspace, ids, nothing, of, seeds.REMOVED), tell
+        workspace,
+        lambda made: f"seed: {made} of {of!r} removed",
+        lambda: _rows(workspace, ids, nothing, of, seeds.REMOVED),
+        tell,
     )
     return [
         f"{_count(made, 'text')} of {of!r} removed: the next batch is not asked near them",
-        "earlier versions have them still; `labelwise forget ID` forgets a text for good",
+        f"the files keep them: `labelwise forget {gone[0].id}` forgets a text for good",
     ]
 
 
@@ -146,8 +156,11 @@ def resume(versions: Versions) -> str:
     return f"a `labelwise seed` command did not end; kept {', '.join(added)}: it need not be given again"
 
 
-def _changed(workspace: Workspace, message: str, change: Callable[[], pd.DataFrame], tell: Tell) -> int:
-    """Add what `change` makes, as a commit of its own; how many rows there were."""
+def _changed(
+    workspace: Workspace, message: Callable[[str], str], change: Callable[[], pd.DataFrame], tell: Tell
+) -> int:
+    """Add what `change` makes, as a commit of its own; how many rows there were. message: of the commit, from how many
+    texts there were."""
     with claimed(workspace) as claim:
         versions = Versions(workspace.root)
         versions.clear()
@@ -165,7 +178,7 @@ def _changed(workspace: Workspace, message: str, change: Callable[[], pd.DataFra
         if len(rows):
             claim.begin(command="seed")
             seeds.append(workspace, rows)
-            _keep(versions, message.format(_count(len(rows), "text")))
+            _keep(versions, message(_count(len(rows), "text")))
             patient(play.keep, tell)
     return len(rows)
 
@@ -209,11 +222,16 @@ def texts_of(workspace: Workspace, given: Sequence[str]) -> list[str]:
 def _names_file(given: str) -> bool:
     """Whether it is a file, or looks like the name of one: a single word with such an ending."""
     try:
-        if Path(given).exists():
+        if Path(given).is_file():
             return True
     except (OSError, ValueError):  # too long for a name, or with a NUL
         return False
-    return "://" in given or (len(given.split()) == 1 and given.lower().endswith((*ENDINGS, LINES)))
+    return len(given.split()) == 1 and ("://" in given or given.lower().endswith((*ENDINGS, LINES)))
+
+
+def _can_be_read(cell: str) -> bool:
+    """Whether it is text, through and through."""
+    return "\0" not in cell and not any("\ud800" <= sign <= "\udfff" for sign in cell)
 
 
 def _in_file(workspace: Workspace, name: str) -> list[str]:

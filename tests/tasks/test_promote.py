@@ -99,6 +99,14 @@ def test_a_rare_class_that_is_found_counts_where_models_are_judged_by_it() -> No
         assert not decide(blind, found, Promote(), measure=measure).promoted
 
 
+@pytest.mark.parametrize("rule", [Promote(), Promote(rule="not_worse", tolerance=0.01)])
+def test_gold_that_has_none_of_the_class_shows_nothing(rule: Promote) -> None:
+    table = pd.DataFrame({"id": ["a", "b", "c"], "actual": "ham", "predicted": "ham"})
+    measure = measure_of(measure_named("f1:spam", "choice", ["ham", "spam"]), choice, ["ham", "spam"])
+    found = decide(table, table, rule, measure=measure)
+    assert not found.promoted and (found.figures["low"], found.figures["high"]) == (-1, 1)
+
+
 def test_a_protected_class_without_a_gold_item_stops_nobody() -> None:
     decision = decide(answers(with_share(0.92)), answers(with_share(0.88)), Promote(protected=["unseen"]))
     assert decision.promoted

@@ -95,6 +95,10 @@ def test_rounds_that_were_judged_by_another_measure_keep_their_figures(workspace
     raw = pd.read_csv(workspace.metrics / "curve.csv")
     assert raw.accuracy.tolist()[0] == 0.8 and raw[name].tolist()[1] == 0.4 and "score" not in raw
     (workspace.root / "params.yaml").write_text(json.dumps(content | {"evaluate": {}}), encoding="utf-8")
+    third = json.loads((workspace.root / "params.yaml").read_text()) | {"evaluate": {"measure": "balanced_accuracy"}}
+    (workspace.root / "params.yaml").write_text(json.dumps(third), encoding="utf-8")
+    assert curve(Workspace(workspace.root)).score.isna().all()
+    (workspace.root / "params.yaml").write_text(json.dumps(content | {"evaluate": {}}), encoding="utf-8")
     before = curve(Workspace(workspace.root)).score
     assert before.tolist()[0] == 0.8 and before.isna().tolist() == [False, True]
 

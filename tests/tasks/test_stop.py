@@ -13,7 +13,7 @@ from labelwise.tasks.proof import prevalence, stopping
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.services.mlflow import Tracking
 from labelwise.tasks.stop import GO_ON, STOP, Advised, Answers, advised, worth_found
-from labelwise.tasks.workspace import Workspace, write_parquet
+from labelwise.tasks.workspace import Workspace, write_json, write_parquet
 
 
 @pytest.fixture
@@ -123,7 +123,10 @@ def test_what_a_batch_finds_is_worth_something(tmp_path: Path) -> None:
     scores = pd.DataFrame({"id": ["a", "b", "c"], "p0": [0.2, 0.9, 0.5], "p1": [0.8, 0.1, 0.5]})
     write_parquet(here.scores, scores)
     write_parquet(here.batch, pd.DataFrame({"id": ["a", "b"]}))
+    write_json(here.model / "config.json", {"classes": ["ham", "spam"]})
     assert worth_found(here) == pytest.approx(4.5)
+    write_json(here.model / "config.json", {"classes": ["ham", "not known then"]})
+    assert worth_found(here) == 0
     rounds = pd.DataFrame({"labels": [25, 50, 75, 100, 125, 150], "score": [0.9, 0.91, 0.91, 0.91, 0.91, 0.91]})
     rounds = rounds.assign(asks=25)
     assert stopping.value(rounds, stopping.Prices(10.0, 1.0)).stop

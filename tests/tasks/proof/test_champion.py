@@ -178,10 +178,15 @@ def test_gold_that_came_since_decides() -> None:
 
 def test_the_looks_at_a_champion_are_the_rounds_since() -> None:
     rounds = pd.DataFrame({"round": range(6), "score": [np.nan, 0.5, 0.6, 0.6, np.nan, 0.7]})
+    rounds = rounds.assign(calibration_error=np.nan)  # as rounds of before may have it
     assert looks(rounds, learned=2, number=6) == 3  # rounds 3, 5 and 6
     assert looks(rounds, learned=2, number=5) == looks(rounds[:5], learned=2, number=5) == 2  # played again, or not
     assert looks(rounds, learned=None, number=6) == 5  # nobody knows whose: all there were
     assert looks(rounds[:0], learned=None, number=1) == 1
+    other = rounds.assign(
+        calibration_error=rounds.score, score=[np.nan] * 5 + [0.7]
+    )  # judged by another measure before
+    assert looks(other, learned=2, number=6) == 3
 
 
 def test_cells_of_a_csv_are_numbers_where_they_count(tmp_path: Path) -> None:

@@ -301,3 +301,18 @@ def test_params_yaml_keeps_its_form_and_its_comments(tmp_path: Path, form: str, 
     comments = {line.partition("# ")[2] for line in before.splitlines()}
     lost = comments - {line.partition("# ")[2] for line in written.splitlines()}
     assert lost <= ({"the first"} if "a" not in after.names and given[0] == "drop" else set())
+
+
+def test_a_class_that_a_rule_or_a_worth_is_about_is_not_dropped(here: Workspace) -> None:
+    text = (here.root / "params.yaml").read_text().replace("measure: null", "measure: f1:cold")
+    (here.root / "params.yaml").write_text(text.replace("  rule: value", "  rule: recall"))
+    with pytest.raises(InputError, match=r"stop\.rule is about 'cold'.* give stop.rule another value"):
+        change(here, "drop", "cold")
+    assert fresh(here).settings.measure.text == "f1:cold"
+    assert "models are judged by the F1 of 'icy'" in "; ".join(change(here, "rename", "cold", "icy"))
+    assert fresh(here).settings.measure.text == "f1:icy"
+    (here.root / "params.yaml").write_text(
+        (here.root / "params.yaml").read_text().replace("rule: recall", "rule: value")
+    )
+    change(here, "drop", "icy")
+    assert fresh(here).settings.measure.text == "accuracy"
