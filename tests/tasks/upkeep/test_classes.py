@@ -304,15 +304,13 @@ def test_params_yaml_keeps_its_form_and_its_comments(tmp_path: Path, form: str, 
 
 
 def test_a_class_that_a_rule_or_a_worth_is_about_is_not_dropped(here: Workspace) -> None:
-    text = (here.root / "params.yaml").read_text().replace("measure: null", "measure: f1:cold")
-    (here.root / "params.yaml").write_text(text.replace("  rule: value", "  rule: recall"))
+    params = here.root / "params.yaml"
+    settings.change(params, {"evaluate.measure": "f1:cold", "stop.rule": "recall"})
     with pytest.raises(InputError, match=r"stop\.rule is about 'cold'.* give stop.rule another value"):
         change(here, "drop", "cold")
     assert fresh(here).settings.measure.text == "f1:cold"
     assert "models are judged by the F1 of 'icy'" in "; ".join(change(here, "rename", "cold", "icy"))
     assert fresh(here).settings.measure.text == "f1:icy"
-    (here.root / "params.yaml").write_text(
-        (here.root / "params.yaml").read_text().replace("rule: recall", "rule: value")
-    )
+    settings.change(params, {"stop.rule": "value"})
     change(here, "drop", "icy")
     assert fresh(here).settings.measure.text == "accuracy"
