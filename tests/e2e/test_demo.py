@@ -30,7 +30,7 @@ from labelwise.flows import demo, facts
 from labelwise.tasks.errors import InputError
 articles = demo.bbc_news()
 rare = sys.argv[3] == "rare"
-demo.bbc_news = lambda: articles.sample(900 if rare else 300, random_state=0)
+demo.bbc_news = lambda: articles.sample(500 if rare else 300, random_state=0)
 demo.demo(Path(sys.argv[1]), print, sys.argv[2], rare)
 """
 
