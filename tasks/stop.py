@@ -125,8 +125,10 @@ def worth_found(workspace: Workspace) -> float:
     if not settings.prove.found_worth or not workspace.batch.exists() or not workspace.scores.exists():
         return 0.0
     asked, scores = read_parquet(workspace.batch, columns=["id"]), read_parquet(workspace.scores)
-    p = probabilities(scores[scores.id.isin(asked.id)])
-    found = renamed.chances(workspace, p).get(settings.measure.of)
+    from labelwise.tasks.learners import load  # torch with it
+
+    p, classes = probabilities(scores[scores.id.isin(asked.id)]), load(workspace.model).classes
+    found = renamed.chances(p, classes, settings).get(settings.measure.of)
     return 0.0 if found is None else settings.prove.found_worth * float(found.fillna(0.0).sum())
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import kinds
+from labelwise.tasks import kinds, learners
 from labelwise.tasks.errors import InputError, WorkspaceError, named
 from labelwise.tasks.gold import active_testing, influence, trusted
 from labelwise.tasks.gold.intervals import REACH, enough, items_by_class
@@ -44,7 +44,7 @@ def opinion(workspace: Workspace, of: str | None) -> Opinion:
     scores = scores.assign(prediction=renamed.today(scores.prediction, settings))
     if aim.form not in BY_CLASS or scores.prediction.isna().any():
         return Opinion(scores, aim)
-    chances = renamed.chances(workspace, probabilities(scores))
+    chances = renamed.chances(probabilities(scores), learners.load(workspace.model).classes, settings)
     if not aim.of or aim.of in chances:
         return Opinion(scores, aim, chances.set_axis(scores.id))
     if of is None:

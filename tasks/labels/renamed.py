@@ -6,13 +6,14 @@ it was, and what was changed by mistake is put right by one line. A class that w
 what was said by it has lapsed, and is to be said again.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import kinds
 from labelwise.tasks.settings import Settings
-from labelwise.tasks.workspace import Workspace, read_json
 
 
 def today(labels: pd.Series, settings: Settings) -> pd.Series:
@@ -25,10 +26,9 @@ def today(labels: pd.Series, settings: Settings) -> pd.Series:
     return labels.replace({old: new for old, new in said.items() if old != new})
 
 
-def chances(workspace: Workspace, p: NDArray[np.floating]) -> pd.DataFrame:
-    """The model's (n, c) chances of its classes -> a column a class of today. What leads to one class is added up, at
+def chances(p: NDArray[np.floating], classes: Sequence[str], settings: Settings) -> pd.DataFrame:
+    """A model's (n, c) chances of its classes -> a column a class of today. What leads to one class is added up, at
     most 1; a class that no longer exists has none."""
-    settings, classes = workspace.settings, read_json(workspace.model / "config.json")["classes"]
     names = [settings.renamed.get(name, name) for name in classes]
     found = pd.DataFrame(p.astype(np.float64)).T.groupby(names, sort=False).sum().T.clip(upper=1.0)
     return found[[name for name in found if name not in settings.lapsed]]

@@ -1,19 +1,22 @@
 """Stage `stop`: whose word counts, and for how long."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from labelwise.tasks import figures, promote, stop
 from labelwise.tasks.errors import SettingsError
 from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.proof import prevalence, stopping
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.services.mlflow import Tracking
 from labelwise.tasks.stop import GO_ON, STOP, Advised, Answers, advised, worth_found
-from labelwise.tasks.workspace import Workspace, write_json, write_parquet
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 
 @pytest.fixture
@@ -123,9 +126,11 @@ def test_what_a_batch_finds_is_worth_something(tmp_path: Path) -> None:
     scores = pd.DataFrame({"id": ["a", "b", "c"], "p0": [0.2, 0.9, 0.5], "p1": [0.8, 0.1, 0.5]})
     write_parquet(here.scores, scores)
     write_parquet(here.batch, pd.DataFrame({"id": ["a", "b"]}))
-    write_json(here.model / "config.json", {"classes": ["ham", "spam"]})
+    head = Head(["ham", "spam"], np.arange(2), np.zeros((2, 2), np.float32), np.zeros(2, np.float32))
+    here.model.mkdir()
+    head.save(here.model)
     assert worth_found(here) == pytest.approx(4.5)
-    write_json(here.model / "config.json", {"classes": ["ham", "not known then"]})
+    replace(head, classes=["ham", "not known then"]).save(here.model)
     assert worth_found(here) == 0
     rounds = pd.DataFrame({"labels": [25, 50, 75, 100, 125, 150], "score": [0.9, 0.91, 0.91, 0.91, 0.91, 0.91]})
     rounds = rounds.assign(asks=25)

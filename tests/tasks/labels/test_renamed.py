@@ -18,7 +18,7 @@ from labelwise.tasks.labels.removed import advice, successors
 from labelwise.tasks.records import GOLD, LABELS, tag
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.upkeep import classes as upkeep
-from labelwise.tasks.workspace import Workspace, write_json, write_parquet
+from labelwise.tasks.workspace import Workspace, write_parquet
 
 GIVEN = {"project": {"name": "n", "id": "i"}, "pull": {"pool": "p", "gold": "g"}}
 
@@ -37,11 +37,10 @@ class History:
 
 
 def test_chances_of_a_model_are_those_of_the_classes_of_today(tmp_path: Path) -> None:
-    made = Workspace(tmp_path)
     told = {"classes": ["x", "y"], "renamed": {"a": "x", "b": "x"}, "dropped": ["c"]}
     (tmp_path / "params.yaml").write_text(json.dumps(GIVEN | told))
-    write_json(made.model / "config.json", {"classes": ["a", "y", "b", "c"]})
-    found = renamed.chances(made, np.array([[0.25, 0.25, 0.25, 0.25], [0.75, 0.0, 0.5, 0.0]], np.float32))
+    p = np.array([[0.25, 0.25, 0.25, 0.25], [0.75, 0.0, 0.5, 0.0]], np.float32)
+    found = renamed.chances(p, ["a", "y", "b", "c"], Workspace(tmp_path).settings)
     assert {name: found[name].tolist() for name in found} == {"x": [0.5, 1.0], "y": [0.25, 0.0]}
 
 
