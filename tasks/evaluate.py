@@ -17,7 +17,7 @@ from labelwise.tasks.settings import MeasureName, measure_named
 from labelwise.tasks.workspace import Workspace
 
 BINS = 10
-ACCURACY = measure_named(None, "choice", [])
+MEAN_SCORE = measure_named(None, "choice", [])
 CONFIDENCE = 0.95
 
 
@@ -42,7 +42,7 @@ def evaluate(
     classes: list[str],
     resamples: int,
     seed: int,
-    measure: Measure = measures.ACCURACY,
+    measure: Measure = measures.OF_CHOICE,
     thresholds: NDArray[np.float32] | None = None,
 ) -> Evaluation:
     """Compare (g, c) probabilities with the labels of g gold items (columns id, label, and weight unless all count
@@ -62,7 +62,7 @@ def evaluate(
         value = of_rows(everything)
         low, high = interval(of_rows, everything, resamples, seed)
         metrics |= dict(zip(_ends(name), (value, min(low, value), max(high, value)), strict=True))
-    for each in (measures.mean_score(answer), measure):
+    for each in {one.name: one for one in (measures.mean_score(answer), measure)}.values():
         if judged := estimated(each, list(found.said), gold.label.tolist(), weights):
             metrics |= dict(zip(_ends(each.name), (judged.value, judged.low, judged.high), strict=True))
     ends = calibration_error(found.scores, found.confidence, weights)
@@ -173,7 +173,7 @@ def run(workspace: Workspace) -> str:
     return f"{said}; {lack}" if lack else said
 
 
-def spoken(metrics: dict[str, float], measure: MeasureName = ACCURACY) -> str:
+def spoken(metrics: dict[str, float], measure: MeasureName = MEAN_SCORE) -> str:
     """The headline figure in words.
 
     >>> spoken({"accuracy": 0.9, "accuracy_low": 0.88, "accuracy_high": 0.92})

@@ -45,7 +45,7 @@ def decide(
     look: int = 1,
     lacks: Sequence[str] = (),
     outdated: Sequence[str] = (),
-    measure: Measure = measures.ACCURACY,
+    measure: Measure = measures.OF_CHOICE,
 ) -> Decision:
     """Compare a model with the champion by their predictions (columns id, actual, predicted; weight unless all count
     alike) of the gold items that both were measured on. old: None before the first champion. look: the number of

@@ -268,8 +268,7 @@ def run_and_save(
         if claim.unfinished:
             versions.restore()
         differences.refuse_side_tracks(versions)
-        play = patient(lambda: player.Play(workspace, versions), tell, met=False)
-        patient(play.refuse, tell)
+        play = player.entitled(workspace, versions, tell)
         removed.refuse(workspace, versions)
         command = f"gold {words}"
         if said := resume(workspace, versions, tell, again=claim.unfinished_command == command):

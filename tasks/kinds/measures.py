@@ -151,4 +151,4 @@ def measure_of(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Mea
     return by_class(name, answer, [name.of] if name.of else classes)
 
 
-ACCURACY = mean_score(choice)
+OF_CHOICE = mean_score(choice)  # the accuracy

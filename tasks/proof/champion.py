@@ -53,7 +53,7 @@ class GoldScore:
     items: int
 
     @classmethod
-    def of(cls, answers: pd.DataFrame, measure: Measure = measures.ACCURACY) -> "GoldScore | None":
+    def of(cls, answers: pd.DataFrame, measure: Measure = measures.OF_CHOICE) -> "GoldScore | None":
         """From columns actual, predicted, weight (text or numbers); None where they cannot tell it."""
         if answers.empty:
             return None
@@ -91,7 +91,7 @@ class Standing:
     gold: GoldScore | None
     fresh: GoldScore | None = None
     problem: str = ""
-    measure: str = measures.ACCURACY.words
+    measure: str = measures.OF_CHOICE.words
 
     def __str__(self) -> str:
         """In words, for people."""
@@ -116,7 +116,7 @@ def keep_standing(workspace: Workspace, found: Standing) -> None:
     """Write metrics/champion.json. Accuracy is not named, as in files from before there was another measure."""
     measured = {name: part and part.as_json() for name, part in (("gold", found.gold), ("fresh", found.fresh))}
     content = asdict(found) | measured
-    if found.measure == measures.ACCURACY.words:
+    if found.measure == measures.OF_CHOICE.words:
         del content["measure"]
     figures.keep_champion(workspace, content)
 
@@ -127,7 +127,7 @@ def stands(
     number: int,
     gold: pd.DataFrame,
     judged: Judged,
-    measure: Measure = measures.ACCURACY,
+    measure: Measure = measures.OF_CHOICE,
 ) -> Standing:
     """What stands behind a champion in round `number`. gold: its items today (columns id, actual, weight)."""
     if judged.table is None:

@@ -107,7 +107,7 @@ def measure(
     weights: Floats,
     rng: np.random.Generator,
     base: NDArray[np.int64] = NO_LABELS,
-    measure: Measure = measures.ACCURACY,
+    measure: Measure = measures.OF_CHOICE,
 ) -> Savings | None:
     """Compare the loop with its control arm. None where there is too little of the arm to have a curve.
 
@@ -176,7 +176,7 @@ def _mean_losses(models: list[Parts]) -> Floats:
 
 
 def halved(
-    judged: PartsOf, control: NDArray[np.int64], rng: np.random.Generator, measure: Measure = measures.ACCURACY
+    judged: PartsOf, control: NDArray[np.int64], rng: np.random.Generator, measure: Measure = measures.OF_CHOICE
 ) -> tuple[Floats, list[list[Parts]], dict[int, float]]:
     """The control arm's curve: models of the whole arm, of its halves, quarters and so on.
 

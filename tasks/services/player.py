@@ -16,6 +16,7 @@ from pathlib import Path
 
 from labelwise.tasks.errors import LabelwiseError, WorkspaceError
 from labelwise.tasks.services.mlflow import Tracking, open_tracking
+from labelwise.tasks.services.patience import Tell, patient
 from labelwise.tasks.services.versions import handover, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, copy_token, known_token
@@ -171,3 +172,11 @@ def _machine_id() -> str:
     except (OSError, ValueError):
         return ""
     return hashlib.sha256(f"labelwise {found}".encode()).hexdigest()[:16] if found else ""
+
+
+def entitled(workspace: Workspace, versions: Versions, tell: Tell) -> Play:
+    """For a command that changes a workspace: the play of this copy, once it is sure that this copy may change
+    anything. Waits for MLflow as `patient` does. WorkspaceError where another clone plays."""
+    play = patient(lambda: Play(workspace, versions), tell, met=False)
+    patient(play.refuse, tell)
+    return play

@@ -92,7 +92,7 @@ class Run:
         scores = {"score": content["accuracy"]} if "accuracy" in content else {}
         return cls(**{key: value for key, value in content.items() if key != "accuracy"} | scores)
 
-    def as_json(self, measure: Measure = measures.ACCURACY) -> dict[str, Any]:
+    def as_json(self, measure: Measure = measures.OF_CHOICE) -> dict[str, Any]:
         """Without what was asked."""
         shown = {key: value for key, value in asdict(self).items() if key not in ("asked", "why", "by")}
         return shown | also_accuracy(self.score, measure)
@@ -159,7 +159,7 @@ def leaked(pool: Rows, gold: Rows, least: float | None) -> pd.DataFrame:
     return leaks.leaks(pd.Index(pool.table.id), pool.vectors, pd.Index(gold.table.id), exam, least, worded)
 
 
-def judged(model: Model, exam: Items, truth: pd.Series, measure: Measure = measures.ACCURACY) -> float:
+def judged(model: Model, exam: Items, truth: pd.Series, measure: Measure = measures.OF_CHOICE) -> float:
     """What the measure says of the model's answers to the gold items, in [0, 1]."""
     said = measure.answer.decide(model.probabilities(exam), model.classes, thresholds_of(model))
     return round(measure.value(said.tolist(), truth.tolist()), 6)
@@ -235,7 +235,7 @@ def also_accuracy(score: Any, measure: Measure) -> dict[str, Any]:
     return {"accuracy": score} if measure.name == ACCURACY else {}
 
 
-def summary(runs: list[Run], full: dict[str, float], measure: Measure = measures.ACCURACY) -> list[dict[str, Any]]:
+def summary(runs: list[Run], full: dict[str, float], measure: Measure = measures.OF_CHOICE) -> list[dict[str, Any]]:
     """An entry a strategy and learner. Against random: the same learner and seed, pairs of runs."""
     return [_entry(own, _pairs(own, runs), full[own[0].learner], measure) for own in _groups(runs)]
 

@@ -129,8 +129,7 @@ def run(workspace: Workspace, verb: str, names: Sequence[str], dry_run: bool, te
         if not claim.unfinished_command.startswith("classes "):
             claim.refuse_unfinished()
         differences.refuse_side_tracks(versions)
-        play = patient(lambda: player.Play(workspace, versions), tell, met=False)
-        patient(play.refuse, tell)
+        play = player.entitled(workspace, versions, tell)
         remote.refuse_missing(workspace)
         differences.refuse_strange_changes(versions)
         if kept := keep(workspace, versions, all_of_it=True):

@@ -170,8 +170,7 @@ def _changed(
         else:
             claim.refuse_unfinished()
         differences.refuse_side_tracks(versions)
-        play = patient(lambda: player.Play(workspace, versions), tell, met=False)
-        patient(play.refuse, tell)
+        play = player.entitled(workspace, versions, tell)
         remote.refuse_missing(workspace)
         differences.refuse_strange_changes(versions)
         rows = change()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from labelwise.tasks.gold import active_testing
 from labelwise.tasks.gold.intervals import estimated
 from labelwise.tasks.kinds import Measure, choice
-from labelwise.tasks.kinds.measures import ACCURACY, measure_of
+from labelwise.tasks.kinds.measures import OF_CHOICE, measure_of
 from labelwise.tasks.settings import measure_named
 
 CLASSES = ["a", "b", "c"]
@@ -77,5 +77,5 @@ def test_one_item_tells_nothing_and_few_that_are_right_tell_little() -> None:
 
 def test_the_accuracy_has_the_interval_that_it_had() -> None:
     said, truth, weights = ["a", "b", "c"], ["a", "b", "b"], np.array([0.5, 1.0, 1.5])
-    found = estimated(ACCURACY, said, truth, weights)
+    found = estimated(OF_CHOICE, said, truth, weights)
     assert found == active_testing.weighted_mean(np.array([1.0, 1.0, 0.0]), weights)
