@@ -446,7 +446,9 @@ def review(
     noise: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong answers.")] = 0.0,
     users: Annotated[int, typer.Option(min=1, max=50, help="How many reviewers share the batch.")] = 1,
     rate: Annotated[float, typer.Option(min=0, help="Answers a minute; 0: as fast as it goes.")] = 0.0,
-    batches: Annotated[int, typer.Option(min=1, help="Answer so many, waiting for each after the first.")] = 1,
+    batches: Annotated[
+        int | None, typer.Option(min=1, help="Answer so many, waiting for each; left out: the one that is open.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which answers are wrong.")] = 0,
     gold: Annotated[bool, typer.Option("--gold", help="Answer what is put up for trusted labels instead.")] = False,
 ) -> None:

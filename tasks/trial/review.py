@@ -25,12 +25,13 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class Manner:
-    """How they answer. noise: share of wrong answers; rate: answers a minute, 0: no pause; batches: how many."""
+    """How they answer. noise: share of wrong answers; rate: answers a minute, 0: no pause; batches: how many,
+    waiting for each; None: the open one."""
 
     noise: float = 0.0
     users: int = 1
     rate: float = 0.0
-    batches: int = 1
+    batches: int | None = None
     seed: int = 0
 
 
@@ -69,17 +70,17 @@ def given(item: str, truth: str, classes: list[str], manner: Manner, answer: Ans
 
 
 def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
-    """Answer the open batch, then wait for the next, `batches` times in all."""
+    """Answer `batches` batches, waiting for each, or the open one. InputError where nothing that is open is known."""
     settings, item = workspace.settings, workspace.settings.kind.item
     answers = read_answers(path, settings)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
-    left = manner.batches
+    left = manner.batches or 1
     while left:
         done = _batch(workspace, answers, reviewers, manner)
         if done:
             left -= 1
             tell(f"reviewers: {done} answers given")
-        elif manner.batches == 1:
+        elif manner.batches is None:
             raise InputError(
                 f"no open task has a {item} that is in {path}",
                 fix=f"`labelwise run --max-wait 0` asks a batch; in one that is open, other {item}s stand",
