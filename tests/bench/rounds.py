@@ -127,6 +127,8 @@ def bench_kinds(folder: Path) -> str:
 def _encode(self: Encoder, texts: list[str], progress: Callable[[int], None] = lambda _done: None) -> Vectors:
     """The means of what the encoder knows of each token by itself: made in seconds, and none of them count."""
     known = self.model.get_input_embeddings().weight.detach().numpy()
+    if not texts:
+        return np.empty((0, known.shape[1]), dtype=np.float32)
     vectors = np.array([known[ids].mean(axis=0) for ids in self._tokens(texts)], np.float32).reshape(-1, known.shape[1])
     progress(len(texts))
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
