@@ -1,5 +1,6 @@
 """Stage `report`: the round's row in the tables of all rounds."""
 
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -26,8 +27,8 @@ def settling(now: pd.DataFrame, before: pd.DataFrame | None) -> dict[str, float 
         return sure
     same = both.prediction == both.prediction_before
     n = len(both)
-    counts, counts_before = both.prediction.value_counts(), both.prediction_before.value_counts()
-    differ, by_chance = n - int(same.sum()), n - int(counts.mul(counts_before, fill_value=0).sum()) / n
+    counts, counts_before = Counter(both.prediction), Counter(both.prediction_before)
+    differ, by_chance = n - int(same.sum()), n - sum(counts[each] * counts_before[each] for each in counts) / n
     kappa = 1 - differ / by_chance if by_chance else 1.0  # else all of one class: 0 / 0
     return sure | {"kappa": kappa, "changed": float(1 - same.mean())}
 

@@ -197,3 +197,11 @@ def test_models_that_judge_no_item_in_common_have_neither_agreed_nor_changed() -
     scores = pd.DataFrame({"id": ["a"], "prediction": ["x"], "least_confidence": [0.0]})
     assert report.settling(scores, scores.assign(id="b")) == {"uncertainty": 0.0, "kappa": None, "changed": None}
     assert report.settling(scores, scores) == {"uncertainty": 0.0, "kappa": 1.0, "changed": 0.0}
+
+
+def test_a_model_that_says_one_class_alone_is_compared_with_one_that_says_more() -> None:
+    scores = pd.DataFrame({"id": list("abcd"), "prediction": ["x"] * 4, "least_confidence": [0.0] * 4})
+    scores = scores.astype({"prediction": "string[pyarrow]"})  # as a file gives it
+    other = scores.assign(prediction=pd.Series(["x", "x", "x", "y"], dtype="string[pyarrow]"))
+    for now, before in ((scores, other), (other, scores)):
+        assert report.settling(now, before) == {"uncertainty": 0.0, "kappa": 0.0, "changed": 0.25}
