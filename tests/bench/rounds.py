@@ -149,8 +149,9 @@ def _bench_kinds(folder: Path) -> str:
     for _ in range(ROUNDS):
         for answer, workspace in workspaces.items():
             rounds[answer].append(_round(folder / answer, workspace))
-    choice, several = (pd.DataFrame(rounds[answer]).fillna(0.0)[1:] for answer in workspaces)
-    sums = {part: (choice[part], several[part]) for part in sorted({*choice, *several}, key=_learning_last)}
+    parts = sorted({part for played in rounds.values() for each in played for part in each}, key=_learning_last)
+    choice, several = (pd.DataFrame(rounds[answer], columns=parts).fillna(0.0)[1:] for answer in workspaces)
+    sums = {part: (choice[part], several[part]) for part in parts}
     beyond = [each[[part for part in each if not part.startswith(LEARNING)]].sum(axis=1) for each in (choice, several)]
     sums["**beyond learning**"] = beyond[0], beyond[1]
     rows = pd.DataFrame(
