@@ -14,7 +14,9 @@ import pandas as pd
 from labelwise.tasks import figures, kinds, made_with
 from labelwise.tasks.errors import InputError, WorkspaceError, named
 from labelwise.tasks.figures import gold_metrics
+from labelwise.tasks.gold.intervals import estimated
 from labelwise.tasks.kinds import Measure, measures
+from labelwise.tasks.kinds.measures import Floats, Labels
 from labelwise.tasks.labels import ledger, witness
 from labelwise.tasks.proof import champion, prevalence
 from labelwise.tasks.proof.gate import compare, level
@@ -55,7 +57,8 @@ def decide(
     `better`: the chance of so clear a lead between equal models is at most what this look may spend of 1 - confidence
     (`proof/gate.py`). `not_worse`: the lower end of the difference's interval at that level is above -tolerance. In a
     protected class the new model must not be shown to be worse: on the items whose true label names it, whatever else
-    that names. A champion that cannot answer a class of today, or says an earlier name of one, goes unless the new
+    that names. Where a precision is asked for, the new model's must not be shown to be below it, unless the champion's
+    is no better. A champion that cannot answer a class of today, or says an earlier name of one, goes unless the new
     model is shown to be worse. What stands in the way of a model is tested at 1 - confidence each time.
     """
     if old is None:
@@ -88,6 +91,8 @@ def decide(
         if of_class.p_worse <= alone:
             reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
             return Decision(False, reason, figures)
+    if short := too_imprecise(measure, new_said, old_said, truth, counts):
+        return Decision(False, short, figures)
     shown = "" if measure.plain else f"{measure.words} "
     shown += f"{whole.difference:+.4f} ({whole.low:+.4f} to {whole.high:+.4f}) on {whole.items} gold items"
     wants = [f"does not know {named(lacks)}"] * bool(lacks) + [f"still says {named(outdated)}"] * bool(outdated)
@@ -101,6 +106,23 @@ def decide(
     passed = whole.low >= -rule.tolerance
     verdict = "not worse" if passed else "it may be worse"
     return Decision(passed, f"{verdict} than the champion: {shown}, tolerance {rule.tolerance}; {asked}", figures)
+
+
+def too_imprecise(measure: Measure, new: Labels, old: Labels, truth: Sequence[str], weights: Floats) -> str:
+    """Why a model is refused by the precision that is asked for, in words: its own is shown to be less, and it is less
+    than the champion's; '' where it is not. What says nothing to be of the class has no precision that falls short."""
+    precision = measure.precision_of()
+    found = precision and estimated(precision, new, truth, weights)
+    if precision is None or not found or found.high >= (measure.precision or 0):
+        return ""
+    before = estimated(precision, old, truth, weights)
+    if before and before.value <= found.value:
+        return ""
+    champions = f"{before.value:.3f}" if before else "not known, since it says so of none"
+    shown = (
+        f"{precision.words} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}), {measure.precision} is asked for"
+    )
+    return f"too imprecise: {shown}; the champion's is {champions}"
 
 
 def looks(rounds: pd.DataFrame, learned: int | None, number: int) -> int:

@@ -74,7 +74,7 @@ def judged_by(
 ) -> savings.PartsOf:
     """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The meter
     trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are not
-    calibrated, since only what is said counts. Where an item may have several classes, or the measure is
+    calibrated, since only what is said counts; but for a precision they are, once on all labels, too. Where an item may have several classes, or the measure is
     no mean score, each model says what follows from its probabilities of a part of the pool, as the loop's own does."""
     answer, truth = kinds.answer(settings.kind.answer), gold.label.tolist()
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
@@ -95,22 +95,25 @@ def judged_by(
     examples = Examples(labelled, answer.targets(labels.label.tolist(), settings.classes), settings.classes)
     settled = examples.take(calibration.sampled(examples, settings.seed))
     vectors, seen = labelled.vectors(), exam.vectors()
-    one = None if examples.multilabel else frozen.crossed(settled, judge)[0]
-    if one is not None and measure.plain:
-        return lambda rows: parts(frozen.head(examples.take(rows), vectors[rows], one).logits(seen), None)
+    c, logits = (one_vs_rest if examples.multilabel else frozen).crossed(settled, judge)
+    if measure.plain and not examples.multilabel:
+        return lambda rows: parts(frozen.head(examples.take(rows), vectors[rows], c).logits(seen), None)
     looked_at = pool.take(calibration.random_positions(len(pool), one_vs_rest.LOOKED_AT, settings.seed)).vectors()
-    if one is not None:
+    if not examples.multilabel:
+        temperature = calibration.temperature(logits, settled.labels) if measure.precision else 1.0
 
         def by_measure(rows: NDArray[np.int64]) -> Parts:
-            head = frozen.head(examples.take(rows), vectors[rows], one)
+            head = frozen.head(examples.take(rows), vectors[rows], c).at(temperature)
             return parts(head.of(seen), deciding.thresholds(settings.measure, settings.classes, head.of(looked_at)))
 
         return by_measure
-    many = one_vs_rest.crossed(settled, judge)[0]
+    wanted = one_vs_rest.precisions(settings.measure, settings.classes)
+    turns = one_vs_rest.calibrated(logits, settled.labels) if measure.precision else None
 
     def with_thresholds(rows: NDArray[np.int64]) -> Parts:
-        heads = one_vs_rest.heads(examples.take(rows), vectors[rows], many)
-        return parts(heads.of(seen), one_vs_rest.thresholds(heads.of(looked_at)))
+        heads = one_vs_rest.heads(examples.take(rows), vectors[rows], c)
+        heads = heads.turned(*turns) if turns else heads
+        return parts(heads.of(seen), one_vs_rest.thresholds(heads.of(looked_at), wanted=wanted))
 
     return with_thresholds
 

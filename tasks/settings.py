@@ -105,24 +105,46 @@ ONE_LABEL = "stands between several labels of an item; with choice there is one,
 MEASURES = {"choice": ("accuracy", "accuracy"), "multilabel": ("set_f1", "set F1")}
 
 
-# What a model can be judged by beside that (`evaluate.measure`), in words; OF_CLASS: of one class.
-BALANCED, MACRO_F1, OF_CLASS = "balanced_accuracy", "macro_f1", "f1"
-BY_CLASS = (BALANCED, MACRO_F1, OF_CLASS)  # forms of measures that are means of a ratio of each class, or one such
+# What a model can be judged by beside that (`evaluate.measure`), in words; OF_CLASS, RECALL: of one class.
+BALANCED, MACRO_F1, OF_CLASS, RECALL = "balanced_accuracy", "macro_f1", "f1", "recall"
+# Forms of measures that are means of a ratio of each class, or one such.
+BY_CLASS = (BALANCED, MACRO_F1, OF_CLASS, RECALL)
+AT_PRECISION = f"{RECALL}:CLASS at precision 0.9"
 FURTHER = {"choice": {BALANCED: "balanced accuracy", MACRO_F1: "macro F1"}, "multilabel": {MACRO_F1: "macro F1"}}
 
 
 @dataclass(frozen=True)
 class MeasureName:
-    """What a model is judged by. form: the name without its class. of: that class, '' for a measure of all."""
+    """What a model is judged by. form: the name without its class. of: that class, '' for a measure of all.
+    precision: what share of the items that are said to be of it has to be, where that is asked for."""
 
     form: str
     words: str
     of: str = ""
+    precision: float | None = None
 
     @property
     def text(self) -> str:
         """As in `evaluate.measure`."""
-        return f"{self.form}:{self.of}" if self.of else self.form
+        name = f"{self.form}:{self.of}" if self.of else self.form
+        return name if self.precision is None else f"{name} at precision {self.precision}"
+
+    def about(self, of: str) -> "MeasureName":
+        """The same of another class. ValueError for a measure of all.
+
+        >>> measure_named("recall:spam at  precision 0.90", "choice", ["ham", "spam"]).about("junk").text
+        'recall:junk at precision 0.9'
+        """
+        if not self.of:
+            raise ValueError(f"{self.text!r} is about no class")
+        return of_class(self.form, of, self.precision)
+
+
+def of_class(form: str, of: str, precision: float | None = None) -> MeasureName:
+    """A measure of one class: `OF_CLASS`, or with a precision `RECALL`."""
+    if precision is None:
+        return MeasureName(form, f"F1 of {of}", of)
+    return MeasureName(form, f"recall of {of} at precision {precision}", of, precision)
 
 
 def measure_named(text: str | None, answer: str, classes: Sequence[str]) -> MeasureName:
@@ -133,16 +155,41 @@ def measure_named(text: str | None, answer: str, classes: Sequence[str]) -> Meas
     """
     plain = dict([MEASURES[answer]]) | FURTHER[answer]
     form, _, of = (MEASURES[answer][0] if text is None else text).partition(":")
+    if form.split(maxsplit=1)[:1] == [RECALL]:
+        return _at_precision(str(text), classes)
     if form == OF_CLASS and of in classes:
-        return MeasureName(form, f"F1 of {of}", of)
+        return of_class(form, of)
     if form == OF_CLASS:
         near = difflib.get_close_matches(of, classes, n=1)
         raise ValueError(
             f"{text!r} names none of the classes" + (f"; did you mean {OF_CLASS}:{near[0]}?" if near else "")
         )
     if form not in plain or of:
-        raise ValueError(f"{text!r} is no measure of a {answer}; there are {', '.join(plain)} and {OF_CLASS}:CLASS")
+        among = f"{', '.join(plain)}, {OF_CLASS}:CLASS and {AT_PRECISION}"
+        raise ValueError(f"{text!r} is no measure of a {answer}; there are {among}")
     return MeasureName(form, plain[form])
+
+
+def _at_precision(text: str, classes: Sequence[str]) -> MeasureName:
+    """The recall of a class, as `AT_PRECISION` has it; blanks may be several. The class may hold those words itself."""
+    parts = re.fullmatch(rf"\s*{RECALL}\s*:(.*?)\s+at\s+precision\s+(\S+)\s*", text, re.DOTALL)
+    if parts is None:
+        named = (name for name in classes if text.partition(":")[2].strip().startswith(name))
+        example = AT_PRECISION.replace("CLASS", next(named, "CLASS"))
+        raise ValueError(f"{text!r} does not name a class and a precision; write it as {example!r}")
+    of, said = parts.groups()
+    of = of if of in classes else of.strip()
+    if of not in classes:
+        near = difflib.get_close_matches(of, classes, n=1)
+        hint = f"; did you mean '{RECALL}:{near[0]} at precision {said}'?" if near else ""
+        raise ValueError(f"{text!r} names none of the classes{hint}")
+    try:
+        precision = float(said)
+    except ValueError:
+        precision = float("nan")
+    if not 0 < precision < 1:
+        raise ValueError(f"{text!r}: expected a precision above 0 and below 1, such as 0.9; got {said!r}")
+    return of_class(RECALL, of, precision)
 
 
 class Kind(Section):

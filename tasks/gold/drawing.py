@@ -32,7 +32,7 @@ class Opinion:
 
 
 def opinion(workspace: Workspace, of: str | None) -> Opinion:
-    """What a draw goes by in a workspace. of: the class whose F1 it is to tell most of; None: `evaluate.measure`.
+    """What a draw goes by in a workspace. of: the class that it is to tell most of; None: `evaluate.measure`.
     InputError for another class, or one that the model does not know yet."""
     settings = workspace.settings
     aim = aim_of(settings, of)
@@ -56,8 +56,9 @@ def opinion(workspace: Workspace, of: str | None) -> Opinion:
 
 
 def aim_of(settings: Settings, of: str | None) -> MeasureName:
-    """The F1 of the class `of`, or `evaluate.measure` for None. InputError for another name."""
-    if of is None:
+    """`evaluate.measure` for None, or where it is about the class `of`; else the F1 of that. InputError for another
+    name."""
+    if of in (None, settings.measure.of):
         return settings.measure
     if of in settings.classes:
         return measure_named(f"{OF_CLASS}:{of}", settings.kind.answer, settings.classes)

@@ -3,7 +3,8 @@
 Of a mean score an item moves the figure by its loss. Of a ratio of n to d, such as an F1 or a recall, it moves it by
 (n - F d) / D, with F the ratio and D the mean of d over all items (the delta method); so what is drawn in proportion to
 the root of its mean square tells most of the ratio (Sawade, Landwehr & Scheffer 2010, 'Active estimation of
-F-measures'). An item of a rare class moves a ratio far, and so does one that is taken for it.
+F-measures'). An item of a rare class moves a ratio far, and so does one that is taken for it. The recall
+at a precision is taken to be where false alarms count: a model that has put its threshold there is on the edge of it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.settings import BALANCED, MeasureName
+from labelwise.tasks.settings import BALANCED, RECALL, MeasureName
 
 LEAST = 0.1  # and one less it, the most, that a ratio is taken to be: a model that never says a class is no proof of it
 
@@ -34,11 +35,15 @@ def squares(name: MeasureName, answer: Answer, classes: Sequence[str], p: Floats
     for row, label in enumerate(labels):
         named[row, [places[each] for each in answer.members(label) if each in places]] = 1
     true, told = p[:, columns], named[codes]
-    f1 = name.form != BALANCED
-    below = np.maximum(true.mean(axis=0) + f1 * told.mean(axis=0), 1 / len(p))
-    ratio = np.clip((1 + f1) * (true * told).mean(axis=0) / below, LEAST, 1 - LEAST)
-    having = ((1 + f1) * told - ratio * (1 + f1 * told)) / below  # where the truth has the class, and where not
-    lacking = -(f1 * told * ratio) / below
+    alarms = name.form != BALANCED  # whether a false alarm counts in the ratio
+    top = 1 if name.form in (BALANCED, RECALL) else 2  # what a hit counts above, and by how much more below than a miss
+    beside = alarms if name.precision is None else 1 - 1 / name.precision
+    hits = (true * told).mean(axis=0)
+    below = true.mean(axis=0) + alarms * told.mean(axis=0) - (alarms - beside) * hits
+    below = np.maximum(below, np.maximum(true.mean(axis=0), 1 / len(p)))
+    ratio = np.clip(top * hits / below, LEAST, 1 - LEAST)
+    having = (top * told - ratio * (1 + beside * told)) / below  # where the truth has the class, and where not
+    lacking = -(alarms * told * ratio) / below
     whole, more = lacking.sum(axis=1), having - lacking
     if answer.NAME == choice.NAME:  # the classes exclude each other
         found = (true * (whole[:, None] + more) ** 2).sum(axis=1) + (1 - true.sum(axis=1)).clip(0, 1) * whole**2

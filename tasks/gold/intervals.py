@@ -29,7 +29,8 @@ def estimated(measure: Measure, said: Labels, truth: Sequence[str], weights: Flo
     that of its share of hits; those of K are joined by their squares, as the reaches of a sum are (Zou & Donner 2008,
     'Construction of confidence limits about effect measures'). A reach is no shorter than half of its interval: where
     all were right by luck it would be 0 to one side. Errors that count in two F1s make these vary together, and the
-    reaches longer.
+    reaches longer. The recall at a precision is the lesser of two figures, that with false alarms and that without, and
+    so are the ends of its interval.
     """
     parts = measure.parts(said, truth)
     if measure.plain:
@@ -37,6 +38,8 @@ def estimated(measure: Measure, said: Labels, truth: Sequence[str], weights: Flo
     counted = np.flatnonzero(weights @ parts.trials > 0)
     if not (weights @ parts.true > 0).any():
         return None
+    if measure.precision is not None:
+        return _at_precision(measure, parts, weights)
     ends = np.array([_ratio(parts.hits[:, k], weights * parts.trials[:, k]) for k in counted])
     value, low, high = measure.linked(ends.T)
     if len(counted) == 1:
@@ -47,6 +50,15 @@ def estimated(measure: Measure, said: Labels, truth: Sequence[str], weights: Flo
     )
     mean, more = float(value.mean()), _together(parts, weights) if measure.f1 else 1.0
     return Estimated(mean, max(mean - more * below, 0.0), min(mean + more * above, 1.0))
+
+
+def _at_precision(measure: Measure, parts: Parts, weights: Floats) -> Estimated:
+    """The recall of a class, and where false alarms are too many what the share of hits among all trials comes to."""
+    found = np.array(_ratio(parts.hits[:, 0], weights * parts.true[:, 0]))
+    shares = np.array(_ratio(parts.hits[:, 0], weights * parts.trials[:, 0]))
+    rest = 1 - measure.allowed * shares
+    low, high = np.minimum(found, np.divide(shares, rest, out=np.ones(3), where=rest > shares))[1:]
+    return Estimated(float(measure.values(parts, weights[None])[0]), float(low), float(high))
 
 
 def enough(name: MeasureName, classes: int, reach: float = REACH, value: float = 0.5) -> int:

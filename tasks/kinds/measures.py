@@ -4,6 +4,11 @@ Each measure is a mean of K ratios over gold items, hits over trials, and of tha
 an interval, the difference between two models as a sum over items, and a learning curve. Of a mean score there is one
 ratio, whose trials are all items. The balanced accuracy has one a class, the recall. Of an F1 the trials are the items
 that the truth or the model gives the class, and the hits those where both do: q of them make an F1 of 2 q / (1 + q).
+
+The recall of a class at a precision P is judged where the model itself has put its threshold, for it is deployed there.
+Trials are the items that have the class, and beside them each false alarm beyond those that P allows for so many hits:
+it is the recall where the precision is P or more, and less below, so that no recall can be bought by false alarms. Of h
+hits among t items of the class and u that the truth or the model gives it, it is h / max(t, u - h (1 - P) / P).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +19,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import choice
 from labelwise.tasks.kinds.base import Answer
-from labelwise.tasks.settings import BALANCED, MEASURES, MeasureName
+from labelwise.tasks.settings import BALANCED, MACRO_F1, MEASURES, OF_CLASS, MeasureName
 
 Floats = NDArray[np.float64]
 Labels = Sequence[str | None]
@@ -48,7 +53,8 @@ class Paired:
 class Measure:
     """name: as in `evaluate.measure`, metrics/ and MLflow. words: for people. answer: what is said of an item. parts:
     (said, truth) -> Parts. f1: whether each ratio is turned into an F1. plain: whether it is the mean score, of one
-    ratio whose trials are all items."""
+    ratio whose trials are all items. of: the class that it is about, '' for a measure of all. precision: that at which
+    the recall of that class is judged, else None."""
 
     name: str
     words: str
@@ -56,6 +62,13 @@ class Measure:
     parts: Callable[[Labels, Sequence[str]], Parts]
     f1: bool = False
     plain: bool = False
+    of: str = ""
+    precision: float | None = None
+
+    @property
+    def allowed(self) -> float:
+        """False alarms that the precision allows for a hit."""
+        return 0.0 if self.precision is None else 1 / self.precision - 1
 
     def value(self, said: Labels, truth: Sequence[str], weights: Floats | None = None) -> float:
         """The figure, in [0, 1]; 0 where nothing can be said."""
@@ -66,6 +79,8 @@ class Measure:
         """(r, g) weights -> (r,) the figure with each row of them. A ratio without a trial does not count."""
         hits, trials = weights @ parts.hits, weights @ parts.trials
         known = trials > 0
+        if self.precision is not None:
+            trials = np.maximum(weights @ parts.true, trials - self.allowed * hits)
         ratios = np.divide(hits, trials, out=np.zeros_like(hits), where=known)
         return np.asarray(self.linked(ratios).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
@@ -73,11 +88,25 @@ class Measure:
         """What ratios of hits to trials count."""
         return 2 * ratios / (1 + ratios) if self.f1 else ratios
 
+    def precision_of(self) -> "Measure | None":
+        """The precision itself, where one is asked for: of the items that are said to be of the class, those that are.
+        It is not told where none is said to be."""
+        if self.precision is None:
+            return None
+
+        def parts(said: Labels, truth: Sequence[str]) -> Parts:
+            found = self.parts(said, truth)
+            told = found.trials - found.true + found.hits
+            return Parts(found.hits, told, told)
+
+        return Measure(f"precision:{self.of}", f"precision of {self.of}", self.answer, parts)
+
     def paired(self, new: Labels, old: Labels, truth: Sequence[str], weights: Floats) -> Paired:
         """The difference between two models as scores of the items.
 
         Let n be the numerator of a ratio and d its denominator: the hits and trials, or of an F1 twice the hits and
-        the trials and hits together. With F the mean of the two models' ratios and D that of their denominators, one
+        the trials and hits together; of a recall at a precision with false alarms in it or without, as the model has
+        too many of them or not. With F the mean of the two models' ratios and D that of their denominators, one
         ratio is more than the other by sum(n - F d) / D of the one less that of the other, exactly. A ratio of which
         one model has no trial counts 0 there.
         """
@@ -85,7 +114,7 @@ class Measure:
             return Paired(self.answer.score(new, truth), self.answer.score(old, truth), weights, 1.0)
         parts = self.parts(new, truth), self.parts(old, truth)
         tops = [one.hits * (1 + self.f1) for one in parts]
-        bottoms = [one.trials + one.hits * self.f1 for one in parts]
+        bottoms, alarmed = zip(*(self._below(one, weights) for one in parts), strict=True)
         above, below = ([weights @ one for one in of] for of in (tops, bottoms))
         middle = (below[0] + below[1]) / 2
         counts = middle > 0
@@ -93,18 +122,27 @@ class Measure:
         first, second = (np.divide(n, d, out=np.zeros_like(n), where=d > 0) for n, d in zip(above, below, strict=True))
         at = (first + second) / 2
         own, other = (((n - at * d) * share).sum(axis=1) for n, d in zip(tops, bottoms, strict=True))
-        best, worst = self._ends(parts[0].true, at, share)
+        best, worst = self._ends(parts[0].true, at, share, any(alarmed))
         spread = best - worst
         ours, theirs = (
             np.divide(one - worst, spread, out=np.zeros_like(one), where=spread > 0).clip(0, 1) for one in (own, other)
         )
         return Paired(ours, theirs, weights * spread, float((weights * spread).sum()))
 
-    def _ends(self, true: Floats, at: Floats, share: Floats) -> tuple[Floats, Floats]:
-        """(g,) the most and the least that an answer to each item could bring to the figure."""
-        best = (true * (1 + self.f1) * (1 - at) * share).sum(axis=1)
+    def _below(self, parts: Parts, weights: Floats) -> tuple[Floats, bool]:
+        """(g, K) what each item brings to the denominators, and whether false alarms are among that."""
+        if self.precision is None:
+            return parts.trials + parts.hits * self.f1, self.f1
+        with_alarms = parts.trials - self.allowed * parts.hits
+        short = bool((weights @ with_alarms > weights @ parts.true).any())
+        return (with_alarms if short else parts.true), short
+
+    def _ends(self, true: Floats, at: Floats, share: Floats, alarmed: bool) -> tuple[Floats, Floats]:
+        """(g,) the most and the least that an answer to each item could bring to the figure. alarmed: whether a false
+        alarm takes from it."""
+        best = (true * ((1 + self.f1) * (1 - at) + at * self.allowed * alarmed) * share).sum(axis=1)
         worst = -(true * at * share).sum(axis=1)
-        if not self.f1:
+        if not alarmed:
             return best, worst
         alarms = (1 - true) * at * share
         if self.answer.NAME == choice.NAME:  # of one class there is one false alarm at most
@@ -125,8 +163,9 @@ def of_scores(scores: Floats) -> Parts:
 
 
 def by_class(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Measure:
-    """The mean of the classes' recalls (balanced accuracy) or of their F1."""
-    f1 = name.form != BALANCED
+    """The mean of the classes' recalls (balanced accuracy) or of their F1; or the recall of one at a precision."""
+    f1 = name.form in (MACRO_F1, OF_CLASS)
+    either = name.form != BALANCED  # whether trials are those of the model, too
     places = {each: at for at, each in enumerate(classes)}
 
     def named(labels: Labels) -> Floats:
@@ -139,9 +178,9 @@ def by_class(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Measu
 
     def parts(said: Labels, truth: Sequence[str]) -> Parts:
         told, true = named(said), named(truth)
-        return Parts(told * true, np.maximum(told, true) if f1 else true, true)
+        return Parts(told * true, np.maximum(told, true) if either else true, true)
 
-    return Measure(name.text, name.words, answer, parts, f1)
+    return Measure(name.text, name.words, answer, parts, f1, of=name.of, precision=name.precision)
 
 
 def measure_of(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Measure:

@@ -122,7 +122,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> BagOfWords:
         slopes, shifts = one_vs_rest.calibrated(odds, examples.labels[rows])
         heads = bare.turned(slopes, shifts)
         believed, calibrated = BagOfWords(vocabulary, heads).probabilities, odds * slopes + shifts
-        limits = one_vs_rest.limits(believed, calibrated, examples.take(rows), pool, settings.seed)
+        limits = one_vs_rest.limits(believed, calibrated, examples.take(rows), pool, settings)
         return BagOfWords(vocabulary, replace(heads, thresholds=limits))
     logits, vocabulary, whole = crossed(examples, rows, settings.seed)
     head = whole.at(calibration.temperature(logits, examples.labels[rows]))

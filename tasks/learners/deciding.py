@@ -1,8 +1,9 @@
 """Which class to say, where that is not judged by how often it is right (`evaluate.measure`).
 
 The likeliest class is the best answer for accuracy alone. By balanced accuracy a rare class is worth more than a common
-one, and by F1 it is said from the probability on that gives the highest F1, which lies below a half. So the class is
-said of which the probability is the highest multiple of its threshold. Probabilities stay what they are.
+one, and by F1 it is said from the probability on that gives the highest F1, which lies below a half; where a precision is
+asked for, from the one on that gives that. So the class is said of which the probability is the highest multiple of its
+threshold. Probabilities stay what they are.
 
 What is asked depends on the items and not on their labels, so that the probability of a class given an item is the same
 among chosen labels as in the pool; the shares of the classes are not. Thresholds follow from shares. So they are looked
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from labelwise.tasks.kinds import choice
 from labelwise.tasks.learners import one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
-from labelwise.tasks.settings import BALANCED, OF_CLASS, MeasureName, Settings
+from labelwise.tasks.settings import BALANCED, MeasureName, Settings
 
 Floats = NDArray[np.floating]
 LEAST = 1e-6  # threshold of a class that nobody has given yet; its probability is 0
@@ -50,7 +51,8 @@ def thresholds(
 
     By balanced accuracy, the share of each class: so each item is said to be of the class that gains most by it. By
     macro F1, the threshold of each class by itself. By the F1 of one class, as `one_vs_rest.thresholds` has it, where
-    the others are one: what is weighed against the class is the likeliest of them.
+    the others are one: what is weighed against the class is the likeliest of them. By its recall at a precision, the
+    lowest from which on that precision is expected of what is said; where none is, the class is not said.
 
     >>> from labelwise.tasks.settings import measure_named
     >>> classes, p = ["no", "yes"], np.array([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [1.0, 0.0]])
@@ -58,13 +60,15 @@ def thresholds(
     [0.85 0.15]
     >>> print(thresholds(measure_named("f1:yes", "choice", classes), classes, p))
     [0.75 0.25]
+    >>> print(thresholds(measure_named("recall:yes at precision 0.3", "choice", classes), classes, p))
+    [0.75 0.25]
     """
     weights = np.ones(len(p)) if counting is None else counting
     if measure.form == BALANCED:
         found = weights @ p / weights.sum()
-    elif measure.form == OF_CLASS:
-        at = classes.index(measure.of)
-        cut = float(one_vs_rest.thresholds(p[:, [at]], weights, against(p, at)[:, None])[0])
+    elif measure.of:
+        at, wanted = classes.index(measure.of), one_vs_rest.precisions(measure, [measure.of])
+        cut = float(one_vs_rest.thresholds(p[:, [at]], weights, against(p, at)[:, None], wanted)[0])
         found = np.full(len(classes), 1 - cut)
         found[at] = cut
     else:

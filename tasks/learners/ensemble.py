@@ -122,7 +122,7 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> Labels:
     head = one_vs_rest.heads(examples, examples.items.vectors(), regularisation).turned(own * slopes, shifts)
     bag = bag_of_words.BagOfWords(vocabulary, of_words.turned(words * slopes, np.zeros_like(shifts)))
     found = Labels(head, bag if heeded else None)
-    limits = one_vs_rest.limits(found.probabilities, odds * slopes + shifts, examples.take(rows), pool, settings.seed)
+    limits = one_vs_rest.limits(found.probabilities, odds * slopes + shifts, examples.take(rows), pool, settings)
     return replace(found, head=replace(head, thresholds=limits))
 
 

@@ -71,7 +71,7 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> tuned.Tune
     heads: one_vs_rest.Heads = best["heads"].turned(slopes, shifts)
     found = tuned.Tuned(NAME, tower, heads, draft)
     odds = best["logits"] * slopes + shifts
-    limits = one_vs_rest.limits(found.probabilities, odds, examples.take(unseen), pool, settings.seed, ENCODED)
+    limits = one_vs_rest.limits(found.probabilities, odds, examples.take(unseen), pool, settings, ENCODED)
     return replace(found, head=replace(heads, thresholds=limits))
 
 

@@ -22,7 +22,7 @@ from scipy.special import expit, log_expit
 
 from labelwise.tasks.learners import calibration
 from labelwise.tasks.learners.base import Examples, Items
-from labelwise.tasks.settings import Settings
+from labelwise.tasks.settings import MeasureName, Settings
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -117,7 +117,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Heads:
     slopes, shifts = calibrated(logits, examples.labels[rows])
     whole = heads(examples, examples.items.vectors(), c).turned(slopes, shifts)
     odds = logits * slopes + shifts
-    return replace(whole, thresholds=limits(whole.probabilities, odds, examples.take(rows), pool, settings.seed))
+    return replace(whole, thresholds=limits(whole.probabilities, odds, examples.take(rows), pool, settings))
 
 
 def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
@@ -312,10 +312,11 @@ def limits(
     odds: Doubles,
     examples: Examples,
     pool: Items,
-    seed: int,
+    settings: Settings,
     most: int = LOOKED_AT,
 ) -> NDArray[np.float32]:
-    """(c,) thresholds that are expected to be the best on the whole pool.
+    """(c,) thresholds that are expected to be the best on the whole pool: of the F1 of each label, unless
+    `evaluate.measure` asks for a precision.
 
     examples: those that were held out once, with the (r, c) calibrated log odds that they were given then: a model is
     too sure of what it has learned. Of the rest of the pool, a sample of `most` items at most counts by what the model
@@ -323,7 +324,15 @@ def limits(
     among the rest.
     """
     held_out = np.where(np.isfinite(odds), expit(odds), 0)
-    return thresholds(*looked_at(believed, held_out, examples, pool, seed, most))
+    looked = looked_at(believed, held_out, examples, pool, settings.seed, most)
+    return thresholds(*looked, wanted=precisions(settings.measure, examples.classes))
+
+
+def precisions(measure: MeasureName, classes: list[str]) -> Doubles | None:
+    """(c,) the precision that a measure asks of a class, NaN for the others; None where it asks of none."""
+    if measure.precision is None:
+        return None
+    return np.where(np.array(classes) == measure.of, measure.precision, np.nan)
 
 
 def looked_at(
@@ -343,12 +352,15 @@ def looked_at(
     return np.concatenate([held_out, believed(fresh)]), np.repeat(each, [len(held_out), len(fresh)])
 
 
-def thresholds(p: Floats, counting: Doubles | None = None, by: Floats | None = None) -> NDArray[np.float32]:
+def thresholds(
+    p: Floats, counting: Doubles | None = None, by: Floats | None = None, wanted: Doubles | None = None
+) -> NDArray[np.float32]:
     """(c,) the threshold of each label that is expected to give the highest F1 on items with these (n, c) calibrated
     probabilities: 2 Σ p of those said / (how many are said + Σ p of all) (Lewis 1995, 'Evaluating and optimizing
     autonomous text classification systems'; it lies at half of that F1: Lipton et al. 2014, arXiv 1402.1892). 1 for a
     label that nothing has. counting: (n,) how many items each stands for; one each if None. by: (n, c) what the
-    thresholds are of, where it is not p."""
+    thresholds are of, where it is not p. wanted: (c,) a precision, where the lowest threshold that is expected to have
+    it is looked for instead, 1 if there is none; else NaN."""
     n, c = p.shape
     if not n:
         return np.full(c, NEVER, np.float32)
@@ -357,6 +369,11 @@ def thresholds(p: Floats, counting: Doubles | None = None, by: Floats | None = N
     weight = np.ones((n, c)) if counting is None else counting[order]
     falling = np.take_along_axis(given, order, axis=0).astype(np.float64)
     hits = np.cumsum(weight * np.take_along_axis(p, order, axis=0), axis=0)
-    last = (2 * hits / (np.cumsum(weight, axis=0) + hits[-1])).argmax(axis=0)
+    said = np.cumsum(weight, axis=0)
+    gain = 2 * hits / (said + hits[-1])
+    if wanted is not None:
+        apart = np.diff(falling, axis=0, append=-1) < 0  # what is equal is said together
+        gain = np.where(np.isnan(wanted), gain, np.where(apart & (hits >= wanted * said), hits, -1))
+    last = gain.argmax(axis=0)
     at, below = (falling[np.minimum(row, n - 1), np.arange(c)] for row in (last, last + 1))
-    return np.where(at > 0, (at + below) / 2, NEVER).astype(np.float32)
+    return np.where((at > 0) & (gain.max(axis=0) >= 0), (at + below) / 2, NEVER).astype(np.float32)

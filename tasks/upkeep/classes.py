@@ -219,7 +219,8 @@ def consequences(now: Classes, after: Classes, borne: Usage, given: Settings) ->
         left = ", ".join(map(repr, after.protected)) or "none"
         said.append(f"protected (promote.protected): {left}")
     if now.measured != after.measured:
-        by = f"the F1 of {after.measured!r}" if after.measured else "what the kind itself is measured by"
+        of_class = given.measure.about(after.measured).words if after.measured else ""
+        by = f"the {of_class}" if of_class else "what the kind itself is measured by"
         said.append(f"models are judged by {by} (evaluate.measure)")
     moved = [name for name in after.names if name in now.names and _key(now, name) != _key(after, name)]
     if moved:
@@ -270,8 +271,8 @@ def write(workspace: Workspace, after: Classes) -> None:
         if content.get("promote", {}).get("protected") is not None or after.protected:
             content["promote"]["protected"] = settings.inline(list(after.protected))
         if after.measured != workspace.settings.measure.of:
-            name = f"{settings.OF_CLASS}:{after.measured}"
-            content["evaluate"]["measure"] = settings.quoted(name) if after.measured else None
+            name = workspace.settings.measure.about(after.measured).text if after.measured else ""
+            content["evaluate"]["measure"] = settings.quoted(name) if name else None
     workspace.reread()
     _ = workspace.settings  # what we wrote can be read
 

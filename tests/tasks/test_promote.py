@@ -99,6 +99,29 @@ def test_a_rare_class_that_is_found_counts_where_models_are_judged_by_it() -> No
         assert not decide(blind, found, Promote(), measure=measure).promoted
 
 
+def test_recall_is_not_bought_with_less_precision_than_is_asked_for() -> None:
+    at = np.arange(2000)
+    table = pd.DataFrame({"id": [f"g{n}" for n in at], "actual": np.where(at < 200, "spam", "ham")})
+
+    def model(found: int, alarms: int) -> pd.DataFrame:
+        spam = (at < found) | ((at >= 200) & (at < 200 + alarms))
+        return table.assign(predicted=np.where(spam, "spam", "ham"))
+
+    name = measure_named("recall:spam at precision 0.9", "choice", ["ham", "spam"])
+    measure = measure_of(name, choice, ["ham", "spam"])
+    exact, loud, louder, silent = model(100, 10), model(190, 40), model(199, 60), model(0, 0)
+    assert measure.value(loud.predicted, loud.actual) > measure.value(exact.predicted, exact.actual)
+    refused = decide(loud, exact, Promote(), measure=measure)
+    assert refused.reason == (
+        "too imprecise: precision of spam 0.826 (0.772 to 0.870), 0.9 is asked for; the champion's is 0.909"
+    )
+    assert not refused.promoted and not decide(loud, silent, Promote(), measure=measure).promoted
+    assert decide(loud, louder, Promote(rule="not_worse", tolerance=0.1), measure=measure).promoted  # nearer to it
+    assert decide(exact, silent, Promote(), measure=measure).promoted
+    assert decide(model(150, 17), exact, Promote(), measure=measure).promoted  # a precision that may well be 0.9
+    assert decide(loud, None, Promote(), measure=measure).promoted
+
+
 @pytest.mark.parametrize("rule", [Promote(), Promote(rule="not_worse", tolerance=0.01)])
 def test_gold_that_has_none_of_the_class_shows_nothing(rule: Promote) -> None:
     table = pd.DataFrame({"id": ["a", "b", "c"], "actual": "ham", "predicted": "ham"})

@@ -46,6 +46,8 @@ def moved(name: str, answer: Answer, p: Floats, said: Sequence[str], step: float
         ("balanced_accuracy", choice),
         ("f1:rare", multilabel),
         ("macro_f1", multilabel),
+        ("recall:rare at precision 0.9", choice),
+        ("recall:rare at precision 0.7", multilabel),
     ],
 )
 def test_what_an_item_may_tell_is_how_far_it_moves_the_measure(name: str, answer: Answer) -> None:

@@ -23,6 +23,9 @@ def labels(at: NDArray[np.integer]) -> list[str]:
     return [CLASSES[each] for each in at]
 
 
+AT = [f"recall:c at precision {each}" for each in (0.2, 0.375, 0.9)]  # the model of `world` has some 0.375
+
+
 def world(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Truth, and what a model says that knows the rare class c half of the time."""
     truth = rng.choice(3, n, p=[0.75, 0.2, 0.05])
@@ -30,7 +33,7 @@ def world(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[
     return truth, np.where(right, truth, (truth + rng.integers(1, 3, n)) % 3)
 
 
-@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1", "f1:c"])
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1", "f1:c", *AT])
 @pytest.mark.parametrize("drawn", [False, True], ids=["by chance", "by doubt"])
 def test_an_interval_holds(name: str, drawn: bool) -> None:
     rng = np.random.default_rng(5)
@@ -52,7 +55,7 @@ def test_an_interval_holds(name: str, drawn: bool) -> None:
 
 @given(
     rows=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.floats(0, 5)), min_size=1, max_size=30),
-    name=st.sampled_from(["accuracy", "balanced_accuracy", "macro_f1", "f1:c"]),
+    name=st.sampled_from(["accuracy", "balanced_accuracy", "macro_f1", "f1:c", *AT]),
 )
 @settings(deadline=None)
 def test_a_figure_lies_in_its_interval(rows: list[tuple[int, int, float]], name: str) -> None:

@@ -15,7 +15,8 @@ from labelwise.tasks.proof.gate import compare
 from labelwise.tasks.settings import measure_named, parse
 
 CLASSES = ["ham", "odd: one", "spam"]
-NAMES = ["accuracy", "balanced_accuracy", "macro_f1", "f1:spam", "f1:odd: one"]
+AT = ["recall:spam at precision 0.9", "recall:odd: one at precision 0.5", "recall:ham at precision 0.2"]
+NAMES = ["accuracy", "balanced_accuracy", "macro_f1", "f1:spam", "f1:odd: one", *AT]
 
 
 def of(name: str, answer: str = "choice") -> Measure:
@@ -64,7 +65,7 @@ def test_the_difference_of_two_models_is_one_of_mean_scores(rows: list[tuple[int
     assert found.low - 1e-9 <= found.difference <= found.high + 1e-9
 
 
-@given(rows=places, name=st.sampled_from(["set_f1", "macro_f1", "f1:spam"]))
+@given(rows=places, name=st.sampled_from(["set_f1", "macro_f1", "f1:spam", *AT]))
 @settings(deadline=None)
 def test_sets_of_classes_are_judged_as_well(rows: list[tuple[int, int, int]], name: str) -> None:
     truth, new, old = (
@@ -89,6 +90,7 @@ def test_a_model_that_never_says_the_rare_class_is_right_and_worth_nothing() -> 
     assert of("accuracy").value(said, truth) == 0.98
     assert of("balanced_accuracy").value(said, truth) == 0.5
     assert of("f1:spam").value(said, truth) == 0
+    assert of(AT[0]).value(said, truth) == 0
     assert of("f1:spam").value([None] * 100, truth) == 0  # a champion of before knows nothing of some items
 
 
@@ -104,15 +106,58 @@ def test_the_settings_name_a_measure() -> None:
     assert parse(content | {"kind": {"answer": "multilabel"}}).measure.words == "set F1"
 
 
+@pytest.mark.parametrize("of", ["odd: one", "one at precision 0.5", " spam", "a: at precision b"])
+@pytest.mark.parametrize(
+    "text", ["recall:{} at precision 0.9", "recall:{}  at precision\t0.90 ", "recall: {} at  precision .9"]
+)
+def test_the_recall_of_any_class_can_be_asked_for_at_a_precision(of: str, text: str) -> None:
+    name = measure_named(
+        text.format(of), "choice", ["spam", of] if of != " spam" or ": {" not in text else [of.strip()]
+    )
+    assert name.text.replace(" spam", "spam") == f"recall:{of} at precision 0.9".replace(" spam", "spam")
+    assert name.precision == 0.9 and name.about("else").words == "recall of else at precision 0.9"
+    assert measure_named(name.text, "choice", [name.of]) == name
+
+
+def test_a_recall_is_that_of_the_class_unless_false_alarms_are_more_than_the_precision_allows() -> None:
+    truth = ["spam"] * 100 + ["ham"] * 900
+    exact, loud = (
+        ["spam"] * found + ["ham"] * (100 - found) + ["spam"] * alarms + ["ham"] * (900 - alarms)
+        for found, alarms in ((63, 7), (90, 100))
+    )
+    measure = of(AT[0])
+    assert measure.value(exact, truth) == 0.63
+    assert measure.value(loud, truth) == pytest.approx(90 / (100 + 90))  # 10 of 100 false alarms are allowed
+    precision = measure.precision_of()
+    assert precision is not None and precision.value(loud, truth) == pytest.approx(90 / 190)
+    assert of("recall:spam at precision 0.4").value(loud, truth) == 0.9
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "said"),
     [
         ("f1:spma", "choice", "names none of the classes; did you mean f1:spam?"),
         ("f1", "choice", "names none of the classes"),
         ("f1:", "choice", "names none of the classes"),
-        ("accuracy:spam", "choice", "is no measure of a choice; there are accuracy, balanced_accuracy, macro_f1 and"),
+        (
+            "accuracy:spam",
+            "choice",
+            "is no measure of a choice; there are accuracy, balanced_accuracy, macro_f1, f1:CLASS",
+        ),
         ("f2", "choice", "is no measure of a choice"),
-        ("balanced_accuracy", "multilabel", "is no measure of a multilabel; there are set_f1, macro_f1 and f1:CLASS"),
+        (
+            "balanced_accuracy",
+            "multilabel",
+            "is no measure of a multilabel; there are set_f1, macro_f1, f1:CLASS and recall",
+        ),
+        ("recall:spam", "choice", "does not name a class and a precision; write it as 'recall:spam at precision 0.9'"),
+        ("recall at precision 0.9", "choice", "write it as 'recall:CLASS at precision 0.9'"),
+        ("recall:spam at 0.9", "multilabel", "write it as 'recall:spam at precision 0.9'"),
+        ("recall:spma at precision 0.8", "choice", "did you mean 'recall:spam at precision 0.8'"),
+        *[
+            (f"recall:spam at precision {p}", "choice", f"expected a precision above 0 and below 1.* got '{p}'")
+            for p in ("0", "1", "90%", "nan", "-0.5", "high", "inf")
+        ],
     ],
 )
 def test_a_measure_that_is_none_is_refused(name: str, answer: str, said: str) -> None:

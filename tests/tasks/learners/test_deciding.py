@@ -8,7 +8,7 @@ import pytest
 from labelwise.tasks import learners
 from labelwise.tasks.kinds import choice
 from labelwise.tasks.kinds.measures import measure_of
-from labelwise.tasks.learners import Examples, Items, deciding
+from labelwise.tasks.learners import Examples, Items, deciding, one_vs_rest
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.settings import Settings, measure_named, parse
@@ -63,6 +63,20 @@ def test_a_model_says_what_its_measure_asks_for(learner: str, measure: str, tmp_
     np.testing.assert_array_equal(learners.thresholds(tmp_path), model.thresholds)
 
 
+def test_the_precision_that_is_asked_for_is_about_what_a_model_has() -> None:
+    pool, truth = drawn(1500, 0, (0.6, 0.3, 0.1))
+    exam, answers = drawn(6000, 1, (0.6, 0.3, 0.1))
+    rows = np.sort(np.random.default_rng(2).permutation(1500)[:300])
+    found = []
+    for wanted in (0.5, 0.8):
+        settings = settings_of(f"recall:rare at precision {wanted}")
+        model = learners.LEARNERS["frozen"].fit(Examples(pool.take(rows), truth[rows], CLASSES), pool, settings)
+        said = choice.decide(model.probabilities(exam), CLASSES, model.thresholds) == "rare"
+        assert (answers[said] == 2).mean() == pytest.approx(wanted, abs=0.15)
+        found.append(said[answers == 2].mean())
+    assert found[0] > found[1] > 0.3
+
+
 def names(labels: np.ndarray) -> list[str]:
     return [CLASSES[label] for label in labels]
 
@@ -100,6 +114,32 @@ def test_the_f1_of_one_class_is_the_best_that_its_probabilities_allow() -> None:
     own = expected((p / limits).argmax(axis=1) == 2)
     scores = deciding.against(p, 2)
     assert own == pytest.approx(max(expected(scores >= cut) for cut in scores))
+
+
+@pytest.mark.parametrize("p_of", ["continuous", "few values"])
+def test_a_class_is_said_as_often_as_the_precision_allows(p_of: str) -> None:
+    p = np.random.default_rng(0).dirichlet([4, 2, 0.3], 300)
+    if p_of == "few values":
+        p = np.repeat(np.round(p[:30], 1) + [0, 0, 1e-3], 10, axis=0)
+    scores = deciding.against(p, 2)
+    for wanted in (0.3, 0.5, 0.8):
+        name = measure_named(f"recall:rare at precision {wanted}", "choice", CLASSES)
+        own = (p / deciding.thresholds(name, CLASSES, p)).argmax(axis=1) == 2
+        found = [p[scores >= cut, 2].sum() for cut in scores if p[scores >= cut, 2].mean() >= wanted]
+        assert p[own, 2].sum() == pytest.approx(max(found, default=0))
+    nowhere = measure_named("recall:rare at precision 0.999", "choice", CLASSES)
+    assert not ((p / deciding.thresholds(nowhere, CLASSES, p)).argmax(axis=1) == 2).any()
+
+
+def test_of_several_labels_one_may_have_a_precision_to_keep() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.beta(0.3, 0.7, (500, 3))
+    plain = one_vs_rest.thresholds(p)
+    wanted = one_vs_rest.precisions(measure_named("recall:rare at precision 0.9", "multilabel", CLASSES), CLASSES)
+    found = one_vs_rest.thresholds(p, wanted=wanted)
+    np.testing.assert_array_equal(found[:2], plain[:2])
+    said = p[:, 2] >= found[2]
+    assert p[said, 2].mean() >= 0.9 > p[p[:, 2] >= found[2] - 0.01, 2].mean()
 
 
 def test_by_balanced_accuracy_each_class_is_weighed_by_its_share() -> None:

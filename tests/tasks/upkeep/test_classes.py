@@ -309,7 +309,7 @@ def test_a_class_that_a_rule_or_a_worth_is_about_is_not_dropped(here: Workspace)
     with pytest.raises(InputError, match=r"stop\.rule is about 'cold'.* give stop.rule another value"):
         change(here, "drop", "cold")
     assert fresh(here).settings.measure.text == "f1:cold"
-    assert "models are judged by the F1 of 'icy'" in "; ".join(change(here, "rename", "cold", "icy"))
+    assert "models are judged by the F1 of icy" in "; ".join(change(here, "rename", "cold", "icy"))
     assert fresh(here).settings.measure.text == "f1:icy"
     settings.change(params, {"stop.rule": "value"})
     change(here, "drop", "icy")
