@@ -297,7 +297,11 @@ def rehearse(
     item: Shown = "text",
     delimiter: Delimiter = "",
     measure: Annotated[
-        str, typer.Option(help="What models are judged by, as `evaluate.measure`; for a rare class f1:CLASS.")
+        str,
+        typer.Option(
+            help="What models are judged by, as `evaluate.measure`; for a rare class f1:CLASS, "
+            "or 'recall:CLASS at precision 0.9'."
+        ),
     ] = "",
 ) -> None:
     """Play the rounds against labels you already have, without servers: will it save me anything, and which

@@ -26,7 +26,8 @@ class Evaluation:
     """What the gold set says.
 
     metrics: the kind's mean score (accuracy or set_f1), its further figures, `evaluate.measure` where it is another
-    one, with the precision where that asks for one, and calibration_error, all in [0, 1], each with the ends of its 95 % interval; items.
+    one, with the precision where that asks for one, and calibration_error, all in [0, 1], each with the ends of its
+    95 % interval; items.
     predictions: a row a gold item. per_class: a row a class. calibration: a row a bin of confidence.
     """
 
@@ -186,26 +187,7 @@ def spoken(metrics: dict[str, float], measure: MeasureName = MEAN_SCORE) -> str:
         return f"no gold item of {measure.of} to measure the {measure.words} by" if len(metrics) > 1 else "no model yet"
     value, low, high = (metrics[name] for name in _ends(measure.text))
     said = f"{measure.words} {value:.3f} (95 % interval {low:.3f} to {high:.3f})"
-    return said if measure.precision is None else f"{said}; {precise(metrics, measure)}"
-
-
-def precise(metrics: dict[str, float], measure: MeasureName) -> str:
-    """What precision a model has reached where one is asked for, in words.
-
-    >>> asked = measure_named("recall:spam at precision 0.9", "choice", ["ham", "spam"])
-    >>> print(precise({"precision:spam": 0.75, "precision:spam_low": 0.62, "precision:spam_high": 0.85}, asked))
-    precision of spam 0.750 (0.620 to 0.850): below 0.9, and false alarms beyond that count as misses
-    """
-    name = f"precision:{measure.of}"
-    if name not in metrics:
-        return f"it says {measure.of} of no gold item: no threshold is expected to have that precision yet"
-    value, low, high = (metrics[each] for each in _ends(name))
-    said = f"precision of {measure.of} {value:.3f} ({low:.3f} to {high:.3f})"
-    wanted = measure.precision or 0.0
-    if value >= wanted:
-        return said
-    doubt = "" if high < wanted else "perhaps "
-    return f"{said}: {doubt}below {wanted:g}, and false alarms beyond that count as misses"
+    return "; ".join(filter(None, [said, figures.precise(metrics, measure)]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks.settings import Kind
+from labelwise.tasks.settings import Kind, MeasureName
 from labelwise.tasks.workspace import (
     Workspace,
     atomic,
@@ -71,6 +71,28 @@ def headline(workspace: Workspace) -> dict[str, float]:
     """The same, and what the model is judged by (`evaluate.measure`) as `score`, `score_low` and `score_high`."""
     found, name = gold_metrics(workspace), workspace.settings.measure.text
     return found | {f"score{end}": found[name + end] for end in ("", "_low", "_high") if name + end in found}
+
+
+def precise(metrics: Mapping[str, float], measure: MeasureName) -> str:
+    """What precision a model has reached, in words; '' where none is asked for, or nothing is measured.
+
+    >>> from labelwise.tasks.settings import measure_named
+    >>> asked = measure_named("recall:spam at precision 0.9", "choice", ["ham", "spam"])
+    >>> reached = {"precision:spam": 0.75, "precision:spam_low": 0.62, "precision:spam_high": 0.85}
+    >>> print(precise({asked.text: 0.6, **reached}, asked))
+    precision of spam 0.750 (0.620 to 0.850): below 0.9, and false alarms beyond that count as misses
+    """
+    if measure.precision is None or measure.text not in metrics:
+        return ""
+    name = f"precision:{measure.of}"
+    if name not in metrics:
+        return f"it says {measure.of} of no gold item, as it does only where it expects that precision"
+    value, low, high = (metrics[f"{name}{end}"] for end in ENDS)
+    said = f"precision of {measure.of} {value:.3f} ({low:.3f} to {high:.3f})"
+    if value >= measure.precision:
+        return said
+    doubt = "" if high < measure.precision else "perhaps "
+    return f"{said}: {doubt}below {measure.precision}, and false alarms beyond that count as misses"
 
 
 def predictions(workspace: Workspace) -> pd.DataFrame:

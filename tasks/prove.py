@@ -74,8 +74,9 @@ def judged_by(
 ) -> savings.PartsOf:
     """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The meter
     trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are not
-    calibrated, since only what is said counts; but for a precision they are, once on all labels, too. Where an item may have several classes, or the measure is
-    no mean score, each model says what follows from its probabilities of a part of the pool, as the loop's own does."""
+    calibrated, since only what is said counts; where a precision is asked for they are, settled on all labels as well.
+    Where an item may have several classes, or the measure is no mean score, each model says what follows from its
+    probabilities of a part of the pool, as the loop's own does."""
     answer, truth = kinds.answer(settings.kind.answer), gold.label.tolist()
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
     judge = settings.model_copy(update={"train": learner})

@@ -1,9 +1,9 @@
 """Which class to say, where that is not judged by how often it is right (`evaluate.measure`).
 
 The likeliest class is the best answer for accuracy alone. By balanced accuracy a rare class is worth more than a common
-one, and by F1 it is said from the probability on that gives the highest F1, which lies below a half; where a precision is
-asked for, from the one on that gives that. So the class is said of which the probability is the highest multiple of its
-threshold. Probabilities stay what they are.
+one, and by F1 it is said from the probability on that gives the highest F1, which lies below a half; where a precision
+is asked for, from the one on that gives that. So the class is said of which the probability is the highest multiple of
+its threshold. Probabilities stay what they are.
 
 What is asked depends on the items and not on their labels, so that the probability of a class given an item is the same
 among chosen labels as in the pool; the shares of the classes are not. Thresholds follow from shares. So they are looked

@@ -153,7 +153,9 @@ def _headline_cards(workspace: Workspace, metrics: dict[str, float], found: dict
     cards = [Card(f"{measure} on gold", "no model yet", trusted)]
     if "score" in metrics:
         ends = f"95 % interval {metrics['score_low']:.3f} to {metrics['score_high']:.3f}"
-        cards = [Card(f"{measure} on gold", f"{metrics['score']:.3f}", f"{ends}, {trusted}")]
+        precise = figures.precise(metrics, workspace.settings.measure)
+        said = "; ".join(filter(None, [f"{ends}, {trusted}", precise]))
+        cards = [Card(f"{measure} on gold", f"{metrics['score']:.3f}", said)]
     if standing := champion.standing(workspace):
         shown = f"{standing.gold.score:.3f}" if standing.gold else "not measured"
         cards.append(Card("the champion, on gold", shown, f"version {standing.version}: {standing}"))

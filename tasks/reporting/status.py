@@ -61,11 +61,11 @@ class Status:
     loop: who is at work here, '' for nobody. learned_at, answered_at: when the last round was saved and the last answer
     given, ISO 8601, '' for never. next: the command to give, or what to do. player: who plays the rounds, where it is
     another copy of the workspace, in words; '' where it is this one. In a clone without its data the state is
-    `no data`, and what follows from the data alone is not known. to_label: what reviewers have to do and where, '' for
-    nothing. learned: the last round that was saved, None for none; measured: the round whose model `gold` is of;
-    measure: what its `accuracy` is, in words. prevalence: how many items of each class there are in the pool and how
-    many of them are found, as the last round counted them; None before there was a label. of_class: the class that the
-    model is judged by, '' for all."""
+    `no data`, and what follows from the data alone is not known. to_label: what reviewers have to do and where, ''
+    for nothing. learned: the last round that was saved, None for none; measured: the round whose model `gold` is
+    of; measure: what its `accuracy` is, in words. precise: what precision it has, where one is asked for.
+    prevalence: how many items of each class there are in the pool and how many of them are found, as the last round
+    counted them; None before there was a label. of_class: the class that the model is judged by, '' for all."""
 
     round: int
     state: str
@@ -97,6 +97,7 @@ class Status:
     learned: int | None = None
     measured: int = 0
     measure: str = ACCURACY
+    precise: str = ""
     prevalence: Prevalence | None = None
     of_class: str = ""
 
@@ -157,6 +158,7 @@ def status(workspace: Workspace) -> Status:
         learned=saved,
         measured=before if not learned and before is not None and _measured_before(versions, before) else number,
         measure=workspace.settings.measure.words,
+        precise=figures.precise(measured, workspace.settings.measure),
         learned_at="" if saved is None else versions.committed_at(tag(saved)).isoformat(),
         answered_at="" if last is None else last.isoformat(timespec="seconds"),
         next=hand_over or _next(workspace, state, urls, seen is not None, to_label, answer),
@@ -203,6 +205,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
         learned=number if learned else None,
         measured=number,
         measure=workspace.settings.measure.words,
+        precise=figures.precise(measured, workspace.settings.measure),
         to_label=_to_label(urls, seen),
         learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
         next=hand_over or handover.command(versions, "dvc pull"),
@@ -379,6 +382,7 @@ def lines(seen: Status) -> list[str]:
     if figures["accuracy"] is not None:
         score = f"{figures['accuracy']:.3f} (95 % interval {figures['low']:.3f} to {figures['high']:.3f})"
         score += f", the model of round {seen.measured}" if seen.measured != seen.round else ""
+        score += f"; {seen.precise}" if seen.precise else ""
     asks = f"; {stop.HOW}" if seen.advice.startswith(stop.STOP) else ""
     advice = seen.advice + (f"; you said {seen.answer}" if seen.answer else asks)
     asked, answered, skipped = seen.asked or 0, seen.answered or 0, seen.skipped or 0

@@ -196,6 +196,32 @@ def test_the_stage_leads_with_the_measure_of_the_settings(tmp_path: Path, at: in
     assert "score" not in figures.headline(workspace)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "value", "said"),
+    [
+        ("0.3", "1.000", "precision of NA 0.500 (0.095 to 0.905)"),
+        (
+            "0.9",
+            "0.529",
+            "precision of NA 0.500 (0.095 to 0.905): perhaps below 0.9, and false alarms beyond that count",
+        ),
+    ],
+)
+def test_what_is_asked_for_at_a_precision_is_told_with_it(tmp_path: Path, wanted: str, value: str, said: str) -> None:
+    head = Head(CLASSES, np.arange(4), 20 * np.eye(4, dtype=np.float32), np.zeros(4, dtype=np.float32))
+    workspace = workspace_with(tmp_path, head)
+    content = json.loads((tmp_path / "params.yaml").read_text())
+    content["evaluate"]["measure"] = f"recall:NA at precision {wanted}"
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    line = evaluate.run(workspace)
+    assert line.startswith(f"recall of NA at precision {wanted} {value} (95 % interval ")
+    assert said in line
+    assert figures.headline(workspace)["precision:NA"] == 0.5
+    content["evaluate"]["measure"] = f"recall:{CLASSES[3]} at precision 0.9"
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    assert f"it says {CLASSES[3]} of no gold item" in evaluate.run(Workspace(tmp_path))
+
+
 def test_a_gold_set_without_an_item_measures_nothing(tmp_path: Path) -> None:
     head = Head(CLASSES, np.arange(4), np.eye(4, dtype=np.float32), np.zeros(4, dtype=np.float32))
     workspace = workspace_with(tmp_path, head)

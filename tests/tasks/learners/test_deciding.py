@@ -120,7 +120,7 @@ def test_the_f1_of_one_class_is_the_best_that_its_probabilities_allow() -> None:
 def test_a_class_is_said_as_often_as_the_precision_allows(p_of: str) -> None:
     p = np.random.default_rng(0).dirichlet([4, 2, 0.3], 300)
     if p_of == "few values":
-        p = np.repeat(np.round(p[:30], 1) + [0, 0, 1e-3], 10, axis=0)
+        p = np.repeat(np.round(p[:30], 1) + np.array([0, 0, 1e-3]), 10, axis=0)
     scores = deciding.against(p, 2)
     for wanted in (0.3, 0.5, 0.8):
         name = measure_named(f"recall:rare at precision {wanted}", "choice", CLASSES)
