@@ -1,6 +1,8 @@
-"""Stage `prove`: what the labels were worth. The loop against its control arm, whether another model could use its
-labels as well, and how many items of each class there are."""
+"""Stage `prove`: what the labels were worth. The loop against its control arm, chosen labels against as many random
+ones for its own model and for another, and how many items of each class there are."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,51 +18,115 @@ from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Examples, Items, calibration, deciding, frozen, one_vs_rest, thresholds_of
 from labelwise.tasks.progress import counted
-from labelwise.tasks.proof import control, prevalence, savings, successor
+from labelwise.tasks.proof import control, prevalence, savings, successor, taught
+from labelwise.tasks.proof.savings import PartsOf, Savings
+from labelwise.tasks.proof.successor import Successor
+from labelwise.tasks.proof.taught import Taught
 from labelwise.tasks.settings import Settings
+from labelwise.tasks.strategies.seeking import WHY as SEED
 from labelwise.tasks.train import train, without_leaks
 from labelwise.tasks.workspace import Workspace
 
 
+@dataclass(frozen=True)
+class Proof:
+    """What labels were worth; None where it cannot be told."""
+
+    savings: Savings | None = None
+    taught: Taught | None = None
+    successor: Successor | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For metrics/proof.json."""
+        found = {"savings": self.savings, "taught": self.taught, "successor": self.successor}
+        return {name: one and one.as_json() for name, one in found.items()}
+
+
 def prove(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
-) -> tuple[savings.Savings | None, successor.Successor | None]:
-    """The savings meter and the successor check on the labels that count (columns id, label, round, why, control).
+) -> Proof:
+    """The savings meter, what chosen labels teach, and the successor check, on the labels that count (columns id,
+    label, round, why, control).
 
     labelled, exam: the items of labels and gold (columns label, weight), in their order.
     """
-    answer = kinds.answer(settings.kind.answer)
-    measured = meter(labels, labelled, gold, exam, pool, settings)
-    by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
+    worth = Proof()
+    if told(gold, settings):
+        judged = judged_by(labels, labelled, gold, exam, pool, settings)
+        worth = Proof(metered(judged, labels, gold, settings), teaching(judged, labels, gold, settings))
     if settings.kind.item not in successor.READS or not kinds.measure(settings).plain:
-        return measured, None  # chosen labels are rich in what is rare: right more seldom, and not worse for it
+        return worth  # chosen labels are rich in what is rare: right more seldom, and not worse for it
+    answer = kinds.answer(settings.kind.answer)
+    by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
     read = labels.assign(text=labelled.texts())
     gold_read = gold.assign(text=exam.texts())
-    return measured, successor.check(read, by_strategy, labels.control.to_numpy(), gold_read, settings.seed, answer)
+    found = successor.check(read, by_strategy, labels.control.to_numpy(), gold_read, settings.seed, answer)
+    return replace(worth, successor=found)
 
 
 def meter(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
-) -> savings.Savings | None:
-    """The savings meter alone, gold items weighed. Both arms learn with `prove.learner`, whatever the loop itself
-    learns with: what is compared is the choice of labels alone. Labels that no round asked for (imported ones) are in
-    both arms from the start; without them, the head of the order is a uniform sample of what could be asked."""
+) -> Savings | None:
+    """The savings meter alone; see `prove`."""
     if not told(gold, settings):
         return None
-    judged = judged_by(labels, labelled, gold, exam, pool, settings)
+    return metered(judged_by(labels, labelled, gold, exam, pool, settings), labels, gold, settings)
+
+
+def metered(judged: PartsOf, labels: pd.DataFrame, gold: pd.DataFrame, settings: Settings) -> Savings | None:
+    """The savings meter, gold items weighed. Both arms learn with `prove.learner`, whatever the loop itself
+    learns with: what is compared is the choice of labels alone. Labels that no round asked for (imported ones) are in
+    both arms from the start; without them, the head of the order is a uniform sample of what could be asked."""
     rounds = labels["round"].to_numpy()
     asked = rounds > 0
     in_control = np.flatnonzero(labels.control & asked)
     so_far = [np.flatnonzero(asked & (rounds <= number)) for number in np.unique(rounds[asked])]
     rng = np.random.default_rng([settings.seed, 3, int(rounds.max(initial=0))])
     with counted("what labels by chance would have given, models", None) as done:
-
-        def counting(rows: NDArray[np.int64]) -> Parts:
-            done(1)
-            return judged(rows)
-
+        judging = counting(judged, done)
         weights, measure = gold.weight.to_numpy(), kinds.measure(settings)
-        return savings.measure(counting, so_far, in_control, weights, rng, np.flatnonzero(~asked), measure)
+        return savings.measure(judging, so_far, in_control, weights, rng, np.flatnonzero(~asked), measure)
+
+
+def teaching(judged: PartsOf, labels: pd.DataFrame, gold: pd.DataFrame, settings: Settings) -> Taught | None:
+    """What labels that the strategy chose teach against as many of the control arm, with models and gold as in
+    `metered`. Without imported labels, the first batch was the cold start's: what it taught says nothing of others.
+
+    A good strategy asks more of the rare classes than there are, and a model of such labels alone says them too often,
+    which costs accuracy. So where the measure is a mean score, each label of gold counts as much as any other, however
+    many items have it: for one class an item that is the balanced accuracy."""
+    rounds = labels["round"].to_numpy()
+    asked = rounds > 0
+    first = int(rounds[asked].min(initial=np.iinfo(np.int64).max)) if asked.all() else 0
+    in_control = labels.control.to_numpy(dtype=bool) & asked
+    by_strategy = (rounds > first) & ~in_control & ~labels.why.isin([control.WHY, SEED]).to_numpy(dtype=bool)
+    rng = np.random.default_rng([settings.seed, 4, int(rounds.max(initial=0))])
+    sorts = np.flatnonzero(by_strategy), np.flatnonzero(in_control)
+    with counted("what chosen labels teach, models", None) as done:
+        measure = kinds.measure(settings)
+        weights = evened(gold) if measure.plain else gold.weight.to_numpy()
+        return taught.compare(counting(judged, done), *sorts, weights, rng, np.flatnonzero(~asked), measure)
+
+
+def evened(gold: pd.DataFrame) -> NDArray[np.float64]:
+    """(g,) the weights of gold items (columns label, weight) so that all labels weigh the same together.
+
+    >>> evened(pd.DataFrame({"label": ["a", "b", "b"], "weight": 1.0})).tolist()
+    [1.0, 0.5, 0.5]
+    """
+    weights = gold.weight.to_numpy(np.float64)
+    together = gold.weight.groupby(gold.label).transform("sum").to_numpy(np.float64)
+    return np.divide(weights, together, out=np.zeros_like(weights), where=together > 0)
+
+
+def counting(judged: PartsOf, done: Callable[[int], None]) -> PartsOf:
+    """The same, each model told to `done`."""
+
+    def told_of(rows: NDArray[np.int64]) -> Parts:
+        done(1)
+        return judged(rows)
+
+    return told_of
 
 
 def told(gold: pd.DataFrame, settings: Settings) -> bool:
@@ -71,7 +137,7 @@ def told(gold: pd.DataFrame, settings: Settings) -> bool:
 
 def judged_by(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
-) -> savings.PartsOf:
+) -> PartsOf:
     """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The meter
     trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are not
     calibrated, since only what is said counts; where a precision is asked for they are, settled on all labels as well.
@@ -139,26 +205,20 @@ def run(workspace: Workspace) -> str:
     labels = labels.assign(control=control.sample(labels, still_open, settings.seed))
     pool = pool_items(workspace, vectors)
     gold = trusted.gold(workspace)
-    measured, next_model = (
+    worth = (
         prove(labels, pool.take(vectors.rows(labels.id)), gold, gold_items(workspace), pool, settings)
         if len(labels)
-        else (None, None)
+        else Proof()
     )
     there = how_many(labels, vectors, kept_out(workspace, vectors.ids), settings)
-    found = measured.as_json() if measured else None
-    said = savings.sentence(measured, settings.measure.words) if settings.select.control else UNKNOWN
+    found = worth.as_json()
+    said = savings.sentence(worth.savings, settings.measure.words) if settings.select.control else UNKNOWN
     if len(labels) and len(gold) and not told(gold, settings):
         said = f"savings: cannot tell, gold has no item of {settings.measure.of} to measure by"
-    said += str(control.arm(settings.select.control, found))
-    content: dict[str, Any] = {
-        "said": said,
-        "savings": found,
-        "successor": next_model and next_model.as_json(),
-        "prevalence": there.as_json(),
-    }
-    figures.keep_proof(workspace, content)
-    if next_model is not None and next_model.worse:
-        said += f"; WARNING: another kind of model learns less from chosen labels ({next_model.difference:+.1%})"
+    said += str(control.arm_of(settings.select, found))
+    figures.keep_proof(workspace, {"said": said, **found, "prevalence": there.as_json()})
+    if (other := worth.successor) is not None and other.worse:
+        said += f"; WARNING: another kind of model learns less from chosen labels ({other.difference:+.1%})"
     one = there.of(settings.measure.of)
     return said if one is None else f"{said}; {there.sentence(one)}"
 

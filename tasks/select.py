@@ -190,7 +190,7 @@ def run(workspace: Workspace) -> str:
     labelled = as_labelled(scores, vectors, labels, settings.classes, opinion)
     pool = pd.Index(scores.id)
     closed, lapsed = withheld(workspace, pool), ledger.to_relabel(rows).difference(kept_out(workspace, pool))
-    arm = control.arm(settings.select.control, figures.proof(workspace).get("savings"))
+    arm = control.arm_of(settings.select, figures.proof(workspace))
     chosen_by = settings.select.model_copy(update={"control": arm.share})
     looked_for = sought.sought(workspace, vectors, labels)
     batch = select(scores, vectors, labelled, closed, chosen_by, rng, settings.seed, opinion, lapsed, looked_for)

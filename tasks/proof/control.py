@@ -6,8 +6,9 @@ the same. So the answered head is a uniform sample of the pool at every moment, 
 before the first item that can still be asked, such as one that came to the pool since and has its place within.
 The tail of the same order is the reserve from which gold is drawn.
 
-How many of a batch the arm takes may follow what the savings meter said (`select.control: auto`): whichever number it
-is, what is answered of the head stays a uniform sample.
+How many of a batch the arm takes may follow what the savings meter said (`select.control: auto`), and it takes half of
+what `auto` would have chosen while its labels are seen to teach less than random ones (`select.fallback`):
+whichever number it is, what is answered of the head stays a uniform sample.
 """
 
 from collections.abc import Mapping
@@ -18,9 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labelwise.tasks.settings import Select
+
 WHY = "control"
 PLACES = 2.0**64
 AUTO = "auto"  # `select.control` where the share follows the meter
+STRATEGY = "auto"  # `select.strategy` that falls back on chance; whoever names another one has it as it is
 FULL, HALF, LEAST = 0.2, 0.1, 0.05  # its shares: until it is known to save, then, and once that is settled
 NARROW = 2.0  # the most that one end of a settled interval is of the other
 TAUGHT = 0.01  # of the measure: labels by chance that brought less than this have taught nothing
@@ -41,6 +45,35 @@ class Arm:
         ('; 10% of a batch by chance: chosen labels save some', '')
         """
         return f"; {self.share:.0%} of a batch by chance: {self.why}" if self.why else ""
+
+
+def arm_of(select: Select, proof: Mapping[str, Any]) -> Arm:
+    """The arm of the next batch. proof: metrics/proof.json as it stands, empty before there is one."""
+    own = arm(select.control, proof.get("savings"))
+    return fallen_back(own, proof) if select.fallback and select.strategy == STRATEGY else own
+
+
+def fallen_back(own: Arm, proof: Mapping[str, Any]) -> Arm:
+    """The arm with half of what the strategy would have chosen, where its labels are seen to teach less than random
+    ones: by as many of either (tasks/proof/taught.py), or by the savings meter. So a strategy that teaches nothing
+    costs no more than twice the labels of chance, and both arms are seen to grow alike: whichever it is, what is known
+    of them is soon enough to go back. An arm that was set to nothing stays that: nobody wants labels by chance.
+
+    >>> less = {"taught": {"less": True, "labels": 40, "low": -0.15, "high": -0.03}}
+    >>> str(fallen_back(Arm(0.2), less))
+    '; 60% of a batch by chance: 40 chosen labels teach less than 40 random ones (3.0 to 15.0 points)'
+    >>> fallen_back(Arm(0.0), less), fallen_back(Arm(0.2), {"savings": None, "taught": None})
+    (Arm(share=0.0, why=''), Arm(share=0.2, why=''))
+    """
+    if not own.share:
+        return own
+    share, taught, savings = (1 + own.share) / 2, proof.get("taught"), proof.get("savings")
+    if taught and taught["less"]:
+        points = f"{-100 * taught['high']:.1f} to {-100 * taught['low']:.1f} points"
+        return Arm(share, f"{taught['labels']} chosen labels teach less than {taught['labels']} random ones ({points})")
+    if savings and savings["verdict"] == "costs":
+        return Arm(share, "the loop needs more labels than chance would")
+    return own
 
 
 def arm(setting: float | str, savings: Mapping[str, Any] | None) -> Arm:

@@ -11,7 +11,7 @@ from labelwise.tasks import kinds, prove
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Examples, Items, frozen
-from labelwise.tasks.proof import control, savings
+from labelwise.tasks.proof import control, savings, taught
 from labelwise.tasks.records import GOLD, LABELS, POOL
 from labelwise.tasks.settings import Evaluate, Settings, parse
 from labelwise.tasks.workspace import Workspace, write_parquet
@@ -124,9 +124,50 @@ def test_sets_of_classes_are_judged_by_what_they_miss(learner: str) -> None:
     assert ((many >= 0) & (many <= 1)).all() and len(set(few)) > 2  # some are right in part
     assert many.mean() < few.mean() and many.mean() < 0.25
     if learner == "frozen":
-        found, next_model = prove.prove(given, items, gold, exam, items, own)
+        worth = prove.prove(given, items, gold, exam, items, own)
+        found, next_model = worth.savings, worth.successor
         assert found is not None and found.ratio.low <= 1 <= found.ratio.high
         assert next_model is not None and not next_model.worse and next_model.chosen > 0.8
+
+
+def taught_by(hurt: bool, imported: int = 0, measure: str = "accuracy") -> taught.Taught | None:
+    """Twelve rounds of 25, a fifth by chance. hurt: all that was chosen from the second round on is of one class."""
+    given, own = labels(), settings()
+    by_strategy = (~given.control & (given["round"] > 1)).to_numpy()
+    kept = np.flatnonzero(~by_strategy | (TRUTH[:300] == 0)) if hurt else np.arange(300)
+    given = given.iloc[kept].reset_index(drop=True)
+    given.loc[: imported - 1, ["round", "why"]] = [0, "imported"]
+    own = own.model_copy(update={"evaluate": Evaluate(measure=measure)})
+    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[EXAM]], "weight": 1.0})
+    items = Items.of(VECTORS[kept])
+    judged = prove.judged_by(given, items, gold, Items.of(VECTORS[EXAM]), items, own)
+    return prove.teaching(judged, given, gold, own)
+
+
+@pytest.mark.parametrize("measure", ["accuracy", "macro_f1", "f1:b"])
+def test_labels_that_teach_less_than_random_ones_are_seen(measure: str) -> None:
+    bad, fair = taught_by(True, measure=measure), taught_by(False, measure=measure)
+    assert bad is not None and fair is not None
+    assert bad.less and bad.difference < -0.1 and bad.high < 0
+    assert not fair.less and fair.low <= 0 <= fair.high
+    assert fair.labels == 60  # as many as the control arm has
+    assert bad.as_json()["less"] is True
+
+
+def test_both_sorts_of_labels_begin_with_the_imported_ones() -> None:
+    alone, beside = taught_by(True), taught_by(True, imported=60)
+    assert alone is not None and beside is not None
+    assert beside.chosen > alone.chosen + 0.05
+
+
+def test_fewer_than_twenty_labels_of_either_sort_tell_nothing() -> None:
+    given = labels().iloc[:100].reset_index(drop=True)
+    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[EXAM]], "weight": 1.0})
+    items = Items.of(VECTORS[:100])
+    judged = prove.judged_by(given, items, gold, Items.of(VECTORS[EXAM]), items, settings())
+    assert 0 < given.control.sum() < taught.LEAST + 5
+    few = given.assign(control=given.control & (np.cumsum(given.control) < taught.LEAST))
+    assert prove.teaching(judged, few, gold, settings()) is None
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.0, "nobody can know them"), (0.2, "too few labels")])

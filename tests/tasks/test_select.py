@@ -169,6 +169,51 @@ def test_the_control_arm_follows_the_meter_and_its_propensities_with_it(tmp_path
         assert set(arm.id) == {IDS[at] for at in first}  # the head of the same order, however long it is
 
 
+@pytest.mark.parametrize(
+    ("changed", "falls"),
+    [
+        ({}, True),
+        ({"strategy": "margin"}, False),  # whoever names a strategy has it as it is
+        ({"fallback": False}, False),  # params.yaml from before
+        ({"control": 0.0}, False),  # nobody wants labels by chance
+    ],
+)
+def test_auto_falls_back_on_chance_while_its_labels_teach_less(
+    tmp_path: Path, changed: dict[str, object], falls: bool
+) -> None:
+    workspace = Workspace(tmp_path)
+    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
+    set_to = {"batch": 20, "strategy": "auto", "control": 0.2, "fallback": True} | changed
+    (tmp_path / "params.yaml").write_text(json.dumps(content | {"select": set_to, "gold": {"reserve": 0.0}}))
+    write_parquet(
+        workspace.pool / "shard-0000.parquet", pd.DataFrame({"id": IDS, "text": IDS, "source_id": None}), POOL
+    )
+    workspace.vectors.mkdir()
+    np.save(workspace.vectors / "shard-0000.npy", np.concatenate(VECTORS.shards))
+    write_parquet(workspace.scores, SCORES)
+    ledger.append(workspace.labels, 0, LABELS.frame())
+    small = int(20 * float(str(set_to["control"])))
+    told = {"less": True, "labels": 24, "low": -0.2, "high": -0.01}
+    for found, less in (
+        ({}, False),
+        ({"taught": told | {"less": False}, "savings": {"verdict": "unclear"}}, False),
+        ({"taught": told, "savings": None}, True),
+        ({"taught": None, "savings": {"verdict": "costs"}}, True),
+        ({"taught": told | {"less": False}, "savings": {"verdict": "saves"}}, False),  # and goes back
+    ):
+        figures.keep_proof(workspace, found)
+        line = stage.run(workspace)
+        batch = pd.read_parquet(workspace.batch)
+        by_chance = batch[batch.why == control.WHY]
+        wanted = 12 if falls and less else small  # half of the 16 that the strategy had
+        assert len(by_chance) == wanted
+        assert by_chance.propensity.tolist() == [pytest.approx(wanted / N)] * wanted
+        assert batch.propensity[batch.why != control.WHY].isna().all()
+        first = np.argsort(control.order(pd.Index(IDS), 0))[:wanted]
+        assert set(by_chance.id) == {IDS[at] for at in first}  # still the head of the order: a uniform sample
+        assert ("60% of a batch by chance: " in line) == (falls and less)
+
+
 def test_the_reserve_and_what_is_nearly_gold_are_never_asked(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
