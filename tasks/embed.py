@@ -1,7 +1,6 @@
 """Stage `embed`: one vector an item, computed once and kept as float16 shards beside the pool's."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.vectors import (
     column,
     fingerprint,
+    fresh,
     gold_vectors,
     gold_wording,
+    noted,
     pool_vectors,
     vectors_of,
     wording_of,
@@ -25,7 +26,6 @@ from labelwise.tasks.items.vectors import (
 from labelwise.tasks.kinds.wording import unreadable
 from labelwise.tasks.progress import counted
 from labelwise.tasks.records import LEAKS
-from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, write_json, write_parquet
 
 PIECE = 4096  # items sorted and encoded together: bounds memory, long enough to pack well
@@ -37,8 +37,8 @@ def run(workspace: Workspace) -> str:
     settings, item = workspace.settings.embed, kinds.item(workspace.settings.kind.item)
     wording = kinds.worded_by(workspace.settings)
     tables = [workspace.gold, *stored.shards(workspace)]
-    stale = [table for table in tables if not _fresh(vectors_of(workspace, table), table, settings)]
-    unread = [table for table in tables if wording and not _fresh(wording_of(workspace, table), table, settings)]
+    stale = [table for table in tables if not fresh(vectors_of(workspace, table), table, settings)]
+    unread = [table for table in tables if wording and not fresh(wording_of(workspace, table), table, settings)]
     rows = sum(stored.rows(table) for table in stale)
     if stale or unread:
         _encode(workspace, stale, unread, rows)
@@ -89,7 +89,7 @@ def _find_leaks(workspace: Workspace) -> None:
     for shard in stored.shards(workspace):
         path = leaks.leaks_of(workspace, shard)
         wanted = {**fingerprint(shard, workspace.settings.embed), **gold}
-        if path.exists() and _noted(path) == wanted:
+        if path.exists() and noted(path) == wanted:
             continue
         gold_set = gold_set or (gold_vectors(workspace, ids), gold_wording(workspace, ids) if worded else None)
         of_shard = pd.Index(column(shard, "id").to_numpy())
@@ -113,19 +113,6 @@ def refuse_broken(vectors: NDArray[np.floating]) -> None:
             got=f"NaN or infinity in row {row}",
             fix="set another embed.encoder in params.yaml, whose figures fit into half precision",
         )
-
-
-def _fresh(made: Path, table: Path, settings: Embed) -> bool:
-    """Whether a file was made of the table as it is now."""
-    return made.exists() and _noted(made) == fingerprint(table, settings)
-
-
-def _noted(path: Path) -> Any:
-    """What the file beside `path` says that it follows from."""
-    try:
-        return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # none, no text, or no JSON
-        return None
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The vectors of the items, as the stage `embed` keeps them beside the tables, and the items that learners read."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,3 +132,23 @@ def fingerprint(table: Path, settings: Embed) -> dict[str, object]:
     """What the vectors of a table follow from."""
     with table.open("rb") as file:
         return {"table": hashlib.file_digest(file, "sha256").hexdigest(), **settings.model_dump(exclude={"wording"})}
+
+
+def fresh(made: Path, table: Path, settings: Embed) -> bool:
+    """Whether a file was made of the table as it is now, by the encoder that the settings name."""
+    return made.exists() and noted(made) == fingerprint(table, settings)
+
+
+def encoded(workspace: Workspace) -> bool:
+    """Whether the gold set has vectors by the encoder that the settings name: those of another are not to be compared
+    with what this one makes now."""
+    gold = workspace.gold
+    return gold.exists() and fresh(vectors_of(workspace, gold), gold, workspace.settings.embed)
+
+
+def noted(path: Path) -> Any:
+    """What the file beside `path` says that it follows from."""
+    try:
+        return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # none, no text, or no JSON
+        return None

@@ -16,7 +16,7 @@ from labelwise.tasks import kinds
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.likeness import Like, likeness
-from labelwise.tasks.items.vectors import Vectors, gold_vectors, pool_items
+from labelwise.tasks.items.vectors import Vectors, encoded, gold_vectors, pool_items
 from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.labels import seeds
 from labelwise.tasks.learners.base import Items
@@ -117,11 +117,12 @@ def described(name: str, settings: Settings) -> list[str]:
 
 def of_gold(workspace: Workspace, cells: pd.Series, vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(a,) which texts are an item of gold, or as like one as `gold.near_duplicate`: what is measured by must not say
-    where to look. Those that gold has before anything was encoded are found by what they say."""
+    where to look. Before anything was encoded, by this encoder, only those that say the same
+    are found."""
     item, least = kinds.item(workspace.settings.kind.item), workspace.settings.gold.near_duplicate
     gold = pd.concat([part[["id", item.COLUMN]] for part in (stored.gold(workspace), trusted.drawn(workspace))])
     folds = {forgotten.fold(cell, item) for cell in gold[item.COLUMN]}
     same = np.array([forgotten.fold(cell, item) in folds for cell in cells], dtype=bool)
-    if least is None or not len(gold) or not len(cells) or not workspace.vectors.exists():
+    if least is None or not len(gold) or not len(cells) or not encoded(workspace):
         return same
     return np.asarray(same | ((vectors @ gold_vectors(workspace, gold.id).T).max(axis=1) >= least))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named, plain
 from labelwise.tasks.items import forgotten, stored
-from labelwise.tasks.items.vectors import Vectors, pool_vectors
+from labelwise.tasks.items.vectors import Vectors, encoded, pool_vectors
 from labelwise.tasks.items.withheld import withheld
 from labelwise.tasks.kinds.wording import UNKNOWN
 from labelwise.tasks.labels import ledger, seeds, sought
@@ -277,8 +277,8 @@ def remarks(workspace: Workspace, of: str, cells: pd.Series, vectors: NDArray[np
         said.append(f"{unread:,} of {_count(len(cells), 'text')} cannot be read by {settings.embed.encoder}")
     if len(cells) > MANY:
         said.append("so many are worth more as labels: `labelwise init --labelled` learns from rows of the pool")
-    if not workspace.scores.exists():
-        return [*said, "`labelwise run` ranks the pool by them once it has been encoded"]
+    if not (workspace.scores.exists() and encoded(workspace)):
+        return [*said, f"`labelwise run` ranks the pool by them once {settings.embed.encoder} has encoded it"]
     pool = pool_vectors(workspace)
     open_rows = np.flatnonzero(~pool.ids.isin(withheld(workspace, pool.ids)))
     said += nearest(workspace, pool, open_rows, vectors)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labelwise.tasks import embed, pull
+from labelwise.tasks import pull
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import forgotten, leaks
-from labelwise.tasks.items.vectors import fingerprint, vectors_of
+from labelwise.tasks.items.vectors import fingerprint, fresh, vectors_of
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import ANSWERS, BATCH, LEAKS, QUARANTINE, content_id
 from labelwise.tasks.upkeep import purge
@@ -90,7 +90,7 @@ def check(workspace: Workspace, before: dict[str, list[str]]) -> None:
     for path in [*workspace.pool.glob("*.parquet"), workspace.gold]:
         table, vectors = pd.read_parquet(path), vectors_of(workspace, path)
         assert np.load(vectors)[:, 0].tolist() == [int(item[:4], 16) % 1000 for item in table.id]
-        assert embed._fresh(vectors_of(workspace, path), path, workspace.settings.embed)
+        assert fresh(vectors_of(workspace, path), path, workspace.settings.embed)
     assert not (workspace.scraps / "reports").exists()
     assert not list(workspace.root.rglob("*.part"))
 
