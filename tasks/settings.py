@@ -521,12 +521,15 @@ def refuse_empty_rules(settings: Settings) -> None:
 
 
 def change(path: Path, changes: dict[str, Any]) -> None:
-    """Set keys of the YAML file at `path`, given by dotted path, and keep its comments and order."""
+    """Set keys of the YAML file at `path`, given by dotted path, sections that are not there
+    included, and keep its comments and order."""
     with edited(path) as content:
         for dotted, value in changes.items():
             *sections, key = dotted.split(".")
             section = content
             for part in sections:
+                if section.get(part) is None:  # a file may leave out a section whose defaults will do
+                    section[part] = {}
                 section = section[part]
             section[key] = inline(value) if isinstance(value, list) else value
 
