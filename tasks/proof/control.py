@@ -6,8 +6,8 @@ the same. So the answered head is a uniform sample of the pool at every moment, 
 before the first item that can still be asked, such as one that came to the pool since and has its place within.
 The tail of the same order is the reserve from which gold is drawn.
 
-How many of a batch the arm takes may follow what the savings meter said (`select.control: auto`), and it takes half of
-what `auto` would have chosen while its labels are seen to teach less than random ones (`select.fallback`):
+How many of a batch the arm takes may follow what the savings meter said (`select.control: auto`), and it changes places
+with the strategy `auto` while labels that this chose are seen to teach less than random ones (`select.fallback`):
 whichever number it is, what is answered of the head stays a uniform sample.
 """
 
@@ -54,20 +54,21 @@ def arm_of(select: Select, proof: Mapping[str, Any]) -> Arm:
 
 
 def fallen_back(own: Arm, proof: Mapping[str, Any]) -> Arm:
-    """The arm with half of what the strategy would have chosen, where its labels are seen to teach less than random
-    ones: by as many of either (tasks/proof/taught.py), or by the savings meter. So a strategy that teaches nothing
-    costs no more than twice the labels of chance, and both arms are seen to grow alike: whichever it is, what is known
-    of them is soon enough to go back. An arm that was set to nothing stays that: nobody wants labels by chance.
+    """Chance and strategy change places, where labels that the strategy chose are seen to teach less than random ones:
+    by as many of either (tasks/proof/taught.py), or by the savings meter. So a strategy that teaches nothing costs a
+    quarter more labels than chance would, with an arm of a fifth; and what is known of both goes on growing, so that
+    the strategy has its share again once this no longer holds. An arm that was set to nothing stays that: nobody wants
+    labels by chance.
 
     >>> less = {"taught": {"less": True, "labels": 40, "low": -0.15, "high": -0.03}}
     >>> str(fallen_back(Arm(0.2), less))
-    '; 60% of a batch by chance: 40 chosen labels teach less than 40 random ones (3.0 to 15.0 points)'
+    '; 80% of a batch by chance: 40 chosen labels teach less than 40 random ones (3.0 to 15.0 points)'
     >>> fallen_back(Arm(0.0), less), fallen_back(Arm(0.2), {"savings": None, "taught": None})
     (Arm(share=0.0, why=''), Arm(share=0.2, why=''))
     """
     if not own.share:
         return own
-    share, taught, savings = (1 + own.share) / 2, proof.get("taught"), proof.get("savings")
+    share, taught, savings = max(own.share, 1 - own.share), proof.get("taught"), proof.get("savings")
     if taught and taught["less"]:
         points = f"{-100 * taught['high']:.1f} to {-100 * taught['low']:.1f} points"
         return Arm(share, f"{taught['labels']} chosen labels teach less than {taught['labels']} random ones ({points})")

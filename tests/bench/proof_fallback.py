@@ -35,7 +35,7 @@ BBC = "bbc_news"
 SETS = (BBC, "convabuse", "banking77")
 MOST, ENDS = 5_000, (0.6, 0.8)  # items of a set; up to where the pool goes, and gold; the rest is the exam
 BATCH, ROUNDS, CONTROL = 25, 12, 0.2
-SEEDS = range(3)
+SEEDS = range(2)
 FAIR, CHANCE = "auto", "random"
 
 
@@ -126,7 +126,7 @@ def played(name: str, whole: Rows, settings: Settings, strategy: str, seed: int,
 
 
 def proven(run: Run, pool: Rows, gold: Rows, settings: Settings) -> dict[str, Any]:
-    """What `prove` makes of a run."""
+    """What `prove` makes of a run, as far as `select` looks at it."""
     asked = [
         (item, number, why)
         for number, batch in enumerate(zip(run.asked, run.why, strict=True), start=1)
@@ -139,9 +139,9 @@ def proven(run: Run, pool: Rows, gold: Rows, settings: Settings) -> dict[str, An
     labels = labels.assign(control=control.sample(labels, still_open, settings.seed))
     items, weighed = pool.items().take(at), gold.table.assign(weight=1.0)
     judged = prove.judged_by(labels, items, weighed, gold.items(), pool.items(), settings)
-    meter = prove.metered(judged, labels, weighed, settings)
     taught = prove.teaching(judged, labels, weighed, settings)
-    return prove.Proof(meter, taught).as_json()
+    settled = taught is not None and taught.less  # then the meter has no say, and it takes its time
+    return prove.Proof(None if settled else prove.metered(judged, labels, weighed, settings), taught).as_json()
 
 
 def row(name: str, strategy: str, whole: Rows, settings: Settings) -> dict[str, str]:
