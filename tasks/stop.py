@@ -11,6 +11,7 @@ from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.proof import prevalence, stopping
 from labelwise.tasks.proof.money import spending
 from labelwise.tasks.records import probabilities
+from labelwise.tasks.reporting.rounds import trained
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import Workspace, read_parquet
@@ -107,12 +108,14 @@ def advice(workspace: Workspace) -> stopping.Advice:
         there, wanted = prevalence.counted(workspace), settings.stop
         return stopping.recall(there, settings.measure.of, wanted.recall, wanted.absent)
     rule = one_of("stop.rule", settings.stop.rule, stopping.RULES)
-    history = figures.curve(workspace).dropna(subset="score").reset_index(drop=True)
+    rounds = figures.curve(workspace)
+    history = rounds.dropna(subset="score").reset_index(drop=True)
     paid = spending(workspace)
     if paid.label is None and settings.stop.rule == "value":
         return stopping.Advice(False, "nobody knows yet how long an answer takes")
     if history.empty:
-        return stopping.Advice(False, "no model yet")
+        why = f"{settings.measure.words} is not measured yet" if trained(rounds) else "no model yet"
+        return stopping.Advice(False, why)
     a_round = paid.compute / len(history)
     batch = (paid.label or 0.0) * float(history.asks.iloc[-1]) + a_round
     found: stopping.Advice = rule(history, stopping.Prices(batch, settings.prove.point_worth, worth_found(workspace)))

@@ -150,7 +150,7 @@ def _headline_cards(workspace: Workspace, metrics: dict[str, float], found: dict
     """The mean score and the savings."""
     trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.standing(workspace)})"
     measure = workspace.settings.measure.words
-    cards = [Card(f"{measure} on gold", "no model yet", trusted)]
+    cards = [Card(f"{measure} on gold", "not measured" if len(metrics) > 1 else "no model yet", trusted)]
     if "score" in metrics:
         ends = f"95 % interval {metrics['score_low']:.3f} to {metrics['score_high']:.3f}"
         precise = figures.precise(metrics, workspace.settings.measure)

@@ -43,6 +43,11 @@ def markdown(cells: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in shown)
 
 
+def trained(rounds: pd.DataFrame) -> bool:
+    """Whether any of the rounds had a model, be it one that was not judged by the measure of today."""
+    return bool(rounds[["score", "calibration_error"]].notna().any(axis=None))
+
+
 def figure(row: Mapping[Any, Any]) -> str:
     """A mean score with its interval, for a table.
 
@@ -67,6 +72,8 @@ def achieved(value: float, measure: str) -> str:
 def in_words(rounds: pd.DataFrame, measure: str = ACCURACY) -> str:
     """What the reviewers' last labels did to the mean score, in words for the reviewers."""
     known = rounds.dropna(subset="score")
+    if known.empty and trained(rounds):
+        return f"Your answers have trained a model. What its {measure} is cannot be told yet by the gold set."
     if known.empty:
         return f"Your answers train a model. After each round this text says what they did to its {measure}."
     last = known.iloc[-1]

@@ -136,6 +136,8 @@ def test_columns_that_an_earlier_version_wrote_stay(workspace: Workspace) -> Non
 def test_news_before_the_first_model() -> None:
     for nothing in (NO_ROUNDS, rounds(0)):
         assert in_words(nothing).startswith("Your answers train a model.")
+    untold = rounds(2).assign(score=None, low=None, high=None, calibration_error=0.1)
+    assert in_words(untold, "F1 of spam").startswith("Your answers have trained a model. What its F1 of spam is")
 
 
 def test_news_of_the_first_model() -> None:
