@@ -3,7 +3,8 @@
 FOLDER holds banking77, spamassassin, it_tickets and convabuse as parquet. In each, one class is thinned to 1 % and 2 %
 of a pool of some 5,000 items; gold keeps what it has of the class (300 at most), each weighed so that together they
 have the share of the pool. Ours are played by the loop's own stages, as `labelwise rehearse` plays them, without a
-control arm; the rivals' in an environment of their own (.venv-rivals), on the same vectors, seeds and budgets.
+control arm; the rivals' in an environment of their own (.venv-rivals), on the same vectors, seeds and budgets, each
+once with its own classifier and once with our learner on what it asked.
 Everything is kept in .bench/rare/.
 """
 
@@ -11,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import kinds
 from labelwise.tasks.kinds.measures import measure_of
-from labelwise.tasks.learners import Model, thresholds_of
+from labelwise.tasks.learners import LEARNERS, Examples, Model, thresholds_of
 from labelwise.tasks.settings import Settings, parse
 from labelwise.tasks.trial import kept, rehearsal
 from labelwise.tasks.trial.rehearsal import Estimate, Rows, Run
@@ -136,15 +137,12 @@ def ours(data: Path, name: str, share: float, measure: str, strategy: str, learn
     out = KEPT / name / f"{form(measure)}-{share:g}-{strategy}-{learner}-{seed}.json"
     if not out.exists():
         whole, gold, settings = prepared(data, name, measure)
-        judge = measure_of(settings.measure, kinds.answer("choice"), settings.classes)
-        counting = weights(gold, CASES[name], share)
+        figure = judged(gold, settings, weights(gold, CASES[name], share))
         run = Run(strategy, learner, seed)
         scores: list[float] = []
 
         def watch(model: Model) -> None:
-            p = model.probabilities(gold.items())
-            said = judge.answer.decide(p, model.classes, thresholds_of(model))
-            scores.append(judge.value(said.tolist(), gold.table.label.tolist(), counting))
+            scores.append(figure(answers(model, gold)))
 
         own = kept.settings_of_run(settings, strategy, learner, seed)
         pool = thinned(whole, CASES[name], share, seed)
@@ -155,14 +153,16 @@ def ours(data: Path, name: str, share: float, measure: str, strategy: str, learn
     return Run(**json.loads(out.read_text()))
 
 
-def theirs(data: Path, name: str, share: float, measure: str, rival: str, seed: int) -> Run:
-    """A run of a rival on the same vectors, judged by the same measure."""
+def theirs(data: Path, name: str, share: float, measure: str, rival: str, seed: int) -> tuple[Run, Run]:
+    """A run of a rival on the same vectors, judged by the same measure: with its own classifier, and with our learner
+    on what it asked."""
     folder = KEPT / name
     out = folder / f"{share:g}-{rival}-{seed}.json"
     whole, gold, settings = prepared(data, name, measure)
     pool = thinned(whole, CASES[name], share, seed)
+    codes = {label: code for code, label in enumerate(settings.classes)}
+    given = pool.table.label.map(codes).to_numpy()
     if not out.exists():
-        codes = {label: code for code, label in enumerate(settings.classes)}
         arrays = {
             f"{part}{what}": values
             for part, one in (("pool", pool), ("gold", gold))
@@ -174,10 +174,30 @@ def theirs(data: Path, name: str, share: float, measure: str, rival: str, seed: 
         command = [RIVALS, "-W", "ignore", ROOT / "tests" / "bench" / "rivals.py", folder / "config.json"]
         subprocess.run(command, check=True, env=os.environ)
     played = json.loads(out.read_text())
-    judge = measure_of(settings.measure, kinds.answer("choice"), settings.classes)
-    truth, counting = gold.table.label.tolist(), weights(gold, CASES[name], share)
-    scores = [judge.value([settings.classes[code] for code in said], truth, counting) for said in played["said"]]
-    return Run(rival, "theirs", seed, played["labels"], scores, played["seconds"])
+    figure = judged(gold, settings, weights(gold, CASES[name], share))
+    own = [figure([settings.classes[code] for code in said]) for said in played["said"]]
+    items, ours = pool.items(), list[float]()
+    for batches in range(1, len(played["asked"]) + 1):
+        rows = np.array(sorted(row for batch in played["asked"][:batches] for row in batch))
+        examples = Examples(items.take(rows), given[rows], settings.classes)
+        model = LEARNERS[LEARNER].fit(examples, items, settings) if len(np.unique(given[rows])) > 1 else None
+        ours.append(0.0 if model is None else figure(answers(model, gold)))
+    return (
+        Run(rival, "theirs", seed, played["labels"], own, played["seconds"]),
+        Run(f"{rival} + {LEARNER}", LEARNER, seed, played["labels"], ours),
+    )
+
+
+def answers(model: Model, gold: Rows) -> list[str]:
+    """What a model says of the gold items."""
+    said = kinds.answer("choice").decide(model.probabilities(gold.items()), model.classes, thresholds_of(model))
+    return [str(each) for each in said]
+
+
+def judged(gold: Rows, settings: Settings, counting: NDArray[np.float64]) -> Callable[[list[str]], float]:
+    """What is said of the gold items -> the figure, each item counting so much."""
+    judge, truth = measure_of(settings.measure, kinds.answer("choice"), settings.classes), gold.table.label.tolist()
+    return lambda said: judge.value(said, truth, counting)
 
 
 def share_of_labels(own: Run, other: Run) -> float:
@@ -218,7 +238,8 @@ def main(data: Path, names: Iterable[str]) -> None:
                 for strategy in STRATEGIES
             }
             for rival in THEIRS if RIVALS.exists() else ():
-                runs[rival] = [theirs(data, name, share, measure, rival, seed) for seed in SEEDS]
+                both = [theirs(data, name, share, measure, rival, seed) for seed in SEEDS]
+                runs[rival], runs[f"{rival} + {LEARNER}"] = ([pair[at] for pair in both] for at in (0, 1))
             for other in [one for one in runs if one != "auto"]:
                 lines.append(compared(name, share, measure, runs["auto"], runs[other]))
                 shares = [share_of_labels(*pair) for pair in zip(runs["auto"], runs[other], strict=True)]

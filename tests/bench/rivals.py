@@ -3,7 +3,8 @@ never by the project's own: `python rivals.py CONFIG.json`. Imports nothing of t
 
 CONFIG: {"data": NPZ with pool, gold, their _labels and _texts; "rival": name; "seed": int; "sizes": [of each batch];
 "start": [the first batch], null for one by chance; "out": JSON}. OUT: {"labels": [], "accuracy": [], "seconds": []},
-and by rivals that learn one class an item "said": [the classes of the gold items, after each batch].
+and by rivals that learn one class an item "said": [the classes of the gold items, after each batch]; "asked":
+[[rows of the pool], a batch] where a rival keeps it.
 
 Or {"queries": NPZ with pool, labelled, labels; "k": int, "out": JSON}. OUT: CPU seconds of one query by name.
 """
@@ -33,6 +34,7 @@ def skactiveml(strategy: Callable[[int], Any]) -> Callable[..., Points]:
         query = strategy(seed)
         asked = start or np.random.default_rng(seed).choice(len(pool), sizes[0], replace=False)
         for size in [*sizes[1:], 0]:
+            ASKED.append(np.asarray(asked).tolist())
             labels[asked] = truth[asked]
             began = time.perf_counter()
             model = SklearnClassifier(LogisticRegression(max_iter=1000), classes=classes, random_state=seed)
@@ -120,6 +122,7 @@ def breaking_ties(data: Any, seed: int, sizes: list[int], start: list[int] | Non
     count = 0
     for size in [*sizes[1:], 0]:
         count += len(asked)
+        ASKED.append(np.asarray(asked).tolist())
         learned = time.perf_counter() - began
         said = learner.classifier.predict(gold)
         SAID.append(np.asarray(said).astype(int).tolist())
