@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from labelwise.tasks import figures, kinds, stage
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.leaks import leaked
-from labelwise.tasks.items.vectors import Vectors, gold_items, pool_items, pool_vectors
+from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import kept_out, withheld
 from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
@@ -185,17 +185,6 @@ def judged_by(
     return with_thresholds
 
 
-def how_many(labels: pd.DataFrame, vectors: Vectors, kept_out: pd.Index, settings: Settings) -> prevalence.Prevalence:
-    """How many items of each class there are in the pool. labels: those that count (columns id, label, round, why).
-    kept_out: ids that are never asked, and count only where they have a label."""
-    sizes = [len(shard) for shard in vectors.shards]
-    part = np.repeat(prevalence.in_parts(sizes), sizes)
-    counts = ~vectors.ids.isin(kept_out.difference(pd.Index(labels.id)))
-    items = np.bincount(part[counts], minlength=int(part.max(initial=0)) + 1).tolist()
-    members = kinds.answer(settings.kind.answer).members
-    return prevalence.count(labels.assign(part=part[vectors.rows(labels.id)]), settings.classes, items, members)
-
-
 def run(workspace: Workspace) -> str:
     """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
@@ -210,7 +199,7 @@ def run(workspace: Workspace) -> str:
         if len(labels)
         else Proof()
     )
-    there = how_many(labels, vectors, kept_out(workspace, vectors.ids), settings)
+    there = prevalence.in_pool(labels, vectors, kept_out(workspace, vectors.ids), settings)
     found = worth.as_json()
     said = savings.sentence(worth.savings, settings.measure.words) if settings.select.control else UNKNOWN
     if len(labels) and len(gold) and not told(gold, settings):

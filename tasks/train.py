@@ -10,15 +10,35 @@ from labelwise.tasks import kinds, stage
 from labelwise.tasks.errors import WorkspaceError, named
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_items, pool_vectors
+from labelwise.tasks.items.withheld import kept_for_gold
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.learners import Examples, Items, Model, learners, self_training, untrained, zero_shot
+from labelwise.tasks.learners import (
+    Examples,
+    Items,
+    Left,
+    Model,
+    deciding,
+    learners,
+    self_training,
+    untrained,
+    zero_shot,
+)
+from labelwise.tasks.proof import prevalence
 from labelwise.tasks.settings import Settings, one_of
 from labelwise.tasks.workspace import Workspace, atomic
 
 
-def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, offered: Items | None = None) -> Model:
+def train(
+    labelled: Items,
+    labels: pd.Series,
+    pool: Items,
+    settings: Settings,
+    offered: Items | None = None,
+    left: Left | None = None,
+) -> Model:
     """A model from n items with their n labels; without any, the untrained or zero-shot one. pool: all items, labelled
-    or not. offered: those that self-training may take at the model's word; None: all of them.
+    or not. offered: those that self-training may take at the model's word; None: all of them. left: what is known of
+    the items without a label.
 
     WorkspaceError: a label is no class. SettingsError: the learner has a name that nobody knows.
     """
@@ -35,7 +55,7 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, o
             expected="one of " + named(settings.classes),
             fix="put it back into `classes` in params.yaml",
         )
-    examples = Examples(labelled, targets, settings.classes)
+    examples = Examples(labelled, targets, settings.classes, left=left)
     fit = learner.fit
     if settings.train.self_training:
         fit = self_training.around(fit, pool if offered is None else offered)
@@ -46,11 +66,27 @@ def train(labelled: Items, labels: pd.Series, pool: Items, settings: Settings, o
 def taught(
     known: pd.DataFrame, leaks: pd.DataFrame, vectors: Vectors, pool: Items, settings: Settings
 ) -> tuple[Model, pd.DataFrame]:
-    """The model of all labels that count (columns id, label, in order of id), and those of them that it learned: none
-    of an item that is in gold or nearly so (LEAKS). Self-training takes no such item either, and none with a label."""
+    """The model of all labels that count (columns id, label, round, why, in order of id), and those of them that it
+    learned: none of an item that is in gold or nearly so (LEAKS). Self-training takes no such item either, and none
+    with a label."""
     labels = without_leaks(known, leaks)
     offered = pool.take(np.flatnonzero(~vectors.ids.isin(leaks.id) & ~vectors.ids.isin(known.id)))
-    return train(pool.take(vectors.rows(labels.id)), labels.label, pool, settings, offered), labels
+    there = left(labels, leaks, vectors, settings)
+    return train(pool.take(vectors.rows(labels.id)), labels.label, pool, settings, offered, there), labels
+
+
+def left(labels: pd.DataFrame, leaks: pd.DataFrame, vectors: Vectors, settings: Settings) -> Left | None:
+    """How many items without a label are of each class, as the control arm has it. None where it has drawn none, and
+    where nothing that is learned follows from it: a model that says the likeliest class stays as it is."""
+    if labels.empty or deciding.by_likeliest(settings):
+        return None
+    kept_out = kept_for_gold(vectors.ids, settings).union(pd.Index(leaks.id))
+    there = prevalence.in_pool(labels, vectors, kept_out, settings)
+    rest = there.items - there.labelled
+    if not there.control or not rest:
+        return None
+    low, high = (np.array([getattr(one, end) - one.found for one in there.classes], float) for end in ("low", "high"))
+    return Left(rest, low, high)
 
 
 def learner_of(settings: Settings) -> Any:

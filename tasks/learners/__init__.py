@@ -25,7 +25,7 @@ from labelwise.tasks.learners import (
     propagate,
     untrained,
 )
-from labelwise.tasks.learners.base import Examples, Items, Model, thresholds_of
+from labelwise.tasks.learners.base import Examples, Items, Left, Model, thresholds_of
 from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import brought_back, read_json
 
@@ -100,6 +100,7 @@ __all__ = [
     "LEARNERS",
     "Examples",
     "Items",
+    "Left",
     "Model",
     "able_to_learn",
     "answer",

@@ -10,7 +10,7 @@ Words are hashed (Weinberger et al. 2009, arXiv 0902.2206), so that a model hold
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -123,7 +123,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> BagOfWords:
         heads = bare.turned(slopes, shifts)
         believed, calibrated = BagOfWords(vocabulary, heads).probabilities, odds * slopes + shifts
         limits = one_vs_rest.limits(believed, calibrated, examples.take(rows), pool, settings)
-        return BagOfWords(vocabulary, replace(heads, thresholds=limits))
+        return BagOfWords(vocabulary, heads.settled(*limits))
     logits, vocabulary, whole = crossed(examples, rows, settings.seed)
     head = whole.at(calibration.temperature(logits, examples.labels[rows]))
     return BagOfWords(vocabulary, head)

@@ -55,14 +55,26 @@ class Items:
 
 
 @dataclass(frozen=True)
+class Left:
+    """What the control arm says of the items of the pool that have no label. items: how many these are, at least one.
+    low, high: (c,) the ends of a 95 % interval of how many of them are of each class."""
+
+    items: int
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Examples:
     """m items with their labels. labels: where an item has one class, (m,) int64 positions in `classes`; where it may
-    have several or none, (m, c) float32 of 0 and 1. weights: (m,), None when all count alike."""
+    have several or none, (m, c) float32 of 0 and 1. weights: (m,), None when all count alike. left: what is known of
+    the items without a label; None where nothing is."""
 
     items: Items
     labels: NDArray[Any]
     classes: list[str]
     weights: Floats | None = None
+    left: Left | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,7 +97,7 @@ class Examples:
     def take(self, rows: Indices) -> "Examples":
         """The examples at these positions."""
         weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.items.take(rows), self.labels[rows], self.classes, weights)
+        return Examples(self.items.take(rows), self.labels[rows], self.classes, weights, self.left)
 
 
 class Model(Protocol):

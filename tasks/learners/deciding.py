@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import choice
-from labelwise.tasks.learners import one_vs_rest
+from labelwise.tasks.learners import one_vs_rest, shifted
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import BALANCED, MeasureName, Settings
 
@@ -31,16 +31,25 @@ def limits(
     held_out: Floats,
     examples: Examples,
     pool: Items,
-) -> NDArray[np.float32] | None:
-    """(c,) thresholds that are expected to be the best on the whole pool; None where the likeliest class is.
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float32] | None]:
+    """(c,) by which logits are to be shifted, so that no class is expected more or less often than it can be, and (c,)
+    thresholds that are expected to be the best on the whole pool then. None for no shift, and for both where the
+    likeliest class is said.
 
     believed: items -> their (n, c) probabilities. examples: those that were held out once, with the (m, c)
     probabilities that they were given then.
     """
-    if settings.evaluate.measure is None or settings.measure.form == choice.METRIC:
-        return None
-    looked_at = one_vs_rest.looked_at(believed, np.nan_to_num(held_out), examples, pool, settings.seed)
-    return thresholds(settings.measure, examples.classes, *looked_at)
+    if by_likeliest(settings):
+        return None, None
+    p, counting = one_vs_rest.looked_at(believed, np.nan_to_num(held_out), examples, pool, settings.seed)
+    shifts = shifted.of_one(p[len(held_out) :], examples.left)
+    return shifts, thresholds(settings.measure, examples.classes, shifted.moved(p, shifts), counting)
+
+
+def by_likeliest(settings: Settings) -> bool:
+    """Whether an item has one class, and the likeliest is said: the best answer by the mean score."""
+    plain = settings.evaluate.measure is None or settings.measure.form == choice.METRIC
+    return settings.kind.answer == choice.NAME and plain
 
 
 def thresholds(

@@ -28,7 +28,8 @@ LEAST = 0.01  # weight of the words below which they could change no answer, and
 @dataclass(frozen=True)
 class Ensemble:
     """A weighted sum of logits: weights = (head, graph, frequency of the classes among the labels, words). words: None,
-    and no weight, where they are of no use: then no text need be read."""
+    and no weight, where they are of no use: then no text need be read. shifts: (c,) added to the sum, see
+    `learners/shifted.py`; None for none."""
 
     head: frozen.Head
     graph: propagate.Propagated
@@ -36,6 +37,7 @@ class Ensemble:
     words: bag_of_words.BagOfWords | None
     weights: list[float]
     thresholds: NDArray[np.float32] | None = None
+    shifts: NDArray[np.float64] | None = None
     trained: bool = True
     draft: None = None
 
@@ -55,12 +57,14 @@ class Ensemble:
         parts = [np.where(known, head, 0), shares, logarithms(self.frequency)]
         if self.words is not None:
             parts.append(np.where(known, self.words.logits(items), 0))
-        return np.where(known, sum(w * part for w, part in zip(self.weights, parts, strict=True)), -np.inf)
+        whole = sum(w * part for w, part in zip(self.weights, parts, strict=True))
+        return np.where(known, whole if self.shifts is None else whole + self.shifts, -np.inf)
 
     def save(self, folder: Path) -> None:
         """`config.json`, and a folder a member."""
         config = {"learner": NAME, "frequency": self.frequency, "weights": self.weights}
         config |= deciding.kept(self.thresholds)
+        config |= {} if self.shifts is None else {"shifts": self.shifts.tolist()}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         _save_members(folder, {frozen.NAME: self.head, propagate.NAME: self.graph, bag_of_words.NAME: self.words})
 
@@ -123,7 +127,7 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> Labels:
     bag = bag_of_words.BagOfWords(vocabulary, of_words.turned(words * slopes, np.zeros_like(shifts)))
     found = Labels(head, bag if heeded else None)
     limits = one_vs_rest.limits(found.probabilities, odds * slopes + shifts, examples.take(rows), pool, settings)
-    return replace(found, head=replace(head, thresholds=limits))
+    return replace(found, head=head.settled(*limits))
 
 
 def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
@@ -150,8 +154,8 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     known = np.isfinite(quiet)
     weighed = sum(w * np.where(known, one, 0) for w, one in zip(found.weights, opinions, strict=False))
     held_out = softmax(np.where(known, weighed, -np.inf), axis=1)
-    limits = deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
-    return replace(found, thresholds=limits)
+    shifts, limits = deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
+    return replace(found, shifts=shifts, thresholds=limits)
 
 
 def frequencies(labels: NDArray[np.int64], classes: int) -> list[float]:
@@ -179,4 +183,5 @@ def load(folder: Path) -> Ensemble | Labels:
         words,
         config["weights"],
         deciding.read(config),
+        np.asarray(config["shifts"]) if "shifts" in config else None,
     )

@@ -72,7 +72,7 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> tuned.Tune
     found = tuned.Tuned(NAME, tower, heads, draft)
     odds = best["logits"] * slopes + shifts
     limits = one_vs_rest.limits(found.probabilities, odds, examples.take(unseen), pool, settings, ENCODED)
-    return replace(found, head=replace(heads, thresholds=limits))
+    return replace(found, head=heads.settled(*limits))
 
 
 def of_one(examples: Examples, settings: Settings) -> tuned.Tuned:

@@ -65,6 +65,10 @@ class Head:
         """The same head, its logits divided by the temperature."""
         return replace(self, weights=self.weights / temperature, bias=self.bias / temperature)
 
+    def shifted(self, shifts: NDArray[np.float64]) -> "Head":
+        """The same head, its logits shifted by (c,)."""
+        return replace(self, bias=self.bias + shifts[self.seen].astype(np.float32))
+
     def save(self, folder: Path) -> None:
         """`config.json` and `head.safetensors`."""
         config = {"learner": NAME, "classes": self.classes, **deciding.kept(self.thresholds)}
@@ -87,9 +91,8 @@ def of_one(examples: Examples, settings: Settings, pool: Items | None = None) ->
     if pool is None:
         return found
     held_out = found.believed(logits / temperature)
-    return replace(
-        found, thresholds=deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
-    )
+    shifts, limits = deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
+    return replace(found if shifts is None else found.shifted(shifts), thresholds=limits)
 
 
 def crossed(examples: Examples, settings: Settings) -> tuple[float, NDArray[np.float64]]:

@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.special import expit, log_expit
 
-from labelwise.tasks.learners import calibration
+from labelwise.tasks.learners import calibration, shifted
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import MeasureName, Settings
 
@@ -75,6 +75,11 @@ class Heads:
         slope, shift = slopes[self.seen].astype(np.float32), shifts[self.seen].astype(np.float32)
         return replace(self, weights=self.weights * slope[:, None], bias=self.bias * slope + shift)
 
+    def settled(self, shifts: Doubles | None, thresholds: NDArray[np.float32]) -> "Heads":
+        """The same heads, their log odds shifted, with these thresholds: what `limits` has found."""
+        own = self if shifts is None else self.turned(np.ones_like(shifts), shifts)
+        return replace(own, thresholds=thresholds)
+
     def save(self, folder: Path) -> None:
         """`config.json` and `head.safetensors`."""
         config = {"learner": "frozen", "classes": self.classes, **kept(self.thresholds)}
@@ -117,7 +122,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Heads:
     slopes, shifts = calibrated(logits, examples.labels[rows])
     whole = heads(examples, examples.items.vectors(), c).turned(slopes, shifts)
     odds = logits * slopes + shifts
-    return replace(whole, thresholds=limits(whole.probabilities, odds, examples.take(rows), pool, settings))
+    return whole.settled(*limits(whole.probabilities, odds, examples.take(rows), pool, settings))
 
 
 def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
@@ -314,9 +319,10 @@ def limits(
     pool: Items,
     settings: Settings,
     most: int = LOOKED_AT,
-) -> NDArray[np.float32]:
-    """(c,) thresholds that are expected to be the best on the whole pool: of the F1 of each label, unless
-    `evaluate.measure` asks for a precision.
+) -> tuple[Doubles | None, NDArray[np.float32]]:
+    """(c,) by which log odds are to be shifted, so that no label is expected more or less often than it can be (None
+    for no shift), and (c,) thresholds that are expected to be the best on the whole pool then: of the F1 of each label,
+    unless `evaluate.measure` asks for a precision.
 
     examples: those that were held out once, with the (r, c) calibrated log odds that they were given then: a model is
     too sure of what it has learned. Of the rest of the pool, a sample of `most` items at most counts by what the model
@@ -324,8 +330,10 @@ def limits(
     among the rest.
     """
     held_out = np.where(np.isfinite(odds), expit(odds), 0)
-    looked = looked_at(believed, held_out, examples, pool, settings.seed, most)
-    return thresholds(*looked, wanted=precisions(settings.measure, examples.classes))
+    p, counting = looked_at(believed, held_out, examples, pool, settings.seed, most)
+    shifts = shifted.of_several(p[len(held_out) :], examples.left)
+    asked = precisions(settings.measure, examples.classes)
+    return shifts, thresholds(shifted.moved_each(p, shifts), counting, wanted=asked)
 
 
 def precisions(measure: MeasureName, classes: list[str]) -> Doubles | None:

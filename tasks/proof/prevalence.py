@@ -30,8 +30,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import figures
+from labelwise.tasks import figures, kinds
+from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.proof import control
+from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, reading
 
 CONFIDENCE = 0.95
@@ -146,6 +148,17 @@ def counted(workspace: Workspace) -> Prevalence | None:
         content = figures.proof(workspace).get("prevalence")
         found = content and Prevalence.from_json(content)
     return found if found and found.labelled else None
+
+
+def in_pool(labels: pd.DataFrame, vectors: Vectors, kept_out: pd.Index, settings: Settings) -> Prevalence:
+    """How many items of each class there are in the pool. labels: those that count (columns id, label, round, why).
+    kept_out: ids that are never asked, and count only where they have a label."""
+    sizes = [len(shard) for shard in vectors.shards]
+    part = np.repeat(in_parts(sizes), sizes)
+    counts = ~vectors.ids.isin(kept_out.difference(pd.Index(labels.id)))
+    items = np.bincount(part[counts], minlength=int(part.max(initial=0)) + 1).tolist()
+    members = kinds.answer(settings.kind.answer).members
+    return count(labels.assign(part=part[vectors.rows(labels.id)]), settings.classes, items, members)
 
 
 def count(

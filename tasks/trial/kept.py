@@ -85,7 +85,7 @@ def whole_pool_scores(pool: Rows, gold: Rows, settings: Settings, plan: Plan, ou
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     measure = kinds.measure(settings)
     labels = pool.answers(plan.noise, settings.classes, 0, measure.answer)
-    known = labels.rename("label").rename_axis("id").reset_index()
+    known = labels.rename("label").rename_axis("id").reset_index().assign(round=0, why="")
     near = rehearsal.leaked(pool, gold, settings.gold.near_duplicate)
     for name in plan.learners:
         if name not in found:
