@@ -33,6 +33,7 @@ SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end i
 
 GOLD, PREDICTIONS, PER_CLASS, CALIBRATION = "gold.json", "predictions.csv", "per_class.csv", "calibration.csv"
 PROOF, CHAMPION = "proof.json", "champion.json"
+EXAMS = "exams.json"  # what learners were chosen by, of all rounds: `train` reads what it wrote in those before
 OF_STAGES = (GOLD, PREDICTIONS, PER_CLASS, CALIBRATION, PROOF)  # what stages of dvc.yaml write
 
 
@@ -152,6 +153,17 @@ def champion(workspace: Workspace) -> dict[str, Any]:
 def keep_champion(workspace: Workspace, found: dict[str, Any]) -> None:
     """Write metrics/champion.json."""
     write_json(file(workspace, CHAMPION), found)
+
+
+def exams(workspace: Workspace) -> dict[str, dict[str, float]]:
+    """What exams of learners have said (`gain`, `error`), by the number of labels; empty before there was one."""
+    return _content(file(workspace, EXAMS))
+
+
+def keep_exam(workspace: Workspace, labels: int, found: Mapping[str, float]) -> None:
+    """Write metrics/exams.json: an exam on so many labels takes the place of those on as many and more."""
+    before = {number: exam for number, exam in exams(workspace).items() if int(number) < labels}
+    write_json(file(workspace, EXAMS), {**before, str(labels): found})
 
 
 def _content(path: Path) -> dict[str, Any]:

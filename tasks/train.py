@@ -1,18 +1,20 @@
 """Stage `train`: fit the learner on the labels that count."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from labelwise.tasks import kinds, stage
+from labelwise.tasks import figures, kinds, stage
 from labelwise.tasks.errors import WorkspaceError, named
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import kept_for_gold
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import (
+    Exam,
     Examples,
     Items,
     Left,
@@ -25,7 +27,7 @@ from labelwise.tasks.learners import (
 )
 from labelwise.tasks.proof import prevalence
 from labelwise.tasks.settings import Settings, one_of
-from labelwise.tasks.workspace import Workspace, atomic
+from labelwise.tasks.workspace import Workspace, atomic, reading
 
 
 def train(
@@ -35,10 +37,11 @@ def train(
     settings: Settings,
     offered: Items | None = None,
     left: Left | None = None,
+    exams: Sequence[Exam] = (),
 ) -> Model:
     """A model from n items with their n labels; without any, the untrained or zero-shot one. pool: all items, labelled
     or not. offered: those that self-training may take at the model's word; None: all of them. left: what is known of
-    the items without a label.
+    the items without a label. exams: of earlier rounds.
 
     WorkspaceError: a label is no class. SettingsError: the learner has a name that nobody knows.
     """
@@ -55,7 +58,7 @@ def train(
             expected="one of " + named(settings.classes),
             fix="put it back into `classes` in params.yaml",
         )
-    examples = Examples(labelled, targets, settings.classes, left=left)
+    examples = Examples(labelled, targets, settings.classes, left=left, exams=exams)
     fit = learner.fit
     if settings.train.self_training:
         fit = self_training.around(fit, pool if offered is None else offered)
@@ -64,7 +67,12 @@ def train(
 
 
 def taught(
-    known: pd.DataFrame, leaks: pd.DataFrame, vectors: Vectors, pool: Items, settings: Settings
+    known: pd.DataFrame,
+    leaks: pd.DataFrame,
+    vectors: Vectors,
+    pool: Items,
+    settings: Settings,
+    exams: Sequence[Exam] = (),
 ) -> tuple[Model, pd.DataFrame]:
     """The model of all labels that count (columns id, label, round, why, in order of id), and those of them that it
     learned: none of an item that is in gold or nearly so (LEAKS). Self-training takes no such item either, and none
@@ -72,7 +80,7 @@ def taught(
     labels = without_leaks(known, leaks)
     offered = pool.take(np.flatnonzero(~vectors.ids.isin(leaks.id) & ~vectors.ids.isin(known.id)))
     there = left(labels, leaks, vectors, settings)
-    return train(pool.take(vectors.rows(labels.id)), labels.label, pool, settings, offered, there), labels
+    return train(pool.take(vectors.rows(labels.id)), labels.label, pool, settings, offered, there, exams), labels
 
 
 def left(labels: pd.DataFrame, leaks: pd.DataFrame, vectors: Vectors, settings: Settings) -> Left | None:
@@ -98,16 +106,31 @@ def run(workspace: Workspace) -> str:
     """Read the ledger and the vectors, write model/. Returns a line for people."""
     known = ledger.effective(ledger.today(workspace))
     vectors = pool_vectors(workspace)
-    model, labels = taught(known, leaked(workspace), vectors, pool_items(workspace, vectors), workspace.settings)
+    pool, settings = pool_items(workspace, vectors), workspace.settings
+    model, labels = taught(known, leaked(workspace), vectors, pool, settings, exams(workspace))
     with atomic(workspace.model) as scratch:
         scratch.mkdir()
         model.save(scratch)
+    if (exam := exam_of(model)) is not None:
+        figures.keep_exam(workspace, exam.labels, {"gain": round(exam.gain, 6), "error": round(exam.error, 6)})
     chosen = json.loads((workspace.model / "config.json").read_text(encoding="utf-8")).get("chosen", "")
     answer = kinds.answer(workspace.settings.kind.answer)
     learned = {name for label in labels.label.unique() for name in answer.members(label)}
     said = f"{len(labels)} labels in {len(learned)} of {len(model.classes)} classes"
     said += f", {left_out} left out: in gold or nearly so" if (left_out := len(known) - len(labels)) else ""
     return said + (chosen and f"; {chosen}")
+
+
+def exams(workspace: Workspace) -> list[Exam]:
+    """What was kept of the exams of earlier rounds."""
+    with reading(figures.file(workspace, figures.EXAMS)):
+        return [Exam(int(labels), **found) for labels, found in figures.exams(workspace).items()]
+
+
+def exam_of(model: Model) -> Exam | None:
+    """By which the learner of a model was chosen; None where nothing was compared."""
+    found: Exam | None = getattr(model, "exam", None)
+    return found
 
 
 def without_leaks(labels: pd.DataFrame, leaks: pd.DataFrame) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from labelwise.tasks.learners import (
     propagate,
     untrained,
 )
-from labelwise.tasks.learners.base import Examples, Items, Left, Model, thresholds_of
+from labelwise.tasks.learners.base import Exam, Examples, Items, Left, Model, thresholds_of
 from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import brought_back, read_json
 
@@ -98,6 +98,7 @@ def load(folder: Path) -> Model:
 
 __all__ = [
     "LEARNERS",
+    "Exam",
     "Examples",
     "Items",
     "Left",

@@ -3,7 +3,8 @@ as labels grow; so the ledger decides, each round again. Gold is not looked at.
 
 Up to 60 labels a tuned encoder (`contrastive`) competes with the `ensemble`, and with what both say together, on a
 third of the labels that neither saw. With few labels that exam is half a throw of dice: the two together are rarely far
-from the better one, whichever it is. With more labels tuning takes a minute a round, most of it to judge gold and pool
+from the better one, whichever it is. Where an exam has clearly spoken against tuning, it is not tried again before the
+labels have more than doubled. With more labels tuning takes a minute a round, most of it to judge gold and pool
 again, and on two of three sets that were measured it is worth nothing (docs/labels.md): who wants it then, sets
 `train.learner` to `contrastive`.
 """
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from labelwise.tasks.learners import calibration, contrastive, deciding, ensemble, frozen, one_vs_rest
-from labelwise.tasks.learners.base import Examples, Items, Model
+from labelwise.tasks.learners.base import Exam, Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
 NAME = "auto"
@@ -27,16 +28,19 @@ SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"vectors", "text"})
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}
 FEWEST, MOST_TUNED = 12, 60  # labels, between which tuning is tried
+AGAIN = 2  # of the labels by which tuning has lost: beyond so many it is tried again
 TOGETHER = " + "
 
 
 @dataclass(frozen=True)
 class Auto:
     """The models of the learners that were chosen, by name, and in words why they were. Several are one opinion: the
-    geometric mean of what they say (Genest & Zidek 1986, 'Combining probability distributions')."""
+    geometric mean of what they say (Genest & Zidek 1986, 'Combining probability distributions'). exam: by which they
+    were chosen; None where there was none, and of a model that was read back."""
 
     members: dict[str, Model]
     reason: str
+    exam: Exam | None = None
     trained: bool = True
 
     @property
@@ -86,6 +90,9 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
         return Auto({"ensemble": quiet}, f"judged by {settings.measure.words}")
     if not FEWEST <= len(examples) <= MOST_TUNED:
         return Auto({"ensemble": quiet}, f"tuning is tried from {FEWEST} to {MOST_TUNED} labels")
+    given = int((examples.counting >= 1).sum())
+    if lost := clearly_lost(examples.exams, given):
+        return Auto({"ensemble": quiet}, lost)
     started = contrastive.start(examples, settings)
     if not len(started.held_out):
         return Auto({"ensemble": quiet}, "too few labels to compare learners")
@@ -99,10 +106,43 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     chosen = min(losses, key=lambda name: losses[name])
     figures = ", ".join(f"{loss:.3f} for {name}" for name, loss in losses.items())
     reason = f"log loss on {len(labels)} labels held out: {figures}"
+    exam = compared(given, rival, [p for name, p in opinions.items() if name != "ensemble"], labels)
     members: dict[str, Model] = {"ensemble": quiet}
     if chosen != "ensemble":
         members["contrastive"] = contrastive.finish(started, examples, settings)
-    return Auto({name: members[name] for name in chosen.split(TOGETHER)}, reason)
+    return Auto({name: members[name] for name in chosen.split(TOGETHER)}, reason, exam)
+
+
+def clearly_lost(exams: Sequence[Exam], labels: int) -> str:
+    """Why tuning is not tried with so many labels, in words; '' where it is. Only exams on fewer labels count, so that
+    a round that is learned again comes to the same.
+
+    >>> clearly_lost([Exam(20, -0.3, 0.1)], 40)
+    'tuning lost 0.300 of log loss with 20 labels; it is tried again beyond 40'
+    >>> clearly_lost([Exam(20, -0.3, 0.1)], 41), clearly_lost([Exam(20, -0.3, 0.4)], 30), clearly_lost([], 30)
+    ('', '', '')
+    """
+    last = max((exam for exam in exams if exam.labels < labels), key=lambda exam: exam.labels, default=None)
+    if last is None or last.gain >= -last.error or labels > AGAIN * last.labels:
+        return ""
+    return (
+        f"tuning lost {-last.gain:.3f} of log loss with {last.labels} labels; "
+        f"it is tried again beyond {AGAIN * last.labels}"
+    )
+
+
+def compared(
+    given: int, own: NDArray[np.floating], others: Sequence[NDArray[np.floating]], labels: NDArray[np.int64]
+) -> Exam:
+    """The exam of (h, c) opinions on h labels held out: the best of the others against one's own. given: labels of
+    people in all."""
+
+    def losses(p: NDArray[np.floating]) -> NDArray[np.floating]:
+        return -np.maximum(logarithms(p)[np.arange(len(labels)), labels], calibration.FLOOR)
+
+    best = min((losses(p) for p in others), key=lambda found: float(found.mean()))
+    gains = losses(own) - best
+    return Exam(given, float(gains.mean()), float(gains.std() / np.sqrt(max(len(gains) - 1, 1))))
 
 
 def together(opinions: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:

@@ -65,16 +65,28 @@ class Left:
 
 
 @dataclass(frozen=True)
+class Exam:
+    """What a round's comparison of learners by labels held out has said of the dear one (see `auto`). labels: that
+    people had given. gain: by how many nats of log loss an opinion in which it has a part beats the best without it;
+    error: the standard error of that."""
+
+    labels: int
+    gain: float
+    error: float
+
+
+@dataclass(frozen=True)
 class Examples:
     """m items with their labels. labels: where an item has one class, (m,) int64 positions in `classes`; where it may
     have several or none, (m, c) float32 of 0 and 1. weights: (m,), None when all count alike. left: what is known of
-    the items without a label; None where nothing is."""
+    the items without a label; None where nothing is. exams: of earlier rounds."""
 
     items: Items
     labels: NDArray[Any]
     classes: list[str]
     weights: Floats | None = None
     left: Left | None = None
+    exams: Sequence[Exam] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -97,7 +109,7 @@ class Examples:
     def take(self, rows: Indices) -> "Examples":
         """The examples at these positions."""
         weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.items.take(rows), self.labels[rows], self.classes, weights, self.left)
+        return Examples(self.items.take(rows), self.labels[rows], self.classes, weights, self.left, self.exams)
 
 
 class Model(Protocol):

@@ -51,4 +51,6 @@ def joined(examples: Examples, items: Items, labels: "np.ndarray[tuple[int], np.
     if own.groups is not None and items.groups is not None:
         whole = replace(whole, groups=np.append(own.groups, items.groups))
     weights = np.concatenate([np.ones(len(examples)), np.full(len(items), WEIGHT)]).astype(np.float32)
-    return Examples(whole, np.concatenate([examples.labels, labels]), examples.classes, weights, examples.left)
+    return Examples(
+        whole, np.concatenate([examples.labels, labels]), examples.classes, weights, examples.left, examples.exams
+    )

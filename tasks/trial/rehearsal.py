@@ -4,7 +4,7 @@ servers."""
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from labelwise.tasks.items import leaks
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.kinds import Answer, Measure, choice, measures
 from labelwise.tasks.kinds.wording import Wording
-from labelwise.tasks.learners import Items, Model, thresholds_of
+from labelwise.tasks.learners import Exam, Items, Model, thresholds_of
 from labelwise.tasks.score import score
 from labelwise.tasks.select import Opinion, as_labelled, select, strategy_for
 from labelwise.tasks.settings import Settings
-from labelwise.tasks.train import taught
+from labelwise.tasks.train import exam_of, taught
 
 SHARES = (0.90, 0.95, 0.98, 0.99)  # of the score that the whole pool gives
 HEADLINE = 0.98
@@ -68,7 +68,8 @@ class Rows:
 @dataclass
 class Run:
     """One strategy with one learner and one seed, a point a round: score, the measure on the gold items in [0, 1],
-    such as the accuracy; asked and why: what went into each batch; by: who chose it, in words.
+    such as the accuracy; asked and why: what went into each batch; by: who chose it, in words; exams:
+    the numbers of an Exam, none where there was none.
     """
 
     strategy: str
@@ -80,6 +81,7 @@ class Run:
     asked: list[list[str]] = field(default_factory=list)
     why: list[list[str]] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
+    exams: list[list[float]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -94,7 +96,7 @@ class Run:
 
     def as_json(self, measure: Measure = measures.OF_CHOICE) -> dict[str, Any]:
         """Without what was asked."""
-        shown = {key: value for key, value in asdict(self).items() if key not in ("asked", "why", "by")}
+        shown = {key: value for key, value in asdict(self).items() if key not in ("asked", "why", "by", "exams")}
         return shown | also_accuracy(self.score, measure)
 
 
@@ -131,6 +133,8 @@ def play(
         run.why.append(batch.why.tolist())
         run.by.append(strategy_for(settings.select, labelled)[1])
         model, ledger = learn(run, items, vectors, truth, near, settings)
+        compared = exam_of(model)
+        run.exams.append([] if compared is None else [*astuple(compared)])
         run.seconds.append(round(time.perf_counter() - began, 3))
         run.labels.append(len(ledger))
         run.score.append(judged(model, exam, gold.table.label, measure))
@@ -149,7 +153,8 @@ def learn(
         for item, why in zip(items_, whys, strict=True)
     ]
     ledger = pd.DataFrame(rows, columns=["id", "label", "round", "why"]).sort_values("id", ignore_index=True)
-    return taught(ledger, near, vectors, items, settings)
+    before = [Exam(int(labels), gain, error) for labels, gain, error in filter(None, run.exams)]
+    return taught(ledger, near, vectors, items, settings, before)
 
 
 def leaked(pool: Rows, gold: Rows, least: float | None) -> pd.DataFrame:

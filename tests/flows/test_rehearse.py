@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from labelwise.flows import rehearse as flow
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import measure, multilabel
-from labelwise.tasks.learners import Items, encoder, frozen
+from labelwise.tasks.learners import Exam, Examples, Items, auto, encoder, frozen
 from labelwise.tasks.settings import Columns, Settings, parse
 from labelwise.tasks.trial import kept, rehearsal
 from labelwise.tasks.trial.plan import Plan, gathered, rows_of
@@ -195,6 +195,25 @@ def test_what_is_nearly_gold_is_neither_asked_nor_learned_as_in_the_loop() -> No
     *_, run = rehearsal.play(Run("margin", "frozen", 0), pool, gold, settings, [20] * 4, 0.0)
     assert run.labels == [20, 40, 57]  # the pool, but for three
     assert not {"i00", "i01", "i02"} & {item for batch in run.asked for item in batch}
+
+
+def test_rounds_that_go_on_know_what_learners_were_chosen_by_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+
+    def fit(examples: Examples, pool: Items, settings: Settings) -> auto.Auto:
+        seen.append([exam.labels for exam in examples.exams])
+        exam = Exam(len(examples), -0.25, 0.125) if len(examples) > 6 else None
+        return auto.Auto({"frozen": frozen.of_one(examples, settings, pool)}, "made for this test", exam)
+
+    monkeypatch.setattr(auto, "fit", fit)
+    pool, gold, settings = world(learner="auto")
+    *_, run = rehearsal.play(Run("margin", "auto", 0), pool, gold, settings, [6] * 3, 0.0)
+    assert run.exams == [[], [12, -0.25, 0.125], [18, -0.25, 0.125]]
+    assert seen == [[], [], [12]]
+    again = Run.of(json.loads(json.dumps(asdict(run))))
+    seen.clear()
+    list(rehearsal.play(again, pool, gold, settings, [6] * 4, 0.0))
+    assert seen == [[12, 18], [12, 18]]  # the model it stopped at, and the next
 
 
 def test_self_training_takes_no_item_that_has_a_label_as_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:

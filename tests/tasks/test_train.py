@@ -1,6 +1,7 @@
 """Stage `train`: from the ledger and the vectors to a model folder."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from labelwise.tasks import learners, train
 from labelwise.tasks.errors import SettingsError, WorkspaceError
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.learners import Examples, Items, frozen, self_training
+from labelwise.tasks.learners import Exam, Examples, Items, auto, frozen, self_training
 from labelwise.tasks.learners.encoder import Encoder
 from labelwise.tasks.records import LABELS, LEAKS, POOL
 from labelwise.tasks.settings import Settings, parse
@@ -112,6 +113,33 @@ def test_self_training_takes_no_item_that_is_in_gold_drawn_for_it_or_nearly_so(
     assert len(learned) == 2  # with the labels, then with the surest items too
     assert len(learned[1]) > len(learned[0])
     assert not set(learned[1]) & set(leaks.id)
+
+
+def test_what_learners_were_chosen_by_is_kept_for_later_rounds(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Sequence[Exam]] = []
+
+    def fit(examples: Examples, pool: Items, settings: Settings) -> auto.Auto:
+        seen.append(examples.exams)
+        exam = Exam(len(examples), -0.25, 0.125)
+        return auto.Auto({"frozen": frozen.of_one(examples, settings, pool)}, "made for this test", exam)
+
+    monkeypatch.setattr(auto, "fit", fit)
+    (workspace.root / "params.yaml").write_text(json.dumps(CONTENT | {"train": {"learner": "auto"}}))
+    here = Workspace(workspace.root)
+    for number, rows in enumerate(({2: "yes", 3: "no"}, {4: "yes"}), start=1):
+        ledger.append(here.labels, number, answers(rows, first=10 * number))
+        train.run(here)
+    train.run(here)  # the same round once more
+    assert seen == [[], [Exam(2, -0.25, 0.125)], [Exam(2, -0.25, 0.125), Exam(3, -0.25, 0.125)]]
+    assert json.loads((here.metrics / "exams.json").read_text()) == {
+        "2": {"gain": -0.25, "error": 0.125},
+        "3": {"gain": -0.25, "error": 0.125},
+    }
+    (here.metrics / "exams.json").write_text('{"2": 1}')
+    with pytest.raises(WorkspaceError, match=r"exams\.json is broken.*git checkout HEAD -- metrics/exams\.json"):
+        train.run(here)
 
 
 def test_a_label_that_is_no_class_any_more(workspace: Workspace) -> None:

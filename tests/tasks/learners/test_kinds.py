@@ -1,5 +1,6 @@
 """What holds for every learner, and what each is for."""
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from labelwise.tasks import learners
 from labelwise.tasks.learners import (
     LEARNERS,
+    Exam,
     Examples,
     Items,
     auto,
@@ -250,6 +252,34 @@ def test_auto_takes_the_opinion_that_labels_held_out_speak_for(pool: Items, monk
     assert min(losses, key=lambda name: float(losses[name])) == chosen.chosen
     monkeypatch.setattr(auto, "MOST_TUNED", 31)
     assert auto.fit(examples_of(pool, rows), pool, settings_of()).chosen == "ensemble"
+
+
+def test_tuning_that_has_clearly_lost_is_not_tried_before_labels_have_doubled(
+    pool: Items, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = examples_of(pool, np.arange(32))
+    tried = auto.fit(examples, pool, settings_of())
+    assert tried.exam is not None
+    assert tried.exam.labels == 32
+    losses = dict(reversed(part.split(" for ")) for part in tried.reason.split(": ")[1].split(", "))
+    own = float(losses.pop("ensemble"))
+    assert tried.exam.gain == pytest.approx(own - min(map(float, losses.values())), abs=2e-3)
+
+    started: list[int] = []
+    real = contrastive.start
+
+    def start(examples: Examples, settings: Settings) -> contrastive.Started:
+        started.append(len(examples))
+        return real(examples, settings)
+
+    monkeypatch.setattr(contrastive, "start", start)
+    lost = auto.fit(replace(examples, exams=[Exam(16, -0.5, 0.1)]), pool, settings_of())
+    assert (lost.chosen, lost.exam, started) == ("ensemble", None, [])
+    assert lost.reason == "tuning lost 0.500 of log loss with 16 labels; it is tried again beyond 32"
+    for earlier in ([Exam(15, -0.5, 0.1)], [Exam(31, -0.5, 0.6)], [Exam(16, -0.5, 0.1), Exam(20, 0.2, 0.1)]):
+        assert auto.clearly_lost(earlier, 32) == ""
+    again = auto.fit(replace(examples, exams=[Exam(32, -0.5, 0.1)]), pool, settings_of())  # what this round said itself
+    assert (again.chosen, again.exam, started) == (tried.chosen, tried.exam, [32])
 
 
 def test_two_learners_together_are_one_opinion(pool: Items, tmp_path: Path) -> None:
