@@ -36,7 +36,7 @@ def files(workspace: Workspace) -> Iterator[str]:
         yield f"batch {json.dumps(row, default=str)}"
     for row in trusted.seen(workspace).drop(columns=["source_id"]).to_dict("records"):
         yield f"trusted {json.dumps(row, default=str)}"
-    for name in ("gold.json", "curve.csv", "predictions.csv", "proof.json"):
+    for name in ("gold.json", "curve.csv", "predictions.csv", "proof.json", "exams.json"):
         path = workspace.metrics / name
         if path.exists():
             yield f"metrics {name} {digest(path.read_bytes())}"
