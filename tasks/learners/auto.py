@@ -138,7 +138,7 @@ def compared(
     people in all."""
 
     def losses(p: NDArray[np.floating]) -> NDArray[np.floating]:
-        return -np.maximum(logarithms(p)[np.arange(len(labels)), labels], calibration.FLOOR)
+        return -np.fmax(logarithms(p)[np.arange(len(labels)), labels], calibration.FLOOR)
 
     best = min((losses(p) for p in others), key=lambda found: float(found.mean()))
     gains = losses(own) - best
