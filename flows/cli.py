@@ -475,7 +475,7 @@ def gold_grow(
     n: Annotated[int, typer.Argument(metavar="N", help="How many items.")],
     of: Annotated[
         str | None,
-        typer.Option("--for", metavar="CLASS", help="Draw where this class may be, as tells most of its F1."),
+        typer.Option("--for", metavar="CLASS", help="Draw where this class may be, as tells most of how it is found."),
     ] = None,
     workspace: Folder = HERE,
 ) -> None:

@@ -541,6 +541,7 @@ SECTIONS: dict[str, Callable[[list[World]], list[dict[str, str]]]] = {
     "scores": lambda _worlds: list(proof_scores.gate_rows()),
     "mean score": lambda _worlds: list(proof_scores.accuracy_rows()),
     "measures": lambda _worlds: list(proof_measures.gate_rows()),
+    "at precision": lambda _worlds: list(proof_measures.precision_rows()),
     "metered": lambda _worlds: list(proof_measures.meter_rows()),
     "how many": lambda _worlds: list(proof_prevalence.interval_rows()),
     "stop by recall": lambda _worlds: list(proof_prevalence.stop_rows()),

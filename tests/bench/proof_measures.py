@@ -1,4 +1,5 @@
-"""Gate and meter where models are judged by what finds a rare class: its F1, the balanced accuracy, macro F1.
+"""Gate and meter where models are judged by what finds a rare class: its F1, the balanced accuracy, macro F1, and its
+recall at a precision, of which the interval is simulated here as well.
 
 One of the benches behind docs/proof.md (`make bench-proof`). By itself, some minutes:
 
@@ -13,8 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from labelwise.tasks.gold.intervals import estimated
 from labelwise.tasks.kinds import Measure, choice
-from labelwise.tasks.kinds.measures import Parts, measure_of
+from labelwise.tasks.kinds.measures import Floats, Parts, measure_of
+from labelwise.tasks.promote import too_imprecise
 from labelwise.tasks.proof import savings
 from labelwise.tasks.proof.gate import compare
 from labelwise.tasks.settings import measure_named
@@ -27,6 +30,9 @@ ALIKE = 0.6  # how the two models' luck correlates
 SIZES = ((0.02, 500), (0.02, 2000), (0.1, 200), (0.3, 100))  # share of spam, gold items
 FOUND, ALARMS = 0.6, 0.01  # of spam, and of ham that is called spam
 BOLD = 0.85  # what another model of the same F1 finds, with more alarms
+PRECISION = 0.9  # that is asked for
+REACHED = (0.97, 0.9, 0.75)
+LOUD = (0.95, 0.75)  # what a model finds that has bought it with this precision; the champion finds FOUND at PRECISION
 # The meter: items in one dimension, spam above, a learner that puts the limit where the labels say.
 ROUNDS, BATCH, CONTROL, GOLD, SHARE = 16, 25, 5, 1500, 0.1
 APART = 2.2
@@ -49,6 +55,19 @@ def alarms_of(found: float, share: float) -> float:
     return (2 * found * share / f1 - found * share - share) / (1 - share)
 
 
+def answers(
+    truth: NDArray[np.bool_], luck: Floats, found: float, alarms: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """What a model says to be spam that finds this share of it, and calls this share of ham so."""
+    u = ndtr(np.sqrt(ALIKE) * luck + np.sqrt(1 - ALIKE) * rng.normal(size=len(truth)))
+    return np.where(truth, u < found, u < alarms)
+
+
+def weights_of(g: int, weighed: bool, rng: np.random.Generator) -> Floats:
+    """What g gold items count."""
+    return np.where(rng.random(g) < 0.3, 1.0, rng.gamma(2.0, 0.5, g)) if weighed else np.ones(g)
+
+
 def gate_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
     """How often one of two models is shown to be better than the other, one-sided at 2.5 %, though they are equal."""
     for name in MEASURES:
@@ -60,12 +79,8 @@ def gate_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
                     for _ in range(runs):
                         truth, luck = rng.random(g) < share, rng.normal(size=g)
                         rates = (BOLD if bold else FOUND, alarms_of(BOLD, share) if bold else ALARMS), (FOUND, ALARMS)
-                        new, old = (
-                            np.where(truth, u < found, u < alarms)
-                            for found, alarms in rates
-                            for u in [ndtr(np.sqrt(ALIKE) * luck + np.sqrt(1 - ALIKE) * rng.normal(size=g))]
-                        )
-                        weights = np.where(rng.random(g) < 0.3, 1.0, rng.gamma(2.0, 0.5, g)) if weighed else np.ones(g)
+                        new, old = (answers(truth, luck, *each, rng) for each in rates)
+                        weights = weights_of(g, weighed, rng)
                         paired = measure(name).paired(names(new), names(old), names(truth), weights)
                         one = compare(paired.new, paired.old, paired.weights, 0.025).times(paired.scale)
                         better += one.p_better <= 0.025
@@ -79,6 +94,42 @@ def gate_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
                         "worse": f"{worse / runs:.1%}",
                         "95 % interval holds": f"{held / runs:.1%}",
                     }
+
+
+def precision_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
+    """The recall at a precision: whether its interval holds; how often the gate shows one of two models to be better,
+    one-sided at 2.5 %, and refuses it for its precision. The new model is as the champion, or louder."""
+    of = measure(f"recall:spam at precision {PRECISION}")
+    rows = [(FOUND, reached, reached) for reached in REACHED] + [(*LOUD, PRECISION)]
+    for share, g in SIZES:
+        for weighed in (False, True):
+            for found, reached, before in rows:
+                rng = np.random.default_rng([g, weighed, round(100 * reached)])
+                rates = [(r, r * share * (1 / q - 1) / (1 - share)) for r, q in ((found, reached), (FOUND, before))]
+                true = found / max(1.0, 1 + found / reached - found / PRECISION)
+                told: list[tuple[bool, ...]] = []
+                figure: list[float] = []
+                for _ in range(runs):
+                    truth, luck = rng.random(g) < share, rng.normal(size=g)
+                    new, old = (names(answers(truth, luck, *each, rng)) for each in rates)
+                    actual, weights = names(truth), weights_of(g, weighed, rng)
+                    paired = of.paired(new, old, actual, weights)
+                    one = compare(paired.new, paired.old, paired.weights, 0.025).times(paired.scale)
+                    refused = bool(too_imprecise(of, new, old, actual, weights))
+                    judged = estimated(of, new, actual, weights)
+                    held = judged is None or judged.low <= true <= judged.high
+                    better = one.p_better <= 0.025
+                    told.append((better, one.p_worse <= 0.025, refused, better and not refused, held))
+                    figure.append(judged.value if judged else np.nan)
+                shares = [f"{part:.1%}" for part in np.mean(told, axis=0)]
+                heads = ("shown to be better", "worse", "refused for its precision", "promoted", "95 % interval holds")
+                yield {
+                    "gold items": f"{g}, {share:.0%} spam{', weighed' * weighed}",
+                    "the new model": f"finds {found:.0%}, precision {reached:.0%}",
+                    "the champion": f"{FOUND:.0%}, {before:.0%}",
+                    "figure (mean found)": f"{true:.2f} ({np.nanmean(figure):.2f})",
+                    **dict(zip(heads, shares, strict=True)),
+                }
 
 
 def metered(name: str, gain: float, seed: int) -> savings.Savings | None:
@@ -118,9 +169,10 @@ def meter_rows(runs: int = 40) -> Iterator[dict[str, str]]:
 
 
 def main(runs: int) -> None:
-    """Both tables."""
+    """All tables."""
     print(figures.table(pd.DataFrame(meter_rows(max(runs // 8, 5)))), flush=True)
     print(figures.table(pd.DataFrame(gate_rows(runs))), flush=True)
+    print(figures.table(pd.DataFrame(precision_rows(runs))), flush=True)
     print(figures.machine())
 
 
