@@ -81,7 +81,7 @@ def precise(metrics: Mapping[str, float], measure: MeasureName) -> str:
     >>> asked = measure_named("recall:spam at precision 0.9", "choice", ["ham", "spam"])
     >>> reached = {"precision:spam": 0.75, "precision:spam_low": 0.62, "precision:spam_high": 0.85}
     >>> print(precise({asked.text: 0.6, **reached}, asked))
-    precision of spam 0.750 (0.620 to 0.850): below 0.9, and false alarms beyond that count as misses
+    precision of spam 0.750 (0.620 to 0.850): below 0.9; finds that so many false alarms ask for count as misses
     """
     if measure.precision is None or measure.text not in metrics:
         return ""
@@ -93,7 +93,7 @@ def precise(metrics: Mapping[str, float], measure: MeasureName) -> str:
     if value >= measure.precision:
         return said
     doubt = "" if high < measure.precision else "perhaps "
-    return f"{said}: {doubt}below {measure.precision}, and false alarms beyond that count as misses"
+    return f"{said}: {doubt}below {measure.precision}; finds that so many false alarms ask for count as misses"
 
 
 def predictions(workspace: Workspace) -> pd.DataFrame:

@@ -129,6 +129,16 @@ class MeasureName:
         name = f"{self.form}:{self.of}" if self.of else self.form
         return name if self.precision is None else f"{name} at precision {self.precision}"
 
+    @property
+    def price(self) -> float:
+        """How many items of the class have to be found for each that is said to be of it and is not; 0 where no
+        precision is asked for.
+
+        >>> round(of_class(RECALL, "spam", 0.9).price, 6), of_class(OF_CLASS, "spam").price
+        (9.0, 0.0)
+        """
+        return 0.0 if self.precision is None else self.precision / (1 - self.precision)
+
     def about(self, of: str) -> "MeasureName":
         """The same of another class. ValueError for a measure of all.
 

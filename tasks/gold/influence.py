@@ -35,15 +35,14 @@ def squares(name: MeasureName, answer: Answer, classes: Sequence[str], p: Floats
     for row, label in enumerate(labels):
         named[row, [places[each] for each in answer.members(label) if each in places]] = 1
     true, told = p[:, columns], named[codes]
-    alarms = name.form != BALANCED  # whether a false alarm counts in the ratio
-    top = 1 if name.form in (BALANCED, RECALL) else 2  # what a hit counts above, and by how much more below than a miss
-    beside = alarms if name.precision is None else 1 - 1 / name.precision
+    # What a hit counts above, how much more below than a miss, and what a false alarm counts there.
+    top, more_below, alarm = {BALANCED: (1, 0, 0.0), RECALL: (1, -1, name.price)}.get(name.form, (2, 1, 1.0))
     hits = (true * told).mean(axis=0)
-    below = true.mean(axis=0) + alarms * told.mean(axis=0) - (alarms - beside) * hits
+    below = true.mean(axis=0) + alarm * told.mean(axis=0) - (alarm - more_below) * hits
     below = np.maximum(below, np.maximum(true.mean(axis=0), 1 / len(p)))
     ratio = np.clip(top * hits / below, LEAST, 1 - LEAST)
-    having = (top * told - ratio * (1 + beside * told)) / below  # where the truth has the class, and where not
-    lacking = -(alarms * told * ratio) / below
+    having = (top * told - ratio * (1 + more_below * told)) / below  # where the truth has the class, and where not
+    lacking = -(alarm * told * ratio) / below
     whole, more = lacking.sum(axis=1), having - lacking
     if answer.NAME == choice.NAME:  # the classes exclude each other
         found = (true * (whole[:, None] + more) ** 2).sum(axis=1) + (1 - true.sum(axis=1)).clip(0, 1) * whole**2

@@ -53,11 +53,11 @@ def estimated(measure: Measure, said: Labels, truth: Sequence[str], weights: Flo
 
 
 def _at_precision(measure: Measure, parts: Parts, weights: Floats) -> Estimated:
-    """The recall of a class, and where false alarms are too many what the share of hits among all trials comes to."""
-    found = np.array(_ratio(parts.hits[:, 0], weights * parts.true[:, 0]))
-    shares = np.array(_ratio(parts.hits[:, 0], weights * parts.trials[:, 0]))
-    rest = 1 - measure.allowed * shares
-    low, high = np.minimum(found, np.divide(shares, rest, out=np.ones(3), where=rest > shares))[1:]
+    """The recall of a class, or where false alarms are too many the odds of a hit, each false alarm at its price."""
+    hits = parts.hits[:, 0]
+    found = np.array(_ratio(hits, weights * parts.true[:, 0]))
+    shares = np.array(_ratio(hits, weights * (parts.hits + measure.asked(parts))[:, 0]))
+    low, high = np.minimum(found, np.divide(shares, 1 - shares, out=np.ones(3), where=shares < 0.5))[1:]
     return Estimated(float(measure.values(parts, weights[None])[0]), float(low), float(high))
 
 

@@ -6,9 +6,10 @@ ratio, whose trials are all items. The balanced accuracy has one a class, the re
 that the truth or the model gives the class, and the hits those where both do: q of them make an F1 of 2 q / (1 + q).
 
 The recall of a class at a precision P is judged where the model itself has put its threshold, for it is deployed there.
-Trials are the items that have the class, and beside them each false alarm beyond those that P allows for so many hits:
-it is the recall where the precision is P or more, and less below, so that no recall can be bought by false alarms. Of h
-hits among t items of the class and u that the truth or the model gives it, it is h / max(t, u - h (1 - P) / P).
+A false alarm is worth P / (1 - P) hits then, nine at a precision of 0.9. Trials are the items that have the class and,
+where the hits are too few for the false alarms, as many as are lacking: of h hits among t items of the class and a
+false alarms it is h / max(t, t - h + a P / (1 - P)). It is the recall where the precision is P or more, and soon far
+less below, so that no recall can be bought by false alarms.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +55,7 @@ class Measure:
     """name: as in `evaluate.measure`, metrics/ and MLflow. words: for people. answer: what is said of an item. parts:
     (said, truth) -> Parts. f1: whether each ratio is turned into an F1. plain: whether it is the mean score, of one
     ratio whose trials are all items. of: the class that it is about, '' for a measure of all. precision: that at which
-    the recall of that class is judged, else None."""
+    the recall of that class is judged, else None. price: the hits that a false alarm asks for there."""
 
     name: str
     words: str
@@ -64,11 +65,12 @@ class Measure:
     plain: bool = False
     of: str = ""
     precision: float | None = None
+    price: float = 0.0
 
-    @property
-    def allowed(self) -> float:
-        """False alarms that the precision allows for a hit."""
-        return 0.0 if self.precision is None else 1 / self.precision - 1
+    def asked(self, parts: Parts) -> Floats:
+        """(g, K) what each item brings to the trials where false alarms are too many: a miss, or the hits that a false
+        alarm asks for."""
+        return parts.true - parts.hits + self.price * (parts.trials - parts.true)
 
     def value(self, said: Labels, truth: Sequence[str], weights: Floats | None = None) -> float:
         """The figure, in [0, 1]; 0 where nothing can be said."""
@@ -80,7 +82,7 @@ class Measure:
         hits, trials = weights @ parts.hits, weights @ parts.trials
         known = trials > 0
         if self.precision is not None:
-            trials = np.maximum(weights @ parts.true, trials - self.allowed * hits)
+            trials = np.maximum(weights @ parts.true, weights @ self.asked(parts))
         ratios = np.divide(hits, trials, out=np.zeros_like(hits), where=known)
         return np.asarray(self.linked(ratios).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
 
@@ -133,18 +135,18 @@ class Measure:
         """(g, K) what each item brings to the denominators, and whether false alarms are among that."""
         if self.precision is None:
             return parts.trials + parts.hits * self.f1, self.f1
-        with_alarms = parts.trials - self.allowed * parts.hits
-        short = bool((weights @ with_alarms > weights @ parts.true).any())
-        return (with_alarms if short else parts.true), short
+        asked = self.asked(parts)
+        short = bool((weights @ asked > weights @ parts.true).any())
+        return (asked if short else parts.true), short
 
     def _ends(self, true: Floats, at: Floats, share: Floats, alarmed: bool) -> tuple[Floats, Floats]:
         """(g,) the most and the least that an answer to each item could bring to the figure. alarmed: whether a false
         alarm takes from it."""
-        best = (true * ((1 + self.f1) * (1 - at) + at * self.allowed * alarmed) * share).sum(axis=1)
+        best = (true * ((1 + self.f1) * (1 - at) + at * (alarmed and not self.f1)) * share).sum(axis=1)
         worst = -(true * at * share).sum(axis=1)
         if not alarmed:
             return best, worst
-        alarms = (1 - true) * at * share
+        alarms = (1 - true) * at * share * (1 if self.f1 else self.price)
         if self.answer.NAME == choice.NAME:  # of one class there is one false alarm at most
             return best, worst - alarms.max(axis=1, initial=0.0)
         return best, worst - alarms.sum(axis=1)
@@ -180,7 +182,7 @@ def by_class(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Measu
         told, true = named(said), named(truth)
         return Parts(told * true, np.maximum(told, true) if either else true, true)
 
-    return Measure(name.text, name.words, answer, parts, f1, of=name.of, precision=name.precision)
+    return Measure(name.text, name.words, answer, parts, f1, of=name.of, precision=name.precision, price=name.price)
 
 
 def measure_of(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Measure:

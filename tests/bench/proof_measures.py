@@ -106,7 +106,7 @@ def precision_rows(runs: int = RUNS) -> Iterator[dict[str, str]]:
             for found, reached, before in rows:
                 rng = np.random.default_rng([g, weighed, round(100 * reached)])
                 rates = [(r, r * share * (1 / q - 1) / (1 - share)) for r, q in ((found, reached), (FOUND, before))]
-                true = found / max(1.0, 1 + found / reached - found / PRECISION)
+                true = found / max(1.0, 1 - found + found * (1 / reached - 1) * of.price)
                 told: list[tuple[bool, ...]] = []
                 figure: list[float] = []
                 for _ in range(runs):

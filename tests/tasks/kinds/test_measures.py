@@ -127,7 +127,7 @@ def test_a_recall_is_that_of_the_class_unless_false_alarms_are_more_than_the_pre
     )
     measure = of(AT[0])
     assert measure.value(exact, truth) == 0.63
-    assert measure.value(loud, truth) == pytest.approx(90 / (100 + 90))  # 10 of 100 false alarms are allowed
+    assert measure.value(loud, truth) == pytest.approx(90 / (10 + 9 * 100))  # nine finds are asked for each false alarm
     precision = measure.precision_of()
     assert precision is not None and precision.value(loud, truth) == pytest.approx(90 / 190)
     assert of("recall:spam at precision 0.4").value(loud, truth) == 0.9
