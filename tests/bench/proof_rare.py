@@ -26,7 +26,7 @@ POOL, RESERVE = 20_000, 2000
 CLASSES = ["common", "rare"]
 SHARES = (0.01, 0.02, 0.05)
 SIZES = (100, 300)
-NAMES = ("f1:rare", "balanced_accuracy")
+NAMES = ("f1:rare", "balanced_accuracy", "recall:rare at precision 0.7")
 WAYS = ("by chance", "by doubt", "for the measure", "half by doubt, half for it")
 
 Floats = NDArray[np.float64]
