@@ -209,3 +209,20 @@ def test_models_of_the_meter_say_what_the_measure_asks_for() -> None:
     likeliest = measure.parts(kinds.answer("choice").decide(head.of(vectors[EXAM]), CLASSES).tolist(), names[EXAM])
     value, plain = (measure.values(parts, np.ones((1, 300)))[0] for parts in (judged, likeliest))
     assert value > plain
+
+
+@pytest.mark.parametrize("answer", ["choice", "multilabel"])
+def test_models_of_the_meter_say_a_class_at_the_precision_that_is_asked_for(answer: str) -> None:
+    names = np.array(CLASSES, dtype=object)[TRUTH]
+    if answer == "multilabel":
+        names = np.array([multilabel.label_of([name]) for name in names], dtype=object)
+    given, gold = labels().assign(label=names[:300]), pd.DataFrame({"label": names[EXAM], "weight": 1.0})
+    items, exam = Items.of(VECTORS[:300]), Items.of(VECTORS[EXAM])
+    found = {}
+    for wanted in (0.6, 0.95):
+        own = settings(answer).model_copy(update={"evaluate": Evaluate(measure=f"recall:c at precision {wanted}")})
+        parts = prove.judged_by(given, items, gold, exam, items, own)(np.arange(200))
+        hits, told = parts.hits.sum(), (parts.trials - parts.true + parts.hits).sum()
+        assert hits / told == pytest.approx(wanted, abs=0.12)
+        found[wanted] = hits / parts.true.sum()
+    assert found[0.6] > found[0.95] > 0.3
