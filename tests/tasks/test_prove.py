@@ -170,6 +170,36 @@ def test_fewer_than_twenty_labels_of_either_sort_tell_nothing() -> None:
     assert prove.teaching(judged, few, gold, settings()) is None
 
 
+@pytest.mark.parametrize(("strategy", "falls"), [("auto", True), ("margin", False)])
+def test_the_stage_says_that_labels_teach_less_and_what_follows(tmp_path: Path, strategy: str, falls: bool) -> None:
+    made = Workspace(tmp_path)
+    own = settings(control=0.2)
+    select = own.select.model_copy(update={"strategy": strategy, "fallback": True})
+    (tmp_path / "params.yaml").write_text(own.model_copy(update={"select": select}).model_dump_json())
+    write_parquet(
+        made.pool / "shard-0000.parquet", pd.DataFrame({"id": IDS[:300], "text": IDS[:300], "source_id": None}), POOL
+    )
+    names = np.array(CLASSES, dtype=object)[TRUTH[EXAM]]
+    write_parquet(
+        made.gold, pd.DataFrame({"id": IDS[EXAM], "text": IDS[EXAM], "source_id": None, "label": names}), GOLD
+    )
+    made.vectors.mkdir()
+    np.save(made.vectors / "shard-0000.npy", VECTORS[:300].astype(np.float16))
+    np.save(made.vectors / f"{made.gold.stem}.npy", VECTORS[EXAM].astype(np.float16))
+    given = labels()
+    given = given[given.control | (given["round"] == 1) | (given.label == "a")].drop(columns="control")
+    given = given.assign(status="labelled", annotation_id=range(len(given)), created_at="2026-01-01")
+    ledger.append(made.labels, 0, LABELS.frame())
+    for number, rows in given.groupby("round"):
+        ledger.append(made.labels, int(str(number)), LABELS.conform(rows.reindex(columns=list(LABELS.columns))))
+
+    said = prove.run(made)
+    found = json.loads((made.metrics / "proof.json").read_text())
+    assert found["taught"]["less"] is True
+    words = "80% of a batch by chance: 60 chosen labels teach less than 60 random ones"
+    assert (words in said) == (words in found["said"]) == falls
+
+
 @pytest.mark.parametrize(("share", "said"), [(0.0, "nobody can know them"), (0.2, "too few labels")])
 def test_the_stage_says_what_it_cannot_know(tmp_path: Path, share: float, said: str) -> None:
     made = Workspace(tmp_path)
