@@ -19,6 +19,7 @@ from labelwise.tasks.proof import control
 from labelwise.tasks.records import BATCH, probabilities
 from labelwise.tasks.settings import Select, one_of
 from labelwise.tasks.strategies import AUTO, COLD_STARTS, Candidates, Choice, Labelled, Strategy, rare, strategies
+from labelwise.tasks.strategies.auto import typical_first
 from labelwise.tasks.strategies.base import chosen
 from labelwise.tasks.strategies.batches import asked_of, class_balanced, mixed, spread
 from labelwise.tasks.strategies.seeking import WHY as SEED
@@ -144,6 +145,8 @@ def strategy_for(
     SettingsError for a name that nobody knows."""
     name, said = settings.strategy, settings.strategy
     strategy = one_of("select.strategy", name, strategies())
+    if name == AUTO and settings.typical:
+        strategy = typical_first
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
     if len(np.unique(labelled.answers)) < 2 and name not in COLD_STARTS:
         strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs labels of two classes)"

@@ -302,6 +302,7 @@ class Select(Section):
     relabel: Share = 0.2
     seek: bool = False  # workspaces made before there was such a thing replay as they were
     fallback: bool = False  # the same
+    typical: bool = False  # the same
     near_duplicate: Annotated[float, Field(gt=0, le=1)] | None = 0.95
     balance: bool = False
 

@@ -25,7 +25,7 @@ from labelwise.tasks.settings import Settings, parse
 from labelwise.tasks.strategies import STRATEGIES, Candidates, Choice
 from labelwise.tasks.strategies.base import top
 from labelwise.tasks.trial import kept, rehearsal
-from labelwise.tasks.trial.rehearsal import Estimate, Rows, Run
+from labelwise.tasks.trial.rehearsal import Rows, Run
 from labelwise.tasks.workspace import write_json
 from tests.bench import figures
 from tests.bench.labels import cleaned
@@ -149,19 +149,21 @@ def row(name: str, strategy: str, whole: Rows, settings: Settings) -> dict[str, 
     sides = [[played(name, whole, settings, strategy, seed, falls) for seed in SEEDS] for falls in (False, True)]
     chance = [played(name, whole, settings, CHANCE, seed, False) for seed in SEEDS]
     first = [next((at for at, less in enumerate(one.less, start=1) if less), None) for one in sides[0]]
-    last = [Estimate.of([one.exam[-1] for one in side]) for side in (*sides, chance)]
-    areas = [Estimate.of([one.area / other.area for one, other in zip(side, chance, strict=True)]) for side in sides]
+    last = [f"{np.mean([one.exam[-1] for one in side]):.3f}" for side in (*sides, chance)]
+    areas = [
+        ", ".join(f"{one.area / other.area:.3f}" for one, other in zip(side, chance, strict=True)) for side in sides
+    ]
     return {
         "set": name,
         "in the place of auto": strategy,
         "first said after round": ", ".join("never" if at is None else str(at) for at in first),
         "rounds in which it was said": f"{np.mean([one.less for one in sides[0]]):.0%}",
         "batches by chance, with": f"{np.mean([one.share for one in sides[1]]):.0%}",
-        "area of chance's, without": f"{areas[0]:.3f}",
-        "with": f"{areas[1]:.3f}",
-        "last accuracy, without": f"{last[0].mean:.3f}",
-        "with ": f"{last[1].mean:.3f}",
-        "chance": f"{last[2].mean:.3f}",
+        "area of chance's, without": areas[0],
+        "with": areas[1],
+        "last accuracy, without": last[0],
+        "with ": last[1],
+        "chance": last[2],
     }
 
 
