@@ -28,6 +28,7 @@ SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"vectors", "text"})
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}
 FEWEST, MOST_TUNED = 12, 60  # labels, between which tuning is tried
+CLEARLY = 2.0  # standard errors by which tuning has lost
 AGAIN = 2  # of the labels by which tuning has lost: beyond so many it is tried again
 TOGETHER = " + "
 
@@ -123,7 +124,7 @@ def clearly_lost(exams: Sequence[Exam], labels: int) -> str:
     ('', '', '')
     """
     last = max((exam for exam in exams if exam.labels < labels), key=lambda exam: exam.labels, default=None)
-    if last is None or last.gain >= -last.error or labels > AGAIN * last.labels:
+    if last is None or last.gain >= -CLEARLY * last.error or labels > AGAIN * last.labels:
         return ""
     return (
         f"tuning lost {-last.gain:.3f} of log loss with {last.labels} labels; "

@@ -276,7 +276,7 @@ def test_tuning_that_has_clearly_lost_is_not_tried_before_labels_have_doubled(
     lost = auto.fit(replace(examples, exams=[Exam(16, -0.5, 0.1)]), pool, settings_of())
     assert (lost.chosen, lost.exam, started) == ("ensemble", None, [])
     assert lost.reason == "tuning lost 0.500 of log loss with 16 labels; it is tried again beyond 32"
-    for earlier in ([Exam(15, -0.5, 0.1)], [Exam(31, -0.5, 0.6)], [Exam(16, -0.5, 0.1), Exam(20, 0.2, 0.1)]):
+    for earlier in ([Exam(15, -0.5, 0.1)], [Exam(31, -0.5, 0.3)], [Exam(16, -0.5, 0.1), Exam(20, 0.2, 0.1)]):
         assert auto.clearly_lost(earlier, 32) == ""
     again = auto.fit(replace(examples, exams=[Exam(32, -0.5, 0.1)]), pool, settings_of())  # what this round said itself
     assert (again.chosen, again.exam, started) == (tried.chosen, tried.exam, [32])
