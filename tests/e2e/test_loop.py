@@ -44,7 +44,8 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert len(ledger_rows) == ledger_rows.id.nunique() == 3 * BATCH
     assert ledger_rows.label.tolist() == [truth[texts[item]] for item in ledger_rows.id]
     asked = [set(why) for _, why in ledger_rows.groupby("round").why]
-    assert asked == [{"diverse", "control"}, {"uncertain", "control"}, {"uncertain", "control"}]
+    both = {"diverse", "uncertain", "control"}  # while classes have few labels
+    assert asked == [{"diverse", "control"}, both, both]
 
     # git and DVC
     subjects = tool(workspace.root, "git", "log", "--format=%s", "--reverse").splitlines()
