@@ -454,7 +454,7 @@ def test_labels_that_exist_make_the_first_model(make: Make, source: Source, serv
     play(workspace)
     assert json.loads((workspace.metrics / "gold.json").read_text())["accuracy"] > 0.6
     batch = pd.read_parquet(workspace.batch)
-    assert set(batch.why) == {"uncertain", "control"}
+    assert set(batch.why) == {"diverse", "uncertain", "control"}
     assert not set(batch.id) & set(rows(workspace).id)
     client = mlflow.MlflowClient(servers.mlflow_tracking_uri)
     experiment = client.get_experiment_by_name(experiment_name(workspace.settings))
