@@ -184,6 +184,11 @@ def curve(workspace: Workspace) -> pd.DataFrame:
     return rounds.assign(score=rounds[settings.measure.text].mask(others))
 
 
+def trained(rounds: pd.DataFrame) -> bool:
+    """Whether any of the rounds had a model, be it one that was not judged by the measure of today."""
+    return bool(rounds[["score", "calibration_error"]].notna().any(axis=None))
+
+
 def savings(workspace: Workspace) -> pd.DataFrame:
     """What the savings meter said in each round (SAVINGS), from metrics/savings.csv."""
     return _rounds(file(workspace, "savings.csv"), SAVINGS)

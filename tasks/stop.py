@@ -11,7 +11,6 @@ from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.proof import prevalence, stopping
 from labelwise.tasks.proof.money import spending
 from labelwise.tasks.records import probabilities
-from labelwise.tasks.reporting.rounds import trained
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import Workspace, read_parquet
@@ -114,7 +113,7 @@ def advice(workspace: Workspace) -> stopping.Advice:
     if paid.label is None and settings.stop.rule == "value":
         return stopping.Advice(False, "nobody knows yet how long an answer takes")
     if history.empty:
-        why = f"{settings.measure.words} is not measured yet" if trained(rounds) else "no model yet"
+        why = f"{settings.measure.words} is not measured yet" if figures.trained(rounds) else "no model yet"
         return stopping.Advice(False, why)
     a_round = paid.compute / len(history)
     batch = (paid.label or 0.0) * float(history.asks.iloc[-1]) + a_round

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks.figures import ACCURACY
+from labelwise.tasks.figures import ACCURACY, trained
 
 EVENTS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer") | dict.fromkeys(
     ("gone", "moved"), "task"
@@ -41,11 +41,6 @@ def markdown(cells: pd.DataFrame) -> str:
     rows: list[list[str]] = [list(cells.columns), ["--:"] * cells.shape[1], *cells.to_numpy().tolist()]
     shown = [[cell.replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows]  # a class has any name
     return "\n".join("| " + " | ".join(row) + " |" for row in shown)
-
-
-def trained(rounds: pd.DataFrame) -> bool:
-    """Whether any of the rounds had a model, be it one that was not judged by the measure of today."""
-    return bool(rounds[["score", "calibration_error"]].notna().any(axis=None))
 
 
 def figure(row: Mapping[Any, Any]) -> str:

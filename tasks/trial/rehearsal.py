@@ -19,6 +19,8 @@ from labelwise.tasks.items import leaks
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.kinds import Answer, Measure, choice, measures
 from labelwise.tasks.kinds.wording import Wording
+from labelwise.tasks.labels import sought
+from labelwise.tasks.labels.sought import Way
 from labelwise.tasks.learners import Exam, Items, Model, thresholds_of
 from labelwise.tasks.score import score
 from labelwise.tasks.select import Opinion, as_labelled, select, strategy_for
@@ -110,8 +112,10 @@ def play(
     watch: Callable[[Model], None] = lambda _model: None,
 ) -> Iterator[Run]:
     """The rounds of a run from where it stands, through the loop's own stages; the run after each. `sizes`: of the
-    batches. watch: is shown the model of each round. Ends early when the pool is used up."""
+    batches. watch: is shown the model of each round. Classes that are rare are looked for by name where `select.seek`
+    says so, but by labels by chance alone. Ends early when the pool is used up."""
     vectors = Vectors(pd.Index(pool.table.id), [pool.vectors], pool.wording, pool.groups())
+    seeks, ways = settings.select.seek and run.strategy != BASELINE, by_name(settings)
     near = leaked(pool, gold, settings.gold.near_duplicate)
     items, exam = pool.items(), gold.items()
     measure = kinds.measure(settings)
@@ -126,7 +130,9 @@ def play(
         size = settings.select.model_copy(update={"batch": sizes[len(run.asked)]})
         rng = np.random.default_rng([run.seed, len(run.asked)])
         closed = pd.Index(ledger.id).union(pd.Index(near.id))
-        batch = select(scores, vectors, labelled, closed, size, rng, run.seed, opinion)
+        now = settings.model_copy(update={"select": size})
+        looked_for = sought.looked_for(items, vectors.rows(ledger.id), ledger, now, (), ways) if seeks else None
+        batch = select(scores, vectors, labelled, closed, size, rng, run.seed, opinion, looked_for=looked_for)
         if batch.empty:
             return
         run.asked.append(batch.id.tolist())
@@ -140,6 +146,19 @@ def play(
         run.score.append(judged(model, exam, gold.table.label, measure))
         watch(model)
         yield run
+
+
+def by_name(settings: Settings) -> Callable[[list[str]], list[Way]]:
+    """Classes -> the ways to look for them by name, each encoded once."""
+    known: dict[str, list[Way]] = {}
+
+    def ways(names: list[str]) -> list[Way]:
+        if fresh := [name for name in names if name not in known]:
+            encoder = kinds.item(settings.kind.item).encoder(settings.embed)
+            known.update({name: sought.by_name([name], settings, encoder) for name in fresh})
+        return [way for name in names for way in known[name]]
+
+    return ways
 
 
 def learn(

@@ -31,12 +31,13 @@ class StandIn:
 
     def __init__(self, *_settings: Any) -> None: ...
 
-    def encode(self, texts: list[str], progress: Any) -> NDArray[np.float32]:
+    def encode(self, texts: list[str], progress: Any = lambda _done: None) -> NDArray[np.float32]:
         self.calls.append(len(texts))
         progress(len(texts))
         rows = []
         for text in texts:
-            rng = np.random.default_rng(sum(text.encode()) + 1000 * int(text.split()[1]))
+            number = int(text.split()[1]) if " " in text else 0  # a name alone is that of a class
+            rng = np.random.default_rng(sum(text.encode()) + 1000 * number)
             rows.append(np.eye(16)[CLASSES.index(text.split()[0])] + rng.normal(0, 0.4, 16))
         vectors = np.array(rows)
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
@@ -259,6 +260,24 @@ def test_sets_of_classes_are_rehearsed_and_score_by_their_f1(strategy: str) -> N
     wrong = pool.answers(0.5, CLASSES, 0, multilabel)
     assert 0.3 < (wrong.to_numpy() != pool.table.label).mean() < 0.7
     assert set(wrong) <= {multilabel.label_of(names) for n in range(4) for names in combinations(CLASSES, n)}
+
+
+def test_a_class_that_is_rare_is_looked_for_by_its_name_but_not_by_chance(tmp_path: Path) -> None:
+    names = ["good"] * 190 + ["bad"] * 10
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"label": rng.permutation(names)})
+    table = table.assign(id=[f"i{n:03d}" for n in range(200)], text=[f"{of} {n}" for n, of in enumerate(table.label)])
+    pool = rehearsal.Rows(table, StandIn().encode(table.text.tolist()).astype(np.float16))
+    exam = rehearsal.Rows(table.assign(id="gold " + table.id), pool.vectors)
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["bad", "good"], "pull": {"pool": "p", "gold": "g"}}
+    content |= {"select": {"control": 0.0, "seek": True}, "gold": {"near_duplicate": None}}
+    settings = parse(content | {"train": {"learner": "frozen"}})
+    found = {}
+    for strategy in ("random", "margin"):
+        own = kept.settings_of_run(settings, strategy, "frozen", 0)
+        *_, run = rehearsal.play(Run(strategy, "frozen", 0), pool, exam, own, [10] * 3, 0.0)
+        found[strategy] = sum(why == "seed" for whys in run.why for why in whys)
+    assert found["random"] == 0 < found["margin"]
 
 
 def test_runs_are_judged_by_the_measure_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
