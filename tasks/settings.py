@@ -154,7 +154,7 @@ def of_class(form: str, of: str, precision: float | None = None) -> MeasureName:
     """A measure of one class: `OF_CLASS`, or with a precision `RECALL`."""
     if precision is None:
         return MeasureName(form, f"F1 of {of}", of)
-    return MeasureName(form, f"recall of {of} at precision {precision}", of, precision)
+    return MeasureName(form, f"recall of {of} (at precision {precision})", of, precision)
 
 
 def measure_named(text: str | None, answer: str, classes: Sequence[str]) -> MeasureName:

@@ -214,7 +214,7 @@ def test_what_is_asked_for_at_a_precision_is_told_with_it(tmp_path: Path, wanted
     content["evaluate"]["measure"] = f"recall:NA at precision {wanted}"
     (tmp_path / "params.yaml").write_text(json.dumps(content))
     line = evaluate.run(workspace)
-    assert line.startswith(f"recall of NA at precision {wanted} {value} (95 % interval ")
+    assert line.startswith(f"recall of NA (at precision {wanted}) {value} (95 % interval ")
     assert said in line
     assert figures.headline(workspace)["precision:NA"] == 0.5
     content["evaluate"]["measure"] = f"recall:{CLASSES[3]} at precision 0.9"

@@ -120,7 +120,7 @@ def test_recall_is_not_bought_with_less_precision_than_is_asked_for() -> None:
     assert decide(exact, silent, Promote(), measure=measure).promoted
     assert decide(model(150, 16), exact, Promote(), measure=measure).promoted
     unclear = decide(model(150, 17), exact, Promote(), measure=measure)  # a precision that may well be 0.9
-    assert unclear.reason.startswith("not shown to be better than the champion: recall of spam at precision 0.9 +0.2")
+    assert unclear.reason.startswith("not shown to be better than the champion: recall of spam (at precision 0.9) +0.2")
     assert decide(loud, None, Promote(), measure=measure).promoted
 
 

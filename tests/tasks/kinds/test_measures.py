@@ -115,7 +115,7 @@ def test_the_recall_of_any_class_can_be_asked_for_at_a_precision(of: str, text: 
         text.format(of), "choice", ["spam", of] if of != " spam" or ": {" not in text else [of.strip()]
     )
     assert name.text.replace(" spam", "spam") == f"recall:{of} at precision 0.9".replace(" spam", "spam")
-    assert name.precision == 0.9 and name.about("else").words == "recall of else at precision 0.9"
+    assert name.precision == 0.9 and name.about("else").words == "recall of else (at precision 0.9)"
     assert measure_named(name.text, "choice", [name.of]) == name
 
 

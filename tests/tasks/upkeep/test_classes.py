@@ -312,7 +312,7 @@ def test_a_class_that_a_rule_or_a_worth_is_about_is_not_dropped(here: Workspace)
     assert "models are judged by the F1 of icy" in "; ".join(change(here, "rename", "cold", "icy"))
     assert fresh(here).settings.measure.text == "f1:icy"
     settings.change(params, {"stop.rule": "value", "evaluate.measure": "recall:icy at  precision 0.90"})
-    assert "by the recall of cold: very at precision 0.9" in "; ".join(change(here, "rename", "icy", "cold: very"))
+    assert "by the recall of cold: very (at precision 0.9)" in "; ".join(change(here, "rename", "icy", "cold: very"))
     assert fresh(here).settings.measure.text == "recall:cold: very at precision 0.9"
     change(here, "drop", "cold: very")
     assert fresh(here).settings.measure.text == "accuracy"
