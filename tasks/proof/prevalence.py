@@ -24,17 +24,19 @@ nobody could answer, or that has lost its label, counts as one without.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import figures, kinds
-from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.proof import control
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, reading
+
+if TYPE_CHECKING:
+    from labelwise.tasks.items.vectors import Vectors  # the learners, which `status` need not import
 
 CONFIDENCE = 0.95
 NOBODY = "no label was drawn by chance (select.control)"
@@ -150,7 +152,7 @@ def counted(workspace: Workspace) -> Prevalence | None:
     return found if found and found.labelled else None
 
 
-def in_pool(labels: pd.DataFrame, vectors: Vectors, kept_out: pd.Index, settings: Settings) -> Prevalence:
+def in_pool(labels: pd.DataFrame, vectors: "Vectors", kept_out: pd.Index, settings: Settings) -> Prevalence:
     """How many items of each class there are in the pool. labels: those that count (columns id, label, round, why).
     kept_out: ids that are never asked, and count only where they have a label."""
     sizes = [len(shard) for shard in vectors.shards]
