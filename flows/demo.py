@@ -33,6 +33,7 @@ from labelwise.tasks.workspace import Workspace
 ROUNDS = 3
 GOLD_SHARE = 0.2
 NOISE = 0.05
+RARE_NOISE = 0.005  # there, or more answers would say RARE by mistake than there are articles of it
 RARE, OTHER, RARE_NAME = "entertainment", "other", "bbc-news-rare"
 LEFT = 0.12  # share of the articles of RARE that `demo --rare` keeps: about one in forty is of it, then
 RARE_GOLD_SHARE = 0.4  # there, so that some of RARE are among them
@@ -40,11 +41,13 @@ RARE_GOLD_SHARE = 0.4  # there, so that some of RARE are among them
 
 @dataclass(frozen=True)
 class Edition:
-    """What the articles are asked for. name: of the project. gold: the share of the articles that measure."""
+    """What the articles are asked for. name: of the project. gold: the share of the articles that measure. noise: the
+    share of wrong answers."""
 
     name: str
     kind: settings.Kind
     gold: float = GOLD_SHARE
+    noise: float = NOISE
 
 
 def edition(answer: str, rare: bool) -> Edition:
@@ -53,7 +56,7 @@ def edition(answer: str, rare: bool) -> Edition:
     if rare and answer != "choice":
         raise InputError("demo --rare", expected="--answer choice", got=f"--answer {answer}")
     if rare:
-        return Edition(RARE_NAME, kind, RARE_GOLD_SHARE)
+        return Edition(RARE_NAME, kind, RARE_GOLD_SHARE, RARE_NOISE)
     return Edition("bbc-news" if answer == "choice" else "bbc-news-facts", kind)
 
 
@@ -86,7 +89,7 @@ def demo(folder: Path | None, tell: Callable[[str], None], answer: str = "choice
     tell(f"demo: 3 of 3: {rounds} rounds; the first encodes 2,000 articles (about a minute on two cores)")
     from labelwise.flows.loop import loop
 
-    with reviewers(folder, source / "answers.csv", rounds), prefect_may_go():
+    with reviewers(folder, source / "answers.csv", rounds, asked.noise), prefect_may_go():
         loop(str(folder.resolve()), rounds)
     finale(workspace)
 
@@ -143,10 +146,10 @@ def bbc_news() -> pd.DataFrame:
 
 
 @contextmanager
-def reviewers(folder: Path, answers: Path, batches: int) -> Iterator[None]:
-    """Two reviewers in a process of their own, one answer in twenty wrong, for as long as the block runs."""
+def reviewers(folder: Path, answers: Path, batches: int, noise: float) -> Iterator[None]:
+    """Two reviewers in a process of their own, with a share of wrong answers, for as long as the block runs."""
     command = ["-P", "-m", "labelwise.flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
-    options = ["--noise", str(NOISE), "--users", "2", "--batches", str(batches)]
+    options = ["--noise", str(noise), "--users", "2", "--batches", str(batches)]
     process = subprocess.Popen([sys.executable, *command, *options])
     try:
         yield
