@@ -29,7 +29,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from labelwise.tasks.errors import SettingsError, without_secrets
+from labelwise.tasks.errors import SettingsError, named, without_secrets
 
 _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # A call, a command of another program, or a cell of another sheet.
@@ -170,29 +170,30 @@ def measure_named(text: str | None, answer: str, classes: Sequence[str]) -> Meas
     if form == OF_CLASS and of in classes:
         return of_class(form, of)
     if form == OF_CLASS:
-        near = difflib.get_close_matches(of, classes, n=1)
-        raise ValueError(
-            f"{text!r} names none of the classes" + (f"; did you mean {OF_CLASS}:{near[0]}?" if near else "")
-        )
+        raise ValueError(_names_no_class(f"{OF_CLASS}:CLASS", of, str(text), classes))
     if form not in plain or of:
         among = f"{', '.join(plain)}, {OF_CLASS}:CLASS and {AT_PRECISION}"
         raise ValueError(f"{text!r} is no measure of a {answer}; there are {among}")
     return MeasureName(form, plain[form])
 
 
+def _names_no_class(form: str, of: str, text: str, classes: Sequence[str]) -> str:
+    near = difflib.get_close_matches(of, classes, n=1)
+    hint = f"did you mean {form.replace('CLASS', near[0])!r}?" if near else f"there are {named(classes[:5])}"
+    return f"{text!r} names none of the classes; {hint}"
+
+
 def _at_precision(text: str, classes: Sequence[str]) -> MeasureName:
     """The recall of a class, as `AT_PRECISION` has it; blanks may be several. The class may hold those words itself."""
     parts = re.fullmatch(rf"\s*{RECALL}\s*:(.*?)\s+at\s+precision\s+(\S+)\s*", text, re.DOTALL)
     if parts is None:
-        named = (name for name in classes if text.partition(":")[2].strip().startswith(name))
-        example = AT_PRECISION.replace("CLASS", next(named, "CLASS"))
+        meant = (name for name in classes if text.partition(":")[2].strip().startswith(name))
+        example = AT_PRECISION.replace("CLASS", next(meant, "CLASS"))
         raise ValueError(f"{text!r} does not name a class and a precision; write it as {example!r}")
     of, said = parts.groups()
     of = of if of in classes else of.strip()
     if of not in classes:
-        near = difflib.get_close_matches(of, classes, n=1)
-        hint = f"; did you mean '{RECALL}:{near[0]} at precision {said}'?" if near else ""
-        raise ValueError(f"{text!r} names none of the classes{hint}")
+        raise ValueError(_names_no_class(f"{RECALL}:CLASS at precision {said}", of, text, classes))
     try:
         precision = float(said)
     except ValueError:

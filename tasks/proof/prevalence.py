@@ -90,6 +90,16 @@ class ClassCount:
     most: int
 
     @property
+    def there(self) -> str:
+        """How many there are, in words. Where the labels by chance hold none that was not found, the best guess is that
+        all are found, which says little: then the ends stand alone.
+
+        >>> ClassCount("a", 164, 170, 210, 290, 280).there, ClassCount("a", 17, 17, 17, 206, 190).there
+        ('about 210', '17 to 206')
+        """
+        return f"{self.low:,} to {self.high:,}" if self.middle in (None, self.low) else f"about {self.middle:,}"
+
+    @property
     def found_at_least(self) -> float:
         """Which share of the class is found at least, with 95 % confidence; 0 where none is found."""
         return self.found / self.most if self.found else 0.0
@@ -128,6 +138,8 @@ class Prevalence:
         >>> found = Prevalence(40_000, 900, 180, [ClassCount("abusive", 164, 170, 210, 290, 280)])
         >>> print(found.sentence(found.classes[0]))
         abusive: 164 found of about 210 (170 to 290)
+        >>> print(found.sentence(ClassCount("abusive", 17, 17, 17, 206, 190)))
+        abusive: 17 found of 17 to 206
         >>> print(found.sentence(ClassCount("fraud", 0, 0, 0, 640, 640)))
         fraud: none among 900 labelled; at most 1.6 % of the pool, with 95 % confidence
         """
@@ -140,7 +152,8 @@ class Prevalence:
             return f"{called}: none among {self.labelled:,} labelled; {bound}"
         if one.low == one.high:
             return f"{called}: {one.found:,} found, all that there are"
-        return f"{called}: {one.found:,} found of about {one.middle:,} ({one.low:,} to {one.high:,})"
+        ends = "" if one.middle == one.low else f" ({one.low:,} to {one.high:,})"
+        return f"{called}: {one.found:,} found of {one.there}{ends}"
 
 
 def counted(workspace: Workspace) -> Prevalence | None:

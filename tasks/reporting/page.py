@@ -188,7 +188,7 @@ def _of_class(workspace: Workspace) -> list[Card]:
     one = there.of(name) if there else None
     if there is None or one is None:
         return []
-    figure = "not known" if one.middle is None else f"{one.found:,} of about {one.middle:,}"
+    figure = "not known" if one.middle is None else f"{one.found:,} of {one.there}"
     said = there.sentence(one)
     if one.found and one.middle is not None:
         said += f", of {there.items:,} items; at least {one.found_at_least:.0%} are found, with 95 % confidence"

@@ -118,7 +118,7 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert {one["name"]: one["found"] for one in there["classes"]} == seen["by_class"] and there["control"] > 0
     assert there["items"] == seen["pool"]["left"] + seen["labels"]  # what is asked now is open still
     assert all(one["found"] <= one["low"] <= one["middle"] <= one["high"] for one in there["classes"])
-    assert any(line.startswith("classes      ") and " found of about " in line for line in told)
+    assert any(line.startswith("classes      ") and " found of " in line for line in told)
     assert seen["pool"]["items"] - seen["labels"] - seen["pool"]["reserve"] >= seen["pool"]["left"] > 0
     assert seen["urls"]["label_studio"] == project.tab(4) and not seen["problems"] and not seen["loop"]
     assert seen["next"] == status.command("run", workspace, "--max-wait", "0")

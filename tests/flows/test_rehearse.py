@@ -293,7 +293,7 @@ def test_runs_are_judged_by_the_measure_that_is_asked_for(tmp_path: Path, capsys
     assert exact["measure"] == "recall of bad (at precision 0.9)" and 0 <= exact["full"]["score"] <= 1
     with pytest.raises(InputError, match=r"--measure: 'recall:bad at precision 9': expected a precision above 0"):
         flow.rehearse(replace(plan, measure="recall:bad at precision 9"), tmp_path / "other", None, lambda _line: None)
-    with pytest.raises(InputError, match="--measure: 'f1:bda' names none of the classes; did you mean f1:bad"):
+    with pytest.raises(InputError, match="--measure: 'f1:bda' names none of the classes; did you mean 'f1:bad'"):
         flow.rehearse(replace(plan, measure="f1:bda"), tmp_path / "other", None, lambda _line: None)
 
 

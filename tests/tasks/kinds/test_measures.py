@@ -136,7 +136,7 @@ def test_a_recall_is_that_of_the_class_unless_false_alarms_are_more_than_the_pre
 @pytest.mark.parametrize(
     ("name", "answer", "said"),
     [
-        ("f1:spma", "choice", "names none of the classes; did you mean f1:spam?"),
+        ("f1:spma", "choice", "names none of the classes; did you mean 'f1:spam'?"),
         ("f1", "choice", "names none of the classes"),
         ("f1:", "choice", "names none of the classes"),
         (
