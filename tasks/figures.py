@@ -89,7 +89,8 @@ def precise(metrics: Mapping[str, float], measure: MeasureName) -> str:
     if name not in metrics:
         return f"it says {measure.of} of no gold item, as it does only where it expects that precision"
     value, low, high = (metrics[f"{name}{end}"] for end in ENDS)
-    said = f"precision of {measure.of} {value:.3f} ({low:.3f} to {high:.3f})"
+    digits = 3 if round(value, 3) != measure.precision else 5
+    said = f"precision of {measure.of} {value:.{digits}f} ({low:.3f} to {high:.3f})"
     if value >= measure.precision:
         return said
     doubt = "" if high < measure.precision else "perhaps "
@@ -155,12 +156,13 @@ def keep_champion(workspace: Workspace, found: dict[str, Any]) -> None:
     write_json(file(workspace, CHAMPION), found)
 
 
-def exams(workspace: Workspace) -> dict[str, dict[str, float]]:
-    """What exams of learners have said (`gain`, `error`), by the number of labels; empty before there was one."""
+def exams(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """What exams of learners have said (`gain`, `error`) and what they were `of`, by the number of labels; empty before
+    there was one."""
     return _content(file(workspace, EXAMS))
 
 
-def keep_exam(workspace: Workspace, labels: int, found: Mapping[str, float]) -> None:
+def keep_exam(workspace: Workspace, labels: int, found: Mapping[str, Any]) -> None:
     """Write metrics/exams.json: an exam on so many labels takes the place of those on as many and more."""
     before = {number: exam for number, exam in exams(workspace).items() if int(number) < labels}
     write_json(file(workspace, EXAMS), {**before, str(labels): found})

@@ -91,7 +91,8 @@ def decide(
         if of_class.p_worse <= alone:
             reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
             return Decision(False, reason, figures)
-    if short := too_imprecise(measure, new_said, old_said, truth, counts):
+    short = too_imprecise(measure, new_said, old_said, truth, counts)
+    if short and measure.of not in lacks:  # who lacks the class that is looked for is no better for saying nothing
         return Decision(False, short, figures)
     shown = "" if measure.plain else f"{measure.words} "
     shown += f"{whole.difference:+.4f} ({whole.low:+.4f} to {whole.high:+.4f}) on {whole.items} gold items"

@@ -1,5 +1,6 @@
 """Stage `train`: fit the learner on the labels that count."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -112,7 +113,8 @@ def run(workspace: Workspace) -> str:
         scratch.mkdir()
         model.save(scratch)
     if (exam := exam_of(model)) is not None:
-        figures.keep_exam(workspace, exam.labels, {"gain": round(exam.gain, 6), "error": round(exam.error, 6)})
+        found = {"gain": round(exam.gain, 6), "error": round(exam.error, 6), "of": examined(settings)}
+        figures.keep_exam(workspace, exam.labels, found)
     chosen = json.loads((workspace.model / "config.json").read_text(encoding="utf-8")).get("chosen", "")
     answer = kinds.answer(workspace.settings.kind.answer)
     learned = {name for label in labels.label.unique() for name in answer.members(label)}
@@ -122,9 +124,17 @@ def run(workspace: Workspace) -> str:
 
 
 def exams(workspace: Workspace) -> list[Exam]:
-    """What was kept of the exams of earlier rounds."""
+    """What was kept of the exams of earlier rounds that had the same classes and encoder."""
+    of = examined(workspace.settings)
     with reading(figures.file(workspace, figures.EXAMS)):
-        return [Exam(int(labels), **found) for labels, found in figures.exams(workspace).items()]
+        found = figures.exams(workspace).items()
+        return [Exam(int(labels), each["gain"], each["error"]) for labels, each in found if each["of"] == of]
+
+
+def examined(settings: Settings) -> str:
+    """A digest of what an exam is about: of another it says nothing."""
+    about = [settings.classes, settings.embed.model_dump(), settings.train.model_dump()]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def exam_of(model: Model) -> Exam | None:

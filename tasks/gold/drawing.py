@@ -58,7 +58,7 @@ def opinion(workspace: Workspace, of: str | None) -> Opinion:
 def aim_of(settings: Settings, of: str | None) -> MeasureName:
     """`evaluate.measure` for None, or where it is about the class `of`; else the F1 of that. InputError for another
     name."""
-    if of in (None, settings.measure.of):
+    if of is None or of == settings.measure.of != "":
         return settings.measure
     if of in settings.classes:
         return measure_named(f"{OF_CLASS}:{of}", settings.kind.answer, settings.classes)

@@ -124,7 +124,7 @@ def clearly_lost(exams: Sequence[Exam], labels: int) -> str:
     ('', '', '')
     """
     last = max((exam for exam in exams if exam.labels < labels), key=lambda exam: exam.labels, default=None)
-    if last is None or last.gain >= -CLEARLY * last.error or labels > AGAIN * last.labels:
+    if last is None or not last.error or last.gain >= -CLEARLY * last.error or labels > AGAIN * last.labels:
         return ""
     return (
         f"tuning lost {-last.gain:.3f} of log loss with {last.labels} labels; "

@@ -63,12 +63,14 @@ def fallen_back(own: Arm, proof: Mapping[str, Any]) -> Arm:
     >>> less = {"taught": {"less": True, "labels": 40, "low": -0.15, "high": -0.03}}
     >>> str(fallen_back(Arm(0.2), less))
     '; 80% of a batch by chance: 40 chosen labels teach less than 40 random ones (3.0 to 15.0 points)'
-    >>> fallen_back(Arm(0.0), less), fallen_back(Arm(0.2), {"savings": None, "taught": None})
-    (Arm(share=0.0, why=''), Arm(share=0.2, why=''))
+    >>> fallen_back(Arm(0.0), less).share, fallen_back(Arm(0.6), less).share
+    (0.0, 0.6)
+    >>> fallen_back(Arm(0.2), {"savings": None, "taught": None})
+    Arm(share=0.2, why='')
     """
-    if not own.share:
+    if not 0 < own.share < 0.5:  # with half of it by chance, or more, nothing is left to change
         return own
-    share, taught, savings = max(own.share, 1 - own.share), proof.get("taught"), proof.get("savings")
+    share, taught, savings = 1 - own.share, proof.get("taught"), proof.get("savings")
     if taught and taught["less"]:
         points = f"{-100 * taught['high']:.1f} to {-100 * taught['low']:.1f} points"
         return Arm(share, f"{taught['labels']} chosen labels teach less than {taught['labels']} random ones ({points})")

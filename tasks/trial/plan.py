@@ -153,7 +153,7 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
             "classes": classes,
             "kind": {"item": plan.item, "answer": plan.answer},
             "pull": sources,
-            "select": {"control": 0.0, "typical": True},
+            "select": {"control": 0.0, "typical": True, "seek": True},  # as in a new workspace
             "embed": {"wording": True},
         }
     )

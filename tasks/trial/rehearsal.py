@@ -314,6 +314,7 @@ def ratio_of(pairs: list[tuple[Run, Run]], target: float) -> dict[str, Any]:
         for (own, other), (run, rival) in zip(found, pairs, strict=True)
     ]
     missed = any(own is None for own, _ in found), any(other is None for _, other in found)
+    missed = missed if target > 0 else (True, True)  # what the whole pool gives is nothing: that is no target
     bound = {(False, False): "", (False, True): "at most", (True, False): "at least", (True, True): "unknown"}[missed]
     return {**asdict(Estimate.of(logs).exp()), "bound": bound}
 

@@ -18,7 +18,7 @@ from labelwise.tasks.kinds import measure, multilabel
 from labelwise.tasks.learners import Exam, Examples, Items, auto, encoder, frozen
 from labelwise.tasks.settings import Columns, Settings, parse
 from labelwise.tasks.trial import kept, rehearsal
-from labelwise.tasks.trial.plan import Plan, gathered, rows_of
+from labelwise.tasks.trial.plan import Plan, gathered, rows_of, settings_of
 from labelwise.tasks.trial.rehearsal import Run, area, labels_for, summary, verdict
 
 CLASSES = ["bad", "fine", "good"]
@@ -269,9 +269,8 @@ def test_a_class_that_is_rare_is_looked_for_by_its_name_but_not_by_chance(tmp_pa
     table = table.assign(id=[f"i{n:03d}" for n in range(200)], text=[f"{of} {n}" for n, of in enumerate(table.label)])
     pool = rehearsal.Rows(table, StandIn().encode(table.text.tolist()).astype(np.float16))
     exam = rehearsal.Rows(table.assign(id="gold " + table.id), pool.vectors)
-    content = {"project": {"name": "n", "id": "i"}, "classes": ["bad", "good"], "pull": {"pool": "p", "gold": "g"}}
-    content |= {"select": {"control": 0.0, "seek": True}, "gold": {"near_duplicate": None}}
-    settings = parse(content | {"train": {"learner": "frozen"}})
+    given = settings_of(plan_of(tmp_path), ["bad", "good"])
+    settings = given.model_copy(update={"gold": given.gold.model_copy(update={"near_duplicate": None})})
     found = {}
     for strategy in ("random", "margin"):
         own = kept.settings_of_run(settings, strategy, "frozen", 0)
@@ -459,6 +458,8 @@ def test_a_rehearsal_that_shows_nothing_says_so() -> None:
     runs = [run(name, seed, level) for seed in (0, 1) for name, level in (("random", 0.3), ("auto", 0.4))]
     entries = summary(runs, {"frozen": 0.9})
     assert verdict(entries).startswith("cannot tell: no run came to 90%")
+    silent = [replace(run, score=[0.0] * len(run.score)) for run in runs]  # nor does the whole pool's model say it
+    assert verdict(summary(silent, {"frozen": 0.0})).startswith("cannot tell")
     assert "cannot tell" in rehearsal.table(entries).to_string()
 
 

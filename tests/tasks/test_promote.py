@@ -122,6 +122,8 @@ def test_recall_is_not_bought_with_less_precision_than_is_asked_for() -> None:
     unclear = decide(model(150, 17), exact, Promote(), measure=measure)  # a precision that may well be 0.9
     assert unclear.reason.startswith("not shown to be better than the champion: recall of spam (at precision 0.9) +0.2")
     assert decide(loud, None, Promote(), measure=measure).promoted
+    lacking = decide(loud, silent, Promote(), lacks=["spam"], measure=measure)  # who never heard of it must go
+    assert lacking.promoted and lacking.reason.startswith("the champion does not know spam")
 
 
 @pytest.mark.parametrize("rule", [Promote(), Promote(rule="not_worse", tolerance=0.01)])

@@ -133,10 +133,13 @@ def test_what_learners_were_chosen_by_is_kept_for_later_rounds(
         train.run(here)
     train.run(here)  # the same round once more
     assert seen == [[], [Exam(2, -0.25, 0.125)], [Exam(2, -0.25, 0.125), Exam(3, -0.25, 0.125)]]
-    assert json.loads((here.metrics / "exams.json").read_text()) == {
-        "2": {"gain": -0.25, "error": 0.125},
-        "3": {"gain": -0.25, "error": 0.125},
-    }
+    kept = {"gain": -0.25, "error": 0.125, "of": train.examined(here.settings)}
+    assert json.loads((here.metrics / "exams.json").read_text()) == {"2": kept, "3": kept}
+    (workspace.root / "params.yaml").write_text(
+        json.dumps(CONTENT | {"train": {"learner": "auto"}, "embed": {"encoder": "another"}})
+    )
+    train.run(Workspace(workspace.root))
+    assert seen[-1] == []  # what was found with another encoder says nothing of this one
     (here.metrics / "exams.json").write_text('{"2": 1}')
     with pytest.raises(WorkspaceError, match=r"exams\.json is broken.*git checkout HEAD -- metrics/exams\.json"):
         train.run(here)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import active_testing, influence
+from labelwise.tasks.gold.drawing import aim_of
 from labelwise.tasks.gold.intervals import enough, estimated, lacking
 from labelwise.tasks.kinds import choice, multilabel
 from labelwise.tasks.kinds.base import Answer
 from labelwise.tasks.kinds.measures import measure_of
-from labelwise.tasks.settings import measure_named
+from labelwise.tasks.settings import measure_named, parse
 
 Floats = NDArray[np.float64]
 CLASSES = ["common", "other", "rare"]
@@ -147,3 +149,11 @@ def test_too_few_are_said_and_enough_are_not() -> None:
     assert lacking(aim, {"common": 90, "other": 3, "rare": 2}, 0.6, 0.75) == ""
     assert lacking(aim, dict.fromkeys(CLASSES, 80), 0.3, 0.8) == ""
     assert lacking(measure_named("accuracy", "choice", CLASSES), {"common": 1}, 0.0, 1.0) == ""
+
+
+def test_a_class_without_a_name_is_not_taken_for_none() -> None:
+    given = {"project": {"name": "n", "id": "i"}, "classes": ["ham", "spam"], "pull": {"pool": "p", "gold": "g"}}
+    settings = parse(given)
+    assert aim_of(settings, None) == settings.measure and aim_of(settings, "spam").text == "f1:spam"
+    with pytest.raises(InputError):
+        aim_of(settings, "")
