@@ -92,7 +92,7 @@ def prepared(data: Path, name: str, measure: str) -> tuple[Rows, Rows, Settings]
             "project": {"name": "bench", "id": "bench"},
             "classes": sorted(pool.label.unique()),
             "pull": {"pool": "pool", "gold": "gold"},
-            "select": {"control": 0.0},
+            "select": {"control": 0.0, "seek": True, "typical": True},  # as in a new workspace
             "evaluate": {"measure": measure},
         }
     )
