@@ -22,6 +22,7 @@ from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import BALANCED, MeasureName, Settings
 
 Floats = NDArray[np.floating]
+MOST = 4.0  # items that are said to be of a class for each that is expected; see `thresholds`
 LEAST = 1e-6  # threshold of a class that nobody has given yet; its probability is 0
 
 
@@ -63,6 +64,9 @@ def thresholds(
     the others are one: what is weighed against the class is the likeliest of them. By its recall at a precision, the
     lowest from which on that precision is expected of what is said; where none is, the class is not said.
 
+    A model that tells nothing apart gives all items the share of the class, and then the highest F1 is expected of
+    saying it of all of them. So an F1 is not looked for where far more items would be said than are expected.
+
     >>> from labelwise.tasks.settings import measure_named
     >>> classes, p = ["no", "yes"], np.array([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [1.0, 0.0]])
     >>> print(thresholds(measure_named("balanced_accuracy", "choice", classes), classes, p))
@@ -77,11 +81,11 @@ def thresholds(
         found = weights @ p / weights.sum()
     elif measure.of:
         at, wanted = classes.index(measure.of), one_vs_rest.precisions(measure, [measure.of])
-        cut = float(one_vs_rest.thresholds(p[:, [at]], weights, against(p, at)[:, None], wanted)[0])
+        cut = float(one_vs_rest.thresholds(p[:, [at]], weights, against(p, at)[:, None], wanted, MOST)[0])
         found = np.full(len(classes), 1 - cut)
         found[at] = cut
     else:
-        found = one_vs_rest.thresholds(p, weights)
+        found = one_vs_rest.thresholds(p, weights, most=MOST)
     return np.maximum(found, LEAST).astype(np.float32)
 
 

@@ -361,14 +361,19 @@ def looked_at(
 
 
 def thresholds(
-    p: Floats, counting: Doubles | None = None, by: Floats | None = None, wanted: Doubles | None = None
+    p: Floats,
+    counting: Doubles | None = None,
+    by: Floats | None = None,
+    wanted: Doubles | None = None,
+    most: float = np.inf,
 ) -> NDArray[np.float32]:
     """(c,) the threshold of each label that is expected to give the highest F1 on items with these (n, c) calibrated
     probabilities: 2 Σ p of those said / (how many are said + Σ p of all) (Lewis 1995, 'Evaluating and optimizing
     autonomous text classification systems'; it lies at half of that F1: Lipton et al. 2014, arXiv 1402.1892). 1 for a
     label that nothing has. counting: (n,) how many items each stands for; one each if None. by: (n, c) what the
     thresholds are of, where it is not p. wanted: (c,) a precision, where the lowest threshold that is expected to have
-    it is looked for instead, 1 if there is none; else NaN."""
+    it is looked for instead, 1 if there is none; else NaN. most: how many items may be said for each that is expected;
+    1 where no threshold says so few."""
     n, c = p.shape
     if not n:
         return np.full(c, NEVER, np.float32)
@@ -379,9 +384,11 @@ def thresholds(
     hits = np.cumsum(weight * np.take_along_axis(p, order, axis=0), axis=0)
     said = np.cumsum(weight, axis=0)
     gain = 2 * hits / (said + hits[-1])
+    apart = np.diff(falling, axis=0, append=-1) < 0  # what is equal is said together
     if wanted is not None:
-        apart = np.diff(falling, axis=0, append=-1) < 0  # what is equal is said together
         gain = np.where(np.isnan(wanted), gain, np.where(apart & (hits >= wanted * said), hits, -1))
+    if np.isfinite(most):
+        gain = np.where(apart & (said <= most * hits[-1]), gain, -1)
     last = gain.argmax(axis=0)
     at, below = (falling[np.minimum(row, n - 1), np.arange(c)] for row in (last, last + 1))
     return np.where((at > 0) & (gain.max(axis=0) >= 0), (at + below) / 2, NEVER).astype(np.float32)

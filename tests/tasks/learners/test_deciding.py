@@ -116,6 +116,16 @@ def test_the_f1_of_one_class_is_the_best_that_its_probabilities_allow() -> None:
     assert own == pytest.approx(max(expected(scores >= cut) for cut in scores))
 
 
+@pytest.mark.parametrize("measure", ["f1:yes", "macro_f1"])
+def test_a_model_that_tells_nothing_apart_does_not_say_a_rare_class_of_everything(measure: str) -> None:
+    classes, p = ["no", "yes"], np.full((500, 2), (0.95, 0.05))
+    limits = deciding.thresholds(measure_named(measure, "choice", classes), classes, p)
+    assert set(choice.decide(p, classes, limits)) == {"no"}
+    p[:40] = 0.6, 0.4  # here it does, and the class is said of these
+    limits = deciding.thresholds(measure_named(measure, "choice", classes), classes, p)
+    assert choice.decide(p, classes, limits).tolist() == ["yes"] * 40 + ["no"] * 460
+
+
 @pytest.mark.parametrize("p_of", ["continuous", "few values"])
 def test_a_class_is_said_as_often_as_the_precision_allows(p_of: str) -> None:
     p = np.random.default_rng(0).dirichlet([4, 2, 0.3], 300)
