@@ -324,7 +324,8 @@ def test_forgotten_whatever_dies_and_asked_never_again(
     played: Workspace, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what was given of a class is asked near, replayed and forgotten like an item."""
-    monkeypatch.setattr(seeking, "FOUND", 99)
+    for module in (seeking, seeds):
+        monkeypatch.setattr(module, "FOUND", 99)
     given = ["the referee gave a penalty in stoppage time", "a goalkeeper nobody was to remember"]
     told_of = seeds.give(played, "sport", given, print)
     assert told_of[0] == "2 texts of 'sport' kept" and "asks up to 6 of the next 12" in told_of[-1], told_of
