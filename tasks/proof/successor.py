@@ -5,7 +5,6 @@ The other model is a linear one of words: of one class an item, or one for each 
 (one-vs-rest), which says a class from a probability of a half on. Tuned thresholds would need labels of their own.
 """
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,34 +16,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.proof.contrast import CONFIDENCE, LEAST, MOST, Contrast
 
 READS = frozenset({"text"})  # of which items it can be asked
 REPEATS = 10
-MOST = 1000  # labels of each kind: a check, not a second loop
-LEAST = 20
-CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
-class Successor:
-    """labels: of each sort. chosen, random: the mean score they gave, in [0, 1]. difference: chosen less random, with
-    its 95 % interval."""
-
-    labels: int
-    chosen: float
-    random: float
-    difference: float
-    low: float
-    high: float
+class Successor(Contrast):
+    """By the mean score."""
 
     @property
     def worse(self) -> bool:
         """Whether chosen labels served it clearly worse."""
-        return self.high < 0
+        return self.clear
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, verdict: str = "worse") -> dict[str, Any]:
         """For metrics/proof.json."""
-        return {**asdict(self), "worse": self.worse}
+        return super().as_json(verdict)
 
 
 def check(

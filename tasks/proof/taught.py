@@ -8,7 +8,6 @@ difficult looks a little worse here than it is: only what is clear counts (docs/
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,33 +16,23 @@ from scipy import stats
 
 from labelwise.tasks.kinds import Measure, measures
 from labelwise.tasks.kinds.measures import Parts
+from labelwise.tasks.proof.contrast import CONFIDENCE, LEAST, MOST, Contrast
 from labelwise.tasks.proof.savings import NO_LABELS
 
 DRAWS = 12
-LEAST, MOST = 20, 1000  # labels of either sort
-CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
-class Taught:
-    """labels: of each sort. chosen, random: the measure that they gave, in [0, 1]. difference: chosen less random, with
-    its 95 % interval."""
-
-    labels: int
-    chosen: float
-    random: float
-    difference: float
-    low: float
-    high: float
+class Taught(Contrast):
+    """By the loop's measure."""
 
     @property
     def less(self) -> bool:
         """Whether chosen labels clearly taught less."""
-        return self.high < 0
+        return self.clear
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, verdict: str = "less") -> dict[str, Any]:
         """For metrics/proof.json."""
-        return {**asdict(self), "less": self.less}
+        return super().as_json(verdict)
 
 
 def compare(

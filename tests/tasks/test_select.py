@@ -143,11 +143,11 @@ def test_the_stage_asks_other_items_each_round_and_never_one_that_is_labelled(tm
     assert sorted(asked) == IDS
 
 
-def test_the_control_arm_follows_the_meter_and_its_propensities_with_it(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
+def scored(root: Path, select: dict[str, object]) -> Workspace:
+    """A workspace whose pool has scores and no label yet. select: these settings of it."""
+    workspace = Workspace(root)
     content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
-    content |= {"select": {"batch": 20, "strategy": "random", "control": "auto"}, "gold": {"reserve": 0.0}}
-    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    (root / "params.yaml").write_text(json.dumps(content | {"select": select, "gold": {"reserve": 0.0}}))
     write_parquet(
         workspace.pool / "shard-0000.parquet", pd.DataFrame({"id": IDS, "text": IDS, "source_id": None}), POOL
     )
@@ -155,6 +155,11 @@ def test_the_control_arm_follows_the_meter_and_its_propensities_with_it(tmp_path
     np.save(workspace.vectors / "shard-0000.npy", np.concatenate(VECTORS.shards))
     write_parquet(workspace.scores, SCORES)
     ledger.append(workspace.labels, 0, LABELS.frame())
+    return workspace
+
+
+def test_the_control_arm_follows_the_meter_and_its_propensities_with_it(tmp_path: Path) -> None:
+    workspace = scored(tmp_path, {"batch": 20, "strategy": "random", "control": "auto"})
     curve = [{"labels": at, "middle": value, "low": 0.3, "high": 0.6} for at, value in ((10, 0.4), (100, 0.5))]
     meter = {"verdict": "saves", "known": True, "ratio": {"low": 0.4, "high": 0.7}}
     meter |= {"curves": {"random": curve, "loop": curve}}
@@ -181,17 +186,8 @@ def test_the_control_arm_follows_the_meter_and_its_propensities_with_it(tmp_path
 def test_auto_falls_back_on_chance_while_its_labels_teach_less(
     tmp_path: Path, changed: dict[str, object], falls: bool
 ) -> None:
-    workspace = Workspace(tmp_path)
-    content = {"project": {"name": "n", "id": "i"}, "classes": CLASSES, "pull": {"pool": "p", "gold": "g"}}
     set_to = {"batch": 20, "strategy": "auto", "control": 0.2, "fallback": True} | changed
-    (tmp_path / "params.yaml").write_text(json.dumps(content | {"select": set_to, "gold": {"reserve": 0.0}}))
-    write_parquet(
-        workspace.pool / "shard-0000.parquet", pd.DataFrame({"id": IDS, "text": IDS, "source_id": None}), POOL
-    )
-    workspace.vectors.mkdir()
-    np.save(workspace.vectors / "shard-0000.npy", np.concatenate(VECTORS.shards))
-    write_parquet(workspace.scores, SCORES)
-    ledger.append(workspace.labels, 0, LABELS.frame())
+    workspace = scored(tmp_path, set_to)
     small = int(20 * float(str(set_to["control"])))
     told = {"less": True, "labels": 24, "low": -0.2, "high": -0.01}
     for found, less in (
