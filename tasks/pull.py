@@ -5,7 +5,7 @@ refused: see suites.py and items/sifting.py.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from labelwise.tasks.items.drafts import Drafts, drafting
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen, Sifted
 from labelwise.tasks.kinds import Answer, Content, choice, context, text
+from labelwise.tasks.kinds.base import Read
 from labelwise.tasks.records import GOLD, POOL, QUARANTINE
 from labelwise.tasks.services import expectations
 from labelwise.tasks.services.versions import remote
@@ -87,6 +88,7 @@ def run(workspace: Workspace) -> Pulled:
         forgotten=gold.forgotten + pool.forgotten,
         docs=docs,
         warnings=[
+            *gold.remarks,
             *unmeasured(gold_rows, workspace.settings),
             *out_of_sight(workspace, gold.cut + pool.cut),
         ],
@@ -135,14 +137,15 @@ class PoolLook:
 
 def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice, item: Content = text) -> GoldLook:
     """Read the gold source as a first pull will, and keep nothing. InputError where the pull would stop."""
-    came = _rows(pull.gold, pull, labelled=True, answer=answer, item=item)
+    gold = Tally()
+    came = _rows(pull.gold, pull, labelled=True, answer=answer, item=item, tell=gold.remarks.append)
     rows = pd.concat([pd.DataFrame(columns=sifting.as_it_came(item)), *came])
     rows = rows.reset_index(drop=True)
     suite = suites.gold(pull.max_chars, pull.max_refused, classes, answer, item)
     measures = suites.measured(rows, classes, answer, item)
     none = GOLD.holding(item.COLUMN).frame()
     sifted = sifting.new_gold(rows, expectations.refusals(suite, measures), (), none, item)
-    gold, by_class = Tally(), dict(Counter(name for label in sifted.new["label"] for name in answer.members(label)))
+    by_class = dict(Counter(name for label in sifted.new["label"] for name in answer.members(label)))
     gold.add(measures, sifted)
     _refuse_broken(
         suite, gold, pull.gold, expectations.checked(suite, gold.measures) if len(gold.measures) else None, ""
@@ -185,7 +188,8 @@ def ids_of(cells: Iterable[str | None], item: Content = text) -> list[str]:
 
 @dataclass
 class Tally:
-    """What came of the rows of one source, counted. cut: items of which a cell of context is kept in part."""
+    """What came of the rows of one source, counted. cut: items of which a cell of context is kept in part. remarks:
+    lines on how its labels were read."""
 
     new: int = 0
     repeated: int = 0
@@ -193,6 +197,7 @@ class Tally:
     cut: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     judged: list[pd.DataFrame] = field(default_factory=list)  # the measures, for the verdict on the whole
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, measures: pd.DataFrame, sifted: Sifted) -> None:
         self.new += len(sifted.new)
@@ -221,7 +226,8 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     """
     pull, classes, lapsed = workspace.settings.pull, workspace.settings.classes, workspace.settings.lapsed
     answer, item = kinds.answer(workspace.settings.kind.answer), kinds.item(workspace.settings.kind.item)
-    parts = list(_rows(pull.gold, pull, labelled=True, answer=answer, item=item))
+    tally = Tally()
+    parts = list(_rows(pull.gold, pull, labelled=True, answer=answer, item=item, tell=tally.remarks.append))
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*sifting.as_it_came(item), "fault"])
     came, gone = forgotten.without(rows, folds, item)
     rows, gold = trusted.today(workspace, came), trusted.today(workspace, stored.gold(workspace))
@@ -242,7 +248,7 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     given = set(fine["id"][fine["label"].isin(classes)])
     anew = gold["label"].isin(lapsed) & gold["id"].isin(given)
     sifted = sifting.new_gold(rows, refused, in_pool, gold[~anew], item)
-    tally = Tally(forgotten=gone)
+    tally.forgotten = gone
     tally.add(measures, sifted)
     page = _passed(workspace, suite, tally, pull.gold)
     if len(sifted.new):
@@ -276,28 +282,18 @@ def _pull_pool(
     return len(seen.stored) + tally.new, tally, _passed(workspace, suite, tally, pull.pool)
 
 
-def read_labels(cells: Iterable[str | None], pull: Pull, answer: Answer) -> tuple[list[str | None], list[str | None]]:
-    """The labels in cells of a source, None where a cell is missing or blank, and what is wrong with each, None where
-    nothing is; such a cell stays as it came."""
-    labels: list[str | None] = []
-    faults: list[str | None] = []
-    for cell in cells:
-        label, fault = cell and cell.strip(), None
-        if label:
-            try:
-                label = answer.read(label, pull.delimiter)
-            except ValueError as error:
-                fault = str(error)
-        labels.append(label if cell else None)
-        faults.append(fault)
-    return labels, faults
-
-
 def _rows(
-    source: str, pull: Pull, *, labelled: bool, answer: Answer = choice, item: Content = text
+    source: str,
+    pull: Pull,
+    *,
+    labelled: bool,
+    answer: Answer = choice,
+    item: Content = text,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[pd.DataFrame]:
     """The rows of a source under our names for the columns. A label is asked for only when `labelled`; the user's own
-    key, group and context may be absent then: gold sets are often put together by hand."""
+    key, group and context may be absent then: gold sets are often put together by hand. tell: gets what there is to
+    say of how labels were read."""
     columns = pull.columns
     theirs = {"source_id": columns.id, "label": columns.label if labelled else None, "group": columns.group}
     named = {ours: column for ours, column in theirs.items() if column}
@@ -309,7 +305,10 @@ def _rows(
             {item.COLUMN: item.read(chunk[own]), **{ours: chunk[column] for ours, column in named.items()}}
         )
         if labelled:
-            rows["label"], rows["fault"] = read_labels(rows["label"], pull, answer)
+            read = answer.read_all(rows["label"], rows[item.COLUMN], pull.delimiter)
+            rows["label"], rows["fault"] = read.labels, read.faults
+            for remark in read.remarks:
+                tell(f"{source}: {remark}")
         rows["source_id"] = _given(rows.get("source_id", [None] * len(rows)))
         if columns.group:
             rows["group"] = _given(rows["group"])
@@ -317,6 +316,14 @@ def _rows(
             cells = chunk[columns.context].itertuples(index=False, name=None)
             rows["context"] = pd.Series([context.packed(columns.context, row) for row in cells], dtype=object)
         yield rows
+
+
+def refuse_faults(source: str, cells: Iterable[str | None], read: Read, answer: Answer) -> None:
+    """InputError where a cell of labels cannot be read."""
+    wrong = [(cell or "", fault) for cell, fault in zip(cells, read.faults, strict=True) if fault]
+    if wrong:
+        cell, fault = wrong[0]
+        raise InputError(f"{source}: {len(wrong):,} rows: {fault}", expected=answer.EXAMPLE, got=repr(cell[:60]))
 
 
 def _given(cells: Iterable[str | None]) -> pd.Series:

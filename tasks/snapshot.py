@@ -2,7 +2,7 @@
 model, metrics and the next batch follow, under a tag of their own."""
 
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks import kinds
-from labelwise.tasks.items import suites
+from labelwise.tasks.items import stored, suites
 from labelwise.tasks.items.suites import check_labels
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import annotations, changes, ledger
@@ -39,15 +39,18 @@ class Collected:
     strange: int = 0
 
 
-def collect(exported: list[dict[str, Any]], asks: pd.DataFrame, answer: Answer = choice) -> pd.DataFrame:
+def collect(
+    exported: list[dict[str, Any]], asks: pd.DataFrame, answer: Answer = choice, cells: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """A row (LABELS, and `import_id`) for each annotation of the tasks that we asked.
 
-    exported: tasks with annotations, as Label Studio exports them. asks: columns id, round, why, propensity.
+    exported: tasks with annotations, as Label Studio exports them. asks: columns id, round, why, propensity. cells: the
+    items as they are kept, by id, where a label names places in them.
     """
     known = {(row["id"], row["round"]): row for row in asks.to_dict("records")}
     rows = [
         _blank(known[ask] | {"task_id": task["id"]})
-        | annotations.said(annotation, answer)
+        | annotations.said(annotation, answer, (cells or {}).get(ask[0]))
         | {"import_id": annotation.get("import_id")}
         for task in exported
         if (ask := ask_of(task["data"])) in known
@@ -103,7 +106,8 @@ def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
     ours = seen.merge(asks[["id", "round"]], on=["id", "round"])
     exported = project.answered(_tasks_of(ours, rows))
     answer, classes = kinds.answer(workspace.settings.kind.answer), workspace.settings.answerable
-    said = sift(collect(exported, asks, answer), classes, asks.id, answer)
+    cells = stored.cells_by_id(workspace, asks.id) if answer.PLACES else {}
+    said = sift(collect(exported, asks, answer, cells), classes, asks.id, answer)
     new = changes.news(rows, said.rows, ours)
     gone = changes.gone(earlier, project.count_between, project.tasks)
     silent = unanswered(asked, said.rows)

@@ -2,7 +2,7 @@
 take in what people say (`gold collect`, and the loop's stage `pull`)."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,6 +162,7 @@ def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFra
         asked,
         workspace.settings.answerable,
         kinds.answer(workspace.settings.kind.answer),
+        cells_of(asked, workspace.settings),
     )
     new = news(said, known, tasks)
     if len(new):
@@ -174,19 +175,33 @@ def take_in(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFra
 
 
 def answered(
-    exported: list[dict[str, Any]], asked: pd.DataFrame, classes: list[str], answer: Answer = choice
+    exported: list[dict[str, Any]],
+    asked: pd.DataFrame,
+    classes: list[str],
+    answer: Answer = choice,
+    cells: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Rows (ANSWERS) for all answers in the tasks that Label Studio exported. An answer with no label that is a class
-    is `refused`: it is kept, and counts as a skip. Tasks that we never asked are left alone."""
+    is `refused`: it is kept, and counts as a skip. Tasks that we never asked are left alone. cells: the items, by id,
+    where a label names places in them."""
     known = set(zip(asked.id, asked.ask, strict=True))
     rows = []
     for task in exported:
         item, number = ask_of(task["data"])
         for one in task["annotations"] if (item, number) in known else []:
-            row = annotations.said(one, answer) | {"id": item, "ask": number, "task_id": task["id"]}
+            row = annotations.said(one, answer, (cells or {}).get(item)) | {
+                "id": item,
+                "ask": number,
+                "task_id": task["id"],
+            }
             strange = row["status"] == "labelled" and not kinds.known(answer, row["label"], classes)
             rows.append(row | {"label": None, "status": "refused"} if strange else row)
     return ANSWERS.conform(pd.DataFrame(rows, columns=list(ANSWERS.columns)))
+
+
+def cells_of(asked: pd.DataFrame, settings: Settings) -> dict[str, str]:
+    """The items that were asked (ASKED), by id."""
+    return dict(zip(asked["id"], asked[kinds.item(settings.kind.item).COLUMN], strict=True))
 
 
 def bring(workspace: Workspace, project: LabelStudioProject, asked: pd.DataFrame) -> int:

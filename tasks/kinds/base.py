@@ -56,6 +56,33 @@ class Measured:
     by_class: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Read:
+    """What n cells of a source say. labels: as they are kept, None where a cell is missing; one that is none stays as
+    it came. faults: what is wrong with each, None where nothing is. remarks: lines for people."""
+
+    labels: list[str | None]
+    faults: list[str | None]
+    remarks: list[str]
+
+
+def one_by_one(read: Callable[[str], str], cells: Sequence[str | None]) -> Read:
+    """What cells say of which each can be read by itself. read: gives the label of one that is not blank, ValueError
+    where there is none in it."""
+    labels: list[str | None] = []
+    faults: list[str | None] = []
+    for cell in cells:
+        label, fault = cell and cell.strip(), None
+        if label:
+            try:
+                label = read(label)
+            except ValueError as error:
+                fault = str(error)
+        labels.append(label if cell else None)
+        faults.append(fault)
+    return Read(labels, faults, [])
+
+
 class Answer(Protocol):
     """What is said of an item. A label is one canonical string; everything else is derived from it."""
 
@@ -92,12 +119,21 @@ class Answer(Protocol):
         """Whether a label may be a list of names in files that have lists: JSON, Parquet."""
 
     @property
+    def PLACES(self) -> bool:
+        """Whether a label names places in its item: in a source that may be tokens, which are joined to a text."""
+
+    @property
     def FAULTS(self) -> Sequence[str]:
         """All reasons why `read` may refuse a cell."""
 
     def read(self, cell: str, delimiter: str | None) -> str:
-        """The label in a cell of a file that is not blank. delimiter: what stands between several names, None for the
-        kind's own form. ValueError with one of `FAULTS` where there is none in it."""
+        """The label in a cell of a file that is not blank, as far as it can be told without its item. delimiter: what
+        stands between several names, None for the kind's own form. ValueError with one of `FAULTS` where there is none
+        in it."""
+
+    def read_all(self, cells: Sequence[str | None], items: Sequence[str | None], delimiter: str | None) -> Read:
+        """The labels in cells of a source. items: what they are said of, as it came; a label that names places in its
+        item names those in the item as it is kept."""
 
     def members(self, label: str) -> list[str]:
         """The classes that a label names."""
@@ -124,12 +160,12 @@ class Answer(Protocol):
     def control(self, classes: Sequence[str]) -> ET.Element:
         """The control of Label Studio by which a reviewer gives a label, with a key for each of the first classes."""
 
-    def result(self, label: str) -> list[dict[str, Any]]:
-        """A label as Label Studio's result of an annotation."""
+    def result(self, label: str, item: str | None = None) -> list[dict[str, Any]]:
+        """A label as Label Studio's result of an annotation. item: the cell that it is said of."""
 
-    def parse(self, result: Sequence[Any]) -> str | None:
-        """The label in a result, whatever that may look like; None when it holds none. A name that is no class is
-        given all the same."""
+    def parse(self, result: Sequence[Any], item: str | None = None) -> str | None:
+        """The label in a result, whatever that may look like; None when it holds none. item: the cell that was shown,
+        as far as that is known. A name that is no class is given all the same."""
 
     def targets(self, labels: Sequence[str], classes: Sequence[str]) -> NDArray[Any]:
         """What a learner is taught, (m,) or (m, c); -1, or a row of -1, where a label names what is no class."""

@@ -9,13 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import controls
-from labelwise.tasks.kinds.base import Floats, Measured
+from labelwise.tasks.kinds.base import Floats, Measured, Read, one_by_one
 from labelwise.tasks.settings import MEASURES
 
 NAME = "choice"
 METRIC, MEASURE = MEASURES[NAME]
 EXAMPLE = "the name of a class"
 LISTS = False
+PLACES = False
 FAULTS: tuple[str, ...] = ()
 HEADER = "Which class fits this {item}?"
 HINT = "Key of the class, then Ctrl+Enter. Unsure, or none fits: skip with Ctrl+Space."
@@ -29,6 +30,11 @@ HOW = (
 def read(cell: str, _delimiter: str | None = None) -> str:
     """The class in a cell."""
     return cell.strip()
+
+
+def read_all(cells: Sequence[str | None], _items: Sequence[str | None], _delimiter: str | None = None) -> Read:
+    """The labels in cells, each by itself."""
+    return one_by_one(read, cells)
 
 
 def members(label: str) -> list[str]:
@@ -81,12 +87,12 @@ def control(classes: Sequence[str]) -> ET.Element:
     return choices
 
 
-def result(label: str) -> list[dict[str, Any]]:
+def result(label: str, _item: str | None = None) -> list[dict[str, Any]]:
     """An answer in Label Studio's format."""
     return controls.choices_result([label])
 
 
-def parse(result: Sequence[Any]) -> str | None:
+def parse(result: Sequence[Any], _item: str | None = None) -> str | None:
     """The class that was chosen; None for none, or more than one.
 
     >>> parse([{"from_name": "renamed", "value": {"choices": ["spam"]}}]), parse([])

@@ -8,6 +8,17 @@ from typing import Any
 FROM, TO = "label", "text"  # names of the control and of what it labels
 HOTKEYS = string.digits[1:] + string.ascii_lowercase
 
+# Of marks: told apart by people who see few colours, too (Okabe and Ito, Color Universal Design, 2008, and more).
+COLOURS = (
+    "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999", "#882255", "#44aa99",
+    "#ddcc77", "#6699cc",
+)  # fmt: skip
+
+
+def colour(position: int) -> str:
+    """The colour of the class at this position, in Label Studio and on pages alike."""
+    return COLOURS[position % len(COLOURS)]
+
 
 def named(**attributes: str) -> dict[str, str]:
     """The attributes of a control that must be answered."""

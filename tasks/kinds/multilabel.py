@@ -14,13 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import controls
-from labelwise.tasks.kinds.base import Floats, Measured, Views
+from labelwise.tasks.kinds.base import Floats, Measured, Read, Views, one_by_one
 from labelwise.tasks.settings import MEASURES, NONE
 
 NAME = "multilabel"
 METRIC, MEASURE = MEASURES[NAME]
 EXAMPLE = 'a JSON list of classes such as ["a", "b"], [] for none; with pull.delimiter, names and it between them'
 LISTS = True
+PLACES = False
 NO_LIST, NESTED, NO_TEXT = "label is no JSON list", "label holds a list in a list", "label holds what is no text"
 BLANK, TWICE = "label holds an empty name", "label names a class twice"
 FAULTS = (NO_LIST, NESTED, NO_TEXT, BLANK, TWICE)
@@ -78,6 +79,11 @@ def _json_list(text: str) -> list[Any] | None:
     except (ValueError, RecursionError):
         return None
     return names if isinstance(names, list) else None
+
+
+def read_all(cells: Sequence[str | None], _items: Sequence[str | None], delimiter: str | None = None) -> Read:
+    """The labels in cells, each by itself."""
+    return one_by_one(lambda cell: read(cell, delimiter), cells)
 
 
 def members(label: str) -> list[str]:
@@ -148,7 +154,7 @@ def control(classes: Sequence[str]) -> ET.Element:
     return choices
 
 
-def result(label: str) -> list[dict[str, Any]]:
+def result(label: str, _item: str | None = None) -> list[dict[str, Any]]:
     """An answer in Label Studio's format.
 
     >>> result("[]")[0]["value"]
@@ -157,7 +163,7 @@ def result(label: str) -> list[dict[str, Any]]:
     return controls.choices_result(members(label) or [NONE])
 
 
-def parse(result: Sequence[Any]) -> str | None:
+def parse(result: Sequence[Any], _item: str | None = None) -> str | None:
     """The classes that were chosen. None where nothing was, or classes and `none of these` at once: that says nothing.
 
     >>> parse(controls.choices_result(["b", "a"])), parse(controls.choices_result(["none of these"])), parse([])

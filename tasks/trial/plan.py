@@ -10,8 +10,8 @@ import pandas as pd
 
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named
-from labelwise.tasks.pull import read_labels
-from labelwise.tasks.settings import Columns, Pull, Settings, parse, read
+from labelwise.tasks.pull import refuse_faults
+from labelwise.tasks.settings import Columns, Settings, parse, read
 from labelwise.tasks.upkeep import names
 
 GOLD_SHARE = 1 / 3  # of the rows, when no gold set is given
@@ -113,11 +113,13 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     whole = pd.concat(chunks, ignore_index=True)
     beside = whole[list(theirs)].rename(columns=theirs)
     rows = pd.DataFrame({name: item.read(whole[own]).fillna("")}).join(beside)
-    labels, faults = read_labels(rows.label, Pull(pool="", gold="", delimiter=plan.delimiter), plan.kind)
-    if wrong := [(cell, fault) for cell, fault in zip(rows.label, faults, strict=True) if fault]:
-        cell, fault = wrong[0]
-        raise InputError(f"{source}: {len(wrong):,} rows: {fault}", expected=plan.kind.EXAMPLE, got=repr(cell[:60]))
-    rows = rows.assign(label=pd.Series(labels, rows.index, dtype=object))
+    read = plan.kind.read_all(rows.label, rows[name], plan.delimiter)
+    if plan.kind.PLACES:  # those of the text as it is kept
+        rows[name] = rows[name].map(item.tidy)
+    refuse_faults(source, rows.label, read, plan.kind)
+    for remark in read.remarks:
+        tell(f"rehearse: {source}: {remark}")
+    rows = rows.assign(label=pd.Series(read.labels, rows.index, dtype=object))
     blank = (rows[name].str.strip() == "") | rows.label.isna() | (rows.label == "")
     again = ~blank & rows[name].map(item.fold).duplicated()
     if blank.any() or again.any():

@@ -12,8 +12,10 @@ import pandas as pd
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.gold import asking, trusted
+from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
+from labelwise.tasks.pull import refuse_faults
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
 from labelwise.tasks.settings import Settings
@@ -45,15 +47,12 @@ def read_answers(path: Path, settings: Settings) -> dict[str, str]:
         str(path), [*own, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
     ):
         rows = pd.DataFrame({"item": item.read(chunk[own]), "label": chunk[columns.label]}).dropna()
-        for kept, cell in rows.itertuples(index=False):
-            if not cell.strip():
-                continue
-            try:
-                label = answer.read(cell, pull.delimiter)
-            except ValueError as error:
-                raise InputError(f"{path}: {error}", expected=answer.EXAMPLE, got=repr(cell[:60])) from None
-            label = answer.renamed(label, settings.renamed, settings.dropped)
-            answers |= {item.identify(form): label for form in (kept, item.tidy(kept))}
+        read = answer.read_all(rows["label"], rows["item"], pull.delimiter)
+        refuse_faults(str(path), rows.label, read, answer)
+        for kept, label in zip(rows["item"], read.labels, strict=True):
+            if label:
+                said = answer.renamed(label, settings.renamed, settings.dropped)
+                answers |= {item.identify(form): said for form in (kept, item.tidy(kept))}
     lapsed = {label for label in set(answers.values()) if set(answer.members(label)) & set(settings.lapsed)}
     answers = {item: label for item, label in answers.items() if label not in lapsed}
     named_there = {name for label in set(answers.values()) for name in answer.members(label)}
@@ -101,7 +100,8 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]
     tasks = pd.concat([project.tasks(number) for number in trusted.asks(asked)] or [pd.DataFrame({"id": []})])
     exported = project.answered(tasks.task_id.tolist()) if len(tasks) else []
-    said = asking.answered(exported, asked, settings.answerable, answer)
+    cells = asking.cells_of(asked, settings)
+    said = asking.answered(exported, asked, settings.answerable, answer, cells)
     known = trusted.answers(workspace)
     together = pd.concat([known, said[~said.annotation_id.isin(known.annotation_id)]])
     so_far = trusted.votes(trusted.today(workspace, together))
@@ -116,7 +116,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
             if name not in {who for who, _ in votes}:
                 own_manner = replace(manner, seed=manner.seed + number)
                 label = given(row["id"], answers[row["id"]], settings.classes, own_manner, answer)
-                person.answer(int(row["task_id"]), answer.result(label), LEAD_TIME_S[0])
+                person.answer(int(row["task_id"]), answer.result(label, cells[row["id"]]), LEAD_TIME_S[0])
                 votes.append((name, label))
                 done += 1
     if not done:
@@ -135,10 +135,12 @@ def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Review
     classes, answer = workspace.settings.classes, kinds.answer(workspace.settings.kind.answer)
     tasks = project.tasks(ledger.current_round(workspace.labels) + 1)
     open_tasks = tasks[(tasks.answers == 0) & tasks.id.isin(answers)]
+    cells = stored.cells_by_id(workspace, open_tasks.id)
     for position, task in enumerate(open_tasks.to_dict("records")):
         label = given(task["id"], answers[task["id"]], classes, manner, answer)
         lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
-        reviewers[position % len(reviewers)].answer(task["task_id"], answer.result(label), round(lead_time, 1))
+        said = answer.result(label, cells[task["id"]])
+        reviewers[position % len(reviewers)].answer(task["task_id"], said, round(lead_time, 1))
         if manner.rate:
             time.sleep(60 / manner.rate)
     return len(open_tasks)

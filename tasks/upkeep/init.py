@@ -29,8 +29,8 @@ from labelwise.tasks.pull import (
     ids_of,
     look_at_gold,
     look_at_pool,
-    read_labels,
     refusals_in_words,
+    refuse_faults,
 )
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.services.versions.workspace import create
@@ -179,6 +179,7 @@ def preview(seen: Looked, answer: Answer, item: Content = text) -> list[str]:
         f"pool  {_counted(pool.tally)}" + ("" if pool.whole else "; the rest was not looked at"),
         *(f"      e.g. {' '.join(item.brief(cell).split())[:SHOWN_TEXT]}" for cell in pool.cells[:3]),
         f"gold  {_counted(gold.tally)}: {_by_class(gold.labels, classes)}",
+        *(f"      {remark}" for remark in gold.tally.remarks),
     ]
     if len(labelled):
         given = Counter(name for label in labelled.label for name in answer.members(label))
@@ -279,11 +280,12 @@ def labels_in(
     if not parts:
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
     rows = pd.concat(parts, ignore_index=True)
-    read, faults = read_labels(rows[columns.label], pull, answer)
-    if wrong := [(cell, fault) for cell, fault in zip(rows[columns.label], faults, strict=True) if fault]:
-        cell, fault = wrong[0]
-        raise InputError(f"{labelled}: {len(wrong):,} rows: {fault}", expected=answer.EXAMPLE, got=repr(cell[:60]))
-    rows = pd.DataFrame({item.COLUMN: item.read(rows[own]), "label": pd.Series(read, dtype=object).fillna("")})
+    cells = item.read(rows[own])
+    read = answer.read_all(rows[columns.label], cells, pull.delimiter)
+    refuse_faults(labelled, rows[columns.label], read, answer)
+    for remark in read.remarks:
+        tell(f"{labelled}: {remark}")
+    rows = pd.DataFrame({item.COLUMN: cells, "label": pd.Series(read.labels, dtype=object).fillna("")})
     blank = rows.label == ""
     if blank.all():
         raise InputError(f"{labelled}: no row has a label yet", expected="rows of the pool, some with a label")
@@ -355,9 +357,9 @@ def classes_for(
     for chunk in sources.chunks(
         gold, [*item.columns(columns), columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
     ):
-        labels, faults = read_labels(chunk[columns.label], pull, answer)
-        unread.update(fault for fault in faults if fault)
-        fine = [label for label, fault in zip(labels, faults, strict=True) if label and not fault]
+        read = answer.read_all(chunk[columns.label], item.read(chunk[item.columns(columns)]), pull.delimiter)
+        unread.update(fault for fault in read.faults if fault)
+        fine = [label for label, fault in zip(read.labels, read.faults, strict=True) if label and not fault]
         found.update(name for label in fine for name in answer.members(label))
     if strangers := sorted(set(found) - set(given or found)):
         raise InputError(

@@ -196,7 +196,13 @@ def _label_studio(here: Workspace, rows: pd.DataFrame, gone: set[str]) -> list[P
         )
         exported = project.answered(tasks.task_id.tolist())
         pending = _numbers(
-            asking.news(asking.answered(exported, asked, here.settings.answerable, answer), known, tasks)
+            asking.news(
+                asking.answered(
+                    exported, asked, here.settings.answerable, answer, asking.cells_of(asked, here.settings)
+                ),
+                known,
+                tasks,
+            )
         )
         return answers.answers("gold answers", exported, known.rename(columns={"ask": "round"}), pending, gone, answer)
 

@@ -1,0 +1,308 @@
+"""Marked parts of a text, each with a class: its entities. The label is a JSON list of [start, end, class], sorted, in
+code points of the text as it is kept, the end not included; `[]` is an answer, "nothing to mark", and no skip.
+
+Parts may lie in each other and overlap: what people said is kept as they said it, and only the very same once.
+"""
+
+import json
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelwise.tasks.kinds import bio, controls, offsets
+from labelwise.tasks.kinds.base import Read
+from labelwise.tasks.kinds.offsets import Given, Span
+
+NAME = "spans"
+LISTS = True
+PLACES = True
+EXAMPLE = (
+    'a JSON list of [start, end, class] or {"start": ..., "end": ..., "label": ...}, [] for nothing to mark; or tokens '
+    "and their tags in BIO"
+)
+NOTHING = "nothing to mark"  # what `[]` is in words
+NO_SPANS = "label is no JSON list of spans"
+NO_OFFSETS = "span has no whole numbers as its start and end"
+NO_CLASS = "span has no class"
+FAULTS = (NO_SPANS, NO_OFFSETS, NO_CLASS, *offsets.FAULTS, *bio.FAULTS)
+HEADER = "What is to be marked in this {item}?"
+HINT = "Key of a class, then drag over its words. Ctrl+Enter when done, also with nothing to mark. Skip: Ctrl+Space."
+HOW = (
+    "<p>Mark each part of the {item} that belongs to a class: press the key of the class or click it, then drag over "
+    "the words. A part may have several classes, and parts may overlap. To take a mark back, click it and press "
+    "Backspace.</p><p>Then press Ctrl+Enter or Submit. If there is nothing to mark, submit it as it is: that is an "
+    "answer like any other. If you are unsure, skip it (Ctrl+Space): a guess does more harm than no answer. What is "
+    "skipped may be asked once more in a later round, and is then left out.</p>"
+)
+# What other tools call the parts of a span.
+STARTS = ("start", "start_offset", "startOffset", "start_char", "begin")
+ENDS = ("end", "end_offset", "endOffset", "end_char", "stop")
+CLASSES = ("label", "labels", "entity_group", "entity_type", "entity", "type", "tag")
+TEXTS = ("text", "surface", "mention")
+HOLDERS = ("spans", "entities")  # objects that hold the list
+YES, NO = "yes", "no"
+
+
+def label_of(spans: Iterable[Span]) -> str:
+    """The label that marks these.
+
+    >>> label_of([(9, 14, "LOC"), (0, 5, "PER"), (0, 5, "PER")])
+    '[[0, 5, "PER"], [9, 14, "LOC"]]'
+    """
+    return json.dumps([list(span) for span in sorted(set(spans))], ensure_ascii=False)
+
+
+def spans_of(label: str) -> list[Span]:
+    """What a label marks; nothing for what is no label of this kind.
+
+    >>> spans_of('[[0, 5, "PER"]]'), spans_of("PER")
+    ([(0, 5, 'PER')], [])
+    """
+    try:
+        found = json.loads(label)
+        return [(int(start), int(end), str(name)) for start, end, name in found]
+    except (ValueError, TypeError):
+        return []
+
+
+def read(cell: str, _delimiter: str | None = None, item: str | None = None) -> str:
+    """The label in a cell: a JSON list of spans, or the tags of tokens.
+
+    >>> read('[{"start": 6, "end": 8, "label": "LOC"}]', item="a \\r\\n  UK")
+    '[[4, 6, "LOC"]]'
+    >>> read('{"tokens": ["in", "the", "UK"], "tags": ["O", "B-LOC", "I-LOC"]}')
+    '[[3, 9, "LOC"]]'
+    """
+    return label_of(offsets.settled(_given(cell, item), item))
+
+
+def read_all(cells: Sequence[str | None], items: Sequence[str | None], _delimiter: str | None = None) -> Read:
+    """The labels in the cells of a source. What rows show together is in which units their spans are counted, see
+    `offsets.counted`; of others than characters it is said."""
+    given: dict[int, list[Given]] = {}
+    labels, faults = [cell and cell.strip() for cell in cells], dict[int, str]()
+    for at, label in enumerate(labels):
+        try:
+            if label:
+                given[at] = _given(label, items[at])
+        except ValueError as error:
+            faults[at] = str(error)
+    known = {at: (spans, item) for at, spans in given.items() if (item := items[at]) is not None}
+    units = dict(zip(known, offsets.counted(list(known.values())), strict=True))
+    for at, spans in given.items():
+        try:
+            labels[at] = label_of(offsets.settled(spans, items[at], units.get(at, offsets.CHARACTERS)))
+        except ValueError as error:
+            faults[at] = str(error)
+    moved = Counter(unit for at, unit in units.items() if unit in offsets.OTHERS and at not in faults)
+    said = [f"the spans of {count:,} labels are counted in {unit}: taken as such" for unit, count in moved.items()]
+    return Read(labels, [faults.get(at) for at in range(len(labels))], said)
+
+
+def _given(cell: str, item: str | None) -> list[Given]:
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        raise ValueError(NO_SPANS) from None
+    if isinstance(found, dict) and {"tokens", "tags"} <= found.keys():
+        return bio.spans(found["tokens"], found["tags"], item)
+    if isinstance(found, dict):
+        found = next((found[name] for name in HOLDERS if name in found), None)
+    if not isinstance(found, list):
+        raise ValueError(NO_SPANS)
+    if found and item is not None and all(isinstance(each, str) for each in found):
+        return bio.spans(item.split(" "), found, item)
+    return [span for each in found for span in _span(each)]
+
+
+def _span(given: Any) -> list[Given]:
+    """A span as it was written, once for each of its classes."""
+    if isinstance(given, list) and len(given) == 3:
+        start, end, names = given
+        text = None
+    elif isinstance(given, dict):
+        start, end, names, text = (
+            next((given[key] for key in keys if given.get(key) is not None), None)
+            for keys in (STARTS, ENDS, CLASSES, TEXTS)
+        )
+    else:
+        raise ValueError(NO_SPANS)
+    names = names if isinstance(names, list) else [names]
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError(NO_CLASS)
+    whole = _whole(start), _whole(end)
+    return [Given(*whole, name.strip(), text if isinstance(text, str) else None) for name in names]
+
+
+def _whole(given: Any) -> int:
+    """A whole number, also one that is written as text or with a point: files without types have these."""
+    try:
+        if isinstance(given, bool) or float(given) != int(float(given)):
+            raise ValueError
+        return int(float(given))
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(NO_OFFSETS) from None
+
+
+def members(label: str) -> list[str]:
+    """The classes that are marked; of what is no label of this kind, itself.
+
+    >>> members('[[0, 5, "PER"], [9, 14, "LOC"], [20, 25, "PER"]]'), members("[]"), members("a")
+    (['LOC', 'PER'], [], ['a'])
+    """
+    spans = spans_of(label)
+    return sorted({name for _, _, name in spans}) if spans or label == "[]" else [label]
+
+
+def spoken(label: str) -> str:
+    """What is marked, each with its place.
+
+    >>> spoken('[[0, 5, "PER"], [9, 14, "LOC"]]'), spoken("[]")
+    ('PER 0-5, LOC 9-14', 'nothing to mark')
+    """
+    spans = spans_of(label)
+    return ", ".join(f"{name} {start}-{end}" for start, end, name in spans) if spans or label != "[]" else NOTHING
+
+
+def renamed(label: str, renames: Mapping[str, str], dropped: Collection[str] = ()) -> str:
+    """Each span under the name that its class has today, but for those of classes that were dropped.
+
+    >>> renamed('[[0, 5, "PER"], [9, 14, "LOC"]]', {"PER": "person"}, ["LOC"])
+    '[[0, 5, "person"]]'
+    """
+    today = [(start, end, renames.get(name, name)) for start, end, name in spans_of(label)]
+    return label_of(span for span in today if span[2] not in dropped)
+
+
+def questions(labels: Iterable[str]) -> list[str]:
+    """One a span that anybody has marked; where nobody has, one: whether there is none.
+
+    >>> questions(['[[0, 5, "PER"]]', "[]"]), questions(["[]"])
+    (['[0, 5, "PER"]'], [''])
+    """
+    spans = sorted({span for label in labels for span in spans_of(label)})
+    return [json.dumps(list(span), ensure_ascii=False) for span in spans] or [""]
+
+
+def reply(label: str, question: str) -> str:
+    """Whether the span is marked; the label itself where nobody has marked any."""
+    if not question:
+        return label
+    start, end, name = json.loads(question)
+    return YES if (start, end, name) in spans_of(label) else NO
+
+
+def joined(replies: Mapping[str, str]) -> str:
+    """The spans that are marked.
+
+    >>> joined({'[0, 5, "PER"]': "yes", '[0, 5, "LOC"]': "no"}), joined({"": "[]"})
+    ('[[0, 5, "PER"]]', '[]')
+    """
+    if "" in replies:
+        return replies[""]
+    marked = [json.loads(question) for question, said in replies.items() if said == YES]
+    return label_of((start, end, name) for start, end, name in marked)
+
+
+def choices(classes: Sequence[str]) -> list[str]:
+    """The classes."""
+    return [*classes]
+
+
+def control(classes: Sequence[str]) -> ET.Element:
+    """Labels to mark with, each in a colour of its own. It may stay unused: nothing to mark is an answer."""
+    labels = ET.Element("Labels", {"name": controls.FROM, "toName": controls.TO, "showInline": "true"})
+    for position, name in enumerate(classes):
+        label = ET.SubElement(labels, "Label", {"value": name, "background": controls.colour(position)})
+        if position < len(controls.HOTKEYS):
+            label.set("hotkey", controls.HOTKEYS[position])
+    return labels
+
+
+def result(label: str, item: str | None = None) -> list[dict[str, Any]]:
+    """An answer in Label Studio's format. item: the text, of which each span gets its own part.
+
+    >>> result('[[0, 5, "PER"]]', "Alice ran")[0]["value"]
+    {'start': 0, 'end': 5, 'text': 'Alice', 'labels': ['PER']}
+    """
+    return [
+        {
+            "id": f"s{number}",
+            "from_name": controls.FROM,
+            "to_name": controls.TO,
+            "type": "labels",
+            "value": {
+                "start": start,
+                "end": end,
+                **({} if item is None else {"text": item[start:end]}),
+                "labels": [name],
+            },
+        }
+        for number, (start, end, name) in enumerate(spans_of(label))
+    ]
+
+
+def parse(result: Sequence[Any], item: str | None = None) -> str | None:
+    """The label in a result, none marked too. item: the text that was shown. None where a span is not in it, or has
+    other words than it says: then nobody knows what was meant.
+
+    >>> parse(result('[[0, 5, "PER"]]', "Alice ran"), "Alice ran"), parse([])
+    ('[[0, 5, "PER"]]', '[]')
+    >>> parse(result('[[0, 5, "PER"]]', "Alice ran"), "alice ran") is None
+    True
+    """
+    parts = [part for part in result if isinstance(part, dict)]
+    if len(parts) < len(result):
+        return None
+    marks = [part for part in parts if part.get("type") == "labels" or "labels" in (part.get("value") or {})]
+    if len(marks) < len(parts) and not marks:  # only what is none of our control's
+        return None
+    try:
+        given = [span for part in marks for span in _span(part.get("value"))]
+        return label_of(offsets.settled(given, item, offsets.CHARACTERS, kept=True))
+    except ValueError:
+        return None
+
+
+def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float64]:
+    """(n,) F1 of the two sets of spans: right are both ends and the class. 1 where both are empty, 0 where nothing was
+    said at all.
+
+    >>> score(['[[0, 5, "PER"], [9, 14, "LOC"]]', "[]", None], ['[[0, 5, "PER"]]', "[]", "[]"]).round(3).tolist()
+    [0.667, 1.0, 0.0]
+    """
+    made = np.zeros(len(truth))
+    for at, (one, other) in enumerate(zip(said, truth, strict=True)):
+        if one is not None and one == one:  # NaN is not
+            mine, theirs = set(spans_of(one)), set(spans_of(other))
+            made[at] = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else 1.0
+    return made
+
+
+def suggestion(label: str, confidence: float) -> str:
+    """What the model thinks of an item, for reviewers: its marks are in the text.
+
+    >>> suggestion('[[0, 5, "PER"]]', 0.8), suggestion("[]", 0.9)
+    ("The model's marks are in the text (80 %)", 'The model suggests: nothing to mark (90 %)')
+    """
+    if label == "[]":
+        return f"The model suggests: {NOTHING} ({controls.percent(confidence)})"
+    return f"The model's marks are in the text ({controls.percent(confidence)})"
+
+
+def wrong(label: str, classes: Sequence[str], chance: Any) -> str:
+    """The label without one of its spans, or with one of another class or a shorter one; where there is none, with the
+    first character marked."""
+    spans = spans_of(label)
+    if not spans:
+        return label_of([(0, 1, str(chance.choice(list(classes))))])
+    start, end, name = spans.pop(chance.randrange(len(spans)))
+    others = [other for other in classes if other != name]
+    changed = [(start, end, str(chance.choice(others)))] if others else []
+    changed += [(start, end - 1, name)] if end - start > 1 else []
+    picked = chance.randrange(len(changed) + 1)
+    return label_of([*spans, *changed[picked : picked + 1]])
