@@ -9,13 +9,17 @@ from labelwise.tasks import kinds
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import Answer, Content, choice, context, text
 from labelwise.tasks.labels import ledger, renamed
-from labelwise.tasks.services.label_studio.delivery import deliver, without_doubles
+from labelwise.tasks.services.label_studio.delivery import deliver, marked, without_doubles
 from labelwise.tasks.services.label_studio.project import NOT_OURS, LabelStudioProject, changed
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
 SUGGESTS = (
     "Where the model has an opinion, it stands below the {item}. It is often wrong: it asks what it is unsure of."
+)
+MARKS = (
+    "Where the model has an opinion, its marks are in the {item} when you open it: take back what is wrong and add "
+    "what is missing. It is often wrong: it asks what it is unsure of."
 )
 
 
@@ -29,14 +33,17 @@ def tasks(
     contexts: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Label Studio's import format for a batch, in order of rank. cells: the items, by id; contexts likewise, None
-    where the interface shows none."""
+    where the interface shows none. What a label marks in its item is marked in advance: to say it in words helps
+    nobody."""
     made = []
     for row in batch.sort_values("rank").to_dict("records"):
         shown = prediction_shown and pd.notna(row["prediction"]) and row["why"] not in UNSWAYED
         said = answer.suggestion(row["prediction"], row["confidence"]) if shown else ""
         data = {**item.task(cells[row["id"]]), "item": row["id"], "round": round_number, "suggestion": said}
         beside = {} if contexts is None else {context.NAME: context.as_html(contexts.get(row["id"]))}
-        made.append({"data": data | beside})
+        marks = answer.result(row["prediction"], cells[row["id"]]) if answer.PLACES and shown else []
+        before = {"predictions": [marked(marks, row["confidence"])] if marks else []} if answer.PLACES else {}
+        made.append({"data": data | beside, **before})
     return made
 
 
@@ -56,8 +63,8 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over
     # Each time, so that a push that was cut off leaves nothing undone. Predictions are those of earlier versions.
-    project.update(description=news, show_collab_predictions=False)
-    about = SUGGESTS if any(task["data"]["suggestion"] for task in wanted) else ""
+    project.update(description=news, show_collab_predictions=kind[0].PLACES)
+    about = (MARKS if kind[0].PLACES else SUGGESTS) if any(task["data"]["suggestion"] for task in wanted) else ""
     project.instruct(kinds.instructions_of(settings, about))
     before, ours = project.choices(), project.offer(kinds.interface_of(settings))
     news_of_choices = changed(before, kind[0].choices(settings.classes), settings.renamed) if ours else ""

@@ -10,6 +10,9 @@ from labelwise.tasks.kinds import context
 from labelwise.tasks.kinds.base import Answer, Content
 from labelwise.tasks.kinds.controls import HOTKEYS
 
+MARKING = """  .labelwise-marks { position: sticky; top: 0; z-index: 2; padding: 4px 0 }
+    .labelwise-marks { background: var(--color-neutral-background, white) }
+    [class*="richtext__line"] { white-space: pre-wrap }"""
 FRAME = Path(infra.__file__).parent / "label_studio" / "task.xml"
 
 
@@ -20,16 +23,34 @@ def interface(item: Content, answer: Answer, classes: Sequence[str], with_contex
     assert question is not None and hint is not None
     question.set("value", answer.HEADER.format(item=item.NAME))
     hint.set("value", answer.HINT)
-    for place, part in (("Item", item.view()), ("Control", answer.control(classes))):
-        found = root.find(place)
+    view, control = item.view(), answer.control(classes)
+    if answer.PLACES:
+        _to_mark(root, view)
+    for place, part in (("Item", view), ("Control", control)):
+        found = root.find(f".//{place}")
         assert found is not None
         part.tail = found.tail
-        root[list(root).index(found)] = part
+        parent = next(each for each in root.iter() if found in list(each))
+        parent[list(parent).index(found)] = part
     if with_context:
         above = context.view()
         above.tail = question.tail
         root.insert(list(root).index(question) + 1, above)
     return root
+
+
+def _to_mark(root: ET.Element, view: ET.Element) -> None:
+    """Arrange the frame for marking: what to mark with stands above the item and stays in sight, the marks have their
+    classes beside them, and white space is shown as it is."""
+    view.set("showLabels", "true")
+    style, item, control = root.find("Style"), root.find("Item"), root.find("Control")
+    assert style is not None and item is not None and control is not None
+    style.text = f"{style.text}{MARKING}\n  "
+    root.remove(control)
+    above = ET.Element("View", {"className": "labelwise-marks"})
+    above.tail, control.tail = item.tail, None
+    above.append(control)
+    root.insert(list(root).index(item), above)
 
 
 def instructions(

@@ -33,7 +33,25 @@ def deliver(project: LabelStudioProject, wanted: list[dict[str, Any]], batch_num
                     got=str(len(wanted) - lacking),
                     fix="run it again: it brings what is missing",
                 )
+    if any("predictions" in task for task in wanted):
+        _mark(project, wanted, batch_number)
     return len(missing)
+
+
+def marked(result: list[dict[str, Any]], confidence: float) -> dict[str, Any]:
+    """What a model marks in an item, as a prediction of Label Studio's. All have one version: it shows those of one."""
+    return {"model_version": "labelwise", "score": float(confidence), "result": result}
+
+
+def _mark(project: LabelStudioProject, wanted: list[dict[str, Any]], batch_number: int) -> None:
+    """Let tasks without an answer have the marks that they should: a busy server takes tasks without them, and
+    `push.show_prediction` may change while a batch is open."""
+    marks = {task["data"]["item"]: task.get("predictions", []) for task in wanted}
+    found, there = project.tasks(batch_number), project.predictions(batch_number)
+    for row in found[found.answers == 0].to_dict("records"):
+        own = marks.get(row["id"], [])
+        if there.get(row["task_id"], []) != [each["result"] for each in own]:
+            project.predict(row["task_id"], own)
 
 
 def _suggest(project: LabelStudioProject, wanted: list[dict[str, Any]], unanswered: pd.DataFrame) -> None:

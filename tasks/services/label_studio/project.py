@@ -4,8 +4,8 @@ Label Studio refuses no duplicates and has no key of ours, so a task carries ite
 import is preceded by a look and followed by a count. A request may also go through long after we gave it up: of two
 projects or tabs of one title the older stays, see `settle` and `tab`.
 
-What the model thinks of an item is a line of text in its task's data, which reviewers read, and no prediction of Label
-Studio's: that one would be chosen in advance, its key would take it back, and a busy server takes tasks without it.
+What the model thinks of an item is a line of text in its task's data, which reviewers read. Only what it marks in an
+item is a prediction of Label Studio's beside that: a class would be chosen in advance, and its key would take it back.
 """
 
 import json
@@ -292,6 +292,20 @@ class LabelStudioProject:
         with connected(self.url), gone_is_well():
             self.client.tasks.update(str(task_id), data=data)
 
+    def predictions(self, batch_number: int) -> dict[int, list[Any]]:
+        """What is marked in advance in each task of a batch, by the number of the task: a result a prediction."""
+        found = self._list([*_of_batch(batch_number), NAMED], PAGE, "id,predictions", "all")
+        return {task.id: [_field(each, "result") for each in task.predictions or []] for task in found}
+
+    def predict(self, task_id: int, predictions: list[dict[str, Any]]) -> None:
+        """Let a task have these predictions and no others."""
+        with connected(self.url):
+            for before in self.client.predictions.list(task=task_id):
+                with gone_is_well():
+                    self.client.predictions.delete(before.id or 0)
+            for prediction in predictions:
+                self.client.predictions.create(task=task_id, **prediction)
+
     def ask_again(self, task_id: int, people: int) -> None:
         """Let a task be answered by so many people."""
         with connected(self.url):
@@ -379,17 +393,15 @@ class LabelStudioProject:
             response: Any = self._page(filters, 1, "id").response
             return int(response.total)
 
-    def _list(self, filters: list[dict[str, Any]], page: int, include: str) -> Iterator[Any]:
+    def _list(self, filters: list[dict[str, Any]], page: int, include: str, fields: str = "task_only") -> Iterator[Any]:
         with connected(self.url):
-            found = self._page(filters, page, include)
+            found = self._page(filters, page, include, fields)
             # Left to itself the SDK asks for one page more, which is not there.
             yield from found if found.response.total > page else found.items
 
-    def _page(self, filters: list[dict[str, Any]], size: int, include: str) -> Any:
+    def _page(self, filters: list[dict[str, Any]], size: int, include: str, fields: str = "task_only") -> Any:
         query = json.dumps({"filters": {"conjunction": "and", "items": filters}})
-        return self.client.tasks.list(
-            project=self.number, page_size=size, fields="task_only", include=include, query=query
-        )
+        return self.client.tasks.list(project=self.number, page_size=size, fields=fields, include=include, query=query)
 
 
 def changed(before: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]) -> str:
@@ -404,6 +416,11 @@ def changed(before: Sequence[str], classes: Sequence[str], renamed: Mapping[str,
     said += [f"{name!r} is new" for name in new if name not in called.values()]
     said += [f"{name!r} is gone" for name in gone if name not in called]
     return f"the choices are up to date: {', '.join(said)}" if said else ""
+
+
+def _field(found: Any, name: str) -> Any:
+    """A part of what the SDK gives as an object or as it came."""
+    return found.get(name) if isinstance(found, dict) else getattr(found, name, None)
 
 
 def _same_path(one: str, other: str) -> bool:
