@@ -36,7 +36,10 @@ def _noted(folder: Path) -> Path:
 
 Folder = Annotated[Path, typer.Option("--workspace", "-w", callback=_noted, help="The workspace; default: here.")]
 Said = Annotated[str, typer.Option(help="What is said of an item: choice (one class) or multilabel (any number).")]
-Shown = Annotated[str, typer.Option(help="What an item is: text.")]
+PictureColumn = Annotated[
+    str, typer.Option(help="With --item image, the column of paths, addresses or bytes; a folder has none.")
+]
+Shown = Annotated[str, typer.Option(help="What an item is: text, or image.")]
 Delimiter = Annotated[
     str,
     typer.Option(help="Multilabel: what stands between the labels of a cell, such as ';'; default: a JSON list."),
@@ -209,6 +212,7 @@ def init(
         ),
     ] = None,
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
+    image_column: PictureColumn = "image",
     label_column: Annotated[str, typer.Option(help="The gold set's label column.")] = "label",
     id_column: Annotated[str, typer.Option(help="Your own key, if there is one; gold may lack it.")] = "",
     group_column: Annotated[
@@ -232,7 +236,7 @@ def init(
 
     classes = stage.names(labels or []) or None
     beside = {"group": group_column or None, "context": stage.names(context or [])}
-    columns = columns_of(text=text_column, label=label_column, id=id_column or None, **beside)
+    columns = columns_of(text=text_column, image=image_column, label=label_column, id=id_column or None, **beside)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
     made = stage.run(folder, *wanted, kind_of(item, answer, delimiter), delimiter or None)
     print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: {command('run', made.root)}")
@@ -288,6 +292,7 @@ def rehearse(
     ),
     params: Annotated[str, typer.Option(help="Follow the settings of this params.yaml.")] = "",
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
+    image_column: PictureColumn = "image",
     label_column: Annotated[str, typer.Option(help="The label column of both.")] = "label",
     group_column: Annotated[
         str, typer.Option(help="Thread, customer, recording: its rows are all learned from, or all measured with.")
@@ -313,7 +318,7 @@ def rehearse(
     def names(given: str) -> list[str]:
         return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
-    columns = columns_of(text=text_column, label=label_column, group=group_column or None)
+    columns = columns_of(text=text_column, image=image_column, label=label_column, group=group_column or None)
     asked = names(strategies), names(learner)
     plan = Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
     plan = replace(plan, encoding=encoding or None, item=item, answer=answer, delimiter=delimiter or None)

@@ -57,14 +57,14 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: i
     encoder = item.encoder(settings)
     with counted(f"embed {rows:,} {item.NAME}s", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
-            cells = column(table, item.COLUMN).to_pylist()
             # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
-            pieces = [cells[start : start + PIECE] for start in range(0, max(len(cells), 1), PIECE)]
             if table in stale:
+                pieces = stored.pieces(table, item.COLUMN, PIECE)
                 whole = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
                 refuse_broken(whole)
                 _keep(vectors_of(workspace, table), whole, fingerprint(table, settings))
             if table in unread and item.wording:
+                pieces = stored.pieces(table, item.COLUMN, PIECE)
                 read = np.concatenate([item.wording(piece, encoder) for piece in pieces])
                 _keep(wording_of(workspace, table), read, fingerprint(table, settings))
 

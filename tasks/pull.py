@@ -300,9 +300,10 @@ def _rows(
     asked = [*(own := item.columns(columns)), *named.values(), *columns.context]
     optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
     more: dict[str, Any] = {"optional": optional, "label": theirs["label"], "lists": answer.LISTS}
+    more["files"] = item.files(columns)
     for chunk in sources.chunks(source, asked, encoding=pull.encoding, **more):
         rows = pd.DataFrame(
-            {item.COLUMN: item.read(chunk[own]), **{ours: chunk[column] for ours, column in named.items()}}
+            {item.COLUMN: item.read(chunk[own], pull), **{ours: chunk[column] for ours, column in named.items()}}
         )
         if labelled:
             read = answer.read_all(rows["label"], rows[item.COLUMN], pull.delimiter)

@@ -76,6 +76,12 @@ def _share_or_auto(value: Any) -> Any:
     return value
 
 
+def _unless(value: Any, **more: Any) -> Any:
+    """A key with this default that is written only where it differs: what was made before there was such a key stays as
+    it was, to the byte."""
+    return Field(default=value, exclude_if=lambda given: given == value, **more)
+
+
 Shown = Annotated[str, AfterValidator(_showing)]
 ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_showing)]
 Address = Annotated[str, AfterValidator(without_credentials)]
@@ -97,7 +103,7 @@ class Project(Section):
 
 # What can be said of which item. Here and not in tasks/kinds/, which takes numpy and pandas to import.
 NONE = "none of these"  # what reviewers say where no class of a multilabel fits
-PAIRS: dict[str, tuple[str, ...]] = {"text": ("choice", "multilabel")}
+PAIRS: dict[str, tuple[str, ...]] = {"text": ("choice", "multilabel"), "image": ("choice", "multilabel")}
 
 ONE_LABEL = "stands between several labels of an item; with choice there is one, multilabel takes it"
 
@@ -238,6 +244,7 @@ def kind_of(item: str, answer: str, delimiter: str | None = None) -> Kind:
 
 class Columns(Section):
     text: str = "text"
+    image: str = _unless("image")
     label: str = "label"
     id: str | None = None
     group: str | None = None
@@ -270,12 +277,14 @@ class Pull(Section):
     delimiter: Annotated[str, Field(min_length=1, max_length=5)] | None = None
     columns: Columns = Columns()
     max_chars: PositiveInt = 20_000
+    picture_side: int = _unless(512, ge=32, le=4096)
     max_refused: Share = 0.2
 
 
 class Embed(Section):
     encoder: str = Field(default="all-MiniLM-L6-v2", min_length=1)
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
+    pixels: int | None = _unless(None, ge=32, le=2048)  # of pictures; None: as the encoder was trained
     wording: bool = False  # workspaces made before there was such a thing replay as they were
 
 

@@ -17,6 +17,9 @@ from labelwise.tasks.items.sifting import Seen
 from labelwise.tasks.records import BESIDE, GOLD
 from labelwise.tasks.workspace import Workspace, read_table, reading
 
+ROWS_AT_ONCE = 65_536
+BYTES_AT_ONCE = 64 * 2**20  # of what is read at once; pictures have 100,000 each
+
 
 def items(workspace: Workspace) -> int:
     """How many items the pool has."""
@@ -106,9 +109,28 @@ def _next(paths: Iterable[Path]) -> int:
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """A file of ours, in parts. WorkspaceError when it is broken."""
+    """A file of ours, in parts of 65,536 rows, and fewer where these are large. WorkspaceError when it is broken."""
     with reading(path), pq.ParquetFile(path) as file:
-        yield from file.iter_batches(columns=columns)
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
+        rows = int(max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE / max(widest, 1))))
+        yield from file.iter_batches(rows, columns=columns)
+
+
+def pieces(path: Path, column: str, most: int) -> Iterator[list[str]]:
+    """A column of a table in order, in lists of `most` cells, or of fewer from BYTES_AT_ONCE characters on; one empty
+    list for a table without rows."""
+    piece: list[str] = []
+    size, given = 0, False
+    for batch in _batches(path, [column]):
+        for cell in batch.column(0).to_pylist():
+            piece.append(cell)
+            size += len(cell)
+            if len(piece) == most or size >= BYTES_AT_ONCE:
+                yield piece
+                piece, size, given = [], 0, True
+    if piece or not given:
+        yield piece
 
 
 def rows(path: Path) -> int:

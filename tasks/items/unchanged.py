@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from labelwise.tasks import sources
+from labelwise.tasks import kinds, sources
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.workspace import Workspace, write_json
 
@@ -14,7 +14,8 @@ VERSION = 1  # raise it when the same sources would be pulled otherwise
 def fingerprint(workspace: Workspace) -> dict[str, Any] | None:
     """What the outcome of a pull follows from; None when a source must be read to tell."""
     pull = workspace.settings.pull
-    pool, gold = sources.fingerprint(pull.pool), sources.fingerprint(pull.gold)
+    files = kinds.item(workspace.settings.kind.item).files(pull.columns)
+    pool, gold = sources.fingerprint(pull.pool, files), sources.fingerprint(pull.gold, files)
     if pool is None or gold is None:
         return None
     settings = workspace.settings

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labelwise.tasks.kinds.files import Files
 from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.services.expectations import ONE_OF, Rule
-from labelwise.tasks.settings import Columns, Embed
+from labelwise.tasks.settings import Columns, Embed, Pull
 
 Floats = NDArray[np.floating]
 OfRows = Callable[[NDArray[np.int64]], float]  # a figure of the gold items in these rows
@@ -223,10 +224,18 @@ class Content(Protocol):
     def COLUMN(self) -> str:
         """The column of the tables that has the cells."""
 
+    @property
+    def DEFAULTS(self) -> Mapping[str, Any]:
+        """What params.yaml of a new workspace has other than that of texts, by dotted path."""
+
     def columns(self, columns: Columns) -> list[str]:
         """The columns of a source that an item is read from; where there are none, it is not in the source."""
 
-    def read(self, rows: pd.DataFrame) -> pd.Series:
+    def files(self, columns: Columns) -> Files | None:
+        """The column whose cells stand for files, whose bytes `read` is then given, see kinds/files.py; None where none
+        does."""
+
+    def read(self, rows: pd.DataFrame, pull: Pull) -> pd.Series:
         """(n, k) those columns, whose cells are text or None -> (n,) the cells as they came, None where there is none.
         What is wrong with one is told by `measures`."""
 
@@ -266,3 +275,6 @@ class Content(Protocol):
 
     def brief(self, cell: str) -> str:
         """The item in words, for people; whoever shows it cuts it."""
+
+    def thumbnail(self, cell: str) -> str:
+        """A small picture of the item for pages, as a data address; '' where words say it."""

@@ -11,13 +11,14 @@ from labelwise.tasks.kinds import wording as words
 from labelwise.tasks.kinds.base import DECODES
 from labelwise.tasks.records import content_id
 from labelwise.tasks.services.expectations import BETWEEN, ONE_OF, PRESENT, Rule
-from labelwise.tasks.settings import Columns, Embed
+from labelwise.tasks.settings import Columns, Embed, Pull
 
 if TYPE_CHECKING:
     from labelwise.tasks.learners.encoder import Encoder
 
 NAME = "text"
 COLUMN = "text"
+DEFAULTS: dict[str, Any] = {}
 # What strip() leaves although nobody sees it: zero-width characters, soft hyphens, byte order marks.
 INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
 
@@ -27,8 +28,14 @@ def columns(columns: Columns) -> list[str]:
     return [columns.text]
 
 
-def read(rows: pd.DataFrame) -> pd.Series:
+def files(columns: Columns) -> None:
+    """None: a text stands in its cell."""
+    del columns
+
+
+def read(rows: pd.DataFrame, pull: Pull) -> pd.Series:
     """The texts as they came."""
+    del pull
     return rows.iloc[:, 0]
 
 
@@ -108,3 +115,9 @@ def task(cell: str) -> dict[str, str]:
 def brief(cell: str) -> str:
     """The text itself."""
     return cell
+
+
+def thumbnail(cell: str) -> str:
+    """None."""
+    del cell
+    return ""

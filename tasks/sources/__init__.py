@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks.sources import addresses, formats, hub
+from labelwise.tasks.kinds.files import Files
+from labelwise.tasks.sources import addresses, folders, formats, held, hub
 from labelwise.tasks.sources.opened import Opened, Record
 
 
@@ -26,6 +27,7 @@ def chunks(
     optional: Collection[str] = (),
     label: str | None = None,
     lists: bool = False,
+    files: Files | None = None,
 ) -> Iterator[pd.DataFrame]:
     """The asked columns of `source`, at most `rows` at a time (fewer when texts are long), cells as str or None.
 
@@ -33,27 +35,42 @@ def chunks(
     is a text. Bytes that are no UTF-8 come as lone surrogates, so that the caller can refuse that row alone.
     encoding: of text files that are not Unicode by their own word. optional: columns that may be absent; their cells
     are None then. label: the column of labels; lists: whether a list of names may stand there, which comes as JSON.
+    files: the column whose cells stand for files, where there is one; the bytes of these come, see kinds/files.py, and
+    a folder or archive of such files is a source, too, see `folders`.
 
     InputError: nothing there, an empty file, an unknown ending, no such column, or a file that is not what its name
     says. ServiceError: the store behind an address said no.
     """
     wanted = list(dict.fromkeys(columns))
-    more: dict[str, Any] = {"optional": frozenset(optional), "label": label, "lists": lists}
+    column = files.column if files else None
+    more: dict[str, Any] = {"optional": frozenset(optional), "label": label, "lists": lists, "files": column}
     if hub.names_dataset(source):
         with addresses.explained(source, remote=True):
             yield from _frames(hub.records(Opened(source, hub.no_bytes, wanted, rows, **more)), wanted, rows)
+        return
+    if files and (found := folders.tree(source, files)):
+        asked = Opened(source, hub.no_bytes, wanted, rows, **more)
+        with addresses.explained(source, remote=addresses.is_remote(found.fs)):
+            yield from _frames(folders.records(found, asked, files), wanted, rows)
         return
     for file in addresses.files(source):
         inside = [column for column in wanted if column not in file.partitions]
         opened = Opened(file.name, file.open, inside, rows, **more)
         with addresses.explained(file.name, remote=file.remote):
-            for frame in _frames(formats.records(opened, file.kind, encoding), inside, rows):
+            records = formats.records(opened, file.kind, encoding)
+            if column in inside:
+                records = held.cells(records, inside.index(column), file.fs, file.path)
+            for frame in _frames(records, inside, rows):
                 yield frame.assign(**{name: value for name, value in file.partitions.items() if name in wanted})[wanted]
 
 
-def fingerprint(source: str) -> list[list[str]] | None:
-    """What tells whether `source` has changed without reading it; None when nothing does."""
-    return None if hub.names_dataset(source) else addresses.fingerprint(source)
+def fingerprint(source: str, files: Files | None = None) -> list[list[str]] | None:
+    """What tells whether `source` has changed without reading it; None when nothing does. Files that a table names are
+    not looked at: the table changes with them."""
+    if hub.names_dataset(source):
+        return None
+    found = folders.tree(source, files) if files else None
+    return folders.fingerprint(found) if found else addresses.fingerprint(source)
 
 
 def _frames(records: Iterable[Record], columns: list[str], rows: int) -> Iterator[pd.DataFrame]:

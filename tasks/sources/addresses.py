@@ -52,7 +52,7 @@ class File:
     @property
     def remote(self) -> bool:
         """Whether a service is behind it."""
-        return _is_remote(self.fs)
+        return is_remote(self.fs)
 
     def open(self) -> IO[bytes]:
         """Its bytes, unpacked when it is a .gz. InputError on reading when that is out of all proportion."""
@@ -76,8 +76,8 @@ def files(source: str) -> list[File]:
     """The files behind `source`, sorted by name, all of one kind. InputError as in `sources.chunks`."""
     if not source:
         raise InputError("no source is given", fix="set pull.pool and pull.gold in params.yaml")
-    fs, path = _filesystem(source)
-    with explained(source, remote=_is_remote(fs)):
+    fs, path = file_system(source)
+    with explained(source, remote=is_remote(fs)):
         fs.invalidate_cache()  # a loop on a schedule must see what came since its last look
         found = [File(fs, each, _partitions(each, path)) for each in _paths(fs, path, source)]
     for file in found:
@@ -126,11 +126,11 @@ def explained(address: str, *, remote: bool) -> Iterator[None]:
         raise ServiceError(f"{address} cannot be read", got=got, fix=fix) from error
 
 
-def _is_remote(fs: fsspec.AbstractFileSystem) -> bool:
+def is_remote(fs: fsspec.AbstractFileSystem) -> bool:
     return not isinstance(fs, LocalFileSystem | MemoryFileSystem)
 
 
-def _filesystem(source: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def file_system(source: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system and the path on it; InputError says what to install, or that it may not be read."""
     reach.refuse(source)
     try:
@@ -149,12 +149,12 @@ def _paths(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
     except FileNotFoundError as error:
         if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
             raise error.__cause__ from None  # a web server that is down: fsspec calls that 'not found' too
-        return _globbed(fs, path, source)
+        return globbed(fs, path, source)
     if about["type"] != "directory":
         return _regular(fs, [path])
     if isinstance(fs, LocalFileSystem):
         with os.scandir(path) as entries:  # before each of them is looked at
-            _refuse_too_many(sum(1 for _ in itertools.islice(entries, MOST_FILES + 1)), source)
+            refuse_too_many(sum(1 for _ in itertools.islice(entries, MOST_FILES + 1)), source)
     listed = fs.ls(path, detail=True)
     inside = [each["name"] for each in listed if each["type"] != "directory"]
     if any(each["type"] == "directory" and PARTITION.search(each["name"]) for each in listed):
@@ -166,7 +166,7 @@ def _paths(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
         got = "only folders: " + ", ".join(folders[:5]) if folders else ""
         fix = "name one of them" if folders else ""
         raise InputError(f"{source} holds no data", expected="files ending in " + ", ".join(ENDINGS), got=got, fix=fix)
-    _refuse_too_many(len(known), source)
+    refuse_too_many(len(known), source)
     return _regular(fs, known, within=path)
 
 
@@ -181,7 +181,7 @@ def _partitions(name: str, folder: str) -> dict[str, str | None]:
     return {key: None if value == NO_VALUE else unquote(value) for key, _, value in pairs}
 
 
-def _globbed(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
+def globbed(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
     """What the glob `path` finds, sorted. InputError when that is nothing, or when it is no glob at all."""
     if not set(path) & set("*?["):
         raise InputError(f"{source} is not there", fix=CHECK)
@@ -189,7 +189,7 @@ def _globbed(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]
     names = sorted(name for name, about in found.items() if about["type"] != "directory")
     if not names:
         raise InputError(f"no file matches {source}", fix=CHECK)
-    _refuse_too_many(len(names), source)
+    refuse_too_many(len(names), source)
     return _regular(fs, names, within=re.split(r"[*?\[]", path)[0].rpartition("/")[0] or "/")
 
 
@@ -215,7 +215,7 @@ def _in_cache_of_hub(name: str, real: str) -> bool:
     return bool(found) and Path(real).parent == Path(repository).resolve() / "blobs"
 
 
-def _refuse_too_many(count: int, source: str) -> None:
+def refuse_too_many(count: int, source: str) -> None:
     if count > MOST_FILES:
         fix = "join them into larger files (Parquet is best), or name a part of them by a glob"
         raise InputError(f"{source} holds too many files", expected=f"{MOST_FILES:,} at most", fix=fix)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds import files
 from labelwise.tasks.sources import encodings, exports, separated
 from labelwise.tasks.sources.opened import MAX_CELL, SEVERAL, Opened, Record, place
 
@@ -258,7 +259,10 @@ def _batch_rows(file: pq.ParquetFile, rows: int) -> int:
 
 
 def _cells(column: pa.Array, title: str, file: Opened, classes: list[str] | None) -> list[str | None]:
-    """A column as text. A list of names is JSON where labels may be lists; an empty one is a label, a null none."""
+    """A column as text. A list of names is JSON where labels may be lists; an empty one is a label, a null none. Bytes
+    of files are as kinds/files.py packs them."""
+    if title == file.files and (found := _files(column)) is not None:
+        return found
     if title != file.label or not any(is_list(column.type) for is_list in LISTS):
         return _strings(column, title, file.name, classes)
     where = f"{file.name}: column {title!r}"
@@ -269,6 +273,20 @@ def _cells(column: pa.Array, title: str, file: Opened, classes: list[str] | None
     return [
         None if length is None else json.dumps(list(islice(names, length)), ensure_ascii=False) for length in lengths
     ]
+
+
+def _files(column: pa.Array) -> list[str | None] | None:
+    """The files in a column of bytes, or of bytes with their path as the Hugging Face hub has it; None for another
+    column."""
+    type_ = column.type
+    if pa.types.is_dictionary(type_):
+        values = _files(column.dictionary)
+        return None if values is None else [None if at is None else values[at] for at in column.indices.to_pylist()]
+    if pa.types.is_binary(type_) or pa.types.is_large_binary(type_):
+        return [None if cell is None else files.packed(cell, "") for cell in column.to_pylist()]
+    if pa.types.is_struct(type_) and type_.get_field_index("bytes") >= 0:
+        return [files.of_hub(cell) for cell in column.to_pylist()]
+    return None
 
 
 def _strings(column: pa.Array, title: str, name: str, classes: list[str] | None = None) -> list[str | None]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds import files
 from labelwise.tasks.sources import formats
 from labelwise.tasks.sources.opened import Opened, Record, place
 
@@ -31,6 +32,8 @@ def records(asked: Opened) -> Iterator[Record]:
     header = list(dataset.column_names or features or next(iter(dataset), {}))
     there = [column for column in columns if place(column, header, asked) is not None]
     classes = {column: _names(features.get(column)) for column in columns}
+    if asked.files in there and type(features.get(asked.files)).__name__ == "Image":  # as bytes, not decoded
+        dataset = dataset.cast_column(asked.files, datasets.Image(decode=False))
     for number, row in enumerate(dataset.select_columns(there), start=1):
         where = f"{source} line {number}"
         yield tuple([_cell(row.get(column), classes[column], column, asked, where) for column in columns])
@@ -47,6 +50,8 @@ def _names(feature: Any) -> list[str] | None:
 
 
 def _cell(value: Any, classes: list[str] | None, column: str, asked: Opened, where: str) -> str | None:
+    if column == asked.files and isinstance(value, dict) and "bytes" in value:
+        return files.of_hub(value)
     if isinstance(value, list):
         value = [_named(each, classes) for each in value]
     return formats.json_cell(_named(value, classes), column, asked, where)

@@ -21,7 +21,8 @@ NAME_IT = (
 class Opened:
     """name: for people. open: gives its bytes from the start, each time. columns: asked, in the order of the cells;
     optional: those of them that may be absent. encoding: of text files. rows: how many the caller takes at a time.
-    label: the column of labels; lists: whether a label of it may be a list of names."""
+    label: the column of labels; lists: whether a label of it may be a list of names. files: the column whose cells
+    stand for files, bytes among them."""
 
     name: str
     open: Callable[[], IO[bytes]]
@@ -31,6 +32,7 @@ class Opened:
     encoding: str = "utf-8-sig"
     label: str | None = None
     lists: bool = False
+    files: str | None = None
 
     @property
     def errors(self) -> str:

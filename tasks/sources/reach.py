@@ -17,6 +17,7 @@ from labelwise.tasks.errors import InputError
 
 KINDS = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "https", "memory")
 INTERNAL = "internal"  # the word that allows addresses which are not public
+OUTSIDE = "outside"  # the word that allows files which a table names and which are not in its folder
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -93,6 +94,11 @@ def _refuse_internal(host: str) -> None:
             expected="a public web address, s3://, or a file",
             fix=f"fetch it yourself, or allow it by LABELWISE_SOURCES={INTERNAL} in the environment",
         )
+
+
+def allows(word: str) -> bool:
+    """Whether the user who runs the loop has said this word."""
+    return word in _allowed()
 
 
 def _allowed() -> set[str]:

@@ -4,14 +4,16 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named
+from labelwise.tasks.kinds import files
 from labelwise.tasks.pull import refuse_faults
-from labelwise.tasks.settings import Columns, Settings, parse, read
+from labelwise.tasks.settings import Columns, Pull, Settings, parse, read
 from labelwise.tasks.upkeep import names
 
 GOLD_SHARE = 1 / 3  # of the rows, when no gold set is given
@@ -107,12 +109,15 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     own, name = item.columns(columns), item.COLUMN
     theirs = {columns.label: "label"} | ({columns.group: "group"} if columns.group else {})
     wanted = [*own, *theirs]
-    chunks = list(sources.chunks(source, wanted, encoding=plan.encoding, label=columns.label, lists=plan.kind.LISTS))
+    pull = Pull(pool="", gold="", delimiter=plan.delimiter, columns=columns)
+    more: dict[str, Any] = {"label": columns.label, "lists": plan.kind.LISTS, "files": item.files(columns)}
+    chunks = [
+        pd.DataFrame({name: item.read(chunk[own], pull).fillna("")}).join(chunk[list(theirs)].rename(columns=theirs))
+        for chunk in sources.chunks(source, wanted, encoding=plan.encoding, **more)
+    ]
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")
-    whole = pd.concat(chunks, ignore_index=True)
-    beside = whole[list(theirs)].rename(columns=theirs)
-    rows = pd.DataFrame({name: item.read(whole[own]).fillna("")}).join(beside)
+    rows = pd.concat(chunks, ignore_index=True)
     read = plan.kind.read_all(rows.label, rows[name], plan.delimiter)
     if plan.kind.PLACES:  # those of the text as it is kept
         rows[name] = rows[name].map(item.tidy)
@@ -120,7 +125,7 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     for remark in read.remarks:
         tell(f"rehearse: {source}: {remark}")
     rows = rows.assign(label=pd.Series(read.labels, rows.index, dtype=object))
-    blank = (rows[name].str.strip() == "") | rows.label.isna() | (rows.label == "")
+    blank = rows[name].map(files.is_unread) | (rows[name].str.strip() == "") | rows.label.isna() | (rows.label == "")
     again = ~blank & rows[name].map(item.fold).duplicated()
     if blank.any() or again.any():
         tell(
@@ -149,16 +154,18 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
         raise InputError("rehearse", expected="two classes at least", got=named(classes))
     sources = {"pool": plan.pool, "gold": plan.gold or ""}
     # No control arm: what is compared is the strategies, each with the whole of its batches.
-    made = parse(
-        {
-            "project": project,
-            "classes": classes,
-            "kind": {"item": plan.item, "answer": plan.answer},
-            "pull": sources,
-            "select": {"control": 0.0, "typical": True, "seek": True},  # as in a new workspace
-            "embed": {"wording": True},
-        }
-    )
+    content: dict[str, Any] = {
+        "project": project,
+        "classes": classes,
+        "kind": {"item": plan.item, "answer": plan.answer},
+        "pull": sources,
+        "select": {"control": 0.0, "typical": True, "seek": True},  # as in a new workspace
+        "embed": {"wording": True},
+    }
+    for dotted, value in plan.content.DEFAULTS.items():
+        section, _, key = dotted.partition(".")
+        content.setdefault(section, {})[key] = value
+    made = parse(content)
     return measurable(made.model_copy(update={"evaluate": made.evaluate.model_copy(update={"measure": plan.measure})}))
 
 

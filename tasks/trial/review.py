@@ -44,9 +44,14 @@ def read_answers(path: Path, settings: Settings) -> dict[str, str]:
     columns, own = pull.columns, item.columns(pull.columns)
     answers: dict[str, str] = {}
     for chunk in sources.chunks(
-        str(path), [*own, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
+        str(path),
+        [*own, columns.label],
+        encoding=pull.encoding,
+        label=columns.label,
+        lists=answer.LISTS,
+        files=item.files(columns),
     ):
-        rows = pd.DataFrame({"item": item.read(chunk[own]), "label": chunk[columns.label]}).dropna()
+        rows = pd.DataFrame({"item": item.read(chunk[own], pull), "label": chunk[columns.label]}).dropna()
         read = answer.read_all(rows["label"], rows["item"], pull.delimiter)
         refuse_faults(str(path), rows.label, read, answer)
         for kept, label in zip(rows["item"], read.labels, strict=True):

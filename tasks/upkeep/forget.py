@@ -227,8 +227,9 @@ def _sources(workspace: Workspace, folds: set[str]) -> list[str]:
             said.append(f"{source}: look there yourself")
             continue
         try:
-            chunks = sources.chunks(source, item.columns(pull.columns), encoding=pull.encoding)
-            frames = (pd.DataFrame({item.COLUMN: item.read(chunk)}) for chunk in chunks)
+            columns, files = item.columns(pull.columns), item.files(pull.columns)
+            chunks = sources.chunks(source, columns, encoding=pull.encoding, files=files)
+            frames = (pd.DataFrame({item.COLUMN: item.read(chunk, pull)}) for chunk in chunks)
             has = any(forgotten.without(rows, folds, item)[1] for rows in frames)
         except LabelwiseError as error:
             said.append(f"{source} cannot be read now: {error}")

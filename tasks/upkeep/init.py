@@ -19,7 +19,7 @@ import labelwise
 from labelwise.tasks import errors, kinds, settings, sources
 from labelwise.tasks.errors import InputError, LabelwiseError
 from labelwise.tasks.gold.intervals import lacking
-from labelwise.tasks.kinds import Answer, Content, choice, text
+from labelwise.tasks.kinds import Answer, Content, choice, files, text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.labels.classes import spelling
 from labelwise.tasks.pull import (
@@ -98,6 +98,7 @@ def run(
         "kind.answer": kind.answer,
         "evaluate.measure": judged.name,
         **{f"pull.columns.{key}": value for key, value in columns.model_dump().items()},
+        **item.DEFAULTS,
     }
     _parsed(changes)
     for line in preview(seen, answer, item):
@@ -274,18 +275,24 @@ def labels_in(
     """The labels that people have given already: columns id, that of the item, label. A row without one is not labelled
     yet."""
     columns, own = pull.columns, item.columns(pull.columns)
-    parts = list(
-        sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS)
-    )
+    more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
+    parts = [
+        pd.DataFrame({item.COLUMN: item.read(chunk[own], pull), "label": chunk[columns.label]})
+        for chunk in sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, **more)
+    ]
     if not parts:
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
     rows = pd.concat(parts, ignore_index=True)
-    cells = item.read(rows[own])
-    read = answer.read_all(rows[columns.label], cells, pull.delimiter)
-    refuse_faults(labelled, rows[columns.label], read, answer)
+    read = answer.read_all(rows["label"], rows[item.COLUMN], pull.delimiter)
+    refuse_faults(labelled, rows["label"], read, answer)
     for remark in read.remarks:
         tell(f"{labelled}: {remark}")
-    rows = pd.DataFrame({item.COLUMN: cells, "label": pd.Series(read.labels, dtype=object).fillna("")})
+    rows = rows.assign(label=pd.Series(read.labels, dtype=object).fillna(""))
+    unread = rows[item.COLUMN].map(lambda cell: cell is not None and files.is_unread(cell)).astype(bool)
+    if unread.any():
+        first = item.brief(rows[item.COLUMN][unread].iloc[0])
+        tell(f"{labelled}: {unread.sum():,} {item.NAME}s cannot be read, such as {first}: left out")
+        rows = rows[~unread]
     blank = rows.label == ""
     if blank.all():
         raise InputError(f"{labelled}: no row has a label yet", expected="rows of the pool, some with a label")
@@ -355,9 +362,16 @@ def classes_for(
     found: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     for chunk in sources.chunks(
-        gold, [*item.columns(columns), columns.label], encoding=pull.encoding, label=columns.label, lists=answer.LISTS
+        gold,
+        [*item.columns(columns), columns.label],
+        encoding=pull.encoding,
+        label=columns.label,
+        lists=answer.LISTS,
+        files=item.files(columns),
     ):
-        read = answer.read_all(chunk[columns.label], item.read(chunk[item.columns(columns)]), pull.delimiter)
+        own = chunk[item.columns(columns)]
+        cells = item.read(own, pull) if answer.PLACES else own.iloc[:, 0]  # only places are of what stands in the item
+        read = answer.read_all(chunk[columns.label], cells, pull.delimiter)
         unread.update(fault for fault in read.faults if fault)
         fine = [label for label, fault in zip(read.labels, read.faults, strict=True) if label and not fault]
         found.update(name for label in fine for name in answer.members(label))

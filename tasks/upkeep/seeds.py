@@ -238,8 +238,8 @@ def _in_file(workspace: Workspace, name: str) -> list[str]:
     path = Path(name)
     if path.suffix.lower() in ENDINGS or "://" in name:
         columns = item.columns(pull.columns)
-        chunks = sources.chunks(name, columns, encoding=pull.encoding)
-        found = [cell for chunk in chunks for cell in item.read(chunk) if cell]
+        chunks = sources.chunks(name, columns, encoding=pull.encoding, files=item.files(pull.columns))
+        found = [cell for chunk in chunks for cell in item.read(chunk, pull) if cell]
     else:
         found = _lines_of(path, pull.encoding or "utf-8-sig")
     if not found:

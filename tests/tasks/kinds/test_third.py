@@ -3,7 +3,7 @@
 import json
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,13 +42,18 @@ class Point:
     """A content: its cell is two figures."""
 
     NAME, COLUMN = "point", "place"
+    DEFAULTS: Mapping[str, Any] = {}
     wording = None
 
     def columns(self, columns: settings.Columns) -> list[str]:
         del columns  # its columns have these names
         return ["east", "north"]
 
-    def read(self, rows: pd.DataFrame) -> pd.Series:
+    def files(self, columns: settings.Columns) -> None:
+        del columns
+
+    def read(self, rows: pd.DataFrame, pull: settings.Pull) -> pd.Series:
+        del pull
         given = rows.astype(object).where(rows.notna() & (rows != ""), None)
         return pd.Series([None if None in row else ";".join(row) for row in given.itertuples(index=False)], rows.index)
 
@@ -97,6 +102,10 @@ class Point:
 
     def brief(self, cell: str) -> str:
         return f"({cell.replace(';', ', ')})"
+
+    def thumbnail(self, cell: str) -> str:
+        del cell
+        return ""
 
 
 POINT: kinds.Content = Point()

@@ -311,7 +311,7 @@ def test_a_delimiter_of_one_label(tmp_path: Path) -> None:
         read(file)
 
 
-@pytest.mark.parametrize(("item", "answer"), [("text", "spans"), ("row", "choice"), ("image", "multilabel")])
+@pytest.mark.parametrize(("item", "answer"), [("sound", "choice"), ("image", "spans")])
 def test_a_kind_that_does_not_exist(item: str, answer: str) -> None:
     with pytest.raises(SettingsError, match=r"--item, --answer: .*there are choice of a text, multilabel of a text"):
         kind_of(item, answer)

