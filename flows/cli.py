@@ -39,7 +39,14 @@ Said = Annotated[str, typer.Option(help="What is said of an item: choice (one cl
 PictureColumn = Annotated[
     str, typer.Option(help="With --item image, the column of paths, addresses or bytes; a folder has none.")
 ]
-Shown = Annotated[str, typer.Option(help="What an item is: text, or image.")]
+Shown = Annotated[str, typer.Option(help="What an item is: text, image, or row (figures, categories, signals).")]
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of rows: the columns to learn from, with commas between them, where not all but id, label, group and "
+        "context; NAME=category, or such as 'NAME=signal at 128 Hz', says what one is."
+    ),
+]
 Delimiter = Annotated[
     str,
     typer.Option(help="Multilabel: what stands between the labels of a cell, such as ';'; default: a JSON list."),
@@ -222,6 +229,7 @@ def init(
         list[str] | None,
         typer.Option(help="Columns that reviewers see above the text, with commas between them; no model learns them."),
     ] = None,
+    features: Features = None,
     encoding: Encoding = "",
     answer: Said = "choice",
     item: Shown = "text",
@@ -231,11 +239,12 @@ def init(
 ) -> None:
     """Make a workspace: a git + DVC repository for one labelling project."""
     from labelwise.tasks.reporting.status import command
-    from labelwise.tasks.settings import columns_of, kind_of
+    from labelwise.tasks.settings import columns_of, features_named, kind_of
     from labelwise.tasks.upkeep import init as stage
 
     classes = stage.names(labels or []) or None
     beside = {"group": group_column or None, "context": stage.names(context or [])}
+    beside["features"] = features_named(stage.names(features or []))
     columns = columns_of(text=text_column, image=image_column, label=label_column, id=id_column or None, **beside)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
     made = stage.run(folder, *wanted, kind_of(item, answer, delimiter), delimiter or None)
@@ -297,6 +306,8 @@ def rehearse(
     group_column: Annotated[
         str, typer.Option(help="Thread, customer, recording: its rows are all learned from, or all measured with.")
     ] = "",
+    id_column: Annotated[str, typer.Option(help="Of rows: your own key, which is no feature.")] = "",
+    features: Features = None,
     encoding: Encoding = "",
     answer: Said = "choice",
     item: Shown = "text",
@@ -312,13 +323,16 @@ def rehearse(
     """Play the rounds against labels you already have, without servers: will it save me anything, and which
     strategy?"""
     from labelwise.flows import rehearse as flow
-    from labelwise.tasks.settings import columns_of
+    from labelwise.tasks.settings import columns_of, features_named
     from labelwise.tasks.trial.plan import Plan
+    from labelwise.tasks.upkeep import init as stage
 
     def names(given: str) -> list[str]:
         return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
-    columns = columns_of(text=text_column, image=image_column, label=label_column, group=group_column or None)
+    beside = {"id": id_column or None, "features": features_named(stage.names(features or []))}
+    named = {"text": text_column, "image": image_column, "label": label_column, "group": group_column or None}
+    columns = columns_of(**named, **beside)
     asked = names(strategies), names(learner)
     plan = Plan(pool, gold or None, *asked, batch, rounds, seeds, noise, first, columns, params or None)
     plan = replace(plan, encoding=encoding or None, item=item, answer=answer, delimiter=delimiter or None)

@@ -19,7 +19,7 @@ from labelwise.tasks.settings import Settings, kind_of, one_of
 from labelwise.tasks.strategies import serving, strategies
 from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.kept import claim, encoded, played, whole_pool_scores, worded
-from labelwise.tasks.trial.plan import Plan, batches, classes_in, digest, gathered, settings_of
+from labelwise.tasks.trial.plan import Plan, batches, classes_in, digest, gathered, looked_at, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from labelwise.tasks.workspace import write_json
 
@@ -44,11 +44,12 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
     ):
         if unable := [name for name in given if name not in able]:
             raise InputError(f"{option}: {unable[0]} cannot serve {plan.answer}", expected="one of " + ", ".join(able))
+    plan = looked_at(plan, tell)
     pool, gold = gathered(plan, tell)
     settings = settings_of(plan, sorted(classes_in(pool, plan) | classes_in(gold, plan)))
     claim(out, plan, settings, pool, gold)
     own, exam = (
-        Rows(rows, encoded(rows, settings, out), worded(rows, settings, out), plan.content.COLUMN)
+        Rows(rows, encoded(rows, settings, out, pool), worded(rows, settings, out), plan.content.COLUMN)
         for rows in (pool, gold)
     )
     near = len(rehearsal.leaked(own, exam, settings.gold.near_duplicate))

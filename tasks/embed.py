@@ -14,12 +14,16 @@ from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.vectors import (
     column,
+    encoder_of,
     fingerprint,
     fresh,
     gold_vectors,
     gold_wording,
     noted,
     pool_vectors,
+    settled,
+    settled_by,
+    settled_file,
     vectors_of,
     wording_of,
 )
@@ -36,6 +40,7 @@ def run(workspace: Workspace) -> str:
     worded. Returns a line for people."""
     settings, item = workspace.settings.embed, kinds.item(workspace.settings.kind.item)
     wording = kinds.worded_by(workspace.settings)
+    _settle(workspace)
     tables = [workspace.gold, *stored.shards(workspace)]
     stale = [table for table in tables if not fresh(vectors_of(workspace, table), table, settings)]
     unread = [table for table in tables if wording and not fresh(wording_of(workspace, table), table, settings)]
@@ -52,9 +57,22 @@ def run(workspace: Workspace) -> str:
     return "; ".join(said)
 
 
+def _settle(workspace: Workspace) -> None:
+    """Have the encoder know of the first items what it must, where it does not yet. Vectors by what it knew before are
+    taken away first, so that whatever interrupts this, none of them stays beside new ones."""
+    item = kinds.item(workspace.settings.kind.item)
+    shards = stored.shards(workspace)
+    if item.settled is None or not shards or settled(workspace) is not None:
+        return
+    known = item.settled(column(shards[0], item.COLUMN).to_pylist(), workspace.settings)
+    for path in workspace.vectors.glob("*.npy"):
+        path.unlink()
+    write_json(settled_file(workspace), {"by": settled_by(workspace.settings), "known": known})
+
+
 def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: int) -> None:
     settings, item = workspace.settings.embed, kinds.item(workspace.settings.kind.item)
-    encoder = item.encoder(settings)
+    encoder = encoder_of(workspace)
     with counted(f"embed {rows:,} {item.NAME}s", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
             # A shard whose every item was forgotten is one empty piece: its vectors still have a width.

@@ -251,16 +251,16 @@ def facts_of(
         inputs={name: (str(workspace.root / "data" / name), hashes[name]) for name in ("pool", "gold", "labels")},
         metric=figures.logged_as(settings.measure.text),
         measure=settings.measure.words,
+        takes=kinds.item(settings.kind.item).takes(settings.pull.columns),
     )
 
 
 def bundle(workspace: Workspace, folder: Path) -> Path:
-    """The model with what it needs to take text: the folder that `labelwise.tasks.learners.serving` loads."""
-    from labelwise.tasks.learners.serving import ENCODER_FILE
+    """The model with what it needs to take items: the folder that `labelwise.tasks.learners.serving` loads."""
+    from labelwise.tasks.learners.serving import ENCODER_FILE, about
 
     shutil.copytree(workspace.model, folder)
-    encoder = workspace.settings.embed.model_dump()
-    (folder / ENCODER_FILE).write_text(json.dumps(encoder), encoding="utf-8")
+    (folder / ENCODER_FILE).write_text(json.dumps(about(workspace)), encoding="utf-8")
     return folder
 
 

@@ -24,10 +24,11 @@ from labelwise.tasks.kinds.base import Read
 from labelwise.tasks.records import GOLD, POOL, QUARANTINE
 from labelwise.tasks.services import expectations
 from labelwise.tasks.services.versions import remote
-from labelwise.tasks.settings import Pull, Settings
+from labelwise.tasks.settings import Columns, Pull, Settings
 from labelwise.tasks.workspace import Workspace
 
 SHOWN = 10  # labels or classes named in an error
+LOOKED_AT = 10_000  # rows by which it is told what their columns are
 SAMPLE = 1000  # items that a look gives
 
 
@@ -113,6 +114,18 @@ def out_of_sight(workspace: Workspace, cut: int) -> list[str]:
     if pull.columns.context and (without := stored.without_context(workspace)):
         said.append(f"{without:,} items were pulled before pull.columns.context was set and are shown without it")
     return said
+
+
+def detected(source: str, columns: Columns, item: Content, encoding: str | None) -> tuple[Columns, list[str]]:
+    """The columns with what the user has not said of them, by the first rows of the pool's source, and what is to be
+    said of that, a line each; see `Content.detected`."""
+
+    def look() -> pd.DataFrame:
+        names = [name for name in sources.columns(source, encoding) or columns.features if name.strip()]
+        parts = sources.chunks(source, names, LOOKED_AT, encoding=encoding, figures=names)
+        return next(parts, pd.DataFrame(columns=names))
+
+    return item.detected(look, columns)
 
 
 @dataclass(frozen=True)
@@ -300,7 +313,7 @@ def _rows(
     asked = [*(own := item.columns(columns)), *named.values(), *columns.context]
     optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
     more: dict[str, Any] = {"optional": optional, "label": theirs["label"], "lists": answer.LISTS}
-    more["files"] = item.files(columns)
+    more |= {"files": item.files(columns), "figures": own if item.ARRAYS else ()}
     for chunk in sources.chunks(source, asked, encoding=pull.encoding, **more):
         rows = pd.DataFrame(
             {item.COLUMN: item.read(chunk[own], pull), **{ours: chunk[column] for ours, column in named.items()}}

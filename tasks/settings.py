@@ -103,7 +103,8 @@ class Project(Section):
 
 # What can be said of which item. Here and not in tasks/kinds/, which takes numpy and pandas to import.
 NONE = "none of these"  # what reviewers say where no class of a multilabel fits
-PAIRS: dict[str, tuple[str, ...]] = {"text": ("choice", "multilabel"), "image": ("choice", "multilabel")}
+BOTH = ("choice", "multilabel")
+PAIRS: dict[str, tuple[str, ...]] = {"text": BOTH, "image": BOTH, "row": BOTH}
 
 ONE_LABEL = "stands between several labels of an item; with choice there is one, multilabel takes it"
 
@@ -242,6 +243,80 @@ def kind_of(item: str, answer: str, delimiter: str | None = None) -> Kind:
         raise SettingsError(f"--item, --answer: {error.errors()[0]['ctx']['error']}") from None
 
 
+NUMBER, COMMA, CATEGORY, SIGNAL = "number", "number with decimal comma", "category", "signal"
+_SIGNAL = re.compile(rf"{SIGNAL}(?: of (\d{{1,7}}))?(?: at (\d+(?:\.\d+)?) Hz)?(?: in (\S.*?)(\d+)\.\.(.*?)(\d+))?")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a column of a row is. form: NUMBER, COMMA, CATEGORY or SIGNAL. Of a signal, length: how many figures it has,
+    None where that is not said; rate: how many a second; wide: the columns that hold one figure each, none where one
+    column holds a list."""
+
+    form: str
+    length: int | None = None
+    rate: float | None = None
+    wide: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """As in `pull.columns.features`.
+
+        >>> Feature(SIGNAL, 3, 128.0, ("t0", "t1", "t2")).text
+        'signal of 3 at 128 Hz in t0..t2'
+        """
+        length = "" if self.length is None else f" of {self.length}"
+        rate = "" if self.rate is None else f" at {self.rate:g} Hz"
+        return self.form + length + rate + (f" in {self.wide[0]}..{self.wide[-1]}" if self.wide else "")
+
+
+def feature_of(text: str) -> Feature:
+    """What a column is, as `pull.columns.features` has it. ValueError for what is none of that.
+
+    >>> feature_of("signal at 128 Hz in t08..t10").wide
+    ('t08', 't09', 't10')
+    """
+    if text in (NUMBER, COMMA, CATEGORY):
+        return Feature(text)
+    found = _SIGNAL.fullmatch(text)
+    if found is None:
+        examples = f"{NUMBER}, {COMMA}, {CATEGORY}, {SIGNAL} or such as '{SIGNAL} of 256 at 128 Hz'"
+        raise ValueError(f"{text!r} says of no column what it is; write {examples}")
+    length, rate, stem, first, again, last = found.groups()
+    wide: tuple[str, ...] = ()
+    if stem is not None:
+        digits = len(first) if first.startswith("0") or len(first) == len(last) else 1
+        wide = tuple(f"{stem}{at:0{digits}d}" for at in range(int(first), int(last) + 1)) if again == stem else ()
+        if len(wide) < 2 or (length and int(length) != len(wide)):
+            raise ValueError(f"{text!r} names no columns in a row, as 't0..t255' does, of the length that it says")
+    if rate is not None and not float(rate):
+        raise ValueError(f"{text!r}: expected a rate above 0 Hz")
+    return Feature(SIGNAL, len(wide) or (int(length) if length else None), float(rate) if rate else None, wide)
+
+
+def features_named(given: Sequence[str]) -> dict[str, str]:
+    """Columns as the command line names them, some with what they are.
+
+    >>> features_named(["age", "zip=category", "a=b"])
+    {'age': '', 'zip': 'category', 'a=b': ''}
+    """
+    found = {}
+    for text in given:
+        name, _, said = text.rpartition("=")
+        try:
+            feature_of(said)
+        except ValueError:
+            name, said = text, ""
+        found[name] = said
+    return found
+
+
+def _feature(text: str) -> str:
+    if text:
+        feature_of(text)
+    return text
+
+
 class Columns(Section):
     text: str = "text"
     image: str = _unless("image")
@@ -249,17 +324,28 @@ class Columns(Section):
     id: str | None = None
     group: str | None = None
     context: list[Annotated[Shown, Field(min_length=1)]] = []
+    # Of a row: what each column is, '' where that is yet to be found out, see `feature_of`
+    features: dict[Annotated[Shown, Field(min_length=1)], Annotated[str, AfterValidator(_feature)]] = _unless({})
 
     @model_validator(mode="after")
     def each_has_its_part(self) -> "Columns":
-        for part, names in (("group", [self.group]), ("context", self.context)):
+        parts = (("group", [self.group]), ("context", self.context), ("features", self.sources))
+        for part, names in parts:
             if self.label in names:
                 raise ValueError(f"{part}: {self.label!r} is the column of the label, which stays unread; take it out")
-            if self.text in names:
+            if self.text in names and not self.features:
                 raise ValueError(f"{part}: {self.text!r} is the column of the text, which is shown anyway; take it out")
         if twice := next((name for name in self.context if self.context.count(name) > 1), None):
             raise ValueError(f"context: {twice!r} stands there more than once")
+        if twice := next((name for name in self.sources if self.sources.count(name) > 1), None):
+            raise ValueError(f"features: the column {twice!r} is part of several")
         return self
+
+    @property
+    def sources(self) -> list[str]:
+        """The columns that the features are read from."""
+        known = {name: feature_of(text).wide if text else () for name, text in self.features.items()}
+        return [column for name, wide in known.items() for column in (wide or (name,))]
 
 
 def columns_of(**given: Any) -> Columns:
@@ -484,6 +570,15 @@ class Settings(Section):
         return measure_named(self.evaluate.measure, self.kind.answer, self.classes)
 
     @model_validator(mode="after")
+    def features_are_those_of_a_row(self) -> "Settings":
+        unsaid = [name for name, text in self.pull.columns.features.items() if not text]
+        if self.kind.item == "row" and (unsaid or not self.pull.columns.features):
+            of = f"{unsaid[0]!r} is" if unsaid else "the columns of a row are"
+            example = f"{{age: {NUMBER}, job: {CATEGORY}}}"
+            raise ValueError(f"pull.columns.features: say what {of}, such as {example}; `labelwise init` finds it out")
+        return self
+
+    @model_validator(mode="after")
     def none_is_no_class(self) -> "Settings":
         if self.kind.answer == "multilabel" and NONE in self.classes:
             raise ValueError(f"classes: {NONE!r} is what reviewers say where no class fits; call the class otherwise")
@@ -553,6 +648,8 @@ def change(path: Path, changes: dict[str, Any]) -> None:
                     section[part] = {}
                 section = section[part]
             section[key] = inline(value) if isinstance(value, list) else value
+            if isinstance(value, Mapping):
+                section[key] = CommentedMap({quoted(name): quoted(str(each)) for name, each in value.items()})
 
 
 @contextmanager

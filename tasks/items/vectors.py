@@ -11,12 +11,14 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from labelwise.tasks import kinds
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
+from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.kinds.wording import WORDING, Wording
 from labelwise.tasks.learners.base import Items
-from labelwise.tasks.settings import Embed
+from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, read_array, read_parquet, read_table
 
 
@@ -112,6 +114,31 @@ def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
         pool = pool_vectors(workspace)
         result[drawn] = pool.wording[pool.rows(ids[drawn])] if pool.wording is not None else 0
     return result
+
+
+def settled_file(workspace: Workspace) -> Path:
+    """Where it is kept what the encoder has to know of the first items, see `Content.settled`."""
+    return workspace.vectors / "encoder.json"
+
+
+def settled_by(settings: Settings) -> dict[str, Any]:
+    """The settings that this follows from, beside the items."""
+    return {"encoder": settings.embed.encoder, "features": settings.pull.columns.features}
+
+
+def settled(workspace: Workspace) -> dict[str, Any] | None:
+    """What the encoder has to know of the first items; None where it is nothing, or not settled yet by these
+    settings."""
+    kept = noted(settled_file(workspace)) if kinds.item(workspace.settings.kind.item).settled else None
+    return kept["known"] if kept and kept.get("by") == settled_by(workspace.settings) else None
+
+
+def encoder_of(workspace: Workspace) -> Encoder:
+    """The encoder that made the vectors. WorkspaceError where one that has to know the first items has not seen any."""
+    item, known = kinds.item(workspace.settings.kind.item), settled(workspace)
+    if item.settled and known is None:
+        raise WorkspaceError(f"no {item.NAME} has been encoded yet", fix="`labelwise run` encodes them")
+    return item.encoder(workspace.settings.embed, known)
 
 
 def vectors_of(workspace: Workspace, table: Path) -> Path:

@@ -7,14 +7,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection
 from typing import Any
 
-from labelwise.tasks.kinds import choice, image, interface, measures, multilabel, text
+from labelwise.tasks.kinds import choice, image, interface, measures, multilabel, row, text
 from labelwise.tasks.kinds.base import Answer, Content, Measured, Views
 from labelwise.tasks.kinds.measures import Measure
 from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.settings import Settings
 
 ANSWERS: dict[str, Answer] = {module.NAME: module for module in (choice, multilabel)}
-ITEMS: dict[str, Content] = {module.NAME: module for module in (text, image)}
+ITEMS: dict[str, Content] = {module.NAME: module for module in (text, image, row)}
 
 
 def answer(name: str) -> Answer:

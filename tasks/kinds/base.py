@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from labelwise.tasks.kinds.files import Files
 from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.services.expectations import ONE_OF, Rule
-from labelwise.tasks.settings import Columns, Embed, Pull
+from labelwise.tasks.settings import Columns, Embed, Pull, Settings
 
 Floats = NDArray[np.floating]
 OfRows = Callable[[NDArray[np.int64]], float]  # a figure of the gold items in these rows
@@ -231,6 +231,14 @@ class Content(Protocol):
     def columns(self, columns: Columns) -> list[str]:
         """The columns of a source that an item is read from; where there are none, it is not in the source."""
 
+    @property
+    def WORDS(self) -> bool:
+        """Whether words are such an item, so that its encoder can read the name of a class."""
+
+    @property
+    def ARRAYS(self) -> bool:
+        """Whether a list may stand in these columns of JSON or Parquet; it comes as JSON."""
+
     def files(self, columns: Columns) -> Files | None:
         """The column whose cells stand for files, whose bytes `read` is then given, see kinds/files.py; None where none
         does."""
@@ -256,13 +264,31 @@ class Content(Protocol):
     def fold(self, cell: str) -> str:
         """What two items that count as the same have in common."""
 
-    def encoder(self, embed: Embed) -> Encoder:
+    def detected(self, look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Columns, list[str]]:
+        """The columns with what the user has not said of them, and what is to be said of that, a line each. look: gives
+        the first rows of the pool's source, all columns. InputError where nothing in it can be such an item."""
+
+    @property
+    def settled(self) -> Callable[[list[str], Settings], dict[str, Any]] | None:
+        """The cells of the first items -> what an encoder has to know of them before it reads any, such as their scale,
+        as JSON: made once, kept with the vectors and the models, so that items that come later move no vector. None
+        where it is nothing."""
+
+    def encoder(self, embed: Embed, settled: Mapping[str, Any] | None = None) -> Encoder:
         """What makes vectors of the cells. InputError where the settings name none."""
 
     @property
     def wording(self) -> Callable[[list[str], Any], Wording] | None:
         """n cells and their encoder -> (n,) a second opinion, beside the vectors, on which items are nearly the same,
         where `embed.wording` asks for it; None where there is none."""
+
+    def given(self, items: Any, columns: Columns) -> list[str]:
+        """The cells of what a program gives to a model: a frame with the columns of the source, or what else such items
+        are in a program. InputError for what is none, with the position of the first."""
+
+    def takes(self, columns: Columns) -> list[tuple[str, str | None]]:
+        """The same for MLflow: a type of its data (`string`, `double`, `array`) and a name for each column; None for
+        one whose name does not matter."""
 
     def remarks(self, cells: list[str]) -> list[str]:
         """What to say of a sample of the pool before anything is made of it, a line each; it must not take seconds."""

@@ -1,6 +1,8 @@
-"""The forms of a text: as it is kept, and as it is compared."""
+"""The forms of an item: of a text as it is kept and as it is compared, of a row as it is read."""
 
+import json
 import re
+from typing import Any
 
 
 def canonical(text: str) -> str:
@@ -37,3 +39,16 @@ def folded(text: str) -> str:
     'hello world'
     """
     return " ".join(text.lower().split())
+
+
+def unpacked(cell: str) -> dict[str, Any]:
+    """The values of a row by column; none of what is no row.
+
+    >>> unpacked('{"age":41}'), unpacked("[1]"), unpacked("{")
+    ({'age': 41}, {}, {})
+    """
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -2,13 +2,15 @@
 which cannot be used says why."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import files as held
 from labelwise.tasks.kinds import picture
 from labelwise.tasks.kinds.base import DECODES
@@ -42,8 +44,11 @@ ENDINGS = (
 )
 FAULTS = (*held.FAULTS, *picture.FAULTS)
 AT_ONCE = 4  # pictures decoded together; each may take 200 MB for a moment
+SIDE = Pull(pool="", gold="").picture_side  # of a picture that a program gives to a model
 THUMBNAIL = 128  # longest side on pages, in pixels
-wording = None
+wording, settled = None, None
+WORDS = False
+ARRAYS = False
 # What a new workspace of pictures has other than one of texts.
 DEFAULTS: dict[str, Any] = {"embed.encoder": "efficientnet-lite0", "embed.wording": False}
 
@@ -51,6 +56,11 @@ DEFAULTS: dict[str, Any] = {"embed.encoder": "efficientnet-lite0", "embed.wordin
 def columns(columns: Columns) -> list[str]:
     """That of the picture."""
     return [columns.image]
+
+
+def detected(_look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Columns, list[str]]:
+    """As they are: the column of the picture has a name."""
+    return columns, []
 
 
 def files(columns: Columns) -> Files:
@@ -114,11 +124,30 @@ def fold(cell: str) -> str:
     return cell if found is None else found.id
 
 
-def encoder(embed: Embed) -> "Encoder":
+def encoder(embed: Embed, _settled: Mapping[str, Any] | None = None) -> "Encoder":
     """The image model that the settings name."""
     from labelwise.tasks.learners.vision import Encoder  # torch
 
     return Encoder(embed.encoder, embed.pixels)
+
+
+def given(items: Any, columns: Columns) -> list[str]:
+    """Paths or bytes of pictures: a list, a Series, or a frame with the column of the picture."""
+    if isinstance(items, pd.DataFrame):
+        items = items[columns.image] if columns.image in items else items.iloc[:, 0]
+    cells: list[str] = []
+    for position, each in enumerate(items):
+        content = each if isinstance(each, bytes) else Path(str(each)).expanduser().read_bytes()
+        cell = _cell(held.packed(content, ""), SIDE) or held.unread(held.MISSING, "")
+        if held.is_unread(cell):
+            raise InputError(f"picture {position}: {_fault(cell)}", expected="a picture, as a path or as bytes")
+        cells.append(cell)
+    return cells
+
+
+def takes(_columns: Columns) -> list[tuple[str, str | None]]:
+    """The bytes of a picture."""
+    return [("binary", None)]
 
 
 def remarks(cells: list[str]) -> list[str]:

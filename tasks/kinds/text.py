@@ -1,7 +1,7 @@
 """An item that is a text."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 NAME = "text"
 COLUMN = "text"
-DEFAULTS: dict[str, Any] = {}
+WORDS = True
+ARRAYS = False
+DEFAULTS: Mapping[str, Any] = {}
+settled = None  # the encoder was made of other texts
 # What strip() leaves although nobody sees it: zero-width characters, soft hyphens, byte order marks.
 INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
 
@@ -26,6 +29,11 @@ INVISIBLE = " \t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff"
 def columns(columns: Columns) -> list[str]:
     """That of the text."""
     return [columns.text]
+
+
+def detected(_look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Columns, list[str]]:
+    """As they are: the column of the text has a name."""
+    return columns, []
 
 
 def files(columns: Columns) -> None:
@@ -82,7 +90,7 @@ def fold(cell: str) -> str:
     return forms.folded(cell)
 
 
-def encoder(embed: Embed) -> "Encoder":
+def encoder(embed: Embed, _settled: Mapping[str, Any] | None = None) -> "Encoder":
     """The Hugging Face encoder that the settings name."""
     from labelwise.tasks.learners.encoder import Encoder  # torch
 
@@ -92,6 +100,18 @@ def encoder(embed: Embed) -> "Encoder":
 def wording(cells: list[str], encoder: "Encoder") -> words.Wording:
     """How the texts are worded, see kinds/wording.py."""
     return words.wording(cells, encoder.unknown(cells))
+
+
+def given(items: Any, _columns: Columns) -> list[str]:
+    """A list of texts, a Series, or a frame with a `text` column."""
+    if isinstance(items, pd.DataFrame):
+        items = items[NAME] if NAME in items else items.iloc[:, 0]
+    return [str(text) for text in items]
+
+
+def takes(_columns: Columns) -> list[tuple[str, str | None]]:
+    """A text. Its column has no name: a list of texts will do as well as a table with a column `text`."""
+    return [("string", None)]
 
 
 def remarks(cells: list[str]) -> list[str]:

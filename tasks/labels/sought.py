@@ -16,7 +16,7 @@ from labelwise.tasks import kinds
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.likeness import Like, likeness
-from labelwise.tasks.items.vectors import Vectors, encoded, gold_vectors, pool_items
+from labelwise.tasks.items.vectors import Vectors, encoded, encoder_of, gold_vectors, pool_items
 from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.labels import seeds
 from labelwise.tasks.learners.base import Items
@@ -80,7 +80,7 @@ def looked_for(
     why = labels.why.to_numpy(dtype=object)
     vain = in_vain(why, items.vectors_at(rows) @ means.T, has)
     likes = [Like(way.vectors, way.cells, rows[has[:, at]], rows[vain[:, at]]) for at, way in enumerate(ways)]
-    nearness = likeness(items, likes, words=kinds.item(settings.kind.item).wording is not None)
+    nearness = likeness(items, likes, words=kinds.item(settings.kind.item).WORDS)
     tried = np.maximum(vain.sum(axis=0) - PATIENCE * (has & (why == WHY)[:, None]).sum(axis=0), 0)
     first = sum(way.of in given for way in ways)  # classes of which people said something come first
     most = quotas(tried[:first], room)
@@ -93,7 +93,7 @@ def ways_of(workspace: Workspace, names: list[str]) -> list[Way]:
     settings, item = workspace.settings, kinds.item(workspace.settings.kind.item)
     rows = seeds.read(workspace)
     rows = rows[rows["class"].isin(names)]
-    encoder = item.encoder(settings.embed)
+    encoder = encoder_of(workspace)
     vectors = encoder.encode(rows[item.COLUMN].tolist())
     usable = ~of_gold(workspace, rows[item.COLUMN], vectors)
     of = rows["class"].to_numpy(dtype=object)
@@ -104,7 +104,9 @@ def ways_of(workspace: Workspace, names: list[str]) -> list[Way]:
 
 
 def by_name(names: Iterable[str], settings: Settings, encoder: Encoder) -> list[Way]:
-    """By the names and descriptions of classes, where these hold a word."""
+    """By the names and descriptions of classes, where these hold a word and the encoder reads words."""
+    if not kinds.item(settings.kind.item).WORDS:
+        return []
     told = {name: said for name in names if (said := described(name, settings))}
     return [Way(name, said, encoder.encode(said), False) for name, said in told.items()]
 

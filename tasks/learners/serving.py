@@ -1,5 +1,6 @@
-"""Loads a model back, to take texts and give labels: `labelwise.load("models:/NAME@champion").predict(["some text"])`,
-or the same with `mlflow.pyfunc.load_model`.
+"""Loads a model back, to take items and give labels: `labelwise.load("models:/NAME@champion").predict(["some text"])`,
+or the same with `mlflow.pyfunc.load_model`. What a program gives for an item is the content's to say: a text, or a
+frame with the columns of a row.
 
 MLflow calls `_load_pyfunc` by name (its `loader_module` way), so nothing is pickled, neither written nor read. Models
 that were registered before 0.2 name that module as it was called then, which no longer exists: `load` reads these, too.
@@ -14,53 +15,61 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks import kinds, learners, settings
+from labelwise.tasks import kinds, learners
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.learners.encoder import Encoder
-from labelwise.tasks.workspace import read_json
+from labelwise.tasks.items.vectors import settled
+from labelwise.tasks.kinds import Answer, Content, choice, text
+from labelwise.tasks.kinds.base import Encoder
+from labelwise.tasks.settings import Columns, Embed
+from labelwise.tasks.workspace import Workspace, read_json
 
 REGISTERED = "models:/"  # how an address of MLflow's begins
 ENCODER_FILE = "encoder.json"
-BLOCK = 65_536  # texts whose vectors are held at once
+COLUMNS = Columns()
+BLOCK = 65_536  # items whose vectors are held at once
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """Text in, label out: a class, or where a text may have several, the JSON list of their names."""
+    """Items in, labels out: a class, or where an item may have several, the JSON list of their names. columns: of the
+    source that the items came from."""
 
     encoder: Encoder
     model: learners.Model
     answer: Answer = choice
+    item: Content = text
+    columns: Columns = COLUMNS
 
-    def predict(self, texts: Any, _params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """A row a text: `label`, and `confidence`, the score that it is expected to have, in [0, 1]. Texts: a list, a
-        Series, or a frame with a `text` column."""
-        if isinstance(texts, pd.DataFrame):
-            texts = texts["text"] if "text" in texts else texts.iloc[:, 0]
-        read = [str(text) for text in texts]
-        parts = [self._judged(read[start : start + BLOCK]) for start in range(0, len(read), BLOCK)]
+    def predict(self, items: Any, _params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """A row an item: `label`, and `confidence`, the score that it is expected to have, in [0, 1]. Items: texts as a
+        list, a Series, or a frame with a `text` column; rows as a frame with their columns. InputError for what is no
+        such item."""
+        return self.judged(self.item.given(items, self.columns))
+
+    def judged(self, cells: list[str]) -> pd.DataFrame:
+        """The same of items as the tables keep them."""
+        parts = [self._probabilities(cells[start : start + BLOCK]) for start in range(0, len(cells), BLOCK)]
         p = np.concatenate([np.empty((0, len(self.model.classes)), np.float32), *parts])
         thresholds = learners.thresholds_of(self.model)
         labels = self.answer.decide(p, self.model.classes, thresholds)
         confidence = self.answer.expect(p, thresholds).astype(np.float32)
         return pd.DataFrame({"label": labels, "confidence": confidence})
 
-    def _judged(self, texts: list[str]) -> NDArray[np.float32]:
-        """(n, c) probabilities. The frozen encoder reads the texts once at most, however many parts of the model ask
+    def _probabilities(self, cells: list[str]) -> NDArray[np.float32]:
+        """(n, c) probabilities. The frozen encoder reads the items once at most, however many parts of the model ask
         for their vectors: float16 and back, as these were when the heads learned."""
         vectors: list[NDArray[np.float32]] = []
 
         def at(rows: NDArray[np.integer]) -> NDArray[np.float32]:
             if not vectors:
-                vectors.append(self.encoder.encode(texts).astype(np.float16).astype(np.float32))
+                vectors.append(self.encoder.encode(cells).astype(np.float16).astype(np.float32))
             return vectors[0][rows]
 
-        return self.model.probabilities(learners.Items(len(texts), at, lambda rows: [texts[row] for row in rows]))
+        return self.model.probabilities(learners.Items(len(cells), at, lambda rows: [cells[row] for row in rows]))
 
 
 def load(model: str | Path) -> Classifier:
-    """A model that takes texts and gives labels.
+    """A model that takes items and gives labels.
 
     model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, registered in MLflow (MLFLOW_TRACKING_URI, or the local
     server); or a folder: a workspace, its `model/`, or what was downloaded from MLflow.
@@ -79,20 +88,33 @@ def load(model: str | Path) -> Classifier:
             return _bundled(bundle)
     own = folder if folder.name == "model" else folder / "model"
     if (own.parent / "params.yaml").is_file() and own.is_dir():
-        embed = settings.read(own.parent / "params.yaml").embed
-        return _loaded(Encoder(embed.encoder, embed.max_tokens), own)
+        return _loaded(about(Workspace(own.parent)), own)
     known = "models:/NAME@ALIAS, models:/NAME/VERSION, a workspace or the folder of a model"
     raise InputError(f"there is no model at {model}", expected=known)
 
 
 def _bundled(folder: Path) -> Classifier:
     """The model in a folder that says beside it which encoder it goes with, as MLflow keeps it."""
-    encoder = read_json(folder / ENCODER_FILE)
-    return _loaded(Encoder(encoder["encoder"], encoder["max_tokens"]), folder)
+    return _loaded(read_json(folder / ENCODER_FILE), folder)
 
 
-def _loaded(encoder: Encoder, folder: Path) -> Classifier:
-    return Classifier(encoder, learners.load(folder), kinds.answer(learners.answer(folder)))
+def about(workspace: Workspace) -> dict[str, Any]:
+    """What a model of the workspace needs beside its own files to read items: the settings of the encoder and, but for
+    texts, what an item is, from which columns, and what the encoder had to know."""
+    chosen = workspace.settings
+    said: dict[str, Any] = chosen.embed.model_dump()
+    if chosen.kind.item == text.NAME:
+        return said
+    columns = chosen.pull.columns.model_dump(exclude={"label", "id", "group", "context"})
+    return said | {"item": chosen.kind.item, "columns": columns, "settled": settled(workspace)}
+
+
+def _loaded(about: dict[str, Any], folder: Path) -> Classifier:
+    embed = Embed.model_validate({key: about[key] for key in Embed.model_fields if key in about})
+    item = kinds.item(about.get("item", text.NAME))
+    encoder = item.encoder(embed, about.get("settled"))
+    answer = kinds.answer(learners.answer(folder))
+    return Classifier(encoder, learners.load(folder), answer, item, Columns.model_validate(about.get("columns", {})))
 
 
 def _load_pyfunc(folder: str) -> Classifier:

@@ -159,9 +159,7 @@ def judge(
                 model = serving.load(tracking.files(champion.version, Path(scratch)))
                 classes = model.model.classes
                 if len(new):
-                    said = pd.DataFrame(
-                        {"id": new.to_numpy(), "predicted": model.predict(_texts(workspace, new)).label}
-                    )
+                    said = pd.DataFrame({"id": new.to_numpy(), "predicted": model.judged(_texts(workspace, new)).label})
                     table = said if table is None else pd.concat([table, said], ignore_index=True)
                     answers = Path(scratch) / ANSWERS
                     write_csv(answers, table[["id", "predicted"]])

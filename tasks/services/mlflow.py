@@ -8,7 +8,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,7 +68,8 @@ class RoundRun:
     """Everything that MLflow is told about a round.
 
     params: settings; metrics: figures; tags: what it followed from; inputs: dataset name -> (folder, DVC hash). metric:
-    the name of the headline among the figures; measure: the same in words.
+    the name of the headline among the figures; measure: the same in words. takes: what the model is given, as
+    `Content.takes` has it.
     """
 
     number: int
@@ -78,6 +79,7 @@ class RoundRun:
     inputs: dict[str, tuple[str, str]]
     metric: str = ACCURACY
     measure: str = ACCURACY
+    takes: Sequence[tuple[str, str | None]] = (("string", None),)
 
 
 @dataclass(frozen=True)
@@ -418,7 +420,11 @@ class Tracking:
         """Keep the model's files, going on from where an earlier call ended, and register it."""
         import mlflow
         from mlflow.models import Model, ModelSignature
-        from mlflow.types import ColSpec, Schema
+        from mlflow.types import Array, ColSpec, DataType, Schema
+
+        def taken(kind: str, name: str | None) -> ColSpec:
+            """A column that may be missing, but for one without a name, which stands for all."""
+            return ColSpec(Array(DataType.double) if kind == "array" else kind, name, required=name is None)
 
         with TemporaryDirectory() as scratch, warnings.catch_warnings():
             # It asks for an example of what goes in, which would be somebody's words.
@@ -429,9 +435,9 @@ class Tracking:
                 loader_module="labelwise.tasks.learners.serving",
                 data_path=str(model),
                 pip_requirements=["labelwise"],
-                # The column has no name: a list of texts will do as well as a table with a column `text`.
                 signature=ModelSignature(
-                    Schema([ColSpec("string")]), Schema([ColSpec("string", "label"), ColSpec("double", "confidence")])
+                    Schema([taken(*column) for column in run.takes]),
+                    Schema([ColSpec("string", "label"), ColSpec("double", "confidence")]),
                 ),
             )
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")

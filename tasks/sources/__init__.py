@@ -28,6 +28,7 @@ def chunks(
     label: str | None = None,
     lists: bool = False,
     files: Files | None = None,
+    figures: Collection[str] = (),
 ) -> Iterator[pd.DataFrame]:
     """The asked columns of `source`, at most `rows` at a time (fewer when texts are long), cells as str or None.
 
@@ -35,6 +36,7 @@ def chunks(
     is a text. Bytes that are no UTF-8 come as lone surrogates, so that the caller can refuse that row alone.
     encoding: of text files that are not Unicode by their own word. optional: columns that may be absent; their cells
     are None then. label: the column of labels; lists: whether a list of names may stand there, which comes as JSON.
+    figures: columns in which also a list of figures may stand, which comes as JSON.
     files: the column whose cells stand for files, where there is one; the bytes of these come, see kinds/files.py, and
     a folder or archive of such files is a source, too, see `folders`.
 
@@ -44,6 +46,7 @@ def chunks(
     wanted = list(dict.fromkeys(columns))
     column = files.column if files else None
     more: dict[str, Any] = {"optional": frozenset(optional), "label": label, "lists": lists, "files": column}
+    more["figures"] = frozenset(figures)
     if hub.names_dataset(source):
         with addresses.explained(source, remote=True):
             yield from _frames(hub.records(Opened(source, hub.no_bytes, wanted, rows, **more)), wanted, rows)
@@ -62,6 +65,17 @@ def chunks(
                 records = held.cells(records, inside.index(column), file.fs, file.path)
             for frame in _frames(records, inside, rows):
                 yield frame.assign(**{name: value for name, value in file.partitions.items() if name in wanted})[wanted]
+
+
+def columns(source: str, encoding: str | None = None) -> list[str]:
+    """The names of the columns of a source: those of its first file, and of its partitions. None of a dataset of the
+    Hugging Face hub. InputError as in `chunks`."""
+    if hub.names_dataset(source):
+        return []
+    file = addresses.files(source)[0]
+    with addresses.explained(file.name, remote=file.remote):
+        inside = formats.columns(Opened(file.name, file.open, [], 0), file.kind, encoding)
+    return [*inside, *(name for name in file.partitions if name not in inside)]
 
 
 def fingerprint(source: str, files: Files | None = None) -> list[list[str]] | None:

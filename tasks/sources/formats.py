@@ -31,6 +31,7 @@ ENDINGS = {
 CHUNK_CHARS = 16_000_000  # a chunk of long texts ends here, however few rows it has
 MAX_RATIO = 200  # of what is read to what is stored; text packs 3 to 20 times
 FREE = 256 * 2**20  # bytes that may be read before the ratio counts
+TITLED = 1000  # objects of JSON whose keys are taken for all
 HEAD = 4096  # bytes looked at to tell what a file is
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 UUID_BYTES = 16
@@ -93,9 +94,11 @@ def refuse_bomb(unpacked: int, packed: int, name: str) -> None:
 
 
 def json_cell(value: Any, column: str, file: Opened, where: str) -> str | None:
-    """A JSON value as text; a list only where labels may be lists."""
+    """A JSON value as text; a list only where labels may be lists, or figures."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, list) and column in file.figures:
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool | float):  # float: NaN and the infinities, which no parse_float sees
         return json.dumps(value)
     is_label = column == file.label
@@ -260,9 +263,11 @@ def _batch_rows(file: pq.ParquetFile, rows: int) -> int:
 
 def _cells(column: pa.Array, title: str, file: Opened, classes: list[str] | None) -> list[str | None]:
     """A column as text. A list of names is JSON where labels may be lists; an empty one is a label, a null none. Bytes
-    of files are as kinds/files.py packs them."""
+    of files are as kinds/files.py packs them; a list of figures is JSON, too."""
     if title == file.files and (found := _files(column)) is not None:
         return found
+    if title in file.figures and (pa.types.is_floating(column.type) or any(is_list(column.type) for is_list in LISTS)):
+        return [None if cell is None else json.dumps(cell, default=str) for cell in column.to_pylist()]
     if title != file.label or not any(is_list(column.type) for is_list in LISTS):
         return _strings(column, title, file.name, classes)
     where = f"{file.name}: column {title!r}"
@@ -346,6 +351,34 @@ def _number(cell: float, where: str) -> str:
         got = f"floats such as {cell:.0f}, whose last digits are lost"
         raise InputError(where, expected="texts or whole numbers", got=got, fix="write the column as text")
     return str(int(cell)) if cell.is_integer() else repr(cell)
+
+
+def columns(file: Opened, kind: str, encoding: str | None = None) -> list[str]:
+    """The names of all columns of a file; of JSON those of its first thousand objects. InputError as in `records`."""
+    if kind == "parquet":
+        with file.open() as handle:
+            _look(handle.read(HEAD), kind, file.name)
+            try:
+                return [str(name) for name in pq.ParquetFile(handle).schema_arrow.names]
+            except pa.ArrowInvalid as error:
+                fix = "make or fetch the file anew"
+                raise InputError(f"{file.name} is a broken Parquet file", got=str(error)[:120], fix=fix) from None
+    with file.open() as handle:
+        _look(handle.read(HEAD), kind, file.name)
+    file = replace(file, encoding=encodings.of(file.open, file.name, encoding))
+    if kind in ("csv", "tsv"):
+        return separated.titles(file, "," if kind == "csv" else "\t")
+    with file.open() as handle, io.TextIOWrapper(handle, encoding=file.encoding, errors=file.errors) as text:
+        whole = kind == "json" and text.read(1).lstrip("\ufeff") == "["
+    with file.open() as handle, io.TextIOWrapper(handle, encoding=file.encoding, errors=file.errors) as text:
+        if whole:
+            import ijson
+
+            rows: Iterator[Any] = ijson.items(text, "item")
+        else:
+            rows = (row for _, row in _objects(text, file.name))
+        known = [name for row in islice(rows, TITLED) if isinstance(row, dict) for name in row]
+    return list(dict.fromkeys(known))
 
 
 READERS: dict[str, Callable[[Opened], Iterator[Record]]] = {

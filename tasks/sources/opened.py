@@ -22,7 +22,7 @@ class Opened:
     """name: for people. open: gives its bytes from the start, each time. columns: asked, in the order of the cells;
     optional: those of them that may be absent. encoding: of text files. rows: how many the caller takes at a time.
     label: the column of labels; lists: whether a label of it may be a list of names. files: the column whose cells
-    stand for files, bytes among them."""
+    stand for files, bytes among them. figures: columns of figures, in which also a list may stand."""
 
     name: str
     open: Callable[[], IO[bytes]]
@@ -33,6 +33,7 @@ class Opened:
     label: str | None = None
     lists: bool = False
     files: str | None = None
+    figures: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def errors(self) -> str:

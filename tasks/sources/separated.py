@@ -39,6 +39,16 @@ def records(file: Opened, usual: str) -> Iterator[Record]:
             )
 
 
+def titles(file: Opened, usual: str) -> list[str]:
+    """The names of all columns, by the separator that gives the most."""
+    with file.open() as handle:
+        first, _ = next(_begun(_lines(_text(handle, file), file.name)), ("", 0))
+    if SEP_LINE.fullmatch(first.partition("\n")[0].strip("\r")):
+        return _header(first, usual, file)[1]
+    apart = [next(csv.reader([first], delimiter=each), []) for each in dict.fromkeys([usual, *SEPARATORS])]
+    return max(apart, key=len)
+
+
 def _header(line: str, usual: str, file: Opened) -> tuple[str, list[str]]:
     """The separator, and the header taken apart by it: the first under which all asked columns are there."""
     if said := SEP_LINE.fullmatch(line.partition("\n")[0].strip("\r")):

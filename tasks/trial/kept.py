@@ -48,12 +48,17 @@ def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: p
     write_json(path, mine)
 
 
-def encoded(rows: pd.DataFrame, settings: Settings, out: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float16]]":
-    """(n, d) vectors of the items, computed once and kept in `out`."""
-    path = out / f"vectors-{digest([*rows.id, settings.embed.model_dump_json()])}.npy"
+def encoded(
+    rows: pd.DataFrame, settings: Settings, out: Path, first: pd.DataFrame | None = None
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.float16]]":
+    """(n, d) vectors of the items, computed once and kept in `out`. first: the rows by which an encoder settles what it
+    has to know; None: these."""
+    item = kinds.item(settings.kind.item)
+    known = item.settled((rows if first is None else first)[item.COLUMN].tolist(), settings) if item.settled else None
+    of = [*rows.id, settings.embed.model_dump_json(), *([] if known is None else [json.dumps(known)])]
+    path = out / f"vectors-{digest(of)}.npy"
     if not path.exists():
-        item = kinds.item(settings.kind.item)
-        encoder, cells = item.encoder(settings.embed), rows[item.COLUMN].tolist()
+        encoder, cells = item.encoder(settings.embed, known), rows[item.COLUMN].tolist()
         with counted(f"encode {len(cells):,} {item.NAME}s", len(cells)) as done:
             pieces = [cells[start : start + PIECE] for start in range(0, len(cells), PIECE)]
             vectors = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.kinds import files
-from labelwise.tasks.pull import refuse_faults
+from labelwise.tasks.pull import detected, refuse_faults
 from labelwise.tasks.settings import Columns, Pull, Settings, parse, read
 from labelwise.tasks.upkeep import names
 
@@ -51,6 +51,17 @@ class Plan:
     def content(self) -> kinds.Content:
         """What an item is."""
         return kinds.item(self.item)
+
+
+def looked_at(plan: Plan, tell: Callable[[str], None]) -> Plan:
+    """The plan with what it does not say of the columns: from `plan.params`, or from the pool itself, which is told."""
+    if plan.params and not plan.columns.features:
+        of_params = read(Path(plan.params)).pull.columns.features
+        plan = replace(plan, columns=plan.columns.model_copy(update={"features": of_params}))
+    columns, said = detected(plan.pool, plan.columns, plan.content, plan.encoding)
+    for line in said:
+        tell(f"rehearse: {line}")
+    return replace(plan, columns=columns)
 
 
 def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -111,6 +122,7 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     wanted = [*own, *theirs]
     pull = Pull(pool="", gold="", delimiter=plan.delimiter, columns=columns)
     more: dict[str, Any] = {"label": columns.label, "lists": plan.kind.LISTS, "files": item.files(columns)}
+    more["figures"] = own if item.ARRAYS else ()
     chunks = [
         pd.DataFrame({name: item.read(chunk[own], pull).fillna("")}).join(chunk[list(theirs)].rename(columns=theirs))
         for chunk in sources.chunks(source, wanted, encoding=plan.encoding, **more)
@@ -152,7 +164,9 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
     project = {"name": "rehearsal", "id": "rehearsal"}
     if len(classes) < 2:
         raise InputError("rehearse", expected="two classes at least", got=named(classes))
-    sources = {"pool": plan.pool, "gold": plan.gold or ""}
+    sources: dict[str, Any] = {"pool": plan.pool, "gold": plan.gold or ""}
+    if plan.columns.features:
+        sources["columns"] = {"features": plan.columns.features}
     # No control arm: what is compared is the strategies, each with the whole of its batches.
     content: dict[str, Any] = {
         "project": project,

@@ -153,10 +153,11 @@ def by_name(settings: Settings) -> Callable[[list[str]], list[Way]]:
     known: dict[str, list[Way]] = {}
 
     def ways(names: list[str]) -> list[Way]:
-        if fresh := [name for name in names if name not in known]:
-            encoder = kinds.item(settings.kind.item).encoder(settings.embed)
+        item = kinds.item(settings.kind.item)
+        if fresh := [name for name in names if name not in known and item.WORDS]:
+            encoder = item.encoder(settings.embed)
             known.update({name: sought.by_name([name], settings, encoder) for name in fresh})
-        return [way for name in names for way in known[name]]
+        return [way for name in names for way in known.get(name, ())]
 
     return ways
 

@@ -227,8 +227,9 @@ def _sources(workspace: Workspace, folds: set[str]) -> list[str]:
             said.append(f"{source}: look there yourself")
             continue
         try:
-            columns, files = item.columns(pull.columns), item.files(pull.columns)
-            chunks = sources.chunks(source, columns, encoding=pull.encoding, files=files)
+            own, files = item.columns(pull.columns), item.files(pull.columns)
+            figures = own if item.ARRAYS else ()
+            chunks = sources.chunks(source, own, encoding=pull.encoding, files=files, figures=figures)
             frames = (pd.DataFrame({item.COLUMN: item.read(chunk, pull)}) for chunk in chunks)
             has = any(forgotten.without(rows, folds, item)[1] for rows in frames)
         except LabelwiseError as error:

@@ -26,6 +26,7 @@ from labelwise.tasks.pull import (
     GoldLook,
     PoolLook,
     Tally,
+    detected,
     ids_of,
     look_at_gold,
     look_at_pool,
@@ -80,10 +81,14 @@ def run(
         )
     for address in (pool, gold, labelled or "", remote or ""):
         _refuse_credentials(address)
-    pull = settings.Pull(
-        pool=located(pool), gold=located(gold), columns=columns, encoding=encoding, delimiter=delimiter
-    )
     answer, item = kinds.answer(kind.answer), kinds.item(kind.item)
+    columns, said = detected(located(pool), columns, item, encoding)
+    for line in said:
+        tell(line)
+    own = {key.removeprefix("pull."): value for key, value in item.DEFAULTS.items() if key.startswith("pull.")}
+    pull = settings.Pull(
+        pool=located(pool), gold=located(gold), columns=columns, encoding=encoding, delimiter=delimiter, **own
+    )
     seen = looked(pull, labelled, classes, answer, tell, item)
     judged = measure_for(seen.gold.labels, len(seen.gold.folds), answer)
     changes: dict[str, Any] = {
@@ -276,6 +281,7 @@ def labels_in(
     yet."""
     columns, own = pull.columns, item.columns(pull.columns)
     more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
+    more["figures"] = own if item.ARRAYS else ()
     parts = [
         pd.DataFrame({item.COLUMN: item.read(chunk[own], pull), "label": chunk[columns.label]})
         for chunk in sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, **more)
@@ -361,16 +367,13 @@ def classes_for(
     columns, gold = pull.columns, pull.gold
     found: Counter[str] = Counter()
     unread: Counter[str] = Counter()
-    for chunk in sources.chunks(
-        gold,
-        [*item.columns(columns), columns.label],
-        encoding=pull.encoding,
-        label=columns.label,
-        lists=answer.LISTS,
-        files=item.files(columns),
-    ):
-        own = chunk[item.columns(columns)]
-        cells = item.read(own, pull) if answer.PLACES else own.iloc[:, 0]  # only places are of what stands in the item
+    own = item.columns(columns)
+    more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
+    more["figures"] = own if item.ARRAYS else ()
+    for chunk in sources.chunks(gold, [*own, columns.label], encoding=pull.encoding, **more):
+        there = chunk[own]
+        # Only places are of what stands in the item.
+        cells = item.read(there, pull) if answer.PLACES else there.iloc[:, 0]
         read = answer.read_all(chunk[columns.label], cells, pull.delimiter)
         unread.update(fault for fault in read.faults if fault)
         fine = [label for label, fault in zip(read.labels, read.faults, strict=True) if label and not fault]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named, plain
 from labelwise.tasks.items import forgotten, stored
-from labelwise.tasks.items.vectors import Vectors, encoded, pool_vectors
+from labelwise.tasks.items.vectors import Vectors, encoded, encoder_of, pool_vectors
 from labelwise.tasks.items.withheld import withheld
 from labelwise.tasks.kinds.wording import UNKNOWN
 from labelwise.tasks.labels import ledger, seeds, sought
@@ -97,7 +98,7 @@ def give(workspace: Workspace, name: str, given: Sequence[str], tell: Tell) -> l
         raise InputError(f"seed {of!r}: no text", expected="a few texts of this class, or words for it")
 
     def change() -> pd.DataFrame:
-        vectors = item.encoder(workspace.settings.embed).encode(fresh.tolist())
+        vectors = encoder_of(workspace).encode(fresh.tolist())
         gold = sought.of_gold(workspace, fresh, vectors)
         if gold.all():
             raise InputError(
@@ -238,7 +239,8 @@ def _in_file(workspace: Workspace, name: str) -> list[str]:
     path = Path(name)
     if path.suffix.lower() in ENDINGS or "://" in name:
         columns = item.columns(pull.columns)
-        chunks = sources.chunks(name, columns, encoding=pull.encoding, files=item.files(pull.columns))
+        more: dict[str, Any] = {"files": item.files(pull.columns), "figures": columns if item.ARRAYS else ()}
+        chunks = sources.chunks(name, columns, encoding=pull.encoding, **more)
         found = [cell for chunk in chunks for cell in item.read(chunk, pull) if cell]
     else:
         found = _lines_of(path, pull.encoding or "utf-8-sig")
@@ -272,7 +274,7 @@ def remarks(workspace: Workspace, of: str, cells: pd.Series, vectors: NDArray[np
     said = []
     unread = 0
     if wording := item.wording:
-        unread = int((wording(cells.tolist(), item.encoder(settings.embed))["unknown"] > UNKNOWN).sum())
+        unread = int((wording(cells.tolist(), encoder_of(workspace))["unknown"] > UNKNOWN).sum())
     if unread:
         said.append(f"{unread:,} of {_count(len(cells), 'text')} cannot be read by {settings.embed.encoder}")
     if len(cells) > MANY:

@@ -5,7 +5,7 @@ import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from labelwise.tasks.items.vectors import pool_vectors
 from labelwise.tasks.kinds.base import DECODES, Encoder, Wording
 from labelwise.tasks.kinds.wording import WORDING
 from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners import serving
 from labelwise.tasks.past import replay
 from labelwise.tasks.records import LABELS, content_id
 from labelwise.tasks.reporting import coming, tables
@@ -42,12 +43,17 @@ class Point:
     """A content: its cell is two figures."""
 
     NAME, COLUMN = "point", "place"
-    DEFAULTS: Mapping[str, Any] = {}
-    wording = None
+    WORDS, ARRAYS = False, False
+    DEFAULTS: Mapping[str, Any] = MappingProxyType({})
+    wording, settled = None, None
 
     def columns(self, columns: settings.Columns) -> list[str]:
         del columns  # its columns have these names
         return ["east", "north"]
+
+    def detected(self, look: Any, columns: settings.Columns) -> tuple[settings.Columns, list[str]]:
+        del look
+        return columns, []
 
     def files(self, columns: settings.Columns) -> None:
         del columns
@@ -80,16 +86,24 @@ class Point:
     def fold(self, cell: str) -> str:
         return ";".join(f"{each:.1f}" for each in figures(cell)) or cell
 
-    def encoder(self, embed: settings.Embed) -> Encoder:
-        del embed
+    def encoder(self, embed: settings.Embed, settled: Mapping[str, Any] | None = None) -> Encoder:
+        del embed, settled
 
-        def encode(cells: list[str], progress: Any = len) -> Any:
+        def encode(cells: list[str], progress: Any = bool) -> Any:
             found = np.array([figures(cell) for cell in cells], np.float32).reshape(-1, 2)
             progress(len(cells))
             return found / np.linalg.norm(found, axis=1, keepdims=True)
 
         made: Any = SimpleNamespace(encode=encode)
         return made
+
+    def given(self, items: Any, columns: settings.Columns) -> list[str]:
+        del columns
+        return [f"{east};{north}" for east, north in items]
+
+    def takes(self, columns: settings.Columns) -> list[tuple[str, str | None]]:
+        del columns
+        return [("double", "east"), ("double", "north")]
 
     def remarks(self, cells: list[str]) -> list[str]:
         return [] if cells else ["no points"]
@@ -187,6 +201,8 @@ def test_a_round_of_points(workspace: Workspace) -> None:
     assert "its point was changed" in replay.items(gold.assign(place="7.0;7.0"), [], ("a", None), POINT)[0]
     beside = gold.assign(place=gold.place.str.replace("2.0;0.1", "1.01;0.04"))
     assert len(forget.resolve(beside, [gold.id[0]], POINT)) == 2
+    served = serving.load(workspace.root).predict([(1, 0.2), (0.1, 2)])
+    assert served.label.tolist() == ["east", "north"]
     answers = review.read_answers(Path(workspace.settings.pull.gold), workspace.settings)
     assert set(gold.id) <= set(answers)
 

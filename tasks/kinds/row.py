@@ -1,0 +1,537 @@
+"""An item that is a row: figures and categories by the names of their columns, and signals, each a list of figures.
+
+Its cell is a JSON object of the columns in a fixed order, those of `pull.columns.features`; null is a missing value.
+What should have been a figure or a signal and is none stands there as {reason: the cell as it came}: so it can be told
+in whatever row it is, and the row goes to quarantine as it came.
+"""
+
+import html
+import json
+import re
+import xml.etree.ElementTree as ET
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from labelwise.tasks.errors import InputError, SettingsError, named
+from labelwise.tasks.kinds.base import DECODES
+from labelwise.tasks.kinds.controls import TO
+from labelwise.tasks.kinds.forms import unpacked
+from labelwise.tasks.records import content_id
+from labelwise.tasks.services.expectations import ABSENT, BETWEEN, PRESENT, Rule
+from labelwise.tasks.settings import (
+    CATEGORY,
+    COMMA,
+    NUMBER,
+    SIGNAL,
+    Columns,
+    Embed,
+    Feature,
+    Pull,
+    Settings,
+    feature_of,
+)
+
+if TYPE_CHECKING:
+    from labelwise.tasks.learners.kernel import Kernel
+
+NAME = "row"
+COLUMN = "row"
+ARRAYS = True
+WORDS = False
+KERNEL = "kernel"  # the one encoder of rows, see learners/kernel.py
+DEFAULTS: Mapping[str, Any] = {
+    "embed.encoder": KERNEL,
+    "embed.wording": False,
+    "pull.max_chars": 1_000_000,
+    # A cosine of 0.9999 is a difference of 2 % of a standard deviation in each column, one of 0.99 of 20 %.
+    "gold.near_duplicate": 0.9999,
+    "select.near_duplicate": 0.99,
+}
+wording = None
+
+# What a cell should have been and is not, with what people are told.
+TEXT, ENDLESS, NO_ARRAY, LENGTH = "text", "infinite", "no array", "length"
+FAULTS = {
+    TEXT: "text stands where a figure was expected",
+    ENDLESS: "a figure is infinite",
+    NO_ARRAY: "a signal is no list of figures",
+    LENGTH: "a signal has another length than the others",
+}
+ABSENTEES = frozenset({"", "nan", "na", "n/a", "none", "null", "nil", "?", "-", "<na>", "nat"})
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:\.\d{3})*,\d+(?:[eE][+-]?\d+)?|[+-]?\d+")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+WIDE = re.compile(r"(?:(.*?)[_.\-]?)?(?:t|time|sample|samples)_?(\d+)", re.IGNORECASE)
+SHORTEST = 8  # columns in a row that are a signal
+MOSTLY = 0.9  # share of a column's values that are figures, from which on the others are faults
+MANY, DISTINCT = 50, 0.5  # categories: more than so many, and than so large a share of the rows, are keys or free text
+KEPT_DIGITS = 7  # of a signal's figures
+ALIKE_DIGITS = 6  # of a figure, by which two rows are the same
+BRIEF = 12  # columns named in a line
+POINTS = 400  # of a picture of a signal
+KEY = re.compile(r"(^|_|\b)(id|key|index|nr|no|number)$", re.IGNORECASE)
+
+
+# Reading
+
+
+def columns(columns: Columns) -> list[str]:
+    """Those that the features are read from."""
+    return columns.sources
+
+
+def files(columns: Columns) -> None:
+    """None: a row stands in its cells."""
+    del columns
+
+
+def read(rows: pd.DataFrame, pull: Pull) -> pd.Series:
+    """The rows as JSON."""
+    return packed(rows, pull.columns)
+
+
+def packed(rows: pd.DataFrame, columns: Columns) -> pd.Series:
+    """(n, k) the columns of the features, cells text or None -> (n,) cells."""
+    features = {name: feature_of(text) for name, text in columns.features.items()}
+    parts = [_read(rows, name, feature) for name, feature in features.items()]
+    cells = [
+        None if all(value is None for value in row) else _packed(dict(zip(features, row, strict=True)))
+        for row in zip(*parts, strict=True)
+    ]
+    return pd.Series(cells, dtype=object)
+
+
+def _read(rows: pd.DataFrame, name: str, feature: Feature) -> list[Any]:
+    if feature.wide:
+        parts = [_figures(rows[column], False) for column in feature.wide]
+        return [_joined(list(row)) for row in zip(*parts, strict=True)]
+    cells = rows[name]
+    if feature.form == SIGNAL:
+        return [_signal(cell, feature.length) for cell in cells]
+    if feature.form == CATEGORY:
+        return [None if _absent(cell) else str(cell).strip() for cell in cells]
+    return _figures(cells, feature.form == COMMA)
+
+
+def _absent(cell: Any) -> bool:
+    return cell is None or str(cell).strip().lower() in ABSENTEES
+
+
+def _figures(cells: pd.Series, comma: bool) -> list[Any]:
+    """The cells of a column as figures: None where one is missing, {reason: cell} where it is none."""
+    texts = [None if _absent(cell) else str(cell).strip() for cell in cells]
+    plain = [text.replace(".", "").replace(",", ".") if comma and text else text for text in texts]
+    found = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").astype("float64").to_numpy()
+    return [None if text is None else _figure(value, text) for value, text in zip(found.tolist(), texts, strict=True)]
+
+
+def _figure(value: float, text: str) -> Any:
+    if np.isnan(value):
+        return {TEXT: text}
+    return {ENDLESS: text} if np.isinf(value) else _plain(value)
+
+
+def _plain(value: float) -> float | int:
+    """A figure as JSON has it: 17.0 is 17."""
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def _signal(cell: Any, length: int | None) -> Any:
+    """A list of figures from JSON, or as numpy prints one."""
+    if _absent(cell):
+        return None
+    text = str(cell).strip()
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        inner = re.fullmatch(r"\[([^\[\]]*)\]", text)
+        given = re.split(r"[\s,;]+", inner[1].strip()) if inner else None
+    if not isinstance(given, list) or not given or any(isinstance(each, list | dict | bool) for each in given):
+        return {NO_ARRAY: text[:200]}
+    values = _figures(pd.Series(given, dtype=object), False)
+    if length is not None and len(values) != length:
+        return {LENGTH: len(values)}
+    return _joined(values)
+
+
+def _joined(values: list[Any]) -> Any:
+    """Figures as a signal, with as many digits as a sensor has; None where all are missing."""
+    faults = [value for value in values if isinstance(value, dict)]
+    if faults:
+        return {NO_ARRAY: faults[0][TEXT]} if TEXT in faults[0] else faults[0]
+    if all(value is None for value in values):
+        return None
+    return [None if value is None else _plain(float(f"{value:.{KEPT_DIGITS}g}")) for value in values]
+
+
+def _packed(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+# What is expected of a row
+
+
+def rules(max_chars: int) -> list[Rule]:
+    """What is expected of a row."""
+    length = "row: characters"
+    detail = f"row has {{value:.0f}} characters as JSON, at most {max_chars} allowed (pull.max_chars)"
+    return [
+        Rule("every column of the row is missing", length, PRESENT),
+        DECODES,
+        *(
+            Rule(words, f"row: column with {reason}", ABSENT, detail=f"{words}, in column {{value:.0f}} of the row")
+            for reason, words in FAULTS.items()
+        ),
+        Rule(f"row has more than {max_chars} characters", length, BETWEEN, {"max_value": max_chars}, detail),
+    ]
+
+
+def measures(cells: Sequence[str | None]) -> dict[str, Any]:
+    """How long each row is, and the first column of it with each fault, counted from 1."""
+    faulty = [{} if cell is None else _faults(cell) for cell in cells]
+    found = {
+        f"row: column with {reason}": pd.Series([each.get(reason) for each in faulty], dtype="float64")
+        for reason in FAULTS
+    }
+    return {
+        "row: characters": pd.Series([None if cell is None else len(cell) for cell in cells], dtype="float64")
+    } | found
+
+
+def _faults(cell: str) -> dict[str, int]:
+    if '{"' not in cell[1:]:  # within the outer braces there are none
+        return {}
+    said = [(reason, at) for at, value in enumerate(unpacked(cell).values(), 1) for reason in _reasons(value)]
+    return dict(reversed(said))
+
+
+def _reasons(value: Any) -> list[str]:
+    return list(value) if isinstance(value, dict) else []
+
+
+def tidy(cell: str) -> str:
+    """As JSON is written here."""
+    values = unpacked(cell)
+    return _packed(values) if values else cell
+
+
+def identify(cell: str) -> str:
+    """The id of the item: a hash of the row."""
+    return content_id(cell)
+
+
+def fold(cell: str) -> str:
+    """The row with six digits of each figure: what differs by less is the same.
+
+    >>> fold('{"a":0.1,"b":"x"}') == fold('{"a":0.10000000149,"b":"x"}')
+    True
+    """
+    values = unpacked(cell)
+    return _packed({name: _rounded(value) for name, value in values.items()}) if values else cell
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return f"{value:.{ALIKE_DIGITS}g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+# What the columns are
+
+
+def detected(look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Columns, list[str]]:
+    """The features, each with what it is, and what to say of them: those that were named, or all but those of id,
+    label, group and context; what seems to be a key or free text is left out."""
+    if columns.features and all(columns.features.values()):
+        return columns, []
+    rows = look()
+    named_already = {columns.label, columns.id, columns.group, *columns.context}
+    asked = columns.features or dict.fromkeys((str(name) for name in rows if name not in named_already), "")
+    wide = wide_signals([name for name, text in asked.items() if not text], rows)
+    inside = {column for feature in wide.values() for column in feature.wide}
+    found: dict[str, str] = {}
+    said = [
+        f"columns {feature.wide[0]} to {feature.wide[-1]} are one signal, {name!r}" for name, feature in wide.items()
+    ]
+    for name, text in asked.items():
+        if text or name in inside:
+            found |= {name: text} if text else {}
+            continue
+        if name not in rows:
+            near = named([str(each) for each in rows][:20])
+            raise InputError(f"the pool has no column {name!r}", expected=f"one of {near}", fix="name it by --features")
+        feature = _form(rows[name], name)
+        if feature is None and not columns.features:
+            said.append(f"column {name!r} is left out: nearly every row has another text there")
+        else:
+            found[name] = (feature or Feature(CATEGORY)).text
+    found |= {name: feature.text for name, feature in wide.items()}
+    if not found:
+        raise InputError(
+            "the pool has no column of figures, categories or signals",
+            expected="some beside those of id, label, group and context",
+            got=named([str(each) for each in rows][:20]),
+        )
+    forms = [feature_of(text).form for text in found.values()]
+    said.append(f"features: {_counted(forms)} (pull.columns.features)")
+    return columns.model_copy(update={"features": found}), said + _odd(rows, found)
+
+
+def _counted(forms: list[str]) -> str:
+    words = {
+        NUMBER: "of figures",
+        COMMA: "of figures with a decimal comma",
+        CATEGORY: "of categories",
+        SIGNAL: "signal",
+    }
+    return ", ".join(f"{forms.count(form)} {words[form]}" for form in dict.fromkeys(forms))
+
+
+def _odd(rows: pd.DataFrame, found: Mapping[str, str]) -> list[str]:
+    """What of the features is likely to be a mistake."""
+    said = []
+    constant = [name for name in found if name in rows and rows[name].nunique(dropna=False) <= 1 < len(rows)]
+    if constant:
+        said.append(f"the same in every row, so that nothing can be learned from it: {named(constant[:5])}")
+    for name in found:
+        if KEY.search(name) and name in rows and rows[name].is_unique and len(rows) > MANY:
+            said.append(
+                f"column {name!r} looks like a key: if it is one, name it by --id-column, so that none learns it"
+            )
+    return said
+
+
+def wide_signals(names: Sequence[str], rows: pd.DataFrame) -> dict[str, Feature]:
+    """Signals that stand in columns such as t0, t1, t2, or eeg_t0, eeg_t1: eight at least in a row, all of figures."""
+    runs: dict[str, list[tuple[int, str]]] = {}
+    for name in names:
+        if found := WIDE.fullmatch(name):
+            runs.setdefault(name[: found.start(2)], []).append((int(found[2]), name))
+    signals: dict[str, Feature] = {}
+    for stem, run in runs.items():
+        numbers, own = zip(*sorted(run), strict=True)
+        together = list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+        if len(own) >= SHORTEST and together and all(_form(rows[name], name) == Feature(NUMBER) for name in own):
+            found = WIDE.fullmatch(own[0])
+            short = (found[1] or "") if found else ""
+            name = short if short and short not in names and short not in signals else stem.rstrip("_.-")
+            signals[name] = Feature(SIGNAL, len(own), None, tuple(own))
+    return signals
+
+
+def _form(cells: pd.Series, name: str) -> Feature | None:
+    """What a column is; None for keys and free text. InputError where figures can be read in two ways."""
+    texts = [str(cell).strip() for cell in cells if not _absent(cell)]
+    if not texts:
+        return Feature(NUMBER)
+    if all(text.startswith("[") for text in texts):
+        lengths = [len(found) for text in texts if isinstance(found := _signal(text, None), list)]
+        usual = max(set(lengths), key=lengths.count) if lengths else None
+        return Feature(SIGNAL, usual)
+    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna().mean()
+    if numbers >= MOSTLY:
+        return Feature(NUMBER)
+    comma = [bool(DECIMAL_COMMA.fullmatch(text)) for text in texts]
+    with_comma = [text for text in texts if "," in text]
+    if with_comma and np.mean(comma) >= MOSTLY:
+        if all(THOUSANDS.fullmatch(text) for text in with_comma):
+            raise InputError(
+                f"column {name!r} holds figures such as {with_comma[0]!r}, which can be read in two ways",
+                expected="a decimal point and nothing between thousands",
+                fix=f"write it so in all files, or say that it is a decimal comma: --features '{name}={COMMA}'",
+            )
+        return Feature(COMMA)
+    distinct = len(set(texts))
+    return None if distinct > max(MANY, DISTINCT * len(texts)) or distinct == len(texts) > 1 else Feature(CATEGORY)
+
+
+# Vectors
+
+
+def settled(cells: list[str], settings: Settings) -> dict[str, Any]:
+    """The scale of each figure, and what the signals are."""
+    from labelwise.tasks.learners import kernel
+
+    return kernel.settled(cells, settings.pull.columns.features)
+
+
+def encoder(embed: Embed, settled: Mapping[str, Any] | None = None) -> "Kernel":
+    """Random Fourier features of standardised figures."""
+    if embed.encoder != KERNEL:
+        raise SettingsError(
+            "params.yaml: `embed.encoder` names no encoder of rows",
+            expected=KERNEL,
+            got=repr(embed.encoder),
+            fix=f"set embed.encoder to {KERNEL}",
+        )
+    from labelwise.tasks.learners.kernel import Kernel
+
+    return Kernel.of(settled or {})
+
+
+# For people and programs
+
+
+def given(items: Any, columns: Columns) -> list[str]:
+    """The cells of a frame with the columns of the features, or of a list of such mappings."""
+    rows = items if isinstance(items, pd.DataFrame) else pd.DataFrame(list(items))
+    own = columns.sources
+    if missing := [name for name in own if name not in rows]:
+        raise InputError(
+            f"the rows have no column {missing[0]!r}",
+            expected="a frame, or a list of mappings, with " + named(own[:20]),
+            got=named([str(name) for name in rows][:20]),
+            fix="where nothing is known of a column, give it with None",
+        )
+    cells = [None if cell is None else tidy(cell) for cell in packed(rows[own].map(_as_text), columns)]
+    for position, cell in enumerate(cells):
+        for reason, at in (_faults(cell) if cell else {}).items():
+            name = list(columns.features)[at - 1]
+            raise InputError(
+                f"row {position}: {FAULTS[reason]}, in {name!r}",
+                expected=columns.features[name],
+                got=str(unpacked(cell or "")[name][reason])[:60],
+            )
+    return [_packed(dict.fromkeys(columns.features)) if cell is None else cell for cell in cells]
+
+
+def _as_text(value: Any) -> str | None:
+    """A value of a program as a source has it."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return json.dumps(np.asarray(value, dtype=float).tolist())
+    return None if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) else str(value)
+
+
+def takes(columns: Columns) -> list[tuple[str, str | None]]:
+    """A figure, a text or an array a column."""
+    types = {NUMBER: "double", COMMA: "string", CATEGORY: "string", SIGNAL: "array"}
+    found: list[tuple[str, str | None]] = []
+    for name, text in columns.features.items():
+        feature = feature_of(text)
+        found += [("double", each) for each in feature.wide] or [(types[feature.form], name)]
+    return found
+
+
+def remarks(cells: list[str]) -> list[str]:
+    """Nothing: what is to be said follows from the columns, see `detected`."""
+    del cells
+    return []
+
+
+def view() -> ET.Element:
+    """The row in Label Studio: a table, and a picture of each signal. Nothing of it can be marked."""
+    whole = ET.Element("View", {"className": "labelwise-row"})
+    ET.SubElement(whole, "Style").text = STYLE
+    options = {"valueType": "text", "inline": "true", "selectionEnabled": "false"}
+    ET.SubElement(whole, "HyperText", {"name": TO, "value": f"${NAME}", **options})
+    return whole
+
+
+STYLE = """
+      .labelwise-row { font-size: 14px; margin-bottom: 8px; max-height: 60vh; overflow: auto }
+      .labelwise-row table { width: 100%; border-collapse: collapse }
+      .labelwise-row th { opacity: 0.7; font-weight: normal; text-align: left; vertical-align: top }
+      .labelwise-row th { padding: 0 12px 2px 0; white-space: nowrap }
+      .labelwise-row td { overflow-wrap: anywhere; white-space: pre-wrap; padding-bottom: 2px; width: 100% }
+      .labelwise-row img { width: 100%; max-width: 720px; height: 120px }
+    """
+
+
+def task(cell: str) -> dict[str, str]:
+    """What `view` reads."""
+    return {NAME: as_html(cell)}
+
+
+def as_html(cell: str) -> str:
+    """A line a column, all of it escaped; signals as pictures.
+
+    >>> as_html('{"a<b":1.5,"c":null}')
+    '<table><tr><th>a&lt;b</th><td>1.5</td></tr><tr><th>c</th><td>–</td></tr></table>'
+    """
+    lines = [
+        f"<tr><th>{html.escape(_shown(name))}</th><td>{_as_cell(value)}</td></tr>"
+        for name, value in unpacked(cell).items()
+    ]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _as_cell(value: Any) -> str:
+    if isinstance(value, list):
+        return f'<img alt="{html.escape(_spoken(value))}" src="{address(curve([value]))}"/>'
+    return html.escape(_shown(_spoken(value), 2000))
+
+
+def address(svg: str) -> str:
+    """A picture as a data address. As an image nothing in it runs."""
+    return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
+
+
+def curve(signals: Sequence[Sequence[float | None]], width: int = 720, height: int = 120) -> str:
+    """An SVG of signals, each in a strip of its own: a line from its least to its greatest figure, with a gap where
+    some are missing. Of a long one the least and the greatest of each stretch are drawn, so that no peak is lost."""
+    each = height / max(len(signals), 1)
+    paths = []
+    for number, signal in enumerate(signals):
+        values = thinned(np.array([np.nan if value is None else value for value in signal], float))
+        low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 0.0)
+        x = np.linspace(2, width - 2, len(values)) if len(values) > 1 else np.full(len(values), width / 2)
+        share = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
+        y = number * each + 4 + (1 - share) * (each - 8)
+        move, parts = True, []
+        for at in range(len(values)):
+            if np.isnan(values[at]):
+                move = True
+                continue
+            parts.append(f"{'M' if move else 'L'}{x[at]:.1f} {y[at]:.1f}")
+            move = False
+        paths.append(f'<path d="{"".join(parts)}" fill="none" stroke="#2b6cb0" stroke-width="1.2"/>')
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" preserveAspectRatio="none"'
+    ground = f'<rect width="{width}" height="{height}" fill="#f7fafc"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{ground}{"".join(paths)}</svg>'
+
+
+def thinned(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> Any:
+    """At most 2 POINTS figures of a signal: the least and the greatest of each stretch."""
+    if len(values) <= 2 * POINTS:
+        return values
+    parts = np.array_split(values, POINTS)
+    ends = [(np.nan, np.nan) if np.isnan(part).all() else (np.nanmin(part), np.nanmax(part)) for part in parts]
+    return np.array(ends).ravel()
+
+
+def thumbnail(cell: str) -> str:
+    """The signals of a row as one picture, a data address; '' where it has none."""
+    signals = [value for value in unpacked(cell).values() if isinstance(value, list)]
+    return address(curve(signals, 240, 40 * len(signals))) if signals else ""
+
+
+def brief(cell: str) -> str:
+    """The first columns on a line.
+
+    >>> brief('{"age":41,"job":null,"eeg":[1,2,3.5]}')
+    'age 41, job –, eeg 3 figures from 1 to 3.5'
+    """
+    values = unpacked(cell)
+    parts = [f"{_shown(name)} {_shown(_spoken(value))}" for name, value in list(values.items())[:BRIEF]]
+    more = f", and {len(values) - BRIEF} more" if len(values) > BRIEF else ""
+    return ", ".join(parts) + more if values else cell
+
+
+def _spoken(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        there = [each for each in value if each is not None]
+        ends = f" from {min(there):.4g} to {max(there):.4g}" if there else ""
+        return f"{len(value)} figures{ends}"
+    if isinstance(value, dict):
+        return ", ".join(map(str, value.values()))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _shown(text: str, most: int = 40) -> str:
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
