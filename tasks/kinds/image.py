@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds import controls, picture
 from labelwise.tasks.kinds import files as held
-from labelwise.tasks.kinds import picture
 from labelwise.tasks.kinds.base import DECODES
 from labelwise.tasks.kinds.files import Files
 from labelwise.tasks.records import content_id
@@ -159,7 +159,7 @@ def remarks(cells: list[str]) -> list[str]:
 
 def view() -> ET.Element:
     """The picture in Label Studio: as large as the page is wide, if it is, and no larger than that."""
-    return ET.Element("Image", {"name": NAME, "value": f"${NAME}", "maxWidth": "640px", "zoom": "true"})
+    return ET.Element("Image", {"name": controls.TO, "value": f"${NAME}", "maxWidth": "640px", "zoom": "true"})
 
 
 def task(cell: str) -> dict[str, str]:

@@ -48,7 +48,7 @@ def able_to_learn(answer: str, item: str = "text") -> list[str]:
     >>> "frozen" in able_to_learn("multilabel"), "propagate" in able_to_learn("multilabel")
     (True, False)
     >>> able_to_learn("choice", "image")
-    ['frozen', 'propagate']
+    ['auto', 'frozen', 'propagate', 'ensemble']
     """
     return [
         name

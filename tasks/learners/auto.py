@@ -25,7 +25,7 @@ from labelwise.tasks.settings import Settings
 
 NAME = "auto"
 SERVES = frozenset({"choice", "multilabel"})
-READS = frozenset({"vectors", "text"})
+READS = frozenset({"vectors"})  # and the text, where an item is one
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}
 FEWEST, MOST_TUNED = 12, 60  # labels, between which tuning is tried
 CLEARLY = 2.0  # standard errors by which tuning has lost
@@ -89,6 +89,8 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     quiet = ensemble.fit(examples, pool, settings)
     if quiet.thresholds is not None:
         return Auto({"ensemble": quiet}, f"judged by {settings.measure.words}")
+    if settings.kind.item not in contrastive.READS:
+        return Auto({"ensemble": quiet}, f"an encoder of {settings.kind.item}s is not tuned")
     if not FEWEST <= len(examples) <= MOST_TUNED:
         return Auto({"ensemble": quiet}, f"tuning is tried from {FEWEST} to {MOST_TUNED} labels")
     given = int((examples.counting >= 1).sum())

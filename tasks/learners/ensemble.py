@@ -21,7 +21,7 @@ from labelwise.tasks.settings import Settings
 
 NAME = "ensemble"
 SERVES = frozenset({"choice", "multilabel"})
-READS = frozenset({"vectors", "text"})
+READS = frozenset({"vectors"})  # and the words, where an item has some
 LEAST = 0.01  # weight of the words below which they could change no answer, and need not be read
 
 
@@ -117,15 +117,17 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> Labels:
     rows = calibration.sampled(examples, settings.seed)
     targets = examples.labels[rows]
     regularisation, quiet = one_vs_rest.crossed(examples.take(rows), settings)
-    read, vocabulary, of_words = bag_of_words.crossed_labels(examples, rows, settings.seed)
-    weights = one_vs_rest.pooling([quiet, read], targets)
-    heeded = weights[1] >= LEAST
-    odds = weights[0] * quiet + weights[1] * read if heeded else quiet
+    words = bag_of_words.crossed_labels(examples, rows, settings.seed) if has_words(settings) else None
+    own, of_words = one_vs_rest.pooling([quiet, words[0]], targets) if words else (1.0, 0.0)
+    if of_words < LEAST:
+        own, words = 1.0, None
+    odds = own * quiet + of_words * words[0] if words else quiet
     slopes, shifts = one_vs_rest.calibrated(odds, targets)
-    own, words = weights if heeded else (1.0, 0.0)
     head = one_vs_rest.heads(examples, examples.items.vectors(), regularisation).turned(own * slopes, shifts)
-    bag = bag_of_words.BagOfWords(vocabulary, of_words.turned(words * slopes, np.zeros_like(shifts)))
-    found = Labels(head, bag if heeded else None)
+    bag = None
+    if words:
+        bag = bag_of_words.BagOfWords(words[1], words[2].turned(of_words * slopes, np.zeros_like(shifts)))
+    found = Labels(head, bag)
     limits = one_vs_rest.limits(found.probabilities, odds * slopes + shifts, examples.take(rows), pool, settings)
     return replace(found, head=head.settled(*limits))
 
@@ -137,25 +139,31 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     regularisation, quiet = frozen.crossed(examples.take(rows), settings)
     graph = propagate.graph_of(examples, pool, settings.seed)
     spread = propagate.crossed(graph, examples, rows, settings.seed)
-    read, vocabulary, words = bag_of_words.crossed(examples, rows, settings.seed)
+    words = bag_of_words.crossed(examples, rows, settings.seed) if has_words(settings) else None
     fold = calibration.folds(given, settings.seed, groups=examples.take(rows).items.groups)
     prior = np.stack([logarithms(frequencies(given[fold != number], c)) for number in range(calibration.FOLDS)])[fold]
-    opinions = [quiet, spread, prior, read]
-    *others, of_words = calibration.pooling(opinions, given).tolist()
-    heeded = of_words >= LEAST
+    opinions = [quiet, spread, prior, *([words[0]] if words else [])]
+    weights: list[float] = calibration.pooling(opinions, given).tolist()
+    if words and weights[-1] < LEAST:
+        words, weights = None, weights[:-1]
     head = frozen.head(examples, examples.items.vectors(), regularisation)
     found = Ensemble(
         head,
         propagate.model(graph, examples),
         frequencies(examples.labels, c),
-        bag_of_words.BagOfWords(vocabulary, words) if heeded else None,
-        [*others, of_words] if heeded else others,
+        bag_of_words.BagOfWords(words[1], words[2]) if words else None,
+        weights,
     )
     known = np.isfinite(quiet)
     weighed = sum(w * np.where(known, one, 0) for w, one in zip(found.weights, opinions, strict=False))
     held_out = softmax(np.where(known, weighed, -np.inf), axis=1)
     shifts, limits = deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
     return replace(found, shifts=shifts, thresholds=limits)
+
+
+def has_words(settings: Settings) -> bool:
+    """Whether the items are texts."""
+    return settings.kind.item in bag_of_words.READS
 
 
 def frequencies(labels: NDArray[np.int64], classes: int) -> list[float]:

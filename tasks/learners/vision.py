@@ -12,6 +12,9 @@ from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import picture
 
 PACKAGED = "efficientnet-lite0"
+EXPECTED = (
+    f"{PACKAGED} (packaged), or an image model: a Hugging Face name (needs a network) or a folder with safetensors"
+)
 AT_ONCE = 16  # pictures in one forward pass: more leave the cache
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in encoder.py
@@ -32,9 +35,11 @@ class Encoder:
     the square that the packaged model sees; None: its own."""
 
     def __init__(self, name: str, pixels: int | None = None) -> None:
-        from labelwise.tasks.learners import efficientnet
+        from labelwise.tasks.learners import efficientnet, encoder
 
         self._tower: Tower
+        if name == encoder.PACKAGED:
+            raise InputError(f"embed.encoder: {name} reads texts", expected=EXPECTED, fix=f"set it to {PACKAGED}")
         if name == PACKAGED:
             self._tower = efficientnet.Tower(pixels)
         elif pixels is None:
@@ -74,8 +79,7 @@ class _Transformer:
         except (OSError, ValueError, ImportError, SafetensorError) as error:
             raise InputError(
                 f"encoder {name!r} cannot be loaded",
-                expected=f"{PACKAGED} (packaged), or an image model: a Hugging Face name (needs a network) or a folder "
-                "with safetensors",
+                expected=EXPECTED,
                 got=str(error).strip().splitlines()[0][:160],
                 fix="set embed.encoder in params.yaml; names that begin with timm/ need `pip install labelwise[timm]`",
             ) from None

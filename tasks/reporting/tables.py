@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -143,7 +143,7 @@ def last_batch(workspace: Workspace, versions: Versions, rows: pd.DataFrame, num
     cells = [
         [
             str(row["why"]) if pd.notna(row["why"]) else "",
-            example(item.brief(kept[row["id"]]) if row["id"] in kept else "", contexts.get(row["id"])),
+            example(kept.get(row["id"]), item, contexts.get(row["id"])),
             thought(row["id"]),
             answer.spoken(counting[row["id"]]) if row["id"] in counting else row["status"],
             row["id"],
@@ -390,10 +390,24 @@ def cut(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
-def example(text: str, beside: Any = None) -> str:
-    """The beginning of a text, and in brackets that of its context, where it has one."""
+class Example(str):
+    """An item in a table: in words, and as a picture where it is one."""
+
+    draw: Callable[[], str] = str
+
+    @property
+    def picture(self) -> str:
+        """A data address, made when it is asked for; '' where there is none."""
+        return self.draw()
+
+
+def example(cell: str | None, item: kinds.Content, beside: Any = None) -> Example:
+    """The beginning of an item in words, and in brackets that of its context, where it has one. cell: None for an item
+    that is no longer there."""
     said = context.brief(context.unpacked(beside)) if isinstance(beside, str) else ""
-    return cut(text) + (f" ({cut(said)})" if said else "")
+    shown = Example(cut(item.brief(cell) if cell is not None else "") + (f" ({cut(said)})" if said else ""))
+    shown.draw = partial(item.thumbnail, cell) if cell is not None else str
+    return shown
 
 
 def gold_texts(workspace: Workspace) -> dict[str, str]:
@@ -402,5 +416,5 @@ def gold_texts(workspace: Workspace) -> dict[str, str]:
         return {}
     rows, kind = trusted.gold(workspace), kinds.item(workspace.settings.kind.item)
     contexts = rows["context"] if "context" in rows else [None] * len(rows)
-    shown = map(example, map(kind.brief, rows[kind.COLUMN]), contexts)
+    shown = (example(cell, kind, beside) for cell, beside in zip(rows[kind.COLUMN], contexts, strict=True))
     return dict(zip(rows["id"], shown, strict=True))

@@ -215,8 +215,10 @@ def test_rows_of_points_are_rehearsed(workspace: Workspace) -> None:
 
 
 def test_a_learner_that_reads_texts_is_refused_with_those_that_do_not(workspace: Workspace) -> None:
-    given = workspace.settings.model_dump() | {"train": {"learner": "auto"}}
-    with pytest.raises(SettingsError, match=r"auto` cannot serve `kind.answer: choice` of a point.*frozen, propagate"):
+    given = workspace.settings.model_dump() | {"train": {"learner": "contrastive"}}
+    with pytest.raises(
+        SettingsError, match=r"contrastive` cannot serve `kind.answer: choice` of a point.*auto, frozen"
+    ):
         names.refuse_unknown(settings.parse(given))
 
 

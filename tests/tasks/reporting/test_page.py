@@ -16,6 +16,7 @@ from playwright.sync_api import sync_playwright
 from labelwise.tasks import figures, report, settings, stop
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.gold import trusted
+from labelwise.tasks.kinds import text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import prevalence, savings
 from labelwise.tasks.records import ANSWERS, ASKED, BATCH, LABELS, POOL, content_id
@@ -311,10 +312,11 @@ def test_in_a_browser_hostile_text_does_nothing_and_the_pages_fit_any_screen(wor
 
 
 def test_an_example_is_shown_with_its_context() -> None:
-    assert tables.example("late again", '{"subject": "Not\\npaid", "url": "https://shop.example"}') == (
+    assert tables.example("late again", text, '{"subject": "Not\\npaid", "url": "https://shop.example"}') == (
         "late again (subject: Not paid; url: https://shop.example)"
     )
-    assert tables.example("late again") == tables.example("late again", pd.NA) == "late again"
+    assert tables.example("late again", text) == tables.example("late again", text, pd.NA) == "late again"
+    assert tables.example("late again", text).picture == tables.example(None, text) == ""
 
 
 def test_the_open_batch_is_listed_with_its_context(workspace: Workspace) -> None:
