@@ -167,7 +167,12 @@ def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice, it
 
 
 def look_at_pool(
-    pull: Pull, gold_folds: set[str], ids: Collection[str] = (), most: int | None = None, item: Content = text
+    pull: Pull,
+    gold_folds: set[str],
+    ids: Collection[str] = (),
+    most: int | None = None,
+    item: Content = text,
+    answer: Answer = choice,
 ) -> PoolLook:
     """Read the pool's source as a first pull will, and keep nothing. gold_folds: folded items of the gold set. ids:
     items whose fates are asked for. most: rows to be read at least, None: all. InputError where the pull would stop."""
@@ -175,7 +180,7 @@ def look_at_pool(
     cells: list[str] = []
     found: dict[str, str] = {}
     whole = True
-    for chunk in _rows(pull.pool, pull, labelled=False, item=item):
+    for chunk in _rows(pull.pool, pull, labelled=False, answer=answer, item=item):
         if most is not None and len(pool.measures) >= most:
             whole = False
             break
@@ -279,12 +284,13 @@ def _pull_pool(
 
     folds: of what was forgotten, and stays out.
     """
-    pull, item = workspace.settings.pull, kinds.item(workspace.settings.kind.item)
+    pull, kind = workspace.settings.pull, workspace.settings.kind
+    answer, item = kinds.answer(kind.answer), kinds.item(kind.item)
     suite = suites.pool(pull.max_chars, pull.max_refused, item)
     seen, refused = stored.pool(workspace), stored.refused(workspace, "pool")
     shard, aside = stored.next_shard(workspace)
     tally = Tally()
-    for chunk in _rows(pull.pool, pull, labelled=False, item=item):
+    for chunk in _rows(pull.pool, pull, labelled=False, answer=answer, item=item):
         rows, gone = forgotten.without(chunk, folds, item)
         tally.forgotten += gone
         measures = suites.measured(rows, item=item)
@@ -313,7 +319,7 @@ def _rows(
     asked = [*(own := item.columns(columns)), *named.values(), *columns.context]
     optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
     more: dict[str, Any] = {"optional": optional, "label": theirs["label"], "lists": answer.LISTS}
-    more |= {"files": item.files(columns), "figures": own if item.ARRAYS else ()}
+    more |= {"spans": answer.PLACES, "files": item.files(columns), "figures": own if item.ARRAYS else ()}
     for chunk in sources.chunks(source, asked, encoding=pull.encoding, **more):
         rows = pd.DataFrame(
             {item.COLUMN: item.read(chunk[own], pull), **{ours: chunk[column] for ours, column in named.items()}}

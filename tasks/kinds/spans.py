@@ -4,6 +4,7 @@ code points of the text as it is kept, the end not included; `[]` is an answer, 
 Parts may lie in each other and overlap: what people said is kept as they said it, and only the very same once.
 """
 
+import ast
 import json
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -104,10 +105,7 @@ def read_all(cells: Sequence[str | None], items: Sequence[str | None], _delimite
 
 
 def _given(cell: str, item: str | None) -> list[Given]:
-    try:
-        found = json.loads(cell)
-    except (ValueError, RecursionError):
-        raise ValueError(NO_SPANS) from None
+    found = _parsed(cell)
     if isinstance(found, dict) and {"tokens", "tags"} <= found.keys():
         return bio.spans(found["tokens"], found["tags"], item)
     if isinstance(found, dict):
@@ -119,9 +117,19 @@ def _given(cell: str, item: str | None) -> list[Given]:
     return [span for each in found for span in _span(each)]
 
 
+def _parsed(cell: str) -> Any:
+    """What a cell says in JSON, or as Python writes lists: tables of pandas are saved so."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(cell)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    raise ValueError(NO_SPANS)
+
+
 def _span(given: Any) -> list[Given]:
     """A span as it was written, once for each of its classes."""
-    if isinstance(given, list) and len(given) == 3:
+    if isinstance(given, list | tuple) and len(given) == 3:
         start, end, names = given
         text = None
     elif isinstance(given, dict):
@@ -131,7 +139,7 @@ def _span(given: Any) -> list[Given]:
         )
     else:
         raise ValueError(NO_SPANS)
-    names = names if isinstance(names, list) else [names]
+    names = [str(name) if type(name) is int else name for name in (names if isinstance(names, list) else [names])]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(NO_CLASS)
     whole = _whole(start), _whole(end)

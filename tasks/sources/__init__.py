@@ -29,13 +29,15 @@ def chunks(
     lists: bool = False,
     files: Files | None = None,
     figures: Collection[str] = (),
+    spans: bool = False,
 ) -> Iterator[pd.DataFrame]:
     """The asked columns of `source`, at most `rows` at a time (fewer when texts are long), cells as str or None.
 
     Only the asked columns are kept, numbers as they are written ("007" stays). A cell of a CSV is never None and 'NA'
     is a text. Bytes that are no UTF-8 come as lone surrogates, so that the caller can refuse that row alone.
     encoding: of text files that are not Unicode by their own word. optional: columns that may be absent; their cells
-    are None then. label: the column of labels; lists: whether a list of names may stand there, which comes as JSON.
+    are None then. label: the column of labels; lists: whether a list of names may stand there, which comes as JSON;
+    spans: whether spans may, or tags of tokens, and in the column of a text its tokens.
     figures: columns in which also a list of figures may stand, which comes as JSON.
     files: the column whose cells stand for files, where there is one; the bytes of these come, see kinds/files.py, and
     a folder or archive of such files is a source, too, see `folders`.
@@ -46,7 +48,7 @@ def chunks(
     wanted = list(dict.fromkeys(columns))
     column = files.column if files else None
     more: dict[str, Any] = {"optional": frozenset(optional), "label": label, "lists": lists, "files": column}
-    more["figures"] = frozenset(figures)
+    more |= {"figures": frozenset(figures), "spans": spans}
     if hub.names_dataset(source):
         with addresses.explained(source, remote=True):
             yield from _frames(hub.records(Opened(source, hub.no_bytes, wanted, rows, **more)), wanted, rows)

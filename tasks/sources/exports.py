@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.sources import marks
 from labelwise.tasks.sources.opened import SEVERAL
 
 LABEL = "label"
@@ -13,20 +14,28 @@ LISTS = ("label", "labels")  # doccano's
 BOOKS = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}  # what JSON-MIN adds
 PRODIGY = ("accept", "reject", "ignore")
 ONE = "one class an item"
+TO_SPANS = "export text classification; for spans make the workspace with `labelwise init --answer spans`"
 Taken = Callable[[Any, str], Any]  # a label as it was written, and where -> as it is taken
 
 
-def flat(row: dict[str, Any], where: str, lists: bool = False) -> Iterator[dict[str, Any]]:
+def flat(row: dict[str, Any], where: str, lists: bool = False, spans: bool = False) -> Iterator[dict[str, Any]]:
     """The row itself, or what it holds where another tool wrote it: several rows where several people answered
     differently. A label that is not given yet is None. lists: whether a label may be a list of names, and is one then.
+    spans: whether it may be spans.
 
-    InputError: spans, or several classes for one item where `lists` is not.
+    InputError: several classes for one item where `lists` is not; spans where `spans` is not, or the other way round.
     """
     taken = class_list if lists else one
     if isinstance(row.get("data"), dict) and {"annotations", "predictions", "completions"} & row.keys():
-        yield from _label_studio(row, where, taken)
+        yield from _label_studio(row, where, taken, spans)
     elif row.get("answer") in PRODIGY and {"_task_hash", "_input_hash", "accept", "options"} & row.keys():
-        yield _prodigy(row, where, taken)
+        yield _prodigy_spans(row) if spans else _prodigy(row, where, taken)
+    elif (
+        spans and "annotation_id" in row
+    ):  # JSON-MIN: the label has its control's name, or is left out where it is empty
+        yield {LABEL: next((value for value in row.values() if marks.is_marked(value)), []), **row}
+    elif spans:
+        yield row
     else:
         picked = {name for name, value in row.items() if name in LISTS or _is_choices(value)}
         plain = {name: taken(value, where) if name in picked else value for name, value in row.items()}
@@ -52,7 +61,7 @@ def one(value: Any, where: str) -> Any:
     if not isinstance(given, list):
         return value
     if any(not isinstance(each, str) for each in given):
-        raise InputError(f"{where}: spans instead of a class", expected=ONE, fix="export text classification")
+        raise InputError(f"{where}: spans instead of a class", expected=ONE, fix=TO_SPANS)
     if len(given) > 1:
         raise InputError(f"{where}: several classes", expected=ONE, got=", ".join(given[:5])[:80], fix=SEVERAL)
     return given[0] if given else None
@@ -69,13 +78,15 @@ def class_list(value: Any, _where: str) -> Any:
     return value.get("choices") if isinstance(value, dict) else value
 
 
-def _label_studio(row: dict[str, Any], where: str, taken: Taken) -> Iterator[dict[str, Any]]:
+def _label_studio(row: dict[str, Any], where: str, taken: Taken, spans: bool) -> Iterator[dict[str, Any]]:
     answers: dict[str, dict[str, Any]] = {}
     for answer in row.get("annotations") or row.get("completions") or []:
         if not isinstance(answer, dict) or answer.get("was_cancelled") or answer.get("skipped"):
             continue
         said: dict[str, Any] = {}
-        for result in answer.get("result") or []:
+        if spans:
+            said[LABEL] = marks.of_result(answer.get("result") or [], where)
+        for result in [] if spans else answer.get("result") or []:
             value = result.get("value") or {}
             if "choices" not in value:
                 got = str(result.get("type", "no choice"))
@@ -87,10 +98,15 @@ def _label_studio(row: dict[str, Any], where: str, taken: Taken) -> Iterator[dic
         yield {"id": row.get("id"), LABEL: first} | row["data"] | said
 
 
+def _prodigy_spans(row: dict[str, Any]) -> dict[str, Any]:
+    """The spans that were accepted; a text that was accepted without any has none."""
+    return {**row, LABEL: (row.get("spans") or []) if row["answer"] == "accept" else None}
+
+
 def _prodigy(row: dict[str, Any], where: str, taken: Taken) -> dict[str, Any]:
     """`accept` of a choice, or the one class that a yes or no was asked for."""
     yes = row["answer"] == "accept"
     given = taken(row["accept"], where) if "accept" in row else row.get(LABEL)
     if "spans" in row and not {"accept", LABEL} & row.keys():
-        raise InputError(f"{where}: spans instead of a class", expected=ONE, fix="export text classification")
+        raise InputError(f"{where}: spans instead of a class", expected=ONE, fix=TO_SPANS)
     return {**row, LABEL: given if yes else None}

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import files
-from labelwise.tasks.sources import encodings, exports, separated
+from labelwise.tasks.sources import encodings, exports, marks, separated
 from labelwise.tasks.sources.opened import MAX_CELL, SEVERAL, Opened, Record, place
 
 ENDINGS = {
@@ -27,6 +27,7 @@ ENDINGS = {
     ".ndjson": "jsonl",
     ".json": "json",
     ".parquet": "parquet",
+    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2", ".bioes"), "conll"),
 }
 CHUNK_CHARS = 16_000_000  # a chunk of long texts ends here, however few rows it has
 MAX_RATIO = 200  # of what is read to what is stored; text packs 3 to 20 times
@@ -102,6 +103,8 @@ def json_cell(value: Any, column: str, file: Opened, where: str) -> str | None:
     if isinstance(value, bool | float):  # float: NaN and the infinities, which no parse_float sees
         return json.dumps(value)
     is_label = column == file.label
+    if file.spans and (is_label or marks.is_tokens(value)):
+        return marks.as_json(value) if is_label else marks.joined(value)
     if isinstance(value, list) and is_label and file.lists:
         return json.dumps(value, ensure_ascii=False)
     fix = SEVERAL if isinstance(value, list) and is_label else ""
@@ -177,9 +180,11 @@ def _object(row: Any, where: str) -> dict[str, Any]:
 
 
 def _as_written(value: Any) -> Any:
-    """Numbers as text, also those in lists."""
+    """Numbers as text, also those in lists and objects."""
     if isinstance(value, list):
         return [_as_written(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _as_written(each) for key, each in value.items()}
     return str(value) if type(value) in (int, Decimal) else value
 
 
@@ -189,8 +194,9 @@ def _picked(rows: Iterator[tuple[str, dict[str, Any]]], file: Opened) -> Iterato
     absent, known = set(file.columns) - file.optional, dict[str, None]()
     number = 0
     for where, whole in rows:
-        for row in exports.flat(whole, where, file.lists):
+        for row in exports.flat(whole, where, file.lists, file.spans):
             number += 1
+            row = marks.called(row, file.columns, file.label) if file.spans else row
             if absent:
                 absent -= row.keys()
                 known |= dict.fromkeys(row)
@@ -201,6 +207,21 @@ def _picked(rows: Iterator[tuple[str, dict[str, Any]]], file: Opened) -> Iterato
         place(column, list(known), file)
 
 
+def _conll(file: Opened) -> Iterator[Record]:
+    """A token a line, its tag last, blank lines between sentences."""
+    if not file.spans:
+        fix = "make the workspace with `labelwise init --answer spans`"
+        raise InputError(file.name, expected="a table of items", got="tokens with tags", fix=fix)
+    own = next((column for column in file.columns if column != file.label), "")
+    for column in file.columns:
+        place(column, [own, *([file.label] if file.label else [])], file)
+    with file.open() as handle, io.TextIOWrapper(handle, encoding=file.encoding, errors=file.errors) as text:
+        lines = enumerate(iter(lambda: text.readline(MAX_CELL), ""), start=1)
+        for tokens, tags in marks.of_conll(lines, file.name, tagged=file.label is not None):
+            cells = {own: marks.joined(tokens), file.label: marks.as_json({"tokens": tokens, "tags": tags})}
+            yield tuple([cells.get(column) for column in file.columns])
+
+
 def _parquet(source: Opened) -> Iterator[Record]:
     name = source.name
     with source.open() as handle:
@@ -208,18 +229,25 @@ def _parquet(source: Opened) -> Iterator[Record]:
             schema = pq.ParquetFile(handle).schema_arrow
             places = [place(column, schema.names, source) for column in source.columns]
             picks = [None if at is None else schema.names[at] for at in places]
-            asked = [pick for pick in picks if pick is not None]
+            beside = marks.tokens_beside(schema.names, picks) if source.spans and source.label else []
+            asked = [pick for pick in [*picks, *beside] if pick is not None]
             # Texts that are stored once and meant often stay so: unpacked, a small file could fill any memory.
             file = pq.ParquetFile(handle, read_dictionary=[pick for pick in asked if _is_text(schema.field(pick).type)])
             groups = [file.metadata.row_group(each) for each in range(file.num_row_groups)]
             stored, read = handle.seek(0, io.SEEK_END), 0
             refuse_bomb(sum(group.total_byte_size for group in groups), stored, name)
-            names = _class_names(schema)
+            names, features = _class_names(schema), _features(schema)
             for batch in file.iter_batches(_batch_rows(file, source.rows), columns=asked):
-                cells = [
-                    [None] * len(batch) if pick is None else _cells(batch.column(pick), pick, source, names.get(pick))
-                    for pick in picks
-                ]
+                if source.spans:
+                    named = dict(zip([*source.columns, *beside], [*picks, *beside], strict=True))
+                    cells = _marked(batch, named, source, features)
+                else:
+                    cells = [
+                        [None] * len(batch)
+                        if pick is None
+                        else _cells(batch.column(pick), pick, source, names.get(pick))
+                        for pick in picks
+                    ]
                 read += sum(len(cell) for column in cells for cell in column if cell)
                 refuse_bomb(read, stored, name)
                 yield from zip(*cells, strict=True)
@@ -230,14 +258,40 @@ def _parquet(source: Opened) -> Iterator[Record]:
             raise InputError(f"{name} is a broken Parquet file", got=str(error)[:120], fix=fix) from None
 
 
+def _marked(
+    batch: pa.RecordBatch, picks: dict[str, str | None], source: Opened, features: dict[str, Any]
+) -> list[list[str | None]]:
+    """The asked columns where labels may be spans, and texts tokens. picks: the file's own name of each column."""
+    values: dict[str, list[Any]] = {}
+    for name, pick in picks.items():
+        if pick is None:
+            values[name] = [None] * len(batch)
+        elif pa.types.is_nested(batch.schema.field(pick).type):
+            values[name] = [marks.with_names(value, features.get(pick)) for value in batch.column(pick).to_pylist()]
+        else:
+            values[name] = _strings(batch.column(pick), pick, source.name)
+    given = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
+    rows = (marks.called(row, source.columns, source.label) for row in given)
+    cells = [[json_cell(row[name], name, source, source.name) for name in source.columns] for row in rows]
+    return [list(column) for column in zip(*cells, strict=True)]
+
+
 def _is_text(type_: pa.DataType) -> bool:
     return any(kind(type_) for kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    """What a dataset of the Hugging Face hub says of its columns."""
+    try:
+        return dict(json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
 
 
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """The names of classes that a dataset of the Hugging Face hub keeps as numbers, by column."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        features = _features(schema)
         named = {str(column): _of_lists(feature) for column, feature in features.items()}
         return {column: list(feature["names"]) for column, feature in named.items() if _is_class_label(feature)}
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -387,4 +441,5 @@ READERS: dict[str, Callable[[Opened], Iterator[Record]]] = {
     "jsonl": _jsonl,
     "json": _json,
     "parquet": _parquet,
+    "conll": _conll,
 }

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import files
-from labelwise.tasks.sources import formats
+from labelwise.tasks.sources import formats, marks
 from labelwise.tasks.sources.opened import Opened, Record, place
 
 HUB = "hf://"
@@ -34,9 +34,27 @@ def records(asked: Opened) -> Iterator[Record]:
     classes = {column: _names(features.get(column)) for column in columns}
     if asked.files in there and type(features.get(asked.files)).__name__ == "Image":  # as bytes, not decoded
         dataset = dataset.cast_column(asked.files, datasets.Image(decode=False))
+    if asked.spans:
+        yield from _marked(dataset, header, asked)
+        return
     for number, row in enumerate(dataset.select_columns(there), start=1):
         where = f"{source} line {number}"
         yield tuple([_cell(row.get(column), classes[column], column, asked, where) for column in columns])
+
+
+def _marked(dataset: Any, header: list[str], asked: Opened) -> Iterator[Record]:
+    """The same where labels may be spans, and texts tokens."""
+    at = {column: place(column, header, asked) for column in asked.columns}
+    picks = {column: header[where] for column, where in at.items() if where is not None}
+    picks |= {name: name for name in marks.tokens_beside(header, [*picks.values()]) if asked.label}
+    features = dataset.features.to_dict() if dataset.features else {}
+    for number, whole in enumerate(dataset.select_columns([*dict.fromkeys(picks.values())]), start=1):
+        row = {column: marks.with_names(whole.get(pick), features.get(pick)) for column, pick in picks.items()}
+        row = marks.called(row, asked.columns, asked.label)
+        where = f"{asked.name} line {number}"
+        yield tuple(
+            [formats.json_cell(_named(row.get(column), None), column, asked, where) for column in asked.columns]
+        )
 
 
 def no_bytes() -> IO[bytes]:

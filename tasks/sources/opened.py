@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.sources.marks import OTHER_NAMES
 
 Record = tuple[str | None, ...]
 
@@ -21,8 +22,9 @@ NAME_IT = (
 class Opened:
     """name: for people. open: gives its bytes from the start, each time. columns: asked, in the order of the cells;
     optional: those of them that may be absent. encoding: of text files. rows: how many the caller takes at a time.
-    label: the column of labels; lists: whether a label of it may be a list of names. files: the column whose cells
-    stand for files, bytes among them. figures: columns of figures, in which also a list may stand."""
+    label: the column of labels; lists: whether a label of it may be a list of names; spans: or spans, or the tags of
+    tokens, and a text its tokens. files: the column whose cells stand for files, bytes among them. figures: columns of
+    figures, in which also a list may stand."""
 
     name: str
     open: Callable[[], IO[bytes]]
@@ -34,6 +36,7 @@ class Opened:
     lists: bool = False
     files: str | None = None
     figures: frozenset[str] = field(default_factory=frozenset)
+    spans: bool = False
 
     @property
     def errors(self) -> str:
@@ -50,6 +53,8 @@ def place(column: str, header: list[str], file: Opened) -> int | None:
         raise InputError(f"{file.name} has several columns {column!r}", fix="give each column a name of its own")
     if column in file.optional:
         return None
+    if file.spans and (other := next((each for each in OTHER_NAMES.get(column, ()) if header.count(each) == 1), None)):
+        return header.index(other)
     by_lower = {title.strip().lower(): title for title in header}
     near = difflib.get_close_matches(column.lower(), by_lower, n=1)
     fix = NAME_IT + (f"; did you mean {by_lower[near[0]]!r}?" if near else "")

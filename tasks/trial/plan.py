@@ -122,7 +122,7 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     wanted = [*own, *theirs]
     pull = Pull(pool="", gold="", delimiter=plan.delimiter, columns=columns)
     more: dict[str, Any] = {"label": columns.label, "lists": plan.kind.LISTS, "files": item.files(columns)}
-    more["figures"] = own if item.ARRAYS else ()
+    more |= {"figures": own if item.ARRAYS else (), "spans": plan.kind.PLACES}
     chunks = [
         pd.DataFrame({name: item.read(chunk[own], pull).fillna("")}).join(chunk[list(theirs)].rename(columns=theirs))
         for chunk in sources.chunks(source, wanted, encoding=plan.encoding, **more)

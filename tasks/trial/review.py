@@ -45,7 +45,7 @@ def read_answers(path: Path, settings: Settings) -> dict[str, str]:
     columns, own = pull.columns, item.columns(pull.columns)
     answers: dict[str, str] = {}
     more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
-    more |= {"figures": own if item.ARRAYS else ()}
+    more |= {"figures": own if item.ARRAYS else (), "spans": answer.PLACES}
     for chunk in sources.chunks(str(path), [*own, columns.label], encoding=pull.encoding, **more):
         rows = pd.DataFrame({"item": item.read(chunk[own], pull), "label": chunk[columns.label]}).dropna()
         read = answer.read_all(rows["label"], rows["item"], pull.delimiter)

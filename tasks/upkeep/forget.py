@@ -221,6 +221,7 @@ def _versions(workspace: Workspace, spans: Collection[str]) -> str:
 def _sources(workspace: Workspace, folds: set[str]) -> list[str]:
     """Which sources have the items still. Those of other machines are not read for it."""
     pull, item = workspace.settings.pull, kinds.item(workspace.settings.kind.item)
+    spans = kinds.answer(workspace.settings.kind.answer).PLACES
     said = []
     for source in dict.fromkeys((pull.pool, pull.gold)):
         if "://" in source:
@@ -229,7 +230,7 @@ def _sources(workspace: Workspace, folds: set[str]) -> list[str]:
         try:
             own, files = item.columns(pull.columns), item.files(pull.columns)
             figures = own if item.ARRAYS else ()
-            chunks = sources.chunks(source, own, encoding=pull.encoding, files=files, figures=figures)
+            chunks = sources.chunks(source, own, encoding=pull.encoding, files=files, figures=figures, spans=spans)
             frames = (pd.DataFrame({item.COLUMN: item.read(chunk, pull)}) for chunk in chunks)
             has = any(forgotten.without(rows, folds, item)[1] for rows in frames)
         except LabelwiseError as error:

@@ -158,7 +158,7 @@ def looked(
     gold = _tried(lambda: look_at_gold(pull, classes, answer, item), faults) if classes else None
     labels = _tried(lambda: labels_in(labelled, pull, tell, answer, item), faults) if labelled else None
     asked, most = (set(labels.id), None) if labels is not None else (set(), PREVIEWED)
-    pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most, item), faults)
+    pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most, item, answer), faults)
     rows: pd.DataFrame | None = LABELS.frame()
     if labelled and labels is not None and classes and gold and pool:
         rows = _tried(lambda: imported(labelled, labels, pool.fates, classes, tell, answer, item), faults)
@@ -281,7 +281,7 @@ def labels_in(
     yet."""
     columns, own = pull.columns, item.columns(pull.columns)
     more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
-    more["figures"] = own if item.ARRAYS else ()
+    more |= {"figures": own if item.ARRAYS else (), "spans": answer.PLACES}
     parts = [
         pd.DataFrame({item.COLUMN: item.read(chunk[own], pull), "label": chunk[columns.label]})
         for chunk in sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, **more)
@@ -369,7 +369,7 @@ def classes_for(
     unread: Counter[str] = Counter()
     own = item.columns(columns)
     more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
-    more["figures"] = own if item.ARRAYS else ()
+    more |= {"figures": own if item.ARRAYS else (), "spans": answer.PLACES}
     for chunk in sources.chunks(gold, [*own, columns.label], encoding=pull.encoding, **more):
         there = chunk[own]
         # Only places are of what stands in the item.

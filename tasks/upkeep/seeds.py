@@ -240,6 +240,7 @@ def _in_file(workspace: Workspace, name: str) -> list[str]:
     if path.suffix.lower() in ENDINGS or "://" in name:
         columns = item.columns(pull.columns)
         more: dict[str, Any] = {"files": item.files(pull.columns), "figures": columns if item.ARRAYS else ()}
+        more["spans"] = kinds.answer(workspace.settings.kind.answer).PLACES
         chunks = sources.chunks(name, columns, encoding=pull.encoding, **more)
         found = [cell for chunk in chunks for cell in item.read(chunk, pull) if cell]
     else:
