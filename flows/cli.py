@@ -718,17 +718,19 @@ def forget(
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Where the demo's workspace is, or will be; default: demo, demo-multilabel or demo-rare."),
+        typer.Argument(help="Where the demo's workspace is, or will be; default: demo, or demo-KIND, or demo-rare."),
     ] = None,
     answer: Said = "choice",
+    item: Shown = "text",
     rare: Annotated[
         bool, typer.Option("--rare", help="One article in forty is of a section that is to be found.")
     ] = False,
 ) -> None:
-    """The whole loop on BBC News: servers, three rounds of 25, a stand-in for the reviewers."""
+    """The whole loop on BBC News, or on another kind of item: servers, three rounds of 25, a stand-in for the
+    reviewers."""
     from labelwise.flows.demo import demo as play
 
-    play(folder, _tell, answer, rare)
+    play(folder, _tell, answer, rare, item)
 
 
 def _then(name: str, root: Path) -> None:

@@ -1,12 +1,11 @@
-"""The demo: BBC News, three rounds of 25, with a program standing in for the reviewers. One section an article; or, as
+"""The demo: three rounds of 25, with a program standing in for the reviewers. BBC News, one section an article; or, as
 `multilabel`, facts of each (see facts.py), any number of which may hold; or, as `rare`, whether it is of one section,
-of which most articles are left out."""
+of which most articles are left out. Or another kind of item, see demos/."""
 
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labelwise.flows import facts
+from labelwise.flows.demos import Edition, Material, pictures
 from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
 from labelwise.tasks.errors import InputError
@@ -31,46 +31,47 @@ from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 
 ROUNDS = 3
-GOLD_SHARE = 0.2
-NOISE = 0.05
+NEWS = "BBC News"
+ABOUT = {("text", "multilabel"): facts.ABOUT, ("image", "choice"): pictures.ABOUT}
 RARE_NOISE = 0.005  # there, or more answers would say RARE by mistake than there are articles of it
 RARE, OTHER, RARE_NAME = "entertainment", "other", "bbc-news-rare"
 LEFT = 0.12  # share of the articles of RARE that `demo --rare` keeps: about one in forty is of it, then
 RARE_GOLD_SHARE = 0.4  # there, so that some of RARE are among them
 
 
-@dataclass(frozen=True)
-class Edition:
-    """What the articles are asked for. name: of the project. gold: the share of the articles that measure. noise: the
-    share of wrong answers."""
-
-    name: str
-    kind: settings.Kind
-    gold: float = GOLD_SHARE
-    noise: float = NOISE
-
-
-def edition(answer: str, rare: bool) -> Edition:
-    """SettingsError for a kind that does not exist; InputError where articles have several labels and one is rare."""
-    kind = kind_of("text", answer)
-    if rare and answer != "choice":
-        raise InputError("demo --rare", expected="--answer choice", got=f"--answer {answer}")
+def edition(answer: str, rare: bool, item: str = "text") -> Edition:
+    """SettingsError for a kind that does not exist; InputError for one that has no demo, and where articles have
+    several labels and one is rare."""
+    kind = kind_of(item, answer)
+    if rare and (item, answer) != ("text", "choice"):
+        raise InputError("demo --rare", expected="--answer choice", got=f"--item {item} --answer {answer}")
     if rare:
-        return Edition(RARE_NAME, kind, RARE_GOLD_SHARE, RARE_NOISE)
-    return Edition("bbc-news" if answer == "choice" else "bbc-news-facts", kind)
+        return Edition(RARE_NAME, kind, NEWS, "2,000 articles", news_material, RARE_GOLD_SHARE, RARE_NOISE)
+    editions = {
+        ("text", "choice"): Edition("bbc-news", kind, NEWS, "2,000 articles", news_material),
+        ("text", "multilabel"): Edition("bbc-news-facts", kind, NEWS, "2,000 articles", news_material),
+        ("image", "choice"): Edition("digits", kind, "handwritten digits", "1,800 pictures", pictures.make),
+    }
+    if (item, answer) not in editions:
+        known = ", ".join(f"--item {item} --answer {answer}" for item, answer in editions)
+        raise InputError(f"demo: --item {item} --answer {answer} has no demo", expected=known)
+    return editions[item, answer]
 
 
-def demo(folder: Path | None, tell: Callable[[str], None], answer: str = "choice", rare: bool = False) -> None:
+def demo(
+    folder: Path | None, tell: Callable[[str], None], answer: str = "choice", rare: bool = False, item: str = "text"
+) -> None:
     """Servers, workspace, rounds and a table. Run again, it plays three more rounds in the same workspace.
 
-    folder: None for `demo`, or `demo-ANSWER` where that is another kind, or `demo-rare`. answer: `choice` or
-    `multilabel`. rare: whether one section is to be found among all others. InputError where the folder holds another
+    folder: None for `demo`, `demo-ANSWER` or `demo-ITEM` where that is another kind, or `demo-rare`. answer, item: as
+    in `kind`. rare: whether one section is to be found among all others. InputError where the folder holds another
     demo's workspace.
     """
-    asked = edition(answer, rare)
-    folder = folder or Path("demo-rare" if rare else "demo" if answer == "choice" else f"demo-{answer}")
-    if answer == "multilabel":
-        tell(f"demo: {facts.ABOUT}")
+    asked = edition(answer, rare, item)
+    own = [word for word, usual in ((item, "text"), (answer, "choice")) if word != usual]
+    folder = folder or Path("demo-rare" if rare else "-".join(["demo", *own]))
+    if (item, answer) in ABOUT:
+        tell(f"demo: {ABOUT[item, answer]}")
     if rare:
         tell(f"demo: {RARE} or {OTHER}: {1 - LEFT:.0%} of the articles of {RARE} were left out, to make it rare")
     if (folder / "params.yaml").exists():
@@ -81,15 +82,15 @@ def demo(folder: Path | None, tell: Callable[[str], None], answer: str = "choice
     if (folder / "params.yaml").exists():
         tell(f"demo: 2 of 3: the workspace {folder} is there already: going on with it")
     else:
-        tell(f"demo: 2 of 3: BBC News into a new workspace, {folder}")
+        tell(f"demo: 2 of 3: {asked.what} into a new workspace, {folder}")
         new_workspace(folder, source, asked)
     prepare(folder)
     workspace = Workspace.open(folder)
     rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
-    tell(f"demo: 3 of 3: {rounds} rounds; the first encodes 2,000 articles (about a minute on two cores)")
+    tell(f"demo: 3 of 3: {rounds} rounds; the first encodes {asked.items} (about a minute on two cores)")
     from labelwise.flows.loop import loop
 
-    with reviewers(folder, source / "answers.csv", rounds, asked.noise), prefect_may_go():
+    with reviewers(folder, asked.answers(source), rounds, asked.noise), prefect_may_go():
         loop(str(folder.resolve()), rounds)
     finale(workspace)
 
@@ -97,9 +98,10 @@ def demo(folder: Path | None, tell: Callable[[str], None], answer: str = "choice
 def refuse_other(folder: Path, asked: Edition) -> None:
     """InputError where the workspace there is of another demo."""
     there = Workspace.open(folder).settings
-    theirs = edition(there.kind.answer, RARE in there.classes and OTHER in there.classes)
+    theirs = edition(there.kind.answer, RARE in there.classes and OTHER in there.classes, there.kind.item)
     if theirs != asked:
-        way = "--rare" if theirs.name == RARE_NAME else f"--answer {theirs.kind.answer}"
+        way = "--rare" if theirs.name == RARE_NAME else f"--item {theirs.kind.item} --answer {theirs.kind.answer}"
+        way = way.removeprefix("--item text ")
         fix = f"give another folder, or {way} to go on with this one"
         raise InputError(f"demo: the workspace {folder}", expected=asked.name, got=theirs.name, fix=fix)
 
@@ -112,7 +114,14 @@ def thinned(news: pd.DataFrame) -> pd.DataFrame:
 
 
 def new_workspace(folder: Path, source: Path, asked: Edition) -> None:
-    """The articles as a user would have them: a pool without labels, a gold set, and the answers, kept apart."""
+    """Sources as a user would have them, and a workspace of them."""
+    made = asked.make(asked, source)
+    init.run(folder, str(made.pool), str(made.gold), None, asked.name, None, Columns(), kind=asked.kind)
+    settings.change(folder / "params.yaml", dict(made.settings))
+
+
+def news_material(asked: Edition, source: Path) -> Material:
+    """A pool of articles without labels, a gold set, and the answers, kept apart."""
     news, kind = bbc_news(), asked.kind
     if kind.answer == "multilabel":
         news = facts.with_facts(news)
@@ -123,12 +132,10 @@ def new_workspace(folder: Path, source: Path, asked: Edition) -> None:
     news[~is_gold][["text"]].to_csv(source / "pool.csv", index=False)
     news[is_gold].to_csv(source / "gold.csv", index=False)
     news[~is_gold].to_csv(source / "answers.csv", index=False)
-    pool, gold = (str(source / name) for name in ("pool.csv", "gold.csv"))
-    init.run(folder, pool, gold, None, asked.name, None, Columns(), kind=kind)
     changes: dict[str, Any] = {"train.learner": "ensemble"}  # tuning an encoder would take minutes a round
     if kind.answer == "multilabel":
         changes["classes"] = facts.descriptions()
-    settings.change(folder / "params.yaml", changes)
+    return Material(source / "pool.csv", source / "gold.csv", source / "answers.csv", changes)
 
 
 def bbc_news() -> pd.DataFrame:

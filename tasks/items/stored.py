@@ -140,11 +140,18 @@ def rows(path: Path) -> int:
 
 
 def cells_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
-    """These items as they are kept, by id; the rest of the pool stays on disk."""
-    name = column_of(workspace)
-    asked = pc.field("id").isin(ids.tolist())
-    found = [read_table(shard, ["id", name], asked).to_pydict() for shard in shards(workspace)]
-    return {item: cell for part in found for item, cell in zip(part["id"], part[name], strict=True)}
+    """These items as they are kept, by id. Reads only the row groups that hold one."""
+    name, found = column_of(workspace), dict[str, str]()
+    asked = pa.array(ids.tolist(), type=pa.string())
+    for shard in shards(workspace) if len(asked) else []:
+        with reading(shard), pq.ParquetFile(shard) as file:
+            for group in range(file.num_row_groups):
+                own = file.read_row_group(group, columns=["id"])["id"].cast(pa.string())
+                mine = np.flatnonzero(pc.is_in(own, value_set=asked).to_numpy())
+                if len(mine):
+                    column = file.read_row_group(group, columns=[name])[name]
+                    found |= dict(zip(own.take(mine).to_pylist(), column.take(mine).to_pylist(), strict=True))
+    return found
 
 
 def contexts_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:

@@ -420,7 +420,8 @@ class Tracking:
         """Keep the model's files, going on from where an earlier call ended, and register it."""
         import mlflow
         from mlflow.models import Model, ModelSignature
-        from mlflow.types import Array, ColSpec, DataType, Schema
+        from mlflow.types import ColSpec, DataType, Schema
+        from mlflow.types.schema import Array
 
         def taken(kind: str, name: str | None) -> ColSpec:
             """A column that may be missing, but for one without a name, which stands for all."""

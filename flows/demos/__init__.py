@@ -1,0 +1,37 @@
+"""What the demos play, a file a kind of item."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labelwise.tasks import settings
+
+
+@dataclass(frozen=True)
+class Material:
+    """Sources as a user would have them. answers: what the stand-in for the reviewers answers from. settings: of
+    params.yaml, by dotted path, other than those of a new workspace."""
+
+    pool: Path
+    gold: Path
+    answers: Path
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What is played. name: of the project. what: the data, in words; items: a round figure of them. make: writes the
+    sources into a folder. gold: the share of the items that measure. noise: the share of wrong answers."""
+
+    name: str
+    kind: settings.Kind
+    what: str
+    items: str
+    make: Callable[["Edition", Path], Material]
+    gold: float = 0.2
+    noise: float = 0.05
+
+    def answers(self, source: Path) -> Path:
+        """Where the answers are, in the folder that `make` wrote."""
+        return source / ("answers.csv" if self.kind.item == "text" else "answers")
