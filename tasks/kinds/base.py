@@ -139,8 +139,8 @@ class Answer(Protocol):
     def members(self, label: str) -> list[str]:
         """The classes that a label names."""
 
-    def spoken(self, label: str) -> str:
-        """The label for people."""
+    def spoken(self, label: str, item: str | None = None) -> str:
+        """The label for people. item: the cell that it is said of, where that is known."""
 
     def renamed(self, label: str, renames: Mapping[str, str], dropped: Collection[str] = ()) -> str:
         """The label with its classes under other names, and without those that were dropped where that leaves an

@@ -46,7 +46,7 @@ def members(label: str) -> list[str]:
     return [label]
 
 
-def spoken(label: str) -> str:
+def spoken(label: str, _item: str | None = None) -> str:
     """The class's name."""
     return label
 

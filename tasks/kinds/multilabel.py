@@ -99,7 +99,7 @@ def members(label: str) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else [label]
 
 
-def spoken(label: str) -> str:
+def spoken(label: str, _item: str | None = None) -> str:
     """The names, with commas between them.
 
     >>> spoken('["a", "b"]'), spoken("[]")

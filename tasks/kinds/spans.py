@@ -166,14 +166,20 @@ def members(label: str) -> list[str]:
     return sorted({name for _, _, name in spans}) if spans or label == "[]" else [label]
 
 
-def spoken(label: str) -> str:
-    """What is marked, each with its place.
+def spoken(label: str, item: str | None = None) -> str:
+    """What is marked: its words, where the text is known, else its places.
 
     >>> spoken('[[0, 5, "PER"], [9, 14, "LOC"]]'), spoken("[]")
     ('PER 0-5, LOC 9-14', 'nothing to mark')
+    >>> spoken('[[0, 5, "PER"], [9, 14, "LOC"]]', "Alice in Paris")
+    'Alice (PER), Paris (LOC)'
     """
     spans = spans_of(label)
-    return ", ".join(f"{name} {start}-{end}" for start, end, name in spans) if spans or label != "[]" else NOTHING
+    if not spans:
+        return NOTHING if label == "[]" else label
+    if item is None:
+        return ", ".join(f"{name} {start}-{end}" for start, end, name in spans)
+    return ", ".join(f"{' '.join(item[start:end].split())} ({name})" for start, end, name in spans)
 
 
 def renamed(label: str, renames: Mapping[str, str], dropped: Collection[str] = ()) -> str:

@@ -49,7 +49,7 @@ def run(workspace: Workspace) -> tuple[int, list[Asked]]:
             row["id"],
             item.brief(kept[row["id"]]) if row["id"] in kept else "",
             context.unpacked(contexts.get(row["id"])),
-            spoken(row["prediction"]) if row["prediction"] is not None else "",
+            spoken(row["prediction"], kept.get(row["id"])) if row["prediction"] is not None else "",
         )
         for row in known
     ]

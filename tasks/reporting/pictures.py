@@ -16,6 +16,7 @@ from matplotlib.ft2font import FT2Font
 from labelwise.tasks import figures, kinds, promote
 from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.kinds import Answer, choice
+from labelwise.tasks.reporting import marks
 from labelwise.tasks.workspace import Workspace
 
 OWN, CHANCE, IDEAL = "#3b86c8", "#d9772b", "#8b949e"  # seen on white and on black
@@ -29,6 +30,7 @@ CLEAR: Any = {"figure.facecolor": "none", "axes.facecolor": "none"}
 WORDS = {
     "choice": {"xlabel": "predicted", "ylabel": "actual"},
     "multilabel": {"xlabel": "has this one, too", "ylabel": "of the items with"},
+    "spans": {"xlabel": "marked by the model", "ylabel": "marked by people"},
 }
 NAMES = ("learning_curve", "confusion", "calibration")
 PAPER = BASE  # white, for MLflow and Prefect
@@ -116,24 +118,26 @@ def companions(predictions: pd.DataFrame, members: Callable[[str], list[str]]) -
 
 def shares_of(predictions: pd.DataFrame, answer: Answer) -> pd.DataFrame:
     """How classes go together in predictions: which is taken for which, or where an item may have several, which stand
-    beside which."""
+    beside which; of marks in it, which is marked where."""
+    if answer.PLACES:
+        return marks.taken_for(promote.weighed(predictions))
     return confusions(predictions) if answer is choice else companions(predictions, answer.members)
 
 
 def confusion(predictions: pd.DataFrame, answer: Answer = choice) -> Figure:
     """The picture of `shares_of`; of very many classes, those that go together most."""
     shares = shares_of(predictions, answer)
-    if len(shares) > MOST:
+    if len(shares) > MOST and not answer.PLACES:
         erring = shares.sum(axis=1) - np.diag(shares) + shares.sum(axis=0) - np.diag(shares)
         kept = sorted(erring.sort_values(ascending=False, kind="stable").index[:MOST])
         shares = shares.loc[kept, kept]
-    names = shares.index.tolist()
+    names, across = shares.index.tolist(), shares.columns.tolist()
     size = 5.4 if len(names) <= MANY else min(3 + 0.25 * len(names), 22)
     picture = Figure(figsize=(size, size * 0.9), layout="constrained")
     axes = picture.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(**WORDS[answer.NAME])
-    axes.set_xticks(range(len(names)), _short(names), rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(across)), _short(across), rotation=60, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), _short(names))
     picture.colorbar(image, label="share of the class", shrink=0.8)
     return picture

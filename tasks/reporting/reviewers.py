@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import figures, kinds
+from labelwise.tasks import figures
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.labels import ledger
@@ -154,7 +154,12 @@ def _examples(workspace: Workspace, found: pd.DataFrame | None, texts: dict[str,
     if found is None:
         return Table("", [], [])
     items: list[dict[Any, Any]] = found[found.right].head(MOST).to_dict("records")
-    spoken = kinds.answer(workspace.settings.kind.answer).spoken
-    cells = [[texts.get(row["id"], ""), spoken(row["before"]), spoken(row["now"])] for row in items]
+    cells = [
+        [
+            texts.get(row["id"], ""),
+            *(tables.said_of(workspace, row[when], tables.cell_of(texts, row["id"])) for when in ("before", "now")),
+        ]
+        for row in items
+    ]
     head = [workspace.settings.kind.item, "it thought", "now it says, rightly"]
     return Table("What it learned from the last batch", head, cells, "Cases that it is measured by and never learns.")

@@ -4,7 +4,7 @@ import html
 import importlib.metadata
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -15,13 +15,13 @@ import pandas as pd
 from labelwise.tasks import figures, kinds
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
-from labelwise.tasks.kinds import choice, context
+from labelwise.tasks.kinds import choice, context, spans
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.made_with import LIBRARIES
 from labelwise.tasks.promote import weighed
 from labelwise.tasks.proof import money, prevalence
 from labelwise.tasks.records import number_of, round_tags, tag
-from labelwise.tasks.reporting import rounds
+from labelwise.tasks.reporting import marks, rounds
 from labelwise.tasks.reporting.pictures import shares_of
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, read_parquet, table_of_text
@@ -132,20 +132,20 @@ def last_batch(workspace: Workspace, versions: Versions, rows: pd.DataFrame, num
     kept, contexts = (by_id(workspace, last.id.head(EXAMPLES)) for by_id in (cells_by_id, contexts_by_id))
     path = versions.earlier("data/batch.parquet", tag(number - 1))
     guesses = read_parquet(path).set_index("id") if path else pd.DataFrame(columns=["prediction", "confidence"])
-    answer, item = kinds.answer(workspace.settings.kind.answer), kinds.item(workspace.settings.kind.item)
+    item = kinds.item(workspace.settings.kind.item)
     guesses = guesses.assign(prediction=renamed.today(guesses.prediction, workspace.settings))
 
     def thought(item: str) -> str:
         if item not in guesses.index or pd.isna(guesses.prediction[item]):
             return ""
-        return f"{answer.spoken(guesses.prediction[item])} ({guesses.confidence[item]:.0%})"
+        return said_of(workspace, guesses.prediction[item], kept.get(item), f" ({guesses.confidence[item]:.0%})")
 
     cells = [
         [
             str(row["why"]) if pd.notna(row["why"]) else "",
             example(kept.get(row["id"]), item, contexts.get(row["id"])),
             thought(row["id"]),
-            answer.spoken(counting[row["id"]]) if row["id"] in counting else row["status"],
+            said_of(workspace, counting[row["id"]], kept.get(row["id"])) if row["id"] in counting else row["status"],
             row["id"],
         ]
         for row in shown
@@ -193,7 +193,7 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
         return Table("", [], [])
     answer = kinds.answer(workspace.settings.kind.answer)
     if answer is not choice:
-        return missed(answers, answer.members, texts, most)
+        return missed(answers, answer, texts, most)
     answers = weighed(answers)
     wrong = answers[answers.actual != answers.predicted]
     if wrong.empty:
@@ -222,13 +222,17 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
     return Table("What it confuses", ["is", "taken for", "items", "of the class", "example"], cells, said)
 
 
-def missed(answers: pd.DataFrame, members: Callable[[str], list[str]], texts: dict[str, str], most: int = 8) -> Table:
-    """The classes that a model misses or says in vain most often, each with the error that it was surest of."""
+def missed(answers: pd.DataFrame, answer: kinds.Answer, texts: dict[str, str], most: int = 8) -> Table:
+    """The classes that a model misses or says in vain most often, each with the error that it was surest of; of marks
+    in an item each counts by itself."""
+    parts = (
+        (lambda label: spans.spans_of(label)) if answer.PLACES else lambda label: [(n,) for n in answer.members(label)]
+    )
     errors = [
-        {"class": name, "missed": name in truth, "item": row["id"], "sure": float(row["confidence"])}
+        {"class": part[-1], "missed": part in truth, "item": row["id"], "sure": float(row["confidence"])}
         for row in answers.to_dict("records")
-        if (truth := set(members(row["actual"]))) != (guess := set(members(row["predicted"])))
-        for name in sorted(truth ^ guess)
+        if (truth := set(parts(row["actual"]))) != (guess := set(parts(row["predicted"])))
+        for part in sorted(truth ^ guess)
     ]
     if not errors:
         return Table("", [], [])
@@ -243,7 +247,8 @@ def missed(answers: pd.DataFrame, members: Callable[[str], list[str]], texts: di
         [row["class"], str(row["missed"]), str(row["total"] - row["missed"]), texts.get(row["item"], "")] for row in top
     ]
     wrong = len({error["item"] for error in errors})
-    said = f"{wrong} of {len(answers)} gold items have a class too few or too many. The example is its surest error."
+    what = "mark" if answer.PLACES else "class"
+    said = f"{wrong} of {len(answers)} gold items have a {what} too few or too many. The example is its surest error."
     return Table("What it misses and says in vain", ["class", "missed", "said in vain", "example"], cells, said)
 
 
@@ -253,10 +258,13 @@ def matrix(workspace: Workspace) -> Table:
     answers, answer = figures.predictions(workspace), kinds.answer(workspace.settings.kind.answer)
     if answers.empty:
         return Table("", [], [])
-    shares = shares_of(answers, answer)
+    shares = marks.taken_for(weighed(answers)) if answer.PLACES else shares_of(answers, answer)
     if len(shares) > WIDE:
         return Table("", [], [])
     cells = [[name, *(f"{100 * share:.0f}" if share else "" for share in row)] for name, *row in shares.itertuples()]
+    if answer.PLACES:
+        said = "Of the marks of each class in the gold set, a row, the percent where the model has each other, or none."
+        return Table("Which class is taken for which", ["is", *map(str, shares.columns)], cells, said)
     if answer is not choice:
         said = "Of the gold items with a class, a row, the percent that have each other class, too."
         return Table("Which classes stand together", ["of", *map(str, shares.columns)], cells, said)
@@ -292,10 +300,13 @@ def turned(workspace: Workspace, versions: Versions, number: int, texts: dict[st
     found = changes(workspace, versions, number)
     if found is None or found.empty:
         return Table("", [], [])
-    spoken = kinds.answer(workspace.settings.kind.answer).spoken
     items: list[dict[Any, Any]] = found.sort_values("right", kind="stable").head(most).to_dict("records")
     cells = [
-        ["right" if row["right"] else "wrong", texts.get(row["id"], ""), spoken(row["before"]), spoken(row["now"])]
+        [
+            "right" if row["right"] else "wrong",
+            texts.get(row["id"], ""),
+            *(said_of(workspace, row[when], cell_of(texts, row["id"])) for when in ("before", "now")),
+        ]
         for row in items
     ]
     head = ["now", workspace.settings.kind.item, "taken before for", "taken now for"]
@@ -390,9 +401,24 @@ def cut(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
-class Example(str):
-    """An item in a table: in words, and as a picture where it is one."""
+def said_of(workspace: Workspace, label: str, cell: str | None, more: str = "") -> str:
+    """What is said of an item, for people; where it marks places in the item, with these. more: words after it."""
+    answer = kinds.answer(workspace.settings.kind.answer)
+    if not answer.PLACES:
+        return answer.spoken(label, cell) + more
+    shown = marks.marked(label, cell, workspace.settings.classes)
+    return marks.Marked(shown + more).of(shown.pieces, more)
 
+
+def cell_of(texts: Mapping[str, str], item: str) -> str | None:
+    """The cell of an example, None where it is not known."""
+    return getattr(texts.get(item), "cell", None)
+
+
+class Example(str):
+    """An item in a table: in words, and as a picture where it is one. cell: the item."""
+
+    cell: str | None = None
     draw: Callable[[], str] = str
 
     @property
@@ -407,6 +433,7 @@ def example(cell: str | None, item: kinds.Content, beside: Any = None) -> Exampl
     said = context.brief(context.unpacked(beside)) if isinstance(beside, str) else ""
     shown = Example(cut(item.brief(cell) if cell is not None else "") + (f" ({cut(said)})" if said else ""))
     shown.draw = partial(item.thumbnail, cell) if cell is not None else str
+    shown.cell = cell
     return shown
 
 
