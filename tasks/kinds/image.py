@@ -158,8 +158,8 @@ def remarks(cells: list[str]) -> list[str]:
 
 
 def view() -> ET.Element:
-    """The picture in Label Studio: as large as the page is wide, if it is, and no larger than that."""
-    return ET.Element("Image", {"name": controls.TO, "value": f"${NAME}", "maxWidth": "640px", "zoom": "true"})
+    """The picture in Label Studio: so large that the choices below it are in sight."""
+    return ET.Element("Image", {"name": controls.TO, "value": f"${NAME}", "maxWidth": "480px", "zoom": "true"})
 
 
 def task(cell: str) -> dict[str, str]:

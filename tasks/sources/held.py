@@ -52,7 +52,7 @@ def _file(cell: str | None, fs: fsspec.AbstractFileSystem, table: str) -> str | 
         there = _address(name) if "://" in name else _beside(name, fs, table)
     except InputError:
         return unread(REFUSED, name)
-    except (OSError, ValueError, ImportError):  # a name that no disk takes, an address that is none
+    except (OSError, ValueError, ImportError):  # an address that is none
         return unread(MISSING, name)
     return unread(OUTSIDE, name) if there is None else fetched(*there, name)
 
@@ -82,7 +82,11 @@ def _beside(name: str, fs: fsspec.AbstractFileSystem, table: str) -> tuple[fsspe
 def fetched(fs: fsspec.AbstractFileSystem, path: str, name: str) -> str:
     """The cell of the file at `path`. name: what people know it by."""
     if isinstance(fs, LocalFileSystem):
-        if not Path(path).is_file():  # nor a pipe or a device, whose end nobody knows
+        try:
+            there = Path(path).is_file()  # and no pipe or device, whose end nobody knows
+        except OSError:  # a name that no disk takes
+            there = False
+        if not there:
             return unread(MISSING, name)
         try:
             return read_from(fs.open(path, "rb"), name)

@@ -1,0 +1,170 @@
+"""Pictures: what a file becomes, what is refused, and that the same pixels are the same item."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labelwise.tasks.kinds import files, image, picture
+from tests.tasks.kinds.pictures import RED, as_bytes, drawn
+
+
+def shown(cell: str) -> np.ndarray:
+    return np.asarray(picture.of_cell(cell))
+
+
+def cell_of(content: bytes, name: str = "a.png", side: int = 512) -> str:
+    return picture.cell_of(content, name, side)
+
+
+def fault_of(content: bytes) -> str:
+    with pytest.raises(ValueError) as refused:
+        picture.cell_of(content, "a.png", 512)
+    return str(refused.value)
+
+
+def header(width: int, height: int) -> bytes:
+    """A PNG that claims such a size, and holds nothing."""
+    body = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = b"\x89PNG\r\n\x1a\n"
+    for kind, content in ((b"IHDR", body), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")):
+        parts += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return parts
+
+
+def test_the_same_pixels_are_the_same_item_whatever_the_file() -> None:
+    made = drawn(RED)
+    cells = [cell_of(as_bytes(made, form), f"a.{form}") for form in ("PNG", "BMP", "TIFF", "PPM")]
+    cells += [cell_of(as_bytes(made, "WEBP", lossless=True)), cell_of(as_bytes(made), side=12)]
+    assert len({image.identify(cell) for cell in cells}) == 1 == len({image.fold(cell) for cell in cells})
+    assert all((shown(cell) == np.asarray(made)).all() for cell in cells[:-1])
+    assert image.identify(cell_of(as_bytes(drawn(RED, 1)))) != image.identify(cells[0])
+    assert cell_of(as_bytes(made)) == cell_of(as_bytes(made))
+
+
+def test_a_changed_picture_has_another_id() -> None:
+    cell = cell_of(as_bytes(drawn(RED)))
+    other = cell_of(as_bytes(drawn(RED, 1)))
+    forged = cell.partition("base64,")[0] + "base64," + other.partition("base64,")[2]
+    assert image.identify(forged) not in (image.identify(cell), image.identify(other))
+
+
+def test_exif_turns_and_is_not_kept() -> None:
+    wide = Image.new("RGB", (40, 20), "white")
+    wide.paste((0, 0, 0), (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x010F] = "the camera of somebody"
+    cell = cell_of(as_bytes(wide, "JPEG", quality=95, exif=exif))
+    assert shown(cell).shape == (40, 20, 3) and shown(cell)[2:15].mean() < 20 and shown(cell)[25:].mean() > 235
+    parsed = picture.parsed(cell)
+    assert parsed is not None and b"somebody" not in parsed.content and b"Exif" not in parsed.content
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_each_mode_is_seen_as_people_see_it(mode: str) -> None:
+    grey = Image.linear_gradient("L").resize((40, 40))
+    if mode in ("I;16", "I", "F"):  # 12 of 16 bits, as cameras and scanners give
+        made = Image.fromarray(np.asarray(grey).astype(np.uint16) * 16).convert(mode) if mode != "I;16" else None
+        made = made or Image.fromarray(np.asarray(grey).astype(np.uint16) * 16)
+        form = "TIFF"
+    else:
+        made, form = grey.convert("RGB").convert(mode), "TIFF" if mode == "CMYK" else "PNG"
+    got = shown(cell_of(as_bytes(made, form)))
+    assert got.shape == (40, 40, 3) and got[:4].mean() < 40 and got[-4:].mean() > 215
+
+
+def test_what_shines_through_is_white() -> None:
+    clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    clear.paste((255, 0, 0, 255), (0, 0, 10, 20))
+    got = shown(cell_of(as_bytes(clear)))
+    assert (got[:, 15] == 255).all() and (got[:, 5] == (255, 0, 0)).all()
+    palette = clear.convert("P")
+    assert (shown(cell_of(as_bytes(palette, "GIF", transparency=palette.getpixel((15, 5)))))[:, 15] == 255).all()
+
+
+def test_of_one_that_moves_the_first_frame_is_kept_and_said() -> None:
+    frames = [drawn(RED, number) for number in range(3)]
+    for form, more in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {})):
+        moving = as_bytes(frames[0], form, save_all=True, append_images=frames[1:], **more)
+        cells = [cell_of(moving), cell_of(as_bytes(frames[0]))]
+        assert image.remarks(cells) == ["1 of 2 pictures have several frames: the first is kept"], form
+        assert form == "GIF" or image.identify(cells[0]) == image.identify(cells[1])
+
+
+def test_large_ones_are_scaled_down_and_small_ones_left_alone() -> None:
+    noise = Image.effect_noise((1600, 400), 60).convert("RGB").point(lambda value: value)
+    large = Image.merge("RGB", (noise.getchannel(0), noise.getchannel(1).rotate(180), noise.getchannel(2)))
+    parsed = picture.parsed(cell_of(as_bytes(large, "JPEG"), "big.jpg"))
+    assert parsed is not None and parsed.kind == "jpeg" and picture.opened(parsed).size == (512, 128)
+    assert picture.of_cell(cell_of(as_bytes(drawn(RED, side=1)))).size == (1, 1)
+    assert picture.of_cell(cell_of(as_bytes(Image.new("RGB", (3000, 1))))).size == (512, 1)
+    drawing = Image.new("RGB", (400, 300), "white")  # of few colours: kept without loss
+    parsed = picture.parsed(cell_of(as_bytes(drawing)))
+    assert parsed is not None and parsed.kind == "png"
+
+
+JPEG = as_bytes(Image.effect_noise((300, 300), 60).convert("RGB"), "JPEG")
+PNG = as_bytes(Image.effect_noise((300, 300), 60))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", picture.EMPTY),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", picture.SVG),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<svg/>", picture.SVG),
+        (b"  <!DOCTYPE html><html><img src=x onerror=alert(1)></html>", picture.HTML),
+        (b"just some text", picture.NONE),
+        (b"%PDF-1.4", picture.NONE),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", picture.NONE),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", picture.IS_HEIC),
+        (header(10_000, 10_000), picture.LARGE),
+        (header(2**31 - 1, 2**31 - 1), picture.LARGE),
+        (JPEG[: len(JPEG) // 2], picture.TRUNCATED),
+        (PNG[: len(PNG) // 2], picture.TRUNCATED),
+        (header(50, 50), picture.DAMAGED),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_its_reason(content: bytes, fault: str) -> None:
+    found = fault_of(content)
+    assert found == fault or {found, fault} <= {picture.TRUNCATED, picture.DAMAGED}
+
+
+def test_damaged_files_are_used_or_refused() -> None:
+    chance = np.random.default_rng(0)
+    sources = [as_bytes(drawn(RED), form) for form in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")]
+    for number in range(210):
+        content = bytearray(sources[number % len(sources)])
+        for at in chance.integers(0, len(content), 6):
+            content[at] = chance.integers(0, 256)
+        try:
+            cell = picture.cell_of(bytes(content[: chance.integers(1, len(content) + 1)]), "a", 64)
+        except ValueError as error:
+            assert str(error) in picture.FAULTS
+        else:
+            assert picture.parsed(cell) is not None
+
+
+def test_names_are_kept_and_cannot_break_a_cell() -> None:
+    for name in ("a b.png", "x;base64,AAAA.png", "é/日本.png", "\udcff.png", "<img src=x onerror=1>.png", "%2e%2e", ""):
+        cell = cell_of(as_bytes(drawn(RED)), name)
+        parsed = picture.parsed(cell)
+        assert parsed is not None and cell.isascii() and parsed.whole
+        assert parsed.name == name.encode("utf-8", "replace").decode()
+        assert image.task(cell) == {"image": parsed.address} and "name" not in parsed.address
+
+
+def test_faults_hold_no_colon_by_which_they_are_parted_from_the_name() -> None:
+    assert not any(":" in fault for fault in image.FAULTS) and len(set(image.FAULTS)) == len(image.FAULTS)
+    cell = files.unread(files.MISSING, "c:/a.png")
+    assert files.unpacked(cell) == files.Held("c:/a.png", fault=files.MISSING)
+    assert image.brief(cell) == "c:/a.png" and image.thumbnail(cell) == ""
+
+
+def test_a_thumbnail_is_small() -> None:
+    large = as_bytes(Image.effect_noise((900, 700), 60).convert("RGB"), "JPEG")
+    address = image.thumbnail(cell_of(large))
+    assert address.startswith("data:image/") and len(address) < 30_000

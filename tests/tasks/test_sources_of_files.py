@@ -1,0 +1,187 @@
+"""Sources of pictures: folders, globs, archives, tables of paths, addresses and bytes; what they are guarded from."""
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from labelwise.tasks import sources
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds import files, image
+from labelwise.tasks.settings import Columns
+from tests.tasks.kinds.pictures import RED, as_bytes, drawn, folder_of
+
+FILES = image.files(Columns())
+ONE = as_bytes(drawn(RED))
+
+
+def rows_of(source: Path | str, *columns: str, **more: Any) -> pd.DataFrame:
+    wanted = ["image", *(columns or ("label",))]
+    return pd.concat(sources.chunks(str(source), wanted, label="label", files=FILES, **more), ignore_index=True)
+
+
+def held(cells: pd.Series) -> list[files.Held]:
+    return [files.unpacked(cell) for cell in cells]
+
+
+def zipped(folder: Path, name: str) -> Path:
+    path = folder.with_name(name)
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(folder.rglob("*.png")):
+                archive.write(file, file.relative_to(folder.parent))
+    else:
+        with tarfile.open(path, f"w:{name.partition('.tar.')[2]}") as archive:
+            archive.add(folder, "./photos")
+    return path
+
+
+def test_a_folder_a_glob_and_archives_give_the_same(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", 2)
+    (folder / "readme.txt").write_text("not a picture")
+    (folder / ".hidden.png").write_bytes(ONE)
+    found = rows_of(folder, "label", "name", "folder")
+    assert found.label.tolist() == ["blue", "blue", "red", "red"] == found.folder.tolist()
+    assert found["name"].tolist()[0] == "blue/000.png"
+    assert all(one.content.startswith(b"\x89PNG") for one in held(found.image))
+    for source in (tmp_path / "photos/*/*.png", zipped(folder, "a.zip"), zipped(folder, "a.tar.gz")):
+        again = rows_of(source)
+        assert again.label.tolist() == found.label.tolist(), source
+        assert [one.content for one in held(again.image)] == [one.content for one in held(found.image)]
+    assert rows_of(folder, lists=True).label.tolist()[0] == '["blue"]'
+
+
+def test_a_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", 2)
+    before = sources.fingerprint(str(folder), FILES)
+    assert before == sources.fingerprint(str(folder), FILES)
+    (folder / "red/new.png").write_bytes(ONE)
+    assert sources.fingerprint(str(folder), FILES) != before
+
+
+def test_a_folder_without_class_folders_has_no_labels(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(ONE)
+    with pytest.raises(InputError, match=r"has no class folders.*cats/1.jpg"):
+        rows_of(tmp_path)
+    assert len(rows_of(tmp_path, "name")) == 1
+    (tmp_path / "1.png").rename(tmp_path / "1.txt")
+    with pytest.raises(InputError, match="holds no data"):
+        rows_of(tmp_path, "name")
+
+
+def test_a_table_names_files_beside_it_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "set"
+    folder_of(inside / "photos", 1)
+    (tmp_path / "secret.png").write_bytes(ONE)
+    (inside / "link.png").symlink_to(tmp_path / "secret.png")
+    os.mkfifo(inside / "pipe.png")
+    names = {
+        "photos/red/000.png": "",
+        "photos\\red\\000.png": "",
+        "./photos/../photos/red/000.png": "",
+        str(inside / "photos/red/000.png"): "",
+        "../secret.png": files.OUTSIDE,
+        str(tmp_path / "secret.png"): files.OUTSIDE,
+        "link.png": files.OUTSIDE,
+        "file:///etc/passwd": files.OUTSIDE,
+        "none.png": files.MISSING,
+        "photos": files.MISSING,
+        "pipe.png": files.MISSING,
+        "n" * 5000: files.MISSING,
+        "http://example.com/a.png": files.REFUSED,
+        "https://127.0.0.1/a.png": files.REFUSED,
+        "https://169.254.169.254/latest": files.REFUSED,
+        "zip://a.png::photos.zip": files.REFUSED,
+        "data:image/png;base64,AAAA": "",
+        "data:image/png;base64,A=A": files.NO_DATA,
+    }
+    pd.DataFrame({"image": [*names, ""], "label": "red"}).to_csv(inside / "table.csv", index=False)
+    cells = rows_of(inside / "table.csv").image
+    assert cells.iloc[-1] is None
+    assert {name: one.fault for name, one in zip(names, held(cells[:-1]), strict=True)} == names
+    monkeypatch.setenv("LABELWISE_SOURCES", "outside")
+    found = held(rows_of(inside / "table.csv").image[:-1])
+    assert [one.fault for one in found].count(files.OUTSIDE) == 0 and found[4].content == ONE
+
+
+def test_links_out_of_a_folder_and_an_archive(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", 1)
+    (tmp_path / "secret.png").write_bytes(ONE)
+    (folder / "red/link.png").symlink_to(tmp_path / "secret.png")
+    assert [one.fault for one in held(rows_of(folder).image)] == ["", "", files.OUTSIDE]
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(folder / "red/000.png", "red/000.png")
+        for name, kind in (("red/link.png", tarfile.SYMTYPE), ("red/hard.png", tarfile.LNKTYPE)):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "/etc/passwd"
+            archive.addfile(entry)
+        archive.addfile(tarfile.TarInfo("../../up.png"), io.BytesIO())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipping:
+        for name in ("red/000.png", "/abs.png", "a/../../up.png", "C:\\x.png"):
+            zipping.writestr(name, ONE)
+    found = [one.fault for one in held(rows_of(tmp_path / "a.tar", "name").image)]
+    assert found == ["", files.OUTSIDE, files.OUTSIDE, files.OUTSIDE]
+    assert sorted(one.fault for one in held(rows_of(tmp_path / "a.zip", "name").image)) == ["", *[files.OUTSIDE] * 3]
+    (folder / "more").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="is a link to a folder"):
+        rows_of(folder)
+
+
+def test_archives_that_are_none_or_would_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labelwise.tasks.sources import formats
+
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 no more")
+    (tmp_path / "a.tar.gz").write_bytes(b"no gzip")
+    for name in ("a.zip", "a.tar.gz"):
+        with pytest.raises(InputError, match="broken archive"):
+            rows_of(tmp_path / name, "name")
+    monkeypatch.setattr(formats, "FREE", 2**20)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(8):
+            archive.writestr(f"{number}.png", b"\0" * 2**20)
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
+        entry = tarfile.TarInfo("a.png")
+        entry.size = 2**23
+        tar.addfile(entry, io.BytesIO(b"\0" * 2**23))
+    for name in ("b.zip", "b.tar.gz"):
+        with pytest.raises(InputError, match="unpacks to more than"):
+            rows_of(tmp_path / name, "name")
+
+
+def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labelwise.tasks.sources import held as reading
+
+    monkeypatch.setattr(reading, "MOST", 1000)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG" + b"0" * 5000)
+    assert held(rows_of(tmp_path, "name").image)[0].fault == files.BIG
+
+
+@pytest.mark.parametrize("form", ["bytes", "struct", "dictionary", "paths"])
+def test_parquet_of_bytes_and_of_paths(tmp_path: Path, form: str) -> None:
+    folder_of(tmp_path, 1)
+    other = as_bytes(drawn(RED, 7))
+    column: Any = {
+        "bytes": pa.array([ONE, other, None]),
+        "struct": pa.array([{"bytes": ONE, "path": "x.png"}, {"bytes": other, "path": None}, None]),
+        "dictionary": pa.array([ONE, other, None]).dictionary_encode(),
+        "paths": pa.array(["red/000.png", "blue/000.png", None]),
+    }[form]
+    pq.write_table(pa.table({"image": column, "label": ["a", "b", "a"]}), tmp_path / "t.parquet")
+    cells = rows_of(tmp_path / "t.parquet").image
+    assert cells.iloc[2] is None
+    read = image.read(cells.to_frame(), image_pull())
+    assert all(image.identify(cell) and not files.is_unread(cell) for cell in read[:2])
+    assert form == "paths" or [one.content for one in held(cells[:2])] == [ONE, other]
+
+
+def image_pull() -> Any:
+    from labelwise.tasks.settings import Pull
+
+    return Pull(pool="", gold="")
