@@ -23,6 +23,7 @@ from labelwise.tasks.learners import (
     frozen,
     one_vs_rest,
     propagate,
+    trees,
     untrained,
 )
 from labelwise.tasks.learners.base import Exam, Examples, Items, Left, Model, thresholds_of
@@ -32,7 +33,7 @@ from labelwise.tasks.workspace import brought_back, read_json
 PLAIN = (".json", ".safetensors")  # what a model is made of
 
 LEARNERS: dict[str, Any] = {
-    learner.NAME: learner for learner in (auto, frozen, contrastive, finetune, propagate, bag_of_words, ensemble)
+    learner.NAME: learner for learner in (auto, frozen, contrastive, finetune, propagate, bag_of_words, trees, ensemble)
 }
 
 

@@ -2,11 +2,11 @@
 as labels grow; so the ledger decides, each round again. Gold is not looked at.
 
 Up to 60 labels a tuned encoder (`contrastive`) competes with the `ensemble`, and with what both say together, on a
-third of the labels that neither saw. With few labels that exam is half a throw of dice: the two together are rarely far
-from the better one, whichever it is. Where an exam has clearly spoken against tuning, it is not tried again before the
-labels have more than doubled. With more labels tuning takes a minute a round, most of it to judge gold and pool
-again, and on two of three sets that were measured it is worth nothing (docs/labels.md): who wants it then, sets
-`train.learner` to `contrastive`.
+third of the labels that neither saw, where items are texts. With few labels that exam is half a throw of dice: the two
+together are rarely far from the better one, whichever it is. Where an exam has clearly spoken against tuning, it is not
+tried again before the labels have more than doubled. With more labels tuning takes a minute a round, most of it to
+judge gold and pool again, and on two of three sets that were measured it is worth nothing (docs/labels.md): who wants
+it then, sets `train.learner` to `contrastive`.
 """
 
 import json
@@ -25,7 +25,7 @@ from labelwise.tasks.settings import Settings
 
 NAME = "auto"
 SERVES = frozenset({"choice", "multilabel"})
-READS = frozenset({"vectors"})  # and the text, where an item is one
+READS = frozenset({"vectors"})
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}
 FEWEST, MOST_TUNED = 12, 60  # labels, between which tuning is tried
 CLEARLY = 2.0  # standard errors by which tuning has lost
@@ -89,8 +89,8 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
     quiet = ensemble.fit(examples, pool, settings)
     if quiet.thresholds is not None:
         return Auto({"ensemble": quiet}, f"judged by {settings.measure.words}")
-    if settings.kind.item not in contrastive.READS:
-        return Auto({"ensemble": quiet}, f"an encoder of {settings.kind.item}s is not tuned")
+    if not contrastive.READS.issubset({"vectors", settings.kind.item}):
+        return Auto({"ensemble": quiet}, f"no encoder of a {settings.kind.item} is tuned")
     if not FEWEST <= len(examples) <= MOST_TUNED:
         return Auto({"ensemble": quiet}, f"tuning is tried from {FEWEST} to {MOST_TUNED} labels")
     given = int((examples.counting >= 1).sum())

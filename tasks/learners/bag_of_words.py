@@ -10,9 +10,10 @@ Words are hashed (Weinberger et al. 2009, arXiv 0902.2206), so that a model hold
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,7 @@ class BagOfWords:
 
     vocabulary: Vocabulary
     head: frozen.Head | one_vs_rest.Heads
+    learner: ClassVar[str] = NAME
     trained: bool = True
     draft: None = None
 
@@ -98,6 +100,11 @@ class BagOfWords:
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""
         return self.head.believed(self.logits(items))
+
+    def turned(self, slopes: NDArray[np.floating], shifts: NDArray[np.floating]) -> "BagOfWords":
+        """The same heads, one a label, the log odds of each multiplied by its slope, (c,), and shifted, (c,)."""
+        assert isinstance(self.head, one_vs_rest.Heads)
+        return replace(self, head=self.head.turned(slopes, shifts))
 
     def logits(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c); minus infinity for classes not seen."""
@@ -118,22 +125,35 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> BagOfWords:
     memory grow with the words of these, not with the pool."""
     rows = calibration.sampled(examples, settings.seed)
     if examples.multilabel:
-        odds, vocabulary, bare = crossed_labels(examples, rows, settings.seed)
+        odds, vocabulary, bare = _of_labels(examples, rows, settings.seed)
         slopes, shifts = one_vs_rest.calibrated(odds, examples.labels[rows])
         heads = bare.turned(slopes, shifts)
         believed, calibrated = BagOfWords(vocabulary, heads).probabilities, odds * slopes + shifts
         limits = one_vs_rest.limits(believed, calibrated, examples.take(rows), pool, settings)
         return BagOfWords(vocabulary, heads.settled(*limits))
-    logits, vocabulary, whole = crossed(examples, rows, settings.seed)
+    logits, vocabulary, whole = _of_one(examples, rows, settings.seed)
     head = whole.at(calibration.temperature(logits, examples.labels[rows]))
     return BagOfWords(vocabulary, head)
 
 
-def crossed(
+def crossed(examples: Examples, rows: NDArray[np.int64], settings: Settings) -> tuple[NDArray[np.float64], BagOfWords]:
+    """(r, c) logits of the labels at these rows, each from the labels at the rows of the other folds alone; and the
+    model of all labels, not calibrated."""
+    logits, vocabulary, head = _of_one(examples, rows, settings.seed)
+    return logits, BagOfWords(vocabulary, head)
+
+
+def crossed_labels(
+    examples: Examples, rows: NDArray[np.int64], settings: Settings
+) -> tuple[NDArray[np.float64], BagOfWords]:
+    """The same where an item may have several labels: (r, c) log odds, NaN where the other folds hold no positive."""
+    odds, vocabulary, heads = _of_labels(examples, rows, settings.seed)
+    return odds, BagOfWords(vocabulary, heads)
+
+
+def _of_one(
     examples: Examples, rows: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], Vocabulary, frozen.Head]:
-    """(r, c) logits of the labels at these rows, each from the labels at the rows of the other folds alone; the
-    words, and the head on them that was learned from all labels, not calibrated."""
     texts = examples.items.texts()
     vocabulary = Vocabulary.of(texts)
     vectors = vocabulary.vectors(texts)
@@ -141,11 +161,9 @@ def crossed(
     return logits, vocabulary, frozen.head(examples, vectors, REGULARISATION)
 
 
-def crossed_labels(
+def _of_labels(
     examples: Examples, rows: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], Vocabulary, one_vs_rest.Heads]:
-    """The same where an item may have several labels: (r, c) log odds, NaN where the other folds hold no positive; the
-    words, and the heads on them."""
     texts = examples.items.texts()
     vocabulary = Vocabulary.of(texts)
     vectors = vocabulary.vectors(texts)

@@ -1,9 +1,9 @@
-"""`ensemble`: what `frozen`, `propagate` and `bag_of_words` say, weighed by how right each was about labels it had not
-seen.
+"""`ensemble`: what `frozen`, `propagate` and a reader of the items themselves say, weighed by how right each was about
+labels it had not seen. The reader is `bag_of_words` of texts and `trees` of rows; pictures have none.
 
-The head draws straight borders between vectors, the graph follows the shape of the pool, the words are what no encoder
-has put into a vector; where one of them errs the others often do not. Their weights come from the ledger, so what is of
-no use gets none.
+The head draws straight borders between vectors, the graph follows the shape of the pool, words and thresholds are what
+no encoder has put into a vector; where one of them errs the others often do not. Their weights come from the ledger, so
+what is of no use gets none.
 """
 
 import json
@@ -15,26 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from labelwise.tasks.learners import bag_of_words, calibration, deciding, frozen, one_vs_rest, propagate
+from labelwise.tasks.learners import bag_of_words, calibration, deciding, frozen, one_vs_rest, propagate, trees
 from labelwise.tasks.learners.base import Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
 NAME = "ensemble"
 SERVES = frozenset({"choice", "multilabel"})
-READS = frozenset({"vectors"})  # and the words, where an item has some
-LEAST = 0.01  # weight of the words below which they could change no answer, and need not be read
+READS = frozenset({"vectors"})
+READERS = {"text": bag_of_words, "row": trees}  # what reads the items themselves, by what these are
+LEAST = 0.01  # weight of the reader below which it could change no answer, and need not read
+Reader = bag_of_words.BagOfWords | trees.Trees
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A weighted sum of logits: weights = (head, graph, frequency of the classes among the labels, words). words: None,
-    and no weight, where they are of no use: then no text need be read. shifts: (c,) added to the sum, see
+    """A weighted sum of logits: weights = (head, graph, frequency of the classes among the labels, reader). reader:
+    None, and no weight, where it is of no use: then no item need be read. shifts: (c,) added to the sum, see
     `learners/shifted.py`; None for none."""
 
     head: frozen.Head
     graph: propagate.Propagated
     frequency: list[float]
-    words: bag_of_words.BagOfWords | None
+    reader: Reader | None
     weights: list[float]
     thresholds: NDArray[np.float32] | None = None
     shifts: NDArray[np.float64] | None = None
@@ -55,8 +57,8 @@ class Ensemble:
         head = self.head.logits(items.vectors())
         known = np.isfinite(head)
         parts = [np.where(known, head, 0), shares, logarithms(self.frequency)]
-        if self.words is not None:
-            parts.append(np.where(known, self.words.logits(items), 0))
+        if self.reader is not None:
+            parts.append(np.where(known, self.reader.logits(items), 0))
         whole = sum(w * part for w, part in zip(self.weights, parts, strict=True))
         return np.where(known, whole if self.shifts is None else whole + self.shifts, -np.inf)
 
@@ -66,23 +68,23 @@ class Ensemble:
         config |= deciding.kept(self.thresholds)
         config |= {} if self.shifts is None else {"shifts": self.shifts.tolist()}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        _save_members(folder, {frozen.NAME: self.head, propagate.NAME: self.graph, bag_of_words.NAME: self.words})
+        _save_members(folder, {frozen.NAME: self.head, propagate.NAME: self.graph}, self.reader)
 
 
-def _save_members(folder: Path, members: Mapping[str, Model | None]) -> None:
-    for name, member in members.items():
-        if member is not None:
-            (folder / name).mkdir()
-            member.save(folder / name)
+def _save_members(folder: Path, members: Mapping[str, Model], reader: Reader | None) -> None:
+    """A folder a member."""
+    for name, member in (members | ({reader.learner: reader} if reader else {})).items():
+        (folder / name).mkdir()
+        member.save(folder / name)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The same of several labels an item: log odds by the heads on the vectors and by those on the words, added. Both
-    are weighed and calibrated by themselves. words: None where they are of no use."""
+    """The same of several labels an item: log odds by the heads on the vectors and by the reader, added. Both are
+    weighed and calibrated by themselves. reader: None where it is of no use."""
 
     head: one_vs_rest.Heads
-    words: bag_of_words.BagOfWords | None
+    reader: Reader | None
     trained: bool = True
     draft: None = None
 
@@ -97,13 +99,13 @@ class Labels:
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""
         logits = self.head.logits(items.vectors())
-        return self.head.believed(logits if self.words is None else logits + self.words.logits(items))
+        return self.head.believed(logits if self.reader is None else logits + self.reader.logits(items))
 
     def save(self, folder: Path) -> None:
         """`config.json`, and a folder a member."""
         config = {"learner": NAME, **one_vs_rest.kept(self.thresholds)}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        _save_members(folder, {frozen.NAME: self.head, bag_of_words.NAME: self.words})
+        _save_members(folder, {frozen.NAME: self.head}, self.reader)
 
 
 def fit(examples: Examples, pool: Items, settings: Settings) -> Ensemble | Labels:
@@ -117,17 +119,16 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> Labels:
     rows = calibration.sampled(examples, settings.seed)
     targets = examples.labels[rows]
     regularisation, quiet = one_vs_rest.crossed(examples.take(rows), settings)
-    words = bag_of_words.crossed_labels(examples, rows, settings.seed) if has_words(settings) else None
-    own, of_words = one_vs_rest.pooling([quiet, words[0]], targets) if words else (1.0, 0.0)
-    if of_words < LEAST:
-        own, words = 1.0, None
-    odds = own * quiet + of_words * words[0] if words else quiet
+    reader: Reader | None = None
+    odds, own, theirs = quiet, 1.0, 0.0
+    if module := READERS.get(settings.kind.item):
+        read, reader = module.crossed_labels(examples, rows, settings)
+        weights = one_vs_rest.pooling([quiet, read], targets)
+        if weights[1] >= LEAST:
+            odds, (own, theirs) = weights[0] * quiet + weights[1] * read, weights
     slopes, shifts = one_vs_rest.calibrated(odds, targets)
     head = one_vs_rest.heads(examples, examples.items.vectors(), regularisation).turned(own * slopes, shifts)
-    bag = None
-    if words:
-        bag = bag_of_words.BagOfWords(words[1], words[2].turned(of_words * slopes, np.zeros_like(shifts)))
-    found = Labels(head, bag)
+    found = Labels(head, reader.turned(theirs * slopes, np.zeros_like(shifts)) if reader and theirs else None)
     limits = one_vs_rest.limits(found.probabilities, odds * slopes + shifts, examples.take(rows), pool, settings)
     return replace(found, head=head.settled(*limits))
 
@@ -139,19 +140,21 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     regularisation, quiet = frozen.crossed(examples.take(rows), settings)
     graph = propagate.graph_of(examples, pool, settings.seed)
     spread = propagate.crossed(graph, examples, rows, settings.seed)
-    words = bag_of_words.crossed(examples, rows, settings.seed) if has_words(settings) else None
     fold = calibration.folds(given, settings.seed, groups=examples.take(rows).items.groups)
     prior = np.stack([logarithms(frequencies(given[fold != number], c)) for number in range(calibration.FOLDS)])[fold]
-    opinions = [quiet, spread, prior, *([words[0]] if words else [])]
-    weights: list[float] = calibration.pooling(opinions, given).tolist()
-    if words and weights[-1] < LEAST:
-        words, weights = None, weights[:-1]
+    opinions, reader = [quiet, spread, prior], None
+    if module := READERS.get(settings.kind.item):
+        read, reader = module.crossed(examples, rows, settings)
+        opinions.append(read)
+    weights = calibration.pooling(opinions, given).tolist()
+    if reader and weights[-1] < LEAST:
+        reader, weights = None, weights[:-1]
     head = frozen.head(examples, examples.items.vectors(), regularisation)
     found = Ensemble(
         head,
         propagate.model(graph, examples),
         frequencies(examples.labels, c),
-        bag_of_words.BagOfWords(words[1], words[2]) if words else None,
+        reader,
         weights,
     )
     known = np.isfinite(quiet)
@@ -159,11 +162,6 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     held_out = softmax(np.where(known, weighed, -np.inf), axis=1)
     shifts, limits = deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
     return replace(found, shifts=shifts, thresholds=limits)
-
-
-def has_words(settings: Settings) -> bool:
-    """Whether the items are texts."""
-    return settings.kind.item in bag_of_words.READS
 
 
 def frequencies(labels: NDArray[np.int64], classes: int) -> list[float]:
@@ -181,14 +179,15 @@ def logarithms(frequency: list[float]) -> NDArray[np.float64]:
 def load(folder: Path) -> Ensemble | Labels:
     """What `Ensemble.save` or `Labels.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    words = bag_of_words.load(folder / bag_of_words.NAME) if (folder / bag_of_words.NAME).exists() else None
+    there = (module for module in READERS.values() if (folder / module.NAME).exists())
+    reader = next((module.load(folder / module.NAME) for module in there), None)
     if one_vs_rest.is_in(folder):
-        return Labels(one_vs_rest.load(folder / frozen.NAME), words)
+        return Labels(one_vs_rest.load(folder / frozen.NAME), reader)
     return Ensemble(
         frozen.load_one(folder / frozen.NAME),
         propagate.load(folder / propagate.NAME),
         config["frequency"],
-        words,
+        reader,
         config["weights"],
         deciding.read(config),
         np.asarray(config["shifts"]) if "shifts" in config else None,

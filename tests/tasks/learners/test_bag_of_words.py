@@ -114,7 +114,7 @@ def test_the_ensemble_heeds_words_where_they_tell_something() -> None:
     items, labels = told_by_words(120)
     seen, rest = np.arange(60), np.arange(60, 120)
     model = ensemble.fit(Examples(items.take(seen), labels[seen], CLASSES), items, settings())
-    assert model.words is not None
+    assert model.reader is not None
     assert (model.probabilities(items.take(rest)).argmax(axis=1) == labels[rest]).mean() > 0.95
 
 
@@ -124,7 +124,7 @@ def test_the_ensemble_reads_no_text_where_words_tell_nothing(tmp_path: Path) -> 
     words = np.random.default_rng(0).choice(["some", "ten", "words", "by", "chance"], (90, 10))
     items = Items.of(vectors, [" ".join(row) for row in words])
     model = ensemble.fit(Examples(items.take(np.arange(60)), labels[:60], CLASSES), items, settings())
-    assert model.words is None
+    assert model.reader is None
 
     unread = Items.of(vectors)
     assert (model.probabilities(unread).argmax(axis=1) == labels).all()
