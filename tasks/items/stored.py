@@ -162,7 +162,7 @@ def contexts_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
 
 def beside(workspace: Workspace, ids: pd.Series) -> pd.DataFrame:
     """What the pool holds beside these items: `id` and those columns of records.BESIDE that it has."""
-    asked = pc.field("id").isin(ids.tolist())
+    asked = pc.field("id").isin(pa.array(ids.tolist(), pa.large_string()))
     parts = [
         read_table(shard, ["id", *columns], asked).to_pandas()
         for shard in shards(workspace)
