@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labelwise.flows import facts
-from labelwise.flows.demos import Edition, Material, pictures
+from labelwise.flows.demos import Edition, Material, pictures, recordings
 from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
 from labelwise.tasks.errors import InputError
@@ -26,13 +26,13 @@ from labelwise.tasks.reporting.rounds import table
 from labelwise.tasks.reporting.status import lines, status
 from labelwise.tasks.services.home import home
 from labelwise.tasks.services.local import servers
-from labelwise.tasks.settings import Columns, kind_of
+from labelwise.tasks.settings import kind_of
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 
 ROUNDS = 3
 NEWS = "BBC News"
-ABOUT = {("text", "multilabel"): facts.ABOUT, ("image", "choice"): pictures.ABOUT}
+ABOUT = {("text", "multilabel"): facts.ABOUT, ("image", "choice"): pictures.ABOUT, ("row", "choice"): recordings.ABOUT}
 RARE_NOISE = 0.005  # there, or more answers would say RARE by mistake than there are articles of it
 RARE, OTHER, RARE_NAME = "entertainment", "other", "bbc-news-rare"
 LEFT = 0.12  # share of the articles of RARE that `demo --rare` keeps: about one in forty is of it, then
@@ -50,7 +50,12 @@ def edition(answer: str, rare: bool, item: str = "text") -> Edition:
     editions = {
         ("text", "choice"): Edition("bbc-news", kind, NEWS, "2,000 articles", news_material),
         ("text", "multilabel"): Edition("bbc-news-facts", kind, NEWS, "2,000 articles", news_material),
-        ("image", "choice"): Edition("digits", kind, "handwritten digits", "1,800 pictures", pictures.make),
+        ("image", "choice"): Edition(
+            "digits", kind, "handwritten digits", "1,800 pictures", pictures.make, answered="answers"
+        ),
+        ("row", "choice"): Edition(
+            "recordings", kind, "made recordings", "1,200 windows", recordings.make, answered="answers.parquet"
+        ),
     }
     if (item, answer) not in editions:
         known = ", ".join(f"--item {item} --answer {answer}" for item, answer in editions)
@@ -116,7 +121,7 @@ def thinned(news: pd.DataFrame) -> pd.DataFrame:
 def new_workspace(folder: Path, source: Path, asked: Edition) -> None:
     """Sources as a user would have them, and a workspace of them."""
     made = asked.make(asked, source)
-    init.run(folder, str(made.pool), str(made.gold), None, asked.name, None, Columns(), kind=asked.kind)
+    init.run(folder, str(made.pool), str(made.gold), None, asked.name, None, made.columns, kind=asked.kind)
     settings.change(folder / "params.yaml", dict(made.settings))
 
 

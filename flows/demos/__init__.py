@@ -7,22 +7,26 @@ from typing import Any
 
 from labelwise.tasks import settings
 
+COLUMNS = settings.Columns()
+
 
 @dataclass(frozen=True)
 class Material:
     """Sources as a user would have them. answers: what the stand-in for the reviewers answers from. settings: of
-    params.yaml, by dotted path, other than those of a new workspace."""
+    params.yaml, by dotted path, other than those of a new workspace. columns: as they are named to `init`."""
 
     pool: Path
     gold: Path
     answers: Path
     settings: Mapping[str, Any]
+    columns: settings.Columns = COLUMNS
 
 
 @dataclass(frozen=True)
 class Edition:
     """What is played. name: of the project. what: the data, in words; items: a round figure of them. make: writes the
-    sources into a folder. gold: the share of the items that measure. noise: the share of wrong answers."""
+    sources into a folder, the answers under the name `answered`. gold: the share of the items that measure. noise:
+    the share of wrong answers."""
 
     name: str
     kind: settings.Kind
@@ -31,7 +35,8 @@ class Edition:
     make: Callable[["Edition", Path], Material]
     gold: float = 0.2
     noise: float = 0.05
+    answered: str = "answers.csv"
 
     def answers(self, source: Path) -> Path:
         """Where the answers are, in the folder that `make` wrote."""
-        return source / ("answers.csv" if self.kind.item == "text" else "answers")
+        return source / self.answered

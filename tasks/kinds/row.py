@@ -71,6 +71,7 @@ MANY, DISTINCT = 50, 0.5  # categories: more than so many, and than so large a s
 KEPT_DIGITS = 7  # of a signal's figures
 ALIKE_DIGITS = 6  # of a figure, by which two rows are the same
 BRIEF = 12  # columns named in a line
+HUGE = 1e300  # figures beyond are as good as infinite
 POINTS = 400  # of a picture of a signal
 KEY = re.compile(r"(^|_|\b)(id|key|index|nr|no|number)$", re.IGNORECASE)
 
@@ -131,7 +132,7 @@ def _figures(cells: pd.Series, comma: bool) -> list[Any]:
 def _figure(value: float, text: str) -> Any:
     if np.isnan(value):
         return {TEXT: text}
-    return {ENDLESS: text} if np.isinf(value) else _plain(value)
+    return _plain(value) if abs(value) < HUGE else {ENDLESS: text}
 
 
 def _plain(value: float) -> float | int:
@@ -151,20 +152,26 @@ def _signal(cell: Any, length: int | None) -> Any:
         given = re.split(r"[\s,;]+", inner[1].strip()) if inner else None
     if not isinstance(given, list) or not given or any(isinstance(each, list | dict | bool) for each in given):
         return {NO_ARRAY: text[:200]}
-    values = _figures(pd.Series(given, dtype=object), False)
-    if length is not None and len(values) != length:
-        return {LENGTH: len(values)}
-    return _joined(values)
+    if length is not None and len(given) != length:
+        return {LENGTH: len(given)}
+    if all(type(each) in (int, float) and abs(each) < HUGE for each in given):
+        return [_kept(each) for each in given]
+    return _joined(_figures(pd.Series(given, dtype=object), False))
+
+
+def _kept(value: float) -> float | int:
+    """A figure of a signal, with as many digits as a sensor has."""
+    return _plain(float(f"{value:.{KEPT_DIGITS}g}"))
 
 
 def _joined(values: list[Any]) -> Any:
-    """Figures as a signal, with as many digits as a sensor has; None where all are missing."""
+    """Figures as a signal; None where all are missing."""
     faults = [value for value in values if isinstance(value, dict)]
     if faults:
         return {NO_ARRAY: faults[0][TEXT]} if TEXT in faults[0] else faults[0]
     if all(value is None for value in values):
         return None
-    return [None if value is None else _plain(float(f"{value:.{KEPT_DIGITS}g}")) for value in values]
+    return [None if value is None else _kept(value) for value in values]
 
 
 def _packed(values: Mapping[str, Any]) -> str:
