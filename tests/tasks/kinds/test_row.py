@@ -1,0 +1,252 @@
+"""Rows of figures, categories and signals: what a source holds, what is refused, what people and programs see."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from labelwise.tasks.errors import InputError, SettingsError
+from labelwise.tasks.items import sifting, suites
+from labelwise.tasks.items.sifting import Seen
+from labelwise.tasks.kinds import row
+from labelwise.tasks.learners.kernel import Kernel, Layout, settled
+from labelwise.tasks.services import expectations
+from labelwise.tasks.settings import COMMA, Columns, Feature, Pull, feature_of, parse
+
+FEATURES = {"age": "number", "income": COMMA, "job": "category", "eeg": "signal of 4 at 8 Hz"}
+COLUMNS = Columns(features=FEATURES)
+PULL = Pull(pool="p", gold="g", columns=COLUMNS)
+
+
+def read(*rows: tuple[str | None, ...]) -> list[Any]:
+    return row.read(pd.DataFrame(rows, columns=COLUMNS.sources, dtype=object), PULL).tolist()
+
+
+def detect(rows: dict[str, list[Any]], **columns: Any) -> tuple[dict[str, str], str]:
+    found, said = row.detected(lambda: pd.DataFrame(rows, dtype=object), Columns(**columns))
+    return found.features, "; ".join(said)
+
+
+def test_a_row_is_read_as_figures_categories_and_signals() -> None:
+    whole, gaps, printed = read(
+        ("41.0", "1.234,5", " nurse ", "[1, 2.5, null, 4e-1]"),
+        ("NaN", "", "N/A", None),
+        ("-0", "7", "nan", "[1. 2.\n 3. 4.]"),
+    )
+    assert json.loads(whole) == {"age": 41, "income": 1234.5, "job": "nurse", "eeg": [1, 2.5, None, 0.4]}
+    assert gaps is None
+    assert json.loads(printed) == {"age": 0, "income": 7, "job": None, "eeg": [1, 2, 3, 4]}
+    assert row.tidy(whole) == whole and row.identify(whole) != row.identify(printed)
+    near = whole.replace("1234.5", "1234.5000001")
+    assert row.fold(near) == row.fold(whole) != row.fold(whole.replace("1234.5", "1234.6"))
+
+
+BAD = {
+    "text stands where a figure was expected, in column 1 of the row": ("old", "1", "a", "[1,2,3,4]"),
+    "text stands where a figure was expected, in column 2 of the row": ("1", "1 000 €", "a", "[1,2,3,4]"),
+    "a figure is infinite, in column 1 of the row": ("inf", "1", "a", "[1,2,3,4]"),
+    "a signal is no list of figures, in column 4 of the row": ("1", "1", "a", "[[1,2],[3,4]]"),
+    "a signal has another length than the others, in column 4 of the row": ("1", "1", "a", "[1,2,3]"),
+    "every column of the row is missing": ("", None, "null", "NaN"),
+}
+
+
+def test_what_is_no_row_is_refused_with_its_reason_and_kept_as_it_came() -> None:
+    cells = [*read(*BAD.values()), *read(("1e999", "1", "a", "[1,2,3,4]"), ("1", "1", "a", "[1,2,Infinity,4]"))]
+    rows = pd.DataFrame({"row": cells, "source_id": None})
+    suite = suites.pool(PULL.max_chars, 0.5, row)
+    refused = expectations.refusals(suite, suites.measured(rows, item=row))
+    reasons = [refused[at].reason for at in range(len(cells))]
+    assert reasons[: len(BAD)] == list(BAD)
+    assert all("a figure is infinite" in reason for reason in reasons[len(BAD) :])
+    aside = sifting.quarantined(rows, refused, row)
+    assert "old" in aside.row[0] and "1 000 €" in aside.row[1]
+    long = read(("1", "1", "x" * 300, "[1,2,3,4]"))
+    short = expectations.refusals(suites.pool(100, 0.5, row), suites.measured(rows.head(1).assign(row=long), item=row))
+    assert "at most 100 allowed (pull.max_chars)" in short[0].reason
+
+
+def test_rows_that_differ_in_nothing_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = read(("1", "2,5", "a", "[1,2,3,4]"), ("1.0", "2,50", "a", "[1.0,2,3,4]"), ("2", "2,5", "a", "[1,2,3,4]"))
+    rows = pd.DataFrame({"row": cells, "source_id": None})
+    sifted = sifting.new_pool(rows, {}, {row.fold(cells[2])}, Seen(), row)
+    assert len(sifted.new) == 1 and sifted.repeated == 1 and len(sifted.elsewhere) == 1  # the third is gold
+
+
+def test_hostile_cells_are_told_and_shown_as_they_are() -> None:
+    for cell in (
+        "",
+        "{",
+        "[1]",
+        "null",
+        '{"a":{"text":"x"}}',
+        "[" * 5000,
+        '{"a":1e999}',
+        '{"<b>":"<script>"}',
+        "\ud800",
+    ):
+        row.measures([cell, None])
+        row.rules(10)
+        assert isinstance(row.brief(cell), str) and isinstance(row.fold(row.tidy(cell)), str)
+        assert "<script>" not in row.as_html(cell) and "<b>" not in row.as_html(cell)
+        assert row.thumbnail(cell) == ""
+        assert np.isfinite(Kernel.of(settled([cell], FEATURES)).encode([cell])).all()
+
+
+# What the columns are
+
+
+def test_columns_are_told_by_what_they_hold() -> None:
+    n = 120
+    features, said = detect(
+        {
+            "label": ["x"] * n,
+            "who": list(map(str, range(n))),
+            "age": [str(at) for at in range(n)],
+            "price": [f"{at},5" for at in range(n)],
+            "job": ["nurse", "smith", ""] * 40,
+            "eeg": [f"[{at}, 1, 2]" for at in range(n)],
+            **{f"c3_t{at}": list(map(str, range(n))) for at in range(9)},
+            "note": [f"words {at}" for at in range(n)],
+            "same": ["1"] * n,
+            "empty": [None] * n,
+            "order_id": list(map(str, range(n))),
+        },
+        id="who",
+    )
+    assert features == {
+        "age": "number",
+        "price": COMMA,
+        "job": "category",
+        "eeg": "signal of 3",
+        "same": "number",
+        "empty": "number",
+        "order_id": "number",
+        "c3": "signal of 9 in c3_t0..c3_t8",
+    }
+    assert "columns c3_t0 to c3_t8 are one signal, 'c3'" in said and "'note' is left out" in said
+    assert "the same in every row" in said and "same, empty" in said
+    assert "'order_id' looks like a key" in said and "--id-column" in said
+
+
+def test_named_columns_alone_and_what_they_are_said_to_be() -> None:
+    rows = {"age": ["1", "2"], "zip": ["10115", "20095"], "rest": ["a", "b"]}
+    assert detect(rows, features={"zip": "category", "age": ""})[0] == {"zip": "category", "age": "number"}
+    with pytest.raises(InputError, match=r"no column 'aeg': expected one of age, zip, rest.*--features"):
+        detect(rows, features={"aeg": ""})
+    assert detect(rows, features={"rest": ""})[0] == {"rest": "category"}  # who names it means it
+
+
+def test_figures_that_can_be_read_in_two_ways_are_asked_about_and_the_advice_helps() -> None:
+    rows = {"price": ["1,234", "5,678", "9,012"]}
+    with pytest.raises(InputError, match=r"two ways.*--features 'price=number with decimal comma'"):
+        detect(rows)
+    assert detect(rows, features={"price": COMMA})[0] == {"price": COMMA}
+
+
+@pytest.mark.parametrize(
+    "text", ["figure", "signal at 0 Hz", "signal in t0..t0", "signal in a1..b3", "signal of 3 in t0..t3"]
+)
+def test_what_says_of_no_column_what_it_is(text: str) -> None:
+    with pytest.raises(ValueError, match=r"signal|number"):
+        feature_of(text)
+
+
+def test_wide_columns_with_leading_zeros() -> None:
+    assert feature_of("signal in t00..t11").wide[0] == "t00" and feature_of("signal in t8..t11").wide == (
+        "t8",
+        "t9",
+        "t10",
+        "t11",
+    )
+
+
+def test_settings_of_rows_say_what_the_columns_are() -> None:
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["a", "b"], "kind": {"item": "row"}}
+    with pytest.raises(SettingsError, match=r"pull.columns.features: say what the columns of a row are"):
+        parse(content | {"pull": {"pool": "p", "gold": "g"}})
+    for features, said in (
+        ({"label": "number"}, "column of the label"),
+        ({"t": "signal in t0..t9", "t3": "number"}, "part of"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            parse(content | {"pull": {"pool": "p", "gold": "g", "columns": {"features": features}}})
+
+
+# Vectors
+
+
+def rows_of(figures: Any) -> list[str]:
+    return [json.dumps({"a": float(x), "b": float(y), "c": job}) for x, y, job in figures]
+
+
+KIND = {"a": "number", "b": "number", "c": "category"}
+
+
+def test_vectors_are_of_unit_length_whatever_the_figures_and_near_where_rows_are() -> None:
+    rng = np.random.default_rng(0)
+    cells = rows_of([(x, 1000 * y, "k") for x, y in rng.normal(size=(500, 2))])
+    kernel = Kernel.of(settled(cells, KIND))
+    odd = rows_of([(1e200, -1e200, "k"), (0.1, 100, "k"), (0.1001, 100.1, "k"), (0.1, 100, "other"), (0.9, 100, "k")])
+    odd += ['{"a":null,"b":100,"c":null}']
+    vectors = kernel.encode(odd)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    similar = vectors[1] @ vectors.T
+    assert similar[2] > row.DEFAULTS["gold.near_duplicate"]
+    assert row.DEFAULTS["select.near_duplicate"] > similar[4] > similar[0] and similar[3] < 0.9 and similar[5] < 0.95
+
+
+def test_what_is_settled_stays_whatever_comes_later_and_can_be_read_from_json() -> None:
+    first = rows_of([(x, x, "k") for x in np.linspace(0, 1, 50)])
+    known = json.loads(json.dumps(settled(first, KIND)))
+    alone, beside = (Kernel.of(known).encode(cells) for cells in (first, [*first, *rows_of([(1e6, 0, "new")])]))
+    np.testing.assert_array_equal(alone, beside[: len(first)])
+
+
+def test_a_constant_column_and_one_wrong_figure_do_not_flatten_the_others() -> None:
+    figures = [(float(x), 5.0, "k") for x in np.linspace(-1, 1, 400)]
+    plain, spoilt = settled(rows_of(figures), KIND), settled(rows_of([*figures, (1e12, 5.0, "k")]), KIND)
+    assert plain["scale"][1] == 1 and spoilt["scale"][0] == pytest.approx(plain["scale"][0], rel=0.1)
+
+
+def test_signals_are_told_apart_by_their_rhythm() -> None:
+    at = np.arange(128) / 64
+    slow, fast = (np.sin(2 * np.pi * pace * at) for pace in (3, 14))
+    layout = Layout({"x": Feature("signal", 128, 64.0)})
+    figures = pd.DataFrame(
+        layout.figures([{"x": slow.tolist()}, {"x": fast.tolist()}, {"x": None}]), columns=layout.names
+    )
+    assert figures["x: power 2 to 4 Hz"].idxmax() == 0 and figures["x: power 8 to 16 Hz"].idxmax() == 1
+    assert figures.loc[2].isna().all() and figures["x: crossings"].idxmax() == 1
+    flat = layout.figures([{"x": [1.0] * 128}, {"x": [1.0]}])
+    assert np.isfinite(flat[0]).all() and np.isnan(flat[1]).all()
+
+
+# People and programs
+
+
+def test_a_program_gives_a_frame_or_mappings() -> None:
+    frame = pd.DataFrame({"age": [41, 7], "income": ["1,5", None], "job": ["nurse", "x"], "eeg": [[1, 2, 3, 4], None]})
+    cells = row.given(frame.assign(more=0), COLUMNS)
+    assert cells[0] == read(("41", "1,5", "nurse", "[1,2,3,4]"))[0]
+    assert row.given(frame.to_dict("records"), COLUMNS) == cells
+    assert row.given([dict.fromkeys(FEATURES)], COLUMNS) == ['{"age":null,"income":null,"job":null,"eeg":null}']
+    with pytest.raises(InputError, match=r"no column 'age'.*with None"):
+        row.given(frame.drop(columns="age"), COLUMNS)
+    with pytest.raises(
+        InputError, match=r"row 1: text stands where a figure was expected, in 'age': expected number, got old"
+    ):
+        row.given(frame.assign(age=["1", "old"]), COLUMNS)
+    assert row.takes(COLUMNS) == [("double", "age"), ("string", "income"), ("string", "job"), ("array", "eeg")]
+
+
+def test_a_curve_keeps_its_peaks_and_its_gaps() -> None:
+    signal: list[float | None] = [0.0] * 5000
+    signal[2500], signal[10] = 9.0, None
+    drawn = row.curve([signal, [None, None]])
+    assert " 4.0" in drawn and drawn.count("<path") == 2  # the peak is at the top
+    shown = row.as_html(json.dumps({"eeg": [1, None, 2], "note": "<img src=x>"}))
+    assert shown.count("<img ") == 1 and "data:image/svg+xml;base64," in shown and "&lt;img src=x&gt;" in shown
+    assert row.thumbnail('{"eeg":[1,2]}').startswith("data:image/svg+xml;base64,") and row.thumbnail('{"a":1}') == ""
