@@ -338,12 +338,15 @@ def _rows(
         yield rows
 
 
-def refuse_faults(source: str, cells: Iterable[str | None], read: Read, answer: Answer) -> None:
-    """InputError where a cell of labels cannot be read."""
-    wrong = [(cell or "", fault) for cell, fault in zip(cells, read.faults, strict=True) if fault]
+def refuse_faults(
+    source: str, cells: Iterable[str | None], read: Read, answer: Answer, items: Iterable[str | None]
+) -> None:
+    """InputError where a cell of labels cannot be read. items: what they are said of."""
+    wrong = [each for each in zip(cells, read.faults, items, strict=True) if each[1]]
     if wrong:
-        cell, fault = wrong[0]
-        raise InputError(f"{source}: {len(wrong):,} rows: {fault}", expected=answer.EXAMPLE, got=repr(cell[:60]))
+        cell, fault, item = wrong[0]
+        got = repr((cell or "")[:60]) + (f" for {(item or '')[:60]!r}" if answer.PLACES else "")
+        raise InputError(f"{source}: {len(wrong):,} rows: {fault}", expected=answer.EXAMPLE, got=got)
 
 
 def _given(cells: Iterable[str | None]) -> pd.Series:

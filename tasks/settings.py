@@ -106,6 +106,12 @@ NONE = "none of these"  # what reviewers say where no class of a multilabel fits
 BOTH = ("choice", "multilabel")
 PAIRS: dict[str, tuple[str, ...]] = {"text": BOTH, "image": BOTH, "row": BOTH}
 
+
+def fewest(answer: str) -> int:
+    """How many classes there must be: of one alone there is nothing to choose, but something to mark."""
+    return 1 if answer == "spans" else 2
+
+
 ONE_LABEL = "stands between several labels of an item; with choice there is one, multilabel takes it"
 
 # The mean score of a gold item, by what is said of it: its name in metrics/ and MLflow, and in words.
@@ -458,7 +464,7 @@ class Settings(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     project: Project
-    classes: Annotated[list[ClassName], Field(min_length=2)]
+    classes: Annotated[list[ClassName], Field(min_length=1)]
     descriptions: dict[str, Annotated[str, Field(max_length=1000)]] = Field(default={}, exclude=True)  # see `described`
     # What became of classes that people have answered by, see tasks/labels/renamed.py
     renamed: dict[str, str] = {}  # names that classes had before -> the class of today
@@ -576,6 +582,12 @@ class Settings(Section):
             of = f"{unsaid[0]!r} is" if unsaid else "the columns of a row are"
             example = f"{{age: {NUMBER}, job: {CATEGORY}}}"
             raise ValueError(f"pull.columns.features: say what {of}, such as {example}; `labelwise init` finds it out")
+        return self
+
+    @model_validator(mode="after")
+    def classes_are_enough(self) -> "Settings":
+        if len(self.classes) < fewest(self.kind.answer):
+            raise ValueError(f"`classes`: expected two at least, got {named(self.classes)} alone")
         return self
 
     @model_validator(mode="after")

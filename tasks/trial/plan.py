@@ -13,7 +13,7 @@ from labelwise.tasks import kinds, sources
 from labelwise.tasks.errors import InputError, named
 from labelwise.tasks.kinds import files
 from labelwise.tasks.pull import detected, refuse_faults
-from labelwise.tasks.settings import Columns, Pull, Settings, parse, read
+from labelwise.tasks.settings import Columns, Pull, Settings, fewest, parse, read
 from labelwise.tasks.upkeep import names
 
 GOLD_SHARE = 1 / 3  # of the rows, when no gold set is given
@@ -90,10 +90,11 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
             tell(f"rehearse: {of_gold.sum():,} rows of the pool are of a group that gold has; left out")
         pool = pool[~of_gold]
     classes = sorted(classes_in(pool, plan))
-    if len(classes) < 2 or gold.empty:
+    if len(classes) < fewest(plan.answer) or gold.empty:
+        expected = "two classes in the pool" if fewest(plan.answer) > 1 else "labels in the pool"
         raise InputError(
             "rehearse",
-            expected="two classes in the pool, and rows to measure with",
+            expected=f"{expected}, and rows to measure with",
             got=f"{len(pool):,} pool rows of {len(classes)} ({named(classes[:3])}), {len(gold):,} gold rows",
             fix=f"add labelled rows that differ in {plan.item} and label"
             + (f", or in {plan.columns.group} (--group-column)" if plan.columns.group else ""),
@@ -133,7 +134,7 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     read = plan.kind.read_all(rows.label, rows[name], plan.delimiter)
     if plan.kind.PLACES:  # those of the text as it is kept
         rows[name] = rows[name].map(item.tidy)
-    refuse_faults(source, rows.label, read, plan.kind)
+    refuse_faults(source, rows.label, read, plan.kind, rows[name])
     for remark in read.remarks:
         tell(f"rehearse: {source}: {remark}")
     rows = rows.assign(label=pd.Series(read.labels, rows.index, dtype=object))
@@ -162,7 +163,7 @@ def settings_of(plan: Plan, classes: list[str]) -> Settings:
         judged = given.evaluate.model_copy(update={"measure": plan.measure or given.evaluate.measure})
         return measurable(given.model_copy(update={"classes": classes, "evaluate": judged}))
     project = {"name": "rehearsal", "id": "rehearsal"}
-    if len(classes) < 2:
+    if len(classes) < fewest(plan.answer):
         raise InputError("rehearse", expected="two classes at least", got=named(classes))
     sources: dict[str, Any] = {"pool": plan.pool, "gold": plan.gold or ""}
     if plan.columns.features:

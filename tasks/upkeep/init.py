@@ -290,7 +290,7 @@ def labels_in(
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
     rows = pd.concat(parts, ignore_index=True)
     read = answer.read_all(rows["label"], rows[item.COLUMN], pull.delimiter)
-    refuse_faults(labelled, rows["label"], read, answer)
+    refuse_faults(labelled, rows["label"], read, answer, rows[item.COLUMN])
     for remark in read.remarks:
         tell(f"{labelled}: {remark}")
     rows = rows.assign(label=pd.Series(read.labels, dtype=object).fillna(""))
@@ -387,10 +387,11 @@ def classes_for(
         )
     if unread and not found:
         raise InputError(f"{gold}: no label can be read", expected=answer.EXAMPLE, got=refusals_in_words(unread))
-    if not found or len(given or found) < 2:
+    fewest = settings.fewest(answer.NAME)
+    if not found or len(given or found) < fewest:
         raise InputError(
             f"{gold}: too few labels",
-            expected="gold rows, and two classes at least",
+            expected="gold rows, and two classes at least" if fewest > 1 else "gold rows in which something is marked",
             got=", ".join(sorted(found)) or "no labelled row",
             fix="give labelled rows; name classes without a gold row by --labels a,b,c",
         )
