@@ -66,7 +66,8 @@ def _fits(kind: Answer, label: str, classes: Collection[str]) -> bool:
 def interface_of(settings: Settings) -> ET.Element:
     """What reviewers of a workspace see in Label Studio."""
     kind = item(settings.kind.item), answer(settings.kind.answer)
-    return interface.interface(*kind, settings.classes, bool(settings.pull.columns.context))
+    columns = settings.pull.columns
+    return interface.interface(*kind, settings.classes, bool(columns.context), columns)
 
 
 def instructions_of(settings: Settings, about: str) -> str:

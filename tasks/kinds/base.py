@@ -293,7 +293,7 @@ class Content(Protocol):
     def remarks(self, cells: list[str]) -> list[str]:
         """What to say of a sample of the pool before anything is made of it, a line each; it must not take seconds."""
 
-    def view(self) -> ET.Element:
+    def view(self, columns: Columns) -> ET.Element:
         """What Label Studio shows of the item."""
 
     def task(self, cell: str) -> dict[str, str]:

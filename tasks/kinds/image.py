@@ -157,7 +157,7 @@ def remarks(cells: list[str]) -> list[str]:
     return [f"{moving:,} of {len(found):,} pictures have several frames: the first is kept"] if moving else []
 
 
-def view() -> ET.Element:
+def view(_columns: Columns) -> ET.Element:
     """The picture in Label Studio: so large that the choices below it are in sight."""
     return ET.Element("Image", {"name": controls.TO, "value": f"${NAME}", "maxWidth": "480px", "zoom": "true"})
 

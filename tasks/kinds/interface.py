@@ -9,21 +9,26 @@ from labelwise import infra
 from labelwise.tasks.kinds import context
 from labelwise.tasks.kinds.base import Answer, Content
 from labelwise.tasks.kinds.controls import HOTKEYS
+from labelwise.tasks.settings import Columns
 
 MARKING = """  .labelwise-marks { position: sticky; top: 0; z-index: 2; padding: 4px 0 }
     .labelwise-marks { background: var(--color-neutral-background, white) }
     [class*="richtext__line"] { white-space: pre-wrap }"""
+COLUMNS = Columns()
 FRAME = Path(infra.__file__).parent / "label_studio" / "task.xml"
 
 
-def interface(item: Content, answer: Answer, classes: Sequence[str], with_context: bool = False) -> ET.Element:
-    """The labelling interface. with_context: whether it shows further columns above the item."""
+def interface(
+    item: Content, answer: Answer, classes: Sequence[str], with_context: bool = False, columns: Columns = COLUMNS
+) -> ET.Element:
+    """The labelling interface. with_context: whether it shows further columns above the item. columns: of the source
+    that the items come from."""
     root = ET.parse(FRAME).getroot()  # noqa: S314  (our own file)
     question, hint = root.find("Header"), root.find("View/Header")
     assert question is not None and hint is not None
     question.set("value", answer.HEADER.format(item=item.NAME))
     hint.set("value", answer.HINT)
-    view, control = item.view(), answer.control(classes)
+    view, control = item.view(columns), answer.control(classes)
     if answer.PLACES:
         _to_mark(root, view)
     for place, part in (("Item", view), ("Control", control)):

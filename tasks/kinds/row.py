@@ -42,6 +42,8 @@ NAME = "row"
 COLUMN = "row"
 ARRAYS = True
 WORDS = False
+CURVES = "curves"  # of the picture of the signals, in the task's data and in the interface
+WIDE_PICTURE, STRIP = 720, 110  # pixels of that picture, and of each signal in it
 KERNEL = "kernel"  # the one encoder of rows, see learners/kernel.py
 DEFAULTS: Mapping[str, Any] = {
     "embed.encoder": KERNEL,
@@ -428,47 +430,53 @@ def remarks(cells: list[str]) -> list[str]:
     return []
 
 
-def view() -> ET.Element:
-    """The row in Label Studio: a table, and a picture of each signal. Nothing of it can be marked."""
+def view(columns: Columns) -> ET.Element:
+    """The row in Label Studio: a table, of which nothing can be marked, and where there are signals a picture of them:
+    Label Studio takes data addresses out of markup, and shows them as images."""
     whole = ET.Element("View", {"className": "labelwise-row"})
     ET.SubElement(whole, "Style").text = STYLE
     options = {"valueType": "text", "inline": "true", "selectionEnabled": "false"}
     ET.SubElement(whole, "HyperText", {"name": TO, "value": f"${NAME}", **options})
+    if any(feature_of(text).form == SIGNAL for text in columns.features.values()):
+        size = {"width": "100%", "maxWidth": f"{WIDE_PICTURE}px", "zoomControl": "false", "rotateControl": "false"}
+        ET.SubElement(whole, "Image", {"name": CURVES, "value": f"${CURVES}", **size})
     return whole
 
 
 STYLE = """
       .labelwise-row { font-size: 14px; margin-bottom: 8px; max-height: 60vh; overflow: auto }
-      .labelwise-row table { width: 100%; border-collapse: collapse }
-      .labelwise-row th { opacity: 0.7; font-weight: normal; text-align: left; vertical-align: top }
-      .labelwise-row th { padding: 0 12px 2px 0; white-space: nowrap }
-      .labelwise-row td { overflow-wrap: anywhere; white-space: pre-wrap; padding-bottom: 2px; width: 100% }
-      .labelwise-row img { width: 100%; max-width: 720px; height: 120px }
+      .labelwise-row table, .labelwise-row tbody { display: block }
+      .labelwise-row tbody { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)) }
+      .labelwise-row tbody { column-gap: 24px }
+      .labelwise-row tr { display: grid; grid-template-columns: minmax(110px, 45%) 1fr; padding-bottom: 2px }
+      .labelwise-row th { opacity: 0.7; font-weight: normal; text-align: left; padding-right: 12px }
+      .labelwise-row th, .labelwise-row td { overflow-wrap: anywhere }
+      .labelwise-row td { white-space: pre-wrap }
     """
 
 
 def task(cell: str) -> dict[str, str]:
     """What `view` reads."""
-    return {NAME: as_html(cell)}
+    return {NAME: as_html(cell), CURVES: address(curves(signals_of(cell), WIDE_PICTURE, STRIP))}
+
+
+def signals_of(cell: str) -> dict[str, list[float | None]]:
+    """The signals of a row by column."""
+    return {name: value for name, value in unpacked(cell).items() if isinstance(value, list)}
 
 
 def as_html(cell: str) -> str:
-    """A line a column, all of it escaped; signals as pictures.
+    """The figures and categories, a line a column, all of it escaped.
 
-    >>> as_html('{"a<b":1.5,"c":null}')
+    >>> as_html('{"a<b":1.5,"c":null,"d":[1,2]}')
     '<table><tr><th>a&lt;b</th><td>1.5</td></tr><tr><th>c</th><td>–</td></tr></table>'
     """
     lines = [
-        f"<tr><th>{html.escape(_shown(name))}</th><td>{_as_cell(value)}</td></tr>"
+        f"<tr><th>{html.escape(_shown(name))}</th><td>{html.escape(_shown(_spoken(value), 2000))}</td></tr>"
         for name, value in unpacked(cell).items()
+        if not isinstance(value, list)
     ]
     return f"<table>{''.join(lines)}</table>"
-
-
-def _as_cell(value: Any) -> str:
-    if isinstance(value, list):
-        return f'<img alt="{html.escape(_spoken(value))}" src="{address(curve([value]))}"/>'
-    return html.escape(_shown(_spoken(value), 2000))
 
 
 def address(svg: str) -> str:
@@ -476,28 +484,29 @@ def address(svg: str) -> str:
     return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
 
 
-def curve(signals: Sequence[Sequence[float | None]], width: int = 720, height: int = 120) -> str:
+def curves(signals: Mapping[str, Sequence[float | None]], width: int, height: int, named: bool = True) -> str:
     """An SVG of signals, each in a strip of its own: a line from its least to its greatest figure, with a gap where
-    some are missing. Of a long one the least and the greatest of each stretch are drawn, so that no peak is lost."""
-    each = height / max(len(signals), 1)
-    paths = []
-    for number, signal in enumerate(signals):
+    some are missing. Of a long one the least and the greatest of each stretch are drawn, so that no peak is lost.
+    named: whether the name and the ends stand beside each."""
+    ground = f'<rect width="{width}" height="{height * max(len(signals), 1)}" fill="#f7fafc"/>'
+    parts = [ground]
+    for number, (name, signal) in enumerate(signals.items()):
         values = thinned(np.array([np.nan if value is None else value for value in signal], float))
-        low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 0.0)
-        x = np.linspace(2, width - 2, len(values)) if len(values) > 1 else np.full(len(values), width / 2)
-        share = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
-        y = number * each + 4 + (1 - share) * (each - 8)
-        move, parts = True, []
-        for at in range(len(values)):
-            if np.isnan(values[at]):
-                move = True
-                continue
-            parts.append(f"{'M' if move else 'L'}{x[at]:.1f} {y[at]:.1f}")
-            move = False
-        paths.append(f'<path d="{"".join(parts)}" fill="none" stroke="#2b6cb0" stroke-width="1.2"/>')
-    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" preserveAspectRatio="none"'
-    ground = f'<rect width="{width}" height="{height}" fill="#f7fafc"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{ground}{"".join(paths)}</svg>'
+        there = np.isfinite(values)
+        low, high = (values[there].min(), values[there].max()) if there.any() else (0.0, 0.0)
+        top, bottom = number * height + (16 if named else 2), (number + 1) * height - 3
+        share = (values - low) / (high - low) if high > low else np.where(there, 0.5, np.nan)
+        x, y = np.linspace(2, width - 2, len(values)), bottom - share * (bottom - top)
+        first = there & ~np.concatenate([[False], there[:-1]])
+        line = "".join(f"{'M' if first[at] else 'L'}{x[at]:.1f} {y[at]:.1f}" for at in np.flatnonzero(there))
+        parts.append(f'<path d="{line}" fill="none" stroke="#2b6cb0" stroke-width="1.2"/>')
+        if named:
+            said = html.escape(f"{_shown(name)}: {_spoken(list(signal))}")
+            font = 'font-family="sans-serif" font-size="11" fill="#4a5568"'
+            parts.append(f'<text x="4" y="{number * height + 12}" {font}>{said}</text>')
+    whole = height * max(len(signals), 1)
+    size = f'width="{width}" height="{whole}" viewBox="0 0 {width} {whole}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join(parts)}</svg>'
 
 
 def thinned(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> Any:
@@ -510,9 +519,9 @@ def thinned(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> Any:
 
 
 def thumbnail(cell: str) -> str:
-    """The signals of a row as one picture, a data address; '' where it has none."""
-    signals = [value for value in unpacked(cell).values() if isinstance(value, list)]
-    return address(curve(signals, 240, 40 * len(signals))) if signals else ""
+    """Its signals; '' where it has none."""
+    signals = signals_of(cell)
+    return address(curves(signals, 240, 40, named=False)) if signals else ""
 
 
 def brief(cell: str) -> str:

@@ -122,7 +122,7 @@ def remarks(cells: list[str]) -> list[str]:
     return [remark] if remark else []
 
 
-def view() -> ET.Element:
+def view(_columns: Columns) -> ET.Element:
     """The text in Label Studio."""
     return ET.Element("Text", {"name": NAME, "value": f"${NAME}"})
 

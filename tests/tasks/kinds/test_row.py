@@ -245,8 +245,17 @@ def test_a_program_gives_a_frame_or_mappings() -> None:
 def test_a_curve_keeps_its_peaks_and_its_gaps() -> None:
     signal: list[float | None] = [0.0] * 5000
     signal[2500], signal[10] = 9.0, None
-    drawn = row.curve([signal, [None, None]])
-    assert " 4.0" in drawn and drawn.count("<path") == 2  # the peak is at the top
-    shown = row.as_html(json.dumps({"eeg": [1, None, 2], "note": "<img src=x>"}))
-    assert shown.count("<img ") == 1 and "data:image/svg+xml;base64," in shown and "&lt;img src=x&gt;" in shown
+    drawn = row.curves({"<b>": signal, "none": [None, None]}, 720, 100)
+    assert " 16.0" in drawn and drawn.count("<path") == 2 and "&lt;b&gt;: 5000 figures from 0 to 9" in drawn
+    gap = row.curves({"x": [1.0, None, 2.0, 3.0]}, 100, 50, named=False)
+    assert gap.count("M") == 2 and gap.count("L") == 1 and "<text" not in gap
+    data = row.task(json.dumps({"eeg": [1, None, 2], "note": "<img src=x>"}))
+    assert data["curves"].startswith("data:image/svg+xml;base64,") and "&lt;img src=x&gt;" in data["row"]
     assert row.thumbnail('{"eeg":[1,2]}').startswith("data:image/svg+xml;base64,") and row.thumbnail('{"a":1}') == ""
+
+
+def test_the_interface_shows_pictures_where_there_are_signals() -> None:
+    plain, curved = (row.view(Columns(features=each)) for each in ({"a": "number"}, FEATURES))
+    assert plain.find("Image") is None and plain.find("HyperText") is not None
+    found = curved.find("Image")
+    assert found is not None and found.get("value") == "$curves"

@@ -108,7 +108,8 @@ class Point:
     def remarks(self, cells: list[str]) -> list[str]:
         return [] if cells else ["no points"]
 
-    def view(self) -> ET.Element:
+    def view(self, columns: settings.Columns) -> ET.Element:
+        del columns
         return ET.Element("Header", {"value": "$shown"})
 
     def task(self, cell: str) -> dict[str, str]:
