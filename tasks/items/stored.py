@@ -17,7 +17,6 @@ from labelwise.tasks.items.sifting import Seen
 from labelwise.tasks.records import BESIDE, GOLD
 from labelwise.tasks.workspace import Workspace, read_table, reading
 
-ROWS_AT_ONCE = 65_536
 BYTES_AT_ONCE = 64 * 2**20  # of what is read at once; pictures have 100,000 each
 
 
@@ -33,7 +32,7 @@ def gold(workspace: Workspace) -> pd.DataFrame:
         return table.frame()
     with reading(workspace.gold):
         there = pq.read_schema(workspace.gold).names
-    parts = [batch.to_pandas() for batch in _batches(workspace.gold, table.readable(there))]
+    parts = [part.to_pandas() for part in _parts(workspace.gold, table.readable(there))]
     return table.conform(pd.concat([table.frame(), *parts]))
 
 
@@ -41,10 +40,10 @@ def pool(workspace: Workspace) -> Seen:
     """What there is in the pool."""
     seen = Seen()
     for shard in shards(workspace):
-        for batch in _batches(shard, ["id", "source_id"]):
-            ids = batch.column("id").to_pylist()
+        for part in _parts(shard, ["id", "source_id"]):
+            ids = part.column("id").to_pylist()
             seen.stored.add(ids)
-            seen.owners.add(batch.column("source_id").to_pylist(), ids)
+            seen.owners.add(part.column("source_id").to_pylist(), ids)
     return seen
 
 
@@ -75,16 +74,16 @@ def pool_folds(workspace: Workspace, asked: set[str]) -> set[str]:
     if not asked:
         return set()
     item = kinds.item(workspace.settings.kind.item)
-    batches = (batch for shard in shards(workspace) for batch in _batches(shard, [item.COLUMN]))
-    return {fold for batch in batches for cell in batch.column(0).to_pylist() if (fold := item.fold(cell)) in asked}
+    parts = (part for shard in shards(workspace) for part in _parts(shard, [item.COLUMN]))
+    return {fold for part in parts for cell in part.column(0).to_pylist() if (fold := item.fold(cell)) in asked}
 
 
 def refused(workspace: Workspace, source: str) -> Ids:
     """The ids of the rows in quarantine that came from `source`: pool or gold."""
     ids = Ids()
     for file in workspace.quarantine.glob(f"{source}-*.parquet"):
-        for batch in _batches(file, ["id"]):
-            ids.add(batch.column("id").to_pylist())
+        for part in _parts(file, ["id"]):
+            ids.add(part.column("id").to_pylist())
     return ids
 
 
@@ -108,13 +107,12 @@ def _next(paths: Iterable[Path]) -> int:
     return max((int(number[1]) for path in paths if (number := re.search(r"-(\d+)$", path.stem))), default=0) + 1
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """A file of ours, in parts of 65,536 rows, and fewer where these are large. WorkspaceError when it is broken."""
+def _parts(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """A file of ours, a row group at a time: what was read of one goes before the next is. WorkspaceError when it is
+    broken."""
     with reading(path), pq.ParquetFile(path) as file:
-        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-        widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
-        rows = int(max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE / max(widest, 1))))
-        yield from file.iter_batches(rows, columns=columns)
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=columns)
 
 
 def pieces(path: Path, column: str, most: int) -> Iterator[list[str]]:
@@ -122,8 +120,8 @@ def pieces(path: Path, column: str, most: int) -> Iterator[list[str]]:
     list for a table without rows."""
     piece: list[str] = []
     size, given = 0, False
-    for batch in _batches(path, [column]):
-        for cell in batch.column(0).to_pylist():
+    for part in _parts(path, [column]):
+        for cell in part.column(0).to_pylist():
             piece.append(cell)
             size += len(cell)
             if len(piece) == most or size >= BYTES_AT_ONCE:

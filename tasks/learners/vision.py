@@ -81,7 +81,7 @@ class _Transformer:
                 f"encoder {name!r} cannot be loaded",
                 expected=EXPECTED,
                 got=str(error).strip().splitlines()[0][:160],
-                fix="set embed.encoder in params.yaml; names that begin with timm/ need `pip install labelwise[timm]`",
+                fix="set embed.encoder in params.yaml; names such as timm/... need the packages timm and torchvision",
             ) from None
         self._model: Any = model.eval()
         self._pools = not any("pool" in key for key in about["missing_keys"])  # else it would pool by chance

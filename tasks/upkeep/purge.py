@@ -25,6 +25,7 @@ from labelwise.tasks.workspace import (
     write_json,
 )
 
+MOST_ROWS = 2**20  # of a row group, as pyarrow has it
 Mask = NDArray[np.bool_]
 
 
@@ -112,4 +113,7 @@ def _kept(table: pa.Table, gone: Collection[str], columns: Sequence[str]) -> Mas
 
 
 def _write(path: Path, table: pa.Table, kept: Mask) -> None:
-    pq.write_table(table.filter(pa.array(kept)), path, compression="zstd")
+    left = table.filter(pa.array(kept))
+    # In groups that are read at once, as the pull writes them; a million rows of text are one.
+    size = int(max(1, min(MOST_ROWS, stored.BYTES_AT_ONCE * left.num_rows / max(left.nbytes, 1))))
+    pq.write_table(left, path, compression="zstd", row_group_size=size)

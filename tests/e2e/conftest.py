@@ -1,14 +1,16 @@
 """A small labelling project on the real servers, and how to play it."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 from labelwise.flows.demo import bbc_news
 from labelwise.tasks import settings
@@ -21,6 +23,9 @@ from labelwise.tasks.workspace import Workspace
 
 CLASSES = ["business", "politics", "sport"]
 BATCH = 12
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+SOON = 60_000  # ms; a busy machine draws slowly
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,6 +73,19 @@ def make(servers: Addresses, source: Source, tmp_path: Path) -> Make:
         return Workspace.open(root)
 
     return new
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    program = os.environ.get("LABELWISE_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no browser here: install chromium, or name one in LABELWISE_BROWSER")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=QUIET)
+        opened = browser.new_page(viewport={"width": 1400, "height": 900})
+        opened.set_default_timeout(SOON)
+        yield opened
+        browser.close()
 
 
 def play(workspace: Workspace, rounds: int | None = None, max_wait: float = 0) -> str:

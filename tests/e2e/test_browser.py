@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import mlflow.pyfunc
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import labelwise
 from labelwise.flows import facts
@@ -32,23 +31,7 @@ from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-SOON = 60_000  # ms; a busy machine draws slowly
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    program = os.environ.get("LABELWISE_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("no browser here: install chromium, or name one in LABELWISE_BROWSER")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=QUIET)
-        opened = browser.new_page(viewport={"width": 1400, "height": 900})
-        opened.set_default_timeout(SOON)
-        yield opened
-        browser.close()
 
 
 def sign_in(page: Page, url: str) -> None:
