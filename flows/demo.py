@@ -1,6 +1,6 @@
 """The demo: three rounds of 25, with a program standing in for the reviewers. BBC News, one section an article; or, as
 `multilabel`, facts of each (see facts.py), any number of which may hold; or, as `rare`, whether it is of one section,
-of which most articles are left out. Or another kind of item, see demos/."""
+of which most articles are left out. Or something else that is said, or another kind of item, see demos/."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labelwise.flows import facts
-from labelwise.flows.demos import Edition, Material, pictures, recordings
+from labelwise.flows.demos import Edition, Material, entities, pictures, recordings
 from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
 from labelwise.tasks.errors import InputError
@@ -32,7 +32,12 @@ from labelwise.tasks.workspace import Workspace
 
 ROUNDS = 3
 NEWS = "BBC News"
-ABOUT = {("text", "multilabel"): facts.ABOUT, ("image", "choice"): pictures.ABOUT, ("row", "choice"): recordings.ABOUT}
+ABOUT = {
+    ("text", "multilabel"): facts.ABOUT,
+    ("text", "spans"): entities.ABOUT,
+    ("image", "choice"): pictures.ABOUT,
+    ("row", "choice"): recordings.ABOUT,
+}
 RARE_NOISE = 0.005  # there, or more answers would say RARE by mistake than there are articles of it
 RARE, OTHER, RARE_NAME = "entertainment", "other", "bbc-news-rare"
 LEFT = 0.12  # share of the articles of RARE that `demo --rare` keeps: about one in forty is of it, then
@@ -50,6 +55,9 @@ def edition(answer: str, rare: bool, item: str = "text") -> Edition:
     editions = {
         ("text", "choice"): Edition("bbc-news", kind, NEWS, "2,000 articles", news_material),
         ("text", "multilabel"): Edition("bbc-news-facts", kind, NEWS, "2,000 articles", news_material),
+        ("text", "spans"): Edition(
+            "bbc-news-entities", kind, NEWS, "2,000 sentences", entities.make, answered="answers.jsonl"
+        ),
         ("image", "choice"): Edition(
             "digits", kind, "handwritten digits", "1,800 pictures", pictures.make, answered="answers"
         ),
