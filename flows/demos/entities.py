@@ -45,13 +45,13 @@ RULES = {
     "country": rf"\b(?:{COUNTRIES})\b",
     "organisation": rf"\b(?:{ORGANISATIONS})\b",
 }
-DESCRIPTIONS = {
-    "money": "a sum with its currency",
-    "share": "a number in per cent",
-    "date": "a day of the week, a month with its day and year, a year after `in`",
-    "person": "a name with the title before it, the title too",
+DESCRIPTIONS = {  # in the order of a new workspace
     "country": "a country, a part of the world, a part of the United Kingdom",
+    "date": "a day of the week, a month with its day and year, a year after `in`",
+    "money": "a sum with its currency",
     "organisation": "a party, company, club or body, such as Labour, Microsoft, Chelsea or the EU",
+    "person": "a name with the title before it, the title too",
+    "share": "a number in per cent",
 }
 PATTERNS = {name: re.compile(rule) for name, rule in RULES.items()}
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'£])")
