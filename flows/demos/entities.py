@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from labelwise.flows.demos import Edition, Material
+from labelwise.flows.demos.news import bbc_news
 from labelwise.tasks.kinds import spans
 from labelwise.tasks.records import content_id
 
@@ -79,8 +80,6 @@ def sentences(news: pd.DataFrame) -> pd.DataFrame:
 
 def make(asked: Edition, source: Path) -> Material:
     """A pool of sentences without labels, a gold set, and the answers, kept apart."""
-    from labelwise.flows.demo import bbc_news
-
     rows = sentences(bbc_news())
     rows["label"] = [json.loads(found(text)) for text in rows.text]
     is_gold = rows.text.map(lambda text: int(content_id(f"gold {text}"), 16) % 100 < 100 * asked.gold)
