@@ -21,6 +21,7 @@ from labelwise.tasks.errors import InputError, named, plain
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.vectors import Vectors, encoded, encoder_of, pool_vectors
 from labelwise.tasks.items.withheld import withheld
+from labelwise.tasks.kinds.files import is_unread
 from labelwise.tasks.kinds.wording import UNKNOWN
 from labelwise.tasks.labels import ledger, seeds, sought
 from labelwise.tasks.labels.classes import Classes
@@ -43,7 +44,8 @@ STRANGE = 0.3  # cosine to the nearest of all, below which a text has little to 
 
 @dataclass(frozen=True)
 class Seed:
-    """A text that was given of a class. id: as of an item with this text, by which `labelwise forget` takes it."""
+    """An item that was given of a class, `text` in words. id: as of such an item of the pool, by which `labelwise
+    forget` takes it."""
 
     id: str
     of: str
@@ -56,9 +58,10 @@ class Seed:
 
 def listed(workspace: Workspace, name: str = "") -> list[Seed]:
     """The seeds that stand; name: of this class alone."""
-    rows, column = seeds.read(workspace), stored.column_of(workspace)
+    rows, item = seeds.read(workspace), kinds.item(workspace.settings.kind.item)
     rows = rows[rows["class"] == meant(workspace, name)] if name else rows
-    return [Seed(*row) for row in rows[["id", "class", column, "given_at"]].itertuples(index=False, name=None)]
+    rows = rows.assign(shown=rows[item.COLUMN].map(item.brief))
+    return [Seed(*row) for row in rows[["id", "class", "shown", "given_at"]].itertuples(index=False, name=None)]
 
 
 def lines(found: Sequence[Seed]) -> list[str]:
@@ -83,19 +86,20 @@ def give(workspace: Workspace, name: str, given: Sequence[str], tell: Tell) -> l
     of = meant(workspace, name)
     item = kinds.item(workspace.settings.kind.item)
     cells = [item.tidy(cell) for cell in texts_of(workspace, given)]
-    longest = workspace.settings.pull.max_chars
+    longest = workspace.settings.pull.max_chars if item.WORDS else None
     gone = set(forgotten.read(workspace).fold)
     usable = [
         cell
         for cell in cells
-        if _can_be_read(cell) and len(cell) <= longest and item.fold(cell).strip()
+        if _can_be_read(cell) and (longest is None or len(cell) <= longest) and item.fold(cell).strip()
         if forgotten.fold(cell, item) not in gone
     ]
-    why = "blank, no text, longer than pull.max_chars, or forgotten before (`labelwise forget`)"
+    why = f"blank, no {item.NAME}, longer than pull.max_chars, or forgotten before (`labelwise forget`)"
     said = [f"{len(cells) - len(usable):,} left out: {why}"] * (len(usable) < len(cells))
     fresh = pd.Series(list({item.fold(cell): cell for cell in usable}.values()), dtype=object)
     if fresh.empty:
-        raise InputError(f"seed {of!r}: no text", expected="a few texts of this class, or words for it")
+        expected = f"a few {item.NAME}s of this class" + (", or words for it" if item.WORDS else "")
+        raise InputError(f"seed {of!r}: no {item.NAME}", expected=expected)
 
     def change() -> pd.DataFrame:
         vectors = encoder_of(workspace).encode(fresh.tolist())
@@ -103,21 +107,23 @@ def give(workspace: Workspace, name: str, given: Sequence[str], tell: Tell) -> l
         if gold.all():
             raise InputError(
                 f"seed {of!r}: what was given is in gold, or as like it as gold.near_duplicate; gold only measures",
-                expected="texts that are not in gold",
-                got=brief(repr(fresh.iloc[0]), 60),
+                expected=f"{item.NAME}s that are not in gold",
+                got=brief(repr(item.brief(fresh.iloc[0])), 60),
             )
         if gold.any():
-            said.append(f"{_count(int(gold.sum()), 'text')} of {len(gold):,} left out: gold has it, and only measures")
+            said.append(
+                f"{_count(int(gold.sum()), item.NAME)} of {len(gold):,} left out: gold has it, and only measures"
+            )
         kept = fresh[~gold]
         ids = kept.map(item.identify)
         there = set(seeds.read(workspace).query("`class` == @of").id)
         known = ids.isin(there).to_numpy()
-        said.extend([f"{_count(int(known.sum()), 'text')} given before"] * bool(known.any()))
+        said.extend([f"{_count(int(known.sum()), item.NAME)} given before"] * bool(known.any()))
         said.extend(remarks(workspace, of, kept, vectors[~gold]))
         return _rows(workspace, ids[~known], kept[~known], of, seeds.GIVEN)
 
     made = _changed(workspace, lambda made: f"seed: {made} of {of!r}", change, tell)
-    return [f"{_count(made, 'text')} of {of!r} kept", *said]
+    return [f"{_count(made, item.NAME)} of {of!r} kept", *said]
 
 
 def remove(workspace: Workspace, name: str, which: Sequence[str], tell: Tell) -> list[str]:
@@ -144,7 +150,7 @@ def remove(workspace: Workspace, name: str, which: Sequence[str], tell: Tell) ->
         tell,
     )
     return [
-        f"{_count(made, 'text')} of {of!r} removed: the next batch is not asked near them",
+        f"{_count(made, item.NAME)} of {of!r} removed: the next batch is not asked near them",
         f"the files keep them: `labelwise forget {gone[0].id}` forgets a text for good",
     ]
 
@@ -178,7 +184,7 @@ def _changed(
         if len(rows):
             claim.begin(command="seed")
             seeds.append(workspace, rows)
-            _keep(versions, message(_count(len(rows), "text")))
+            _keep(versions, message(_count(len(rows), kinds.item(workspace.settings.kind.item).NAME)))
             patient(play.keep, tell)
     return len(rows)
 
@@ -215,8 +221,14 @@ def meant(workspace: Workspace, name: str) -> str:
 
 
 def texts_of(workspace: Workspace, given: Sequence[str]) -> list[str]:
-    """The texts that were given, and those in the files that were named. InputError where a file cannot be read."""
-    return [text for each in given for text in (_in_file(workspace, each) if _names_file(each) else [each])]
+    """The items that were given, and those in the files that were named. InputError where a file cannot be read, and
+    for words where an item has none."""
+    item = kinds.item(workspace.settings.kind.item)
+    if strange := next((each for each in given if not (item.WORDS or _names_file(each) or Path(each).exists())), ""):
+        expected = f"a file, folder or table of {item.NAME}s"
+        raise InputError(f"seed: there is no {strange[:80]!r}", expected=expected, fix="check the name")
+    named = (_in_file(workspace, each) if _names_file(each) or not item.WORDS else [each] for each in given)
+    return [text for one in named for text in one]
 
 
 def _names_file(given: str) -> bool:
@@ -237,16 +249,17 @@ def _can_be_read(cell: str) -> bool:
 def _in_file(workspace: Workspace, name: str) -> list[str]:
     pull, item = workspace.settings.pull, kinds.item(workspace.settings.kind.item)
     path = Path(name)
-    if path.suffix.lower() in ENDINGS or "://" in name:
+    if not item.WORDS or path.suffix.lower() in ENDINGS or "://" in name:
         columns = item.columns(pull.columns)
         more: dict[str, Any] = {"files": item.files(pull.columns), "figures": columns if item.ARRAYS else ()}
         more["spans"] = kinds.answer(workspace.settings.kind.answer).PLACES
         chunks = sources.chunks(name, columns, encoding=pull.encoding, **more)
-        found = [cell for chunk in chunks for cell in item.read(chunk, pull) if cell]
+        found = [cell for chunk in chunks for cell in item.read(chunk, pull) if cell and not is_unread(cell)]
     else:
         found = _lines_of(path, pull.encoding or "utf-8-sig")
     if not found:
-        raise InputError(f"{name} holds no text", expected="a text a line, or rows with a text column")
+        expected = "a text a line, or rows with a text column" if item.WORDS else f"{item.NAME}s that can be read"
+        raise InputError(f"{name} holds no {item.NAME}", expected=expected)
     return found
 
 
@@ -277,7 +290,7 @@ def remarks(workspace: Workspace, of: str, cells: pd.Series, vectors: NDArray[np
     if wording := item.wording:
         unread = int((wording(cells.tolist(), encoder_of(workspace))["unknown"] > UNKNOWN).sum())
     if unread:
-        said.append(f"{unread:,} of {_count(len(cells), 'text')} cannot be read by {settings.embed.encoder}")
+        said.append(f"{unread:,} of {_count(len(cells), item.NAME)} cannot be read by {settings.embed.encoder}")
     if len(cells) > MANY:
         said.append("so many are worth more as labels: `labelwise init --labelled` learns from rows of the pool")
     if not (workspace.scores.exists() and encoded(workspace)):
