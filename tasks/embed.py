@@ -1,6 +1,7 @@
 """Stage `embed`: one vector an item, computed once and kept as float16 shards beside the pool's."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from labelwise.tasks.items.vectors import (
     settled_file,
     vectors_of,
     wording_of,
+    words_of,
 )
 from labelwise.tasks.kinds.wording import unreadable
+from labelwise.tasks.learners import words
 from labelwise.tasks.progress import counted
 from labelwise.tasks.records import LEAKS
 from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, write_json, write_parquet
@@ -42,15 +45,21 @@ def run(workspace: Workspace) -> str:
     wording = kinds.worded_by(workspace.settings)
     _settle(workspace)
     tables = [workspace.gold, *stored.shards(workspace)]
-    stale = [table for table in tables if not fresh(vectors_of(workspace, table), table, settings)]
+    marked = kinds.answer(workspace.settings.kind.answer).PLACES
+    stale = [
+        table
+        for table in tables
+        if not fresh(vectors_of(workspace, table), table, settings)
+        or (marked and not fresh(words_of(workspace, table)["states"], table, settings))
+    ]
     unread = [table for table in tables if wording and not fresh(wording_of(workspace, table), table, settings)]
     rows = sum(stored.rows(table) for table in stale)
     if stale or unread:
         _encode(workspace, stale, unread, rows)
     _find_leaks(workspace)
     said = [f"{rows:,} {item.NAME}s encoded by {settings.encoder}" if stale else "every item has its vector"]
-    for count, words in leaks.counted(leaks.leaked(workspace)):
-        said.append(f"{count:,} of {stored.items(workspace):,} items of the pool are {words}")
+    for count, why in leaks.counted(leaks.leaked(workspace)):
+        said.append(f"{count:,} of {stored.items(workspace):,} items of the pool are {why}")
     of_pool = pool_vectors(workspace).wording if wording else None
     if of_pool is not None and (remark := unreadable(of_pool["unknown"])):
         said.append(remark)
@@ -76,7 +85,9 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: i
     with counted(f"embed {rows:,} {item.NAME}s", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
             # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
-            if table in stale:
+            if table in stale and kinds.answer(workspace.settings.kind.answer).PLACES:
+                _read(workspace, table, encoder, done)
+            elif table in stale:
                 pieces = stored.pieces(table, item.COLUMN, PIECE)
                 whole = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
                 refuse_broken(whole)
@@ -85,6 +96,34 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: i
                 pieces = stored.pieces(table, item.COLUMN, PIECE)
                 read = np.concatenate([item.wording(piece, encoder) for piece in pieces])
                 _keep(wording_of(workspace, table), read, fingerprint(table, settings))
+
+
+def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int], None]) -> None:
+    """Encode a table of texts and keep its words, whose states are written as they come: they take far more room than
+    the vectors."""
+    made_of = fingerprint(table, workspace.settings.embed)
+    files, column = words_of(workspace, table), kinds.item(workspace.settings.kind.item).COLUMN
+    counts = [len(words.places(text)) for piece in stored.pieces(table, column, PIECE) for text in piece]
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    parts, at = [], 0
+    with atomic(files["states"]) as scratch:
+        states = None
+        for piece in stored.pieces(table, column, PIECE):
+            vectors, found = words.read(encoder, piece, done)
+            refuse_broken(vectors)
+            refuse_broken(found.states)
+            if states is None:
+                shape = int(starts[-1]), found.states.shape[1]
+                states = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.float16, shape=shape)
+            states[at : at + len(found.states)] = found.states
+            at += len(found.states)
+            parts.append((vectors.astype(np.float16), found.places, found.marks))
+        del states  # written
+    whole = [np.concatenate(each) for each in zip(*parts, strict=True)]
+    for path, rows in zip((files["places"], files["marks"], vectors_of(workspace, table)), whole[1:] + whole[:1], strict=True):
+        _keep(path, rows, made_of)
+    _keep(files["starts"], starts, made_of)
+    write_json(files["states"].with_suffix(".json"), made_of)
 
 
 def _keep(path: Path, rows: NDArray[Any], made_of: dict[str, object]) -> None:

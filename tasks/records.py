@@ -154,7 +154,8 @@ SCORES = Schema(
 
 
 def probabilities(scores: pd.DataFrame) -> NDArray[np.float32]:
-    """The (n, c) class probabilities in a table of SCORES."""
+    """(n, w) what a table of SCORES keeps of a model's opinion, see `Answer.kept`: (n, c) class probabilities, but of
+    spans."""
     columns = [column for column in scores.columns if column not in SCORES.columns]
     return cast("NDArray[np.float32]", scores[columns].to_numpy(dtype=np.float32))
 

@@ -35,9 +35,9 @@ class Opinion:
     answer: Answer
     thresholds: NDArray[np.float32] | None = None
 
-    def views(self, probabilities: NDArray[np.float32]) -> Views | None:
+    def views(self, kept: NDArray[np.float32]) -> Views | None:
         """As strategies see them."""
-        return self.answer.views(probabilities, self.thresholds)
+        return self.answer.views(kept, self.thresholds)
 
 
 OF_ONE_CLASS = Opinion(choice)
@@ -112,9 +112,10 @@ def choose(
 ) -> Choice:
     """k of the open rows of the pool: the control arm, what is nearest to the classes that are looked for, and what the
     strategy wants, as rows of the pool."""
-    p = probabilities(scores)[open_rows]
+    kept = probabilities(scores)[open_rows]
+    p = opinion.answer.chances(kept)
     wording = None if vectors.wording is None else vectors.wording[open_rows]
-    seen = opinion.views(p), opinion.thresholds
+    seen = opinion.views(kept), opinion.thresholds
     groups = None if vectors.groups is None else vectors.groups[open_rows]
     candidates = Candidates(p, lambda indices: vectors.gather(open_rows[indices]), labelled, wording, *seen, groups)
     if looked_for is not None:
@@ -170,15 +171,15 @@ def as_labelled(
 ) -> Labelled:
     """What strategies see of the labels that count (columns id, label, round, why)."""
     rows = vectors.rows(labels.id)
-    p = probabilities(scores)[rows]
+    kept = probabilities(scores)[rows]
     return Labelled(
         vectors.gather(rows),
         opinion.answer.targets(labels.label.tolist(), classes),
-        p,
+        opinion.answer.chances(kept),
         labels["round"].to_numpy(),
         labels.why.to_numpy(dtype=object),
         None if vectors.wording is None else vectors.wording[rows],
-        opinion.views(p),
+        opinion.views(kept),
     )
 
 

@@ -104,7 +104,7 @@ class Project(Section):
 # What can be said of which item. Here and not in tasks/kinds/, which takes numpy and pandas to import.
 NONE = "none of these"  # what reviewers say where no class of a multilabel fits
 BOTH = ("choice", "multilabel")
-PAIRS: dict[str, tuple[str, ...]] = {"text": BOTH, "image": BOTH, "row": BOTH}
+PAIRS: dict[str, tuple[str, ...]] = {"text": (*BOTH, "spans"), "image": BOTH, "row": BOTH}
 
 
 def fewest(answer: str) -> int:
@@ -115,7 +115,11 @@ def fewest(answer: str) -> int:
 ONE_LABEL = "stands between several labels of an item; with choice there is one, multilabel takes it"
 
 # The mean score of a gold item, by what is said of it: its name in metrics/ and MLflow, and in words.
-MEASURES = {"choice": ("accuracy", "accuracy"), "multilabel": ("set_f1", "set F1")}
+MEASURES = {
+    "choice": ("accuracy", "accuracy"),
+    "multilabel": ("set_f1", "set F1"),
+    "spans": ("span_f1", "mean F1 of a text"),
+}
 
 
 # What a model can be judged by beside that (`evaluate.measure`), in words; OF_CLASS, RECALL: of one class.
@@ -123,7 +127,15 @@ BALANCED, MACRO_F1, OF_CLASS, RECALL = "balanced_accuracy", "macro_f1", "f1", "r
 # Forms of measures that are means of a ratio of each class, or one such.
 BY_CLASS = (BALANCED, MACRO_F1, OF_CLASS, RECALL)
 AT_PRECISION = f"{RECALL}:CLASS at precision 0.9"
-FURTHER = {"choice": {BALANCED: "balanced accuracy", MACRO_F1: "macro F1"}, "multilabel": {MACRO_F1: "macro F1"}}
+ENTITY_F1 = "entity_f1"  # of all spans together, whatever their class
+FURTHER = {
+    "choice": {BALANCED: "balanced accuracy", MACRO_F1: "macro F1"},
+    "multilabel": {MACRO_F1: "macro F1"},
+    "spans": {ENTITY_F1: "entity F1", MACRO_F1: "macro F1"},
+}
+# What a model is judged by where the settings name nothing: most texts hold no span, and their mean score is that of
+# texts where nothing is to be found.
+BY_ITSELF = {answer: name for answer, (name, _) in MEASURES.items()} | {"spans": ENTITY_F1}
 
 
 @dataclass(frozen=True)
@@ -171,13 +183,13 @@ def of_class(form: str, of: str, precision: float | None = None) -> MeasureName:
 
 
 def measure_named(text: str | None, answer: str, classes: Sequence[str]) -> MeasureName:
-    """The measure of that name, the kind's own mean score for None. ValueError, with those that there are, for another.
+    """The measure of that name, the kind's own for None. ValueError, with those that there are, for another.
 
     >>> measure_named("f1:spam", "choice", ["ham", "spam"]).words
     'F1 of spam'
     """
     plain = dict([MEASURES[answer]]) | FURTHER[answer]
-    form, _, of = (MEASURES[answer][0] if text is None else text).partition(":")
+    form, _, of = (BY_ITSELF[answer] if text is None else text).partition(":")
     if form.split(maxsplit=1)[:1] == [RECALL]:
         return _at_precision(str(text), classes)
     if form == OF_CLASS and of in classes:

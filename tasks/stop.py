@@ -6,7 +6,7 @@ another one. So a loop that is started again, here or elsewhere, does not ask th
 
 from dataclasses import dataclass
 
-from labelwise.tasks import figures
+from labelwise.tasks import figures, kinds
 from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.proof import prevalence, stopping
 from labelwise.tasks.proof.money import spending
@@ -129,8 +129,8 @@ def worth_found(workspace: Workspace) -> float:
     asked, scores = read_parquet(workspace.batch, columns=["id"]), read_parquet(workspace.scores)
     from labelwise.tasks.learners import load  # torch with it
 
-    p, classes = probabilities(scores[scores.id.isin(asked.id)]), load(workspace.model).classes
-    found = renamed.chances(p, classes, settings).get(settings.measure.of)
+    kept, classes = probabilities(scores[scores.id.isin(asked.id)]), load(workspace.model).classes
+    found = renamed.chances(kinds.answer(settings.kind.answer).chances(kept), classes, settings).get(settings.measure.of)
     return 0.0 if found is None else settings.prove.found_worth * float(found.fillna(0.0).sum())
 
 

@@ -59,7 +59,8 @@ def train(
             expected="one of " + named(settings.classes),
             fix="put it back into `classes` in params.yaml",
         )
-    examples = Examples(labelled, targets, settings.classes, left=left, exams=exams)
+    said = labels.tolist() if answer.PLACES else ()
+    examples = Examples(labelled, targets, settings.classes, left=left, exams=exams, said=said)
     fit = learner.fit
     if settings.train.self_training:
         fit = self_training.around(fit, pool if offered is None else offered)

@@ -44,7 +44,8 @@ def opinion(workspace: Workspace, of: str | None) -> Opinion:
     scores = scores.assign(prediction=renamed.today(scores.prediction, settings))
     if aim.form not in BY_CLASS or scores.prediction.isna().any():
         return Opinion(scores, aim)
-    chances = renamed.chances(probabilities(scores), learners.load(workspace.model).classes, settings)
+    p = kinds.answer(settings.kind.answer).chances(probabilities(scores))
+    chances = renamed.chances(p, learners.load(workspace.model).classes, settings)
     if not aim.of or aim.of in chances:
         return Opinion(scores, aim, chances.set_axis(scores.id))
     if of is None:

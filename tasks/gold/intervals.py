@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from labelwise.tasks.gold.active_testing import CONFIDENCE, Estimated, weighted_mean
 from labelwise.tasks.kinds import Answer, Measure
 from labelwise.tasks.kinds.measures import Labels, Parts
-from labelwise.tasks.settings import BALANCED, BY_CLASS, MACRO_F1, OF_CLASS, MeasureName
+from labelwise.tasks.settings import BALANCED, BY_CLASS, ENTITY_F1, MACRO_F1, OF_CLASS, MeasureName
 
 REACH = 0.1  # of an interval to either side, which tells a good model of a rare class from a poor one
 FEWEST = 10  # gold items of a class, below which intervals do not hold what they say
@@ -40,7 +40,7 @@ def estimated(measure: Measure, said: Labels, truth: Sequence[str], weights: Flo
         return None
     if measure.precision is not None:
         return _at_precision(measure, parts, weights)
-    ends = np.array([_ratio(parts.hits[:, k], weights * parts.trials[:, k]) for k in counted])
+    ends = np.array([_ratio(parts.hits[:, k], parts.trials[:, k], weights) for k in counted])
     value, low, high = measure.linked(ends.T)
     if len(counted) == 1:
         return Estimated(float(value[0]), float(low[0]), float(high[0]))
@@ -55,8 +55,8 @@ def estimated(measure: Measure, said: Labels, truth: Sequence[str], weights: Flo
 def _at_precision(measure: Measure, parts: Parts, weights: Floats) -> Estimated:
     """The recall of a class, or where false alarms are too many the odds of a hit, each false alarm at its price."""
     hits = parts.hits[:, 0]
-    found = np.array(_ratio(hits, weights * parts.true[:, 0]))
-    shares = np.array(_ratio(hits, weights * (parts.hits + measure.asked(parts))[:, 0]))
+    found = np.array(_ratio(hits, parts.true[:, 0], weights))
+    shares = np.array(_ratio(hits, (parts.hits + measure.asked(parts))[:, 0], weights))
     low, high = np.minimum(found, np.divide(shares, 1 - shares, out=np.ones(3), where=shares < 0.5))[1:]
     return Estimated(float(measure.values(parts, weights[None])[0]), float(low), float(high))
 
@@ -73,7 +73,7 @@ def enough(name: MeasureName, classes: int, reach: float = REACH, value: float =
     >>> [enough(of(name), 2) for name in ("accuracy", "f1:spam", "balanced_accuracy")], enough(of("accuracy"), 2, 0.02)
     ([97, 73, 49], 2401)
     """
-    variance = value * (1 - value) * ((2 - value) / 2 if name.form in (MACRO_F1, OF_CLASS) else 1)
+    variance = value * (1 - value) * ((2 - value) / 2 if name.form in (MACRO_F1, OF_CLASS, ENTITY_F1) else 1)
     ratios = classes if name.form in (BALANCED, MACRO_F1) else 1
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     return max(int(np.ceil(variance * (z / reach) ** 2 / ratios)), FEWEST)
@@ -114,9 +114,10 @@ def lacking(name: MeasureName, items: Mapping[str, int], low: float = 0.0, high:
     return f"{there} would give an interval of +-{REACH:g}{others}: `labelwise gold grow N`"
 
 
-def _ratio(hits: Floats, weights: Floats) -> tuple[float, float, float]:
-    """The weighted share of hits among the items of weight above 0, with Wilson's (1927) interval, of as many items of
-    equal weight as would tell as much.
+def _ratio(hits: Floats, trials: Floats, weights: Floats) -> tuple[float, float, float]:
+    """The weighted share of hits among the trials, with Wilson's (1927) interval, of as many items of one trial each and
+    equal weight as would tell as much. Trials of an item stand together: an item of three counts as one of three times
+    the weight.
 
     That number follows from the variance of a ratio, one hit and one miss of the mean weight imagined beside those
     seen, which tell of the variance where all were hits. Where weights differ, it is itself a guess, and Student's t
@@ -124,8 +125,9 @@ def _ratio(hits: Floats, weights: Floats) -> tuple[float, float, float]:
     """
     from scipy.special import ndtri, stdtrit
 
+    weights = weights * trials
     held = weights > 0
-    h, w = hits[held], weights[held]
+    h, w = hits[held] / trials[held], weights[held]
     value = float(w @ h / w.sum())
     if len(h) < 2:
         return value, 0.0, 1.0

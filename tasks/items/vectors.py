@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ from labelwise.tasks.items import stored
 from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.kinds.wording import WORDING, Wording
 from labelwise.tasks.learners.base import Items
+from labelwise.tasks.learners.words import Words
 from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, read_array, read_parquet, read_table
+
+WORDS = tuple(field.name for field in fields(Words))
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,30 @@ class Vectors:
 
     ids: (n,) of the items; shards: the memory-mapped float16 arrays, (n_i, d) each; wording: (n,) how their texts are
     worded, None where nobody has kept it. groups: (n,) a number for the group of each, -1 where it has none, or None.
+    words: of each shard, where spans are learned, else none.
     """
 
     ids: pd.Index
     shards: list[NDArray[np.float16]]
     wording: Wording | None = None
     groups: NDArray[np.int64] | None = None
+    words: tuple[Words, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def words_at(self, rows: NDArray[np.integer]) -> Words:
+        """The words of the texts at these rows."""
+        starts = np.cumsum([0] + [len(shard) for shard in self.words])
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        held = np.unique(owner)
+        parts = [self.words[each].take(np.asarray(rows)[owner == each] - starts[each]) for each in held]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return self.words[0].take(np.asarray(rows))
+        order = np.concatenate([np.flatnonzero(owner == each) for each in held])
+        return Words.joined(parts).take(np.argsort(order))
 
     def gather(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """The vectors at these rows, (k, d)."""
@@ -63,7 +81,8 @@ class Vectors:
 
 def pool_items(workspace: Workspace, vectors: Vectors) -> Items:
     """The items of the pool, in its order, for a learner."""
-    return Items(len(vectors), vectors.gather, lambda rows: stored.cells(workspace, rows), vectors.groups)
+    words_at = vectors.words_at if vectors.words else None
+    return Items(len(vectors), vectors.gather, lambda rows: stored.cells(workspace, rows), vectors.groups, words_at)
 
 
 def gold_items(workspace: Workspace) -> Items:
@@ -71,7 +90,9 @@ def gold_items(workspace: Workspace) -> Items:
     gold = trusted.gold(workspace)
     vectors = gold_vectors(workspace, gold.id)
     column = stored.column_of(workspace)
-    return Items(len(vectors), lambda rows: vectors[rows], lambda rows: list(gold[column].iloc[rows]))
+    words = gold_words(workspace, gold.id) if kinds.answer(workspace.settings.kind.answer).PLACES else None
+    words_at = None if words is None else words.take
+    return Items(len(vectors), lambda rows: vectors[rows], lambda rows: list(gold[column].iloc[rows]), None, words_at)
 
 
 def pool_vectors(workspace: Workspace) -> Vectors:
@@ -85,6 +106,7 @@ def pool_vectors(workspace: Workspace) -> Vectors:
         [read_array(vectors_of(workspace, path), on_disk=True) for path in shards],
         np.concatenate([read_array(path) for path in wording]) if known else None,
         stored.groups(workspace),
+        tuple(filter(None, (words_in(workspace, path) for path in shards))),
     )
 
 
@@ -101,6 +123,21 @@ def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:
     result[~drawn] = vectors[rows[~drawn]]
     result[drawn] = pool.gather(pool.rows(ids[drawn]))
     return result
+
+
+def gold_words(workspace: Workspace, ids: pd.Series) -> Words:
+    """The words of these gold texts, as `gold_vectors`."""
+    own = pd.Index(read_parquet(workspace.gold, columns=["id"]).id)
+    found = words_in(workspace, workspace.gold)
+    if found is None:
+        raise WorkspaceError(f"{workspace.root} has no words of its gold set", fix="`labelwise run` reads them")
+    rows = own.get_indexer(pd.Index(ids))
+    if (rows >= 0).all():
+        return found.take(rows)
+    pool = pool_vectors(workspace)
+    drawn = np.flatnonzero(rows < 0)
+    parts = [found.take(rows[rows >= 0]), pool.words_at(pool.rows(ids.iloc[drawn]))]
+    return Words.joined(parts).take(np.argsort(np.concatenate([np.flatnonzero(rows >= 0), drawn])))
 
 
 def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
@@ -144,6 +181,19 @@ def encoder_of(workspace: Workspace) -> Encoder:
 def vectors_of(workspace: Workspace, table: Path) -> Path:
     """The file of a table's vectors, in the order of its rows."""
     return workspace.vectors / f"{table.stem}.npy"
+
+
+def words_of(workspace: Workspace, table: Path) -> dict[str, Path]:
+    """The files of the words of a table's texts, in the order of its rows, by the fields of Words."""
+    return {name: workspace.vectors / f"{table.stem}.{name}.npy" for name in WORDS}
+
+
+def words_in(workspace: Workspace, table: Path) -> Words | None:
+    """The words of a table's texts, their states left on disk; None where nobody has read them."""
+    files = words_of(workspace, table)
+    if not all(path.exists() for path in files.values()):
+        return None
+    return Words(**{name: read_array(path, on_disk=name != "starts") for name, path in files.items()})
 
 
 def wording_of(workspace: Workspace, table: Path) -> Path:

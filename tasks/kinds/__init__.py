@@ -7,13 +7,13 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection
 from typing import Any
 
-from labelwise.tasks.kinds import choice, image, interface, measures, multilabel, row, text
+from labelwise.tasks.kinds import choice, image, interface, measures, multilabel, row, spans, text
 from labelwise.tasks.kinds.base import Answer, Content, Measured, Views
 from labelwise.tasks.kinds.measures import Measure
 from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.settings import Settings
 
-ANSWERS: dict[str, Answer] = {module.NAME: module for module in (choice, multilabel)}
+ANSWERS: dict[str, Answer] = {module.NAME: module for module in (choice, multilabel, spans)}
 ITEMS: dict[str, Content] = {module.NAME: module for module in (text, image, row)}
 
 

@@ -15,6 +15,8 @@ from labelwise.tasks.services.expectations import ONE_OF, Rule
 from labelwise.tasks.settings import Columns, Embed, Pull, Settings
 
 Floats = NDArray[np.floating]
+# What a model says of n items: (n, c) probabilities, or of spans (n,) Marked, see marked.py.
+Opinion = NDArray[Any]
 OfRows = Callable[[NDArray[np.int64]], float]  # a figure of the gold items in these rows
 # One rule of each content: all cells of a row are proper Unicode, which tasks/items/suites.py measures.
 DECODES = Rule("row is not UTF-8", "row: is UTF-8", ONE_OF, {"value_set": [True]})
@@ -28,17 +30,23 @@ class Views:
     were right; doubt: (n,) 1 less the score that the guess is expected to have. Where nothing has been learned all are
     NaN.
 
+    words: (n, 4) of spans: the mean and the sum over words of how improbable the likeliest tag is, by how much the best
+    tagging is more probable than the next best, and how many words there are to read; else None.
+
     Of one class an item they are p, p less 1 at the best guess, and 1 - max p. Of several labels: p and 1 - p of the
-    least sure one; p less the labels that are said; 1 less the expected F1.
+    least sure one; p less the labels that are said; 1 less the expected F1. Of spans: the tags of the least sure word;
+    these less the likeliest; 1 less the expected F1.
     """
 
     simplex: Floats
     errors: Floats
     doubt: Floats
+    words: Floats | None = None
 
     def take(self, rows: NDArray[np.integer]) -> "Views":
         """Those of the items at these rows."""
-        return Views(self.simplex[rows], self.errors[rows], self.doubt[rows])
+        words = None if self.words is None else self.words[rows]
+        return Views(self.simplex[rows], self.errors[rows], self.doubt[rows], words)
 
 
 @dataclass(frozen=True)
@@ -172,31 +180,43 @@ class Answer(Protocol):
         """What a learner is taught, (m,) or (m, c); -1, or a row of -1, where a label names what is no class."""
 
     def decide(
-        self, probabilities: Floats, classes: Sequence[str], thresholds: Floats | None = None
+        self, opinion: Opinion, classes: Sequence[str], thresholds: Floats | None = None
     ) -> NDArray[np.object_]:
-        """(n, c) probabilities -> (n,) labels."""
+        """What a model says of n items -> (n,) labels."""
 
-    def expect(self, probabilities: Floats, thresholds: Floats | None = None) -> NDArray[np.float64]:
-        """(n, c) probabilities -> (n,) the expected score of what is decided, in [0, 1]; NaN without a model."""
+    def expect(self, opinion: Opinion, thresholds: Floats | None = None) -> NDArray[np.float64]:
+        """What a model says of n items -> (n,) the expected score of what is decided, in [0, 1]; NaN without a model."""
+
+    def kept(self, opinion: Opinion, thresholds: Floats | None = None) -> Floats:
+        """What a model says of n items -> (n, w) what the table of scores keeps of it, from which `simplex` and `views`
+        follow: the probabilities, where they are (n, c)."""
 
     def score(self, said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float64]:
         """(n,) what each label is worth against the truth, in [0, 1]."""
 
-    def simplex(self, probabilities: Floats, thresholds: Floats | None = None) -> Floats:
-        """(n, c) probabilities -> (n, k) rows that sum to 1, see Views."""
+    def chances(self, kept: Floats) -> Floats:
+        """(n, w) of `kept` -> (n, c) how probable it is that an item has each class."""
 
-    def views(self, probabilities: Floats, thresholds: Floats | None = None) -> Views | None:
-        """(n, c) probabilities as strategies see them; None where they see these as they are."""
+    def counts(
+        self, said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """(3, g, c) of each class in each item: how much of it is right, is said, and is true."""
+
+    def simplex(self, kept: Floats, thresholds: Floats | None = None) -> Floats:
+        """(n, w) of `kept` -> (n, k) rows that sum to 1, see Views."""
+
+    def views(self, kept: Floats, thresholds: Floats | None = None) -> Views | None:
+        """(n, w) of `kept` as strategies see it; None where they see probabilities as they are."""
 
     def measured(
         self,
         truth: Sequence[str],
-        probabilities: Floats,
+        opinion: Opinion,
         classes: Sequence[str],
         thresholds: Floats | None,
         weights: Floats,
     ) -> Measured:
-        """g gold labels against (g, c) probabilities of them. weights: (g,) what each item counts, 1 on average."""
+        """g gold labels against what a model says of their items. weights: (g,) what each item counts, 1 on average."""
 
     def suggestion(self, label: str, confidence: float) -> str:
         """What the model thinks of an item, for reviewers."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks.kinds import controls
+from labelwise.tasks.kinds import controls, counting
 from labelwise.tasks.kinds.base import Floats, Measured, Read, one_by_one
 from labelwise.tasks.settings import MEASURES
 
@@ -139,6 +139,21 @@ def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float6
     [1.0, 0.0]
     """
     return (np.asarray(said, dtype=object) == np.asarray(truth, dtype=object)).astype(np.float64)
+
+
+def counts(said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
+    """(3, g, c) 1 where a class is right, is said, and is true."""
+    return counting.by_name(said, truth, classes, members)
+
+
+def kept(probabilities: Floats, _thresholds: Floats | None = None) -> Floats:
+    """The probabilities."""
+    return probabilities
+
+
+def chances(probabilities: Floats) -> Floats:
+    """The probabilities."""
+    return probabilities
 
 
 def simplex(probabilities: Floats, _thresholds: Floats | None = None) -> Floats:

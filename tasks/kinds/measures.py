@@ -4,6 +4,7 @@ Each measure is a mean of K ratios over gold items, hits over trials, and of tha
 an interval, the difference between two models as a sum over items, and a learning curve. Of a mean score there is one
 ratio, whose trials are all items. The balanced accuracy has one a class, the recall. Of an F1 the trials are the items
 that the truth or the model gives the class, and the hits those where both do: q of them make an F1 of 2 q / (1 + q).
+Of spans an item has as many trials as spans that the truth or the model marks in it.
 
 The recall of a class at a precision P is judged where the model itself has put its threshold, for it is deployed there.
 A false alarm is worth P / (1 - P) hits then, nine at a precision of 0.9. Trials are the items that have the class and,
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import choice
 from labelwise.tasks.kinds.base import Answer
-from labelwise.tasks.settings import BALANCED, MACRO_F1, MEASURES, OF_CLASS, MeasureName
+from labelwise.tasks.settings import BALANCED, ENTITY_F1, MACRO_F1, MEASURES, OF_CLASS, MeasureName
 
 Floats = NDArray[np.float64]
 Labels = Sequence[str | None]
@@ -29,7 +30,8 @@ Labels = Sequence[str | None]
 @dataclass(frozen=True)
 class Parts:
     """What g gold items bring to the K ratios of a measure. hits: (g, K) in [0, 1]; trials: (g, K) 0 or 1, never less
-    than the hits; true: (g, K) 0 or 1, the trials that there are whatever the model says."""
+    than the hits; true: (g, K) 0 or 1, the trials that there are whatever the model says. Of spans any of them may be
+    more, since an item may hold several."""
 
     hits: Floats
     trials: Floats
@@ -124,7 +126,10 @@ class Measure:
         first, second = (np.divide(n, d, out=np.zeros_like(n), where=d > 0) for n, d in zip(above, below, strict=True))
         at = (first + second) / 2
         own, other = (((n - at * d) * share).sum(axis=1) for n, d in zip(tops, bottoms, strict=True))
-        best, worst = self._ends(parts[0].true, at, share, any(alarmed))
+        alarms = 1 - parts[0].true  # that there can be
+        if self.answer.PLACES:  # any number of them: those that there are
+            alarms = np.maximum(*(one.trials - one.true for one in parts))
+        best, worst = self._ends(parts[0].true, alarms, at, share, any(alarmed))
         spread = best - worst
         ours, theirs = (
             np.divide(one - worst, spread, out=np.zeros_like(one), where=spread > 0).clip(0, 1) for one in (own, other)
@@ -139,14 +144,16 @@ class Measure:
         short = bool((weights @ asked > weights @ parts.true).any())
         return (asked if short else parts.true), short
 
-    def _ends(self, true: Floats, at: Floats, share: Floats, alarmed: bool) -> tuple[Floats, Floats]:
-        """(g,) the most and the least that an answer to each item could bring to the figure. alarmed: whether a false
-        alarm takes from it."""
+    def _ends(
+        self, true: Floats, alarms: Floats, at: Floats, share: Floats, alarmed: bool
+    ) -> tuple[Floats, Floats]:
+        """(g,) the most and the least that an answer to each item could bring to the figure. alarms: (g, K) how many
+        false ones an answer could hold; alarmed: whether one takes from the figure."""
         best = (true * ((1 + self.f1) * (1 - at) + at * (alarmed and not self.f1)) * share).sum(axis=1)
         worst = -(true * at * share).sum(axis=1)
         if not alarmed:
             return best, worst
-        alarms = (1 - true) * at * share * (1 if self.f1 else self.price)
+        alarms = alarms * at * share * (1 if self.f1 else self.price)
         if self.answer.NAME == choice.NAME:  # of one class there is one false alarm at most
             return best, worst - alarms.max(axis=1, initial=0.0)
         return best, worst - alarms.sum(axis=1)
@@ -165,22 +172,16 @@ def of_scores(scores: Floats) -> Parts:
 
 
 def by_class(name: MeasureName, answer: Answer, classes: Sequence[str]) -> Measure:
-    """The mean of the classes' recalls (balanced accuracy) or of their F1; or the recall of one at a precision."""
-    f1 = name.form in (MACRO_F1, OF_CLASS)
+    """The mean of the classes' recalls (balanced accuracy) or of their F1; the F1 of all classes together (entity F1);
+    or the recall of one at a precision."""
+    f1 = name.form in (MACRO_F1, OF_CLASS, ENTITY_F1)
     either = name.form != BALANCED  # whether trials are those of the model, too
-    places = {each: at for at, each in enumerate(classes)}
-
-    def named(labels: Labels) -> Floats:
-        """(g, c) 1 where a label names a class."""
-        found = np.zeros((len(labels), len(places)))
-        for row, label in enumerate(labels):
-            if isinstance(label, str):  # None, or NaN of a table: nothing was said
-                found[row, [places[each] for each in answer.members(label) if each in places]] = 1
-        return found
+    together = name.form == ENTITY_F1
 
     def parts(said: Labels, truth: Sequence[str]) -> Parts:
-        told, true = named(said), named(truth)
-        return Parts(told * true, np.maximum(told, true) if either else true, true)
+        found = answer.counts(said, truth, classes)
+        hits, told, true = found.sum(axis=2, keepdims=True) if together else found
+        return Parts(hits, told + true - hits if either else true, true)
 
     return Measure(name.text, name.words, answer, parts, f1, of=name.of, precision=name.precision, price=name.price)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks.kinds import controls
+from labelwise.tasks.kinds import controls, counting
 from labelwise.tasks.kinds.base import Floats, Measured, Read, Views, one_by_one
 from labelwise.tasks.settings import MEASURES, NONE
 
@@ -245,6 +245,21 @@ def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float6
             mine, theirs = set(members(one)), set(members(other))
             made[at] = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else 1.0
     return made
+
+
+def counts(said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
+    """(3, g, c) 1 where a class is right, is said, and is true."""
+    return counting.by_name(said, truth, classes, members)
+
+
+def kept(probabilities: Floats, _thresholds: Floats | None = None) -> Floats:
+    """The probabilities."""
+    return probabilities
+
+
+def chances(probabilities: Floats) -> Floats:
+    """The probabilities."""
+    return probabilities
 
 
 def simplex(probabilities: Floats, thresholds: Floats | None = None) -> Floats:

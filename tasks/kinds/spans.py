@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks.kinds import bio, controls, offsets
-from labelwise.tasks.kinds.base import Read
+from labelwise.tasks.kinds import bio, controls, marked, multilabel, offsets
+from labelwise.tasks.kinds.base import Floats, Measured, Opinion, Read, Views
 from labelwise.tasks.kinds.offsets import Given, Span
 
 NAME = "spans"
@@ -295,6 +296,107 @@ def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float6
             mine, theirs = set(spans_of(one)), set(spans_of(other))
             made[at] = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else 1.0
     return made
+
+
+def targets(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32]:
+    """(m, c) 1 where a label marks something of the class, else 0; a row of -1 where it names what is no class. The
+    spans themselves a learner reads in the labels.
+
+    >>> targets(['[[0, 5, "PER"]]', "[]", '[[0, 5, "X"]]'], ["PER", "LOC"]).tolist()
+    [[1.0, 0.0], [0.0, 0.0], [-1.0, -1.0]]
+    """
+    return multilabel.targets([multilabel.label_of(members(label)) for label in labels], classes)
+
+
+def decide(opinion: Opinion, classes: Sequence[str], thresholds: Floats | None = None) -> NDArray[np.object_]:
+    """The spans that reach the threshold of their class, one half where there is none; of those that overlap, the
+    likeliest."""
+    found = np.empty(len(opinion), dtype=object)
+    for at, one in enumerate(opinion):
+        chosen = marked.said(one, thresholds)
+        found[at] = label_of((int(one.begin[s]), int(one.end[s]), classes[one.of[s]]) for s in chosen)
+    return found
+
+
+def expect(opinion: Opinion, thresholds: Floats | None = None) -> NDArray[np.float64]:
+    """The expected F1 of what is decided, each possible span a class by itself, see `multilabel.expect`."""
+    if opinion.dtype != object:
+        return np.full(len(opinion), np.nan)
+    return np.array([marked.expected(one, marked.said(one, thresholds)) for one in opinion], dtype=np.float64)
+
+
+def kept(opinion: Opinion, thresholds: Floats | None = None) -> Floats:
+    """(n, w) see `marked.summary`."""
+    return marked.summary(opinion, thresholds)
+
+
+def chances(kept: Floats) -> Floats:
+    """(n, c) that a text has a span of each class."""
+    return kept[:, : marked.classes(kept)]
+
+
+def simplex(kept: Floats, _thresholds: Floats | None = None) -> Floats:
+    """(n, k) the tags of the word that the model is least sure of."""
+    return marked.least(kept)
+
+
+def views(kept: Floats, _thresholds: Floats | None = None) -> Views:
+    """See `marked.views`."""
+    return marked.views(kept)
+
+
+def counts(said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
+    """(3, g, c) of each class in each text: the spans that are right (both ends and the class), those that are said, and
+    those that are true.
+
+    >>> counts(['[[0, 5, "PER"], [7, 9, "LOC"]]'], ['[[0, 5, "PER"]]'], ["PER", "LOC"]).tolist()
+    [[[1.0, 0.0]], [[1.0, 1.0]], [[1.0, 0.0]]]
+    """
+    place = {name: at for at, name in enumerate(classes)}
+    found = np.zeros((3, len(truth), len(classes)))
+    for row, (one, other) in enumerate(zip(said, truth, strict=True)):
+        mine = set(spans_of(one)) if isinstance(one, str) else set()
+        theirs = set(spans_of(other))
+        for layer, of in zip(found, (mine & theirs, mine, theirs), strict=True):
+            for span in of:
+                if span[2] in place:
+                    layer[row, place[span[2]]] += 1
+    return found
+
+
+def measured(
+    truth: Sequence[str],
+    opinion: Opinion,
+    classes: Sequence[str],
+    thresholds: Floats | None,
+    weights: Floats,
+) -> Measured:
+    """Entity F1, strict: a span is right where both ends and the class are, as the CoNLL shared task counts (Tjong Kim
+    Sang & De Meulder 2003). By class, and the share of texts that are wholly right."""
+    said = decide(opinion, classes, thresholds)
+    scores = score(said.tolist(), truth)
+    found = counts(said.tolist(), truth, classes)
+    right, told, true = np.einsum("g,sgc->sc", weights, found)
+    by_class = pd.DataFrame(
+        {
+            "class": list(classes),
+            "precision": right / np.maximum(told, 1e-12),
+            "recall": right / np.maximum(true, 1e-12),
+            "f1": 2 * right / np.maximum(told + true, 1e-12),
+            "items": found[2].sum(axis=0).astype(np.int64),
+        }
+    )
+
+    def macro(rows: NDArray[np.int64]) -> float:
+        hits, one, other = np.einsum("g,sgc->sc", weights[rows], found[:, rows])
+        there = one + other > 0
+        return float((2 * hits[there] / (one + other)[there]).mean()) if there.any() else 1.0
+
+    def whole(rows: NDArray[np.int64]) -> float:
+        return float(weights[rows] @ (scores[rows] == 1) / weights[rows].sum())
+
+    further = {"macro_f1": macro, "exact_match": whole}
+    return Measured(said, scores, expect(opinion, thresholds), further, by_class)
 
 
 def suggestion(label: str, confidence: float) -> str:

@@ -23,6 +23,7 @@ from labelwise.tasks.learners import (
     frozen,
     one_vs_rest,
     propagate,
+    tagger,
     trees,
     untrained,
 )
@@ -33,7 +34,8 @@ from labelwise.tasks.workspace import brought_back, read_json
 PLAIN = (".json", ".safetensors")  # what a model is made of
 
 LEARNERS: dict[str, Any] = {
-    learner.NAME: learner for learner in (auto, frozen, contrastive, finetune, propagate, bag_of_words, trees, ensemble)
+    learner.NAME: learner
+    for learner in (auto, frozen, contrastive, finetune, propagate, bag_of_words, trees, ensemble, tagger)
 }
 
 
@@ -68,7 +70,10 @@ def thresholds(folder: Path) -> NDArray[np.float32] | None:
 def answer(folder: Path) -> str:
     """What the model in `folder` says of an item, as in `kind.answer`."""
     path = folder / "config.json"
-    return "multilabel" if path.exists() and one_vs_rest.of_several(read_json(path)) else "choice"
+    if not path.exists():
+        return "choice"
+    config = read_json(path)
+    return "multilabel" if one_vs_rest.of_several(config) else str(config.get("answer", "choice"))
 
 
 def load(folder: Path) -> Model:

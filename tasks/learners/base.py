@@ -8,6 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.learners.words import Words
+
 Floats = NDArray[np.float32]
 Indices = NDArray[np.integer]
 BLOCK = 65_536
@@ -19,13 +22,14 @@ class Items:
 
     vectors_at: positions -> the frozen encoder's vectors, (k, d) float32, unit length; texts_at: positions -> k texts.
     groups: (n,) a number for the thread, customer or recording of each, -1 where it has none, or None: items of one are
-    held out together.
+    held out together. words_at: positions -> their words, where spans are learned, else None.
     """
 
     n: int
     vectors_at: Callable[[Indices], Floats]
     texts_at: Callable[[Indices], list[str]]
     groups: NDArray[np.int64] | None = None
+    words_at: Callable[[Indices], Words] | None = None
 
     @classmethod
     def of(cls, vectors: Floats, texts: Sequence[str] = ()) -> "Items":
@@ -43,10 +47,23 @@ class Items:
         """All texts."""
         return self.texts_at(np.arange(self.n))
 
+    def words(self) -> Words:
+        """All words. InputError where nobody has read them."""
+        if self.words_at is None:
+            raise InputError("the words of the texts have not been read", fix="`labelwise run` reads them (stage embed)")
+        return self.words_at(np.arange(self.n))
+
     def take(self, rows: Indices) -> "Items":
         """The items at these positions, in this order."""
         groups = None if self.groups is None else self.groups[rows]
-        return Items(len(rows), lambda at: self.vectors_at(rows[at]), lambda at: self.texts_at(rows[at]), groups)
+        words_at = self.words_at
+        return Items(
+            len(rows),
+            lambda at: self.vectors_at(rows[at]),
+            lambda at: self.texts_at(rows[at]),
+            groups,
+            None if words_at is None else lambda at: words_at(rows[at]),
+        )
 
     def blocks(self, size: int = BLOCK) -> Iterator["Items"]:
         """All items in order, at most `size` at a time."""
@@ -79,7 +96,8 @@ class Exam:
 class Examples:
     """m items with their labels. labels: where an item has one class, (m,) int64 positions in `classes`; where it may
     have several or none, (m, c) float32 of 0 and 1. weights: (m,), None when all count alike. left: what is known of
-    the items without a label; None where nothing is. exams: of earlier rounds."""
+    the items without a label; None where nothing is. exams: of earlier rounds. said: (m,) the labels as they were given,
+    where spans are learned, of which `labels` says only which classes there are; else empty."""
 
     items: Items
     labels: NDArray[Any]
@@ -87,6 +105,7 @@ class Examples:
     weights: Floats | None = None
     left: Left | None = None
     exams: Sequence[Exam] = ()
+    said: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -109,7 +128,8 @@ class Examples:
     def take(self, rows: Indices) -> "Examples":
         """The examples at these positions."""
         weights = None if self.weights is None else self.weights[rows]
-        return Examples(self.items.take(rows), self.labels[rows], self.classes, weights, self.left, self.exams)
+        said = [self.said[row] for row in rows] if self.said else ()
+        return Examples(self.items.take(rows), self.labels[rows], self.classes, weights, self.left, self.exams, said)
 
 
 class Model(Protocol):
@@ -135,9 +155,10 @@ class Model(Protocol):
         nothing has been learned."""
         ...
 
-    def probabilities(self, items: Items) -> Floats:
+    def probabilities(self, items: Items) -> NDArray[Any]:
         """n items -> (n, c) calibrated probabilities; NaN where nothing has been learned. Of one class an item: rows
-        sum to 1. Of several: each is in [0, 1], that of the label by itself."""
+        sum to 1. Of several: each is in [0, 1], that of the label by itself. Of spans: (n,) Marked, see
+        tasks/kinds/marked.py."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -101,8 +101,7 @@ class Candidates:
     def take(self, indices: Indices) -> "Candidates":
         """These candidates alone, renumbered from 0."""
         wording = None if self.wording is None else self.wording[indices]
-        seen = self.views
-        views = seen and Views(seen.simplex[indices], seen.errors[indices], seen.doubt[indices])
+        views = self.views and self.views.take(indices)
         return replace(
             self,
             probabilities=self.probabilities[indices],

@@ -1,0 +1,21 @@
+"""Answers counted class by class, where an item has a class or has it not."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def by_name(
+    said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str], members: Callable[[str], list[str]]
+) -> NDArray[np.float64]:
+    """(3, g, c) 1 where a class is in both answers to an item, where it is said, and where it is true; else 0. members:
+    the classes that a label names; others than `classes` do not count."""
+    places = {name: at for at, name in enumerate(classes)}
+    found = np.zeros((3, len(truth), len(places)))
+    for layer, labels in ((1, said), (2, truth)):
+        for row, label in enumerate(labels):
+            if isinstance(label, str):  # None, or NaN of a table: nothing was said
+                found[layer, row, [places[each] for each in members(label) if each in places]] = 1
+    found[0] = found[1] * found[2]
+    return found
