@@ -120,7 +120,9 @@ def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int],
             parts.append((vectors.astype(np.float16), found.places, found.marks))
         del states  # written
     whole = [np.concatenate(each) for each in zip(*parts, strict=True)]
-    for path, rows in zip((files["places"], files["marks"], vectors_of(workspace, table)), whole[1:] + whole[:1], strict=True):
+    for path, rows in zip(
+        (files["places"], files["marks"], vectors_of(workspace, table)), whole[1:] + whole[:1], strict=True
+    ):
         _keep(path, rows, made_of)
     _keep(files["starts"], starts, made_of)
     write_json(files["states"].with_suffix(".json"), made_of)

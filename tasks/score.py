@@ -16,7 +16,8 @@ from labelwise.tasks.workspace import Workspace, write_parquet
 
 
 def score(ids: pd.Index, items: Items, model: Model, settings: Score, answer: Answer = choice) -> pd.DataFrame:
-    """A row an item, in the pool's order: SCORES, then what `Answer.kept` says of the model's opinion as columns p0, p1,
+    """A row an item, in the pool's order: SCORES, then what `Answer.kept` says of the model's opinion as columns p0,
+    p1,
     ... (float32): of one class an item or of several, their probabilities.
 
     Where the model has a draft, that judges all items, and the model itself those that the draft is least sure of, at

@@ -130,7 +130,9 @@ def worth_found(workspace: Workspace) -> float:
     from labelwise.tasks.learners import load  # torch with it
 
     kept, classes = probabilities(scores[scores.id.isin(asked.id)]), load(workspace.model).classes
-    found = renamed.chances(kinds.answer(settings.kind.answer).chances(kept), classes, settings).get(settings.measure.of)
+    found = renamed.chances(kinds.answer(settings.kind.answer).chances(kept), classes, settings).get(
+        settings.measure.of
+    )
     return 0.0 if found is None else settings.prove.found_worth * float(found.fillna(0.0).sum())
 
 

@@ -115,9 +115,9 @@ def lacking(name: MeasureName, items: Mapping[str, int], low: float = 0.0, high:
 
 
 def _ratio(hits: Floats, trials: Floats, weights: Floats) -> tuple[float, float, float]:
-    """The weighted share of hits among the trials, with Wilson's (1927) interval, of as many items of one trial each and
-    equal weight as would tell as much. Trials of an item stand together: an item of three counts as one of three times
-    the weight.
+    """The weighted share of hits among the trials, with Wilson's (1927) interval, of as many items of one trial each
+    and equal weight as would tell as much. Trials of an item stand together: an item of three counts as one of three
+    times the weight.
 
     That number follows from the variance of a ratio, one hit and one miss of the mean weight imagined beside those
     seen, which tell of the variance where all were hits. Where weights differ, it is itself a guess, and Student's t

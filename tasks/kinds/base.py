@@ -179,13 +179,12 @@ class Answer(Protocol):
     def targets(self, labels: Sequence[str], classes: Sequence[str]) -> NDArray[Any]:
         """What a learner is taught, (m,) or (m, c); -1, or a row of -1, where a label names what is no class."""
 
-    def decide(
-        self, opinion: Opinion, classes: Sequence[str], thresholds: Floats | None = None
-    ) -> NDArray[np.object_]:
+    def decide(self, opinion: Opinion, classes: Sequence[str], thresholds: Floats | None = None) -> NDArray[np.object_]:
         """What a model says of n items -> (n,) labels."""
 
     def expect(self, opinion: Opinion, thresholds: Floats | None = None) -> NDArray[np.float64]:
-        """What a model says of n items -> (n,) the expected score of what is decided, in [0, 1]; NaN without a model."""
+        """What a model says of n items -> (n,) the expected score of what is decided, in [0, 1]; NaN without a
+        model."""
 
     def kept(self, opinion: Opinion, thresholds: Floats | None = None) -> Floats:
         """What a model says of n items -> (n, w) what the table of scores keeps of it, from which `simplex` and `views`
@@ -197,9 +196,7 @@ class Answer(Protocol):
     def chances(self, kept: Floats) -> Floats:
         """(n, w) of `kept` -> (n, c) how probable it is that an item has each class."""
 
-    def counts(
-        self, said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str]
-    ) -> NDArray[np.float64]:
+    def counts(self, said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
         """(3, g, c) of each class in each item: how much of it is right, is said, and is true."""
 
     def simplex(self, kept: Floats, thresholds: Floats | None = None) -> Floats:

@@ -17,12 +17,11 @@ BY_WORD = 4  # figures of a text's words beside its views: mean, sum, margin, wo
 class Marked:
     """What a model says of one text.
 
-    begin, end, of: (m,) the spans that it holds possible, in code points, and their classes; probability: (m,) that just
-    this is one. least: (k,) how probable each tag is of the word that it is least sure of, 1 of which are `O`, then `B`
-    and `I` of each class; errors: (k,) the gradient of its loss by the logits of that word, if its own guess were right.
-    mean, sum: of how improbable the likeliest tag is, over words. margin: by how much the best tagging of the text is
-    more probable than the next best. words: how many there are.
-    """
+    begin, end, of: (m,) the spans that it holds possible, in code points, and their classes; probability: (m,) that
+    just this is one. least: (k,) how probable each tag is of the word that it is least sure of, 1 of which are `O`,
+    then `B` and `I` of each class; errors: (k,) the gradient of its loss by the logits of that word, if its own guess
+    were right. mean, sum: of how improbable the likeliest tag is, over words. margin: by how much the best tagging of
+    the text is more probable than the next best. words: how many there are."""
 
     begin: NDArray[np.int32]
     end: NDArray[np.int32]

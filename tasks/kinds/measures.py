@@ -144,9 +144,7 @@ class Measure:
         short = bool((weights @ asked > weights @ parts.true).any())
         return (asked if short else parts.true), short
 
-    def _ends(
-        self, true: Floats, alarms: Floats, at: Floats, share: Floats, alarmed: bool
-    ) -> tuple[Floats, Floats]:
+    def _ends(self, true: Floats, alarms: Floats, at: Floats, share: Floats, alarmed: bool) -> tuple[Floats, Floats]:
         """(g,) the most and the least that an answer to each item could bring to the figure. alarms: (g, K) how many
         false ones an answer could hold; alarmed: whether one takes from the figure."""
         best = (true * ((1 + self.f1) * (1 - at) + at * (alarmed and not self.f1)) * share).sum(axis=1)

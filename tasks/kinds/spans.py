@@ -346,8 +346,8 @@ def views(kept: Floats, _thresholds: Floats | None = None) -> Views:
 
 
 def counts(said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
-    """(3, g, c) of each class in each text: the spans that are right (both ends and the class), those that are said, and
-    those that are true.
+    """(3, g, c) of each class in each text: the spans that are right (both ends and the class), those that are said,
+    and those that are true.
 
     >>> counts(['[[0, 5, "PER"], [7, 9, "LOC"]]'], ['[[0, 5, "PER"]]'], ["PER", "LOC"]).tolist()
     [[[1.0, 0.0]], [[1.0, 1.0]], [[1.0, 0.0]]]

@@ -35,7 +35,8 @@ PLAIN = (".json", ".safetensors")  # what a model is made of
 
 LEARNERS: dict[str, Any] = {
     learner.NAME: learner
-    for learner in (auto, frozen, contrastive, finetune, propagate, bag_of_words, trees, ensemble, tagger)
+    tagger,
+    trees,
 }
 
 

@@ -50,7 +50,9 @@ class Items:
     def words(self) -> Words:
         """All words. InputError where nobody has read them."""
         if self.words_at is None:
-            raise InputError("the words of the texts have not been read", fix="`labelwise run` reads them (stage embed)")
+            raise InputError(
+                "the words of the texts have not been read", fix="`labelwise run` reads them (stage embed)"
+            )
         return self.words_at(np.arange(self.n))
 
     def take(self, rows: Indices) -> "Items":
@@ -96,8 +98,8 @@ class Exam:
 class Examples:
     """m items with their labels. labels: where an item has one class, (m,) int64 positions in `classes`; where it may
     have several or none, (m, c) float32 of 0 and 1. weights: (m,), None when all count alike. left: what is known of
-    the items without a label; None where nothing is. exams: of earlier rounds. said: (m,) the labels as they were given,
-    where spans are learned, of which `labels` says only which classes there are; else empty."""
+    the items without a label; None where nothing is. exams: of earlier rounds. said: (m,) the labels as they were
+    given, where spans are learned, of which `labels` says only which classes there are; else empty."""
 
     items: Items
     labels: NDArray[Any]

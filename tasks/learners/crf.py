@@ -1,5 +1,5 @@
-"""A linear-chain conditional random field over the tags of words (Lafferty, McCallum & Pereira 2001), for spans: tags are
-`O`, then `B` and `I` of each class; an `I` follows only a `B` or `I` of its own class.
+"""A linear-chain conditional random field over the tags of words (Lafferty, McCallum & Pereira 2001), for spans: tags
+are `O`, then `B` and `I` of each class; an `I` follows only a `B` or `I` of its own class.
 
 What a word's tag is need not be known: a label may leave several open, and the likelihood is that of all taggings that
 agree with it (Tsuboi et al. 2008, 'Training conditional random fields using incomplete annotations'). So what a flat
@@ -40,8 +40,8 @@ def allowed(c: int) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Weights:
-    """states: (d, k) and marks: (HASHED, k) what the features of a word say for each tag; bias: (k,); steps: (k, k) what
-    a tag says for the next one, minus infinity where that may not follow."""
+    """states: (d, k) and marks: (HASHED, k) what the features of a word say for each tag; bias: (k,); steps: (k, k)
+    what a tag says for the next one, minus infinity where that may not follow."""
 
     states: Floats
     marks: Floats
@@ -68,9 +68,11 @@ class Tagged:
     best: NDArray[np.float64]
 
 
-def fit(words: Words, open_tags: NDArray[np.bool_], counting: Floats, steps: int = STEPS, ridge: float = RIDGE) -> Weights:
-    """The field of the highest likelihood. open_tags: (N, k) which tags a label leaves open to each word; counting: (n,)
-    what each text counts."""
+def fit(
+    words: Words, open_tags: NDArray[np.bool_], counting: Floats, steps: int = STEPS, ridge: float = RIDGE
+) -> Weights:
+    """The field of the highest likelihood. open_tags: (N, k) which tags a label leaves open to each word; counting:
+    (n,) what each text counts."""
     d, k = words.states.shape[1], open_tags.shape[1]
     may = allowed(k // 2)
     # Each word's states and marks together, so that a step is two products.
@@ -251,8 +253,8 @@ def _going_on(
 
 
 def _best_two(scores: Floats, there: NDArray[np.bool_], steps: Floats) -> tuple[Floats, Floats]:
-    """(b,) the scores of the best tagging and of the next best: that differs from it somewhere, and is the best of those
-    with another tag there (max-marginals)."""
+    """(b,) the scores of the best tagging and of the next best: that differs from it somewhere, and is the best of
+    those with another tag there (max-marginals)."""
     b, t, k = scores.shape
     ahead = np.empty((b, t, k))
     first = scores[:, 0].copy()

@@ -1,5 +1,5 @@
-"""`tagger`: spans of texts by a conditional random field (crf.py) on what the frozen encoder makes of each word and on how
-the word is written. Cheap enough for every round: the encoder has read the words once, in the stage `embed`."""
+"""`tagger`: spans of texts by a conditional random field (crf.py) on what the frozen encoder makes of each word and on
+how the word is written. Cheap enough for every round: the encoder has read the words once, in the stage `embed`."""
 
 import json
 from collections.abc import Sequence
@@ -276,12 +276,18 @@ def calibrated(p: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[float, 
 
 
 def thresholds(
-    p: NDArray[np.float64], of: NDArray[np.int64], counting: NDArray[np.float64], measure: MeasureName, classes: list[str]
+    p: NDArray[np.float64],
+    of: NDArray[np.int64],
+    counting: NDArray[np.float64],
+    measure: MeasureName,
+    classes: list[str],
 ) -> NDArray[np.float32]:
     """(c,) from M possible spans of these classes with their probabilities: one for all, or one each where the measure
     is about classes."""
     wanted = one_vs_rest.precisions(measure, classes)
-    groups = [np.arange(len(p))] * len(classes) if measure.form not in BY_CLASS else [of == c for c in range(len(classes))]
+    groups = (
+        [np.arange(len(p))] * len(classes) if measure.form not in BY_CLASS else [of == c for c in range(len(classes))]
+    )
     found = np.full(len(classes), 0.5, np.float32)
     for c, mine in enumerate(groups):
         if len(p[mine]):

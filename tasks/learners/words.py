@@ -1,5 +1,5 @@
-"""The words of texts as a model of spans reads them: where each is, how it is written, and what the frozen encoder makes
-of it. Character offsets are the truth: words are made here, whatever the encoder's own tokens are."""
+"""The words of texts as a model of spans reads them: where each is, how it is written, and what the frozen encoder
+makes of it. Character offsets are the truth: words are made here, whatever the encoder's own tokens are."""
 
 import re
 import zlib
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Letters and digits together, with the marks that belong to them; all else that shows stands by itself, and so does each
-# character of the scripts that put no blanks between words.
-ATTACHED = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u200c\u200d\ufe00-\ufe0f"
+# Letters and digits together, with the marks that belong to them; all else that shows stands by itself, and so does
+# each character of the scripts that put no blanks between words.
+ATTACHED = (
+    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u200c\u200d\ufe00-\ufe0f"
+)
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORD = re.compile(rf"[{UNSPACED}]|(?:[^\W{UNSPACED}]|[{ATTACHED}])+|[^\w\s][{ATTACHED}]*")
 MARKS = 13  # features of how a word and its neighbours are written
@@ -104,8 +106,8 @@ def shape(word: str) -> str:
 def read(
     encoder: Any, texts: list[str], progress: Callable[[int], None] = lambda _done: None
 ) -> tuple[NDArray[np.float32], Words]:
-    """(n, d) the vectors of texts, as `encoder.encode` gives them, and their words with their states, (N, d) float32: the
-    mean of a word's token states in the encoder's middle layer, which says more of a word than the last one, whose
+    """(n, d) the vectors of texts, as `encoder.encode` gives them, and their words with their states, (N, d) float32:
+    the mean of a word's token states in the encoder's middle layer, which says more of a word than the last one, whose
     states are made to be averaged over a text (docs/labels.md has what was measured). encoder: as of encoder.py.
 
     A text longer than the encoder's window is read in windows that overlap by half; a word counts where it is furthest
