@@ -18,7 +18,7 @@ from labelwise.tasks.services import mlflow
 from labelwise.tasks.settings import Settings, kind_of, one_of
 from labelwise.tasks.strategies import serving, strategies
 from labelwise.tasks.trial import rehearsal
-from labelwise.tasks.trial.kept import claim, encoded, played, whole_pool_scores, worded
+from labelwise.tasks.trial.kept import claim, encoded, played, read_words, whole_pool_scores, worded
 from labelwise.tasks.trial.plan import Plan, batches, classes_in, digest, gathered, looked_at, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from labelwise.tasks.workspace import write_json
@@ -49,7 +49,13 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
     settings = settings_of(plan, sorted(classes_in(pool, plan) | classes_in(gold, plan)))
     claim(out, plan, settings, pool, gold)
     own, exam = (
-        Rows(rows, encoded(rows, settings, out, pool), worded(rows, settings, out), plan.content.COLUMN)
+        Rows(
+            rows,
+            encoded(rows, settings, out, pool),
+            worded(rows, settings, out),
+            plan.content.COLUMN,
+            read_words(rows, settings, out),
+        )
         for rows in (pool, gold)
     )
     near = len(rehearsal.leaked(own, exam, settings.gold.near_duplicate))

@@ -16,7 +16,17 @@ from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import kept_out, withheld
 from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.learners import Examples, Items, calibration, deciding, frozen, one_vs_rest, thresholds_of
+from labelwise.tasks.learners import (
+    Examples,
+    Items,
+    auto,
+    calibration,
+    deciding,
+    frozen,
+    one_vs_rest,
+    tagger,
+    thresholds_of,
+)
 from labelwise.tasks.progress import counted
 from labelwise.tasks.proof import control, prevalence, savings, successor, taught
 from labelwise.tasks.proof.savings import PartsOf, Savings
@@ -54,7 +64,8 @@ def prove(
     if told(gold, settings):
         judged = judged_by(labels, labelled, gold, exam, pool, settings)
         worth = Proof(metered(judged, labels, gold, settings), teaching(judged, labels, gold, settings))
-    if settings.kind.item not in successor.READS or not kinds.measure(settings).plain:
+    told_by_text = settings.kind.item in successor.READS and not kinds.answer(settings.kind.answer).PLACES
+    if not told_by_text or not kinds.measure(settings).plain:
         return worth  # chosen labels are rich in what is rare: right more seldom, and not worse for it
     answer = kinds.answer(settings.kind.answer)
     by_strategy = ((labels.why != control.WHY) & (labels["round"] > 0)).to_numpy()
@@ -152,6 +163,17 @@ def judged_by(
     def parts(p: NDArray[np.floating], thresholds: NDArray[np.floating] | None) -> Parts:
         return measure.parts(answer.decide(p, settings.classes, thresholds).tolist(), truth)
 
+    if answer.PLACES and settings.prove.learner in (frozen.NAME, tagger.NAME, auto.NAME):
+        examples = Examples(labelled, answer.targets(labels.label.tolist(), settings.classes), settings.classes)
+        examples = replace(examples, said=labels.label.tolist())
+        whole, scale = tagger.fit(examples, pool, judge), tagger.Scale.of(pool, settings.seed)
+
+        def marked(rows: NDArray[np.int64]) -> Parts:
+            turns = whole.slope, whole.shift, whole.thresholds
+            model = tagger.field(examples.take(rows), scale, *turns, steps=tagger.BRIEF)
+            return parts(model.probabilities(exam), model.thresholds)
+
+        return marked
     if settings.prove.learner != frozen.NAME:
 
         def learned(rows: NDArray[np.int64]) -> Parts:

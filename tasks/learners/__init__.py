@@ -35,8 +35,7 @@ PLAIN = (".json", ".safetensors")  # what a model is made of
 
 LEARNERS: dict[str, Any] = {
     learner.NAME: learner
-    tagger,
-    trees,
+    for learner in (auto, frozen, contrastive, finetune, propagate, bag_of_words, trees, ensemble, tagger)
 }
 
 

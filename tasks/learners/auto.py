@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from labelwise.tasks.learners import calibration, contrastive, deciding, ensemble, frozen, one_vs_rest
+from labelwise.tasks.learners import calibration, contrastive, deciding, ensemble, frozen, one_vs_rest, tagger
 from labelwise.tasks.learners.base import Exam, Examples, Items, Model
 from labelwise.tasks.settings import Settings
 
 NAME = "auto"
-SERVES = frozenset({"choice", "multilabel"})
+SERVES = frozenset({"choice", "multilabel", "spans"})
 READS = frozenset({"vectors"})
 CHOICE = {learner.NAME: learner for learner in (frozen, ensemble, contrastive)}
 FEWEST, MOST_TUNED = 12, 60  # labels, between which tuning is tried
@@ -80,8 +80,11 @@ class Auto:
             model.save(folder / name)
 
 
-def fit(examples: Examples, pool: Items, settings: Settings) -> Auto:
-    """Choose by held-out labels, then learn from all of them."""
+def fit(examples: Examples, pool: Items, settings: Settings) -> Auto | tagger.Tagger:
+    """Choose by held-out labels, then learn from all of them. Of spans there is one learner that a round can wait for,
+    `tagger`."""
+    if examples.said:
+        return tagger.fit(examples, pool, settings)
     if examples.multilabel:
         return Auto({"ensemble": ensemble.fit(examples, pool, settings)}, "several labels an item")
     if len(examples.seen) < 2:

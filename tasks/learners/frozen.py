@@ -13,12 +13,12 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from labelwise.tasks.learners import calibration, deciding, one_vs_rest
+from labelwise.tasks.learners import calibration, deciding, one_vs_rest, tagger
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "frozen"
-SERVES = frozenset({"choice", "multilabel"})
+SERVES = frozenset({"choice", "multilabel", "spans"})
 READS = frozenset({"vectors"})
 STEPS = 500
 GRID = (10.0, 100.0, 1.0, 1000.0)  # scikit-learn's C; of equals the first is taken
@@ -76,9 +76,11 @@ class Head:
         save_file({"seen": self.seen, "weights": self.weights, "bias": self.bias}, folder / "head.safetensors")
 
 
-def fit(examples: Examples, pool: Items, settings: Settings) -> Head | one_vs_rest.Heads:
-    """A calibrated head, or one a label where an item may have several. Without `train.regularisation`, the one of the
-    least cross-fitted log loss is taken."""
+def fit(examples: Examples, pool: Items, settings: Settings) -> Head | one_vs_rest.Heads | tagger.Tagger:
+    """A calibrated head, or one a label where an item may have several; where parts of a text are marked, what `tagger`
+    learns. Without `train.regularisation`, the one of the least cross-fitted log loss is taken."""
+    if examples.said:
+        return tagger.fit(examples, pool, settings)
     return one_vs_rest.fit(examples, pool, settings) if examples.multilabel else of_one(examples, settings, pool)
 
 

@@ -6,7 +6,7 @@ MLflow calls `_load_pyfunc` by name (its `loader_module` way), so nothing is pic
 that were registered before 0.2 name that module as it was called then, which no longer exists: `load` reads these, too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +19,9 @@ from labelwise.tasks import kinds, learners
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items.vectors import settled
 from labelwise.tasks.kinds import Answer, Content, choice, text
-from labelwise.tasks.kinds.base import Encoder
+from labelwise.tasks.kinds.base import Encoder, Opinion
+from labelwise.tasks.learners import words
+from labelwise.tasks.learners.words import Words
 from labelwise.tasks.settings import Columns, Embed
 from labelwise.tasks.workspace import Workspace, read_json
 
@@ -31,7 +33,8 @@ BLOCK = 65_536  # items whose vectors are held at once
 
 @dataclass(frozen=True)
 class Classifier:
-    """Items in, labels out: a class, or where an item may have several, the JSON list of their names. columns: of the
+    """Items in, labels out: a class, or where an item may have several, the JSON list of their names, or of the spans
+    in it. columns: of the
     source that the items came from."""
 
     encoder: Encoder
@@ -49,14 +52,14 @@ class Classifier:
     def judged(self, cells: list[str]) -> pd.DataFrame:
         """The same of items as the tables keep them."""
         parts = [self._probabilities(cells[start : start + BLOCK]) for start in range(0, len(cells), BLOCK)]
-        p = np.concatenate([np.empty((0, len(self.model.classes)), np.float32), *parts])
+        p = np.concatenate(parts) if parts else np.empty((0, len(self.model.classes)), np.float32)
         thresholds = learners.thresholds_of(self.model)
         labels = self.answer.decide(p, self.model.classes, thresholds)
         confidence = self.answer.expect(p, thresholds).astype(np.float32)
         return pd.DataFrame({"label": labels, "confidence": confidence})
 
-    def _probabilities(self, cells: list[str]) -> NDArray[np.float32]:
-        """(n, c) probabilities. The frozen encoder reads the items once at most, however many parts of the model ask
+    def _probabilities(self, cells: list[str]) -> Opinion:
+        """What the model says. The frozen encoder reads the items once at most, however many parts of the model ask
         for their vectors: float16 and back, as these were when the heads learned."""
         vectors: list[NDArray[np.float32]] = []
 
@@ -65,7 +68,12 @@ class Classifier:
                 vectors.append(self.encoder.encode(cells).astype(np.float16).astype(np.float32))
             return vectors[0][rows]
 
-        return self.model.probabilities(learners.Items(len(cells), at, lambda rows: [cells[row] for row in rows]))
+        def words_at(rows: NDArray[np.integer]) -> Words:
+            found = words.read(self.encoder, [cells[row] for row in rows])[1]
+            return replace(found, states=found.states.astype(np.float16).astype(np.float32))
+
+        items = learners.Items(len(cells), at, lambda rows: [cells[row] for row in rows], words_at=words_at)
+        return self.model.probabilities(items)
 
 
 def load(model: str | Path) -> Classifier:

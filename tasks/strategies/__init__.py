@@ -19,6 +19,7 @@ from labelwise.tasks.strategies import (
     exploration,
     hybrid,
     mismatch,
+    reading,
     stream,
     uncertainty,
 )
@@ -60,11 +61,15 @@ STRATEGIES: dict[str, Strategy] = {
     "mismatch_first": mismatch.mismatch_first,
     "stream": stream.stream,
     "round_robin": balanced.round_robin,
+    "word_mean": reading.word_mean,
+    "word_sum": reading.word_sum,
+    "tagging_margin": reading.tagging_margin,
 }
 
 # What each reads of the items and of a model's opinion on them. simplex and errors: see Views; classes: the columns of
-# the probabilities, where an item has one class; labels: the same, where it may have several. One of another package
-# says it in an attribute `NEEDS` of its own, and is taken to need classes where it has none.
+# the probabilities, where an item has one class; labels: the same, where it may have several; words: of texts in which
+# spans are marked. One of another package says it in an attribute `NEEDS` of its own, and is taken to need classes
+# where it has none.
 NEEDS: dict[str, frozenset[str]] = {
     "auto": frozenset({"vectors", "simplex", "errors"}),
     "random": frozenset(),
@@ -73,6 +78,7 @@ NEEDS: dict[str, frozenset[str]] = {
     **dict.fromkeys(["cluster_margin", "density", "bait"], VECTORS | SIMPLEX),
     "badge": VECTORS | {"errors"},
     "round_robin": frozenset({"labels"}),
+    **dict.fromkeys(["word_mean", "word_sum", "tagging_margin"], frozenset({"words"})),
     **dict.fromkeys(
         [
             *["bald", "bald_dropout", "bald_epinet", "batch_bald", "power_bald", "vote_entropy", "consensus_kl", "cal"],
@@ -86,6 +92,7 @@ NEEDS: dict[str, frozenset[str]] = {
 GIVEN: dict[str, frozenset[str]] = {
     "choice": frozenset({"vectors", "simplex", "errors", "doubt", "classes"}),
     "multilabel": frozenset({"vectors", "simplex", "errors", "doubt", "labels"}),
+    "spans": frozenset({"vectors", "simplex", "errors", "doubt", "labels", "words"}),
 }
 
 # For round 0: these need no model.

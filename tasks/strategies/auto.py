@@ -21,6 +21,7 @@ from labelwise.tasks.strategies.batches import asked_of, joined
 from labelwise.tasks.strategies.diversity import typiclust
 from labelwise.tasks.strategies.hybrid import badge
 from labelwise.tasks.strategies.rare import rare_classes, with_rare
+from labelwise.tasks.strategies.reading import least_word_read
 from labelwise.tasks.strategies.uncertainty import margin
 
 FEW = 10  # labels a class
@@ -36,6 +37,8 @@ def auto(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     >>> auto(GIVEN, 3, chance()).indices.tolist()
     [3, 1, 2]
     """
+    if candidates.views is not None and candidates.views.words is not None:
+        return least_word_read(candidates, k, rng)
     if candidates.labelled.labels.ndim > 1:
         return both(candidates, k, rng)
     few = len(candidates.labelled) < FEW * candidates.probabilities.shape[1]

@@ -13,6 +13,7 @@ from labelwise.tasks.embed import refuse_broken
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.kinds.wording import Wording
+from labelwise.tasks.learners import words
 from labelwise.tasks.progress import console, counted
 from labelwise.tasks.settings import Columns, Settings
 from labelwise.tasks.train import taught
@@ -61,12 +62,35 @@ def encoded(
         encoder, cells = item.encoder(settings.embed, known), rows[item.COLUMN].tolist()
         with counted(f"encode {len(cells):,} {item.NAME}s", len(cells)) as done:
             pieces = [cells[start : start + PIECE] for start in range(0, len(cells), PIECE)]
-            vectors = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
+            if kinds.answer(settings.kind.answer).PLACES:
+                both = [words.read(encoder, piece, done) for piece in pieces]
+                vectors = np.concatenate([each.astype(np.float16) for each, _ in both])
+                _keep_words(words.Words.joined([each for _, each in both]), _words_file(rows, settings, out))
+            else:
+                vectors = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
         with atomic(path) as scratch, scratch.open("wb") as file:
             np.save(file, vectors)
     vectors = np.load(path)
     refuse_broken(vectors)
     return vectors
+
+
+def read_words(rows: pd.DataFrame, settings: Settings, out: Path) -> words.Words | None:
+    """The words of the texts, which `encoded` has kept in `out`; None where no spans are learned."""
+    if not kinds.answer(settings.kind.answer).PLACES:
+        return None
+    with np.load(_words_file(rows, settings, out)) as kept:
+        return words.Words(**kept)
+
+
+def _words_file(rows: pd.DataFrame, settings: Settings, out: Path) -> Path:
+    return out / f"words-{digest([*rows.id, settings.embed.model_dump_json()])}.npz"
+
+
+def _keep_words(found: words.Words, path: Path) -> None:
+    with atomic(path) as scratch, scratch.open("wb") as file:
+        states = found.states.astype(np.float16)
+        np.savez(file, starts=found.starts, places=found.places, marks=found.marks, states=states)
 
 
 def worded(rows: pd.DataFrame, settings: Settings, out: Path) -> Wording | None:

@@ -4,7 +4,7 @@ servers."""
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.labels import sought
 from labelwise.tasks.labels.sought import Way
 from labelwise.tasks.learners import Exam, Items, Model, thresholds_of
+from labelwise.tasks.learners.words import Words
 from labelwise.tasks.score import score
 from labelwise.tasks.select import Opinion, as_labelled, select, strategy_for
 from labelwise.tasks.settings import Settings
@@ -37,12 +38,14 @@ NOTHING = 1e-6  # scores are kept with six digits
 @dataclass(frozen=True)
 class Rows:
     """Labelled items. table: columns id, `column` (the items), label, and group where there are any; in the same order,
-    vectors: (n, d) float16; wording: (n,), None where nobody has looked at it."""
+    vectors: (n, d) float16; wording: (n,), None where nobody has looked at it; words: of the texts, where spans are
+    learned, else None."""
 
     table: pd.DataFrame
     vectors: NDArray[np.float16]
     wording: Wording | None = None
     column: str = "text"
+    words: Words | None = None
 
     def items(self) -> Items:
         """For a learner."""
@@ -52,6 +55,7 @@ class Rows:
             lambda rows: self.vectors[rows].astype(np.float32),
             lambda rows: [cells[at] for at in rows],
             self.groups(),
+            None if self.words is None else self.words.take,
         )
 
     def groups(self) -> NDArray[np.int64] | None:
@@ -71,7 +75,8 @@ class Rows:
 class Run:
     """One strategy with one learner and one seed, a point a round: score, the measure on the gold items in [0, 1],
     such as the accuracy; asked and why: what went into each batch; by: who chose it, in words; exams:
-    the numbers of an Exam, none where there was none.
+    the numbers of an Exam, none where there was none. tokens: where spans are learned, how many words people have read,
+    punctuation marks too; else empty.
     """
 
     strategy: str
@@ -84,6 +89,7 @@ class Run:
     why: list[list[str]] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
     exams: list[list[float]] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -98,7 +104,8 @@ class Run:
 
     def as_json(self, measure: Measure = measures.OF_CHOICE) -> dict[str, Any]:
         """Without what was asked."""
-        shown = {key: value for key, value in asdict(self).items() if key not in ("asked", "why", "by", "exams")}
+        hidden = ("asked", "why", "by", "exams") + (() if self.tokens else ("tokens",))
+        shown = {key: value for key, value in asdict(self).items() if key not in hidden}
         return shown | also_accuracy(self.score, measure)
 
 
@@ -143,6 +150,8 @@ def play(
         run.exams.append([] if compared is None else [*astuple(compared)])
         run.seconds.append(round(time.perf_counter() - began, 3))
         run.labels.append(len(ledger))
+        if pool.words is not None:
+            run.tokens.append(int(pool.words.lengths[vectors.rows(ledger.id)].sum()))
         run.score.append(judged(model, exam, gold.table.label, measure))
         watch(model)
         yield run
@@ -289,7 +298,16 @@ def _entry(own: list[Run], pairs: list[tuple[Run, Run]], full: float, measure: M
     if pairs and own[0].strategy != BASELINE:
         entry["area"] = asdict(Estimate.of([relative(area(run), area(rival)) for run, rival in pairs], 0.0))
         entry["ratio"] = decisive_ratio(pairs, full)
+        if all(run.tokens for pair in pairs for run in pair):
+            entry["ratio_of_tokens"] = decisive_ratio(
+                [(by_tokens(run), by_tokens(rival)) for run, rival in pairs], full
+            )
     return entry
+
+
+def by_tokens(run: Run) -> Run:
+    """The same run, what it cost counted in words that people read."""
+    return replace(run, labels=run.tokens)
 
 
 def decisive_ratio(pairs: list[tuple[Run, Run]], full: float) -> dict[str, Any]:
