@@ -9,7 +9,6 @@ from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.learners import Items, Model, untrained
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.records import SCORES, probabilities
-from labelwise.tasks.score import predicted
 from labelwise.tasks.score import score as score_items
 from labelwise.tasks.settings import Score
 from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
@@ -67,7 +66,7 @@ def test_before_the_first_model_nothing_is_known_of_any_item(tmp_path: Path) -> 
 class Costly:
     """A model that reads texts, and says the opposite of its draft."""
 
-    classes, trained, draft = CLASSES, True, HEAD
+    classes, trained, draft, thresholds = CLASSES, True, HEAD, None
 
     def __init__(self) -> None:
         self.read: list[str] = []
@@ -81,7 +80,7 @@ class Costly:
 
 def test_a_costly_model_judges_only_what_its_draft_is_least_sure_of() -> None:
     model = Costly()
-    p = predicted(ITEMS, model, Score(reencode=4))
+    p = probabilities(score_items(VECTORS.ids, ITEMS, model, Score(reencode=4)))
     quick = HEAD.of(ITEMS.vectors())
     unsure = np.argsort(-margin_of(quick))[:4]
     assert sorted(map(int, model.read)) == sorted(unsure.tolist())
@@ -91,4 +90,5 @@ def test_a_costly_model_judges_only_what_its_draft_is_least_sure_of() -> None:
 
 
 def test_a_costly_model_judges_a_small_pool_as_a_whole() -> None:
-    np.testing.assert_array_equal(predicted(ITEMS, Costly(), Score(reencode=13)), HEAD.of(-ITEMS.vectors()))
+    p = probabilities(score_items(VECTORS.ids, ITEMS, Costly(), Score(reencode=13)))
+    np.testing.assert_array_equal(p, HEAD.of(-ITEMS.vectors()))
