@@ -30,8 +30,9 @@ class Views:
     were right; doubt: (n,) 1 less the score that the guess is expected to have. Where nothing has been learned all are
     NaN.
 
-    words: (n, 4) of spans: the mean and the sum over words of how improbable the likeliest tag is, by how much the best
-    tagging is more probable than the next best, and how many words there are to read; else None.
+    words: (n, 5) of spans: the mean and the sum over words of how improbable the likeliest tag is, by how much the best
+    tagging is more probable than the next best, how many words there are to read, and a number for the least sure one;
+    else None.
 
     Of one class an item they are p, p less 1 at the best guess, and 1 - max p. Of several labels: p and 1 - p of the
     least sure one; p less the labels that are said; 1 less the expected F1. Of spans: the tags of the least sure word;

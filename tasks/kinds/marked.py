@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labelwise.tasks.kinds.base import Floats, Views
 
 Opinions = NDArray[np.object_]  # (n,) Marked
-BY_WORD = 4  # figures of a text's words beside its views: mean, sum, margin, words
+BY_WORD = 5  # figures of a text's words beside its views: mean, sum, margin, words, which is least sure
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Marked:
     sum: float
     margin: float
     words: int
+    which: int
 
 
 def said(one: Marked, thresholds: Floats | None) -> list[int]:
@@ -70,7 +71,7 @@ def summary(opinions: NDArray[np.object_] | Floats, thresholds: Floats | None) -
         row[:c] = 1 - absent(one, c)
         row[c : c + k], row[c + k : c + 2 * k] = one.least, one.errors
         doubt = 1 - expected(one, said(one, thresholds))
-        row[c + 2 * k :] = doubt, one.mean, one.sum, one.margin, one.words
+        row[c + 2 * k :] = doubt, one.mean, one.sum, one.margin, one.words, one.which
     return made
 
 
@@ -85,7 +86,7 @@ def width(c: int) -> int:
     """How many figures are kept of an opinion on c classes.
 
     >>> width(2), classes(np.empty((1, width(2))))
-    (17, 2)
+    (18, 2)
     """
     return c + 2 * (1 + 2 * c) + 1 + BY_WORD
 

@@ -17,7 +17,7 @@ from labelwise.tasks.kinds.marked import Marked
 from labelwise.tasks.kinds.offsets import Span
 from labelwise.tasks.learners import calibration, crf, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
-from labelwise.tasks.learners.words import Words
+from labelwise.tasks.learners.words import OWN, Words
 from labelwise.tasks.settings import BY_CLASS, MeasureName, Settings
 
 NAME = "tagger"
@@ -87,7 +87,8 @@ class Tagger:
         found = crf.spans(tagged, words)
         p = turned(found.probability, self.slope, self.shift)
         ends = np.searchsorted(found.text, np.arange(len(words) + 1))
-        least, errors, means, sums = self._by_word(tagged, words)
+        least, errors, sums, which = self._by_word(tagged, words)
+        means = sums / np.maximum(words.lengths, 1)
         begin = words.places[words.starts[found.text] + found.first, 0]
         end = words.places[words.starts[found.text] + found.last, 1]
         of = self.seen[found.of]
@@ -97,14 +98,15 @@ class Tagger:
             opinions[row] = Marked(
                 *(begin[mine], end[mine], of[mine], p[mine], least[row], errors[row]),
                 *(float(means[row]), float(sums[row]), float(tagged.margin[row]), int(words.lengths[row])),
+                int(which[row]),
             )
         return opinions
 
     def _by_word(
         self, tagged: crf.Tagged, words: Words
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], Floats, Floats]:
-        """(n, k) tags and errors of the least sure word of each text, over all classes, and (n,) the mean and the sum
-        of how improbable the likeliest tag is."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], Floats, NDArray[np.int64]]:
+        """(n, k) tags and errors of the least sure word of each text, over all classes, (n,) the sum of how improbable
+        the likeliest tag is, and (n,) a number for that word; -1 of a text without words."""
         n, k = len(words), 1 + 2 * len(self.classes)
         unsure = 1 - tagged.tags.max(axis=1) if len(tagged.tags) else np.empty(0)
         text = np.repeat(np.arange(n), words.lengths)
@@ -120,7 +122,9 @@ class Tagger:
         gaps = tags.copy()
         gaps[np.arange(len(first)), tags.argmax(axis=1) if len(first) else []] -= 1
         errors[text[first][:, None], places] = gaps
-        return least, errors, sums / np.maximum(words.lengths, 1), sums
+        which = np.full(n, -1, np.int64)
+        which[text[first]] = words.marks[first, OWN]
+        return least, errors, sums, which
 
     def save(self, folder: Path) -> None:
         """`config.json` and `tagger.safetensors`."""

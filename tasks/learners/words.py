@@ -18,6 +18,7 @@ ATTACHED = (
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORD = re.compile(rf"[{UNSPACED}]|(?:[^\W{UNSPACED}]|[{ATTACHED}])+|[^\w\s][{ATTACHED}]*")
 MARKS = 13  # features of how a word and its neighbours are written
+OWN = 1  # which of them is the word itself, whatever its case
 HASHED = 4096  # numbers that a feature may have
 EDGE = "<>"  # what stands before the first word and after the last
 
