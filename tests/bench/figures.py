@@ -14,6 +14,7 @@ import psutil
 from scipy import stats
 
 LIBRARIES = ("prefect", "dvc", "mlflow", "label-studio-sdk", "great-expectations", "pandas", "pyarrow", "torch")
+GOLD_PERCENT = 20  # of the articles, which no snippet of a pool is from
 CONFIDENCE = 0.95
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".bench"  # what a figure was made of: a call that was cut off goes on where it was
@@ -105,12 +106,12 @@ def servers() -> Iterator[None]:
 
 def snippets(count: int, words: int, gold: bool, seed: int) -> pd.DataFrame:
     """`count` different pieces of `words` words from BBC News: columns text, label. Gold comes from other articles."""
-    from labelwise.flows.demo import GOLD_SHARE, bbc_news
+    from labelwise.flows.demos.news import bbc_news
     from labelwise.tasks.kinds.forms import folded
     from labelwise.tasks.records import content_id
 
     news = bbc_news()
-    is_gold = news.text.map(lambda text: int(content_id(text), 16) % 100 < 100 * GOLD_SHARE)
+    is_gold = news.text.map(lambda text: int(content_id(text), 16) % 100 < GOLD_PERCENT)
     pieces = [
         (" ".join(found[start : start + words]), row.label)
         for row in news[is_gold == gold].itertuples()
