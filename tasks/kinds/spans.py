@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from labelwise.tasks.kinds import bio, controls, marked, multilabel, offsets
 from labelwise.tasks.kinds.base import Floats, Measured, Opinion, Read, Views
 from labelwise.tasks.kinds.offsets import Given, Span
+from labelwise.tasks.settings import MEASURES
 
 NAME = "spans"
+METRIC, MEASURE = MEASURES[NAME]
 LISTS = True
 PLACES = True
 EXAMPLE = (

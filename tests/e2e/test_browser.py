@@ -17,6 +17,7 @@ from labelwise.flows import facts
 from labelwise.flows.demo import bbc_news
 from labelwise.tasks import settings
 from labelwise.tasks.gold import asking, trusted
+from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import status
@@ -356,3 +357,104 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
     gone = command("forget", item, "--yes", "--workspace", root)
     assert gone.returncode == 0, gone.stderr
     assert item not in set(rows(workspace).id)
+
+
+# Marks in a text
+
+NAMES = ["person", "place"]
+MARKED = {  # text -> what is dragged over in it, with its key; None: it is skipped
+    "plain words, then Rome at last": ("Rome", "2"),
+    "a smile \U0001f600 and  two blanks before  Ada, who ran": ("Ada", "1"),
+    "a family \U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \u200bgoes to  New  York  today": (
+        "New  York",
+        "2",
+    ),
+    "خرج الرجل من روما \u05d0\u05de\u05e1 and Oslo \u05d9\u05d5\u05dd": ("Oslo", "2"),
+    "first line \t end\n\n  third <b>line</b> &amp; Rome": ("Rome", "2"),
+    "nobody goes anywhere": ("", ""),
+    "somebody may go somewhere": None,
+}
+# Where on the page the first and the last character of some words stand.
+AT = """(words) => {
+  const box = document.querySelector("[class*='richtext__container']"), nodes = [];
+  let all = "", node;
+  const walk = document.createTreeWalker(box, NodeFilter.SHOW_ALL);
+  while ((node = walk.nextNode())) {
+    if (node.nodeType === 3) { nodes.push([node, all.length]); all += node.data; }
+    else if (node.nodeName === "BR") all += "\\n";
+  }
+  const at = all.indexOf(words);
+  return [at, at + words.length - 1].map((place) => {
+    const [text, begin] = nodes.find(([each, first]) => first <= place && place < first + each.data.length);
+    const range = document.createRange();
+    range.setStart(text, place - begin);
+    range.setEnd(text, place - begin + 1);
+    const box = range.getBoundingClientRect();
+    return [box.left, box.right, (box.top + box.bottom) / 2];
+  });
+}"""
+
+
+@pytest.fixture
+def marking(servers: Addresses, tmp_path: Path) -> Workspace:
+    """A workspace whose texts have all that has ever moved a mark, and as trusted labels those of other texts."""
+    gold = [
+        {"text": f"{who} went to {where}", "label": [[0, 1, "person"], [10, 11, "place"]]}
+        for who in "ABCD"
+        for where in "XYZ"
+    ]
+    pd.DataFrame({"text": [text.replace("\n", " \r\n") for text in MARKED]}).to_json(
+        tmp_path / "pool.jsonl", orient="records", lines=True
+    )
+    pd.DataFrame(gold).to_json(tmp_path / "gold.jsonl", orient="records", lines=True)
+    root = tmp_path / "marks"
+    sources = str(tmp_path / "pool.jsonl"), str(tmp_path / "gold.jsonl")
+    init.run(root, *sources, None, "marks", None, Columns(), kind=Kind(answer="spans"))
+    settings.change(
+        root / "params.yaml", {"select.batch": len(MARKED), "gold.reserve": 0.0, "wait.poll_seconds": [0.2, 1]}
+    )
+    return Workspace.open(root)
+
+
+def drag(page: Page, words: str) -> None:
+    """Over words of the text, from left to right."""
+    first, last = page.evaluate(AT, words)
+    page.mouse.move(first[0] + 1, first[2])
+    page.mouse.down()
+    page.mouse.move((first[0] + last[1]) / 2, (first[2] + last[2]) / 2, steps=4)
+    page.mouse.move(last[1] - 1, last[2], steps=4)
+    page.mouse.up()
+
+
+def test_what_a_person_marks_is_what_the_ledger_has(page: Page, marking: Workspace) -> None:
+    play(marking)
+    batch = pd.read_parquet(marking.batch).sort_values("rank")
+    texts = stored.cells_by_id(marking, batch.id)
+    assert set(texts.values()) == set(MARKED)  # without the blanks at the ends of lines
+    project = open_project(marking.settings)
+    sign_in(page, project.url)
+    begin(page, marking, "Round 1", NAMES)
+    wanted: dict[str, str | None] = {}
+    for item in batch.id:
+        text = texts[item]
+        expect(page.locator("[class*='richtext__line']").last).to_have_text(text.rpartition("\n")[2].strip())
+        told = MARKED[text]
+        if told is None:
+            wanted[item] = None
+        else:
+            words, key = told
+            if words:
+                page.keyboard.press(key)
+                drag(page, words)
+                expect(page.locator("[class*='htx-highlight']").first).to_be_visible()
+            start = text.index(words)
+            name = NAMES[int(key) - 1] if key else ""
+            wanted[item] = json.dumps([[start, start + len(words), name]] if words else [], ensure_ascii=False)
+        looked_at(page, f"spans-{len(wanted)}")
+        with given(page):
+            page.keyboard.press("Control+Space" if told is None else "Control+Enter")
+    play(marking)
+    said = rows(marking).set_index("id")
+    assert said.status[[item for item, label in wanted.items() if label is None]].tolist() == ["skipped"]
+    known = said[said.status == "labelled"].label.to_dict()
+    assert known == {item: label for item, label in wanted.items() if label is not None}

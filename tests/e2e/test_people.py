@@ -1,6 +1,7 @@
 """What reviewers and administrators really do in Label Studio, and what becomes of it: the rules of docs/guarantees.md,
 on the real server."""
 
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.trial import review
 from labelwise.tasks.workspace import Workspace
+from tests.bench import marking
 from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool
 
 SIZE = 8
@@ -320,3 +322,15 @@ def test_a_project_is_known_by_its_id_whatever_it_is_called(
     assert now.name == models.name
     assert len(now.registered()) == 4
     change_the_classes(Workspace.open(workspace.root))
+
+
+def test_marks_come_back_from_label_studio_as_they_went(servers: Addresses, tmp_path: Path) -> None:
+    """Annotated texts with emoji, blanks, line ends of all sorts, right-to-left and zero-width signs: from files in
+    characters, UTF-16 units and bytes, through Label Studio, and from its exports. `tests/bench/marking.py` sends ten
+    thousand."""
+    project = LabelStudioProject("marks there and back", f"m{os.getpid()}")
+    try:
+        off = marking.round_trip(project, tmp_path, 60)
+    finally:
+        project.client.projects.delete(project.number)
+    assert off.found == [] and off.texts == 60 and off.marks > 60
