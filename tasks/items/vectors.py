@@ -155,7 +155,7 @@ def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
 
 def settled_file(workspace: Workspace) -> Path:
     """Where it is kept what the encoder has to know of the first items, see `Content.settled`."""
-    return workspace.vectors / "encoder.json"
+    return workspace.vectors / "settled.json"
 
 
 def settled_by(settings: Settings) -> dict[str, Any]:

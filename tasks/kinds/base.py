@@ -305,8 +305,8 @@ class Content(Protocol):
         are in a program. InputError for what is none, with the position of the first."""
 
     def takes(self, columns: Columns) -> list[tuple[str, str | None]]:
-        """The same for MLflow: a type of its data (`string`, `double`, `array`) and a name for each column; None for
-        one whose name does not matter."""
+        """The same for MLflow: a type of its data (`string`, `binary`, `double`, `any`) and a name for each column;
+        None for one whose name does not matter."""
 
     def remarks(self, cells: list[str]) -> list[str]:
         """What to say of a sample of the pool before anything is made of it, a line each; it must not take seconds."""

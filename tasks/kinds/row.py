@@ -11,7 +11,8 @@ import re
 import xml.etree.ElementTree as ET
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -254,7 +255,7 @@ def _rounded(value: Any) -> Any:
 def detected(look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Columns, list[str]]:
     """The features, each with what it is, and what to say of them: those that were named, or all but those of id,
     label, group and context; what seems to be a key or free text is left out."""
-    if columns.features and all(columns.features.values()):
+    if columns.features and all(map(_whole, columns.features.values())):
         return columns, []
     rows = look()
     named_already = {columns.label, columns.id, columns.group, *columns.context}
@@ -267,11 +268,10 @@ def detected(look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Column
     ]
     for name, text in asked.items():
         if text or name in inside:
-            found |= {name: text} if text else {}
+            found |= {name: _with_length(text, name, rows)} if text else {}
             continue
         if name not in rows:
-            near = named([str(each) for each in rows][:20])
-            raise InputError(f"the pool has no column {name!r}", expected=f"one of {near}", fix="name it by --features")
+            refuse_unknown(name, rows)
         feature = _form(rows[name], name)
         if feature is None and not columns.features:
             said.append(f"column {name!r} is left out: nearly every row has another text there")
@@ -287,6 +287,34 @@ def detected(look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Column
     forms = [feature_of(text).form for text in found.values()]
     said.append(f"features: {_counted(forms)} (pull.columns.features)")
     return columns.model_copy(update={"features": found}), said + _odd(rows, found)
+
+
+def _whole(text: str) -> bool:
+    """Whether it says all of a column: of a signal its length, too."""
+    return bool(text) and (feature_of(text).form != SIGNAL or feature_of(text).length is not None)
+
+
+def _with_length(text: str, name: str, rows: pd.DataFrame) -> str:
+    """What a column is said to be, a signal with its length, or with its columns where these are wide."""
+    if _whole(text):
+        return text
+    wide = {} if name in rows else wide_signals([str(each) for each in rows], rows)
+    if name not in rows and name not in wide:
+        refuse_unknown(name, rows)
+    found = wide[name] if name in wide else Feature(SIGNAL, usual_length(rows[name]))
+    return replace(found, rate=feature_of(text).rate).text
+
+
+def refuse_unknown(name: str, rows: pd.DataFrame) -> NoReturn:
+    """InputError for a column that is not in the pool."""
+    near = named([str(each) for each in rows][:20])
+    raise InputError(f"the pool has no column {name!r}", expected=f"one of {near}", fix="name it by --features")
+
+
+def usual_length(cells: pd.Series) -> int | None:
+    """How many figures most signals of a column have; None where there is none."""
+    lengths = [len(found) for cell in cells if isinstance(found := _signal(cell, None), list)]
+    return max(set(lengths), key=lengths.count) if lengths else None
 
 
 def _counted(forms: list[str]) -> str:
@@ -337,9 +365,7 @@ def _form(cells: pd.Series, name: str) -> Feature | None:
     if not texts:
         return Feature(NUMBER)
     if all(text.startswith("[") for text in texts):
-        lengths = [len(found) for text in texts if isinstance(found := _signal(text, None), list)]
-        usual = max(set(lengths), key=lengths.count) if lengths else None
-        return Feature(SIGNAL, usual)
+        return Feature(SIGNAL, usual_length(cells))
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna().mean()
     if numbers >= MOSTLY:
         return Feature(NUMBER)
@@ -415,13 +441,8 @@ def _as_text(value: Any) -> str | None:
 
 
 def takes(columns: Columns) -> list[tuple[str, str | None]]:
-    """A figure, a text or an array a column."""
-    types = {NUMBER: "double", COMMA: "string", CATEGORY: "string", SIGNAL: "array"}
-    found: list[tuple[str, str | None]] = []
-    for name, text in columns.features.items():
-        feature = feature_of(text)
-        found += [("double", each) for each in feature.wide] or [(types[feature.form], name)]
-    return found
+    """Anything a column: MLflow takes no whole number for a figure, and `given` says better what is wrong."""
+    return [("any", name) for name in columns.sources]
 
 
 def remarks(cells: list[str]) -> list[str]:

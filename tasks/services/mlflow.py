@@ -420,12 +420,12 @@ class Tracking:
         """Keep the model's files, going on from where an earlier call ended, and register it."""
         import mlflow
         from mlflow.models import Model, ModelSignature
-        from mlflow.types import ColSpec, DataType, Schema
-        from mlflow.types.schema import Array
+        from mlflow.types import ColSpec, Schema
+        from mlflow.types.schema import AnyType
 
         def taken(kind: str, name: str | None) -> ColSpec:
             """A column that may be missing, but for one without a name, which stands for all."""
-            return ColSpec(Array(DataType.double) if kind == "array" else kind, name, required=name is None)
+            return ColSpec(AnyType() if kind == "any" else kind, name, required=name is None)
 
         with TemporaryDirectory() as scratch, warnings.catch_warnings():
             # It asks for an example of what goes in, which would be somebody's words.

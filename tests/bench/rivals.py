@@ -21,13 +21,33 @@ import numpy as np
 Points = Iterator[tuple[int, float, float]]
 
 
-def skactiveml(strategy: Callable[[int], Any]) -> Callable[..., Points]:
-    """Pool-based rounds as scikit-activeml's documentation plays them, with its wrapper of logistic regression."""
+def logistic(classes: Any, seed: int) -> Any:
+    """scikit-activeml's wrapper of logistic regression."""
+    from skactiveml.classifier import SklearnClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    return SklearnClassifier(LogisticRegression(max_iter=1000), classes=classes, random_state=seed)
+
+
+def forest(classes: Any, seed: int) -> Any:
+    """Its wrapper of a random forest."""
+    from skactiveml.classifier import SklearnClassifier
+    from sklearn.ensemble import RandomForestClassifier
+
+    return SklearnClassifier(RandomForestClassifier(random_state=seed), classes=classes, random_state=seed)
+
+
+def parzen(classes: Any, seed: int) -> Any:
+    """Its own classifier by kernel frequencies, with the usual width for standardised figures."""
+    from skactiveml.classifier import ParzenWindowClassifier
+
+    return ParzenWindowClassifier(classes=classes, random_state=seed, metric_dict={"gamma": "mean"})
+
+
+def skactiveml(strategy: Callable[[int], Any], classifier: Callable[..., Any] = logistic) -> Callable[..., Points]:
+    """Pool-based rounds as scikit-activeml's documentation plays them, with one of its classifiers."""
 
     def play(data: Any, seed: int, sizes: list[int], start: list[int] | None) -> Points:
-        from skactiveml.classifier import SklearnClassifier
-        from sklearn.linear_model import LogisticRegression
-
         pool, truth = data["pool"].astype(np.float32), data["pool_labels"]
         classes = np.unique(truth)
         labels = np.full(len(pool), np.nan)
@@ -37,7 +57,7 @@ def skactiveml(strategy: Callable[[int], Any]) -> Callable[..., Points]:
             ASKED.append(np.asarray(asked).tolist())
             labels[asked] = truth[asked]
             began = time.perf_counter()
-            model = SklearnClassifier(LogisticRegression(max_iter=1000), classes=classes, random_state=seed)
+            model = classifier(classes, seed)
             model.fit(pool, labels)
             said = model.predict(data["gold"].astype(np.float32))
             SAID.append(said.astype(int).tolist())
@@ -197,6 +217,7 @@ ASKED: list[list[int]] = []  # by the rivals that learn several labels an item: 
 SAID: list[list[int]] = []  # by those that learn one class an item: of the gold items, after each batch
 RIVALS: dict[str, Callable[..., Points]] = {
     "skactiveml-margin": skactiveml(margin),
+    **{f"skactiveml-margin-{one.__name__}": skactiveml(margin, one) for one in (logistic, forest, parzen)},
     "skactiveml-typiclust": skactiveml(typiclust),
     "skactiveml-badge": skactiveml(badge),
     "smalltext-setfit-breakingties": setfit,
