@@ -66,7 +66,7 @@ FAULTS = {
 }
 ABSENTEES = frozenset({"", "nan", "na", "n/a", "none", "null", "nil", "?", "-", "<na>", "nat"})
 DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:\.\d{3})*,\d+(?:[eE][+-]?\d+)?|[+-]?\d+")
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 WIDE = re.compile(r"(?:(.*?)[_.\-]?)?(?:t|time|sample|samples)_?(\d+)", re.IGNORECASE)
 SHORTEST = 8  # columns in a row that are a signal
 MOSTLY = 0.9  # share of a column's values that are figures, from which on the others are faults

@@ -4,6 +4,7 @@ and no model could learn from what was said. It is said what became of it, by a 
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ruamel.yaml import YAML
 
@@ -14,7 +15,7 @@ from labelwise.tasks.items import stored
 from labelwise.tasks.labels import classes, ledger
 from labelwise.tasks.records import LABELS, tag
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.settings import Kind, Settings, parse
+from labelwise.tasks.settings import Kind, Settings, feature_of, parse
 from labelwise.tasks.workspace import Workspace
 
 SHOWN = 5  # classes named in an error
@@ -51,6 +52,7 @@ def refuse_other_kind(workspace: Workspace, before: Settings | None) -> None:
     kind = workspace.settings.kind
     meant = before.kind if before else _kind_of_labels(workspace)
     if meant == kind:
+        refuse_other_columns(workspace.settings, before)
         return
     raise SettingsError(
         "params.yaml: `kind` is not the one by which labels and gold were read so far; they would be read wrongly",
@@ -59,6 +61,28 @@ def refuse_other_kind(workspace: Workspace, before: Settings | None) -> None:
         fix=f"put `answer: {meant.answer}` back under `kind:`; for {kind.answer} make another workspace, "
         f"`labelwise init DIR --answer {kind.answer}`",
     )
+
+
+def refuse_other_columns(settings: Settings, before: Settings | None) -> None:
+    """SettingsError when rows would be read by other columns than those of the last round: no item would be one that
+    is there. What a second of a signal is may be said anew."""
+    now = _as_read(settings)
+    then = _as_read(before) if before else now
+    if now == then:
+        return
+    of = next(name for name in [*then, *now] if then.get(name) != now.get(name))
+    raise SettingsError(
+        "params.yaml: `pull.columns.features` is not the one by which rows were read so far; none would be known again",
+        expected=f"{of}: {then[of]}" if of in then else f"no column {of!r}",
+        got=f"{of}: {now[of]}" if of in now else "no such column",
+        fix="put it back; for other columns make another workspace, `labelwise init DIR --item row`",
+    )
+
+
+def _as_read(settings: Settings) -> dict[str, str]:
+    """What each column of a row is, as far as its cells follow from it."""
+    features = settings.pull.columns.features
+    return {name: replace(feature_of(text), rate=None).text for name, text in features.items()}
 
 
 def _kind_of_labels(workspace: Workspace) -> Kind:

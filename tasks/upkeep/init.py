@@ -243,7 +243,8 @@ def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) 
         shutil.copyfile(_template(file), root / file)
     settings.change(root / "params.yaml", changes)
     pipeline = root / "dvc.yaml"
-    made = plotting(pipeline.read_text(encoding="utf-8"), settings.read(root / "params.yaml"))
+    chosen = settings.read(root / "params.yaml")
+    made = following(plotting(pipeline.read_text(encoding="utf-8"), chosen), chosen)
     pipeline.write_text(made, encoding="utf-8")
     (root / ".gitignore").write_text(IGNORED, encoding="utf-8")
     (root / ".gitattributes").write_text(ATTRIBUTES, encoding="utf-8")
@@ -267,6 +268,18 @@ def plotting(pipeline: str, chosen: settings.Settings) -> str:
     ):
         curve = curve.replace(before, _scalar(now) if now.startswith("gold") else now)
     return f"{stages}{plots}{curve}" + (confusion + rest if chosen.kind.answer == "choice" else "")
+
+
+def following(pipeline: str, chosen: settings.Settings) -> str:
+    """The text of dvc.yaml whose stages `embed` and `train` follow from what the columns of rows are, where items are
+    rows: the rate of a signal is nowhere else."""
+    if not chosen.pull.columns.features:
+        return pipeline
+    key = "      - pull.columns.features\n"
+    for stage, before in (("embed", "      - gold.near_duplicate\n"), ("train", "      - kind\n")):
+        head, name, rest = pipeline.partition(f"  {stage}:\n")
+        pipeline = head + name + rest.replace(before, before + key, 1)
+    return pipeline
 
 
 def _scalar(text: str) -> str:

@@ -1,19 +1,23 @@
 """Rows of figures, categories and signals: what a source holds, what is refused, what people and programs see."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.items import sifting, suites
 from labelwise.tasks.items.sifting import Seen
 from labelwise.tasks.kinds import row
+from labelwise.tasks.labels import removed
 from labelwise.tasks.learners.kernel import Kernel, Layout, settled
 from labelwise.tasks.services import expectations
-from labelwise.tasks.settings import COMMA, Columns, Feature, Pull, feature_of, parse
+from labelwise.tasks.settings import COMMA, Columns, Feature, Kind, Pull, Settings, feature_of, parse
+from labelwise.tasks.upkeep import init, seeds
 
 FEATURES = {"age": "number", "income": COMMA, "job": "category", "eeg": "signal of 4 at 8 Hz"}
 COLUMNS = Columns(features=FEATURES)
@@ -176,6 +180,49 @@ def test_settings_of_rows_say_what_the_columns_are() -> None:
     ):
         with pytest.raises(SettingsError, match=said):
             parse(content | {"pull": {"pool": "p", "gold": "g", "columns": {"features": features}}})
+
+
+def settings_of(features: dict[str, str]) -> Settings:
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["a", "b"], "kind": {"item": "row"}}
+    return parse(content | {"pull": {"pool": "p", "gold": "g", "columns": {"features": features}}})
+
+
+def test_other_columns_than_before_are_refused_and_another_rate_is_not() -> None:
+    before = settings_of(FEATURES)
+    for features, said in (
+        ({**FEATURES, "age": "category"}, "expected age: number, got age: category"),
+        (
+            {name: text for name, text in FEATURES.items() if name != "job"},
+            "expected job: category, got no such column",
+        ),
+        ({**FEATURES, "more": "number"}, "expected no column 'more', got more: number"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            removed.refuse_other_columns(settings_of(features), before)
+    removed.refuse_other_columns(settings_of(FEATURES | {"eeg": "signal of 4 at 16 Hz"}), before)
+    removed.refuse_other_columns(settings_of({"x": "number"}), None)
+
+
+def test_a_workspace_of_rows_follows_from_its_columns(tmp_path: Path) -> None:
+    """From files with a decimal comma, a list and a key to params.yaml and dvc.yaml; seeds are rows, no words."""
+    rng = np.random.default_rng(0)
+    rows = [f'k{at};{at / 8:.3f};"[{at}, 1, {rng.random()}]";{"ab"[at % 2]}'.replace(".", ",", 1) for at in range(40)]
+    for name, part, columns in (("pool", rows[:30], 3), ("gold", rows[30:], 4)):
+        lines = [";".join(line.split(";")[:columns]) for line in ["key;size;wave;label", *part]]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    told: list[str] = []
+    sources = str(tmp_path / "pool.csv"), str(tmp_path / "gold.csv")
+    made = init.run(
+        tmp_path / "w", *sources, None, "", None, Columns(id="key"), tell=told.append, kind=Kind(item="row")
+    )
+    assert made.settings.pull.columns.features == {"size": COMMA, "wave": "signal of 3"}
+    assert made.settings.embed.encoder == "kernel" and made.settings.gold.near_duplicate == 0.9999
+    assert any("features: 1 of figures with a decimal comma, 1 signal" in line for line in told)
+    stages = YAML(typ="safe").load((made.root / "dvc.yaml").read_text())["stages"]
+    assert all("pull.columns.features" in stages[name]["params"] for name in ("embed", "train"))
+    with pytest.raises(InputError, match=r"there is no 'a small one': expected a file, folder or table of rows"):
+        seeds.texts_of(made, ["a small one"])
+    assert len(seeds.texts_of(made, [str(tmp_path / "gold.csv")])) == 10
 
 
 # Vectors
