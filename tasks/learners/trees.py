@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit, softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from labelwise.tasks.kinds.forms import unpacked
 from labelwise.tasks.learners import calibration, deciding, one_vs_rest
@@ -143,7 +144,11 @@ def grown(figures: Doubles, targets: NDArray[Any], weights: NDArray[Any] | None,
     """Trees that tell k >= 2 sorts of (m, f) figures apart: one score where k is 2, else k."""
     options: dict[str, Any] = {"max_iter": ROUNDS, "max_leaf_nodes": LEAVES, "learning_rate": RATE}
     options |= {"max_features": COLUMNS, "min_samples_leaf": FEWEST, "early_stopping": False, "random_state": seed}
-    return Forest.grown(HistGradientBoostingClassifier(**options).fit(figures, targets, sample_weight=weights))
+    model = HistGradientBoostingClassifier(**options)
+    with threadpool_limits(
+        1
+    ):  # so few rows gain nothing by several threads, which on a busy machine wait for each other
+        return Forest.grown(model.fit(figures, targets, sample_weight=weights))
 
 
 @dataclass(frozen=True)
