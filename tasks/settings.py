@@ -351,8 +351,6 @@ class Columns(Section):
         for part, names in parts:
             if self.label in names:
                 raise ValueError(f"{part}: {self.label!r} is the column of the label, which stays unread; take it out")
-            if self.text in names and not self.features:
-                raise ValueError(f"{part}: {self.text!r} is the column of the text, which is shown anyway; take it out")
         if twice := next((name for name in self.context if self.context.count(name) > 1), None):
             raise ValueError(f"context: {twice!r} stands there more than once")
         if twice := next((name for name in self.sources if self.sources.count(name) > 1), None):
@@ -606,6 +604,16 @@ class Settings(Section):
     def none_is_no_class(self) -> "Settings":
         if self.kind.answer == "multilabel" and NONE in self.classes:
             raise ValueError(f"classes: {NONE!r} is what reviewers say where no class fits; call the class otherwise")
+        return self
+
+    @model_validator(mode="after")
+    def item_is_shown_anyway(self) -> "Settings":
+        columns, item = self.pull.columns, self.kind.item
+        own = {"text": columns.text, "image": columns.image}.get(item)
+        for part, names in (("group", [columns.group]), ("context", columns.context)):
+            if own in names:
+                where = f"pull.columns.{part}: {own!r}"
+                raise ValueError(f"{where} is the column of the {item}, which is shown anyway; take it out")
         return self
 
     @model_validator(mode="after")

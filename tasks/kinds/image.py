@@ -26,24 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "image"
 COLUMN = "image"
-ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".gif",
-    ".bmp",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".avif",
-    ".jp2",
-    ".ppm",
-    ".pgm",
-    # These are refused, each with its reason, rather than passed over.
-    ".heic",
-    ".heif",
-    ".svg",
-)
+ENDINGS = (*held.PICTURES, ".heic", ".heif", ".svg")  # the last are refused with a reason rather than passed over
 FAULTS = (*held.FAULTS, *picture.FAULTS)
 AT_ONCE = 4  # pictures decoded together; each may take 200 MB for a moment
 SIDE = Pull(pool="", gold="").picture_side  # of a picture that a program gives to a model

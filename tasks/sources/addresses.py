@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from labelwise.tasks.errors import InputError, LabelwiseError, ServiceError
+from labelwise.tasks.kinds.files import PICTURES
 from labelwise.tasks.sources import formats, reach
 from labelwise.tasks.sources.formats import ENDINGS
 
@@ -165,6 +166,8 @@ def _paths(fs: fsspec.AbstractFileSystem, path: str, source: str) -> list[str]:
         folders = sorted(each["name"].rpartition("/")[2] for each in listed if each["type"] == "directory")
         got = "only folders: " + ", ".join(folders[:5]) if folders else ""
         fix = "name one of them" if folders else ""
+        if any(name.lower().endswith(PICTURES) for name in fs.find(path, maxdepth=2)):
+            fix = "for pictures make the workspace with `labelwise init --item image`"
         raise InputError(f"{source} holds no data", expected="files ending in " + ", ".join(ENDINGS), got=got, fix=fix)
     refuse_too_many(len(known), source)
     return _regular(fs, known, within=path)

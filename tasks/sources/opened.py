@@ -57,7 +57,8 @@ def place(column: str, header: list[str], file: Opened) -> int | None:
         return header.index(other)
     by_lower = {title.strip().lower(): title for title in header}
     near = difflib.get_close_matches(column.lower(), by_lower, n=1)
-    fix = NAME_IT + (f"; did you mean {by_lower[near[0]]!r}?" if near else "")
+    named = NAME_IT.replace("--text-column", "--image-column") if file.files else NAME_IT
+    fix = named + (f"; did you mean {by_lower[near[0]]!r}?" if near else "")
     if len(header) == 1 and set(header[0]) & set(";\t|"):
         fix = "separate the columns by commas, or by tabs in a file named .tsv"
     shown = ", ".join(ascii(title)[1:-1][:40] for title in header[:20]) + (", ..." if len(header) > 20 else "")
