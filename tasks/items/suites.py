@@ -31,6 +31,7 @@ from labelwise.tasks.services.expectations import (
 ANOTHER = "(another)"  # stands for any value that is not in a closed set
 NONE, SEVERAL = "(none)", "(several)"  # for labels that name none or several of the classes
 OUTSIDE = "label is outside the classes"
+ELSEWHERE = "a mark is not in the text as it is kept, or has other words there"
 STATUSES = ("labelled", "skipped", "refused", "unanswered", "withdrawn", "gone", "moved")
 
 
@@ -54,6 +55,7 @@ def gold(
 def ledger(classes: Sequence[str], answer: Answer = choice) -> Suite:
     """The suite `ledger`, over what `measured_labels` gives."""
     statuses = "status is none of " + ", ".join(STATUSES)
+    marks = [Rule(ELSEWHERE, "label: read", ONE_OF, {"value_set": [True]})] if answer.PLACES else []
     twice = "annotation is there more than once"
     return Suite(
         "ledger",
@@ -61,6 +63,7 @@ def ledger(classes: Sequence[str], answer: Answer = choice) -> Suite:
             Rule("id was never asked", "id: known", ONE_OF, {"value_set": [True]}),
             Rule(statuses, "status", ONE_OF, {"value_set": list(STATUSES)}),
             Rule("round is below 0", "round", BETWEEN, {"min_value": 0}),
+            *marks,
             Rule(OUTSIDE, "label: when labelled", ONE_OF, {"value_set": _value_set(answer, classes)}),
             Rule("label without being labelled", "label: when not labelled", ABSENT),
             Rule(twice, "annotation_id", UNIQUE, detail="annotation {value:.0f} is there more than once"),
@@ -115,8 +118,10 @@ def measured_labels(
     labelled = rows["status"].isin(["labelled"])
     closed = {label: _closed(label, classes, answer) for label in rows["label"].dropna().unique()}
     label = pd.Series([closed.get(label, ANOTHER) for label in rows["label"]], rows.index, dtype="string")
+    read = {"label: read": rows["label"].notna() | ~labelled} if answer.PLACES else {}
     frame = pd.DataFrame(
         {
+            **read,
             "id: known": rows["id"].isin(list(asked_ids)),
             "status": rows["status"].where(rows["status"].isin(STATUSES), ANOTHER),
             "round": rows["round"],

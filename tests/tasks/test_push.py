@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from labelwise.tasks.errors import ServiceDown
 from labelwise.tasks.items.stored import cells_by_id
-from labelwise.tasks.kinds import choice, text
+from labelwise.tasks.kinds import choice, spans, text
 from labelwise.tasks.kinds.interface import interface
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.push import run, tasks
@@ -281,3 +281,58 @@ def test_from_any_beginning_the_batch_is_there_and_no_answer_is_lost(there: list
         kept = after[after.id == item]
         assert (kept.answers == 0).sum() == (0 if (kept.answers > 0).any() else 1)
     assert pushed(project) == 0
+
+
+# Marks in the text
+
+
+def marking(shown: bool = True) -> list[dict[str, Any]]:
+    labels = ['[[0, 5, "x"]]', "[]", '[[0, 2, "x"], [1, 3, "y"]]']
+    rows = batch(labels).assign(why=["control", "uncertain", "uncertain"])
+    return tasks(rows, TEXTS, 2, shown, spans)
+
+
+class Marked(Project):
+    """With predictions. lost: how many of the next import's a busy server does not take."""
+
+    def __init__(self, lost: int = 0) -> None:
+        super().__init__()
+        self.marks: dict[int, list[Any]] = {}
+        self.lost = lost
+
+    def add(self, wanted: list[dict[str, Any]]) -> None:
+        super().add(wanted)
+        for row, task in zip(self.rows[-len(wanted) :], wanted, strict=True):
+            self.marks[row["task_id"]] = [] if self.lost else [each["result"] for each in task["predictions"]]
+            self.lost = max(self.lost - 1, 0)
+
+    def predictions(self, _round_number: int) -> dict[int, list[Any]]:
+        return self.marks
+
+    def predict(self, task_id: int, predictions: list[dict[str, Any]]) -> None:
+        self.marks[task_id] = [each["result"] for each in predictions]
+
+
+def test_what_the_model_marks_is_marked_in_advance_but_where_it_could_sway() -> None:
+    made = {task["data"]["item"]: task for task in marking()}
+    (own,) = made["a"]["predictions"]
+    assert [each["value"] for each in own["result"]] == [
+        {"start": 0, "end": 2, "text": "fi", "labels": ["x"]},
+        {"start": 1, "end": 3, "text": "ir", "labels": ["y"]},
+    ]
+    assert made["b"]["predictions"] == made["c"]["predictions"] == []
+    assert made["b"]["data"]["suggestion"] == "The model suggests: nothing to mark (60 %)"
+    assert made["c"]["data"]["suggestion"] == ""
+    assert all("predictions" not in task for task in WANTED)
+
+
+def test_marks_that_a_busy_server_did_not_take_are_brought_and_stay_what_they_should_be() -> None:
+    project: Any = Marked(lost=3)
+    assert deliver(project, marking(), 2) == 3
+    there = project.tasks(2).set_index("id").task_id
+    assert [len(project.marks[there[item]]) for item in "abc"] == [1, 0, 0]
+    deliver(project, marking(shown=False), 2)  # push.show_prediction is switched off
+    assert not any(project.marks.values())
+    project.rows[0]["answers"] = 1  # what was answered stays as its reviewer saw it
+    deliver(project, marking(), 2)
+    assert project.rows[0]["id"] == "a" and not any(project.marks.values())

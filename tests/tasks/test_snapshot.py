@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from labelwise.tasks.items import suites
+from labelwise.tasks.kinds import spans
 from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.labels.ledger import OVERLAP
@@ -316,3 +318,19 @@ def test_a_look_when_nothing_was_left_to_ask(workspace: Workspace) -> None:
     assert look(workspace, Project({}, [])).rows.empty  # type: ignore[arg-type]
     late = look(workspace, Project({}, [task(3, answer(5, "yes"))]))  # type: ignore[arg-type]
     assert late.rows.id.tolist() == ["c"]
+
+
+# Marks in the text
+
+
+def test_a_mark_that_is_not_in_the_kept_text_is_refused_with_its_reason() -> None:
+    text = "Ada \U0001f600 ran"
+    good, moved = spans.result('[[0, 3, "yes"]]', text), spans.result('[[4, 5, "yes"]]', "x" * 9)
+    far = [{"type": "labels", "value": {"start": 3, "end": 30, "labels": ["yes"]}}]
+    none = spans.result('[[0, 3, "maybe"]]', text)
+    given = [answer(number, "yes") | {"result": each} for number, each in enumerate([good, moved, far, none, []], 1)]
+    said = collect([task(11, *given)], ASKED, spans, {"a": text})
+    assert said.label.fillna("").tolist() == ['[[0, 3, "yes"]]', "", "", '[[0, 3, "maybe"]]', "[]"]
+    sifted = sift(said, CLASSES, ASKED.id, spans)
+    assert sifted.rows.status.tolist() == ["labelled", "refused", "refused", "refused", "labelled"]
+    assert sifted.refused.reason.tolist() == [suites.ELSEWHERE] * 2 + [suites.OUTSIDE]
