@@ -1,0 +1,120 @@
+"""Spans from files to a workspace: read, moved to the kept text, refused with their reasons, counted, told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelwise.tasks import pull, settings
+from labelwise.tasks.errors import InputError, SettingsError
+from labelwise.tasks.kinds import bio, offsets
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.settings import Columns, Kind
+from labelwise.tasks.trial import review
+from labelwise.tasks.trial.plan import Plan, rows_of
+from labelwise.tasks.upkeep import init
+from labelwise.tasks.workspace import Workspace, read_parquet
+
+SMILE = "\U0001f600"
+SPANS = Kind(answer="spans")
+POOL: list[dict[str, Any]] = [{"text": f"number {at} \r\n lives in Rome"} for at in range(9)]
+KEPT = "number 3\n lives in Rome"
+PLACE = '[[19, 23, "place"]]'
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def gold(count: int = 8) -> list[dict[str, Any]]:
+    """Texts with a blank and \\r\\n before the second mark."""
+    texts = [f"Ada{at} \r\n{SMILE} went to Oslo" for at in range(count)]
+    return [{"text": text, "label": [[0, 4, "person"], [text.index("Oslo"), len(text), "place"]]} for text in texts]
+
+
+def made(folder: Path, rows: list[dict[str, Any]], told: list[str] | None = None, **more: Any) -> Workspace:
+    sources = written(folder / "pool.jsonl", more.pop("pool", POOL)), written(folder / "gold.jsonl", rows)
+    tell = (told if told is not None else []).append
+    columns = more.pop("columns", Columns())
+    root = init.run(folder / "w", *sources, None, "w", None, columns, tell=tell, kind=SPANS, **more).root
+    settings.change(root / "params.yaml", {"pull.max_refused": 0.9})
+    return Workspace.open(root)
+
+
+def test_marks_move_with_their_text_and_bad_rows_are_set_aside(tmp_path: Path) -> None:
+    bad = {
+        offsets.OUTSIDE: ("far away", [[0, 99, "place"]]),
+        offsets.LENGTH_ZERO: ("nothing", [[2, 2, "place"]]),
+        offsets.REVERSED: ("turned round", [[4, 2, "place"]]),
+        offsets.OTHER_TEXT: ("other words", [{"start": 0, "end": 5, "label": "place", "text": "words"}]),
+        offsets.NOT_KEPT: ("blanks  \r\nonly", [[6, 8, "place"]]),
+        bio.NO_TAGS: ("of another kind", ["place"]),
+    }
+    rows = [{"text": text, "label": label} for text, label in bad.values()]
+    workspace = made(tmp_path, [*gold(40), *rows, {"text": "nothing to see", "label": []}])
+    assert workspace.settings.classes == ["person", "place"]
+    done = pull.run(workspace)
+    assert done.new_gold == 41 and done.refused == dict.fromkeys(bad, 1)
+    kept = read_parquet(workspace.gold).set_index("text").label
+    assert kept[f"Ada3\n{SMILE} went to Oslo"] == '[[0, 4, "person"], [15, 19, "place"]]'
+    assert kept["nothing to see"] == "[]"
+    aside = read_parquet(next(workspace.quarantine.glob("gold-*")))
+    assert dict(zip(aside.text, aside.reason, strict=True)) == {text: fault for fault, (text, _) in bad.items()}
+
+
+def test_another_unit_is_told_by_init_and_by_pull(tmp_path: Path) -> None:
+    rows, told = gold(), list[str]()
+    for row in rows:
+        row["label"] = [[0, 4, "person"], [row["label"][1][0] + 1, row["label"][1][1] + 1, "place"]]
+    workspace = made(tmp_path, rows, told)
+    said = "the spans of 8 labels are counted in UTF-16 units: taken as such"
+    assert any(said in line for line in told)
+    assert any(said in line for line in pull.run(workspace).warnings)
+    assert set(read_parquet(workspace.gold).label) == {'[[0, 4, "person"], [15, 19, "place"]]'}
+
+
+def test_tokens_with_tags_are_texts_everywhere(tmp_path: Path) -> None:
+    tagged = [{"tokens": [f"Ada{at}", "in", "Rome"], "ner_tags": ["B-person", "O", "B-place"]} for at in range(8)]
+    pool = [{"tokens": ["nobody", "in", f"Rome{at}"]} for at in range(9)]
+    workspace = made(tmp_path, tagged, pool=pool)
+    done = pull.run(workspace)
+    assert (done.new_pool, done.new_gold, done.refused) == (9, 8, {})
+    assert set(read_parquet(workspace.gold).label) == {'[[0, 4, "person"], [8, 12, "place"]]'}
+
+
+def test_labels_that_are_there_already_begin_the_ledger(tmp_path: Path) -> None:
+    there = [POOL[3] | {"label": [[21, 25, "place"]]}, POOL[4] | {"label": []}]
+    workspace = made(tmp_path, gold(), labelled=written(tmp_path / "labelled.jsonl", there))
+    assert set(ledger.read(workspace.labels).label) == {PLACE, "[]"}
+
+    wrong = written(tmp_path / "wrong.jsonl", [POOL[3] | {"label": [[21, 99, "place"]]}])
+    expected = rf"wrong.jsonl: 1 rows: {offsets.OUTSIDE}: expected a JSON list of \[start, end, class\].* for 'number 3"
+    (tmp_path / "second").mkdir()
+    with pytest.raises(InputError, match=expected):
+        made(tmp_path / "second", gold(), labelled=wrong)
+
+
+def test_one_class_is_enough_to_mark_and_none_is_not(tmp_path: Path) -> None:
+    only = [{"text": f"Ada {at}", "label": [[0, 3, "person"]]} for at in range(5)]
+    assert made(tmp_path, only).settings.classes == ["person"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="gold rows in which something is marked"):
+        made(tmp_path / "none", [row | {"label": []} for row in only])
+    content = settings.read(tmp_path / "w" / "params.yaml").model_dump() | {
+        "kind": {"item": "text", "answer": "choice"}
+    }
+    with pytest.raises(SettingsError, match="`classes`: expected two at least, got person alone"):
+        settings.parse(content)
+
+
+def test_answers_of_a_stand_in_and_rows_of_a_rehearsal_are_about_the_kept_text(tmp_path: Path) -> None:
+    path = written(tmp_path / "answers.jsonl", [row | {"label": [[21, 25, "place"]]} for row in POOL])
+    workspace = made(tmp_path, gold())
+    assert set(review.read_answers(Path(path), workspace.settings).values()) == {PLACE}
+    plan = Plan(path, None, ["random"], ["tagger"], 1, 1, 1, 0.0, answer="spans")
+    rows = rows_of(path, plan, [].append)
+    assert rows.text[3] == KEPT and set(rows.label) == {PLACE}
+    start, end, _ = json.loads(PLACE)[0]
+    assert {text[start:end] for text in rows.text} == {"Rome"}
