@@ -2,12 +2,20 @@
 
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from labelwise.flows.demos import Edition, pictures
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import files, image, picture
+from labelwise.tasks.settings import Columns, Kind
 from tests.tasks.kinds.pictures import RED, as_bytes, drawn
 
 
@@ -168,3 +176,41 @@ def test_a_thumbnail_is_small() -> None:
     large = as_bytes(Image.effect_noise((900, 700), 60).convert("RGB"), "JPEG")
     address = image.thumbnail(cell_of(large))
     assert address.startswith("data:image/") and len(address) < 30_000
+
+
+def test_a_program_gives_paths_bytes_and_pictures(tmp_path: Path) -> None:
+    made = drawn(RED)
+    (tmp_path / "a.png").write_bytes(as_bytes(made))
+    clear = made.convert("RGBA")
+    columns = Columns()
+    given = [str(tmp_path / "a.png"), tmp_path / "a.png", as_bytes(made), made, clear]
+    assert len({image.identify(cell) for cell in image.given(given, columns)}) == 1
+    assert len(image.given(pd.DataFrame({"x": [1], "image": [as_bytes(made)]}), columns)) == 1
+    for wrong, said in (
+        (b"text", picture.NONE),
+        (str(tmp_path / "b"), files.MISSING),
+        (None, "missing"),
+        (7, "missing"),
+    ):
+        with pytest.raises(InputError, match=f"picture 1: .*{said}"):
+            image.given([made, wrong], columns)
+
+
+def test_tables_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [f"{number:04}" * 25 for number in range(50)]
+    table = pa.table({"image": cells})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=7)
+    monkeypatch.setattr(stored, "BYTES_AT_ONCE", 1000)
+    pieces = list(stored.pieces(tmp_path / "t.parquet", "image", 8))
+    assert [len(piece) for piece in pieces] == [8] * 6 + [2] and [cell for piece in pieces for cell in piece] == cells
+    assert max(map(len, stored.pieces(tmp_path / "t.parquet", "image", 100))) == 10
+    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
+    assert list(stored.pieces(tmp_path / "none.parquet", "image", 8)) == [[]]
+
+
+def test_the_demos_digits_are_pictures_in_class_folders(tmp_path: Path) -> None:
+    made = pictures.make(Edition("digits", Kind(item="image"), "", "", pictures.make), tmp_path)
+    count = {name: len(list(getattr(made, name).rglob("*.png"))) for name in ("pool", "gold", "answers")}
+    assert count["pool"] == count["answers"] and 300 < count["gold"] < 420 and count["pool"] + count["gold"] == 1797
+    assert sorted(folder.name for folder in made.gold.iterdir()) == sorted(pictures.NAMES)
+    assert not [folder for folder in made.pool.iterdir() if folder.is_dir()]

@@ -1,0 +1,80 @@
+"""Pictures to vectors: the packaged encoder, one of transformers in a folder, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds import image, picture
+from labelwise.tasks.learners import efficientnet
+from labelwise.tasks.learners.encoder import PACKAGED as OF_TEXTS
+from labelwise.tasks.learners.vision import PACKAGED, Encoder
+from labelwise.tasks.settings import Embed
+from tests.tasks.kinds.pictures import BLUE, RED, as_bytes, drawn
+
+
+def cell(made: Image.Image) -> str:
+    return picture.cell_of(as_bytes(made), "a.png", 512)
+
+
+CELLS = [cell(drawn((RED, BLUE)[number % 2], number)) for number in range(20)]
+
+
+def test_the_packaged_one_tells_like_from_unlike() -> None:
+    encoder, told = Encoder(PACKAGED, 64), list[int]()
+    vectors = encoder.encode(CELLS, told.append)
+    assert vectors.shape == (20, efficientnet.WIDTH) and sum(told) == 20
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    alike = vectors @ vectors.T
+    same = np.arange(20) % 2 == (np.arange(20) % 2)[:, None]
+    np.fill_diagonal(alike, -1)
+    assert same[np.arange(20), alike.argmax(axis=1)].all()
+    assert np.abs(encoder.encode(CELLS[3:5]) - vectors[3:5]).max() < 1e-5  # whatever it is encoded with
+    assert encoder.encode([]).shape == (0, efficientnet.WIDTH)
+
+
+def test_what_is_fused_gives_the_same() -> None:
+    torch.manual_seed(0)
+    plain = efficientnet.Network().eval()
+    for part in plain.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean, part.running_var = torch.randn_like(part.bias) / 9, torch.rand_like(part.bias) + 0.5
+    given = torch.randn(2, 3, 40, 56)
+    with torch.inference_mode():
+        before = plain(given)
+        after = efficientnet.fused(plain)(given)
+    assert before.shape == (2, efficientnet.WIDTH) and torch.allclose(before, after, atol=1e-4)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in plain.modules())
+
+
+def test_another_file_than_the_known_one_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(efficientnet, "SHA256", "0" * 64)
+    with pytest.raises(InputError, match=r"is not the encoder's file.*pip install"):
+        Encoder(PACKAGED)
+
+
+def test_one_of_transformers_in_a_folder(tmp_path: Path) -> None:
+    from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
+
+    size = {"image_size": 32, "patch_size": 8, "num_hidden_layers": 1}
+    config = ViTConfig(hidden_size=16, num_attention_heads=2, intermediate_size=16, **size)
+    ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path)  # loaded, its pooling layer would be by chance
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    first, second = (Encoder(str(tmp_path)).encode(CELLS[:3]) for _ in range(2))
+    assert first.shape == (3, 16) and (first == second).all()
+    assert np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
+    with pytest.raises(InputError, match=r"embed.pixels.*set it to null"):
+        Encoder(str(tmp_path), 64)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        Encoder(str(tmp_path))
+
+
+def test_an_encoder_of_texts_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match=f"embed.encoder: {OF_TEXTS} reads texts.*set it to {PACKAGED}"):
+        image.encoder(Embed(encoder=OF_TEXTS))
+    with pytest.raises(InputError, match="cannot be loaded"):
+        Encoder("/nowhere/at/all")
