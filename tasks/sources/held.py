@@ -19,6 +19,7 @@ from labelwise.tasks.sources.opened import Record
 
 AT_ONCE = 8  # files of other machines that are asked for together
 TRIES = 2  # at each of those
+SECONDS = 60  # for one file of a web server
 
 
 def cells(records: Iterable[Record], at: int | None, fs: fsspec.AbstractFileSystem, table: str) -> Iterator[Record]:
@@ -62,7 +63,12 @@ def _address(name: str) -> tuple[fsspec.AbstractFileSystem, str] | None:
     if split_protocol(name)[0] in ("file", "local", "memory"):
         return (LocalFileSystem(), name.partition("://")[2]) if reach.allows(reach.OUTSIDE) else None
     reach.refuse(name)
-    return cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(name, **reach.options(name)))
+    options = reach.options(name)
+    if name.startswith(("http://", "https://")):
+        import aiohttp
+
+        options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=SECONDS)}
+    return cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(name, **options))
 
 
 def _beside(name: str, fs: fsspec.AbstractFileSystem, table: str) -> tuple[fsspec.AbstractFileSystem, str] | None:

@@ -4,7 +4,10 @@ import io
 import os
 import tarfile
 import zipfile
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pandas as pd
@@ -161,6 +164,51 @@ def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path: Path, monkeyp
     monkeypatch.setattr(reading, "MOST", 1000)
     (tmp_path / "a.png").write_bytes(b"\x89PNG" + b"0" * 5000)
     assert held(rows_of(tmp_path, "name").image)[0].fault == files.BIG
+
+
+class Web(BaseHTTPRequestHandler):
+    """A picture, one that never ends, one that never begins."""
+
+    asked = Event()
+
+    def do_GET(self) -> None:
+        if self.path == "/slow.png":
+            self.asked.wait(30)
+            return
+        self.send_response(404 if self.path == "/none.png" else 200)
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(ONE if self.path == "/a.png" else b"")
+            while self.path == "/endless.png":
+                self.wfile.write(b"0" * 2**16)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+
+def test_addresses_are_read_with_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labelwise.tasks.sources import held as reading
+
+    monkeypatch.setenv("LABELWISE_SOURCES", "http,internal")
+    monkeypatch.setattr(reading, "MOST", 2**20)
+    monkeypatch.setattr(reading, "SECONDS", 1)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    Thread(target=server.serve_forever, daemon=True).start()
+    names = ["a.png", "none.png", "endless.png", "slow.png"]
+    addresses = [f"http://127.0.0.1:{server.server_port}/{name}" for name in names]
+    pd.DataFrame({"image": [*addresses, "http://127.0.0.1:1/a.png"], "label": "x"}).to_csv(tmp_path / "t.csv")
+    try:
+        found = held(rows_of(tmp_path / "t.csv").image)
+    finally:
+        Web.asked.set()
+        server.shutdown()
+    assert found[0] == files.Held(addresses[0], ONE)
+    assert [one.fault for one in found[1:3]] == [files.MISSING, files.BIG]
+    assert {one.fault for one in found[3:]} <= {files.UNREACHABLE, files.MISSING} and all(
+        one.fault for one in found[3:]
+    )
 
 
 @pytest.mark.parametrize("form", ["bytes", "struct", "dictionary", "paths"])
