@@ -3,8 +3,9 @@
 It makes the tables `choice` (one class an item) and `multilabel` (several labels an item, by
 tests/bench/multilabel.py), of all sets. ARGS names tables or sets, or both: ARGS='multilabel goemotions',
 ARGS=banking77. Further tables are made only when they are named: `rare` (one class is rare, by tests/bench/rare.py),
-`seeds` (its first items, by tests/bench/seeds.py), `image` (pictures, by tests/bench/pictures.py), `row` (figures and
-signals, by tests/bench/tabular.py), `fewshot`, `tuned` and `cpu`.
+`seeds` (its first items, by tests/bench/seeds.py), `spans` (parts of texts are marked, by tests/bench/entities.py),
+`image` (pictures, by tests/bench/pictures.py), `row` (figures and signals, by tests/bench/tabular.py), `fewshot`,
+`tuned` and `cpu`.
 
 Same vectors, seeds and budgets for all. Ours are played by `labelwise rehearse`, the rivals' in an environment of
 their own. Everything is kept in .bench/, so that a call that was cut off goes on where it was.
@@ -34,7 +35,7 @@ from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.kept import encoded, settings_of_run
 from labelwise.tasks.trial.plan import Plan, gathered, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
-from tests.bench import figures, multilabel, pictures, rare, seeds, tabular
+from tests.bench import entities, figures, multilabel, pictures, rare, seeds, tabular
 from tests.bench.figures import KEPT, RIVALS, ROOT
 
 LEARNERS = ["frozen", "ensemble"]
@@ -319,6 +320,7 @@ TABLES: dict[str, tuple[Callable[[Path, list[str]], None], Collection[str]]] = {
     "fewshot": (few, FEWSHOT_SETS),
     "tuned": (tuning, [TUNED_SET]),
     "seeds": (seeds.main, seeds.POOLS),
+    "spans": (entities.main, entities.SETS),
     "image": (pictures.main, pictures.SETS),
     "row": (tabular.main, tabular.SETS),
     "cpu": (lambda _data, _names: write(cpu(), "cpu.md"), []),
