@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from gc import set_threshold
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -243,7 +243,7 @@ def init(
     from labelwise.tasks.upkeep import init as stage
 
     classes = stage.names(labels or []) or None
-    beside = {"group": group_column or None, "context": stage.names(context or [])}
+    beside: dict[str, Any] = {"group": group_column or None, "context": stage.names(context or [])}
     beside["features"] = features_named(stage.names(features or []))
     columns = columns_of(text=text_column, image=image_column, label=label_column, id=id_column or None, **beside)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None

@@ -106,6 +106,7 @@ def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int],
     counts = [len(words.places(text)) for piece in stored.pieces(table, column, PIECE) for text in piece]
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     parts, at = [], 0
+    opened: Any = np.lib.format.open_memmap  # numpy says no types of it
     with atomic(files["states"]) as scratch:
         states = None
         for piece in stored.pieces(table, column, PIECE):
@@ -114,7 +115,7 @@ def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int],
             refuse_broken(found.states)
             if states is None:
                 shape = int(starts[-1]), found.states.shape[1]
-                states = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.float16, shape=shape)
+                states = opened(scratch, mode="w+", dtype=np.float16, shape=shape)
             states[at : at + len(found.states)] = found.states
             at += len(found.states)
             parts.append((vectors.astype(np.float16), found.places, found.marks))

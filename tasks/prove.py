@@ -14,6 +14,7 @@ from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import kept_out, withheld
+from labelwise.tasks.kinds.base import Opinion
 from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import (
@@ -160,7 +161,7 @@ def judged_by(
 
     measure = kinds.measure(settings)
 
-    def parts(p: NDArray[np.floating], thresholds: NDArray[np.floating] | None) -> Parts:
+    def parts(p: Opinion, thresholds: NDArray[np.floating] | None) -> Parts:
         return measure.parts(answer.decide(p, settings.classes, thresholds).tolist(), truth)
 
     if answer.PLACES and settings.prove.learner in (frozen.NAME, tagger.NAME, auto.NAME):

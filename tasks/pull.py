@@ -325,7 +325,7 @@ def _rows(
             {item.COLUMN: item.read(chunk[own], pull), **{ours: chunk[column] for ours, column in named.items()}}
         )
         if labelled:
-            read = answer.read_all(rows["label"], rows[item.COLUMN], pull.delimiter)
+            read = answer.read_all(rows["label"].tolist(), rows[item.COLUMN].tolist(), pull.delimiter)
             rows["label"], rows["fault"] = read.labels, read.faults
             for remark in read.remarks:
                 tell(f"{source}: {remark}")

@@ -33,7 +33,7 @@ def score(ids: pd.Index, items: Items, model: Model, settings: Score, answer: An
         margin = margin_of(answer.simplex(probabilities(scores), thresholds_of(quick)))
         unsure = np.sort(np.argsort(-margin, kind="stable")[: settings.reencode])
         anew = judged(ids[unsure], items.take(unsure), model, answer, thresholds).set_axis(unsure)
-        scores = pd.concat([scores.drop(index=unsure), anew]).sort_index()
+        scores = pd.concat([scores.drop(index=pd.Index(unsure)), anew]).sort_index()
     return scores
 
 

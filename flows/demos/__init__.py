@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from labelwise.tasks import settings
+from labelwise.tasks.settings import Columns
 
-COLUMNS = settings.Columns()
+COLUMNS = Columns()
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Material:
     gold: Path
     answers: Path
     settings: Mapping[str, Any]
-    columns: settings.Columns = COLUMNS
+    columns: Columns = COLUMNS
 
 
 @dataclass(frozen=True)

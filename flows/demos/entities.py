@@ -86,5 +86,5 @@ def make(asked: Edition, source: Path) -> Material:
     source.mkdir(parents=True, exist_ok=True)
     for name, part in (("pool", rows[~is_gold][["text"]]), ("gold", rows[is_gold]), ("answers", rows[~is_gold])):
         part.to_json(source / f"{name}.jsonl", orient="records", lines=True, force_ascii=False)
-    files = (source / f"{name}.jsonl" for name in ("pool", "gold", "answers"))
-    return Material(*files, {"classes": DESCRIPTIONS})
+    pool, gold, answers = (source / f"{name}.jsonl" for name in ("pool", "gold", "answers"))
+    return Material(pool, gold, answers, {"classes": DESCRIPTIONS})

@@ -50,7 +50,7 @@ def recorded(recordings: int, windows: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for recording in range(recordings):
-        person = {"age": float(rng.integers(18, 80)) if rng.random() < 0.8 else None}
+        person: dict[str, Any] = {"age": float(rng.integers(18, 80)) if rng.random() < 0.8 else None}
         person["electrodes"] = str(rng.choice(["gel", "sponge", "dry"]))
         gain, shift, noise = np.exp(rng.normal(0, 0.5)), rng.normal(0, 0.7), rng.uniform(0.4, 1.0)
         noise *= 1.5 if person["electrodes"] == "dry" else 1.0

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import bio, controls, marked, multilabel, offsets
-from labelwise.tasks.kinds.base import Floats, Measured, Opinion, Read, Views
+from labelwise.tasks.kinds.base import Floats, Measured, OfRows, Opinion, Read, Views
 from labelwise.tasks.kinds.offsets import Given, Span
 from labelwise.tasks.settings import MEASURES
 
@@ -397,7 +397,7 @@ def measured(
     def whole(rows: NDArray[np.int64]) -> float:
         return float(weights[rows] @ (scores[rows] == 1) / weights[rows].sum())
 
-    further = {"macro_f1": macro, "exact_match": whole}
+    further: dict[str, OfRows] = {"macro_f1": macro, "exact_match": whole}
     return Measured(said, scores, expect(opinion, thresholds), further, by_class)
 
 

@@ -16,7 +16,7 @@ from labelwise.tasks.errors import InputError
 SIDE = 160  # pixels: with 224, as it was trained, it costs twice as much and is worth no more (docs/kinds.md)
 MEAN, SCALE = 127.0, 128.0
 # Expansion, kernel, stride, channels out, repeats of each stage; the first stage expands nothing.
-STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3))
+STAGES: tuple[tuple[int, ...], ...] = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3))
 STAGES += ((6, 5, 1, 112, 3), (6, 5, 2, 192, 4), (6, 3, 1, 320, 1))
 # A convolution and the norm after it, as the package names them; `_bn0` and `_bn1` stand for several.
 PAIRS = (
@@ -103,7 +103,8 @@ def fused(network: Network) -> nn.Module:
                 whole = fuse_conv_bn_eval(getattr(part, convolution), getattr(part, norm))
                 setattr(part, convolution, whole)
                 setattr(part, norm, nn.Identity())
-    return network.to(memory_format=torch.channels_last)
+    fast: Network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks it
+    return fast
 
 
 class Tower:

@@ -73,7 +73,8 @@ class Ensemble:
 
 def _save_members(folder: Path, members: Mapping[str, Model], reader: Reader | None) -> None:
     """A folder a member."""
-    for name, member in (members | ({reader.learner: reader} if reader else {})).items():
+    every: dict[str, Model] = {**members, **({reader.learner: reader} if reader else {})}
+    for name, member in every.items():
         (folder / name).mkdir()
         member.save(folder / name)
 

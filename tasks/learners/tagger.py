@@ -124,7 +124,7 @@ class Tagger:
         errors[text[first][:, None], places] = gaps
         which = np.full(n, -1, np.int64)
         which[text[first]] = words.marks[first, OWN]
-        return least, errors, sums, which
+        return least, errors, sums.astype(np.float64), which
 
     def save(self, folder: Path) -> None:
         """`config.json` and `tagger.safetensors`."""

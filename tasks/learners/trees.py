@@ -92,10 +92,12 @@ class Forest:
     def grown(cls, model: Any) -> "Forest":
         """The nodes of scikit-learn's model. It has no public name for them: tests/tasks/learners/test_trees.py says
         whether what is read of them gives what it says itself."""
-        trees = [(score, tree.nodes) for rounds in model._predictors for score, tree in enumerate(rounds)]
+        trees: list[tuple[int, Any]] = [
+            (score, tree.nodes) for rounds in model._predictors for score, tree in enumerate(rounds)
+        ]
         sizes = np.array([len(nodes) for _, nodes in trees], dtype=np.int64)
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else sizes
-        nodes = np.concatenate([nodes for _, nodes in trees]) if trees else np.zeros(0)
+        nodes: Any = np.concatenate([nodes for _, nodes in trees]) if trees else np.zeros(0)
         offset, here = np.repeat(starts, sizes), np.arange(sizes.sum())
         leaf = nodes["is_leaf"].astype(bool)
         return cls(
@@ -225,8 +227,8 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Trees:
     slope = np.full(len(examples.classes), 1 / calibration.temperature(logits, targets))
     whole = found.turned(slope, np.zeros_like(slope))
     held_out = softmax(logits * slope, axis=1).astype(np.float32)
-    moved, limits = deciding.limits(settings, whole.probabilities, held_out, examples.take(rows), pool)
-    return replace(whole if moved is None else whole.turned(np.ones_like(moved), moved), thresholds=limits)
+    moved, either = deciding.limits(settings, whole.probabilities, held_out, examples.take(rows), pool)
+    return replace(whole if moved is None else whole.turned(np.ones_like(moved), moved), thresholds=either)
 
 
 def crossed(examples: Examples, rows: NDArray[np.int64], settings: Settings) -> tuple[Doubles, Trees]:

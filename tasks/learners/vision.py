@@ -73,7 +73,8 @@ class _Transformer:
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             # As with texts: no code that comes with a model, and nothing is unpickled.
-            self._read: Any = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+            reader: Any = AutoImageProcessor  # its own annotations do not hold
+            self._read: Any = reader.from_pretrained(name, trust_remote_code=False)
             given: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
             model, about = AutoModel.from_pretrained(name, **given)
         except (OSError, ValueError, ImportError, SafetensorError) as error:

@@ -198,4 +198,4 @@ def _means(
     if not len(words):
         return words, np.empty((0, states.shape[1]), np.float32)
     numbers, first, counts = np.unique(words, return_index=True, return_counts=True)
-    return numbers, np.add.reduceat(states[tokens], first) / counts[:, None]
+    return numbers, (np.add.reduceat(states[tokens], first) / counts[:, None]).astype(np.float32)

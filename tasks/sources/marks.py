@@ -29,8 +29,8 @@ def called(row: dict[str, Any], columns: Sequence[str], label: str | None) -> di
     for name, others in OTHER_NAMES.items():
         if name not in found and (other := next((each for each in others if each in found), None)):
             found[name] = found[other]
-    others = [found.get(name) for name in (*columns, *TEXTS) if name != label]
-    tokens = next((value for value in others if is_tokens(value)), None)
+    given = [found.get(name) for name in (*columns, *TEXTS) if name != label]
+    tokens = next((value for value in given if is_tokens(value)), None)
     if label and tokens is not None and is_tokens(found.get(label)):
         found[label] = {"tokens": tokens, "tags": found[label]}
     return {name: joined(value) if is_tokens(value) and name != label else value for name, value in found.items()}

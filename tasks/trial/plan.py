@@ -131,7 +131,7 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")
     rows = pd.concat(chunks, ignore_index=True)
-    read = plan.kind.read_all(rows.label, rows[name], plan.delimiter)
+    read = plan.kind.read_all(rows.label.tolist(), rows[name].tolist(), plan.delimiter)
     if plan.kind.PLACES:  # those of the text as it is kept
         rows[name] = rows[name].map(item.tidy)
     refuse_faults(source, rows.label, read, plan.kind, rows[name])

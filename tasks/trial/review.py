@@ -48,7 +48,7 @@ def read_answers(path: Path, settings: Settings) -> dict[str, str]:
     more |= {"figures": own if item.ARRAYS else (), "spans": answer.PLACES}
     for chunk in sources.chunks(str(path), [*own, columns.label], encoding=pull.encoding, **more):
         rows = pd.DataFrame({"item": item.read(chunk[own], pull), "label": chunk[columns.label]}).dropna()
-        read = answer.read_all(rows["label"], rows["item"], pull.delimiter)
+        read = answer.read_all(rows["label"].tolist(), rows["item"].tolist(), pull.delimiter)
         refuse_faults(str(path), rows.label, read, answer, rows["item"])
         for kept, label in zip(rows["item"], read.labels, strict=True):
             if label:

@@ -302,7 +302,7 @@ def labels_in(
     if not parts:
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
     rows = pd.concat(parts, ignore_index=True)
-    read = answer.read_all(rows["label"], rows[item.COLUMN], pull.delimiter)
+    read = answer.read_all(rows["label"].tolist(), rows[item.COLUMN].tolist(), pull.delimiter)
     refuse_faults(labelled, rows["label"], read, answer, rows[item.COLUMN])
     for remark in read.remarks:
         tell(f"{labelled}: {remark}")
@@ -387,7 +387,7 @@ def classes_for(
         there = chunk[own]
         # Only places are of what stands in the item.
         cells = item.read(there, pull) if answer.PLACES else there.iloc[:, 0]
-        read = answer.read_all(chunk[columns.label], cells, pull.delimiter)
+        read = answer.read_all(chunk[columns.label].tolist(), cells.tolist(), pull.delimiter)
         unread.update(fault for fault in read.faults if fault)
         fine = [label for label, fault in zip(read.labels, read.faults, strict=True) if label and not fault]
         found.update(name for label in fine for name in answer.members(label))
