@@ -142,5 +142,18 @@ def pooling(opinions: Sequence[NDArray[np.floating]], labels: NDArray[np.int64])
     return minimize(loss, start, jac=True, bounds=limits, method="L-BFGS-B").x
 
 
+def pooled_loss(opinions: Sequence[NDArray[np.floating]], labels: NDArray[np.int64], fold: NDArray[np.int64]) -> float:
+    """The mean log loss of what several models say together, each fold by the weights that the labels of the others ask
+    for: so those of more models are not the better for being fitted to these labels."""
+    total = 0.0
+    for number in np.unique(fold):
+        own, rest = fold == number, fold != number
+        weights = pooling([one[rest] for one in opinions], labels[rest])
+        known = np.isfinite(opinions[0][own])
+        together = sum(w * np.where(known, one[own], 0) for w, one in zip(weights, opinions, strict=True))
+        total += own.sum() * log_loss(np.where(known, together, -np.inf), labels[own])
+    return float(total / max(len(labels), 1))
+
+
 def _log_likelihoods(logits: NDArray[np.floating], labels: NDArray[np.int64], t: float) -> NDArray[np.float64]:
     return log_softmax(logits.astype(np.float64) / t, axis=1)[np.arange(len(labels)), labels]

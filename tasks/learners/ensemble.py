@@ -23,6 +23,9 @@ NAME = "ensemble"
 SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"vectors"})
 READERS = {"text": bag_of_words, "row": trees}  # what reads the items themselves, by what these are
+# Where all together must be better about labels held out than the head alone, or that alone is heeded. With few labels
+# weights are half a throw of dice; texts are as they were before there was another kind.
+COMPARED = frozenset({"row"})
 LEAST = 0.01  # weight of the reader below which it could change no answer, and need not read
 Reader = bag_of_words.BagOfWords | trees.Trees
 
@@ -150,6 +153,10 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     weights = calibration.pooling(opinions, given).tolist()
     if reader and weights[-1] < LEAST:
         reader, weights = None, weights[:-1]
+    if settings.kind.item in COMPARED and calibration.pooled_loss(opinions, given, fold) >= calibration.pooled_loss(
+        opinions[:1], given, fold
+    ):
+        reader, weights = None, [*calibration.pooling(opinions[:1], given).tolist(), 0.0, 0.0]
     head = frozen.head(examples, examples.items.vectors(), regularisation)
     found = Ensemble(
         head,

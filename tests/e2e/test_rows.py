@@ -22,9 +22,8 @@ from labelwise.tasks.trial import review
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import command, play, rows
-from tests.e2e.test_browser import begin, given, looked_at, page, sign_in
+from tests.e2e.test_browser import begin, given, looked_at, sign_in
 
-__all__ = ["page"]  # the fixture
 CLASSES = ["asleep", "awake", "drowsy"]
 FEATURES = {"age": "number", "electrodes": "category", "front": f"signal at {RATE} Hz"}
 

@@ -91,6 +91,15 @@ def test_the_ensemble_heeds_them_where_labels_held_out_speak_for_them(tmp_path: 
     np.testing.assert_allclose(again, model.probabilities(items(exam)), atol=1e-6)
 
 
+def test_the_head_alone_is_heeded_where_all_together_are_no_better() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    cells = [json.dumps({"a": float(a), "b": float(b), "job": "x"}) for a, b in x]
+    labels = (x.sum(axis=1) + rng.normal(0, 0.3, 60) > 0).astype(np.int64)
+    model = ensemble.fit(Examples(items(cells), labels, ["no", "yes"]), items(cells), given())
+    assert isinstance(model, ensemble.Ensemble) and model.reader is None and model.weights[1:] == [0.0, 0.0]
+
+
 def test_one_class_alone_and_a_label_that_all_have() -> None:
     cells, labels = rows(20)
     one = trees.fit(Examples(items(cells), np.ones(20, np.int64), ["no", "yes"]), items(cells), given())
