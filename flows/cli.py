@@ -35,7 +35,13 @@ def _noted(folder: Path) -> Path:
 
 
 Folder = Annotated[Path, typer.Option("--workspace", "-w", callback=_noted, help="The workspace; default: here.")]
-Said = Annotated[str, typer.Option(help="What is said of an item: choice (one class) or multilabel (any number).")]
+Said = Annotated[
+    str,
+    typer.Option(
+        help="What is said of an item: choice (one class), multilabel (any number), or spans (parts of a text, each "
+        "with a class)."
+    ),
+]
 PictureColumn = Annotated[
     str, typer.Option(help="With --item image, the column of paths, addresses or bytes; a folder has none.")
 ]

@@ -112,7 +112,7 @@ def fewest(answer: str) -> int:
     return 1 if answer == "spans" else 2
 
 
-ONE_LABEL = "stands between several labels of an item; with choice there is one, multilabel takes it"
+ONE_LABEL = "stands between several labels of an item, which multilabel alone has"
 
 # The mean score of a gold item, by what is said of it: its name in metrics/ and MLflow, and in words.
 MEASURES = {
@@ -253,7 +253,7 @@ class Kind(Section):
 def kind_of(item: str, answer: str, delimiter: str | None = None) -> Kind:
     """The kind that the command line names. SettingsError, with the pairs that there are, for another one; also for a
     delimiter where an item has one label."""
-    if delimiter and answer == "choice":
+    if delimiter and answer != "multilabel":
         raise SettingsError(f"--delimiter {ONE_LABEL}", fix="leave it out, or add --answer multilabel")
     try:
         return Kind(item=item, answer=answer)
@@ -618,7 +618,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def delimited_are_several(self) -> "Settings":
-        if self.kind.answer == "choice" and self.pull.delimiter:
+        if self.kind.answer != "multilabel" and self.pull.delimiter:
             raise ValueError(f"pull.delimiter {ONE_LABEL}")
         return self
 

@@ -1,7 +1,9 @@
 """Spans and tokens in files of all kinds and in exports of other tools: read, and what is none refused by its line."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -188,3 +190,23 @@ def test_a_line_without_a_tag_is_refused_by_its_number(tmp_path: Path) -> None:
     path.write_text("Ada B-PER\nmet\n")
     with pytest.raises(InputError, match=r"rows\.conll line 2: expected a token and its tag, got 'met'"):
         read(path)
+
+
+def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"tokens": ["Ada", "B."], "ner_tags": [1, 2], "id": "0"}, {"tokens": ["x"], "ner_tags": [0], "id": "1"}]
+    said = {"tokens": {"feature": {"dtype": "string"}}, "ner_tags": {"feature": {"names": TAGS, "_type": "ClassLabel"}}}
+
+    class Features(dict[str, Any]):
+        def to_dict(self) -> dict[str, Any]:
+            return said
+
+    def columns(wanted: list[str]) -> list[dict[str, Any]]:
+        return [{column: row[column] for column in wanted} for row in rows]
+
+    dataset = SimpleNamespace(features=Features(said), column_names=list(rows[0]), select_columns=columns)
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=lambda *_, **__: dataset))
+    (chunk,) = sources.chunks("hf://o/d", ["text", "label"], label="label", lists=True, spans=True)
+    assert chunk.text.tolist() == ["Ada B.", "x"]
+    assert spans.read_all(chunk.label.tolist(), chunk.text.tolist()).labels == ['[[0, 6, "PER"]]', "[]"]
+    (chunk,) = sources.chunks("hf://o/d", ["tokens", "id"], spans=True)
+    assert chunk.to_numpy().tolist() == [["Ada B.", "0"], ["x", "1"]]
