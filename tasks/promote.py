@@ -23,11 +23,12 @@ from labelwise.tasks.proof.gate import compare, level
 from labelwise.tasks.records import run_of, tag
 from labelwise.tasks.services.mlflow import RoundRun, Tracking, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.settings import Promote
+from labelwise.tasks.settings import Promote, Settings
 from labelwise.tasks.workspace import Workspace
 
 # Settings that hold people's own words, which are no names of parameters.
-NAMES = {"project", "classes", "renamed", "dropped", "split"}
+NAMES: dict[str, Any] = dict.fromkeys(("project", "classes", "renamed", "dropped", "split"), True)
+NAMES |= {"pull": {"columns": {"features"}}}
 MODEL = "labelwise.model"  # tag of a run: the digest of the files that are registered
 
 
@@ -230,7 +231,7 @@ def facts_of(
     labels = float(len(ledger.effective(ledger.today(workspace))))
     return RoundRun(
         number=number,
-        params=flat(settings.model_dump(exclude=NAMES)) | {"classes": str(len(settings.classes))},
+        params=flat(settings.model_dump(exclude=NAMES)) | counts(settings),
         metrics={figures.logged_as(name): value for name, value in metrics.items()}
         | {"labels": labels}
         | of_class(workspace)
@@ -285,6 +286,13 @@ def of_class(workspace: Workspace) -> dict[str, float]:
         return {}
     ends = {"in_pool": one.middle, "in_pool_low": one.low, "in_pool_high": one.high}
     return {"found": float(one.found)} | {name: float(value) for name, value in ends.items()}
+
+
+def counts(settings: Settings) -> dict[str, str]:
+    """How many classes there are, and how many features where items are rows: MLflow takes a hundred parameters, and
+    not every name for one."""
+    features = settings.pull.columns.features
+    return {"classes": str(len(settings.classes))} | ({"features": str(len(features))} if features else {})
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -609,10 +609,10 @@ class Settings(Section):
     @model_validator(mode="after")
     def item_is_shown_anyway(self) -> "Settings":
         columns, item = self.pull.columns, self.kind.item
-        own = {"text": columns.text, "image": columns.image}.get(item)
+        own = {"text": [columns.text], "image": [columns.image], "row": columns.sources}.get(item, [])
         for part, names in (("group", [columns.group]), ("context", columns.context)):
-            if own in names:
-                where = f"pull.columns.{part}: {own!r}"
+            if twice := next((name for name in names if name in own), None):
+                where = f"pull.columns.{part}: {twice!r}"
                 raise ValueError(f"{where} is the column of the {item}, which is shown anyway; take it out")
         return self
 

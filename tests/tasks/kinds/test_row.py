@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from labelwise.tasks import promote
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.items import sifting, suites
 from labelwise.tasks.items.sifting import Seen
@@ -201,6 +202,13 @@ def test_other_columns_than_before_are_refused_and_another_rate_is_not() -> None
             removed.refuse_other_columns(settings_of(features), before)
     removed.refuse_other_columns(settings_of(FEATURES | {"eeg": "signal of 4 at 16 Hz"}), before)
     removed.refuse_other_columns(settings_of({"x": "number"}), None)
+
+
+def test_what_mlflow_keeps_of_columns_is_their_number() -> None:
+    """It takes a hundred parameters, and no brackets in their names."""
+    many = settings_of({f"income ({at})": "number" for at in range(80)})
+    assert not [key for key in promote.flat(many.model_dump(exclude=promote.NAMES)) if "income" in key]
+    assert promote.counts(many) == {"classes": "2", "features": "80"}
 
 
 def test_a_workspace_of_rows_follows_from_its_columns(tmp_path: Path) -> None:
