@@ -39,6 +39,8 @@ class Marked:
 def said(one: Marked, thresholds: Floats | None) -> list[int]:
     """The numbers of the spans that are said: those that reach the threshold of their class, one half where there is
     none; of those that overlap, the likeliest."""
+    if not len(one.of):
+        return []
     limits = 0.5 if thresholds is None else thresholds[one.of]
     reach = np.flatnonzero(one.probability >= limits)
     if len(reach) < 2:
@@ -52,6 +54,8 @@ def said(one: Marked, thresholds: Floats | None) -> list[int]:
 
 def expected(one: Marked, chosen: Sequence[int]) -> float:
     """The expected F1 of the spans that are said, see `multilabel.expect`: each possible span is a class by itself."""
+    if not len(one.of):
+        return 1.0
     if not len(chosen):
         return float(np.prod(1 - one.probability))
     return float(2 * one.probability[list(chosen)].sum() / (len(chosen) + one.probability.sum()))
@@ -78,6 +82,8 @@ def summary(opinions: NDArray[np.object_] | Floats, thresholds: Floats | None) -
 def absent(one: Marked, c: int) -> NDArray[np.float64]:
     """(c,) the chance that a text has no span of each class, if they came independently of each other."""
     found = np.ones(c)
+    if not len(one.of):
+        return found
     np.multiply.at(found, one.of, 1 - one.probability)
     return found
 
