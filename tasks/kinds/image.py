@@ -184,4 +184,7 @@ def brief(cell: str) -> str:
 def thumbnail(cell: str) -> str:
     """A small picture for pages, as a data address; '' where there is none."""
     found = picture.parsed(cell)
-    return "" if found is None else picture.thumbnail(found, THUMBNAIL)
+    try:
+        return "" if found is None else picture.thumbnail(found, THUMBNAIL)
+    except InputError:
+        return ""

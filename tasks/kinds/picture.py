@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.records import ID_DIGITS
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF"
 STILL = ("MPO",)  # of several pictures in a file, the first is the photograph
 HEIC = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
 
+FIX = "`dvc checkout --force` brings back the files of the last version"
 EMPTY = "file is empty"
 SVG = "file is an SVG drawing, which may hold scripts; save it as PNG"
 HTML = "file is a web page and no picture"
@@ -136,22 +138,23 @@ def scaled(image: "Image", side: int) -> "Image":
 
 
 def opened(cell: Cell) -> "Image":
-    """The picture in a cell, RGB."""
-    from PIL import Image
-
-    return Image.open(io.BytesIO(cell.content), formats=("PNG", "JPEG")).convert("RGB")
+    """The picture in a cell, RGB. InputError where it is none: a workspace may come from anyone."""
+    try:
+        return decoded(cell.content)[0]
+    except ValueError as error:
+        raise InputError(f"the picture {cell.id} of the workspace: {error}", fix=FIX) from None
 
 
 def of_cell(cell: str) -> "Image":
-    """The picture in a cell that breaks no rule. ValueError for another one."""
+    """The picture in a cell. InputError where it holds none."""
     found = parsed(cell)
     if found is None:
-        raise ValueError(f"{cell[:80]!r} holds no picture")
+        raise InputError("an item of the workspace is no picture", got=cell[:80], fix=FIX)
     return opened(found)
 
 
 def thumbnail(cell: Cell, side: int) -> str:
-    """A small picture as a data address, for pages."""
+    """A small picture as a data address, for pages. InputError as of `opened`."""
     kind, payload = _encoded(scaled(opened(cell), side))
     return f"data:image/{kind};base64,{base64.b64encode(payload).decode()}"
 

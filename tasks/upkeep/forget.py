@@ -196,7 +196,8 @@ def still_held(workspace: Workspace, versions: Versions, rows: pd.DataFrame) -> 
         said.append(f"past rounds, not rewritten so that they can be replayed: {', '.join(held)}")
     stores = [f"DVC remote {plain(address)}" for address in history.remotes(versions)]
     said.append(f"their data: DVC cache {workspace.root / '.dvc' / 'cache'}, {', '.join(stores)}, and every clone")
-    said.append("MLflow: ids and labels in the runs of these rounds, texts of examples in their report pages")
+    item = workspace.settings.kind.item
+    said.append(f"MLflow: ids and labels in the runs of these rounds, {item}s of examples in their report pages")
     said.append("Label Studio: backups and exports that somebody made")
     said += [f"source: {line}" for line in _sources(workspace, set(rows.fold))]
     said.append(

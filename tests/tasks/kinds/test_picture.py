@@ -1,5 +1,6 @@
 """Pictures: what a file becomes, what is refused, and that the same pixels are the same item."""
 
+import base64
 import struct
 import zlib
 from pathlib import Path
@@ -170,6 +171,17 @@ def test_faults_hold_no_colon_by_which_they_are_parted_from_the_name() -> None:
     cell = files.unread(files.MISSING, "c:/a.png")
     assert files.unpacked(cell) == files.Held("c:/a.png", fault=files.MISSING)
     assert image.brief(cell) == "c:/a.png" and image.thumbnail(cell) == ""
+
+
+def test_a_cell_that_a_stranger_made_is_no_trap() -> None:
+    for content in (header(10_000, 10_000), b"no picture", JPEG[:500]):
+        body = base64.b64encode(content).decode()
+        cell = f"data:image/png;id=0123456789abcdef;sum=0123456789abcdef;base64,{body}"
+        assert image.thumbnail(cell) == "" and image.identify(cell) != "0123456789abcdef"
+        with pytest.raises(InputError, match="the picture 0123456789abcdef of the workspace"):
+            picture.of_cell(cell)
+    with pytest.raises(InputError, match="an item of the workspace is no picture"):
+        picture.of_cell("data:image/svg+xml;base64,AAAA")
 
 
 def test_a_thumbnail_is_small() -> None:
