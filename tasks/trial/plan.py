@@ -1,6 +1,7 @@
 """What is to be rehearsed: the plan, its labelled rows, the settings of its rounds."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
         order = np.random.default_rng(0).permutation(len(pool))
         shuffled = pool.iloc[order]
         first = shuffled[~units(shuffled).duplicated()]  # of each group, which goes where it goes
-        of_class = first.groupby("label")
+        of_class = first.groupby(strata(first, plan.kind))
         rank = (of_class.cumcount() + 1) / of_class.label.transform("size")  # a class with one row can be learned
         is_gold = units(pool).isin(units(first[rank <= GOLD_SHARE]))
         pool, gold = pool[~is_gold], pool[is_gold]
@@ -102,6 +103,16 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
     if strangers := sorted(classes_in(gold, plan) - set(classes)):
         tell(f"rehearse: classes that only gold has, which nobody can learn: {', '.join(strangers[:5])}")
     return pool.reset_index(drop=True), gold.reset_index(drop=True)
+
+
+def strata(rows: pd.DataFrame, answer: kinds.Answer) -> pd.Series:
+    """What is kept in its share when rows are divided: their label; where that names places, which hardly two rows have
+    in common, the rarest of its classes."""
+    if not answer.PLACES:
+        return rows.label
+    named = rows.label.map(answer.members)
+    counts = Counter(name for names in named for name in names)
+    return named.map(lambda names: min(names, key=lambda name: (counts[name], name), default=""))
 
 
 def units(rows: pd.DataFrame) -> pd.Series:

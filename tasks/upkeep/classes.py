@@ -58,11 +58,11 @@ class Usage:
     def of(cls, workspace: Workspace) -> "Usage":
         """Those of a workspace."""
         remote.refuse_missing(workspace)
-        members = kinds.answer(workspace.settings.kind.answer).members
+        answer = kinds.answer(workspace.settings.kind.answer)
         said = ledger.effective(ledger.read(workspace.labels)).label
-        decided = trusted.verdicts(trusted.asked(workspace), trusted.today(workspace, trusted.answers(workspace)))
-        gold = trusted.merged(stored.gold(workspace), decided).label
-        labels, rows = (Counter(name for label in each for name in members(label)) for each in (said, gold))
+        answers = trusted.today(workspace, trusted.answers(workspace))
+        gold = trusted.merged(stored.gold(workspace), trusted.verdicts(trusted.asked(workspace), answers, answer)).label
+        labels, rows = (Counter(name for label in each for name in answer.members(label)) for each in (said, gold))
         return cls(labels, rows)
 
     def today(self, now: Classes) -> "Usage":

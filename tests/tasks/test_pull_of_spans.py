@@ -8,11 +8,11 @@ import pytest
 
 from labelwise.tasks import pull, settings
 from labelwise.tasks.errors import InputError, SettingsError
-from labelwise.tasks.kinds import bio, offsets
+from labelwise.tasks.kinds import bio, offsets, spans
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.settings import Columns, Kind
 from labelwise.tasks.trial import review
-from labelwise.tasks.trial.plan import Plan, rows_of
+from labelwise.tasks.trial.plan import Plan, gathered, rows_of
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace, read_parquet
 
@@ -118,3 +118,15 @@ def test_answers_of_a_stand_in_and_rows_of_a_rehearsal_are_about_the_kept_text(t
     assert rows.text[3] == KEPT and set(rows.label) == {PLACE}
     start, end, _ = json.loads(PLACE)[0]
     assert {text[start:end] for text in rows.text} == {"Rome"}
+
+
+def test_what_a_rehearsal_measures_by_has_each_class_in_its_share(tmp_path: Path) -> None:
+    """Hardly two rows have the same label where that names places."""
+    rows = [{"text": f"{'x' * at} in Rome", "label": [[at + 4, at + 8, "place"]]} for at in range(1, 61)]
+    rows += [{"text": f"{'x' * at} and Ada", "label": [[at + 5, at + 8, "person"]]} for at in range(1, 31)]
+    rows += [{"text": f"{'x' * at} is all", "label": []} for at in range(1, 31)]
+    plan = Plan(written(tmp_path / "rows.jsonl", rows), None, ["random"], ["tagger"], 1, 1, 1, 0.0, answer="spans")
+    pool, kept = gathered(plan, [].append)
+    names = kept.label.map(lambda label: "".join(spans.members(label)))
+    assert names.value_counts().to_dict() == {"place": 20, "person": 10, "": 10}
+    assert len(pool) == 80
