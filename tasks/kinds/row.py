@@ -5,6 +5,7 @@ What should have been a figure or a signal and is none stands there as {reason: 
 in whatever row it is, and the row goes to quarantine as it came.
 """
 
+import difflib
 import html
 import json
 import re
@@ -307,8 +308,10 @@ def _with_length(text: str, name: str, rows: pd.DataFrame) -> str:
 
 def refuse_unknown(name: str, rows: pd.DataFrame) -> NoReturn:
     """InputError for a column that is not in the pool."""
-    near = named([str(each) for each in rows][:20])
-    raise InputError(f"the pool has no column {name!r}", expected=f"one of {near}", fix="name it by --features")
+    there = [str(each) for each in rows]
+    near = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
+    fix = f"did you mean {near[0]!r}?" if near else "name another by --features"
+    raise InputError(f"the pool has no column {name!r}", expected=f"one of {named(there[:20])}", fix=fix)
 
 
 def usual_length(cells: pd.Series) -> int | None:
@@ -322,7 +325,7 @@ def _counted(forms: list[str]) -> str:
         NUMBER: "of figures",
         COMMA: "of figures with a decimal comma",
         CATEGORY: "of categories",
-        SIGNAL: "signal",
+        SIGNAL: "of signals",
     }
     return ", ".join(f"{forms.count(form)} {words[form]}" for form in dict.fromkeys(forms))
 

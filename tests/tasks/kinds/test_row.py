@@ -139,7 +139,7 @@ def test_columns_are_told_by_what_they_hold() -> None:
 def test_named_columns_alone_and_what_they_are_said_to_be() -> None:
     rows = {"age": ["1", "2"], "zip": ["10115", "20095"], "rest": ["a", "b"]}
     assert detect(rows, features={"zip": "category", "age": ""})[0] == {"zip": "category", "age": "number"}
-    with pytest.raises(InputError, match=r"no column 'aeg': expected one of age, zip, rest.*--features"):
+    with pytest.raises(InputError, match=r"no column 'aeg': expected one of age, zip, rest.*did you mean 'age'"):
         detect(rows, features={"aeg": ""})
     assert detect(rows, features={"rest": ""})[0] == {"rest": "category"}  # who names it means it
     rated = {"eeg": "signal at 9 Hz", "t": "signal at 2 Hz"}
@@ -225,7 +225,7 @@ def test_a_workspace_of_rows_follows_from_its_columns(tmp_path: Path) -> None:
     )
     assert made.settings.pull.columns.features == {"size": COMMA, "wave": "signal of 3"}
     assert made.settings.embed.encoder == "kernel" and made.settings.gold.near_duplicate == 0.9999
-    assert any("features: 1 of figures with a decimal comma, 1 signal" in line for line in told)
+    assert any("features: 1 of figures with a decimal comma, 1 of signals" in line for line in told)
     stages = YAML(typ="safe").load((made.root / "dvc.yaml").read_text())["stages"]
     assert all("pull.columns.features" in stages[name]["params"] for name in ("embed", "train"))
     with pytest.raises(InputError, match=r"there is no 'a small one': expected a file, folder or table of rows"):
