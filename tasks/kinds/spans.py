@@ -8,7 +8,7 @@ import ast
 import json
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,9 +122,10 @@ def _given(cell: str, item: str | None) -> list[Given]:
 
 def _parsed(cell: str) -> Any:
     """What a cell says in JSON, or as Python writes lists: tables of pandas are saved so."""
-    for parse in (json.loads, ast.literal_eval):
+    readers: tuple[Callable[[str], Any], ...] = (json.loads, ast.literal_eval)
+    for reader in readers:
         try:
-            return parse(cell)
+            return reader(cell)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
     raise ValueError(NO_SPANS)

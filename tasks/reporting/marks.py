@@ -52,13 +52,13 @@ def pieces(text: str, found: Sequence[Span], classes: Sequence[str]) -> list[Pie
     """
     colours = {name: controls.colour(position) for position, name in enumerate(classes)}
     borders = {0, len(text)} | {end for span in found for end in span[:2]}
-    borders |= {max(start - AROUND, 0) for start, _, _ in found} | {min(end + AROUND, len(text)) for _, end, _ in found}
+    borders |= {_before(text, start) for start, _, _ in found} | {_after(text, end) for _, end, _ in found}
     made: list[Piece] = []
     for start, end in pairwise(sorted(borders)):
         inside = [span for span in found if span[0] <= start and end <= span[1]]
         inside.sort(key=lambda span: span[1] - span[0])
         colour = colours.get(inside[0][2], controls.colour(len(colours))) if inside else ""
-        near = any(start < last + AROUND and end > first - AROUND for first, last, _ in found)
+        near = any(start < _after(text, last) and end > _before(text, first) for first, last, _ in found)
         names = tuple(name for _, last, name in inside if last == end)
         piece = Piece(text[start:end] if near else "…", colour, names)
         if made and made[-1].colour == colour and not made[-1].names and "…" not in (made[-1].words, piece.words):
@@ -66,6 +66,18 @@ def pieces(text: str, found: Sequence[Span], classes: Sequence[str]) -> list[Pie
         else:
             made.append(piece)
     return made
+
+
+def _before(text: str, place: int) -> int:
+    """Where what is shown before a mark begins: with a word, where one begins there."""
+    far = max(place - AROUND, 0)
+    return far if far == 0 else text.find(" ", far, place) + 1 or far
+
+
+def _after(text: str, place: int) -> int:
+    """Where what is shown after a mark ends."""
+    far = min(place + AROUND, len(text))
+    return far if far == len(text) else max(text.rfind(" ", place, far), place) if " " in text[place:far] else far
 
 
 def taken_for(answers: pd.DataFrame) -> pd.DataFrame:

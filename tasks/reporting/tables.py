@@ -225,13 +225,10 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
 def missed(answers: pd.DataFrame, answer: kinds.Answer, texts: dict[str, str], most: int = 8) -> Table:
     """The classes that a model misses or says in vain most often, each with the error that it was surest of; of marks
     in an item each counts by itself."""
-    parts = (
-        (lambda label: spans.spans_of(label)) if answer.PLACES else lambda label: [(n,) for n in answer.members(label)]
-    )
     errors = [
         {"class": part[-1], "missed": part in truth, "item": row["id"], "sure": float(row["confidence"])}
         for row in answers.to_dict("records")
-        if (truth := set(parts(row["actual"]))) != (guess := set(parts(row["predicted"])))
+        if (truth := _parts(row["actual"], answer)) != (guess := _parts(row["predicted"], answer))
         for part in sorted(truth ^ guess)
     ]
     if not errors:
@@ -250,6 +247,11 @@ def missed(answers: pd.DataFrame, answer: kinds.Answer, texts: dict[str, str], m
     what = "mark" if answer.PLACES else "class"
     said = f"{wrong} of {len(answers)} gold items have a {what} too few or too many. The example is its surest error."
     return Table("What it misses and says in vain", ["class", "missed", "said in vain", "example"], cells, said)
+
+
+def _parts(label: str, answer: kinds.Answer) -> set[tuple[Any, ...]]:
+    """What a label says, each with its class at the end: the classes alone, or the marks."""
+    return set(spans.spans_of(label)) if answer.PLACES else {(name,) for name in answer.members(label)}
 
 
 def matrix(workspace: Workspace) -> Table:

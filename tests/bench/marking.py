@@ -73,14 +73,14 @@ def made(count: int, seed: int = SEED) -> Iterator[Annotated]:
     chance = random.Random(seed)
     for number in range(count):
         words = [chance.choice(SIGNS if chance.random() < 0.3 else WORDS) for _ in range(chance.randrange(3, 14))]
-        whole, places = f"{number}", []
+        whole, places = f"{number}", list[tuple[int, int]]()
         for word in words:
             whole += chance.choice(BETWEEN)
             places.append((len(whole), len(whole) + len(word)))
             whole += word
         whole += chance.choice(("", " ", "\r\n"))
         visible = [at for at, word in enumerate(words) if not word.isspace() and word not in ("\u200b", "\ufeff")]
-        marks = set()
+        marks = set[tuple[int, int]]()
         for _ in range(chance.randrange(5) if visible else 0):
             first, last = sorted(chance.choices(visible, k=2))
             marks.add((places[first][0], places[min(last, first + 3) if min(last, first + 3) in visible else first][1]))

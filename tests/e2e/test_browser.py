@@ -362,7 +362,7 @@ def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Work
 # Marks in a text
 
 NAMES = ["person", "place"]
-MARKED = {  # text -> what is dragged over in it, with its key; None: it is skipped
+MARKED: dict[str, tuple[str, str] | None] = {  # text -> what is dragged over in it, with its key; None: it is skipped
     "plain words, then Rome at last": ("Rome", "2"),
     "a smile \U0001f600 and  two blanks before  Ada, who ran": ("Ada", "1"),
     "a family \U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \u200bgoes to  New  York  today": (

@@ -35,7 +35,8 @@ def test_a_text_is_cut_at_its_marks() -> None:
 def test_all_that_is_shown_is_the_text_in_its_order() -> None:
     chance = random.Random(0)
     for _ in range(50):
-        given = [(*sorted(chance.sample(range(len(TEXT) + 1), 2)), chance.choice(CLASSES)) for _ in range(3)]
+        ends = [sorted(chance.sample(range(len(TEXT) + 1), 2)) for _ in range(3)]
+        given = [(start, end, chance.choice(CLASSES)) for start, end in ends]
         shown = marks.marked(spans.label_of(given), TEXT, CLASSES)
         at = 0
         for piece in shown.pieces:
