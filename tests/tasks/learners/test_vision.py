@@ -1,15 +1,17 @@
 """Pictures to vectors: the packaged encoder, one of transformers in a folder, and what is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from labelwise.tasks import learners, settings
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import image, picture
-from labelwise.tasks.learners import efficientnet
+from labelwise.tasks.learners import Examples, Items, auto, efficientnet, ensemble
 from labelwise.tasks.learners.encoder import PACKAGED as OF_TEXTS
 from labelwise.tasks.learners.vision import PACKAGED, Encoder
 from labelwise.tasks.settings import Embed
@@ -78,3 +80,23 @@ def test_an_encoder_of_texts_is_refused_at_once() -> None:
         image.encoder(Embed(encoder=OF_TEXTS))
     with pytest.raises(InputError, match="cannot be loaded"):
         Encoder("/nowhere/at/all")
+
+
+@pytest.mark.parametrize("answer", ["choice", "multilabel"])
+@pytest.mark.parametrize("learner", [auto, ensemble])
+def test_items_without_words_are_learned_by_their_vectors(learner: Any, answer: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    of = rng.integers(0, 2, 60)
+    vectors = rng.normal(size=(60, 8)) + 3 * np.eye(8)[of]
+    items = Items.of((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32))
+    kind = {"item": "image", "answer": answer}
+    base = {"project": {"name": "n", "id": "i"}, "classes": ["a", "b"], "pull": {"pool": "p", "gold": "g"}}
+    labels = np.eye(2, dtype=np.float32)[of] if answer == "multilabel" else of
+    examples = Examples(items.take(np.arange(40)), labels[:40], ["a", "b"])
+    model = learner.fit(examples, items, settings.parse(base | {"kind": kind}))
+    model.save(tmp_path)
+    rest = items.take(np.arange(40, 60))
+    found = learners.load(tmp_path).probabilities(rest)
+    assert (found.argmax(axis=1) == of[40:]).mean() > 0.9
+    assert np.allclose(found, model.probabilities(rest), atol=1e-6)
+    assert not list(tmp_path.rglob("bag_of_words"))
