@@ -27,9 +27,9 @@ from labelwise.tasks.trial.rehearsal import Estimate, Run
 from tests.bench import figures
 from tests.bench.figures import KEPT, RIVALS, ROOT
 
-SEEDS, BATCH, GOLD = 3, 15, 1 / 3
-ROUNDS = {"digits": 14, "cancer": 8, "cover": 14, "recordings": 10}
-SETS = tuple(ROUNDS)
+SEEDS, GOLD = 3, 1 / 3
+BUDGETS = {"digits": (15, 14), "cancer": (15, 8), "cover": (50, 14), "recordings": (15, 10)}  # batch, rounds
+SETS = tuple(BUDGETS)
 CLASSIFIERS = ("logistic", "forest", "parzen")
 SHARE, GOAL = 0.95, 0.6
 
@@ -84,7 +84,7 @@ def ours(name: str) -> tuple[list[Run], float, Columns]:
     """Runs of `random` and `auto` by the loop's own stages, and the accuracy of all labels of the pool."""
     folder, columns = written(name)
     sources = str(folder / "pool.parquet"), str(folder / "gold.parquet")
-    plan = Plan(*sources, ["random", "auto"], ["auto"], BATCH, ROUNDS[name], SEEDS, 0.0, columns=columns, item="row")
+    plan = Plan(*sources, ["random", "auto"], ["auto"], *BUDGETS[name], SEEDS, 0.0, columns=columns, item="row")
     content = rehearse.rehearse(plan, folder / "ours", None, lambda line: print(name, line, file=sys.stderr))
     return [Run.of(run) for run in content["runs"]], content["full"]["by_learner"]["auto"], columns
 
@@ -112,13 +112,14 @@ def prepared(name: str, columns: Columns) -> Path:
 def theirs(name: str, columns: Columns) -> dict[str, list[Run]]:
     """Runs of margin sampling by classifier."""
     found: dict[str, list[Run]] = {}
+    batch, rounds = BUDGETS[name]
     for classifier in CLASSIFIERS:
         rival = f"skactiveml-margin-{classifier}"
         for seed in range(SEEDS):
             out = KEPT / f"row-{name}" / f"{rival}-{seed}.json"
             if not out.exists():
                 config: dict[str, Any] = {"data": str(prepared(name, columns)), "rival": rival, "seed": seed}
-                config |= {"sizes": [BATCH] * ROUNDS[name], "start": None, "out": str(out)}
+                config |= {"sizes": [batch] * rounds, "start": None, "out": str(out)}
                 out.with_name("config.json").write_text(json.dumps(config), encoding="utf-8")
                 command = [RIVALS, "-W", "ignore", ROOT / "tests" / "bench" / "rivals.py", out.with_name("config.json")]
                 subprocess.run(command, check=True, env=os.environ)
