@@ -550,8 +550,9 @@ def list_classes(context: typer.Context, workspace: Folder = HERE, as_json: Json
         return
     from labelwise.tasks.upkeep import classes as stage
 
-    found = stage.table(intact_workspace(workspace))
-    print(stage.as_json(found) if as_json else "\n".join(stage.lines(found)))
+    here = intact_workspace(workspace)
+    found, several = stage.table(here), here.settings.kind.answer != "choice"
+    print(stage.as_json(found) if as_json else "\n".join(stage.lines(found, several)))
 
 
 @classes_app.command("add")

@@ -88,8 +88,8 @@ def table(workspace: Workspace) -> list[Row]:
     return there + [Row(name, "", *counted[name], earlier[name], word) for word, names in gone for name in names]
 
 
-def lines(rows: Sequence[Row]) -> list[str]:
-    """The same for people."""
+def lines(rows: Sequence[Row], several: bool = False) -> list[str]:
+    """The same for people. several: whether a label may name several classes, and stays without one that is dropped."""
     cells = [("key", "class", "labels", "gold", "earlier names")]
     cells += [
         (row.key or "-", row.name, f"{row.labels:,}", f"{row.gold:,}", ", ".join(row.earlier))
@@ -105,6 +105,8 @@ def lines(rows: Sequence[Row]) -> list[str]:
         if row.became:
             old = f", earlier {', '.join(map(repr, row.earlier))}" if row.earlier else ""
             left = f"{_count(row.labels, 'label')} to be given anew, {_count(row.gold, 'gold row')} set aside"
+            if several and row.became == "dropped":
+                left = f"taken out of {_count(row.labels, 'label')} and {_count(row.gold, 'gold row')}"
             said.append(f"{row.became}: {row.name!r}{old}: {left}")
     return said
 

@@ -119,6 +119,9 @@ def test_the_list_says_what_there_is_and_was(here: Workspace) -> None:
         "split: 'warm': 2 labels to be given anew, 1 gold row set aside",
     ]
     assert json.loads(classes.as_json(rows))["classes"][0]["earlier"] == ["hot"]
+    gone = [classes.Row("warm", "", 2, 1, [], "dropped")]
+    assert classes.lines(gone)[1:] == ["dropped: 'warm': 2 labels to be given anew, 1 gold row set aside"]
+    assert classes.lines(gone, several=True)[1:] == ["dropped: 'warm': taken out of 2 labels and 1 gold row"]
 
 
 def test_gold_of_a_class_that_is_gone_measures_nothing_until_it_is_said_anew(here: Workspace, tmp_path: Path) -> None:
