@@ -9,16 +9,18 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from labelwise.tasks import promote
+from labelwise.tasks import embed, evaluate, figures, promote, pull, score, select, train
 from labelwise.tasks.errors import InputError, SettingsError
-from labelwise.tasks.items import sifting, suites
+from labelwise.tasks.items import sifting, stored, suites
 from labelwise.tasks.items.sifting import Seen
 from labelwise.tasks.kinds import row
-from labelwise.tasks.labels import removed
+from labelwise.tasks.labels import ledger, removed
 from labelwise.tasks.learners.kernel import Kernel, Layout, settled
+from labelwise.tasks.records import LABELS
 from labelwise.tasks.services import expectations
 from labelwise.tasks.settings import COMMA, Columns, Feature, Kind, Pull, Settings, feature_of, parse
 from labelwise.tasks.upkeep import init, seeds
+from labelwise.tasks.workspace import Workspace, read_parquet
 
 FEATURES = {"age": "number", "income": COMMA, "job": "category", "eeg": "signal of 4 at 8 Hz"}
 COLUMNS = Columns(features=FEATURES)
@@ -317,3 +319,47 @@ def test_the_interface_shows_pictures_where_there_are_signals() -> None:
     assert plain.find("Image") is None and plain.find("HyperText") is not None
     found = curved.find("Image")
     assert found is not None and found.get("value") == "$curves"
+
+
+def test_several_labels_a_row_from_the_file_to_the_next_batch(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    a, b, job = rng.normal(size=160).round(4), rng.normal(size=160).round(4), rng.choice(["x", "y"], 160)
+    rows = pd.DataFrame({"a": a, "b": b, "job": job})
+    rows["label"] = [answer_to(each) for each in rows.to_dict("records")]
+    rows[:110].drop(columns="label").to_csv(tmp_path / "pool.csv", index=False)
+    rows[110:].to_csv(tmp_path / "gold.csv", index=False)
+    content: dict[str, Any] = {
+        "project": {"name": "n", "id": "i"},
+        "kind": {"item": "row", "answer": "multilabel"},
+        "classes": ["hot", "odd"],
+        "pull": {"pool": str(tmp_path / "pool.csv"), "gold": str(tmp_path / "gold.csv")},
+        "embed": {"encoder": "kernel"},
+        "gold": {"near_duplicate": 0.9999},
+        "select": {"batch": 30, "control": 0.1},
+        "evaluate": {"resamples": 100},
+    }
+    content["pull"]["columns"] = {"features": {"a": "number", "b": "number", "job": "category"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    workspace = Workspace(tmp_path)
+    assert pull.run(workspace).new_pool == 110
+    embed.run(workspace)
+    ledger.append(workspace.labels, 0, LABELS.frame())
+    train.run(workspace)
+    score.run(workspace)
+    select.run(workspace)
+    batch = read_parquet(workspace.batch)
+    cells = stored.cells_by_id(workspace, batch.id)
+    given = {"status": "labelled", "annotator": "1", "round": 1, "origin": "asked", "why": batch.why}
+    labels = [answer_to(json.loads(cells[item])) for item in batch.id]
+    answers = pd.DataFrame({"id": batch.id, "label": labels, **given, "created_at": "2026-01-01T00:00:00+00:00"})
+    ledger.append(workspace.labels, 1, LABELS.conform(answers.reindex(columns=list(LABELS.columns))))
+    train.run(workspace)
+    evaluate.run(workspace)
+    score.run(workspace)
+    assert figures.gold_metrics(workspace)["set_f1"] > 0.85
+    select.run(workspace)
+    assert len(read_parquet(workspace.batch)) == 30
+
+
+def answer_to(values: dict[str, Any]) -> str:
+    return json.dumps([name for name, has in (("hot", values["a"] > 0), ("odd", values["job"] == "x")) if has])
