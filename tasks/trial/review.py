@@ -76,15 +76,14 @@ def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], 
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
     left = manner.batches or 1
     while left:
-        done = _batch(workspace, answers, reviewers, manner)
+        done, strange = _batch(workspace, answers, reviewers, manner)
+        if strange:  # no other batch comes before this one is answered
+            raise _nothing_known(path, item)
         if done:
             left -= 1
             tell(f"reviewers: {done} answers given")
         elif manner.batches is None:
-            raise InputError(
-                f"no open task has a {item} that is in {path}",
-                fix=f"`labelwise run --max-wait 0` asks a batch; in one that is open, other {item}s stand",
-            )
+            raise _nothing_known(path, item)
         else:
             time.sleep(LOOK_S)
 
@@ -128,11 +127,21 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     tell(f"reviewers: {done} answers given for gold")
 
 
-def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Reviewer], manner: Manner) -> int:
-    """Answer every open task of the present round that the file knows; returns how many."""
+def _nothing_known(path: Path, item: str) -> InputError:
+    return InputError(
+        f"no open task has a {item} that is in {path}",
+        fix=f"`labelwise run --max-wait 0` asks a batch; in one that is open, other {item}s stand",
+    )
+
+
+def _batch(
+    workspace: Workspace, answers: dict[str, str], reviewers: list[Reviewer], manner: Manner
+) -> tuple[int, bool]:
+    """Answer every open task of the present round that the file knows; returns how many, and whether there are tasks of
+    the round of which it knows none."""
     project = open_project(workspace.settings)
     if project.found is None:
-        return 0
+        return 0, False
     classes, answer = workspace.settings.classes, kinds.answer(workspace.settings.kind.answer)
     tasks = project.tasks(ledger.current_round(workspace.labels) + 1)
     open_tasks = tasks[(tasks.answers == 0) & tasks.id.isin(answers)]
@@ -144,4 +153,4 @@ def _batch(workspace: Workspace, answers: dict[str, str], reviewers: list[Review
         reviewers[position % len(reviewers)].answer(task["task_id"], said, round(lead_time, 1))
         if manner.rate:
             time.sleep(60 / manner.rate)
-    return len(open_tasks)
+    return len(open_tasks), bool(len(tasks)) and not tasks.id.isin(answers).any()

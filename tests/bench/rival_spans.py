@@ -23,7 +23,9 @@ def trained(sentences: list[Any], epochs: int, seed: int) -> Any:
 
     fix_random_seed(seed)
     pipeline = spacy.blank("en")
-    pipeline.add_pipe("ner")
+    ner = pipeline.add_pipe("ner")
+    for name in sorted({name for _, spans in sentences for _, _, name in spans}):
+        ner.add_label(name)
     examples = [
         Example.from_dict(of(pipeline, tokens), {"entities": tags(tokens, spans)}) for tokens, spans in sentences
     ]
