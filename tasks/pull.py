@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -318,9 +317,8 @@ def _rows(
     named = {ours: column for ours, column in theirs.items() if column}
     asked = [*(own := item.columns(columns)), *named.values(), *columns.context]
     optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
-    more: dict[str, Any] = {"optional": optional, "label": theirs["label"], "lists": answer.LISTS}
-    more |= {"spans": answer.PLACES, "files": item.files(columns), "figures": own if item.ARRAYS else ()}
-    for chunk in sources.chunks(source, asked, encoding=pull.encoding, **more):
+    more = kinds.reading(item, answer, columns, theirs["label"])
+    for chunk in sources.chunks(source, asked, optional=optional, encoding=pull.encoding, **more):
         rows = pd.DataFrame(
             {item.COLUMN: item.read(chunk[own], pull), **{ours: chunk[column] for ours, column in named.items()}}
         )

@@ -11,7 +11,7 @@ from labelwise.tasks.kinds import choice, image, interface, measures, multilabel
 from labelwise.tasks.kinds.base import Answer, Content, Measured, Views
 from labelwise.tasks.kinds.measures import Measure
 from labelwise.tasks.kinds.wording import Wording
-from labelwise.tasks.settings import Settings
+from labelwise.tasks.settings import Columns, Settings
 
 ANSWERS: dict[str, Answer] = {module.NAME: module for module in (choice, multilabel, spans)}
 ITEMS: dict[str, Content] = {module.NAME: module for module in (text, image, row)}
@@ -25,6 +25,18 @@ def answer(name: str) -> Answer:
 def item(name: str) -> Content:
     """What an item is: the kind that `kind.item` names. KeyError for another name, which settings refuse."""
     return ITEMS[name]
+
+
+def reading(item: Content, answer: Answer, columns: Columns, label: str | None = None) -> dict[str, Any]:
+    """What `sources.chunks` is to know of a source of such items and labels: keywords of it. label: the column of the
+    labels, None where they are not asked for."""
+    return {
+        "label": label,
+        "lists": answer.LISTS,
+        "spans": answer.PLACES,
+        "files": item.files(columns),
+        "figures": item.columns(columns) if item.ARRAYS else (),
+    }
 
 
 def measure(settings: Settings) -> Measure:
@@ -91,5 +103,6 @@ __all__ = [
     "item",
     "known",
     "measure",
+    "reading",
     "worded_by",
 ]

@@ -4,6 +4,7 @@ no reason to stop: its row alone is bad, and its cell says why."""
 
 import base64
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -62,6 +63,15 @@ def unread(fault: str, name: str) -> str:
 def is_unread(cell: str) -> bool:
     """Whether the cell says why there are no bytes."""
     return cell.startswith(UNREAD)
+
+
+def unread_among(cells: Iterable[str | None], files: Files | None) -> list[bool]:
+    """Which of the cells say why there are no bytes: none where items are no files, and any words may stand in them.
+
+    >>> unread_among(["unread: my mail", None], None), unread_among([unread(MISSING, "x"), None], Files("image", ()))
+    ([False, False], [True, False])
+    """
+    return [files is not None and cell is not None and is_unread(cell) for cell in cells]
 
 
 def unpacked(cell: str) -> Held:

@@ -133,8 +133,7 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     theirs = {columns.label: "label"} | ({columns.group: "group"} if columns.group else {})
     wanted = [*own, *theirs]
     pull = Pull(pool="", gold="", delimiter=plan.delimiter, columns=columns)
-    more: dict[str, Any] = {"label": columns.label, "lists": plan.kind.LISTS, "files": item.files(columns)}
-    more |= {"figures": own if item.ARRAYS else (), "spans": plan.kind.PLACES}
+    more = kinds.reading(item, plan.kind, columns, columns.label)
     chunks = [
         pd.DataFrame({name: item.read(chunk[own], pull).fillna("")}).join(chunk[list(theirs)].rename(columns=theirs))
         for chunk in sources.chunks(source, wanted, encoding=plan.encoding, **more)
@@ -149,7 +148,8 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     for remark in read.remarks:
         tell(f"rehearse: {source}: {remark}")
     rows = rows.assign(label=pd.Series(read.labels, rows.index, dtype=object))
-    blank = rows[name].map(files.is_unread) | (rows[name].str.strip() == "") | rows.label.isna() | (rows.label == "")
+    unread = pd.Series(files.unread_among(rows[name], item.files(columns)), rows.index, dtype=bool)
+    blank = unread | (rows[name].str.strip() == "") | rows.label.isna() | (rows.label == "")
     again = ~blank & rows[name].map(item.fold).duplicated()
     if blank.any() or again.any():
         tell(

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -44,8 +43,7 @@ def read_answers(path: Path, settings: Settings) -> dict[str, str]:
     pull, answer, item = settings.pull, kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
     columns, own = pull.columns, item.columns(pull.columns)
     answers: dict[str, str] = {}
-    more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
-    more |= {"figures": own if item.ARRAYS else (), "spans": answer.PLACES}
+    more = kinds.reading(item, answer, columns, columns.label)
     for chunk in sources.chunks(str(path), [*own, columns.label], encoding=pull.encoding, **more):
         rows = pd.DataFrame({"item": item.read(chunk[own], pull), "label": chunk[columns.label]}).dropna()
         read = answer.read_all(rows["label"].tolist(), rows["item"].tolist(), pull.delimiter)

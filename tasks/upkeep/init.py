@@ -293,8 +293,7 @@ def labels_in(
     """The labels that people have given already: columns id, that of the item, label. A row without one is not labelled
     yet."""
     columns, own = pull.columns, item.columns(pull.columns)
-    more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
-    more |= {"figures": own if item.ARRAYS else (), "spans": answer.PLACES}
+    more = kinds.reading(item, answer, columns, columns.label)
     parts = [
         pd.DataFrame({item.COLUMN: item.read(chunk[own], pull), "label": chunk[columns.label]})
         for chunk in sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, **more)
@@ -307,7 +306,7 @@ def labels_in(
     for remark in read.remarks:
         tell(f"{labelled}: {remark}")
     rows = rows.assign(label=pd.Series(read.labels, dtype=object).fillna(""))
-    unread = rows[item.COLUMN].map(lambda cell: cell is not None and files.is_unread(cell)).astype(bool)
+    unread = pd.Series(files.unread_among(rows[item.COLUMN], item.files(columns)), rows.index, dtype=bool)
     if unread.any():
         first = item.brief(rows[item.COLUMN][unread].iloc[0])
         tell(f"{labelled}: {unread.sum():,} {item.NAME}s cannot be read, such as {first}: left out")
@@ -381,8 +380,7 @@ def classes_for(
     found: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     own = item.columns(columns)
-    more: dict[str, Any] = {"label": columns.label, "lists": answer.LISTS, "files": item.files(columns)}
-    more |= {"figures": own if item.ARRAYS else (), "spans": answer.PLACES}
+    more = kinds.reading(item, answer, columns, columns.label)
     for chunk in sources.chunks(gold, [*own, columns.label], encoding=pull.encoding, **more):
         there = chunk[own]
         # Only places are of what stands in the item.

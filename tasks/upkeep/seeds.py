@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from labelwise.tasks.errors import InputError, named, plain
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.vectors import Vectors, encoded, encoder_of, pool_vectors
 from labelwise.tasks.items.withheld import withheld
-from labelwise.tasks.kinds.files import is_unread
+from labelwise.tasks.kinds import files
 from labelwise.tasks.kinds.wording import UNKNOWN
 from labelwise.tasks.labels import ledger, seeds, sought
 from labelwise.tasks.labels.classes import Classes
@@ -251,10 +250,11 @@ def _in_file(workspace: Workspace, name: str) -> list[str]:
     path = Path(name)
     if not item.WORDS or path.suffix.lower() in ENDINGS or "://" in name:
         columns = item.columns(pull.columns)
-        more: dict[str, Any] = {"files": item.files(pull.columns), "figures": columns if item.ARRAYS else ()}
-        more["spans"] = kinds.answer(workspace.settings.kind.answer).PLACES
+        more = kinds.reading(item, kinds.answer(workspace.settings.kind.answer), pull.columns)
         chunks = sources.chunks(name, columns, encoding=pull.encoding, **more)
-        found = [cell for chunk in chunks for cell in item.read(chunk, pull) if cell and not is_unread(cell)]
+        cells = [cell for chunk in chunks for cell in item.read(chunk, pull) if cell]
+        unread = files.unread_among(cells, item.files(pull.columns))
+        found = [cell for cell, wrong in zip(cells, unread, strict=True) if not wrong]
     else:
         found = _lines_of(path, pull.encoding or "utf-8-sig")
     if not found:

@@ -336,10 +336,10 @@ def test_groups_are_whole_on_one_side_and_reach_learner_and_batches(
 def test_rows_that_cannot_count_are_left_out_and_told(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     source = Path(plan.pool)
-    source.write_text("text,label\ngood 1,good\nGOOD  1,good\n,good\nbad 2,\nbad 3,bad\nfine 4,fine\n")
+    source.write_text("text,label\ngood 1,good\nGOOD  1,good\n,good\nbad 2,\nbad 3,bad\nunread: fine 4,fine\n")
     told: list[str] = []
     pool = rows_of(plan.pool, plan, told.append)
-    assert pool.text.tolist() == ["good 1", "bad 3", "fine 4"]
+    assert pool.text.tolist() == ["good 1", "bad 3", "unread: fine 4"]
     assert "2 rows without text or label and 1 repeated ones left out" in told[0]
 
 

@@ -15,7 +15,7 @@ from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import Answer, choice, multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
-from labelwise.tasks.settings import Columns, Kind, change, kind_of, read
+from labelwise.tasks.settings import Columns, Kind, Pull, change, kind_of, read
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 
@@ -39,6 +39,15 @@ def test_labels_that_exist_are_the_first_in_the_ledger(tmp_path: Path) -> None:
     assert set(rows.origin) == {"imported"}
     assert ledger.current_round(workspace.labels) == 0
     assert set(ledger.closed(rows)) == set(rows.id)  # nobody is asked again
+
+
+def test_a_text_may_begin_as_the_cell_of_an_unread_file_does(tmp_path: Path) -> None:
+    pool = POOL + "unread: my mail\n"
+    _, said = begun(tmp_path, pool=pool)
+    (tmp_path / "labelled.csv").write_text("text,label\nunread: my mail,warm\n")
+    pull = Pull(pool=str(tmp_path / "pool.csv"), gold=str(tmp_path / "gold.csv"))
+    found = init.labels_in(str(tmp_path / "labelled.csv"), pull, said.append)
+    assert found.label.tolist() == ["warm"] and not any("cannot be read" in line for line in said)
 
 
 @pytest.mark.parametrize(

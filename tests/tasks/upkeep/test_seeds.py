@@ -32,9 +32,9 @@ def test_a_text_is_a_text_whatever_stands_in_it(here: Workspace, text: str) -> N
 
 
 def test_files_give_their_texts(here: Workspace) -> None:
-    (here.root / "some.csv").write_text("text\nwin a prize\nfree money\n")
+    (here.root / "some.csv").write_text("text\nwin a prize\nunread: your prize\n")
     (here.root / "words.txt").write_text("prize\nmoney\n")
-    assert seeds.texts_of(here, ["some.csv", "lottery"]) == ["win a prize", "free money", "lottery"]
+    assert seeds.texts_of(here, ["some.csv", "lottery"]) == ["win a prize", "unread: your prize", "lottery"]
     assert seeds.texts_of(here, ["words.txt"]) == ["prize", "money"]
 
 
