@@ -147,9 +147,8 @@ def grown(figures: Doubles, targets: NDArray[Any], weights: NDArray[Any] | None,
     options: dict[str, Any] = {"max_iter": ROUNDS, "max_leaf_nodes": LEAVES, "learning_rate": RATE}
     options |= {"max_features": COLUMNS, "min_samples_leaf": FEWEST, "early_stopping": False, "random_state": seed}
     model = HistGradientBoostingClassifier(**options)
-    with threadpool_limits(
-        1
-    ):  # so few rows gain nothing by several threads, which on a busy machine wait for each other
+    # So few rows gain nothing by several threads, which on a busy machine wait for each other.
+    with threadpool_limits(1):
         return Forest.grown(model.fit(figures, targets, sample_weight=weights))
 
 
