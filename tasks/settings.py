@@ -261,6 +261,7 @@ def kind_of(item: str, answer: str, delimiter: str | None = None) -> Kind:
         raise SettingsError(f"--item, --answer: {error.errors()[0]['ctx']['error']}") from None
 
 
+WIDEST = 100_000  # columns of one signal
 NUMBER, COMMA, CATEGORY, SIGNAL = "number", "number with decimal comma", "category", "signal"
 _SIGNAL = re.compile(rf"{SIGNAL}(?: of (\d{{1,7}}))?(?: at (\d+(?:\.\d+)?) Hz)?(?: in (\S.*?)(\d+)\.\.(.*?)(\d+))?")
 
@@ -303,6 +304,9 @@ def feature_of(text: str) -> Feature:
     length, rate, stem, first, again, last = found.groups()
     wide: tuple[str, ...] = ()
     if stem is not None:
+        # Before the names are made: a slip in a figure must not fill the memory.
+        if max(len(first), len(last)) > 18 or int(last) - int(first) >= WIDEST:
+            raise ValueError(f"{text[:200]!r} names too many columns; a signal has at most {WIDEST:,}, write its own")
         digits = len(first) if first.startswith("0") or len(first) == len(last) else 1
         wide = tuple(f"{stem}{at:0{digits}d}" for at in range(int(first), int(last) + 1)) if again == stem else ()
         if len(wide) < 2 or (length and int(length) != len(wide)):
@@ -313,7 +317,7 @@ def feature_of(text: str) -> Feature:
 
 
 def features_named(given: Sequence[str]) -> dict[str, str]:
-    """Columns as the command line names them, some with what they are.
+    """Columns as the command line names them, some with what they are. SettingsError for a signal that cannot be.
 
     >>> features_named(["age", "zip=category", "a=b"])
     {'age': '', 'zip': 'category', 'a=b': ''}
@@ -323,7 +327,9 @@ def features_named(given: Sequence[str]) -> dict[str, str]:
         name, _, said = text.rpartition("=")
         try:
             feature_of(said)
-        except ValueError:
+        except ValueError as error:
+            if _SIGNAL.fullmatch(said):  # it says what the column is, but wrongly
+                raise SettingsError(f"--features: {error}") from None
             name, said = text, ""
         found[name] = said
     return found

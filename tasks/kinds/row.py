@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -65,15 +66,18 @@ FAULTS = {
     NO_ARRAY: "a signal is no list of figures",
     LENGTH: "a signal has another length than the others",
 }
-ABSENTEES = frozenset({"", "nan", "na", "n/a", "none", "null", "nil", "?", "-", "<na>", "nat"})
-DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:\.\d{3})*,\d+(?:[eE][+-]?\d+)?|[+-]?\d+")
+ABSENTEES = frozenset({"", "nan", "na", "n/a", "none", "null", "nil", "?", "-", "<na>", "nat"})  # of figures
+NO_CATEGORY = frozenset({"", "nan", "NaN", "<NA>"})  # what tools write for none; NA and None are names of something
+WHOLE = re.compile(r"[+-]?[0-9]{1,400}")
+WHOLE_FLOAT = re.compile(r"([+-]?[0-9]+)\.0")
+DECIMAL_COMMA = re.compile(r"[+-]?(?:(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]*)?|,[0-9]+)(?:[eE][+-]?[0-9]+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 WIDE = re.compile(r"(?:(.*?)[_.\-]?)?(?:t|time|sample|samples)_?(\d+)", re.IGNORECASE)
 SHORTEST = 8  # columns in a row that are a signal
 MOSTLY = 0.9  # share of a column's values that are figures, from which on the others are faults
 MANY, DISTINCT = 50, 0.5  # categories: more than so many, and than so large a share of the rows, are keys or free text
 KEPT_DIGITS = 7  # of a signal's figures
-ALIKE_DIGITS = 6  # of a figure, by which two rows are the same
+ALIKE_DIGITS, ALIKE_PLACES = 6, 3  # of a fraction, by which two rows are the same: digits, and places after the point
 BRIEF = 12  # columns named in a line
 HUGE = 1e300  # figures beyond are as good as infinite
 POINTS = 400  # of a picture of a signal
@@ -117,8 +121,23 @@ def _read(rows: pd.DataFrame, name: str, feature: Feature) -> list[Any]:
     if feature.form == SIGNAL:
         return [_signal(cell, feature.length) for cell in cells]
     if feature.form == CATEGORY:
-        return [None if _absent(cell) else str(cell).strip() for cell in cells]
+        return [_category(cell) for cell in cells]
     return _figures(cells, feature.form == COMMA)
+
+
+def _category(cell: Any) -> str | None:
+    """As it is written, but for what tools write in several ways: whole numbers, which they make floats of where one is
+    missing, and truth values.
+
+    >>> [_category(cell) for cell in ("3.0", "3", "007", "1.50", "True", "NA", "")]
+    ['3', '3', '007', '1.50', 'true', 'NA', None]
+    """
+    text = "" if cell is None else str(cell).strip()
+    if text in NO_CATEGORY:
+        return None
+    if whole := WHOLE_FLOAT.fullmatch(text):
+        return whole[1]
+    return text.lower() if text.lower() in ("true", "false") else text
 
 
 def _absent(cell: Any) -> bool:
@@ -128,15 +147,32 @@ def _absent(cell: Any) -> bool:
 def _figures(cells: pd.Series, comma: bool) -> list[Any]:
     """The cells of a column as figures: None where one is missing, {reason: cell} where it is none."""
     texts = [None if _absent(cell) else str(cell).strip() for cell in cells]
-    plain = [text.replace(".", "").replace(",", ".") if comma and text else text for text in texts]
+    plain = [_with_point(text) if comma and text else text for text in texts]
     found = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").astype("float64").to_numpy()
-    return [None if text is None else _figure(value, text) for value, text in zip(found.tolist(), texts, strict=True)]
+    return [
+        None if text is None else _figure(value, text, written)
+        for value, text, written in zip(found.tolist(), texts, plain, strict=True)
+    ]
 
 
-def _figure(value: float, text: str) -> Any:
+def _with_point(text: str) -> str | None:
+    """A figure with a decimal comma as one with a point; None where it is written otherwise.
+
+    >>> [_with_point(text) for text in ("1.234,5", "1.234", "-7", "1.5", "1,234.5")]
+    ['1234.5', '1234', '-7', None, None]
+    """
+    if "." not in text and "," not in text:
+        return text
+    return text.replace(".", "").replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else None
+
+
+def _figure(value: float, text: str, written: str | None) -> Any:
+    """written: with a decimal point. Whole numbers are kept to the last digit, which a float is too short for."""
     if np.isnan(value):
         return {TEXT: text}
-    return _plain(value) if abs(value) < HUGE else {ENDLESS: text}
+    if not abs(value) < HUGE:
+        return {ENDLESS: text}
+    return int(written) if written and WHOLE.fullmatch(written) else _plain(value)
 
 
 def _plain(value: float) -> float | int:
@@ -164,8 +200,9 @@ def _signal(cell: Any, length: int | None) -> Any:
 
 
 def _kept(value: float) -> float | int:
-    """A figure of a signal, with as many digits as a sensor has."""
-    return _plain(float(f"{value:.{KEPT_DIGITS}g}"))
+    """A figure of a signal: a whole number as it is, another with as many digits as a sensor has."""
+    plain = value if isinstance(value, int) else _plain(value)
+    return plain if isinstance(plain, int) else _plain(float(f"{plain:.{KEPT_DIGITS}g}"))
 
 
 def _joined(values: list[Any]) -> Any:
@@ -235,10 +272,13 @@ def identify(cell: str) -> str:
 
 
 def fold(cell: str) -> str:
-    """The row with six digits of each figure: what differs by less is the same.
+    """The row with six digits of each fraction, and three places after the point at least: what differs by less is the
+    same. Whole numbers stay as they are.
 
     >>> fold('{"a":0.1,"b":"x"}') == fold('{"a":0.10000000149,"b":"x"}')
     True
+    >>> fold('{"a":1700000000}') == fold('{"a":1700000001}')
+    False
     """
     values = unpacked(cell)
     return _packed({name: _rounded(value) for name, value in values.items()}) if values else cell
@@ -247,7 +287,12 @@ def fold(cell: str) -> str:
 def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(each) for each in value]
-    return f"{value:.{ALIKE_DIGITS}g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if type(value) is int:
+        return str(value)
+    if not isinstance(value, float):
+        return value
+    many = abs(value) >= 10 ** (ALIKE_DIGITS - ALIKE_PLACES)
+    return str(_plain(round(value, ALIKE_PLACES) if many else float(f"{value:.{ALIKE_DIGITS}g}")))
 
 
 # What the columns are
@@ -415,7 +460,8 @@ def encoder(embed: Embed, settled: Mapping[str, Any] | None = None) -> "Kernel":
 
 def given(items: Any, columns: Columns) -> list[str]:
     """The cells of a frame with the columns of the features, or of a list of such mappings."""
-    rows = items if isinstance(items, pd.DataFrame) else pd.DataFrame(list(items))
+    # As objects: pandas would make floats of whole numbers where one is missing.
+    rows = items if isinstance(items, pd.DataFrame) else pd.DataFrame(list(items), dtype=object)
     own = columns.sources
     if missing := [name for name in own if name not in rows]:
         raise InputError(
@@ -424,7 +470,8 @@ def given(items: Any, columns: Columns) -> list[str]:
             got=named([str(name) for name in rows][:20]),
             fix="where nothing is known of a column, give it with None",
         )
-    cells = [None if cell is None else tidy(cell) for cell in packed(rows[own].map(_as_text), columns)]
+    texts = {name: rows[name].map(partial(_as_text, comma=columns.features.get(name) == COMMA)) for name in own}
+    cells = [None if cell is None else tidy(cell) for cell in packed(pd.DataFrame(texts, dtype=object), columns)]
     for position, cell in enumerate(cells):
         for reason, at in (_faults(cell) if cell else {}).items():
             name = list(columns.features)[at - 1]
@@ -436,11 +483,13 @@ def given(items: Any, columns: Columns) -> list[str]:
     return [_packed(dict.fromkeys(columns.features)) if cell is None else cell for cell in cells]
 
 
-def _as_text(value: Any) -> str | None:
-    """A value of a program as a source has it."""
+def _as_text(value: Any, comma: bool) -> str | None:
+    """A value of a program as a source has it: a figure of a column with a decimal comma with one, too."""
     if isinstance(value, np.ndarray | list | tuple):
         return json.dumps(np.asarray(value, dtype=float).tolist())
-    return None if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) else str(value)
+    if pd.isna(value):
+        return None
+    return str(value).replace(".", ",") if comma and isinstance(value, float | np.floating) else str(value)
 
 
 def takes(columns: Columns) -> list[tuple[str, str | None]]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from labelwise.tasks import embed, evaluate, figures, promote, pull, score, select, train
+from labelwise.tasks import embed, evaluate, figures, promote, pull, score, select, sources, train
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.items import sifting, stored, suites
 from labelwise.tasks.items.sifting import Seen
@@ -18,7 +18,7 @@ from labelwise.tasks.labels import ledger, removed
 from labelwise.tasks.learners.kernel import Kernel, Layout, settled
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.services import expectations
-from labelwise.tasks.settings import COMMA, Columns, Feature, Kind, Pull, Settings, feature_of, parse
+from labelwise.tasks.settings import COMMA, Columns, Feature, Kind, Pull, Settings, feature_of, features_named, parse
 from labelwise.tasks.upkeep import init, seeds
 from labelwise.tasks.workspace import Workspace, read_parquet
 
@@ -39,7 +39,7 @@ def detect(rows: dict[str, list[Any]], **columns: Any) -> tuple[dict[str, str], 
 def test_a_row_is_read_as_figures_categories_and_signals() -> None:
     whole, gaps, printed = read(
         ("41.0", "1.234,5", " nurse ", "[1, 2.5, null, 4e-1]"),
-        ("NaN", "", "N/A", None),
+        ("N/A", "", "<NA>", None),
         ("-0", "7", "nan", "[1. 2.\n 3. 4.]"),
     )
     assert json.loads(whole) == {"age": 41, "income": 1234.5, "job": "nurse", "eeg": [1, 2.5, None, 0.4]}
@@ -50,13 +50,81 @@ def test_a_row_is_read_as_figures_categories_and_signals() -> None:
     assert row.fold(near) == row.fold(whole) != row.fold(whole.replace("1234.5", "1234.6"))
 
 
+def test_a_figure_with_a_point_is_no_figure_with_a_decimal_comma() -> None:
+    features = Columns(features={"x": COMMA})
+    texts = [
+        "1.5",
+        "1,234.5",
+        "12.34,5",
+        "1234.567",
+        "1.234",
+        "-1.234.567,8",
+        "7",
+        "1,5e3",
+        ",5",
+        "?",
+        "inf",
+        "0" * 5000 + "1",
+    ]
+    cells = row.packed(pd.DataFrame({"x": texts}, dtype=object), features)
+    found = [None if cell is None else json.loads(cell)["x"] for cell in cells]
+    assert found[:4] == [{"text": text} for text in texts[:4]]
+    assert found[4:] == [1234, -1234567.8, 7, 1500, 0.5, None, {"infinite": "inf"}, 1]
+
+
+def test_whole_numbers_are_kept_and_compared_to_the_last_digit() -> None:
+    features = Columns(features={"n": "number", "c": COMMA, "s": "signal of 2"})
+    values = [2**53 + at for at in range(2)]
+    frame = pd.DataFrame([(f"{at}", f"{at:,}".replace(",", "."), f"[{at}, 0.5]") for at in values], columns=list("ncs"))
+    cells = row.packed(frame, features).tolist()
+    assert [json.loads(cell) for cell in cells] == [{"n": at, "c": at, "s": [at, 0.5]} for at in values]
+    given = [{"n": at, "c": at, "s": None} for at in values] + [dict.fromkeys("ncs")]
+    assert [json.loads(cell)["n"] for cell in row.given(given, features)] == [*values, None]
+    assert row.fold(cells[0]) != row.fold(cells[1])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1700000000, 1700000100, False),
+        (1700000000.25, 1700000000.75, False),
+        (1234567.25, float(np.float32(1234567.25)), True),
+        (0.1, float(np.float32(0.1)), True),
+        (99.123, float(np.float32(99.123)), True),
+        (2000000, 1999999.9999999998, True),
+        (0.000123456, 0.000123457, False),
+    ],
+)
+def test_rows_are_the_same_by_the_digits_of_fractions_alone(one: float, other: float, same: bool) -> None:
+    assert (row.fold(json.dumps({"a": one})) == row.fold(json.dumps({"a": other}))) == same
+
+
+def test_a_category_is_as_it_is_written_but_for_what_tools_write_in_several_ways(tmp_path: Path) -> None:
+    """Whole numbers with a gap are floats in Parquet and in pandas; NA, None and - are names, not gaps."""
+    features = Columns(features={"c": "category"})
+    names = ["NA", "None", "-", "n/a", "null", "?", "007", "1.50"]
+    cells = row.packed(pd.DataFrame({"c": [*names, "", "nan", "<NA>", None]}, dtype=object), features).tolist()
+    assert [json.loads(cell)["c"] for cell in cells[:8]] == names and cells[8:] == [None] * 4
+    frame = pd.DataFrame({"c": [3, None, 5]})
+    frame.to_parquet(tmp_path / "p.parquet")
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    (tmp_path / "whole.csv").write_text('c\n3\n""\n5\n')
+    for name in ("p.parquet", "p.csv", "whole.csv"):
+        (rows,) = sources.chunks(str(tmp_path / name), ["c"], figures=["c"])
+        assert row.packed(rows, features).tolist() == ['{"c":"3"}', None, '{"c":"5"}']
+    cells = row.given(frame, features)
+    assert cells == ['{"c":"3"}', '{"c":null}', '{"c":"5"}']
+    assert row.given([{"c": 3}, {"c": None}, {"c": np.float32(5)}], features) == cells
+    assert row.given([{"c": True}, {"c": "TRUE"}], features) == ['{"c":"true"}'] * 2
+
+
 BAD = {
     "text stands where a figure was expected, in column 1 of the row": ("old", "1", "a", "[1,2,3,4]"),
     "text stands where a figure was expected, in column 2 of the row": ("1", "1 000 €", "a", "[1,2,3,4]"),
     "a figure is infinite, in column 1 of the row": ("inf", "1", "a", "[1,2,3,4]"),
     "a signal is no list of figures, in column 4 of the row": ("1", "1", "a", "[[1,2],[3,4]]"),
     "a signal has another length than the others, in column 4 of the row": ("1", "1", "a", "[1,2,3]"),
-    "every column of the row is missing": ("", None, "null", "NaN"),
+    "every column of the row is missing": ("", None, "nan", "NaN"),
 }
 
 
@@ -162,6 +230,15 @@ def test_figures_that_can_be_read_in_two_ways_are_asked_about_and_the_advice_hel
 def test_what_says_of_no_column_what_it_is(text: str) -> None:
     with pytest.raises(ValueError, match=r"signal|number"):
         feature_of(text)
+
+
+def test_a_signal_in_too_many_columns_is_refused_before_they_are_named() -> None:
+    for last in ("100000", "999999999", "9" * 5000):
+        with pytest.raises(ValueError, match=r"too many columns; a signal has at most 100,000"):
+            feature_of(f"signal in t0..t{last}")
+    with pytest.raises(SettingsError, match=r"--features: .*too many columns"):
+        features_named(["age", "t=signal in t0..t999999999"])
+    assert len(feature_of("signal in t0..t99999").wide) == 100_000
 
 
 def test_wide_columns_with_leading_zeros() -> None:
@@ -295,6 +372,8 @@ def test_a_program_gives_a_frame_or_mappings() -> None:
     assert row.given([dict.fromkeys(FEATURES)], COLUMNS) == ['{"age":null,"income":null,"job":null,"eeg":null}']
     with pytest.raises(InputError, match=r"no column 'age'.*with None"):
         row.given(frame.drop(columns="age"), COLUMNS)
+    figures = row.given(frame.assign(income=[1.234, np.float32(0.5)]), COLUMNS)
+    assert [json.loads(cell)["income"] for cell in figures] == [1.234, 0.5]
     with pytest.raises(
         InputError, match=r"row 1: text stands where a figure was expected, in 'age': expected number, got old"
     ):
