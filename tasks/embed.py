@@ -102,6 +102,8 @@ def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int],
     """Encode a table of texts and keep its words, whose states are written as they come: they take far more room than
     the vectors."""
     made_of = fingerprint(table, workspace.settings.embed)
+    for path in (vectors_of(workspace, table), *words_of(workspace, table).values()):
+        path.with_suffix(".json").unlink(missing_ok=True)  # whatever cuts this off, none is taken for what it is not
     files, column = words_of(workspace, table), kinds.item(workspace.settings.kind.item).COLUMN
     counts = [len(words.places(text)) for piece in stored.pieces(table, column, PIECE) for text in piece]
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -130,6 +132,7 @@ def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int],
 
 
 def _keep(path: Path, rows: NDArray[Any], made_of: dict[str, object]) -> None:
+    path.with_suffix(".json").unlink(missing_ok=True)  # it is about what was there
     with atomic(path) as scratch, scratch.open("wb") as file:
         np.save(file, rows)
     write_json(path.with_suffix(".json"), made_of)

@@ -101,12 +101,13 @@ def pool_vectors(workspace: Workspace) -> Vectors:
     ids = pd.Index(np.concatenate([column(path, "id").to_numpy() for path in shards]))
     wording = [wording_of(workspace, path) for path in shards]
     known = all(path.exists() for path in wording)
+    words: list[Any] = [words_in(workspace, path) for path in shards]
     return Vectors(
         ids,
         [read_array(vectors_of(workspace, path), on_disk=True) for path in shards],
         np.concatenate([read_array(path) for path in wording]) if known else None,
         stored.groups(workspace),
-        tuple(filter(None, (words_in(workspace, path) for path in shards))),
+        () if any(each is None for each in words) else tuple(words),
     )
 
 

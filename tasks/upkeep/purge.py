@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from labelwise.tasks import figures, kinds
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaks_of
-from labelwise.tasks.items.vectors import fingerprint, vectors_of, wording_of
+from labelwise.tasks.items.vectors import WORDS, fingerprint, vectors_of, wording_of, words_of
 from labelwise.tasks.kinds import Content
 from labelwise.tasks.labels import seeds
 from labelwise.tasks.workspace import (
@@ -87,8 +87,10 @@ def _with_vectors(workspace: Workspace, path: Path, gone: Collection[str]) -> No
         in_order = vectors_of(workspace, path), wording_of(workspace, path)
         for rows in in_order:
             _vectors(rows, kept)
+        words = words_of(workspace, path)
+        _words(words, kept)
         made_of = fingerprint(scratch, workspace.settings.embed)["table"]
-        for made in (*in_order, leaks):
+        for made in (*in_order, leaks, *words.values()):
             if (note := made.with_suffix(".json")).exists():
                 write_json(note, read_json(note) | {"table": made_of})
 
@@ -103,6 +105,25 @@ def _vectors(path: Path, kept: Mask) -> None:
             np.save(file, vectors[kept])
     elif len(vectors) != kept.sum():
         path.unlink()
+
+
+def _words(files: dict[str, Path], kept: Mask) -> None:
+    """The words of the texts kept. Where they begin changes last: while it has all texts, it is known which words are
+    theirs."""
+    if not files["starts"].exists():
+        return
+    starts = read_array(files["starts"])
+    if len(starts) == kept.sum() + 1:
+        return
+    if len(starts) != len(kept) + 1:
+        for path in files.values():
+            path.unlink(missing_ok=True)
+        return
+    lengths = np.diff(starts)
+    for name in WORDS[1:]:
+        _vectors(files[name], np.repeat(kept, lengths))
+    with atomic(files["starts"]) as scratch, scratch.open("wb") as file:
+        np.save(file, np.concatenate([[0], np.cumsum(lengths[kept])]).astype(starts.dtype))
 
 
 def _kept(table: pa.Table, gone: Collection[str], columns: Sequence[str]) -> Mask:

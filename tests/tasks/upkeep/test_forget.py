@@ -12,8 +12,9 @@ import pytest
 from labelwise.tasks import pull
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import forgotten, leaks
-from labelwise.tasks.items.vectors import fingerprint, fresh, vectors_of
+from labelwise.tasks.items.vectors import fingerprint, fresh, vectors_of, words_in, words_of
 from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners.words import MARKS
 from labelwise.tasks.records import ANSWERS, BATCH, LEAKS, QUARANTINE, content_id
 from labelwise.tasks.upkeep import purge
 from labelwise.tasks.upkeep.forget import resolve
@@ -158,3 +159,51 @@ def test_a_tombstone_says_nothing_of_the_text(workspace: Workspace) -> None:
     kept = forgotten.place(workspace).read_text().lower()
     assert "two" not in kept and "words" not in kept
     assert forgotten.ids(workspace) == GONE
+
+
+def test_the_words_of_what_is_forgotten_go_with_it_wherever_it_is_cut_off(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Workspace(Path(shutil.copytree(template, tmp_path / "there")))
+    shard = next(made.pool.glob("*.parquet"))
+    texts = pd.read_parquet(shard).text.tolist()
+    lengths = np.array([len(text.split()) for text in texts])
+    files = words_of(made, shard)
+    of_text = np.repeat(np.arange(len(texts)), lengths)
+    whole = {
+        "starts": np.concatenate([[0], np.cumsum(lengths)]),
+        "places": np.stack([of_text, of_text], axis=1).astype(np.int32),
+        "marks": np.tile(of_text[:, None], MARKS).astype(np.uint16),
+        "states": of_text[:, None].astype(np.float16),
+    }
+    for name, rows_ in whole.items():
+        np.save(files[name], rows_)
+        write_json(files[name].with_suffix(".json"), fingerprint(shard, made.settings.embed))
+    kept = [at for at, item in enumerate(pd.read_parquet(shard).id) if item not in GONE]
+
+    class CutOff(Exception):
+        pass
+
+    saved, count = np.save, [0]
+    for number in range(1, 6):  # each array that is written, one attempt more each time
+
+        def save(*given: Any, at: int = number, **more: Any) -> None:
+            count[0] += 1
+            if count[0] == at:
+                raise CutOff
+            saved(*given, **more)
+
+        count[0] = 0
+        monkeypatch.setattr(np, "save", save)
+        try:
+            purge.purge(made, GONE, {forgotten.fold(TEXTS[1])})
+            break
+        except CutOff:
+            continue
+    monkeypatch.setattr(np, "save", saved)
+    purge.purge(made, GONE, {forgotten.fold(TEXTS[1])})
+    found = words_in(made, shard)
+    assert found is not None and found.lengths.tolist() == lengths[kept].tolist()
+    for name in ("places", "marks", "states"):
+        assert np.asarray(getattr(found, name))[:, 0].tolist() == np.repeat(kept, lengths[kept]).tolist()
+    assert all(fresh(path, shard, made.settings.embed) for path in files.values())
