@@ -52,24 +52,11 @@ def test_a_row_is_read_as_figures_categories_and_signals() -> None:
 
 def test_a_figure_with_a_point_is_no_figure_with_a_decimal_comma() -> None:
     features = Columns(features={"x": COMMA})
-    texts = [
-        "1.5",
-        "1,234.5",
-        "12.34,5",
-        "1234.567",
-        "1.234",
-        "-1.234.567,8",
-        "7",
-        "1,5e3",
-        ",5",
-        "?",
-        "inf",
-        "0" * 5000 + "1",
-    ]
+    texts = ["1.5", "1,234.5", "12.34,5", "1234.567", "1.234", "-1.234.567,8", "7", "1,5e3", ",5", "?", "inf"]
     cells = row.packed(pd.DataFrame({"x": texts}, dtype=object), features)
     found = [None if cell is None else json.loads(cell)["x"] for cell in cells]
     assert found[:4] == [{"text": text} for text in texts[:4]]
-    assert found[4:] == [1234, -1234567.8, 7, 1500, 0.5, None, {"infinite": "inf"}, 1]
+    assert found[4:] == [1234, -1234567.8, 7, 1500, 0.5, None, {"infinite": "inf"}]
 
 
 def test_whole_numbers_are_kept_and_compared_to_the_last_digit() -> None:
