@@ -318,7 +318,8 @@ def _rows(
     asked = [*(own := item.columns(columns)), *named.values(), *columns.context]
     optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
     more = kinds.reading(item, answer, columns, theirs["label"])
-    for chunk in sources.chunks(source, asked, optional=optional, encoding=pull.encoding, **more):
+    parts = sources.chunks(source, asked, optional=optional, encoding=pull.encoding, **more)
+    for chunk in read_together(parts, answer) if labelled else parts:
         rows = pd.DataFrame(
             {item.COLUMN: item.read(chunk[own], pull), **{ours: chunk[column] for ours, column in named.items()}}
         )
@@ -334,6 +335,15 @@ def _rows(
             cells = chunk[columns.context].itertuples(index=False, name=None)
             rows["context"] = pd.Series([context.packed(columns.context, row) for row in cells], dtype=object)
         yield rows
+
+
+def read_together(parts: Iterable[pd.DataFrame], answer: Answer) -> Iterator[pd.DataFrame]:
+    """The parts of a source whose labels are read at once: all of it where they name places, since any row may show in
+    which unit those are counted; else as they come."""
+    if not answer.PLACES:
+        yield from parts
+    elif frames := list(parts):
+        yield pd.concat(frames, ignore_index=True)
 
 
 def refuse_faults(

@@ -142,8 +142,9 @@ class Answer(Protocol):
         in it."""
 
     def read_all(self, cells: Sequence[str | None], items: Sequence[str | None], delimiter: str | None) -> Read:
-        """The labels in cells of a source. items: what they are said of, as it came; a label that names places in its
-        item names those in the item as it is kept."""
+        """The labels in cells of a source, of all of it where they name `PLACES`: what one row shows then holds for the
+        others. items: what they are said of, as it came; a label that names places in its item names those in the item
+        as it is kept."""
 
     def members(self, label: str) -> list[str]:
         """The classes that a label names."""

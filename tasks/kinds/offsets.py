@@ -62,20 +62,37 @@ def settled(given: list[Given], item: str | None, unit: str = CHARACTERS, kept: 
     return [(start, end, span.name) for (start, end), span in zip(whole, given, strict=True)]
 
 
-def counted(rows: Sequence[tuple[list[Given], str]]) -> list[str]:
-    """(n,) the unit in which the spans of each row of a source (its spans, its text) are counted; `UNSURE` where nobody
-    can say.
+@dataclass(frozen=True)
+class Counted:
+    """In which units the spans of n rows are counted: (n,) one each, `UNSURE` where nobody can say. assumed: the rows
+    that mean something else in another unit, taken as characters although no row of the source shows that."""
+
+    units: list[str]
+    assumed: frozenset[int]
+
+
+def counted(rows: Sequence[tuple[list[Given], str]]) -> Counted:
+    """The units in which the spans of all rows of a source (the spans of each, its text) are counted.
 
     Characters, unless a row shows another unit: its spans have the words that they say they have in that unit alone,
     or they lie in the text in that unit alone, with no word cut. Where a row of the source shows one, those that can be
     read in several ways are taken in the one that cuts no word.
 
-    >>> counted([([Given(3, 6, "PER", "Bob")], "\U0001f600 Bob"), ([Given(3, 5, "LOC")], "\U0001f600 UK")])
+    >>> counted([([Given(3, 6, "PER", "Bob")], "\U0001f600 Bob"), ([Given(3, 5, "LOC")], "\U0001f600 UK")]).units
     ['UTF-16 units', 'UTF-16 units']
     """
     found = [_units(given, item) for given, item in rows]
     shown = {next(iter(fitting)) for fitting in found if len(fitting) == 1}
-    return [_unit(item, fitting, shown - {CHARACTERS}) for (given, item), fitting in zip(rows, found, strict=True)]
+    units = [_unit(item, fitting, shown - {CHARACTERS}) for (_, item), fitting in zip(rows, found, strict=True)]
+    several = [at for at, fitting in enumerate(found) if len(fitting) > 1 and CHARACTERS in fitting]
+    sure = shown - {CHARACTERS} or not several or any(map(_shows_characters, rows, found))
+    return Counted(units, frozenset(() if sure else several))
+
+
+def _shows_characters(row: tuple[list[Given], str], fitting: dict[str, Places]) -> bool:
+    """Whether the spans fit in characters alone, and would be elsewhere in another unit."""
+    places = fitting.get(CHARACTERS) if len(fitting) == 1 else None
+    return places is not None and any(_in_code_points(*row, unit) != places for unit in OTHERS)
 
 
 def _units(given: list[Given], item: str) -> dict[str, Places]:

@@ -86,7 +86,7 @@ def read(cell: str, _delimiter: str | None = None, item: str | None = None) -> s
 
 def read_all(cells: Sequence[str | None], items: Sequence[str | None], _delimiter: str | None = None) -> Read:
     """The labels in the cells of a source. What rows show together is in which units their spans are counted, see
-    `offsets.counted`; of others than characters it is said."""
+    `offsets.counted`; of others than characters it is said, and where characters are only assumed."""
     given: dict[int, list[Given]] = {}
     labels, faults = [cell and cell.strip() for cell in cells], dict[int, str]()
     for at, label in enumerate(labels):
@@ -96,7 +96,8 @@ def read_all(cells: Sequence[str | None], items: Sequence[str | None], _delimite
         except ValueError as error:
             faults[at] = str(error)
     known = {at: (spans, item) for at, spans in given.items() if (item := items[at]) is not None}
-    units = dict(zip(known, offsets.counted(list(known.values())), strict=True))
+    counted = offsets.counted(list(known.values()))
+    units = dict(zip(known, counted.units, strict=True))
     for at, spans in given.items():
         try:
             labels[at] = label_of(offsets.settled(spans, items[at], units.get(at, offsets.CHARACTERS)))
@@ -104,6 +105,11 @@ def read_all(cells: Sequence[str | None], items: Sequence[str | None], _delimite
             faults[at] = str(error)
     moved = Counter(unit for at, unit in units.items() if unit in offsets.OTHERS and at not in faults)
     said = [f"the spans of {count:,} labels are counted in {unit}: taken as such" for unit, count in moved.items()]
+    if assumed := sum(at not in faults for row, at in enumerate(known) if row in counted.assumed):
+        said.append(
+            f"the spans of {assumed:,} labels lie elsewhere if they are counted in UTF-16 units or bytes, and no row "
+            'shows which it is: taken as characters; give spans their words ("text") to be sure'
+        )
     return Read(labels, [faults.get(at) for at in range(len(labels))], said)
 
 

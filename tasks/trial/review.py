@@ -15,7 +15,7 @@ from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.pull import refuse_faults
+from labelwise.tasks.pull import read_together, refuse_faults
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
 from labelwise.tasks.settings import Settings
@@ -37,17 +37,20 @@ class Manner:
     seed: int = 0
 
 
-def read_answers(path: Path, settings: Settings) -> dict[str, str]:
+def read_answers(path: Path, settings: Settings, tell: Callable[[str], None] = lambda _line: None) -> dict[str, str]:
     """Labels by item id; a blank one is no answer, nor is one by a class that no longer exists, and a name that a class
     had before is the class. InputError when a label is none, or names what is no class."""
     pull, answer, item = settings.pull, kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
     columns, own = pull.columns, item.columns(pull.columns)
     answers: dict[str, str] = {}
     more = kinds.reading(item, answer, columns, columns.label)
-    for chunk in sources.chunks(str(path), [*own, columns.label], encoding=pull.encoding, **more):
+    parts = sources.chunks(str(path), [*own, columns.label], encoding=pull.encoding, **more)
+    for chunk in read_together(parts, answer):
         rows = pd.DataFrame({"item": item.read(chunk[own], pull), "label": chunk[columns.label]}).dropna()
         read = answer.read_all(rows["label"].tolist(), rows["item"].tolist(), pull.delimiter)
         refuse_faults(str(path), rows.label, read, answer, rows["item"])
+        for remark in read.remarks:
+            tell(f"{path}: {remark}")
         for kept, label in zip(rows["item"], read.labels, strict=True):
             if label:
                 said = answer.renamed(label, settings.renamed, settings.dropped)
@@ -70,7 +73,7 @@ def given(item: str, truth: str, classes: list[str], manner: Manner, answer: Ans
 def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], None]) -> None:
     """Answer `batches` batches, waiting for each, or the open one. InputError where nothing that is open is known."""
     settings, item = workspace.settings, workspace.settings.kind.item
-    answers = read_answers(path, settings)
+    answers = read_answers(path, settings, tell)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
     left = manner.batches or 1
     while left:
@@ -92,7 +95,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
     settings = workspace.settings
     if manner.users < trusted.AGREE:
         raise InputError("review --gold", expected=f"--users {trusted.AGREE} or more: they must agree", got="1")
-    answers = read_answers(path, settings)
+    answers = read_answers(path, settings, tell)
     project, asked = open_gold_project(settings), trusted.asked(workspace)
     answer = kinds.answer(settings.kind.answer)
     people = [(person := Reviewer(number + 1), person.id) for number in range(manner.users)]

@@ -30,6 +30,7 @@ from labelwise.tasks.pull import (
     ids_of,
     look_at_gold,
     look_at_pool,
+    read_together,
     refusals_in_words,
     refuse_faults,
 )
@@ -381,7 +382,8 @@ def classes_for(
     unread: Counter[str] = Counter()
     own = item.columns(columns)
     more = kinds.reading(item, answer, columns, columns.label)
-    for chunk in sources.chunks(gold, [*own, columns.label], encoding=pull.encoding, **more):
+    parts = sources.chunks(gold, [*own, columns.label], encoding=pull.encoding, **more)
+    for chunk in read_together(parts, answer):
         there = chunk[own]
         # Only places are of what stands in the item.
         cells = item.read(there, pull) if answer.PLACES else there.iloc[:, 0]

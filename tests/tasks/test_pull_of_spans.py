@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from labelwise.tasks import pull, settings
+from labelwise.tasks import pull, settings, sources
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import bio, offsets, spans
 from labelwise.tasks.labels import ledger
+from labelwise.tasks.records import content_id
 from labelwise.tasks.settings import Columns, Kind
 from labelwise.tasks.trial import review
 from labelwise.tasks.trial.plan import Plan, gathered, rows_of
@@ -73,6 +74,36 @@ def test_another_unit_is_told_by_init_and_by_pull(tmp_path: Path) -> None:
     assert any(said in line for line in told)
     assert any(said in line for line in pull.run(workspace).warnings)
     assert set(read_parquet(workspace.gold).label) == {'[[0, 4, "person"], [15, 19, "place"]]'}
+
+
+def test_a_row_shows_the_unit_of_all_chunks_of_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of many chunks has the proof; every reader settles the same, and says the same when there is none."""
+    monkeypatch.setattr("labelwise.tasks.sources.formats.CHUNK_CHARS", 60)
+    rows: list[dict[str, Any]] = [{"text": f"{SMILE} ab cd{at}", "label": [[3, 5, "thing"]]} for at in range(8)]
+    proof = {"text": f"{SMILE} no ab", "label": [{"start": 6, "end": 8, "label": "other", "text": "ab"}]}
+    for name, given, kept in (("with", [*rows, proof], [[2, 4, "thing"]]), ("without", rows, [[3, 5, "thing"]])):
+        (folder := tmp_path / name).mkdir()
+        path = written(folder / "given.jsonl", given)
+        assert len(list(sources.chunks(path, ["text", "label"], label="label", spans=True))) > 1
+        told = list[str]()
+        workspace = made(folder, given, told)
+        remark = "are counted in UTF-16 units" if kept[0][0] == 2 else "no row shows which it is: taken as characters"
+        assert workspace.settings.classes == (["other", "thing"] if kept[0][0] == 2 else ["thing"])
+        assert sum(remark in line for line in told) == 1
+        done = pull.run(workspace)
+        assert sum(remark in line for line in done.warnings) == 1
+        labels = read_parquet(workspace.gold).set_index("text").label
+        want = {row["text"]: json.dumps(kept) for row in rows}
+        assert labels[list(want)].to_dict() == want
+
+        told.clear()
+        answers = review.read_answers(Path(path), workspace.settings, told.append)
+        assert {text: answers[content_id(text)] for text in want} == want
+        plan = Plan(path, None, ["random"], ["tagger"], 1, 1, 1, 0.0, answer="spans")
+        assert rows_of(path, plan, told.append).set_index("text").label[list(want)].to_dict() == want
+        there = init.labels_in(path, workspace.settings.pull, told.append, spans)
+        assert there.set_index("text").label[list(want)].to_dict() == want
+        assert sum(remark in line for line in told) == 3
 
 
 def test_tokens_with_tags_are_texts_everywhere(tmp_path: Path) -> None:

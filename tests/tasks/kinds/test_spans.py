@@ -168,12 +168,31 @@ def test_a_unit_that_nobody_can_tell_is_refused() -> None:
     text = f"{SMILE} a b c d"
     both = [Given(2, 3, "X")], text  # one of the letters, whichever way it is counted
     shown = [Given(3, 4, "X", "a")], text
-    assert counted([both]) == [offsets.CHARACTERS]
-    assert counted([shown, both]) == [offsets.UTF16, offsets.UNSURE]
+    assert counted([both]).units == [offsets.CHARACTERS]
+    assert counted([shown, both]).units == [offsets.UTF16, offsets.UNSURE]
     by_the_way = [Given(0, len(text) + 1, "X")], text  # outside, and inside in UTF-16 and bytes alike
-    assert counted([by_the_way]) == [offsets.UNSURE]
+    assert counted([by_the_way]).units == [offsets.UNSURE]
     cut = [Given(4, 6, "X")], f"{SMILE} abc"
-    assert counted([cut]) == [offsets.CHARACTERS]  # where it is outside of the text, and refused
+    assert counted([cut]).units == [offsets.CHARACTERS]  # where it is outside of the text, and refused
+
+
+def test_characters_that_no_row_shows_are_said_to_be_assumed() -> None:
+    """[3, 5] of it are the blank and "a" of " ab", or "ab" when counted in UTF-16 units."""
+    text = f"{SMILE} ab cd"
+    open_row = label([3, 5, "X"])
+    plain = label([0, 2, "X"])
+    read = spans.read_all([open_row, plain, "[]"], [text, "ab cd", text])
+    assert read.labels == [open_row, plain, "[]"] and read.faults == [None] * 3
+    assert len(read.remarks) == 1 and read.remarks[0].startswith("the spans of 1 labels lie elsewhere")
+
+    def with_words(start: int) -> str:
+        return json.dumps([{"start": start, "end": start + 2, "label": "X", "text": "ab"}])
+
+    for start, first in ((2, [3, 5, "X"]), (3, [2, 4, "X"])):  # as it is advised: the words show the unit
+        read = spans.read_all([open_row, with_words(start)], [text, text])
+        assert read.labels == [label(first), label([2, 4, "X"])]
+        assert not any("lie elsewhere" in line for line in read.remarks)
+    assert spans.read_all([open_row, label([2, 4, "X"])], [text, text]).remarks == []  # else it cuts a word
 
 
 def test_what_was_marked_in_label_studio_refers_to_the_text() -> None:
