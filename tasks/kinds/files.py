@@ -15,12 +15,13 @@ DATA, UNREAD = "data:", "unread:"
 
 MISSING = "file is not there"
 OUTSIDE = "file lies outside of the folder of its table or archive"
+ELSEWHERE = "address is in another store than its table, or another bucket"
 REFUSED = "address is of a kind or a network that is not read"
 UNREACHABLE = "file could not be fetched"
 BROKEN = "file in the archive is broken"
 BIG = f"file has more than {MOST // 2**20} MiB"
 NO_DATA = "data address is broken"
-FAULTS = (MISSING, OUTSIDE, REFUSED, UNREACHABLE, BROKEN, BIG, NO_DATA)
+FAULTS = (MISSING, OUTSIDE, ELSEWHERE, REFUSED, UNREACHABLE, BROKEN, BIG, NO_DATA)
 
 
 @dataclass(frozen=True)

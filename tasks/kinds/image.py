@@ -29,7 +29,6 @@ COLUMN = "image"
 ENDINGS = (*held.PICTURES, ".heic", ".heif", ".svg")  # the last are refused with a reason rather than passed over
 FAULTS = (*held.FAULTS, *picture.FAULTS)
 AT_ONCE = 4  # pictures decoded together; each may take 200 MB for a moment
-SIDE = Pull(pool="", gold="").picture_side  # of a picture that a program gives to a model
 THUMBNAIL = 128  # longest side on pages, in pixels
 wording, settled = None, None
 WORDS = False
@@ -122,16 +121,18 @@ def encoder(embed: Embed, _settled: Mapping[str, Any] | None = None) -> "Encoder
     return Encoder(embed.encoder, embed.pixels)
 
 
-def given(items: Any, columns: Columns) -> list[str]:
-    """Pictures as paths, as bytes or as Pillow has them: a list, a Series, or a frame with their column."""
+def given(items: Any, pull: Pull) -> list[str]:
+    """Pictures as paths, data addresses, bytes or as Pillow has them: a list, a Series, a frame with their column."""
     if isinstance(items, pd.DataFrame):
-        items = items[columns.image] if columns.image in items else items.iloc[:, 0]
+        name = pull.columns.image
+        items = items[name] if name in items else items.iloc[:, 0]
     cells: list[str] = []
     for position, each in enumerate(items):
-        cell = _cell(_came(each), SIDE)
+        cell = _cell(_came(each), pull.picture_side)
         if cell is None or held.is_unread(cell):
             fault = _fault(cell) if cell else "picture is missing"
-            raise InputError(f"picture {position}: {fault}", expected="its path, its bytes, or a picture of Pillow's")
+            expected = "its path, a data address, its bytes, or a picture of Pillow's"
+            raise InputError(f"picture {position}: {fault}", expected=expected)
         cells.append(cell)
     return cells
 
@@ -140,9 +141,14 @@ def _came(each: Any) -> str | None:
     """What a program gives, as the cell of a source."""
     if isinstance(each, bytes | bytearray):
         return held.packed(bytes(each), "")
+    if isinstance(each, str) and each.startswith(held.DATA):
+        return each
     if isinstance(each, str | PathLike):
-        path = Path(each).expanduser()
-        return held.packed(path.read_bytes(), "") if path.is_file() else held.unread(held.MISSING, str(path))
+        path = Path(each)
+        try:
+            return held.packed(path.read_bytes(), "") if path.is_file() else held.unread(held.MISSING, str(path))
+        except (OSError, ValueError):  # a name that no disk takes, a file that may not be read
+            return held.unread(held.MISSING, str(path))
     if hasattr(each, "save"):
         written = BytesIO()
         each.convert("RGBA" if "A" in each.getbands() else "RGB").save(written, "PNG")

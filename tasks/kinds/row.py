@@ -458,10 +458,11 @@ def encoder(embed: Embed, settled: Mapping[str, Any] | None = None) -> "Kernel":
 # For people and programs
 
 
-def given(items: Any, columns: Columns) -> list[str]:
+def given(items: Any, pull: Pull) -> list[str]:
     """The cells of a frame with the columns of the features, or of a list of such mappings."""
     # As objects: pandas would make floats of whole numbers where one is missing.
     rows = items if isinstance(items, pd.DataFrame) else pd.DataFrame(list(items), dtype=object)
+    columns = pull.columns
     own = columns.sources
     if missing := [name for name in own if name not in rows]:
         raise InputError(

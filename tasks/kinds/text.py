@@ -102,7 +102,7 @@ def wording(cells: list[str], encoder: "Encoder") -> words.Wording:
     return words.wording(cells, encoder.unknown(cells))
 
 
-def given(items: Any, _columns: Columns) -> list[str]:
+def given(items: Any, _pull: Pull) -> list[str]:
     """A list of texts, a Series, or a frame with a `text` column."""
     if isinstance(items, pd.DataFrame):
         items = items[NAME] if NAME in items else items.iloc[:, 0]

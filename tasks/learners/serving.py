@@ -22,32 +22,32 @@ from labelwise.tasks.kinds import Answer, Content, choice, text
 from labelwise.tasks.kinds.base import Encoder, Opinion
 from labelwise.tasks.learners import words
 from labelwise.tasks.learners.words import Words
-from labelwise.tasks.settings import Columns, Embed
+from labelwise.tasks.settings import Embed, Pull
 from labelwise.tasks.workspace import Workspace, read_json
 
 REGISTERED = "models:/"  # how an address of MLflow's begins
 ENCODER_FILE = "encoder.json"
-COLUMNS = Columns()
+PULL = Pull(pool="", gold="")
 BLOCK = 65_536  # items whose vectors are held at once
 
 
 @dataclass(frozen=True)
 class Classifier:
     """Items in, labels out: a class, or where an item may have several, the JSON list of their names, or of the spans
-    in it. columns: of the
-    source that the items came from."""
+    in it. pull: how the
+    items of the source were read, its addresses left out."""
 
     encoder: Encoder
     model: learners.Model
     answer: Answer = choice
     item: Content = text
-    columns: Columns = COLUMNS
+    pull: Pull = PULL
 
     def predict(self, items: Any, _params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row an item: `label`, and `confidence`, the score that it is expected to have, in [0, 1]. Items: texts as a
         list, a Series, or a frame with a `text` column; rows as a frame with their columns. InputError for what is no
         such item."""
-        return self.judged(self.item.given(items, self.columns))
+        return self.judged(self.item.given(items, self.pull))
 
     def judged(self, cells: list[str]) -> pd.DataFrame:
         """The same of items as the tables keep them."""
@@ -108,13 +108,14 @@ def _bundled(folder: Path) -> Classifier:
 
 def about(workspace: Workspace) -> dict[str, Any]:
     """What a model of the workspace needs beside its own files to read items: the settings of the encoder and, but for
-    texts, what an item is, from which columns, and what the encoder had to know."""
+    texts, what an item is, from which columns and how large it is read, and what the encoder had to know."""
     chosen = workspace.settings
     said: dict[str, Any] = chosen.embed.model_dump()
     if chosen.kind.item == text.NAME:
         return said
     columns = chosen.pull.columns.model_dump(exclude={"label", "id", "group", "context"})
-    return said | {"item": chosen.kind.item, "columns": columns, "settled": settled(workspace)}
+    read = {"columns": columns, "picture_side": chosen.pull.picture_side}
+    return said | {"item": chosen.kind.item, "settled": settled(workspace)} | read
 
 
 def _loaded(about: dict[str, Any], folder: Path) -> Classifier:
@@ -122,7 +123,8 @@ def _loaded(about: dict[str, Any], folder: Path) -> Classifier:
     item = kinds.item(about.get("item", text.NAME))
     encoder = item.encoder(embed, about.get("settled"))
     answer = kinds.answer(learners.answer(folder))
-    return Classifier(encoder, learners.load(folder), answer, item, Columns.model_validate(about.get("columns", {})))
+    read = {key: about[key] for key in ("columns", "picture_side") if key in about}  # else as by default
+    return Classifier(encoder, learners.load(folder), answer, item, PULL.model_validate(PULL.model_dump() | read))
 
 
 def _load_pyfunc(folder: str) -> Classifier:

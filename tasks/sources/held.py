@@ -13,10 +13,23 @@ from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.kinds.files import BIG, DATA, MISSING, MOST, OUTSIDE, REFUSED, UNREACHABLE, packed, unread
+from labelwise.tasks.kinds.files import (
+    BIG,
+    DATA,
+    ELSEWHERE,
+    MISSING,
+    MOST,
+    OUTSIDE,
+    REFUSED,
+    UNREACHABLE,
+    packed,
+    unread,
+)
 from labelwise.tasks.sources import reach
 from labelwise.tasks.sources.opened import Record
 
+HERE = ("file", "local", "memory")  # kinds of addresses: of this machine
+BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # of stores whose paths begin with the bucket
 AT_ONCE = 8  # files of other machines that are asked for together
 TRIES = 2  # at each of those
 SECONDS = 60  # for one file of a web server
@@ -50,25 +63,37 @@ def _file(cell: str | None, fs: fsspec.AbstractFileSystem, table: str) -> str | 
         return cell
     name = cell.strip()
     try:
-        there = _address(name) if "://" in name else _beside(name, fs, table)
+        there = _address(name, fs, table) if "://" in name else _beside(name, fs, table)
     except InputError:
         return unread(REFUSED, name)
     except (OSError, ValueError, ImportError):  # an address that is none
         return unread(MISSING, name)
-    return unread(OUTSIDE, name) if there is None else fetched(*there, name)
+    if there is None:
+        here = "://" not in name or split_protocol(name)[0] in HERE
+        return unread(OUTSIDE if here else ELSEWHERE, name)
+    return fetched(*there, name)
 
 
-def _address(name: str) -> tuple[fsspec.AbstractFileSystem, str] | None:
-    """Where an address leads. InputError where it may not be read; None for a file of this machine that is outside."""
-    if split_protocol(name)[0] in ("file", "local", "memory"):
+def _address(name: str, fs: fsspec.AbstractFileSystem, table: str) -> tuple[fsspec.AbstractFileSystem, str] | None:
+    """Where an address leads. InputError where it may not be read; None for a file of this machine, and for what is
+    neither on the web nor in the bucket of its table: else a table of a stranger's could have any picture shown that
+    the credentials of whoever runs the loop open."""
+    kind = split_protocol(name)[0]
+    if kind in HERE:
         return (LocalFileSystem(), name.partition("://")[2]) if reach.allows(reach.OUTSIDE) else None
     reach.refuse(name)
     options = reach.options(name)
-    if name.startswith(("http://", "https://")):
+    web = kind in ("http", "https")
+    free = web or reach.allows(reach.OUTSIDE)
+    if not free and (kind not in BUCKETS or kind not in fs.protocol):
+        return None
+    if web:
         import aiohttp
 
         options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=SECONDS)}
-    return cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(name, **options))
+    there, path = cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(name, **options))
+    own = there == fs and path.split("/")[0] == table.split("/")[0]
+    return (there, path) if free or own else None
 
 
 def _beside(name: str, fs: fsspec.AbstractFileSystem, table: str) -> tuple[fsspec.AbstractFileSystem, str] | None:
@@ -80,7 +105,7 @@ def _beside(name: str, fs: fsspec.AbstractFileSystem, table: str) -> tuple[fsspe
         climbs = plain.startswith("/") or ".." in plain.split("/")
         return None if climbs else (fs, f"{folder}/{plain.removeprefix('./')}")
     root = os.path.realpath(folder or ".")
-    real = os.path.realpath(Path(root) / Path(plain).expanduser())
+    real = os.path.realpath(Path(root) / plain)
     inside = os.path.commonpath([root, real]) == root
     return (fs, real) if inside or reach.allows(reach.OUTSIDE) else None
 

@@ -17,7 +17,7 @@ from labelwise.tasks.errors import InputError
 
 KINDS = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "https", "memory")
 INTERNAL = "internal"  # the word that allows addresses which are not public
-OUTSIDE = "outside"  # the word that allows files which a table names and which are not in its folder
+OUTSIDE = "outside"  # the word that allows what a table names beyond its folder or bucket and the web
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 

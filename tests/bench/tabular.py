@@ -20,7 +20,7 @@ from labelwise.flows import rehearse
 from labelwise.flows.demos.recordings import RATE, recorded
 from labelwise.tasks.kinds import row
 from labelwise.tasks.learners.kernel import Kernel, settled
-from labelwise.tasks.settings import Columns
+from labelwise.tasks.settings import Columns, Pull
 from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.plan import Plan
 from labelwise.tasks.trial.rehearsal import Estimate, Run
@@ -97,7 +97,7 @@ def prepared(name: str, columns: Columns) -> Path:
         whole = pd.concat(tables, ignore_index=True)
         if not columns.features:
             columns = row.detected(lambda: whole.astype(str).astype(object), columns)[0]
-        cells = row.given(whole, columns)
+        cells = row.given(whole, Pull(pool="", gold="", columns=columns))
         first = len(tables[0])
         kernel = Kernel.of(settled(cells[:first], columns.features))
         read = [json.loads(cell) for cell in cells]

@@ -19,6 +19,7 @@ from labelwise.tasks import sources
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import files, image
 from labelwise.tasks.settings import Columns
+from labelwise.tasks.sources import addresses
 from tests.tasks.kinds.pictures import RED, as_bytes, drawn, folder_of
 
 FILES = image.files(Columns())
@@ -95,6 +96,8 @@ def test_a_table_names_files_beside_it_and_no_others(tmp_path: Path, monkeypatch
         "link.png": files.OUTSIDE,
         "file:///etc/passwd": files.OUTSIDE,
         "none.png": files.MISSING,
+        "~draft.png": files.MISSING,
+        "~/none.png": files.MISSING,
         "photos": files.MISSING,
         "pipe.png": files.MISSING,
         "n" * 5000: files.MISSING,
@@ -112,6 +115,25 @@ def test_a_table_names_files_beside_it_and_no_others(tmp_path: Path, monkeypatch
     monkeypatch.setenv("LABELWISE_SOURCES", "outside")
     found = held(rows_of(inside / "table.csv").image[:-1])
     assert [one.fault for one in found].count(files.OUTSIDE) == 0 and found[4].content == ONE
+
+
+def test_a_table_names_no_other_bucket_than_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from labelwise.tasks.sources import held as reading
+
+    store, table = addresses.file_system("s3://own/set/table.csv")
+    monkeypatch.setattr(reading, "fetched", lambda _fs, path, name: files.packed(path.encode(), name))
+
+    def faults(fs: Any, table: str, *names: str) -> list[str]:
+        records = reading.cells([(name,) for name in names], 0, fs, table)
+        return [files.unpacked(cell).fault for (cell,) in records if cell]
+
+    others = ["s3://other/a.png", "s3://own2/a.png", "s3a://other/a.png", "hf://datasets/o/d/a.png"]
+    web, own = "https://93.184.216.34/a.png", ["s3://own/a.png", "s3a://own/b/a.png", "c.png"]
+    assert faults(store, table, *own, web, *others) == [""] * 4 + [files.ELSEWHERE] * 4
+    here, local = addresses.file_system(str(tmp_path / "table.csv"))
+    assert faults(here, local, "s3://own/a.png", *others) == [files.ELSEWHERE] * 5
+    monkeypatch.setenv("LABELWISE_SOURCES", "outside")
+    assert faults(store, table, *own, web, *others) == [""] * 8
 
 
 def test_links_out_of_a_folder_and_an_archive(tmp_path: Path) -> None:

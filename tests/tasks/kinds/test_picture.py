@@ -1,6 +1,7 @@
 """Pictures: what a file becomes, what is refused, and that the same pixels are the same item."""
 
 import base64
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -16,8 +17,13 @@ from labelwise.flows.demos import Edition, pictures
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import files, image, picture
-from labelwise.tasks.settings import Columns, Kind
+from labelwise.tasks.learners import serving
+from labelwise.tasks.learners.frozen import Head
+from labelwise.tasks.settings import Kind, Pull
+from labelwise.tasks.workspace import Workspace
 from tests.tasks.kinds.pictures import RED, as_bytes, drawn
+
+PULL = Pull(pool="", gold="")
 
 
 def shown(cell: str) -> np.ndarray:
@@ -194,18 +200,41 @@ def test_a_program_gives_paths_bytes_and_pictures(tmp_path: Path) -> None:
     made = drawn(RED)
     (tmp_path / "a.png").write_bytes(as_bytes(made))
     clear = made.convert("RGBA")
-    columns = Columns()
-    given = [str(tmp_path / "a.png"), tmp_path / "a.png", as_bytes(made), made, clear]
-    assert len({image.identify(cell) for cell in image.given(given, columns)}) == 1
-    assert len(image.given(pd.DataFrame({"x": [1], "image": [as_bytes(made)]}), columns)) == 1
+    address = f"data:image/png;base64,{base64.b64encode(as_bytes(made)).decode()}"
+    given = [str(tmp_path / "a.png"), tmp_path / "a.png", as_bytes(made), made, clear, address]
+    assert len({image.identify(cell) for cell in image.given(given, PULL)}) == 1
+    assert len(image.given(pd.DataFrame({"x": [1], "image": [as_bytes(made)]}), PULL)) == 1
     for wrong, said in (
         (b"text", picture.NONE),
         (str(tmp_path / "b"), files.MISSING),
+        ("~draft.png", files.MISSING),
+        ("n" * 5000, files.MISSING),
+        ("a\0b", files.MISSING),
+        ("data:image/png;base64,A=A", files.NO_DATA),
         (None, "missing"),
         (7, "missing"),
     ):
         with pytest.raises(InputError, match=f"picture 1: .*{said}"):
-            image.given([made, wrong], columns)
+            image.given([made, wrong], PULL)
+
+
+def test_a_loaded_model_reads_pictures_at_the_side_it_learned_at(tmp_path: Path) -> None:
+    encoder = {"embed": {"encoder": "efficientnet-lite0"}}
+    params = {"project": {"name": "n", "id": "i"}, "classes": ["a", "b"], "kind": {"item": "image"}, **encoder}
+    pull = {"pool": "p", "gold": "g", "picture_side": 64}
+    (tmp_path / "params.yaml").write_text(json.dumps(params | {"pull": pull}))
+    head = Head(["a", "b"], np.array([0, 1]), np.zeros((2, 1280), np.float32), np.zeros(2, np.float32))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    head.save(kept)
+    about = serving.about(Workspace(tmp_path))
+    sides = []
+    for said in (about, {key: about[key] for key in about if key != "picture_side"}):  # as it was registered before
+        (kept / serving.ENCODER_FILE).write_text(json.dumps(said))
+        model = serving.load(kept)
+        (cell,) = model.item.given([drawn(RED, side=600)], model.pull)
+        sides.append(max(picture.of_cell(cell).size))
+    assert sides == [64, 512]
 
 
 def test_tables_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -353,18 +353,18 @@ def test_signals_are_told_apart_by_their_rhythm() -> None:
 
 def test_a_program_gives_a_frame_or_mappings() -> None:
     frame = pd.DataFrame({"age": [41, 7], "income": ["1,5", None], "job": ["nurse", "x"], "eeg": [[1, 2, 3, 4], None]})
-    cells = row.given(frame.assign(more=0), COLUMNS)
+    cells = row.given(frame.assign(more=0), PULL)
     assert cells[0] == read(("41", "1,5", "nurse", "[1,2,3,4]"))[0]
-    assert row.given(frame.to_dict("records"), COLUMNS) == cells
-    assert row.given([dict.fromkeys(FEATURES)], COLUMNS) == ['{"age":null,"income":null,"job":null,"eeg":null}']
+    assert row.given(frame.to_dict("records"), PULL) == cells
+    assert row.given([dict.fromkeys(FEATURES)], PULL) == ['{"age":null,"income":null,"job":null,"eeg":null}']
     with pytest.raises(InputError, match=r"no column 'age'.*with None"):
-        row.given(frame.drop(columns="age"), COLUMNS)
-    figures = row.given(frame.assign(income=[1.234, np.float32(0.5)]), COLUMNS)
+        row.given(frame.drop(columns="age"), PULL)
+    figures = row.given(frame.assign(income=[1.234, np.float32(0.5)]), PULL)
     assert [json.loads(cell)["income"] for cell in figures] == [1.234, 0.5]
     with pytest.raises(
         InputError, match=r"row 1: text stands where a figure was expected, in 'age': expected number, got old"
     ):
-        row.given(frame.assign(age=["1", "old"]), COLUMNS)
+        row.given(frame.assign(age=["1", "old"]), PULL)
     assert row.takes(COLUMNS) == [("any", "age"), ("any", "income"), ("any", "job"), ("any", "eeg")]
 
 

@@ -97,8 +97,8 @@ class Point:
         made: Any = SimpleNamespace(encode=encode)
         return made
 
-    def given(self, items: Any, columns: settings.Columns) -> list[str]:
-        del columns
+    def given(self, items: Any, pull: settings.Pull) -> list[str]:
+        del pull
         return [f"{east};{north}" for east, north in items]
 
     def takes(self, columns: settings.Columns) -> list[tuple[str, str | None]]:
