@@ -26,9 +26,7 @@ def trained(sentences: list[Any], epochs: int, seed: int) -> Any:
     ner = pipeline.add_pipe("ner")
     for name in sorted({name for _, spans in sentences for _, _, name in spans}):
         ner.add_label(name)
-    examples = [
-        Example.from_dict(of(pipeline, tokens), {"entities": tags(tokens, spans)}) for tokens, spans in sentences
-    ]
+    examples = [Example(of(pipeline, tokens), of(pipeline, tokens, spans)) for tokens, spans in sentences]
     optimizer = pipeline.initialize(lambda: examples)
     rng = random.Random(seed)
     for _ in range(epochs):
@@ -38,11 +36,13 @@ def trained(sentences: list[Any], epochs: int, seed: int) -> Any:
     return pipeline
 
 
-def of(pipeline: Any, tokens: list[str]) -> Any:
-    """A sentence in the tokens that it has."""
-    from spacy.tokens import Doc
+def of(pipeline: Any, tokens: list[str], spans: list[Any] | None = None) -> Any:
+    """A sentence in the tokens that it has, with its spans."""
+    from spacy.tokens import Doc, Span
 
-    return Doc(pipeline.vocab, words=tokens)
+    found = Doc(pipeline.vocab, words=tokens)
+    found.ents = [Span(found, first, last + 1, name) for first, last, name in spans or []]
+    return found
 
 
 def tags(tokens: list[str], spans: list[Any]) -> list[str]:
