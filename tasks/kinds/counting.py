@@ -1,6 +1,6 @@
-"""Answers counted class by class, where an item has a class or has it not."""
+"""Answers that name several things, counted: class by class, or all that two of them have in common."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,3 +19,16 @@ def by_name(
                 found[layer, row, [places[each] for each in members(label) if each in places]] = 1
     found[0] = found[1] * found[2]
     return found
+
+
+def f1(
+    said: Sequence[str | None], truth: Sequence[str], parts: Callable[[str], Collection[Hashable]]
+) -> NDArray[np.float64]:
+    """(g,) F1 of the sets of parts of two labels of an item; 1 where both are empty, 0 where nothing was said at all.
+    parts: what a label names."""
+    made = np.zeros(len(truth))
+    for at, (one, other) in enumerate(zip(said, truth, strict=True)):
+        if isinstance(one, str):  # None, or NaN of a table: nothing was said
+            mine, theirs = set(parts(one)), set(parts(other))
+            made[at] = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else 1.0
+    return made

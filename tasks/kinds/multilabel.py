@@ -239,12 +239,7 @@ def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float6
     >>> score(['["a", "b"]', "[]", None], ['["a"]', "[]", "[]"]).round(3).tolist()
     [0.667, 1.0, 0.0]
     """
-    made = np.zeros(len(truth))
-    for at, (one, other) in enumerate(zip(said, truth, strict=True)):
-        if one is not None and one == one:  # NaN is not
-            mine, theirs = set(members(one)), set(members(other))
-            made[at] = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else 1.0
-    return made
+    return counting.f1(said, truth, members)
 
 
 def counts(said: Sequence[str | None], truth: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:

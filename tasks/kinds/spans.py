@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.tasks.kinds import bio, controls, marked, multilabel, offsets
+from labelwise.tasks.kinds import bio, controls, counting, marked, multilabel, offsets
 from labelwise.tasks.kinds.base import Floats, Measured, OfRows, Opinion, Read, Views
 from labelwise.tasks.kinds.offsets import Given, Span
 from labelwise.tasks.settings import MEASURES
@@ -299,12 +299,7 @@ def score(said: Sequence[str | None], truth: Sequence[str]) -> NDArray[np.float6
     >>> score(['[[0, 5, "PER"], [9, 14, "LOC"]]', "[]", None], ['[[0, 5, "PER"]]', "[]", "[]"]).round(3).tolist()
     [0.667, 1.0, 0.0]
     """
-    made = np.zeros(len(truth))
-    for at, (one, other) in enumerate(zip(said, truth, strict=True)):
-        if one is not None and one == one:  # NaN is not
-            mine, theirs = set(spans_of(one)), set(spans_of(other))
-            made[at] = 2 * len(mine & theirs) / (len(mine) + len(theirs)) if mine or theirs else 1.0
-    return made
+    return counting.f1(said, truth, spans_of)
 
 
 def targets(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32]:
