@@ -80,6 +80,15 @@ def columns(source: str, encoding: str | None = None) -> list[str]:
     return [*inside, *(name for name in file.partitions if name not in inside)]
 
 
+def above(source: str, files: Files | None) -> str:
+    """The folder that all class folders of a source lie in, such as `photos/`, since all its files do: it is taken for
+    no class. '' where there is none, and for tables. InputError as in `chunks`."""
+    if not files or hub.names_dataset(source) or not (found := folders.tree(source, files)):
+        return ""
+    with addresses.explained(source, remote=addresses.is_remote(found.fs)):
+        return folders.above(found, files)
+
+
 def fingerprint(source: str, files: Files | None = None) -> list[list[str]] | None:
     """What tells whether `source` has changed without reading it; None when nothing does. Files that a table names are
     not looked at: the table changes with them."""

@@ -122,6 +122,11 @@ def records(found: Tree, asked: Opened, files: Files) -> Iterator[Record]:
         yield tuple([None if at is None else row[column] for column, at in picks])
 
 
+def above(found: Tree, files: Files) -> str:
+    """The folder that all class folders lie in, such as `photos/`; '' where they lie in none."""
+    return _shared(_names(found, files))
+
+
 def fingerprint(found: Tree) -> list[list[str]] | None:
     """What tells whether the files have changed without reading them; None where the store does not say."""
     seen = hashlib.sha256()

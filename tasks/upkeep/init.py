@@ -155,9 +155,9 @@ def looked(
     is raised. What cannot be judged without the faulty source is not.
     """
     faults: list[LabelwiseError] = []
-    classes = _tried(lambda: classes_for(pull, given, answer, item), faults)
+    classes = _tried(lambda: classes_for(pull, given, answer, item, tell), faults)
     gold = _tried(lambda: look_at_gold(pull, classes, answer, item), faults) if classes else None
-    labels = _tried(lambda: labels_in(labelled, pull, tell, answer, item), faults) if labelled else None
+    labels = _tried(lambda: labels_in(labelled, pull, tell, answer, item, classes or ()), faults) if labelled else None
     asked, most = (set(labels.id), None) if labels is not None else (set(), PREVIEWED)
     pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most, item, answer), faults)
     rows: pd.DataFrame | None = LABELS.frame()
@@ -289,12 +289,18 @@ def _scalar(text: str) -> str:
 
 
 def labels_in(
-    labelled: str, pull: settings.Pull, tell: Callable[[str], None], answer: Answer = choice, item: Content = text
+    labelled: str,
+    pull: settings.Pull,
+    tell: Callable[[str], None],
+    answer: Answer = choice,
+    item: Content = text,
+    classes: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The labels that people have given already: columns id, that of the item, label. A row without one is not labelled
-    yet."""
+    yet. classes: those that are known, none of which may be a folder above all others."""
     columns, own = pull.columns, item.columns(pull.columns)
     more = kinds.reading(item, answer, columns, columns.label)
+    told_above(labelled, classes, item.files(columns), tell)
     parts = [
         pd.DataFrame({item.COLUMN: item.read(chunk[own], pull), "label": chunk[columns.label]})
         for chunk in sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, **more)
@@ -373,11 +379,16 @@ def located(source: str) -> str:
 
 
 def classes_for(
-    pull: settings.Pull, given: list[str] | None, answer: Answer = choice, item: Content = text
+    pull: settings.Pull,
+    given: list[str] | None,
+    answer: Answer = choice,
+    item: Content = text,
+    tell: Callable[[str], None] = print,
 ) -> list[str]:
     """The classes: those given, else the labels that occur in the gold set, sorted. InputError when they do not fit, or
     when two of the gold set's look alike: that is one class, spelt in two ways."""
     columns, gold = pull.columns, pull.gold
+    told_above(gold, given or [], item.files(columns), tell)
     found: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     own = item.columns(columns)
@@ -411,6 +422,21 @@ def classes_for(
     if given is None:
         _refuse_look_alikes(gold, found)
     return given or sorted(found)
+
+
+def told_above(source: str, classes: Sequence[str], of: files.Files | None, tell: Callable[[str], None]) -> None:
+    """Say which folder of a source is taken for no class, since all class folders lie in it. InputError where it is
+    one of the classes."""
+    above = sources.above(source, of)
+    if wrong := [name for name in above.split("/") if name in classes]:
+        raise InputError(
+            f"{source}: all files lie in {above!r}, so the folders in it are taken as the classes",
+            expected="files of two classes at least, in folders beside each other, such as cats/1.jpg and dogs/2.jpg",
+            got=f"the class {wrong[0]!r} as a folder above all others",
+            fix=f"add the folders of the other classes beside {wrong[0]!r}, or take it out of the classes",
+        )
+    if above:
+        tell(f"{source}: all files lie in {above!r}, so the folders in it are taken as the classes")
 
 
 def names(given: Sequence[str]) -> list[str]:

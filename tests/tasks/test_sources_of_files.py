@@ -18,7 +18,7 @@ import pytest
 from labelwise.tasks import sources
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import files, image
-from labelwise.tasks.settings import Columns
+from labelwise.tasks.settings import Columns, Pull
 from labelwise.tasks.sources import addresses
 from tests.tasks.kinds.pictures import RED, as_bytes, drawn, folder_of
 
@@ -78,6 +78,25 @@ def test_a_folder_without_class_folders_has_no_labels(tmp_path: Path) -> None:
     (tmp_path / "1.png").rename(tmp_path / "1.txt")
     with pytest.raises(InputError, match="holds no data"):
         rows_of(tmp_path, "name")
+
+
+def test_a_folder_above_the_classes_is_told_and_is_no_class(tmp_path: Path) -> None:
+    from labelwise.tasks.upkeep.init import classes_for, labels_in
+
+    folder_of(tmp_path / "gold/cats", 1)
+    folder_of(tmp_path / "flat", 1)
+    pull, told = Pull(pool="", gold=str(tmp_path / "gold")), list[str]()
+    assert classes_for(pull, None, item=image, tell=told.append) == ["blue", "red"]
+    assert classes_for(pull, ["blue", "red"], item=image, tell=told.append) == ["blue", "red"]
+    assert len(told) == 2 and "all files lie in 'cats/'" in told[0]
+    with pytest.raises(InputError, match=r"in 'cats/', so .*got the class 'cats' as a folder above"):
+        classes_for(pull, ["cats", "dogs"], item=image, tell=told.append)
+    with pytest.raises(InputError, match="add the folders of the other classes beside 'cats'"):
+        labels_in(pull.gold, pull, told.append, item=image, classes=["cats", "red"])
+    (tmp_path / "gold/dogs").mkdir()
+    (tmp_path / "gold/dogs/1.png").write_bytes(ONE)  # the advice taken
+    assert classes_for(pull, ["cats", "dogs"], item=image, tell=told.append) == ["cats", "dogs"]
+    assert sources.above(str(tmp_path / "flat"), FILES) == "" and len(told) == 2
 
 
 def test_a_table_names_files_beside_it_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
