@@ -49,7 +49,7 @@ def edition(answer: str, rare: bool, item: str = "text") -> Edition:
     several labels and one is rare."""
     kind = kind_of(item, answer)
     if rare and (item, answer) != ("text", "choice"):
-        raise InputError("demo --rare", expected="--answer choice", got=f"--item {item} --answer {answer}")
+        raise InputError("demo --rare", expected="--item text --answer choice", got=f"--item {item} --answer {answer}")
     if rare:
         return Edition(RARE_NAME, kind, NEWS, "2,000 articles", news_material, RARE_GOLD_SHARE, RARE_NOISE)
     editions = {

@@ -140,7 +140,8 @@ def test_the_demo_plays_its_rounds_and_leaves_a_batch_open(
 def test_one_section_is_rare_in_the_demo_that_looks_for_it() -> None:
     shares = demo.thinned(demo.bbc_news()).label.value_counts(normalize=True)
     assert shares.index.tolist() == [demo.OTHER, demo.RARE] and 0.01 < shares[demo.RARE] < 0.04
-    with pytest.raises(InputError, match="demo --rare: expected --answer choice, got --answer multilabel"):
+    said = "demo --rare: expected --item text --answer choice, got --item text --answer multilabel"
+    with pytest.raises(InputError, match=said):
         demo.demo(None, print, "multilabel", rare=True)
 
 

@@ -66,7 +66,10 @@ def test_whole_numbers_are_kept_and_compared_to_the_last_digit() -> None:
     cells = row.packed(frame, features).tolist()
     assert [json.loads(cell) for cell in cells] == [{"n": at, "c": at, "s": [at, 0.5]} for at in values]
     given = [{"n": at, "c": at, "s": None} for at in values] + [dict.fromkeys("ncs")]
-    assert [json.loads(cell)["n"] for cell in row.given(given, features)] == [*values, None]
+    assert [json.loads(cell)["n"] for cell in row.given(given, Pull(pool="p", gold="g", columns=features))] == [
+        *values,
+        None,
+    ]
     assert row.fold(cells[0]) != row.fold(cells[1])
 
 
@@ -99,10 +102,11 @@ def test_a_category_is_as_it_is_written_but_for_what_tools_write_in_several_ways
     for name in ("p.parquet", "p.csv", "whole.csv"):
         (rows,) = sources.chunks(str(tmp_path / name), ["c"], figures=["c"])
         assert row.packed(rows, features).tolist() == ['{"c":"3"}', None, '{"c":"5"}']
-    cells = row.given(frame, features)
+    pull = Pull(pool="p", gold="g", columns=features)
+    cells = row.given(frame, pull)
     assert cells == ['{"c":"3"}', '{"c":null}', '{"c":"5"}']
-    assert row.given([{"c": 3}, {"c": None}, {"c": np.float32(5)}], features) == cells
-    assert row.given([{"c": True}, {"c": "TRUE"}], features) == ['{"c":"true"}'] * 2
+    assert row.given([{"c": 3}, {"c": None}, {"c": np.float32(5)}], pull) == cells
+    assert row.given([{"c": True}, {"c": "TRUE"}], pull) == ['{"c":"true"}'] * 2
 
 
 BAD = {
