@@ -191,7 +191,7 @@ def field(
     open_tags, lost = taggings(words, marks, [examples.classes[each] for each in seen])
     weights = scale.of_states(crf.fit(scale.scaled(words), open_tags, examples.counting.astype(np.float64), steps))
     limits = np.full(len(examples.classes), 0.5, np.float32) if limits is None else limits
-    remark = f"{lost:,} spans that overlap others, or begin or end inside a word, are left out in part" if lost else ""
+    remark = f"spans left out in part, for they overlap others or begin or end inside a word: {lost:,}" if lost else ""
     return Tagger(examples.classes, seen, weights, slope, shift, limits, remark)
 
 
