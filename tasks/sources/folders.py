@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import IO
 
 import fsspec
@@ -86,7 +87,7 @@ def _below(folder: str, source: str) -> list[str]:
     found: list[str] = []
     for here, folders, names in os.walk(folder):
         for name in folders:
-            if os.path.islink(os.path.join(here, name)):  # noqa: PTH114, PTH118  os.walk gives texts
+            if Path(here, name).is_symlink():
                 fix = "name it as a source of its own if it is meant, or take it out"
                 raise InputError(f"{here}/{name} is a link to a folder", fix=fix)
         found += [f"{here.rstrip('/')}/{name}" for name in names]

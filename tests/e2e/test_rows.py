@@ -91,9 +91,16 @@ def test_a_row_from_the_click_to_the_model(
     # the round is cut off where it learns, and goes on from there when it is called again
     learn = train.train
     with monkeypatch.context() as patched:
-        patched.setattr(train, "train", lambda *_given, **_more: (_ for _ in ()).throw(KeyboardInterrupt))
+        cut: list[str] = []
+
+        def cut_off(*_given: object, **_more: object) -> None:
+            cut.append("here")
+            raise KeyboardInterrupt
+
+        patched.setattr(train, "train", cut_off)
         with pytest.raises(BaseException):  # noqa: B017  (as Prefect hands it on)
             play(workspace)
+    assert cut == ["here"], "it ended where it was cut off, and nowhere else"
     assert train.train is learn
     play(workspace)
     first = rows(workspace).set_index("id").label
