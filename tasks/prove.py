@@ -14,22 +14,11 @@ from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import kept_out, withheld
-from labelwise.tasks.kinds.base import Opinion
 from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.learners import (
-    Examples,
-    Items,
-    auto,
-    calibration,
-    deciding,
-    frozen,
-    one_vs_rest,
-    tagger,
-    thresholds_of,
-)
+from labelwise.tasks.learners import Examples, Items, thresholds_of
 from labelwise.tasks.progress import counted
-from labelwise.tasks.proof import control, prevalence, savings, successor, taught
+from labelwise.tasks.proof import control, prevalence, savings, subsets, successor, taught
 from labelwise.tasks.proof.savings import PartsOf, Savings
 from labelwise.tasks.proof.successor import Successor
 from labelwise.tasks.proof.taught import Taught
@@ -151,62 +140,27 @@ def told(gold: pd.DataFrame, settings: Settings) -> bool:
 def judged_by(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
 ) -> PartsOf:
-    """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The meter
-    trains a hundred models: of `frozen`, the regularisation is settled once, on all labels, and probabilities are not
-    calibrated, since only what is said counts; where a precision is asked for they are, settled on all labels as well.
-    Where an item may have several classes, or the measure is no mean score, each model says what follows from its
-    probabilities of a part of the pool, as the loop's own does."""
-    answer, truth = kinds.answer(settings.kind.answer), gold.label.tolist()
+    """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The model
+    is of `prove.learner`: fitted quickly where there is a way (see proof/subsets.py), trained as a round's is where not.
+    """
+    answer, measure, truth = kinds.answer(settings.kind.answer), kinds.measure(settings), gold.label.tolist()
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})
-    judge = settings.model_copy(update={"train": learner})
+    own = settings.model_copy(update={"train": learner})
 
-    measure = kinds.measure(settings)
+    def trained(rows: NDArray[np.int64]) -> subsets.Believed:
+        model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, own)
+        return model.probabilities(exam), thresholds_of(model)
 
-    def parts(p: Opinion, thresholds: NDArray[np.floating] | None) -> Parts:
-        return measure.parts(answer.decide(p, settings.classes, thresholds).tolist(), truth)
+    targets = answer.targets(labels.label.tolist(), settings.classes)
+    said = labels.label.tolist() if answer.PLACES else ()
+    examples = Examples(labelled, targets, settings.classes, said=said)
+    believed = subsets.believed_by(examples, exam, pool, own) or trained
 
-    if answer.PLACES and settings.prove.learner in (frozen.NAME, tagger.NAME, auto.NAME):
-        examples = Examples(labelled, answer.targets(labels.label.tolist(), settings.classes), settings.classes)
-        examples = replace(examples, said=labels.label.tolist())
-        whole, scale = tagger.fit(examples, pool, judge), tagger.Scale.of(pool, settings.seed)
+    def parts(rows: NDArray[np.int64]) -> Parts:
+        opinion, thresholds = believed(rows)
+        return measure.parts(answer.decide(opinion, settings.classes, thresholds).tolist(), truth)
 
-        def marked(rows: NDArray[np.int64]) -> Parts:
-            turns = whole.slope, whole.shift, whole.thresholds
-            model = tagger.field(examples.take(rows), scale, *turns, steps=tagger.BRIEF)
-            return parts(model.probabilities(exam), model.thresholds)
-
-        return marked
-    if settings.prove.learner != frozen.NAME:
-
-        def learned(rows: NDArray[np.int64]) -> Parts:
-            model = train(labelled.take(rows), labels.label.iloc[rows].reset_index(drop=True), pool, judge)
-            return parts(model.probabilities(exam), thresholds_of(model))
-
-        return learned
-    examples = Examples(labelled, answer.targets(labels.label.tolist(), settings.classes), settings.classes)
-    settled = examples.take(calibration.sampled(examples, settings.seed))
-    vectors, seen = labelled.vectors(), exam.vectors()
-    c, logits = (one_vs_rest if examples.multilabel else frozen).crossed(settled, judge)
-    if measure.plain and not examples.multilabel:
-        return lambda rows: parts(frozen.head(examples.take(rows), vectors[rows], c).logits(seen), None)
-    looked_at = pool.take(calibration.random_positions(len(pool), one_vs_rest.LOOKED_AT, settings.seed)).vectors()
-    if not examples.multilabel:
-        temperature = calibration.temperature(logits, settled.labels) if measure.precision else 1.0
-
-        def by_measure(rows: NDArray[np.int64]) -> Parts:
-            head = frozen.head(examples.take(rows), vectors[rows], c).at(temperature)
-            return parts(head.of(seen), deciding.thresholds(settings.measure, settings.classes, head.of(looked_at)))
-
-        return by_measure
-    wanted = one_vs_rest.precisions(settings.measure, settings.classes)
-    turns = one_vs_rest.calibrated(logits, settled.labels) if measure.precision else None
-
-    def with_thresholds(rows: NDArray[np.int64]) -> Parts:
-        heads = one_vs_rest.heads(examples.take(rows), vectors[rows], c)
-        heads = heads.turned(*turns) if turns else heads
-        return parts(heads.of(seen), one_vs_rest.thresholds(heads.of(looked_at), wanted=wanted))
-
-    return with_thresholds
+    return parts
 
 
 def run(workspace: Workspace) -> str:
