@@ -141,7 +141,7 @@ def judged_by(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
 ) -> PartsOf:
     """Label numbers -> what the answers of a model of these labels to the g gold items bring to the measure. The model
-    is of `prove.learner`: fitted quickly where there is a way (see proof/subsets.py), trained as a round's is where not.
+    is of `prove.learner`: fitted quickly where there is a way (see proof/subsets.py), otherwise as a round trains it.
     """
     answer, measure, truth = kinds.answer(settings.kind.answer), kinds.measure(settings), gold.label.tolist()
     learner = settings.train.model_copy(update={"learner": settings.prove.learner, "self_training": False})

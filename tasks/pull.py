@@ -20,6 +20,7 @@ from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen, Sifted
 from labelwise.tasks.kinds import Answer, Content, choice, context, text
 from labelwise.tasks.kinds.base import Read
+from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.records import GOLD, POOL, QUARANTINE
 from labelwise.tasks.services import expectations
 from labelwise.tasks.services.versions import remote
@@ -121,7 +122,7 @@ def detected(source: str, columns: Columns, item: Content, encoding: str | None)
 
     def look() -> pd.DataFrame:
         names = [name for name in sources.columns(source, encoding) or columns.features if name.strip()]
-        parts = sources.chunks(source, names, LOOKED_AT, encoding=encoding, figures=names)
+        parts = sources.chunks(source, names, LOOKED_AT, encoding=encoding, cells=Cells(figures=names))
         return next(parts, pd.DataFrame(columns=names))
 
     return item.detected(look, columns)
@@ -317,8 +318,8 @@ def _rows(
     named = {ours: column for ours, column in theirs.items() if column}
     asked = [*(own := item.columns(columns)), *named.values(), *columns.context]
     optional = [name for name in (columns.id, columns.group, *columns.context) if name] if labelled else []
-    more = kinds.reading(item, answer, columns, theirs["label"])
-    parts = sources.chunks(source, asked, optional=optional, encoding=pull.encoding, **more)
+    form = kinds.cells_of(item, answer, columns, theirs["label"])
+    parts = sources.chunks(source, asked, optional=optional, encoding=pull.encoding, cells=form)
     for chunk in read_together(parts, answer) if labelled else parts:
         rows = pd.DataFrame(
             {item.COLUMN: item.read(chunk[own], pull), **{ours: chunk[column] for ours, column in named.items()}}

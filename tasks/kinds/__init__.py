@@ -9,6 +9,7 @@ from typing import Any
 
 from labelwise.tasks.kinds import choice, image, interface, measures, multilabel, row, spans, text
 from labelwise.tasks.kinds.base import Answer, Content, Measured, Views
+from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.kinds.measures import Measure
 from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.settings import Columns, Settings
@@ -27,16 +28,11 @@ def item(name: str) -> Content:
     return ITEMS[name]
 
 
-def reading(item: Content, answer: Answer, columns: Columns, label: str | None = None) -> dict[str, Any]:
-    """What `sources.chunks` is to know of a source of such items and labels: keywords of it. label: the column of the
-    labels, None where they are not asked for."""
-    return {
-        "label": label,
-        "lists": answer.LISTS,
-        "spans": answer.PLACES,
-        "files": item.files(columns),
-        "figures": item.columns(columns) if item.ARRAYS else (),
-    }
+def cells_of(item: Content, answer: Answer, columns: Columns, label: str | None = None) -> Cells:
+    """What the cells of a source of such items and labels may hold. label: the column of the labels, None where they
+    are not asked for."""
+    figures = item.columns(columns) if item.ARRAYS else ()
+    return Cells(label, answer.LISTS, answer.PLACES, item.files(columns), figures)
 
 
 def measure(settings: Settings) -> Measure:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.tasks.kinds.cells import TEXTS, Cells
 from labelwise.tasks.kinds.files import Files
 from labelwise.tasks.sources import addresses, folders, formats, held, hub
 from labelwise.tasks.sources.opened import Opened, Record
@@ -25,30 +26,22 @@ def chunks(
     *,
     encoding: str | None = None,
     optional: Collection[str] = (),
-    label: str | None = None,
-    lists: bool = False,
-    files: Files | None = None,
-    figures: Collection[str] = (),
-    spans: bool = False,
+    cells: Cells = TEXTS,
 ) -> Iterator[pd.DataFrame]:
     """The asked columns of `source`, at most `rows` at a time (fewer when texts are long), cells as str or None.
 
     Only the asked columns are kept, numbers as they are written ("007" stays). A cell of a CSV is never None and 'NA'
     is a text. Bytes that are no UTF-8 come as lone surrogates, so that the caller can refuse that row alone.
     encoding: of text files that are not Unicode by their own word. optional: columns that may be absent; their cells
-    are None then. label: the column of labels; lists: whether a list of names may stand there, which comes as JSON;
-    spans: whether spans may, or tags of tokens, and in the column of a text its tokens.
-    figures: columns in which also a list of figures may stand, which comes as JSON.
-    files: the column whose cells stand for files, where there is one; the bytes of these come, see kinds/files.py, and
-    a folder or archive of such files is a source, too, see `folders`.
+    are None then. cells: what they may hold beside a text; where they stand for files, a folder or archive of such
+    files is a source, too, see `folders`.
 
     InputError: nothing there, an empty file, an unknown ending, no such column, or a file that is not what its name
     says. ServiceError: the store behind an address said no.
     """
     wanted = list(dict.fromkeys(columns))
-    column = files.column if files else None
-    more: dict[str, Any] = {"optional": frozenset(optional), "label": label, "lists": lists, "files": column}
-    more |= {"figures": frozenset(figures), "spans": spans}
+    files = cells.files
+    more: dict[str, Any] = {"optional": frozenset(optional), "cells": cells}
     if hub.names_dataset(source):
         with addresses.explained(source, remote=True):
             yield from _frames(hub.records(Opened(source, hub.no_bytes, wanted, rows, **more)), wanted, rows)
@@ -63,8 +56,8 @@ def chunks(
         opened = Opened(file.name, file.open, inside, rows, **more)
         with addresses.explained(file.name, remote=file.remote):
             records = formats.records(opened, file.kind, encoding)
-            if column in inside:
-                records = held.cells(records, inside.index(column), file.fs, file.path)
+            if cells.held in inside:
+                records = held.cells(records, inside.index(cells.held), file.fs, file.path)
             for frame in _frames(records, inside, rows):
                 yield frame.assign(**{name: value for name, value in file.partitions.items() if name in wanted})[wanted]
 

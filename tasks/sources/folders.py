@@ -103,10 +103,11 @@ def _is_file(path: str, root: str, files: Files) -> bool:
 def records(found: Tree, asked: Opened, files: Files) -> Iterator[Record]:
     """The asked cells of each file. InputError for a column that a folder does not have, a label where no file lies in
     a class folder included."""
-    header = [files.column, *([asked.label] if asked.label else []), NAME, FOLDER]
+    title = asked.cells.label
+    header = [files.column, *([title] if title else []), NAME, FOLDER]
     picks = [(column, place(column, header, asked)) for column in asked.columns]
     names = _names(found, files)
-    labelled = asked.label in asked.columns
+    labelled = title in asked.columns
     shared = _shared(names)
     if labelled and names and not any("/" in name.removeprefix(shared) for name in names):
         raise InputError(
@@ -118,8 +119,8 @@ def records(found: Tree, asked: Opened, files: Files) -> Iterator[Record]:
         short = name.removeprefix(shared)
         folder, _, _ = short.rpartition("/")
         of_class = short.split("/")[0] if "/" in short else None
-        label = json.dumps([of_class], ensure_ascii=False) if asked.lists and of_class else of_class
-        row = {files.column: cell, NAME: name, FOLDER: folder or None} | ({asked.label: label} if asked.label else {})
+        label = json.dumps([of_class], ensure_ascii=False) if asked.cells.lists and of_class else of_class
+        row = {files.column: cell, NAME: name, FOLDER: folder or None} | ({title: label} if title else {})
         yield tuple([None if at is None else row[column] for column, at in picks])
 
 

@@ -98,14 +98,14 @@ def json_cell(value: Any, column: str, file: Opened, where: str) -> str | None:
     """A JSON value as text; a list only where labels may be lists, or figures."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, list) and column in file.figures:
+    if isinstance(value, list) and column in file.cells.figures:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool | float):  # float: NaN and the infinities, which no parse_float sees
         return json.dumps(value)
-    is_label = column == file.label
-    if file.spans and (is_label or marks.is_tokens(value)):
+    is_label = column == file.cells.label
+    if file.cells.spans and (is_label or marks.is_tokens(value)):
         return marks.as_json(value) if is_label else marks.joined(value)
-    if isinstance(value, list) and is_label and file.lists:
+    if isinstance(value, list) and is_label and file.cells.lists:
         return json.dumps(value, ensure_ascii=False)
     fix = SEVERAL if isinstance(value, list) and is_label else ""
     raise InputError(f"{where}: {column!r}", expected="a text", got=f"a {type(value).__name__}", fix=fix)
@@ -194,9 +194,9 @@ def _picked(rows: Iterator[tuple[str, dict[str, Any]]], file: Opened) -> Iterato
     absent, known = set(file.columns) - file.optional, dict[str, None]()
     number = 0
     for where, whole in rows:
-        for row in exports.flat(whole, where, file.lists, file.spans):
+        for row in exports.flat(whole, where, file.cells.lists, file.cells.spans):
             number += 1
-            row = marks.called(row, file.columns, file.label) if file.spans else row
+            row = marks.called(row, file.columns, file.cells.label) if file.cells.spans else row
             if absent:
                 absent -= row.keys()
                 known |= dict.fromkeys(row)
@@ -209,16 +209,16 @@ def _picked(rows: Iterator[tuple[str, dict[str, Any]]], file: Opened) -> Iterato
 
 def _conll(file: Opened) -> Iterator[Record]:
     """A token a line, its tag last, blank lines between sentences."""
-    if not file.spans:
+    if not file.cells.spans:
         fix = "make the workspace with `labelwise init --answer spans`"
         raise InputError(file.name, expected="a table of items", got="tokens with tags", fix=fix)
-    own = next((column for column in file.columns if column != file.label), "")
+    own = next((column for column in file.columns if column != file.cells.label), "")
     for column in file.columns:
-        place(column, [own, *([file.label] if file.label else [])], file)
+        place(column, [own, *([file.cells.label] if file.cells.label else [])], file)
     with file.open() as handle, io.TextIOWrapper(handle, encoding=file.encoding, errors=file.errors) as text:
         lines = enumerate(iter(lambda: text.readline(MAX_CELL), ""), start=1)
-        for tokens, tags in marks.of_conll(lines, file.name, tagged=file.label is not None):
-            cells = {own: marks.joined(tokens), file.label: marks.as_json({"tokens": tokens, "tags": tags})}
+        for tokens, tags in marks.of_conll(lines, file.name, tagged=file.cells.label is not None):
+            cells = {own: marks.joined(tokens), file.cells.label: marks.as_json({"tokens": tokens, "tags": tags})}
             yield tuple([cells.get(column) for column in file.columns])
 
 
@@ -229,7 +229,7 @@ def _parquet(source: Opened) -> Iterator[Record]:
             schema = pq.ParquetFile(handle).schema_arrow
             places = [place(column, schema.names, source) for column in source.columns]
             picks = [None if at is None else schema.names[at] for at in places]
-            beside = marks.tokens_beside(schema.names, picks) if source.spans and source.label else []
+            beside = marks.tokens_beside(schema.names, picks) if source.cells.spans and source.cells.label else []
             asked = [pick for pick in [*picks, *beside] if pick is not None]
             # Texts that are stored once and meant often stay so: unpacked, a small file could fill any memory.
             file = pq.ParquetFile(handle, read_dictionary=[pick for pick in asked if _is_text(schema.field(pick).type)])
@@ -238,7 +238,7 @@ def _parquet(source: Opened) -> Iterator[Record]:
             refuse_bomb(sum(group.total_byte_size for group in groups), stored, name)
             names, features = _class_names(schema), _features(schema)
             for batch in file.iter_batches(_batch_rows(file, source.rows), columns=asked):
-                if source.spans:
+                if source.cells.spans:
                     named = dict(zip([*source.columns, *beside], [*picks, *beside], strict=True))
                     cells = _marked(batch, named, source, features)
                 else:
@@ -271,7 +271,7 @@ def _marked(
         else:
             values[name] = _strings(batch.column(pick), pick, source.name)
     given = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
-    rows = (marks.called(row, source.columns, source.label) for row in given)
+    rows = (marks.called(row, source.columns, source.cells.label) for row in given)
     cells = [[json_cell(row[name], name, source, source.name) for name in source.columns] for row in rows]
     return [list(column) for column in zip(*cells, strict=True)]
 
@@ -318,14 +318,15 @@ def _batch_rows(file: pq.ParquetFile, rows: int) -> int:
 def _cells(column: pa.Array, title: str, file: Opened, classes: list[str] | None) -> list[str | None]:
     """A column as text. A list of names is JSON where labels may be lists; an empty one is a label, a null none. Bytes
     of files are as kinds/files.py packs them; a list of figures is JSON, too."""
-    if title == file.files and (found := _files(column)) is not None:
+    if title == file.cells.held and (found := _files(column)) is not None:
         return found
-    if title in file.figures and (pa.types.is_floating(column.type) or any(is_list(column.type) for is_list in LISTS)):
+    lists = any(is_list(column.type) for is_list in LISTS)
+    if title in file.cells.figures and (lists or pa.types.is_floating(column.type)):
         return [None if cell is None else json.dumps(cell, default=str) for cell in column.to_pylist()]
-    if title != file.label or not any(is_list(column.type) for is_list in LISTS):
+    if title != file.cells.label or not lists:
         return _strings(column, title, file.name, classes)
     where = f"{file.name}: column {title!r}"
-    if not file.lists:
+    if not file.cells.lists:
         raise InputError(where, expected="a class", got=f"{column.type} values", fix=SEVERAL)
     names = iter(_strings(column.flatten(), title, file.name, classes))
     lengths = pc.list_value_length(column).to_pylist()

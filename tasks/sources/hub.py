@@ -32,9 +32,9 @@ def records(asked: Opened) -> Iterator[Record]:
     header = list(dataset.column_names or features or next(iter(dataset), {}))
     there = [column for column in columns if place(column, header, asked) is not None]
     classes = {column: _names(features.get(column)) for column in columns}
-    if asked.files in there and type(features.get(asked.files)).__name__ == "Image":  # as bytes, not decoded
-        dataset = dataset.cast_column(asked.files, datasets.Image(decode=False))
-    if asked.spans:
+    if asked.cells.held in there and type(features.get(asked.cells.held)).__name__ == "Image":  # as bytes, not decoded
+        dataset = dataset.cast_column(asked.cells.held, datasets.Image(decode=False))
+    if asked.cells.spans:
         yield from _marked(dataset, header, asked)
         return
     for number, row in enumerate(dataset.select_columns(there), start=1):
@@ -46,11 +46,11 @@ def _marked(dataset: Any, header: list[str], asked: Opened) -> Iterator[Record]:
     """The same where labels may be spans, and texts tokens."""
     at = {column: place(column, header, asked) for column in asked.columns}
     picks = {column: header[where] for column, where in at.items() if where is not None}
-    picks |= {name: name for name in marks.tokens_beside(header, [*picks.values()]) if asked.label}
+    picks |= {name: name for name in marks.tokens_beside(header, [*picks.values()]) if asked.cells.label}
     features = dataset.features.to_dict() if dataset.features else {}
     for number, whole in enumerate(dataset.select_columns([*dict.fromkeys(picks.values())]), start=1):
         row = {column: marks.with_names(whole.get(pick), features.get(pick)) for column, pick in picks.items()}
-        row = marks.called(row, asked.columns, asked.label)
+        row = marks.called(row, asked.columns, asked.cells.label)
         where = f"{asked.name} line {number}"
         yield tuple(
             [formats.json_cell(_named(row.get(column), None), column, asked, where) for column in asked.columns]
@@ -68,7 +68,7 @@ def _names(feature: Any) -> list[str] | None:
 
 
 def _cell(value: Any, classes: list[str] | None, column: str, asked: Opened, where: str) -> str | None:
-    if column == asked.files and isinstance(value, dict) and "bytes" in value:
+    if column == asked.cells.held and isinstance(value, dict) and "bytes" in value:
         return files.of_hub(value)
     if isinstance(value, list):
         value = [_named(each, classes) for each in value]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds.cells import TEXTS, Cells
 from labelwise.tasks.sources.marks import OTHER_NAMES
 
 Record = tuple[str | None, ...]
@@ -21,10 +22,7 @@ NAME_IT = (
 @dataclass(frozen=True)
 class Opened:
     """name: for people. open: gives its bytes from the start, each time. columns: asked, in the order of the cells;
-    optional: those of them that may be absent. encoding: of text files. rows: how many the caller takes at a time.
-    label: the column of labels; lists: whether a label of it may be a list of names; spans: or spans, or the tags of
-    tokens, and a text its tokens. files: the column whose cells stand for files, bytes among them. figures: columns of
-    figures, in which also a list may stand."""
+    optional: those of them that may be absent. encoding: of text files. rows: how many the caller takes at a time."""
 
     name: str
     open: Callable[[], IO[bytes]]
@@ -32,11 +30,7 @@ class Opened:
     rows: int
     optional: frozenset[str] = field(default_factory=frozenset)
     encoding: str = "utf-8-sig"
-    label: str | None = None
-    lists: bool = False
-    files: str | None = None
-    figures: frozenset[str] = field(default_factory=frozenset)
-    spans: bool = False
+    cells: Cells = TEXTS
 
     @property
     def errors(self) -> str:
@@ -53,11 +47,12 @@ def place(column: str, header: list[str], file: Opened) -> int | None:
         raise InputError(f"{file.name} has several columns {column!r}", fix="give each column a name of its own")
     if column in file.optional:
         return None
-    if file.spans and (other := next((each for each in OTHER_NAMES.get(column, ()) if header.count(each) == 1), None)):
-        return header.index(other)
+    others = [each for each in OTHER_NAMES.get(column, ()) if header.count(each) == 1]
+    if file.cells.spans and others:
+        return header.index(others[0])
     by_lower = {title.strip().lower(): title for title in header}
     near = difflib.get_close_matches(column.lower(), by_lower, n=1)
-    named = NAME_IT.replace("--text-column", "--image-column") if file.files else NAME_IT
+    named = NAME_IT.replace("--text-column", "--image-column") if file.cells.held else NAME_IT
     fix = named + (f"; did you mean {by_lower[near[0]]!r}?" if near else "")
     if len(header) == 1 and set(header[0]) & set(";\t|"):
         fix = "separate the columns by commas, or by tabs in a file named .tsv"

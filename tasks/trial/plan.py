@@ -133,12 +133,12 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     theirs = {columns.label: "label"} | ({columns.group: "group"} if columns.group else {})
     wanted = [*own, *theirs]
     pull = Pull(pool="", gold="", delimiter=plan.delimiter, columns=columns)
-    more = kinds.reading(item, plan.kind, columns, columns.label)
+    form = kinds.cells_of(item, plan.kind, columns, columns.label)
     if above := sources.above(source, item.files(columns)):
         tell(f"rehearse: {source}: all files lie in {above!r}, so the folders in it are taken as the classes")
     chunks = [
         pd.DataFrame({name: item.read(chunk[own], pull).fillna("")}).join(chunk[list(theirs)].rename(columns=theirs))
-        for chunk in sources.chunks(source, wanted, encoding=plan.encoding, **more)
+        for chunk in sources.chunks(source, wanted, encoding=plan.encoding, cells=form)
     ]
     if not chunks:
         raise InputError(f"{source} holds no row", expected="labelled rows")

@@ -43,8 +43,8 @@ def read_answers(path: Path, settings: Settings, tell: Callable[[str], None] = l
     pull, answer, item = settings.pull, kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
     columns, own = pull.columns, item.columns(pull.columns)
     answers: dict[str, str] = {}
-    more = kinds.reading(item, answer, columns, columns.label)
-    parts = sources.chunks(str(path), [*own, columns.label], encoding=pull.encoding, **more)
+    form = kinds.cells_of(item, answer, columns, columns.label)
+    parts = sources.chunks(str(path), [*own, columns.label], encoding=pull.encoding, cells=form)
     for chunk in read_together(parts, answer):
         rows = pd.DataFrame({"item": item.read(chunk[own], pull), "label": chunk[columns.label]}).dropna()
         read = answer.read_all(rows["label"].tolist(), rows["item"].tolist(), pull.delimiter)

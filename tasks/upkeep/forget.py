@@ -222,14 +222,14 @@ def _versions(workspace: Workspace, spans: Collection[str]) -> str:
 def _sources(workspace: Workspace, folds: set[str]) -> list[str]:
     """Which sources have the items still. Those of other machines are not read for it."""
     pull, item = workspace.settings.pull, kinds.item(workspace.settings.kind.item)
-    more = kinds.reading(item, kinds.answer(workspace.settings.kind.answer), pull.columns)
+    form = kinds.cells_of(item, kinds.answer(workspace.settings.kind.answer), pull.columns)
     said = []
     for source in dict.fromkeys((pull.pool, pull.gold)):
         if "://" in source:
             said.append(f"{source}: look there yourself")
             continue
         try:
-            chunks = sources.chunks(source, item.columns(pull.columns), encoding=pull.encoding, **more)
+            chunks = sources.chunks(source, item.columns(pull.columns), encoding=pull.encoding, cells=form)
             frames = (pd.DataFrame({item.COLUMN: item.read(chunk, pull)}) for chunk in chunks)
             has = any(forgotten.without(rows, folds, item)[1] for rows in frames)
         except LabelwiseError as error:

@@ -299,11 +299,11 @@ def labels_in(
     """The labels that people have given already: columns id, that of the item, label. A row without one is not labelled
     yet. classes: those that are known, none of which may be a folder above all others."""
     columns, own = pull.columns, item.columns(pull.columns)
-    more = kinds.reading(item, answer, columns, columns.label)
+    form = kinds.cells_of(item, answer, columns, columns.label)
     told_above(labelled, classes, item.files(columns), tell)
     parts = [
         pd.DataFrame({item.COLUMN: item.read(chunk[own], pull), "label": chunk[columns.label]})
-        for chunk in sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, **more)
+        for chunk in sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, cells=form)
     ]
     if not parts:
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
@@ -392,8 +392,8 @@ def classes_for(
     found: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     own = item.columns(columns)
-    more = kinds.reading(item, answer, columns, columns.label)
-    parts = sources.chunks(gold, [*own, columns.label], encoding=pull.encoding, **more)
+    form = kinds.cells_of(item, answer, columns, columns.label)
+    parts = sources.chunks(gold, [*own, columns.label], encoding=pull.encoding, cells=form)
     for chunk in read_together(parts, answer):
         there = chunk[own]
         # Only places are of what stands in the item.

@@ -250,8 +250,8 @@ def _in_file(workspace: Workspace, name: str) -> list[str]:
     path = Path(name)
     if not item.WORDS or path.suffix.lower() in ENDINGS or "://" in name:
         columns = item.columns(pull.columns)
-        more = kinds.reading(item, kinds.answer(workspace.settings.kind.answer), pull.columns)
-        chunks = sources.chunks(name, columns, encoding=pull.encoding, **more)
+        form = kinds.cells_of(item, kinds.answer(workspace.settings.kind.answer), pull.columns)
+        chunks = sources.chunks(name, columns, encoding=pull.encoding, cells=form)
         cells = [cell for chunk in chunks for cell in item.read(chunk, pull) if cell]
         unread = files.unread_among(cells, item.files(pull.columns))
         found = [cell for cell, wrong in zip(cells, unread, strict=True) if not wrong]

@@ -15,6 +15,7 @@ from typing import Any
 
 from labelwise.tasks import sources
 from labelwise.tasks.kinds import forms, interface, offsets, spans, text
+from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.labels import annotations
 from labelwise.tasks.services.label_studio.project import LabelStudioProject
 from tests.bench.figures import servers
@@ -133,7 +134,7 @@ def read_back(off: Off, folder: Path, given: list[Annotated]) -> dict[str, str]:
 
 def rows_of(off: Off, path: Path) -> Iterator[tuple[str, str]]:
     """Texts as they are kept and labels of a file."""
-    for chunk in sources.chunks(str(path), ["text", "label"], label="label", lists=True, spans=True):
+    for chunk in sources.chunks(str(path), ["text", "label"], cells=Cells("label", lists=True, spans=True)):
         read = spans.read_all(chunk["label"].tolist(), chunk["text"].tolist())
         for cell, label, fault in zip(chunk["text"], read.labels, read.faults, strict=True):
             off.see(f"fault in {path.name} of {cell!r}", fault, None)

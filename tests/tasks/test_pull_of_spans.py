@@ -9,6 +9,7 @@ import pytest
 from labelwise.tasks import pull, settings, sources
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import bio, offsets, spans
+from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
 from labelwise.tasks.settings import Columns, Kind
@@ -84,7 +85,7 @@ def test_a_row_shows_the_unit_of_all_chunks_of_its_source(tmp_path: Path, monkey
     for name, given, kept in (("with", [*rows, proof], [[2, 4, "thing"]]), ("without", rows, [[3, 5, "thing"]])):
         (folder := tmp_path / name).mkdir()
         path = written(folder / "given.jsonl", given)
-        assert len(list(sources.chunks(path, ["text", "label"], label="label", spans=True))) > 1
+        assert len(list(sources.chunks(path, ["text", "label"], cells=Cells(label="label", spans=True)))) > 1
         told = list[str]()
         workspace = made(folder, given, told)
         remark = "are counted in UTF-16 units" if kept[0][0] == 2 else "no row shows which it is: taken as characters"

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelwise.tasks.errors import InputError, LabelwiseError, ServiceError
+from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.sources import chunks, fingerprint, formats
 from labelwise.tasks.sources.reach import public
 
@@ -812,10 +813,10 @@ class TestLabelsThatAreLists:
 
     COLUMN: ClassVar[list[Any]] = [["b", "a"], [], None, ["ä"]]
     AS_JSON: ClassVar[list[Any]] = ['["b", "a"]', "[]", None, '["ä"]']
-    SEVERAL: ClassVar[dict[str, Any]] = {"label": "label", "lists": True}
+    SEVERAL = Cells("label", lists=True)
 
     def pairs(self, path: Path) -> list[str | None]:
-        return [label for _, label in labelled(path, **self.SEVERAL)]
+        return [label for _, label in labelled(path, cells=self.SEVERAL)]
 
     @pytest.mark.parametrize(
         "type_", [pa.list_(pa.string()), pa.large_list(pa.string()), pa.list_(pa.dictionary(pa.int8(), pa.string()))]
@@ -853,7 +854,7 @@ class TestLabelsThatAreLists:
         dataset.features = {"label": types.SimpleNamespace(feature=names)}
         module = types.SimpleNamespace(load_dataset=lambda *_, **__: dataset)
         monkeypatch.setitem(sys.modules, "datasets", module)
-        (chunk,) = chunks("hf://o/d", ["text", "label"], **self.SEVERAL)
+        (chunk,) = chunks("hf://o/d", ["text", "label"], cells=self.SEVERAL)
         assert chunk.label.tolist() == ['["fear", "joy"]', "[]"]
 
     def test_exports_of_other_tools(self, tmp_path: Path) -> None:
@@ -877,12 +878,12 @@ class TestLabelsThatAreLists:
         write(tmp_path / "b.json", json.dumps([{"text": "x", "tags": ["a", "b"]}]))
         for file, label in (("a.parquet", "label"), ("a.json", "label"), ("b.json", "tags")):
             with pytest.raises(LabelwiseError, match=r"To mend it: .*`labelwise init --answer multilabel`"):
-                list(chunks(str(tmp_path / file), ["text", label], label=label))
+                list(chunks(str(tmp_path / file), ["text", label], cells=Cells(label=label)))
 
     def test_only_the_label_may_be_one(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"text": [["x"]], "label": [["a"]]}), tmp_path / "a.parquet")
         with pytest.raises(LabelwiseError, match="column 'text': expected texts, got list"):
-            labelled(tmp_path / "a.parquet", **self.SEVERAL)
+            labelled(tmp_path / "a.parquet", cells=self.SEVERAL)
         pq.write_table(pa.table({"text": ["x"], "label": [[["a"]]]}), tmp_path / "a.parquet")
         with pytest.raises(LabelwiseError, match="column 'label': expected texts, got list"):
-            labelled(tmp_path / "a.parquet", **self.SEVERAL)
+            labelled(tmp_path / "a.parquet", cells=self.SEVERAL)

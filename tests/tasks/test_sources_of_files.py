@@ -18,6 +18,7 @@ import pytest
 from labelwise.tasks import sources
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import files, image
+from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.settings import Columns, Pull
 from labelwise.tasks.sources import addresses
 from tests.tasks.kinds.pictures import RED, as_bytes, drawn, folder_of
@@ -26,9 +27,9 @@ FILES = image.files(Columns())
 ONE = as_bytes(drawn(RED))
 
 
-def rows_of(source: Path | str, *columns: str, **more: Any) -> pd.DataFrame:
+def rows_of(source: Path | str, *columns: str, lists: bool = False) -> pd.DataFrame:
     wanted = ["image", *(columns or ("label",))]
-    return pd.concat(sources.chunks(str(source), wanted, label="label", files=FILES, **more), ignore_index=True)
+    return pd.concat(sources.chunks(str(source), wanted, cells=Cells("label", lists, files=FILES)), ignore_index=True)
 
 
 def held(cells: pd.Series) -> list[files.Held]:

@@ -13,6 +13,7 @@ import pytest
 from labelwise.tasks import sources
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import spans
+from labelwise.tasks.kinds.cells import Cells
 
 SMILE = "\U0001f600"
 TEXT = f"Ada {SMILE} met Bob"
@@ -23,7 +24,7 @@ TAGS = ["O", "B-PER", "I-PER"]
 def read(path: Path, columns: tuple[str, ...] = ("text", "label")) -> list[tuple[str | None, str | None, str | None]]:
     """Texts, labels and faults of a file."""
     label = columns[1] if len(columns) > 1 else None
-    rows = next(iter(sources.chunks(str(path), columns, label=label, lists=True, spans=True)))
+    rows = next(iter(sources.chunks(str(path), columns, cells=Cells(label, lists=True, spans=True))))
     texts = rows[columns[0]].tolist()
     found = spans.read_all(rows[label].tolist() if label else [None] * len(texts), texts)
     return list(zip(texts, found.labels, found.faults, strict=True))
@@ -112,7 +113,7 @@ def test_what_marks_something_else_than_a_text_is_refused_by_its_row(tmp_path: P
 def test_spans_where_a_class_belongs_say_what_to_do(tmp_path: Path) -> None:
     path = written(tmp_path / "rows.jsonl", {"text": TEXT, "label": [[0, 3, "PER"]]})
     with pytest.raises(InputError, match="--answer spans"):
-        list(sources.chunks(str(path), ["text", "label"], label="label"))
+        list(sources.chunks(str(path), ["text", "label"], cells=Cells("label")))
 
 
 def test_columns_under_names_of_the_users_own(tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_files_with_a_token_a_line(tmp_path: Path, ending: str) -> None:
     assert read(path) == [(TEXT, BOTH, None), ("#tag #", "[]", None), ("St Ives", '[[0, 7, "PER"]]', None)]
     assert [text for text, _, _ in read(path, ("text",))] == [TEXT, "#tag #", "St Ives"]
     with pytest.raises(InputError, match="--answer spans"):
-        list(sources.chunks(str(path), ["text", "label"], label="label"))
+        list(sources.chunks(str(path), ["text", "label"], cells=Cells("label")))
 
 
 def test_a_line_without_a_tag_is_refused_by_its_number(tmp_path: Path) -> None:
@@ -205,8 +206,8 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
     dataset = SimpleNamespace(features=Features(said), column_names=list(rows[0]), select_columns=columns)
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=lambda *_, **__: dataset))
-    (chunk,) = sources.chunks("hf://o/d", ["text", "label"], label="label", lists=True, spans=True)
+    (chunk,) = sources.chunks("hf://o/d", ["text", "label"], cells=Cells(label="label", lists=True, spans=True))
     assert chunk.text.tolist() == ["Ada B.", "x"]
     assert spans.read_all(chunk.label.tolist(), chunk.text.tolist()).labels == ['[[0, 6, "PER"]]', "[]"]
-    (chunk,) = sources.chunks("hf://o/d", ["tokens", "id"], spans=True)
+    (chunk,) = sources.chunks("hf://o/d", ["tokens", "id"], cells=Cells(spans=True))
     assert chunk.to_numpy().tolist() == [["Ada B.", "0"], ["x", "1"]]

@@ -14,6 +14,7 @@ from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.items import sifting, stored, suites
 from labelwise.tasks.items.sifting import Seen
 from labelwise.tasks.kinds import row
+from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.labels import ledger, removed
 from labelwise.tasks.learners.kernel import Kernel, Layout, settled
 from labelwise.tasks.records import LABELS
@@ -100,7 +101,7 @@ def test_a_category_is_as_it_is_written_but_for_what_tools_write_in_several_ways
     frame.to_csv(tmp_path / "p.csv", index=False)
     (tmp_path / "whole.csv").write_text('c\n3\n""\n5\n')
     for name in ("p.parquet", "p.csv", "whole.csv"):
-        (rows,) = sources.chunks(str(tmp_path / name), ["c"], figures=["c"])
+        (rows,) = sources.chunks(str(tmp_path / name), ["c"], cells=Cells(figures=["c"]))
         assert row.packed(rows, features).tolist() == ['{"c":"3"}', None, '{"c":"5"}']
     pull = Pull(pool="p", gold="g", columns=features)
     cells = row.given(frame, pull)
