@@ -20,6 +20,7 @@ from labelwise.tasks.items.vectors import (
     fresh,
     gold_vectors,
     gold_wording,
+    made_by,
     noted,
     pool_vectors,
     settled,
@@ -71,12 +72,16 @@ def _settle(workspace: Workspace) -> None:
     taken away first, so that whatever interrupts this, none of them stays beside new ones."""
     item = kinds.item(workspace.settings.kind.item)
     shards = stored.shards(workspace)
-    if item.settled is None or not shards or settled(workspace) is not None:
+    if item.settled is None or not shards:
         return
-    known = item.settled(column(shards[0], item.COLUMN).to_pylist(), workspace.settings)
-    for path in workspace.vectors.glob("*.npy"):
-        path.unlink()
-    write_json(settled_file(workspace), {"by": settled_by(workspace.settings), "known": known})
+    known = settled(workspace) or item.settled(column(shards[0], item.COLUMN).to_pylist(), workspace.settings)
+    content = {"by": settled_by(workspace.settings), "known": known}
+    if noted(settled_file(workspace)) != content:
+        write_json(settled_file(workspace), content)
+    if noted(made_by(workspace)) != content:
+        for path in workspace.vectors.glob("*.npy"):
+            path.unlink()
+        write_json(made_by(workspace), content)
 
 
 def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: int) -> None:

@@ -155,7 +155,13 @@ def gold_wording(workspace: Workspace, ids: pd.Series) -> Wording:
 
 
 def settled_file(workspace: Workspace) -> Path:
-    """Where it is kept what the encoder has to know of the first items, see `Content.settled`."""
+    """Where it is kept what the encoder has to know of the first items, see `Content.settled`. It is in git, so that
+    vectors that are lost come out as they were, also once items of the first shard are forgotten."""
+    return workspace.root / "data" / "settled.json"
+
+
+def made_by(workspace: Workspace) -> Path:
+    """What of this the vectors were made by."""
     return workspace.vectors / "settled.json"
 
 
@@ -166,9 +172,12 @@ def settled_by(settings: Settings) -> dict[str, Any]:
 
 def settled(workspace: Workspace) -> dict[str, Any] | None:
     """What the encoder has to know of the first items; None where it is nothing, or not settled yet by these
-    settings."""
-    kept = noted(settled_file(workspace)) if kinds.item(workspace.settings.kind.item).settled else None
-    return kept["known"] if kept and kept.get("by") == settled_by(workspace.settings) else None
+    settings. In workspaces of before it is with the vectors alone."""
+    if not kinds.item(workspace.settings.kind.item).settled:
+        return None
+    kept = [noted(path) for path in (settled_file(workspace), made_by(workspace))]
+    by = settled_by(workspace.settings)
+    return next((each["known"] for each in kept if each and each.get("by") == by), None)
 
 
 def encoder_of(workspace: Workspace) -> Encoder:

@@ -290,8 +290,8 @@ class Content(Protocol):
     @property
     def settled(self) -> Callable[[list[str], Settings], dict[str, Any]] | None:
         """The cells of the first items -> what an encoder has to know of them before it reads any, such as their scale,
-        as JSON: made once, kept with the vectors and the models, so that items that come later move no vector. None
-        where it is nothing."""
+        as JSON: made once, kept in git and with the models, so that items that come later move no vector, and none that
+        is made again. No item must be told from it. None where it is nothing."""
 
     def encoder(self, embed: Embed, settled: Mapping[str, Any] | None = None) -> Encoder:
         """What makes vectors of the cells. InputError where the settings name none."""

@@ -1,6 +1,7 @@
 """Rows of figures, categories and signals: what a source holds, what is refused, what people and programs see."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from labelwise.tasks.learners.kernel import Kernel, Layout, settled
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.services import expectations
 from labelwise.tasks.settings import COMMA, Columns, Feature, Kind, Pull, Settings, feature_of, features_named, parse
-from labelwise.tasks.upkeep import init, seeds
+from labelwise.tasks.upkeep import init, purge, seeds
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 FEATURES = {"age": "number", "income": COMMA, "job": "category", "eeg": "signal of 4 at 8 Hz"}
@@ -392,7 +393,9 @@ def test_the_interface_shows_pictures_where_there_are_signals() -> None:
     assert found is not None and found.get("value") == "$curves"
 
 
-def test_several_labels_a_row_from_the_file_to_the_next_batch(tmp_path: Path) -> None:
+@pytest.fixture
+def several(tmp_path: Path) -> Workspace:
+    """A workspace of 110 rows with any number of labels, pulled and encoded."""
     rng = np.random.default_rng(0)
     a, b, job = rng.normal(size=160).round(4), rng.normal(size=160).round(4), rng.choice(["x", "y"], 160)
     rows = pd.DataFrame({"a": a, "b": b, "job": job})
@@ -414,6 +417,11 @@ def test_several_labels_a_row_from_the_file_to_the_next_batch(tmp_path: Path) ->
     workspace = Workspace(tmp_path)
     assert pull.run(workspace).new_pool == 110
     embed.run(workspace)
+    return workspace
+
+
+def test_several_labels_a_row_from_the_file_to_the_next_batch(several: Workspace) -> None:
+    workspace = several
     ledger.append(workspace.labels, 0, LABELS.frame())
     train.run(workspace)
     score.run(workspace)
@@ -430,6 +438,37 @@ def test_several_labels_a_row_from_the_file_to_the_next_batch(tmp_path: Path) ->
     assert figures.gold_metrics(workspace)["set_f1"] > 0.85
     select.run(workspace)
     assert len(read_parquet(workspace.batch)) == 30
+
+
+def test_vectors_that_are_lost_come_out_as_they_were_also_once_rows_are_forgotten(several: Workspace) -> None:
+    shard = stored.shards(several)[0]
+    rows = read_parquet(shard)
+    largest = rows.id[rows.row.map(lambda cell: abs(json.loads(cell)["a"])).argmax()]
+    purge.purge(several, {largest}, set())
+    embed.run(several)
+    before = {path.name: path.read_bytes() for path in several.vectors.iterdir()}
+    kept = (several.root / "data" / "settled.json").read_text(encoding="utf-8")
+    assert len(json.loads(kept)["known"]["centre"]) == 2 and not any(job in kept for job in ('"x"', '"y"'))
+    fresh = row.settled(read_parquet(shard).row.tolist(), several.settings)
+    assert fresh != json.loads(kept)["known"], "made again from what is left, the scale would be another"
+
+    shutil.rmtree(several.vectors)
+    embed.run(several)
+    assert {path.name: path.read_bytes() for path in several.vectors.iterdir()} == before
+
+    # a workspace of before has it beside its vectors alone
+    (several.root / "data" / "settled.json").unlink()
+    embed.run(several)
+    assert (several.root / "data" / "settled.json").read_text(encoding="utf-8") == kept
+    assert {path.name: path.read_bytes() for path in several.vectors.iterdir()} == before
+
+    # another rate or form is another scale: no vector by the old one is left beside new ones
+    changed = json.loads((several.root / "params.yaml").read_text())
+    changed["pull"]["columns"]["features"]["b"] = "category"
+    (several.root / "params.yaml").write_text(json.dumps(changed))
+    several = Workspace(several.root)
+    assert "159 rows encoded" in embed.run(several)
+    assert len(json.loads((several.root / "data" / "settled.json").read_text())["known"]["centre"]) == 1
 
 
 def answer_to(values: dict[str, Any]) -> str:
