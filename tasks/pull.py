@@ -79,6 +79,11 @@ def run(workspace: Workspace) -> Pulled:
         pool_rows, pool, pool_page = _pull_pool(workspace, drafts, set(map(item.fold, gold_rows[item.COLUMN])), folds)
         docs = expectations.build_docs(_docs(workspace), [gold_page, pool_page])
         drafts.place()
+    lasting = [
+        *gold.remarks,
+        *unmeasured(gold_rows, workspace.settings),
+        *out_of_sight(workspace, gold.cut + pool.cut),
+    ]
     pulled = Pulled(
         pool_rows=pool_rows,
         new_pool=pool.new,
@@ -88,13 +93,9 @@ def run(workspace: Workspace) -> Pulled:
         refused=dict((gold.refused + pool.refused).most_common()),
         forgotten=gold.forgotten + pool.forgotten,
         docs=docs,
-        warnings=[
-            *gold.remarks,
-            *unmeasured(gold_rows, workspace.settings),
-            *out_of_sight(workspace, gold.cut + pool.cut),
-        ],
+        warnings=[*noted("gold", gold), *noted("pool", pool), *lasting],
     )
-    unchanged.remember(workspace, seen, asdict(pulled) | {"docs": None})
+    unchanged.remember(workspace, seen, asdict(pulled) | {"docs": None, "warnings": lasting})
     return pulled
 
 
@@ -104,6 +105,11 @@ def unmeasured(gold: pd.DataFrame, settings: Settings) -> list[str]:
     there = {name for label in set(gold["label"]) for name in answer.members(label)}
     missing = [name for name in settings.classes if name not in there]
     return [f"class {name!r} has no gold row: how well it is recognised cannot be measured" for name in missing]
+
+
+def noted(source: str, tally: "Tally") -> list[str]:
+    """A line for each thing that was done to new items so that they could be kept."""
+    return [f"{source}: {count:,} of {tally.new:,} new {note}" for note, count in tally.notes.items()]
 
 
 def out_of_sight(workspace: Workspace, cut: int) -> list[str]:
@@ -159,7 +165,7 @@ def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice, it
     none = GOLD.holding(item.COLUMN).frame()
     sifted = sifting.new_gold(rows, expectations.refusals(suite, measures), (), none, item)
     by_class = dict(Counter(name for label in sifted.new["label"] for name in answer.members(label)))
-    gold.add(measures, sifted)
+    gold.add(measures, sifted, item)
     _refuse_broken(
         suite, gold, pull.gold, expectations.checked(suite, gold.measures) if len(gold.measures) else None, ""
     )
@@ -186,7 +192,7 @@ def look_at_pool(
             break
         measures = suites.measured(chunk, item=item)
         sifted = sifting.new_pool(chunk, expectations.refusals(suite, measures), gold_folds, seen, item)
-        pool.add(measures, sifted)
+        pool.add(measures, sifted, item)
         cells += sifted.new[item.COLUMN].tolist()[: SAMPLE - len(cells)]
         why = sifted.refused | sifted.elsewhere
         for position, name in enumerate(ids_of(chunk[item.COLUMN], item) if ids else ()):
@@ -206,19 +212,21 @@ def ids_of(cells: Iterable[str | None], item: Content = text) -> list[str]:
 
 @dataclass
 class Tally:
-    """What came of the rows of one source, counted. cut: items of which a cell of context is kept in part. remarks:
-    lines on how its labels were read."""
+    """What came of the rows of one source, counted. cut: items of which a cell of context is kept in part. notes: of
+    new items, see `Content.notes`. remarks: lines on how its labels were read."""
 
     new: int = 0
     repeated: int = 0
     forgotten: int = 0
     cut: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     judged: list[pd.DataFrame] = field(default_factory=list)  # the measures, for the verdict on the whole
     remarks: list[str] = field(default_factory=list)
 
-    def add(self, measures: pd.DataFrame, sifted: Sifted) -> None:
+    def add(self, measures: pd.DataFrame, sifted: Sifted, item: Content) -> None:
         self.new += len(sifted.new)
+        self.notes.update(item.notes(sifted.new[item.COLUMN].tolist()))
         self.repeated += sifted.repeated
         self.refused.update(refusal.rule for refusal in [*sifted.refused.values(), *sifted.elsewhere.values()])
         self.judged.append(suites.with_decisions(measures, sifted.refused, sifted.elsewhere))
@@ -267,7 +275,7 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     anew = gold["label"].isin(lapsed) & gold["id"].isin(given)
     sifted = sifting.new_gold(rows, refused, in_pool, gold[~anew], item)
     tally.forgotten = gone
-    tally.add(measures, sifted)
+    tally.add(measures, sifted, item)
     page = _passed(workspace, suite, tally, pull.gold)
     if len(sifted.new):
         kept = stored.gold(workspace)[~anew.to_numpy()]
@@ -295,7 +303,7 @@ def _pull_pool(
         tally.forgotten += gone
         measures = suites.measured(rows, item=item)
         sifted = sifting.new_pool(rows, expectations.refusals(suite, measures), gold_folds, seen, item)
-        tally.add(measures, sifted)
+        tally.add(measures, sifted, item)
         drafts.add(shard, tally.kept(sifted.new, pull.max_chars), POOL.holding(item.COLUMN))
         _set_aside(drafts, aside, rows, sifted, refused, item)
     return len(seen.stored) + tally.new, tally, _passed(workspace, suite, tally, pull.pool)

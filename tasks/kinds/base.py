@@ -1,6 +1,7 @@
 """What a kind of label must offer: two small protocols, of which a module is a value. numpy and pandas only."""
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -312,6 +313,9 @@ class Content(Protocol):
 
     def remarks(self, cells: list[str]) -> list[str]:
         """What to say of a sample of the pool before anything is made of it, a line each; it must not take seconds."""
+
+    def notes(self, cells: list[str]) -> Counter[str]:
+        """What was done to items so that they could be kept, and to how many of these, as `pictures have ...`."""
 
     def view(self, columns: Columns) -> ET.Element:
         """What Label Studio shows of the item."""

@@ -2,6 +2,7 @@
 which cannot be used says why."""
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +30,8 @@ COLUMN = "image"
 ENDINGS = (*held.PICTURES, ".heic", ".heif", ".svg")  # the last are refused with a reason rather than passed over
 FAULTS = (*held.FAULTS, *picture.FAULTS)
 AT_ONCE = 4  # pictures decoded together; each may take 200 MB for a moment
+MOVES = "pictures have several frames: the first is kept"
+UNTURNED = "pictures have damaged EXIF data: they are kept as they lie, not turned"
 THUMBNAIL = 128  # longest side on pages, in pixels
 wording, settled = None, None
 WORDS = False
@@ -74,7 +77,7 @@ def _cell(came: str | None, side: int) -> str | None:
         return held.unread(file.fault, file.name)
     try:
         return picture.cell_of(file.content, file.name, side)
-    except ValueError as error:
+    except picture.NoPicture as error:
         return held.unread(str(error), file.name or f"{len(file.content):,} bytes")
 
 
@@ -161,11 +164,16 @@ def takes(_columns: Columns) -> list[tuple[str, str | None]]:
     return [("binary", None)]
 
 
-def remarks(cells: list[str]) -> list[str]:
-    """How many have several frames."""
+def remarks(_cells: list[str]) -> list[str]:
+    """Nothing: see `notes`."""
+    return []
+
+
+def notes(cells: list[str]) -> Counter[str]:
+    """How many have several frames, and how many nobody knows how to turn."""
     found = [each for each in map(picture.parsed, cells) if each]
-    moving = sum(each.moves for each in found)
-    return [f"{moving:,} of {len(found):,} pictures have several frames: the first is kept"] if moving else []
+    counts = Counter({MOVES: sum(each.moves for each in found), UNTURNED: sum(each.unturned for each in found)})
+    return +counts
 
 
 def view(_columns: Columns) -> ET.Element:

@@ -11,13 +11,17 @@ import base64
 import hashlib
 import io
 import re
+import struct
 import warnings
-from contextlib import suppress
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.records import ID_DIGITS
@@ -33,6 +37,14 @@ HEAD = 1024  # bytes that are looked at for what a file is that is no picture
 # Those whose files can be told by their first bytes. Others of Pillow's run programs (EPS) or guess.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 STILL = ("MPO",)  # of several pictures in a file, the first is the photograph
+ORIENTATION = 0x0112  # of EXIF; how a picture that lies so is turned, as Pillow calls it
+TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+TURNS |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+KEPT = ("icc_profile",)  # of what Pillow knows beside the pixels and would write: what their colours mean, no comment
+STRIP = 256  # rows of a picture that are an array at a time
+# What Pillow's readers of these formats raise of a damaged file. A lack of memory is not of it.
+DAMAGES = (OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError, ArithmeticError, RuntimeError)
+DAMAGES += (AssertionError, struct.error, zlib.error)
 HEIC = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
 
 FIX = "`dvc checkout --force` brings back the files of the last version"
@@ -48,19 +60,34 @@ FAULTS = (EMPTY, SVG, HTML, IS_HEIC, NONE, LARGE, TRUNCATED, DAMAGED)
 
 CELL = re.compile(
     r"data:image/(?P<kind>png|jpeg);id=(?P<id>[0-9a-f]+);sum=(?P<sum>[0-9a-f]+)(?P<moves>;part=first)?"
-    r"(?:;name=(?P<name>[^;,]*))?;base64,(?P<content>[A-Za-z0-9+/=]*)"
+    r"(?P<unturned>;exif=damaged)?(?:;name=(?P<name>[^;,]*))?;base64,(?P<content>[A-Za-z0-9+/=]*)"
 )
+
+
+class NoPicture(ValueError):
+    """Of a file that cannot be used, one of `FAULTS`."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """image: RGB, turned as EXIF says and on white. moves: whether the file had further frames, of which this is the
+    first; unturned: whether its EXIF cannot be read, so that nobody knows which way is up."""
+
+    image: "Image"
+    moves: bool = False
+    unturned: bool = False
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell says. moves: whether the file had further frames, of which the first is kept."""
+    """What a cell says. moves, unturned: as in Decoded."""
 
     kind: str
     id: str
     sum: str
     name: str
     moves: bool
+    unturned: bool
     payload: str  # base64
 
     @property
@@ -85,45 +112,60 @@ def parsed(cell: str) -> Cell | None:
     if found is None:
         return None
     name = unquote(found["name"] or "")
-    return Cell(found["kind"], found["id"], found["sum"], name, bool(found["moves"]), found["content"])
+    moves, unturned = bool(found["moves"]), bool(found["unturned"])
+    return Cell(found["kind"], found["id"], found["sum"], name, moves, unturned, found["content"])
 
 
 def cell_of(content: bytes, name: str, side: int) -> str:
-    """The cell of a picture file. side: its longest side at most, in pixels. ValueError with one of `FAULTS`."""
-    image, moves = decoded(content)
-    pixels = np.asarray(image)
-    digest = hashlib.sha256(f"{image.width} {image.height} ".encode() + pixels.tobytes()).hexdigest()[:ID_DIGITS]
-    kind, payload = _encoded(scaled(image, side))
+    """The cell of a picture file. side: its longest side at most, in pixels. NoPicture where it is none."""
+    found = decoded(content)
+    digest = hashlib.sha256(f"{found.image.width} {found.image.height} ".encode())
+    for strip in _strips(found.image):
+        digest.update(np.asarray(strip))
+    kind, payload = _encoded(scaled(found.image, side))
     body = base64.b64encode(payload).decode()
-    more = (";part=first" if moves else "") + (f";name={quote(name.encode('utf-8', 'replace'))}" if name else "")
-    return f"data:image/{kind};id={digest};sum={_check(body)}{more};base64,{body}"
+    more = (";part=first" if found.moves else "") + (";exif=damaged" if found.unturned else "")
+    more += f";name={quote(name.encode('utf-8', 'replace'))}" if name else ""
+    return f"data:image/{kind};id={digest.hexdigest()[:ID_DIGITS]};sum={_check(body)}{more};base64,{body}"
 
 
-def decoded(content: bytes) -> tuple["Image", bool]:
-    """The picture in a file, RGB, turned as EXIF says and on white; and whether it had further frames, of which this is
-    the first. ValueError with one of `FAULTS`."""
-    from PIL import Image, ImageOps
+def decoded(content: bytes) -> Decoded:
+    """The picture in a file. NoPicture where it is none."""
+    from PIL import Image
 
     if fault := _no_picture(content):
-        raise ValueError(fault)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of what is refused here, and of EXIF that it cannot read
-        try:
-            image: Any = Image.open(io.BytesIO(content), formats=_formats())
-        except Image.DecompressionBombError:
-            raise ValueError(LARGE) from None
-        except Exception:  # each format has its own errors
-            raise ValueError(NONE) from None
+        raise NoPicture(fault)
+    # Pillow warns of what is refused here. For good: what is shown in a while cannot be set for one thread.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    with _as_faults():
+        image: Any = Image.open(io.BytesIO(content), formats=_formats())
         if image.width * image.height > MOST_PIXELS:
-            raise ValueError(LARGE)
-        try:
-            moves = bool(getattr(image, "is_animated", False)) and image.format not in STILL
-            image.load()
-        except Exception as error:
-            raise ValueError(TRUNCATED if "truncated" in str(error).lower() else DAMAGED) from None
-        with suppress(Exception):  # EXIF that is damaged turns nothing
-            image = ImageOps.exif_transpose(image)
-        return _rgb(image), moves
+            raise NoPicture(LARGE)
+        moves = bool(getattr(image, "is_animated", False)) and image.format not in STILL
+        image.load()
+    orientation = _orientation(image)
+    turn = TURNS.get(orientation or 1)
+    upright = image if turn is None else image.transpose(Image.Transpose[turn])
+    made = _rgb(upright)
+    made.info = {key: image.info[key] for key in KEPT if key in image.info and image.mode == "RGB"}
+    return Decoded(made, moves, orientation is None)
+
+
+@contextmanager
+def _as_faults() -> Iterator[None]:
+    """What Pillow raises of a file as NoPicture."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except NoPicture:
+        raise
+    except Image.DecompressionBombError:
+        raise NoPicture(LARGE) from None
+    except UnidentifiedImageError:
+        raise NoPicture(NONE) from None
+    except DAMAGES as error:
+        raise NoPicture(TRUNCATED if "truncated" in str(error).lower() else DAMAGED) from None
 
 
 def scaled(image: "Image", side: int) -> "Image":
@@ -140,8 +182,8 @@ def scaled(image: "Image", side: int) -> "Image":
 def opened(cell: Cell) -> "Image":
     """The picture in a cell, RGB. InputError where it is none: a workspace may come from anyone."""
     try:
-        return decoded(cell.content)[0]
-    except ValueError as error:
+        return decoded(cell.content).image
+    except NoPicture as error:
         raise InputError(f"the picture {cell.id} of the workspace: {error}", fix=FIX) from None
 
 
@@ -165,6 +207,7 @@ def _encoded(image: "Image") -> tuple[str, bytes]:
     pixels = np.asarray(image)
     if (pixels == pixels[..., :1]).all():
         image = image.convert("L")
+        image.info = {}
     written = io.BytesIO()
     if exact:
         image.save(written, "PNG", optimize=True)
@@ -173,22 +216,68 @@ def _encoded(image: "Image") -> tuple[str, bytes]:
     return ("png" if exact else "jpeg"), written.getvalue()
 
 
+def _orientation(image: Any) -> int | None:
+    """How a picture lies, by its EXIF: 1, upright, where that does not say; None where it cannot be read."""
+    try:
+        tags = image.getexif()
+        found = tags.get(ORIENTATION)
+    except DAMAGES:
+        return None
+    if found is None and _lost(image.info.get("exif") or b"", len(tags)):
+        return None
+    return found if isinstance(found, int) else 1
+
+
+def _lost(exif: bytes, read: int) -> bool:
+    """Whether EXIF data have more tags than were read: Pillow leaves out what is cut off.
+
+    >>> _lost(b"", 0), _lost(b"Exif\\0\\0MM\\0*\\0\\0\\0\\x08\\0\\2", 2), _lost(b"Exif\\0\\0nothing", 0)
+    (False, False, True)
+    """
+    data = exif.removeprefix(b"Exif\0\0")
+    order = "<" if data.startswith(b"II") else ">"
+    try:
+        (at,) = struct.unpack_from(f"{order}I", data, 4) if data else (0,)
+        (tags,) = struct.unpack_from(f"{order}H", data, at) if data else (0,)
+    except struct.error:
+        return True
+    return bool(tags > read)
+
+
 def _rgb(image: Any) -> "Image":
     """Whatever a file holds as RGB: what shines through on white, more than 8 bits stretched from the darkest to the
     brightest, since such pictures rarely use all of them."""
     from PIL import Image
 
     if image.mode == "F" or image.mode.startswith("I"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        low, high = values.min(), values.max()
-        whole = np.rint(255 * (values - low) / (high - low)) if high > low else np.zeros_like(values)
-        return Image.fromarray(whole.astype(np.uint8)).convert("RGB")
+        return _stretched(image).convert("RGB")
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        clear = image.convert("RGBA")
+        with _as_faults():
+            clear = image.convert("RGBA")
         white = Image.new("RGBA", clear.size, "white")
         return Image.alpha_composite(white, clear).convert("RGB")
-    result: Image.Image = image.convert("RGB")
+    with _as_faults():  # not every mode can be
+        result: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
     return result
+
+
+def _stretched(image: Any) -> "Image":
+    """Grey of more than 8 bits as 8, a strip at a time."""
+    from PIL import Image
+
+    def values() -> Iterator[NDArray[np.float64]]:
+        return (np.nan_to_num(np.asarray(strip, dtype=np.float64)) for strip in _strips(image))
+
+    low, high = min(each.min() for each in values()), max(each.max() for each in values())
+    span = high - low if high > low else 1.0
+    whole = np.concatenate([np.rint(255 * (each - low) / span).astype(np.uint8) for each in values()])
+    return Image.fromarray(whole)
+
+
+def _strips(image: Any) -> Iterator["Image"]:
+    """The picture from top to bottom in parts: an array of a whole one may take half a gigabyte."""
+    for top in range(0, image.height, STRIP):
+        yield image.crop((0, top, image.width, min(top + STRIP, image.height)))
 
 
 def _no_picture(content: bytes) -> str:

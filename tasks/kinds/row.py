@@ -11,6 +11,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -502,6 +503,11 @@ def remarks(cells: list[str]) -> list[str]:
     """Nothing: what is to be said follows from the columns, see `detected`."""
     del cells
     return []
+
+
+def notes(_cells: list[str]) -> Counter[str]:
+    """Nothing: a row is kept as it is."""
+    return Counter()
 
 
 def view(columns: Columns) -> ET.Element:

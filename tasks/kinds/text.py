@@ -1,6 +1,7 @@
 """An item that is a text."""
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,11 @@ def remarks(cells: list[str]) -> list[str]:
 
     remark = words.unreadable(unknown_to_packaged(cells))
     return [remark] if remark else []
+
+
+def notes(_cells: list[str]) -> Counter[str]:
+    """Nothing: a text is kept as it is."""
+    return Counter()
 
 
 def view(_columns: Columns) -> ET.Element:

@@ -26,6 +26,7 @@ from labelwise.tasks.sources.formats import ENDINGS
 CHECK = "check the address"
 PARTITION = re.compile(r"/[^/=]+=[^/]*$")
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+STORES = {"adlfs", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "httpx", "httpx2", "requests", "s3fs"}
 MOST_FILES = 100_000  # of one source
 STAMPS = ("ino", "mtime", "created", "ETag", "LastModified", "etag", "last_modified", "updated", "Last-Modified")
 
@@ -103,6 +104,13 @@ def fingerprint(source: str) -> list[list[str]] | None:
             return None
         seen.append([file.name, str(about.get("size")), *stamps])
     return seen
+
+
+def is_of_store(error: Exception) -> bool:
+    """Whether an error is one of what stands behind an address: of the network, of an address that is none, or of the
+    packages that speak to stores, which have kinds of their own."""
+    roots = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError | EOFError | ValueError) or bool(roots & STORES)
 
 
 @contextmanager

@@ -4,11 +4,14 @@ The columns are those of the files themselves, the label (the class folder that 
 and `folder`. What an archive holds is read as it stands there, and nothing of it is unpacked onto the disk.
 """
 
+import errno
+import gzip
 import hashlib
 import json
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -27,6 +30,8 @@ from labelwise.tasks.kinds.files import Files
 from labelwise.tasks.sources import addresses, formats, held
 from labelwise.tasks.sources.opened import Opened, Record, place
 
+# What the ways of packing raise of a damaged archive, beside some of OSError. RuntimeError: a way that is not known.
+DAMAGES = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, struct.error, RuntimeError)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 NAME, FOLDER = "name", "folder"
 
@@ -179,8 +184,8 @@ def _listed(handle: IO[bytes], found: Tree, files: Files) -> Iterator[tuple[str,
     try:
         listing = _in_zip if found.archive.lower().endswith(".zip") else _in_tar
         yield from listing(handle, found, files)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        if isinstance(error, OSError) and error.errno:  # the disk's or the store's fault
+    except (*DAMAGES, OSError) as error:
+        if not _is_damage(error):
             raise
         fix = "make or fetch the file anew"
         raise InputError(f"{found.source} is a broken archive", got=str(error)[:120], fix=fix) from None
@@ -190,7 +195,7 @@ def _in_zip(handle: IO[bytes], found: Tree, files: Files) -> Iterator[tuple[str,
     packed, unpacked = handle.seek(0, os.SEEK_END), 0
     with zipfile.ZipFile(handle) as archive:
         for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
-            if entry.is_dir() or not _wanted(entry.filename, files):
+            if not _wanted(entry.filename, files):  # which a folder is not, since its name ends in /
                 continue
             if entry.flag_bits & 1:
                 raise InputError(f"{found.source} asks for a password", fix="unpack it, and give the folder")
@@ -219,8 +224,19 @@ def _read(name: str, opening: Callable[[], IO[bytes] | None] | None) -> str:
     try:
         handle = opening()
         return kept.unread(kept.BROKEN, name) if handle is None else held.read_from(handle, name)
-    except Exception:  # each way of packing has its own errors
+    except (*DAMAGES, OSError) as error:
+        if not _is_damage(error):
+            raise
         return kept.unread(kept.BROKEN, name)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether an error is the archive's fault, and not that of the disk or the store, which says nothing of its files.
+    These have a number or a kind of their own, but for a place before the file's start, where only the archive sends.
+    """
+    if not isinstance(error, OSError):
+        return True
+    return type(error) in (OSError, gzip.BadGzipFile) and error.errno in (None, errno.EINVAL)
 
 
 def _wanted(name: str, files: Files) -> bool:

@@ -25,13 +25,14 @@ from labelwise.tasks.kinds.files import (
     packed,
     unread,
 )
-from labelwise.tasks.sources import reach
+from labelwise.tasks.sources import addresses, reach
 from labelwise.tasks.sources.opened import Record
 
 HERE = ("file", "local", "memory")  # kinds of addresses: of this machine
 BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # of stores whose paths begin with the bucket
 AT_ONCE = 8  # files of other machines that are asked for together
 TRIES = 2  # at each of those
+GONE = (404, 410)  # of a web server
 SECONDS = 60  # for one file of a web server
 
 
@@ -128,11 +129,24 @@ def fetched(fs: fsspec.AbstractFileSystem, path: str, name: str) -> str:
             # Read as it comes, and no further than MOST, whatever a web server says of its size.
             more: dict[str, Any] = {"block_size": 0} if path.startswith(("http://", "https://")) else {}
             return read_from(fs.open(path, "rb", **more), name)
-        except FileNotFoundError:
-            return unread(MISSING, name)
-        except Exception:  # noqa: S112  each store has its own errors
-            continue
+        except Exception as error:
+            if not addresses.is_of_store(error):
+                raise
+            fault = _fault(error)
+        if fault != UNREACHABLE:
+            return unread(fault, name)
     return unread(UNREACHABLE, name)
+
+
+def _fault(error: BaseException) -> str:
+    """Why a store did not give a file."""
+    if reach.refused(error):
+        return REFUSED
+    if not isinstance(error, FileNotFoundError):
+        return UNREACHABLE
+    # fsspec calls whatever a web server says 'not found', and a server that is down, too.
+    status = getattr(error.__cause__, "status", None)
+    return MISSING if error.__cause__ is None or status in GONE else UNREACHABLE
 
 
 def read_from(handle: IO[bytes], name: str) -> str:

@@ -21,6 +21,19 @@ OUTSIDE = "outside"  # the word that allows what a table names beyond its folder
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
+class NotPublic(OSError):
+    """An address that is not on the public internet was to be connected to."""
+
+
+def refused(error: BaseException | None) -> bool:
+    """Whether this is, or follows from, what `options` refuses: stores wrap it in errors of their own."""
+    while error is not None:
+        if isinstance(error, NotPublic) or isinstance(getattr(error, "os_error", None), NotPublic):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def refuse(source: str) -> None:
     """InputError when `source` is of a kind that is not allowed, or its web server not on the public internet."""
     kind = split_protocol(source)[0] or "file"
@@ -52,7 +65,7 @@ async def _public_client(**client: Any) -> Any:
     def connect(found: Any) -> socket.socket:
         family, kind, protocol, _, where = found
         if not public(where[0]):
-            raise OSError(f"{where[0]} is not on the public internet")
+            raise NotPublic(f"{where[0]} is not on the public internet")
         return socket.socket(family, kind, protocol)
 
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=connect), **client)

@@ -30,6 +30,7 @@ from labelwise.tasks.pull import (
     ids_of,
     look_at_gold,
     look_at_pool,
+    noted,
     read_together,
     refusals_in_words,
     refuse_faults,
@@ -191,6 +192,7 @@ def preview(seen: Looked, answer: Answer, item: Content = text) -> list[str]:
     if len(labelled):
         given = Counter(name for label in labelled.label for name in answer.members(label))
         lines.append(f"given {len(labelled):,} labels: {_by_class(given, classes)}")
+    lines += [*noted("gold", gold.tally), *noted("pool", pool.tally)]
     return [*lines, *(item.remarks(pool.cells) if pool.cells else ())]
 
 

@@ -1,15 +1,18 @@
 """Sources of pictures: folders, globs, archives, tables of paths, addresses and bytes; what they are guarded from."""
 
+import errno
 import io
 import os
 import tarfile
 import zipfile
+from collections import Counter
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -208,8 +211,57 @@ def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path: Path, monkeyp
     assert held(rows_of(tmp_path, "name").image)[0].fault == files.BIG
 
 
+def test_damaged_archives_give_what_they_can_or_say_why(tmp_path: Path) -> None:
+    chance, folder = np.random.default_rng(0), folder_of(tmp_path / "photos", 2)
+    names = ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz"]
+    whole = {name: zipped(folder, name).read_bytes() for name in names}
+    found = Counter[str]()
+    for number in range(240):
+        name = names[number % 4]
+        content = bytearray(whole[name])
+        at = int(chance.integers(0, len(content)))
+        content[at : at + 4] = [b"", b"\xff" * 4, b"\0" * 4, b"\xff\xff\xff\x7f"][number // 4 % 4]
+        if number % 9 == 0:
+            content = content[:at]
+        (tmp_path / name).write_bytes(content)
+        try:
+            found.update(one.fault for one in held(rows_of(tmp_path / name, "name").image))
+        except InputError as error:
+            found[str(error).partition(": ")[0].removeprefix(str(tmp_path / name)).split(" than")[0]] += 1
+    assert found[""] > 100 and found[files.BROKEN] > 5 and found[" is a broken archive"] > 5
+    assert set(found) <= {"", files.BROKEN, files.OUTSIDE, " is a broken archive", " holds no data", " unpacks to more"}
+
+
+def test_a_zip_with_an_entry_without_a_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("?.txt", b"")
+        archive.writestr("red/000.png", ONE)
+    (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes().replace(b"?.txt", b"\0.txt"))
+    assert rows_of(tmp_path / "a.zip", "name")["name"].tolist() == ["red/000.png"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "disk"), MemoryError(), InputError("refused"), KeyError("a bug")])
+def test_what_is_no_fault_of_a_file_does_not_refuse_it(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labelwise.tasks.sources import held as reading
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(reading, "read_from", fail)
+    with pytest.raises(type(error)):
+        rows_of(zipped(folder_of(tmp_path / "photos", 1), "a.zip"))
+    if not isinstance(error, OSError):
+        store, _ = addresses.file_system("memory://x")
+        with store.open("memory://a.png", "wb") as file:
+            file.write(ONE)
+        with pytest.raises(type(error)):
+            reading.fetched(store, "/a.png", "a.png")
+
+
 class Web(BaseHTTPRequestHandler):
-    """A picture, one that never ends, one that never begins."""
+    """A picture, one that never ends, one that never begins, one that is elsewhere, one that is not for everyone."""
 
     asked = Event()
 
@@ -217,7 +269,9 @@ class Web(BaseHTTPRequestHandler):
         if self.path == "/slow.png":
             self.asked.wait(30)
             return
-        self.send_response(404 if self.path == "/none.png" else 200)
+        self.send_response({"/none.png": 404, "/moved.png": 302, "/private.png": 403}.get(self.path, 200))
+        if self.path == "/moved.png":  # to where the guard does not let anyone go
+            self.send_header("Location", f"http://127.0.0.2:{self.server.server_address[1]}/a.png")
         self.end_headers()
         with suppress(OSError):
             self.wfile.write(ONE if self.path == "/a.png" else b"")
@@ -238,7 +292,7 @@ def test_addresses_are_read_with_limits(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(reading, "SECONDS", 1)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
     Thread(target=server.serve_forever, daemon=True).start()
-    names = ["a.png", "none.png", "endless.png", "slow.png"]
+    names = ["a.png", "none.png", "endless.png", "slow.png", "private.png"]
     addresses = [f"http://127.0.0.1:{server.server_port}/{name}" for name in names]
     pd.DataFrame({"image": [*addresses, "http://127.0.0.1:1/a.png"], "label": "x"}).to_csv(tmp_path / "t.csv")
     try:
@@ -247,10 +301,24 @@ def test_addresses_are_read_with_limits(tmp_path: Path, monkeypatch: pytest.Monk
         Web.asked.set()
         server.shutdown()
     assert found[0] == files.Held(addresses[0], ONE)
-    assert [one.fault for one in found[1:3]] == [files.MISSING, files.BIG]
-    assert {one.fault for one in found[3:]} <= {files.UNREACHABLE, files.MISSING} and all(
-        one.fault for one in found[3:]
-    )
+    wanted = [files.MISSING, files.BIG, files.UNREACHABLE, files.UNREACHABLE, files.UNREACHABLE]
+    assert [one.fault for one in found[1:]] == wanted
+
+
+def test_an_address_that_leads_on_into_the_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labelwise.tasks.sources import reach
+
+    monkeypatch.setenv("LABELWISE_SOURCES", "http")
+    monkeypatch.setattr(reach, "public", lambda address: address == "127.0.0.1")  # the one public address there is here
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    Thread(target=server.serve_forever, daemon=True).start()
+    names = [f"http://127.0.0.1:{server.server_port}/{name}.png" for name in ("a", "moved")]
+    pd.DataFrame({"image": names, "label": "x"}).to_csv(tmp_path / "t.csv")
+    try:
+        found = held(rows_of(tmp_path / "t.csv").image)
+    finally:
+        server.shutdown()
+    assert [one.fault for one in found] == ["", files.REFUSED] and found[0].content == ONE
 
 
 @pytest.mark.parametrize("form", ["bytes", "struct", "dictionary", "paths"])

@@ -4,6 +4,7 @@ import base64
 import json
 import struct
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,50 @@ def test_exif_turns_and_is_not_kept() -> None:
     assert parsed is not None and b"somebody" not in parsed.content and b"Exif" not in parsed.content
 
 
+def test_exif_that_is_damaged_turns_nothing_and_is_said() -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110], exif[0x0112] = "a maker", "a model", 6
+    whole, wide = exif.tobytes(), Image.new("RGB", (40, 20), "white")
+    shapes = {}
+    for name, content in (
+        ("whole", whole),
+        ("none", b""),
+        ("cut before it", whole[:40]),
+        ("cut behind it", whole[:-6]),
+        ("of no order", whole.replace(b"MM", b"XX").replace(b"II", b"XX")),
+        ("noise", b"Exif\0\0" + b"\xff" * 50),
+    ):
+        cell = cell_of(as_bytes(wide, "JPEG", **({"exif": content} if content else {})))
+        parsed = picture.parsed(cell)
+        assert parsed is not None and image.identify(cell) == parsed.id
+        shapes[name] = (shown(cell).shape[:2], parsed.unturned)
+    turned, lying = ((40, 20), False), ((20, 40), True)
+    assert shapes.pop("none") == ((20, 40), False)
+    assert shapes == {"whole": turned, "cut behind it": turned} | dict.fromkeys(list(shapes)[2:], lying) | {
+        "cut before it": lying
+    }
+    cells = [cell_of(as_bytes(wide, "JPEG", exif=whole[:40])), cell_of(as_bytes(wide))]
+    assert image.notes(cells) == {image.UNTURNED: 1}
+
+
+def test_nothing_that_a_file_says_beside_its_pixels_is_kept() -> None:
+    noise = Image.effect_noise((200, 200), 60)
+    coloured = Image.merge("RGB", [noise, noise.rotate(90), noise.rotate(180)])
+    for made in (coloured, noise):
+        parsed = picture.parsed(cell_of(as_bytes(made, "JPEG", comment=b"somebody", xmp=b"<x>somebody</x>")))
+        assert parsed is not None and parsed.kind == "jpeg" and b"somebody" not in parsed.content
+
+
+@pytest.mark.parametrize("error", [MemoryError(), InputError("refused"), AttributeError("a bug")])
+def test_what_is_no_fault_of_the_file_is_not_called_one(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(type(error)):
+        picture.cell_of(as_bytes(drawn(RED)), "a.png", 64)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "I", "F"])
 def test_each_mode_is_seen_as_people_see_it(mode: str) -> None:
     grey = Image.linear_gradient("L").resize((40, 40))
@@ -105,7 +150,7 @@ def test_of_one_that_moves_the_first_frame_is_kept_and_said() -> None:
     for form, more in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {})):
         moving = as_bytes(frames[0], form, save_all=True, append_images=frames[1:], **more)
         cells = [cell_of(moving), cell_of(as_bytes(frames[0]))]
-        assert image.remarks(cells) == ["1 of 2 pictures have several frames: the first is kept"], form
+        assert image.notes(cells) == {image.MOVES: 1}, form
         assert form == "GIF" or image.identify(cells[0]) == image.identify(cells[1])
 
 
@@ -150,17 +195,34 @@ def test_what_is_no_picture_is_refused_with_its_reason(content: bytes, fault: st
 
 def test_damaged_files_are_used_or_refused() -> None:
     chance = np.random.default_rng(0)
-    sources = [as_bytes(drawn(RED), form) for form in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")]
-    for number in range(210):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    forms = ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", "MPO"]
+    sources = [as_bytes(drawn(RED), form, **({} if form in ("GIF", "PPM") else {"exif": exif})) for form in forms]
+    moving = [drawn(RED, number) for number in (1, 2)]
+    sources += [as_bytes(drawn(RED), form, save_all=True, append_images=moving) for form in ("PNG", "GIF", "WEBP")]
+    sources += [as_bytes(drawn(RED), "TIFF", compression=way) for way in ("tiff_lzw", "jpeg", "tiff_adobe_deflate")]
+    found = Counter[str]()
+    for number in range(100 * len(sources)):
         content = bytearray(sources[number % len(sources)])
-        for at in chance.integers(0, len(content), 6):
-            content[at] = chance.integers(0, 256)
+        at = int(chance.integers(0, len(content)))
+        match number // len(sources) % 4:
+            case 0:
+                content = content[:at]
+            case 1:
+                content[at] = chance.integers(0, 256)
+            case 2:
+                del content[at : at + int(chance.integers(1, 40))]
+            case 3:
+                content[at : at + 4] = [b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"][number % 3]
         try:
-            cell = picture.cell_of(bytes(content[: chance.integers(1, len(content) + 1)]), "a", 64)
-        except ValueError as error:
-            assert str(error) in picture.FAULTS
+            cell = picture.cell_of(bytes(content), "a", 64)
+        except picture.NoPicture as error:
+            found[str(error)] += 1
         else:
+            found["used"] += 1
             assert picture.parsed(cell) is not None
+    assert set(found) <= {"used", *picture.FAULTS} and min(found["used"], found[picture.TRUNCATED]) > 100, found
 
 
 def test_names_are_kept_and_cannot_break_a_cell() -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -107,6 +108,10 @@ class Point:
 
     def remarks(self, cells: list[str]) -> list[str]:
         return [] if cells else ["no points"]
+
+    def notes(self, cells: list[str]) -> Counter[str]:
+        del cells
+        return Counter()
 
     def view(self, columns: settings.Columns) -> ET.Element:
         del columns
