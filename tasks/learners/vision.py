@@ -3,6 +3,8 @@ they were trained."""
 
 import os
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,10 +13,15 @@ from numpy.typing import NDArray
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import picture
 
+TORCHVISION = "torchvision==0.28.0"  # the one that goes with our torch
 PACKAGED = "efficientnet-lite0"
 EXPECTED = (
     f"{PACKAGED} (packaged), or an image model: a Hugging Face name (needs a network) or a folder with safetensors"
 )
+TIMM = f"models of timm need it: pip install timm {TORCHVISION}, where torch is a build for CPUs, torchvision as well"
+TIMM += " (--index-url https://download.pytorch.org/whl/cpu)"
+OTHER_BUILD = "where torch is a build for CPUs: pip install --force-reinstall --no-deps --index-url "
+OTHER_BUILD += f"https://download.pytorch.org/whl/cpu {TORCHVISION}; or without timm: pip uninstall torchvision"
 AT_ONCE = 16  # pictures in one forward pass: more leave the cache
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in encoder.py
@@ -62,27 +69,42 @@ class Encoder:
         return vectors
 
 
+def _of_torchvision() -> str:
+    """What is wrong with the torchvision that is installed, by which transformers reads pictures; '' where nothing is,
+    and where there is none. From another index than torch it is often of another build, and then nothing works."""
+    if find_spec("torchvision") is None:
+        return ""
+    try:
+        import_module("torchvision")
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"the installed torchvision does not go with torch ({str(error).splitlines()[0][:80]})"
+    return ""
+
+
 class _Transformer:
     """An image model of transformers: what it pools itself where that was trained, the mean of its last states else."""
 
     def __init__(self, name: str) -> None:
         from safetensors import SafetensorError
-        from transformers import AutoImageProcessor, AutoModel
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
+            from transformers import AutoImageProcessor, AutoModel
+
             # As with texts: no code that comes with a model, and nothing is unpickled.
             reader: Any = AutoImageProcessor  # its own annotations do not hold
             self._read: Any = reader.from_pretrained(name, trust_remote_code=False)
             given: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
             model, about = AutoModel.from_pretrained(name, **given)
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
+        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+            if broken := _of_torchvision():
+                raise InputError(f"encoder {name!r} cannot be loaded", got=broken, fix=OTHER_BUILD) from None
             raise InputError(
                 f"encoder {name!r} cannot be loaded",
                 expected=EXPECTED,
                 got=str(error).strip().splitlines()[0][:160],
-                fix="set embed.encoder in params.yaml; names such as timm/... need the packages timm and torchvision",
+                fix=TIMM if "timm" in str(error) else "set embed.encoder in params.yaml",
             ) from None
         self._model: Any = model.eval()
         self._pools = not any("pool" in key for key in about["missing_keys"])  # else it would pool by chance

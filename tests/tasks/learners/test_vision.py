@@ -1,5 +1,6 @@
 """Pictures to vectors: the packaged encoder, one of transformers in a folder, and what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,20 @@ def test_an_encoder_of_texts_is_refused_at_once() -> None:
     with pytest.raises(InputError, match=f"embed.encoder: {OF_TEXTS} reads texts.*set it to {PACKAGED}"):
         image.encoder(Embed(encoder=OF_TEXTS))
     with pytest.raises(InputError, match="cannot be loaded"):
+        Encoder("/nowhere/at/all")
+
+
+def test_models_of_timm_say_what_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size: dict[str, Any] = {"input_size": [3, 64, 64], "mean": [0.5] * 3, "std": [0.5] * 3, "num_classes": 0}
+    config = {"model_type": "timm_wrapper", "architecture": "resnet10t", "pretrained_cfg": size}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"cannot be loaded.*models of timm need it: pip install timm torchvision=="):
+        Encoder(str(tmp_path))
+    packages = tmp_path / "packages/torchvision"  # as PyPI's lies beside a torch that is built for CPUs
+    packages.mkdir(parents=True)
+    (packages / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(packages.parent)
+    with pytest.raises(InputError, match=r"got the installed torchvision does not go with torch.*--index-url"):
         Encoder("/nowhere/at/all")
 
 
