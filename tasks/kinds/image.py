@@ -37,12 +37,13 @@ wording, settled = None, None
 WORDS = False
 ARRAYS = False
 # What a new workspace of pictures has other than one of texts.
-# Vectors of pictures lie closer together than those of texts: of two of a burst the cosine is 0.98 and more, of other
+# Vectors of pictures lie closer together than those of texts: of two of a burst the cosine is 0.97 and more, of other
 # pictures of a set rarely (docs/kinds.md).
 DEFAULTS: dict[str, Any] = {
-    "embed.encoder": "efficientnet-lite0",
+    "embed.encoder": "efficientnet-lite0-2x2",
     "embed.wording": False,
-    "select.near_duplicate": 0.98,
+    "select.near_duplicate": 0.97,
+    "gold.near_duplicate": 0.97,
 }
 
 

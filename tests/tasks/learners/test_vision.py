@@ -26,22 +26,31 @@ def cell(made: Image.Image) -> str:
 CELLS = [cell(drawn((RED, BLUE)[number % 2], number)) for number in range(20)]
 
 
-def test_the_packaged_one_tells_like_from_unlike() -> None:
-    encoder, told = Encoder(PACKAGED, 64), list[int]()
+@pytest.mark.parametrize(("name", "width"), [(PACKAGED, 1728), ("efficientnet-lite0", 432)])
+def test_the_packaged_one_tells_like_from_unlike(name: str, width: int) -> None:
+    encoder, told = Encoder(name, 64), list[int]()
     vectors = encoder.encode(CELLS, told.append)
-    assert vectors.shape == (20, efficientnet.WIDTH) and sum(told) == 20
+    assert vectors.shape == (20, width) and sum(told) == 20
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     alike = vectors @ vectors.T
     same = np.arange(20) % 2 == (np.arange(20) % 2)[:, None]
     np.fill_diagonal(alike, -1)
     assert same[np.arange(20), alike.argmax(axis=1)].all()
     assert np.abs(encoder.encode(CELLS[3:5]) - vectors[3:5]).max() < 1e-5  # whatever it is encoded with
-    assert encoder.encode([]).shape == (0, efficientnet.WIDTH)
+    assert encoder.encode([]).shape == (0, width)
+
+
+def test_where_something_is_counts() -> None:
+    left = Image.new("RGB", (64, 64), "white")
+    left.paste((200, 0, 0), (4, 4, 24, 24))
+    pair = [cell(left), cell(left.transpose(Image.Transpose.ROTATE_180))]
+    alike = [float(np.prod(encoded, axis=0).sum()) for encoded in (Encoder(n).encode(pair) for n in efficientnet.READ)]
+    assert alike[1] < alike[0] - 0.05
 
 
 def test_what_is_fused_gives_the_same() -> None:
     torch.manual_seed(0)
-    plain = efficientnet.Network().eval()
+    plain = efficientnet.Network(efficientnet.READ[PACKAGED]).eval()
     for part in plain.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.running_mean, part.running_var = torch.randn_like(part.bias) / 9, torch.rand_like(part.bias) + 0.5
@@ -49,7 +58,7 @@ def test_what_is_fused_gives_the_same() -> None:
     with torch.inference_mode():
         before = plain(given)
         after = efficientnet.fused(plain)(given)
-    assert before.shape == (2, efficientnet.WIDTH) and torch.allclose(before, after, atol=1e-4)
+    assert before.shape == (2, plain.width) and torch.allclose(before, after, atol=1e-4)
     assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in plain.modules())
 
 
