@@ -31,7 +31,7 @@ from labelwise.tasks.settings import CATEGORY, Settings
 NAME = "trees"
 SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"row"})
-ROUNDS, LEAVES, FEWEST, RATE = 60, 8, 3, 0.1  # trees a class, leaves a tree, labels a leaf, share of a step taken
+ROUNDS, LEAVES, FEWEST, RATE = 30, 8, 3, 0.2  # trees a class, leaves a tree, labels a leaf, share of a step taken
 COLUMNS = 0.5  # share of the columns that a cut may be made in: of few labels, each tree should see others
 CODES = 32  # categories of a column that have a figure of their own: the most frequent among the labels
 SURE = 12.0  # log odds that trees give at most

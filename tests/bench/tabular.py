@@ -1,5 +1,9 @@
-"""`make bench-labels ARGS=row`: labels needed by rows of figures and by windows of signals, with all that they are made
-of in installed packages or made here: nothing is read from DATA.
+"""`make bench-labels DATA=. ARGS=row`: labels needed by rows of figures and by windows of signals, with all that they are
+made of in installed packages or made here: nothing is read from DATA.
+
+Batches are small and budgets such that random labels get there, too: where 95 % of the whole pool's accuracy is reached
+with the first batch, the number of labels would be that batch. `wine`, `blobs` and `cuts` are sets by which nothing was
+decided that the goals are about.
 
 `auto` against labels by chance, both with the learner `auto`; and against margin sampling of scikit-activeml, with each
 of three classifiers on standardised figures (a logistic head, a forest, a Parzen window), of which the best on a set
@@ -27,8 +31,16 @@ from labelwise.tasks.trial.rehearsal import Estimate, Run
 from tests.bench import figures
 from tests.bench.figures import KEPT, RIVALS, ROOT
 
-SEEDS, GOLD = 3, 1 / 3
-BUDGETS = {"digits": (15, 14), "cancer": (15, 8), "cover": (50, 14), "recordings": (15, 10)}  # batch, rounds
+SEEDS, GOLD = 10, 1 / 3
+BUDGETS = {  # batch, rounds
+    "cancer": (5, 14),
+    "recordings": (10, 12),
+    "digits": (15, 16),
+    "cover": (40, 14),
+    "wine": (3, 10),
+    "blobs": (15, 14),
+    "cuts": (20, 12),
+}
 SETS = tuple(BUDGETS)
 CLASSIFIERS = ("logistic", "forest", "parzen")
 SHARE, GOAL = 0.95, 0.6
@@ -42,11 +54,31 @@ def made(name: str) -> tuple[pd.DataFrame, Columns]:
         return recorded(48, 30, seed=0), Columns(id="window", group="recording", features=features)
     if name == "cover":
         return cover(3000), Columns()
-    from sklearn.datasets import load_breast_cancer, load_digits
+    if name in ("blobs", "cuts"):
+        return (blobs if name == "blobs" else cuts)(2000), Columns()
+    from sklearn import datasets
 
-    found = (load_digits if name == "digits" else load_breast_cancer)(as_frame=True)
+    loaders = {"digits": datasets.load_digits, "cancer": datasets.load_breast_cancer, "wine": datasets.load_wine}
+    found = loaders[name](as_frame=True)
     frame = found.frame.drop(columns="target")
     return frame.assign(label=np.array(found.target_names)[found.target].astype(str)), Columns()
+
+
+def blobs(rows: int) -> pd.DataFrame:
+    """Three classes of two clouds each, and columns that say nothing or the same again."""
+    from sklearn.datasets import make_classification
+
+    shape: dict[str, Any] = {"n_features": 15, "n_informative": 6, "n_redundant": 2, "n_classes": 3}
+    x, y = make_classification(rows, n_clusters_per_class=2, flip_y=0.02, random_state=1, **shape)
+    return pd.DataFrame(x, columns=[f"f{at}" for at in range(15)]).assign(label=[f"kind {each}" for each in y])
+
+
+def cuts(rows: int) -> pd.DataFrame:
+    """Five classes by thresholds of skewed figures."""
+    x = np.random.default_rng(6).exponential(size=(rows, 8))
+    label = (x[:, 0] > 0.7) * 2 + (x[:, 1] > 0.7)
+    label = np.where((x[:, 2] > 1.5) & (x[:, 3] > 0.5), 4, label)
+    return pd.DataFrame(x, columns=[f"f{at}" for at in range(8)]).assign(label=[f"kind {each}" for each in label])
 
 
 def cover(rows: int) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from labelwise.tasks import learners
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.learners import auto, ensemble, trees
+from labelwise.tasks.learners import auto, calibration, ensemble, trees
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.learners.kernel import Kernel, settled
 from labelwise.tasks.settings import Settings, parse
@@ -91,13 +91,21 @@ def test_the_ensemble_heeds_them_where_labels_held_out_speak_for_them(tmp_path: 
     np.testing.assert_allclose(again, model.probabilities(items(exam)), atol=1e-6)
 
 
-def test_the_head_alone_is_heeded_where_all_together_are_no_better() -> None:
+def test_weights_start_from_an_equal_say_and_labels_draw_them_to_who_is_right() -> None:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 2))
-    cells = [json.dumps({"a": float(a), "b": float(b), "job": "x"}) for a, b in x]
-    labels = (x.sum(axis=1) + rng.normal(0, 0.3, 60) > 0).astype(np.int64)
-    model = ensemble.fit(Examples(items(cells), labels, ["no", "yes"]), items(cells), given())
-    assert isinstance(model, ensemble.Ensemble) and model.reader is None and model.weights[1:] == [0.0, 0.0]
+    labels = rng.integers(0, 2, 400)
+    right = np.stack([1 - labels, labels], axis=1) * 2.0
+    noise = rng.normal(size=(400, 2))
+    few, many = (ensemble.weights_of(opinions(right[:n], noise[:n]), labels[:n], "row") for n in (4, 400))
+    assert few[1] == many[1] == 0.0, "frequencies have no part"
+    assert many[0] > 20 * many[2] and few[2] > many[2]
+    alone = calibration.pooling([right[:4], noise[:4]], labels[:4])
+    each = [calibration.pooling([one[:4]], labels[:4])[0] / 2 for one in (right, noise)]
+    np.testing.assert_allclose([few[0], few[2]], (4 * alone + 10 * np.array(each)) / 14)
+
+
+def opinions(head: np.ndarray[Any, Any], reader: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    return {"head": head, "frequency": np.zeros_like(head), "reader": reader}
 
 
 def test_one_class_alone_and_a_label_that_all_have() -> None:
