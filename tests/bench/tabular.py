@@ -1,5 +1,5 @@
-"""`make bench-labels DATA=. ARGS=row`: labels needed by rows of figures and by windows of signals, with all that they are
-made of in installed packages or made here: nothing is read from DATA.
+"""`make bench-labels DATA=. ARGS=row`: labels needed by rows of figures and by windows of signals, all of which are
+in installed packages or made here: nothing is read from DATA.
 
 Batches are small and budgets such that random labels get there, too: where 95 % of the whole pool's accuracy is reached
 with the first batch, the number of labels would be that batch. `wine`, `blobs` and `cuts` are sets by which nothing was
