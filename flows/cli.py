@@ -50,7 +50,7 @@ Features = Annotated[
     list[str] | None,
     typer.Option(
         help="Of rows: the columns to learn from, with commas between them, where not all but id, label, group and "
-        "context; NAME=category, or such as 'NAME=signal at 128 Hz', says what one is."
+        "context; NAME=category, or such as 'NAME=signal at 128 Hz', says what one is; -NAME leaves one out."
     ),
 ]
 Delimiter = Annotated[
@@ -245,12 +245,12 @@ def init(
 ) -> None:
     """Make a workspace: a git + DVC repository for one labelling project."""
     from labelwise.tasks.reporting.status import command
-    from labelwise.tasks.settings import columns_of, features_named, kind_of
+    from labelwise.tasks.settings import columns_of, kind_of
     from labelwise.tasks.upkeep import init as stage
 
     classes = stage.names(labels or []) or None
     beside: dict[str, Any] = {"group": group_column or None, "context": stage.names(context or [])}
-    beside["features"] = features_named(stage.names(features or []))
+    beside |= _features(stage.names(features or []))
     columns = columns_of(text=text_column, image=image_column, label=label_column, id=id_column or None, **beside)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
     made = stage.run(folder, *wanted, kind_of(item, answer, delimiter), delimiter or None)
@@ -329,14 +329,14 @@ def rehearse(
     """Play the rounds against labels you already have, without servers: will it save me anything, and which
     strategy?"""
     from labelwise.flows import rehearse as flow
-    from labelwise.tasks.settings import columns_of, features_named
+    from labelwise.tasks.settings import columns_of
     from labelwise.tasks.trial.plan import Plan
     from labelwise.tasks.upkeep import init as stage
 
     def names(given: str) -> list[str]:
         return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
 
-    beside = {"id": id_column or None, "features": features_named(stage.names(features or []))}
+    beside = {"id": id_column or None, **_features(stage.names(features or []))}
     named = {"text": text_column, "image": image_column, "label": label_column, "group": group_column or None}
     columns = columns_of(**named, **beside)
     asked = names(strategies), names(learner)
@@ -754,6 +754,14 @@ def _to_go_on() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _end("stopped; run the same command again to go on", 130)
+
+
+def _features(given: list[str]) -> dict[str, Any]:
+    """What `--features` says of the columns of rows."""
+    from labelwise.tasks.settings import features_named, left_out
+
+    named, without = left_out(given)
+    return {"features": features_named(named), "without": without}
 
 
 def _tell(line: str) -> None:

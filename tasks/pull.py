@@ -136,11 +136,13 @@ def detected(source: str, columns: Columns, item: Content, encoding: str | None)
 
 @dataclass(frozen=True)
 class GoldLook:
-    """What a first pull would make of the gold source: counted; its items by class; these folded."""
+    """What a first pull would make of the gold source: counted; its items by class; these folded; the first of
+    them with their labels."""
 
     tally: "Tally"
     labels: dict[str, int]
     folds: set[str]
+    items: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,9 @@ def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice, it
     _refuse_broken(
         suite, gold, pull.gold, expectations.checked(suite, gold.measures) if len(gold.measures) else None, ""
     )
-    return GoldLook(gold, by_class, set(map(item.fold, sifted.new[item.COLUMN])))
+    first = sifted.new.head(SAMPLE)
+    items = list(zip(first[item.COLUMN], first["label"], strict=True))
+    return GoldLook(gold, by_class, set(map(item.fold, sifted.new[item.COLUMN])), items)
 
 
 def look_at_pool(

@@ -335,6 +335,16 @@ def features_named(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def left_out(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What `features_named` is given, and the columns that no model is to learn from: those with a `-` before them.
+
+    >>> left_out(["age", "-outcome"])
+    (['age'], ['outcome'])
+    """
+    without = [text[1:] for text in given if text.startswith("-") and len(text) > 1 and "=" not in text]
+    return [text for text in given if text[1:] not in without or not text.startswith("-")], without
+
+
 def _feature(text: str) -> str:
     if text:
         feature_of(text)
@@ -350,6 +360,9 @@ class Columns(Section):
     context: list[Annotated[Shown, Field(min_length=1)]] = []
     # Of a row: what each column is, '' where that is yet to be found out, see `feature_of`
     features: dict[Annotated[Shown, Field(min_length=1)], Annotated[str, AfterValidator(_feature)]] = _unless({})
+    without: list[Shown] = _unless(
+        []
+    )  # columns of a row that are no features, where it is yet to be found out which are
 
     @model_validator(mode="after")
     def each_has_its_part(self) -> "Columns":

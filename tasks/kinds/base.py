@@ -311,8 +311,9 @@ class Content(Protocol):
         """The same for MLflow: a type of its data (`string`, `binary`, `double`, `any`) and a name for each column;
         None for one whose name does not matter."""
 
-    def remarks(self, cells: list[str]) -> list[str]:
-        """What to say of a sample of the pool before anything is made of it, a line each; it must not take seconds."""
+    def remarks(self, cells: list[str], gold: Sequence[tuple[str, str]] = ()) -> list[str]:
+        """What to say of a sample of the pool before anything is made of it, a line each; it must not take seconds.
+        gold: items of the gold set with their labels."""
 
     def notes(self, cells: list[str]) -> Counter[str]:
         """What was done to items so that they could be kept, and to how many of these, as `pictures have ...`."""

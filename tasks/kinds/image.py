@@ -165,7 +165,7 @@ def takes(_columns: Columns) -> list[tuple[str, str | None]]:
     return [("binary", None)]
 
 
-def remarks(_cells: list[str]) -> list[str]:
+def remarks(_cells: list[str], _gold: Sequence[tuple[str, str]] = ()) -> list[str]:
     """Nothing: see `notes`."""
     return []
 

@@ -9,6 +9,7 @@ import difflib
 import html
 import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
 from base64 import b64encode
 from collections import Counter
@@ -63,7 +64,7 @@ wording = None
 TEXT, ENDLESS, NO_ARRAY, LENGTH = "text", "infinite", "no array", "length"
 FAULTS = {
     TEXT: "text stands where a figure was expected",
-    ENDLESS: "a figure is infinite",
+    ENDLESS: "a figure is infinite or beyond 1e300",
     NO_ARRAY: "a signal is no list of figures",
     LENGTH: "a signal has another length than the others",
 }
@@ -79,8 +80,19 @@ MOSTLY = 0.9  # share of a column's values that are figures, from which on the o
 MANY, DISTINCT = 50, 0.5  # categories: more than so many, and than so large a share of the rows, are keys or free text
 KEPT_DIGITS = 7  # of a signal's figures
 ALIKE_DIGITS, ALIKE_PLACES = 6, 3  # of a fraction, by which two rows are the same: digits, and places after the point
+TELLING = 20  # gold rows from which on a column that tells each label is no chance
 BRIEF = 12  # columns named in a line
 HUGE = 1e300  # figures beyond are as good as infinite
+DIGITS = 20  # different values that a column of categories may have and still be codes such as 1, 2, 3, x
+MANY_FIGURES = 0.5  # share of a column's values that are figures, from which on the others are likely marks for none
+UNREAD = {  # texts that are likely meant otherwise: by what they look like, what is said of them
+    re.compile(
+        r"(?=.*\d)[+\-−]?[$€£¥]?\s?[+\-−]?\d{1,3}(?:[,.'’\s\u00a0\u202f]?\d{3})*(?:[.,]\d*)?\s?(?:[%$€£¥]|[A-Z]{3})?"
+    ): ("it holds figures such as {0!r}, which are read with a decimal point, nothing between thousands and no unit"),
+    re.compile(r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ].*)?"): (
+        "it holds dates such as {0!r}: give what matters of them as figures, such as the hour or days since"
+    ),
+}
 POINTS = 400  # of a picture of a signal
 KEY = re.compile(r"(^|_|\b)(id|key|index|nr|no|number)$", re.IGNORECASE)
 
@@ -305,14 +317,18 @@ def detected(look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Column
     if columns.features and all(map(_whole, columns.features.values())):
         return columns, []
     rows = look()
-    named_already = {columns.label, columns.id, columns.group, *columns.context}
+    named_already = {columns.label, columns.id, columns.group, *columns.context, *columns.without}
     asked = columns.features or dict.fromkeys((str(name) for name in rows if name not in named_already), "")
     wide = wide_signals([name for name, text in asked.items() if not text], rows)
     inside = {column for feature in wide.values() for column in feature.wide}
     found: dict[str, str] = {}
-    said = [
-        f"columns {feature.wide[0]} to {feature.wide[-1]} are one signal, {name!r}" for name, feature in wide.items()
-    ]
+    for name in columns.without:
+        if name not in rows and name not in wide:
+            refuse_unknown(name, rows)
+    wide_names = [name for name in wide if name not in columns.without]
+    said = [f"columns {wide[name].wide[0]} to {wide[name].wide[-1]} are one signal, {name!r}" for name in wide_names]
+    said += gaps([name for name, text in asked.items() if not text and name not in inside], rows)
+    said += ungrouped(columns.group, rows)
     for name, text in asked.items():
         if text or name in inside:
             found |= {name: _with_length(text, name, rows)} if text else {}
@@ -320,11 +336,12 @@ def detected(look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Column
         if name not in rows:
             refuse_unknown(name, rows)
         feature = _form(rows[name], name)
-        if feature is None and not columns.features:
-            said.append(f"column {name!r} is left out: nearly every row has another text there")
+        odd = _unread(rows[name]) if feature in (None, Feature(CATEGORY)) else ""
+        if (odd or feature is None) and not columns.features:
+            said.append(f"column {name!r} is left out: {odd or 'nearly every row has another text there'}")
         else:
             found[name] = (feature or Feature(CATEGORY)).text
-    found |= {name: feature.text for name, feature in wide.items()}
+    found |= {name: wide[name].text for name in wide_names}
     if not found:
         raise InputError(
             "the pool has no column of figures, categories or signals",
@@ -333,7 +350,32 @@ def detected(look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Column
         )
     forms = [feature_of(text).form for text in found.values()]
     said.append(f"features: {_counted(forms)} (pull.columns.features)")
-    return columns.model_copy(update={"features": found}), said + _odd(rows, found)
+    return columns.model_copy(update={"features": found, "without": []}), said + _odd(rows, found)
+
+
+def ungrouped(group: str | None, rows: pd.DataFrame) -> list[str]:
+    """What to say of rows without a group, where there should be groups."""
+    blank = int(rows[group].map(lambda cell: cell is None or not str(cell).strip()).sum()) if group in rows else 0
+    if not blank:
+        return []
+    many = "every row" if blank == len(rows) else f"{blank:,} of {len(rows):,} rows"
+    return [f"group column {group!r} is blank in {many}: such a row is kept together with no other"]
+
+
+def gaps(names: Sequence[str], rows: pd.DataFrame) -> list[str]:
+    """What to say of columns such as t0 to t19 that would be a signal if none were missing."""
+    said = []
+    for stem, run in _runs(names).items():
+        numbers = sorted(number for number, _ in run)
+        lacking = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
+        if len(run) >= SHORTEST and lacking and len(lacking) < len(run):
+            there = [name for name in (f"{stem}{number}" for number in lacking[:5]) if name not in rows]
+            if there:
+                said.append(
+                    f"columns {stem}{numbers[0]} to {stem}{numbers[-1]} are no signal, each is a figure by itself; "
+                    f"missing: {named(there)}"
+                )
+    return said
 
 
 def _whole(text: str) -> bool:
@@ -390,14 +432,19 @@ def _odd(rows: pd.DataFrame, found: Mapping[str, str]) -> list[str]:
     return said
 
 
-def wide_signals(names: Sequence[str], rows: pd.DataFrame) -> dict[str, Feature]:
-    """Signals that stand in columns such as t0, t1, t2, or eeg_t0, eeg_t1: eight at least in a row, all of figures."""
+def _runs(names: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
+    """Columns that may be parts of signals by what stands before their number."""
     runs: dict[str, list[tuple[int, str]]] = {}
     for name in names:
         if found := WIDE.fullmatch(name):
             runs.setdefault(name[: found.start(2)], []).append((int(found[2]), name))
+    return runs
+
+
+def wide_signals(names: Sequence[str], rows: pd.DataFrame) -> dict[str, Feature]:
+    """Signals that stand in columns such as t0, t1, t2, or eeg_t0, eeg_t1: eight at least in a row, all of figures."""
     signals: dict[str, Feature] = {}
-    for stem, run in runs.items():
+    for stem, run in _runs(names).items():
         numbers, own = zip(*sorted(run), strict=True)
         together = list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
         if len(own) >= SHORTEST and together and all(_form(rows[name], name) == Feature(NUMBER) for name in own):
@@ -414,6 +461,7 @@ def _form(cells: pd.Series, name: str) -> Feature | None:
     if not texts:
         return Feature(NUMBER)
     if all(text.startswith("[") for text in texts):
+        _refuse_lists(cells, name)
         return Feature(SIGNAL, usual_length(cells))
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna().mean()
     if numbers >= MOSTLY:
@@ -430,6 +478,51 @@ def _form(cells: pd.Series, name: str) -> Feature | None:
         return Feature(COMMA)
     distinct = len(set(texts))
     return None if distinct > max(MANY, DISTINCT * len(texts)) or distinct == len(texts) > 1 else Feature(CATEGORY)
+
+
+def _unread(cells: pd.Series) -> str:
+    """Why a column of many texts is likely meant otherwise, in words; '' where it is not: dates, figures as they are
+    not read, and figures with marks for none."""
+    texts = [str(cell).strip() for cell in cells if not _absent(cell)]
+    if len(set(texts)) <= min(DIGITS, len(texts) - 1):
+        return ""
+    for form, words in UNREAD.items():
+        like = [text for text in texts if form.fullmatch(text)]
+        if like and len(like) >= MOSTLY * len(texts):
+            return words.format(like[0][:30])
+    figures = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna().to_numpy()
+    if figures.mean() >= MANY_FIGURES:
+        others = named(sorted({text[:20] for text, is_figure in zip(texts, figures, strict=True) if not is_figure})[:3])
+        return (
+            f"{figures.mean():.0%} of it are figures, the rest are {others}; make these blank, and it is one of figures"
+        )
+    return ""
+
+
+def _leaving_out(name: str) -> str:
+    return f"leave it out: {shlex.quote(f'--features=-{name}')}"
+
+
+def _refuse_lists(cells: pd.Series, name: str) -> None:
+    """InputError where most lists of a column cannot be windows of one signal."""
+    found = [each for each in (_signal(cell, None) for cell in cells) if each is not None]
+    lists = [len(each) for each in found if isinstance(each, list)]
+    usual = max(set(lists), key=lists.count) if lists else 0
+    if lists.count(usual) > len(found) / 2:
+        return
+    fix = f"mend it in all files, or {_leaving_out(name)}"
+    if len(lists) > len(found) / 2:
+        got = f"lists of {min(lists)} to {max(lists)} figures"
+        raise InputError(
+            f"column {name!r} holds no windows of a signal", expected="lists of one length", got=got, fix=fix
+        )
+    wrong = next(str(cell) for cell in cells if isinstance(_signal(cell, None), dict))
+    raise InputError(
+        f"column {name!r} holds lists that are no signals",
+        expected="a list of figures in each row; of several channels, a column each",
+        got=wrong[:60],
+        fix=fix,
+    )
 
 
 # Vectors
@@ -499,10 +592,20 @@ def takes(columns: Columns) -> list[tuple[str, str | None]]:
     return [("any", name) for name in columns.sources]
 
 
-def remarks(cells: list[str]) -> list[str]:
-    """Nothing: what is to be said follows from the columns, see `detected`."""
+def remarks(cells: list[str], gold: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """What tells the label of each gold row by itself, and is likely the label under another name. What else there is
+    to say follows from the columns, see `detected`."""
     del cells
-    return []
+    read, labels = [unpacked(cell) for cell, _ in gold], [label for _, label in gold]
+    said = []
+    for name in read[0] if len(read) >= TELLING else ():
+        pairs = {(json.dumps(row[name]), label) for row, label in zip(read, labels, strict=True)}
+        if 1 < len(set(labels)) == len(pairs) == len({value for value, _ in pairs}):
+            said.append(
+                f"column {name!r} has a value of its own for each class: if it is the answer, or made from it, "
+                f"{_leaving_out(name)}"
+            )
+    return said
 
 
 def notes(_cells: list[str]) -> Counter[str]:

@@ -115,7 +115,7 @@ def takes(_columns: Columns) -> list[tuple[str, str | None]]:
     return [("string", None)]
 
 
-def remarks(cells: list[str]) -> list[str]:
+def remarks(cells: list[str], _gold: Sequence[tuple[str, str]] = ()) -> list[str]:
     """Whether the packaged encoder can read the texts."""
     from labelwise.tasks.learners.encoder import unknown_to_packaged
 

@@ -18,6 +18,11 @@ NAME_IT = (
     "pull.columns in params.yaml"
 )
 
+PUT_BACK = (
+    "put it back, its cells blank where nothing is known; or name others by --features of `labelwise init`, later "
+    "pull.columns.features in params.yaml"
+)
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -53,6 +58,7 @@ def place(column: str, header: list[str], file: Opened) -> int | None:
     by_lower = {title.strip().lower(): title for title in header}
     near = difflib.get_close_matches(column.lower(), by_lower, n=1)
     named = NAME_IT.replace("--text-column", "--image-column") if file.cells.held else NAME_IT
+    named = PUT_BACK if column in file.cells.figures else named
     fix = named + (f"; did you mean {by_lower[near[0]]!r}?" if near else "")
     if len(header) == 1 and set(header[0]) & set(";\t|"):
         fix = "separate the columns by commas, or by tabs in a file named .tsv"

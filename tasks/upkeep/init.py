@@ -193,7 +193,7 @@ def preview(seen: Looked, answer: Answer, item: Content = text) -> list[str]:
         given = Counter(name for label in labelled.label for name in answer.members(label))
         lines.append(f"given {len(labelled):,} labels: {_by_class(given, classes)}")
     lines += [*noted("gold", gold.tally), *noted("pool", pool.tally)]
-    return [*lines, *(item.remarks(pool.cells) if pool.cells else ())]
+    return [*lines, *(item.remarks(pool.cells, gold.items) if pool.cells else ())]
 
 
 @dataclass(frozen=True)

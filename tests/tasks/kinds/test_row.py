@@ -20,7 +20,18 @@ from labelwise.tasks.labels import ledger, removed
 from labelwise.tasks.learners.kernel import Kernel, Layout, settled
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.services import expectations
-from labelwise.tasks.settings import COMMA, Columns, Feature, Kind, Pull, Settings, feature_of, features_named, parse
+from labelwise.tasks.settings import (
+    COMMA,
+    Columns,
+    Feature,
+    Kind,
+    Pull,
+    Settings,
+    feature_of,
+    features_named,
+    left_out,
+    parse,
+)
 from labelwise.tasks.upkeep import init, purge, seeds
 from labelwise.tasks.workspace import Workspace, read_parquet
 
@@ -114,7 +125,7 @@ def test_a_category_is_as_it_is_written_but_for_what_tools_write_in_several_ways
 BAD = {
     "text stands where a figure was expected, in column 1 of the row": ("old", "1", "a", "[1,2,3,4]"),
     "text stands where a figure was expected, in column 2 of the row": ("1", "1 000 €", "a", "[1,2,3,4]"),
-    "a figure is infinite, in column 1 of the row": ("inf", "1", "a", "[1,2,3,4]"),
+    "a figure is infinite or beyond 1e300, in column 1 of the row": ("inf", "1", "a", "[1,2,3,4]"),
     "a signal is no list of figures, in column 4 of the row": ("1", "1", "a", "[[1,2],[3,4]]"),
     "a signal has another length than the others, in column 4 of the row": ("1", "1", "a", "[1,2,3]"),
     "every column of the row is missing": ("", None, "nan", "NaN"),
@@ -197,6 +208,79 @@ def test_columns_are_told_by_what_they_hold() -> None:
     assert "columns c3_t0 to c3_t8 are one signal, 'c3'" in said and "'note' is left out" in said
     assert "the same in every row" in said and "same, empty" in said
     assert "'order_id' looks like a key" in said and "--id-column" in said
+
+
+ODD = {
+    "thousands": (["1,234.50", "12.25", "7,000,000.00", "3.10"], "it holds figures such as '1,234.50'"),
+    "units": (["12 %", "7.5 %", "100 %", "3 %"], "it holds figures such as '12 %'"),
+    "money": (["€12.50", "€7", "$3.10", "4 EUR"], "it holds figures such as '€12.50'"),
+    "minus": (["\u22121.5", "\u22127", "\u22123.25", "\u22122"], "it holds figures such as"),
+    "dates": (["2026-01-02", "2026-03-04 10:00", "2.3.2026", "2025/11/30"], "it holds dates such as '2026-01-02'"),
+    "marks": (["1.5", "2.5", "n.d.", "3.5"], "75% of it are figures, the rest are n.d."),
+    "names": (["Ada", "Grace", "Mary", "Emmy"], "nearly every row has another text there"),
+}
+
+
+@pytest.mark.parametrize("name", list(ODD))
+def test_a_column_that_is_likely_meant_otherwise_is_left_out_with_what_to_do(name: str) -> None:
+    cells, why = ODD[name]
+    rows = {"a": ["1", "2", "3", "4"], "odd": cells}
+    found, told = detect(rows)
+    assert list(found) == ["a"] and f"column 'odd' is left out: {why}" in told
+    assert "odd" in detect(rows, features={"a": "", "odd": ""})[0], "unless it is named"
+
+
+def test_codes_and_few_percentages_stay_categories() -> None:
+    found, _ = detect({"a": ["1", "2"] * 20, "share": ["10 %", "20 %"] * 20, "code": ["1", "2", "3", "x"] * 10})
+    assert found == {"a": "number", "share": "category", "code": "category"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        (
+            ["[[1, 2], [3, 4]]"] * 4,
+            r"no signals: expected a list of figures in each row; of several channels, a column",
+        ),
+        (['["a", "b"]'] * 4, "no signals"),
+        (["[]", "[1, 2]"] * 2, "no signals"),
+        (
+            ["[1]", "[1, 2]", "[1, 2, 3]", "[1, 2]"],
+            "no windows of a signal: expected lists of one length, got lists of 1",
+        ),
+    ],
+)
+def test_lists_that_are_no_signals_are_told_and_the_advice_helps(cells: list[str], why: str) -> None:
+    rows = {"a": ["1", "2", "3", "4"], "two words": cells}
+    with pytest.raises(InputError, match=why) as refused:
+        detect(rows)
+    assert str(refused.value).endswith("or leave it out: '--features=-two words'")
+    named_, without = left_out(["-two words"])
+    assert detect(rows, features=features_named(named_), without=without)[0] == {"a": "number"}
+
+
+def test_columns_that_are_left_out_must_be_there() -> None:
+    rows = {**{f"t{at}": ["1", "2"] for at in range(8)}, "a": ["1", "2"]}
+    assert list(detect(rows, without=["t"])[0]) == ["a"]
+    assert list(detect(rows, without=["a"])[0]) == ["t"]
+    with pytest.raises(InputError, match=r"no column 'b'"):
+        detect(rows, without=["b"])
+
+
+def test_gaps_in_wide_columns_and_rows_without_a_group_are_told() -> None:
+    rows = {f"t{at}": ["1", "2"] for at in range(12) if at != 5} | {"rec": ["r1", " "]}
+    found, told = detect(rows, group="rec")
+    assert found == {f"t{at}": "number" for at in range(12) if at != 5}
+    assert "columns t0 to t11 are no signal, each is a figure by itself; missing: t5" in told
+    assert "group column 'rec' is blank in 1 of 2 rows" in told
+    assert "blank in every row" in detect({"a": ["1", "2"], "rec": [None, ""]}, group="rec")[1]
+
+
+def test_a_column_that_is_the_answer_under_another_name_is_told() -> None:
+    given = [(json.dumps({"a": at % 3, "outcome": f"is {at % 2}"}), f"class {at % 2}") for at in range(30)]
+    (line,) = row.remarks([], given)
+    assert line.startswith("column 'outcome' has a value of its own for each class") and line.endswith("=-outcome")
+    assert row.remarks([], given[:10]) == [] and row.remarks([], [(cell, "one") for cell, _ in given]) == []
 
 
 def test_named_columns_alone_and_what_they_are_said_to_be() -> None:

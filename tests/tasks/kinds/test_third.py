@@ -106,7 +106,8 @@ class Point:
         del columns
         return [("double", "east"), ("double", "north")]
 
-    def remarks(self, cells: list[str]) -> list[str]:
+    def remarks(self, cells: list[str], gold: Sequence[tuple[str, str]] = ()) -> list[str]:
+        del gold
         return [] if cells else ["no points"]
 
     def notes(self, cells: list[str]) -> Counter[str]:
