@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelwise.tasks.learners import calibration, frozen, one_vs_rest, tuned
+from labelwise.tasks.learners import calibration, frozen, one_vs_rest, tagger, tuned, tuned_tagger, words
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "finetune"
-SERVES = frozenset({"choice", "multilabel"})
+SERVES = frozenset({"choice", "multilabel", "spans"})
 READS = frozenset({"vectors", "text"})
 RATE = 1e-4
 BATCH = 16
@@ -25,8 +25,10 @@ ENCODED = 500  # items of the pool on which thresholds are looked for
 HELD_OUT = 5  # one label in five says when to stop
 
 
-def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned:
+def fit(examples: Examples, pool: Items, settings: Settings) -> tuned.Tuned | tuned_tagger.TunedTagger:
     """Tune until the loss on a fifth of the labels, held out, no longer falls; the best weights are kept."""
+    if examples.said:
+        return of_spans(examples, pool, settings)
     return of_labels(examples, pool, settings) if examples.multilabel else of_one(examples, settings)
 
 
@@ -73,6 +75,56 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> tuned.Tune
     odds = best["logits"] * slopes + shifts
     limits = one_vs_rest.limits(found.probabilities, odds, examples.take(unseen), pool, settings, ENCODED)
     return replace(found, head=heads.settled(*limits))
+
+
+def of_spans(examples: Examples, pool: Items, settings: Settings) -> tuned_tagger.TunedTagger:
+    """Of marked texts: a cross-entropy a word over the tags that its label leaves open (see crf.py), then a field on
+    what the words have become. The fifth that tuning has not seen is what the field is calibrated by: of the others the
+    tuned encoder is too sure."""
+    import torch
+
+    draft = tagger.fit(examples, pool, settings)
+    examples = examples.take(calibration.random_positions(len(examples), PASSES, settings.seed))
+    tower = tuned.Tower(settings.embed)
+    fold = calibration.held_out(examples, settings.seed, HELD_OUT)
+    seen, unseen = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
+    if not len(draft.seen) or not len(seen) or not len(unseen):
+        tower.settle()
+        return tuned_tagger.TunedTagger(NAME, tower, draft, draft)
+    windows = words.Windows.of(tower.encoder, examples.items.texts())
+    texts, owner = tower.entering(windows.ids), windows.owner
+    open_to = torch.from_numpy(tuned_tagger.open_tags(windows, examples, draft.seen))
+    counting = torch.from_numpy(np.repeat(examples.counting, np.diff(windows.starts)))
+    layer = torch.nn.Parameter(torch.zeros(open_to.shape[1], tower.model.config.hidden_size))
+    bias = torch.nn.Parameter(torch.zeros(open_to.shape[1]))
+    of_some = [len(numbers) > 0 for numbers, _ in windows.pairs]
+    own, others = (np.flatnonzero(np.isin(owner, rows) & of_some) for rows in (seen, unseen))
+    best: dict[str, Any] = {}
+    losses: list[float] = []
+
+    def each(rows: list[int]) -> Any:
+        numbers, states = tuned_tagger.states(tower, windows, texts, rows)
+        logits = states @ layer.T + bias
+        agreeing = logits.masked_fill(~open_to[numbers], -torch.inf)
+        return counting[numbers] * (torch.logsumexp(logits, 1) - torch.logsumexp(agreeing, 1))
+
+    def judged() -> bool:
+        with torch.no_grad():
+            losses.append(float(torch.cat([each(rows) for rows in in_order(others)]).mean()))
+        if losses[-1] == min(losses):
+            best.update(weights=tower.weights())
+        return len(losses) - int(np.argmin(losses)) > PATIENCE
+
+    tuned.train(
+        tower, _epochs(own, texts, settings.seed), lambda rows: each(rows).mean(), RATE, [layer, bias], stop=judged
+    )
+    tower.restore(best["weights"])
+    return tuned_tagger.of(NAME, tower, examples, (seen, unseen), pool, draft, settings)
+
+
+def in_order(rows: NDArray[np.int64]) -> list[list[int]]:
+    """Batches of these rows as they come."""
+    return [rows[at : at + BATCH].tolist() for at in range(0, len(rows), BATCH)]
 
 
 def of_one(examples: Examples, settings: Settings) -> tuned.Tuned:

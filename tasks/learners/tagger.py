@@ -3,7 +3,7 @@ how the word is written. Cheap enough for every round: the encoder has read the 
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +144,19 @@ class Tagger:
         save_file({"seen": self.seen, **tensors}, folder / "tagger.safetensors")
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Possible spans of labelled texts by fields that have not seen these: (M,) probability, whether the label has just
+    this, and its class; spans of the labels that no field held possible have the probability 0."""
+
+    probability: NDArray[np.float64]
+    true: NDArray[np.bool_]
+    of: NDArray[np.int64]
+
+
+NOTHING = HeldOut(np.empty(0), np.empty(0, bool), np.empty(0, np.int64))
+
+
 def load(folder: Path) -> Tagger:
     """What `Tagger.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -161,17 +174,24 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Tagger:
     A threshold is that of the highest expected F1 (`one_vs_rest.thresholds`): of the spans of all classes together, or
     of each class where `evaluate.measure` is about classes."""
     scale = Scale.of(pool, settings.seed)
-    rows = calibration.sampled(examples, settings.seed)
-    told = held_out(examples.take(rows), scale, settings.seed)
-    slope, shift = calibrated(told.probability, told.true)
-    found = field(examples, scale, slope, shift)
+    asked = examples.take(calibration.sampled(examples, settings.seed))
+    told = held_out(asked, scale, settings.seed)
+    found = field(examples, scale, *calibrated(told.probability, told.true))
     drawn = pool.take(calibration.random_positions(len(pool), LOOKED_AT, settings.seed))
+    return settled(found, told, asked, examples, drawn, len(pool), settings)
+
+
+def settled(
+    found: Tagger, told: HeldOut, asked: Examples, examples: Examples, drawn: Items, items: int, settings: Settings
+) -> Tagger:
+    """A calibrated field with its thresholds. told: what was said of the labels of `asked` while they were held out;
+    they stand for all examples. drawn: items of the pool by chance, which stand for all `items` of it."""
     known = set(examples.items.texts())
     fresh = drawn.take(np.flatnonzero([text not in known for text in drawn.texts()]))
     believed = found.probabilities(fresh)
-    p = np.concatenate([turned(told.probability, slope, shift), *(one.probability for one in believed)])
+    p = np.concatenate([turned(told.probability, found.slope, found.shift), *(one.probability for one in believed)])
     of = np.concatenate([told.of, *(one.of for one in believed)])
-    each = [len(examples) / max(len(rows), 1), max(len(pool) - len(examples), 0) / max(len(fresh), 1)]
+    each = [len(examples) / max(len(asked), 1), max(items - len(examples), 0) / max(len(fresh), 1)]
     counting = np.repeat(each, [len(told.of), len(of) - len(told.of)])
     return replace(found, thresholds=thresholds(p, of, counting, settings.measure, examples.classes))
 
@@ -228,31 +248,26 @@ def taggings(words: Words, marks: Sequence[Sequence[Span]], classes: Sequence[st
     return found, lost
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Possible spans of labelled texts by fields that have not seen these: (M,) probability, whether the label has just
-    this, and its class; spans of the labels that no field held possible have the probability 0."""
-
-    probability: NDArray[np.float64]
-    true: NDArray[np.bool_]
-    of: NDArray[np.int64]
-
-
 def held_out(examples: Examples, scale: Scale, seed: int) -> HeldOut:
     """What fields say of the labels of the other folds."""
     fold = calibration.folds(examples.labels, seed, groups=examples.items.groups)
-    parts: list[tuple[float, bool, int]] = []
-    place = {name: at for at, name in enumerate(examples.classes)}
+    parts = []
     for number in np.unique(fold):
         seen, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        if not len(seen):
-            continue
-        model = field(examples.take(seen), scale, steps=BRIEF)
-        for one, label in zip(model.probabilities(examples.items.take(rest)), examples.take(rest).said, strict=True):
-            truth = {(start, end, place[name]) for start, end, name in answer.spans_of(label)}
-            found = list(zip(one.begin.tolist(), one.end.tolist(), one.of.tolist(), strict=True))
-            parts += [(p, span in truth, span[2]) for p, span in zip(one.probability.tolist(), found, strict=True)]
-            parts += [(0.0, True, of) for _, _, of in truth.difference(found)]
+        if len(seen):
+            parts.append(told_by(field(examples.take(seen), scale, steps=BRIEF), examples.take(rest)))
+    return HeldOut(*(np.concatenate(each) for each in zip(*(astuple(part) for part in [NOTHING, *parts]), strict=True)))
+
+
+def told_by(model: Tagger, examples: Examples) -> HeldOut:
+    """What a field says of labels that it has not seen."""
+    parts: list[tuple[float, bool, int]] = []
+    place = {name: at for at, name in enumerate(examples.classes)}
+    for one, label in zip(model.probabilities(examples.items), examples.said, strict=True):
+        truth = {(start, end, place[name]) for start, end, name in answer.spans_of(label)}
+        found = list(zip(one.begin.tolist(), one.end.tolist(), one.of.tolist(), strict=True))
+        parts += [(p, span in truth, span[2]) for p, span in zip(one.probability.tolist(), found, strict=True)]
+        parts += [(0.0, True, of) for _, _, of in truth.difference(found)]
     p, true, of = zip(*parts, strict=True) if parts else ((), (), ())
     return HeldOut(np.array(p, np.float64), np.array(true, bool), np.array(of, np.int64))
 

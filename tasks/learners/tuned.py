@@ -101,29 +101,51 @@ class Tower:
 
     def prepared(self, texts: list[str]) -> list[Prepared]:
         """What the frozen part makes of each text."""
+        return self.entering(
+            self.encoder.tokenizer(texts, truncation=True, max_length=self.encoder.max_tokens).input_ids
+        )
+
+    def entering(self, ids: list[list[int]]) -> list[Prepared]:
+        """The same of token ids."""
         import torch
 
-        ids = self.encoder.tokenizer(texts, truncation=True, max_length=self.encoder.max_tokens)["input_ids"]
         result: dict[int, Prepared] = {}
         for rows in _chunks([len(row) for row in ids]):
             with torch.no_grad(), _entering(self.upper[0]) as entered:
                 self.model(**self._padded([ids[row] for row in rows]))
             for row, states in zip(rows, entered[0], strict=True):
                 result[row] = Prepared(ids[row], states[: len(ids[row])].clone())
-        return [result[row] for row in range(len(texts))]
+        return [result[row] for row in range(len(ids))]
 
     def vectors(self, texts: list[Prepared]) -> Any:
         """(k,) prepared texts -> (k, d) tensor of unit vectors, through which gradients flow to the tuned part."""
         import torch
 
         order, parts = [], []
+        for rows, states, mask in self._passed(texts):
+            parts.append(pooled(states, mask))
+            order.extend(rows)
+        return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+
+    def states(self, texts: list[Prepared]) -> Any:
+        """(k,) prepared texts -> (N, d) tensor of the states of all their tokens, one text after the other."""
+        import torch
+
+        found: dict[int, Any] = {}
+        for rows, states, _ in self._passed(texts):
+            found |= {row: own[: len(texts[row].ids)] for row, own in zip(rows, states, strict=True)}
+        return torch.cat([found[row] for row in range(len(texts))])
+
+    def _passed(self, texts: list[Prepared]) -> Iterator[tuple[list[int], Any, Any]]:
+        """Rows of like length, what the tuned part makes of their tokens, (b, t, d), and where there are any."""
+        import torch
+
         for rows in _chunks([len(text.ids) for text in texts]):
             padded = self._padded([texts[row].ids for row in rows])
             states = torch.nn.utils.rnn.pad_sequence([texts[row].states for row in rows], batch_first=True)
             with _layers(self.model, self._place, self.upper), _replaced(self.upper[0], states):
-                parts.append(pooled(self.model(**padded).last_hidden_state, padded["attention_mask"]))
-            order.extend(rows)
-        return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+                passed = self.model(**padded).last_hidden_state
+            yield rows, passed, padded["attention_mask"]
 
     def weights(self) -> dict[str, Any]:
         """The tuned part, as float16."""

@@ -104,57 +104,84 @@ def shape(word: str) -> str:
     return "".join("X" if c.isupper() else "d" if c.isdigit() else "x" if c.isalpha() else c for c in word)
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Texts as an encoder takes them: one longer than its window lies in several that overlap by half. Of w windows,
+    ids: the tokens of each; owner: (w,) the text; first: (w,) whether it begins its text; pairs: of each, numbers of
+    its tokens and the words of its text that they belong to, for the words that are read there. A word is read in one
+    window, where it is furthest from an end that was cut. places: of each text."""
+
+    ids: list[list[int]]
+    owner: NDArray[np.int64]
+    first: NDArray[np.bool_]
+    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+    places: list[Places]
+
+    @classmethod
+    def of(cls, encoder: Any, texts: list[str]) -> "Windows":
+        """As the encoder cuts n texts. encoder: as of encoder.py."""
+        found, most = [places(text) for text in texts], int(encoder.max_tokens)
+        given = encoder.tokenizer(
+            texts or [""],
+            truncation=True,
+            max_length=most,
+            stride=max((most - encoder.tokenizer.num_special_tokens_to_add()) // 2, 0),
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        owner = np.array(given["overflow_to_sample_mapping"])[: None if texts else 0]
+        first = np.concatenate([[True], owner[1:] != owner[:-1]]) if texts else np.empty(0, bool)
+        ids = list(given["input_ids"][: len(owner)])
+        return cls(ids, owner, first, _read_where(owner, given["offset_mapping"], found), found)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """(n + 1,) as of Words."""
+        return np.concatenate([[0], np.cumsum([len(each) for each in self.places])]).astype(np.int64)
+
+    def words(self, texts: list[str], states: NDArray[np.floating]) -> Words:
+        """The words of these texts with their (N, d) states."""
+        of_all = [marks(text, each) for text, each in zip(texts, self.places, strict=True)]
+        whole = np.concatenate([np.empty((0, MARKS), np.uint16), *of_all])
+        return Words(self.starts, np.concatenate([np.empty((0, 2), np.int32), *self.places]), whole, states)
+
+
 def read(
-    encoder: Any, texts: list[str], progress: Callable[[int], None] = lambda _done: None
+    encoder: Any, texts: list[str], progress: Callable[[int], None] = lambda _done: None, last: bool = False
 ) -> tuple[NDArray[np.float32], Words]:
     """(n, d) the vectors of texts, as `encoder.encode` gives them, and their words with their states, (N, d) float32:
     the mean of a word's token states in the encoder's middle layer, which says more of a word than the last one, whose
     states are made to be averaged over a text (docs/labels.md has what was measured). encoder: as of encoder.py.
+    last: states of the last layer, of an encoder that was tuned for words.
 
-    A text longer than the encoder's window is read in windows that overlap by half; a word counts where it is furthest
-    from an end that was cut. Nothing is left out.
+    A text longer than the encoder's window is read in windows that overlap by half. Nothing is left out.
     """
     import torch
 
     from labelwise.tasks.learners.encoder import pooled, steps
 
-    found = [places(text) for text in texts]
-    starts = np.concatenate([[0], np.cumsum([len(each) for each in found])]).astype(np.int64)
-    width, most = int(encoder.model.config.hidden_size), int(encoder.max_tokens)
+    windows, width = Windows.of(encoder, texts), int(encoder.model.config.hidden_size)
+    starts, owner = windows.starts, windows.owner
     states, vectors = np.zeros((int(starts[-1]), width), np.float32), np.empty((len(texts), width), np.float32)
-    given = encoder.tokenizer(
-        texts or [""],
-        truncation=True,
-        max_length=most,
-        stride=max((most - encoder.tokenizer.num_special_tokens_to_add()) // 2, 0),
-        return_overflowing_tokens=True,
-        return_offsets_mapping=True,
-    )
-    owner = np.array(given["overflow_to_sample_mapping"])[: None if texts else 0]
-    begins = np.concatenate([[True], owner[1:] != owner[:-1]]) if texts else np.empty(0, bool)
-    here = _read_where(owner, given["offset_mapping"], found)
-    for windows in steps([len(ids) for ids in given["input_ids"][: len(owner)]]):
-        padded = encoder.tokenizer.pad({"input_ids": [given["input_ids"][at] for at in windows]}, return_tensors="pt")
+    for rows in steps([len(ids) for ids in windows.ids]):
+        padded = encoder.tokenizer.pad({"input_ids": [windows.ids[row] for row in rows]}, return_tensors="pt")
         with torch.inference_mode():
             layers = encoder.model(**padded, output_hidden_states=True).hidden_states
             whole = pooled(layers[-1], padded["attention_mask"]).numpy()
-        middle = layers[len(layers) // 2].numpy()
-        for at, window in enumerate(windows):
-            numbers, means = _means(middle[at], *here[window])
-            states[starts[owner[window]] + numbers] = means
-            if begins[window]:
-                vectors[owner[window]] = whole[at]
-        progress(int(begins[windows].sum()))
-    of_all = [marks(text, each) for text, each in zip(texts, found, strict=True)]
-    whole_marks = np.concatenate([np.empty((0, MARKS), np.uint16), *of_all])
-    return vectors, Words(starts, np.concatenate([np.empty((0, 2), np.int32), *found]), whole_marks, states)
+        of_words = layers[-1 if last else len(layers) // 2].numpy()
+        for at, row in enumerate(rows):
+            numbers, means = _means(of_words[at], *windows.pairs[row])
+            states[starts[owner[row]] + numbers] = means
+            if windows.first[row]:
+                vectors[owner[row]] = whole[at]
+        progress(int(windows.first[rows].sum()))
+    return vectors, windows.words(texts, states)
 
 
 def _read_where(
     owner: NDArray[np.int64], offsets: Sequence[Sequence[tuple[int, int]]], found: list[Places]
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """For each window, pairs of its tokens and the words of its text that they belong to, for the words that are read
-    there."""
+    """The `pairs` of windows."""
     pairs = []
     for window, text in enumerate(owner):
         begin, end = np.array(offsets[window]).T
