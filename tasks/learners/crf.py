@@ -125,6 +125,18 @@ def judge(weights: Weights, words: Words) -> Tagged:
     return Tagged(tags, inside, margin, best)
 
 
+def log_loss(weights: Weights, words: Words, open_tags: NDArray[np.bool_]) -> float:
+    """Minus the log-likelihood of labels, in nats, that leave these tags open, (N, k)."""
+    scores, after, value = weights.scores(words), np.exp(weights.steps), 0.0
+    for rows, numbers, there in _batches(words.lengths):
+        once = np.ones(len(rows))
+        with_bounds = _forward_backward(scores[numbers], there, after, once)[0]
+        value += float(
+            (with_bounds - _forward_backward(scores[numbers], there, after, once, open_tags[numbers])[0]).sum()
+        )
+    return value
+
+
 @dataclass(frozen=True)
 class Spans:
     """M possible spans. text, first, last, of: (M,) the text of each, the numbers of its first and last word in that,

@@ -1,12 +1,15 @@
 """`finetune`: the encoder's upper layers and a linear layer learn the classes together, by cross-entropy (Devlin et
 al. 2019, arXiv 1810.04805). For hundreds of labels and more; with few it is the weakest learner of all."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise.tasks.kinds import spans as answer
 from labelwise.tasks.learners import calibration, frozen, one_vs_rest, tagger, tuned, tuned_tagger, words
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
@@ -78,9 +81,9 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> tuned.Tune
 
 
 def of_spans(examples: Examples, pool: Items, settings: Settings) -> tuned_tagger.TunedTagger:
-    """Of marked texts: a cross-entropy a word over the tags that its label leaves open (see crf.py), then a field on
-    what the words have become. The fifth that tuning has not seen is what the field is calibrated by: of the others the
-    tuned encoder is too sure."""
+    """Of marked texts: a cross-entropy a word over the tags that its label leaves open (see crf.py). What the tuned
+    encoder says of words then counts in the field of `tagger` as much as the fifth of the labels asks for that neither
+    has seen; by it the field is calibrated, too."""
     import torch
 
     draft = tagger.fit(examples, pool, settings)
@@ -90,7 +93,7 @@ def of_spans(examples: Examples, pool: Items, settings: Settings) -> tuned_tagge
     seen, unseen = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
     if not len(draft.seen) or not len(seen) or not len(unseen):
         tower.settle()
-        return tuned_tagger.TunedTagger(NAME, tower, draft, draft)
+        return tuned_tagger.untuned(NAME, tower, draft)
     windows = words.Windows.of(tower.encoder, examples.items.texts())
     texts, owner = tower.entering(windows.ids), windows.owner
     open_to = torch.from_numpy(tuned_tagger.open_tags(windows, examples, draft.seen))
@@ -112,14 +115,16 @@ def of_spans(examples: Examples, pool: Items, settings: Settings) -> tuned_tagge
         with torch.no_grad():
             losses.append(float(torch.cat([each(rows) for rows in in_order(others)]).mean()))
         if losses[-1] == min(losses):
-            best.update(weights=tower.weights())
+            head = layer.detach().numpy().T.copy(), bias.detach().numpy().copy()
+            best.update(weights=tower.weights(), head=head)
         return len(losses) - int(np.argmin(losses)) > PATIENCE
 
     tuned.train(
         tower, _epochs(own, texts, settings.seed), lambda rows: each(rows).mean(), RATE, [layer, bias], stop=judged
     )
     tower.restore(best["weights"])
-    return tuned_tagger.of(NAME, tower, examples, (seen, unseen), pool, draft, settings)
+    found = tuned_tagger.untuned(NAME, tower, draft)
+    return tuned_tagger.pooled(found, best["head"], examples, (seen, unseen), pool, settings)
 
 
 def in_order(rows: NDArray[np.int64]) -> list[list[int]]:
@@ -198,4 +203,7 @@ def _means(vectors: NDArray[np.float32], targets: NDArray[np.int64], c: int) -> 
     return torch.from_numpy(np.stack([vectors[targets == k].mean(axis=0) for k in range(c)]))
 
 
-load = tuned.load
+def load(folder: Path) -> tuned.Tuned | tuned_tagger.TunedTagger:
+    """What was saved of a model of this learner."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return (tuned_tagger if config.get("answer") == answer.NAME else tuned).load(folder)

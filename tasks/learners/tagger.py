@@ -203,9 +203,11 @@ def field(
     shift: float = 0.0,
     limits: NDArray[np.float32] | None = None,
     steps: int = crf.STEPS,
+    of: NDArray[np.int64] | None = None,
 ) -> Tagger:
-    """A field of these labels, as it comes. limits: thresholds; one half each if None."""
-    seen = examples.seen
+    """A field of these labels, as it comes. limits: thresholds; one half each if None. of: the classes that it tells;
+    those that have been seen if None."""
+    seen = examples.seen if of is None else of
     words = examples.items.words()
     marks = [answer.spans_of(label) for label in examples.said]
     open_tags, lost = taggings(words, marks, [examples.classes[each] for each in seen])

@@ -1,5 +1,5 @@
-"""What `finetune` makes of marked texts: a field (tagger.py) over their words as an encoder reads them whose upper
-layers were tuned to tell their tags."""
+"""What `finetune` makes of marked texts: the field of `tagger` over their words, which reads beside the frozen encoder
+one whose upper layers were tuned to tell their tags."""
 
 import json
 from dataclasses import dataclass, replace
@@ -9,21 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from scipy.optimize import minimize
 
 from labelwise.tasks.kinds import spans as answer
-from labelwise.tasks.learners import calibration, tagger, words
+from labelwise.tasks.learners import calibration, crf, tagger, words
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.learners.tuned import Prepared, Tower
 from labelwise.tasks.learners.words import Words
 from labelwise.tasks.progress import counted
 from labelwise.tasks.settings import Embed, Settings
 
+Floats = NDArray[np.floating]
 DRAWN = 500  # items of the pool on which thresholds are looked for
 
 
 @dataclass(frozen=True)
 class TunedTagger:
-    """Texts to words by the tuned encoder, words to spans by a field. `draft`: one on the frozen encoder's words."""
+    """Texts to words by an encoder, each with its state before the tuned layers and after; words to spans by a field.
+    `draft`: a field on the frozen states alone."""
 
     learner: str
     tower: Tower
@@ -109,21 +112,52 @@ def states(tower: Tower, windows: words.Windows, texts: list[Prepared], rows: li
     return torch.from_numpy(told), sums / torch.from_numpy(counts)[:, None]
 
 
-def of(
-    learner: str,
-    tower: Tower,
+def pooled(
+    found: TunedTagger,
+    head: tuple[Floats, Floats],
     examples: Examples,
     parts: tuple[NDArray[np.int64], NDArray[np.int64]],
     pool: Items,
-    draft: tagger.Tagger,
     settings: Settings,
 ) -> TunedTagger:
-    """A calibrated field on the words of a tuned tower. parts: the examples by which it was tuned, and the others."""
-    drawn = read(pool.take(calibration.random_positions(len(pool), DRAWN, settings.seed)), tower)
-    scale = tagger.Scale.of(drawn, settings.seed)
-    known = replace(examples, items=read(examples.items, tower))
-    own, asked = (known.take(rows) for rows in parts)
-    told = tagger.told_by(tagger.field(own, scale), asked)
-    found = tagger.field(known, scale, *tagger.calibrated(told.probability, told.true))
-    found = tagger.settled(found, told, asked, known, drawn, len(pool), settings)
-    return TunedTagger(learner, tower, found, draft)
+    """The draft and a (d, k) head with its (k,) bias on tuned states as one field, each with the weight that gives the
+    least log loss of labels that neither has seen (a logarithmic opinion pool: Genest & Zidek 1986). A field on tuned
+    states alone would trust them as far as they know the labels that they were tuned by.
+
+    parts: the examples by which head and tower were tuned, and the others."""
+    drawn = read(pool.take(calibration.random_positions(len(pool), DRAWN, settings.seed)), found.tower)
+    own, asked = (examples.take(rows) for rows in parts)
+    asked = replace(asked, items=read(asked.items, found.tower))
+    began = tagger.field(own, tagger.Scale.of(pool, settings.seed), of=found.draft.seen)
+    of_words = asked.items.words()
+    marks = [answer.spans_of(label) for label in asked.said]
+    open_to, _ = tagger.taggings(of_words, marks, [examples.classes[each] for each in found.draft.seen])
+
+    def loss(weights: NDArray[np.float64]) -> float:
+        return crf.log_loss(joined(began.weights, head, *weights), of_words, open_to)
+
+    weights = minimize(loss, [1.0, 0.1], bounds=[(0.05, 2.0), (0.0, 2.0)], method="L-BFGS-B").x.round(3).tolist()
+    told = tagger.told_by(replace(began, weights=joined(began.weights, head, *weights)), asked)
+    slope, shift = tagger.calibrated(told.probability, told.true)
+    field = replace(found.draft, weights=joined(found.draft.weights, head, *weights), slope=slope, shift=shift)
+    field = tagger.settled(field, told, asked, examples, drawn, len(pool), settings)
+    said = f"the frozen encoder counts {weights[0]:.2f}, the tuned one {weights[1]:.2f}"
+    return replace(found, field=replace(field, remark="; ".join(filter(None, [said, field.remark]))))
+
+
+def untuned(learner: str, tower: Tower, draft: tagger.Tagger) -> TunedTagger:
+    """What says the same as the draft: what the tower has learned counts nothing yet."""
+    w = draft.weights
+    return TunedTagger(learner, tower, replace(draft, weights=joined(w, (0 * w.states, 0 * w.bias), 1.0, 0.0)), draft)
+
+
+def joined(weights: crf.Weights, head: tuple[Floats, Floats], frozen: float, tuned: float) -> crf.Weights:
+    """The weights for frozen and tuned states side by side that say `frozen` times what these say and `tuned` times
+    what the head says."""
+    layer, bias = head
+    return crf.Weights(
+        np.concatenate([frozen * weights.states, tuned * layer]),
+        frozen * weights.marks,
+        frozen * weights.bias + tuned * bias,
+        np.where(np.isfinite(weights.steps), frozen * weights.steps, -np.inf),
+    )

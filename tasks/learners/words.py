@@ -152,7 +152,7 @@ def read(
     """(n, d) the vectors of texts, as `encoder.encode` gives them, and their words with their states, (N, d) float32:
     the mean of a word's token states in the encoder's middle layer, which says more of a word than the last one, whose
     states are made to be averaged over a text (docs/labels.md has what was measured). encoder: as of encoder.py.
-    last: states of the last layer, of an encoder that was tuned for words.
+    last: (N, 2 d), those of the last layer beside them, of an encoder that was tuned for words.
 
     A text longer than the encoder's window is read in windows that overlap by half. Nothing is left out.
     """
@@ -162,13 +162,15 @@ def read(
 
     windows, width = Windows.of(encoder, texts), int(encoder.model.config.hidden_size)
     starts, owner = windows.starts, windows.owner
-    states, vectors = np.zeros((int(starts[-1]), width), np.float32), np.empty((len(texts), width), np.float32)
+    states = np.zeros((int(starts[-1]), width * (2 if last else 1)), np.float32)
+    vectors = np.empty((len(texts), width), np.float32)
     for rows in steps([len(ids) for ids in windows.ids]):
         padded = encoder.tokenizer.pad({"input_ids": [windows.ids[row] for row in rows]}, return_tensors="pt")
         with torch.inference_mode():
             layers = encoder.model(**padded, output_hidden_states=True).hidden_states
             whole = pooled(layers[-1], padded["attention_mask"]).numpy()
-        of_words = layers[-1 if last else len(layers) // 2].numpy()
+        middle = layers[(len(layers) - 1) // 2]
+        of_words = (torch.cat([middle, layers[-1]], dim=-1) if last else middle).numpy()
         for at, row in enumerate(rows):
             numbers, means = _means(of_words[at], *windows.pairs[row])
             states[starts[owner[row]] + numbers] = means

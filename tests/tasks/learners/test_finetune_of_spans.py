@@ -1,0 +1,178 @@
+"""`finetune` of marked texts: it learns, comes back as it was, and is its draft where nothing can be tuned."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from labelwise.tasks import learners, settings
+from labelwise.tasks.kinds import measures, spans
+from labelwise.tasks.learners import Examples, Items, crf, finetune, tagger, tuned, tuned_tagger, words
+from labelwise.tasks.learners.encoder import PACKAGED, Encoder, _path
+from labelwise.tasks.learners.serving import Classifier
+from labelwise.tasks.settings import Settings
+
+CLASSES = ["city", "name", "never given"]
+NAMES, CITIES = ["Ann", "Bob", "Cleo", "Dan", "Eve", "Finn"], ["Rome", "Oslo", "Lima", "Paris", "Cairo", "Delhi"]
+LONG = "Nothing happened for a while . " * 4  # beyond the window
+WIDTH, TAUGHT = 32, [*range(0, 36, 2), 36, 37]
+FRAMES = ("{} lives in {} .", LONG + "{} saw {} .", "Yesterday {} left {} !")
+PAIRS = [(name, city) for name in NAMES for city in CITIES]
+TEXTS = [*(FRAMES[at % 3].format(*pair) for at, pair in enumerate(PAIRS)), "Nothing at all .", ""]
+
+
+def label_of(text: str) -> str:
+    found = [(text.find(word), word, of) for of, known in (("name", NAMES), ("city", CITIES)) for word in known]
+    return spans.label_of((at, at + len(word), of) for at, word, of in found if at >= 0)
+
+
+def examples_of(items: Items, rows: list[int], labels: list[str] | None = None) -> Examples:
+    said = [label_of(TEXTS[row]) for row in rows] if labels is None else labels
+    return Examples(items.take(np.array(rows)), spans.targets(said, CLASSES), CLASSES, said=said)
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings with an encoder of three small layers whose weights are chance."""
+    folder = tmp_path_factory.mktemp("encoder")
+    AutoTokenizer.from_pretrained(_path(PACKAGED)).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = BertConfig(hidden_size=WIDTH, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64)
+        BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return settings.parse(
+        {
+            "project": {"name": "n", "id": "i"},
+            "kind": {"answer": "spans"},
+            "classes": CLASSES,
+            "pull": {"pool": "", "gold": ""},
+            "train": {"learner": "finetune"},
+            "embed": {"encoder": str(folder), "max_tokens": 16},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder(chosen: Settings) -> Encoder:
+    return Encoder(chosen.embed.encoder, chosen.embed.max_tokens)
+
+
+@pytest.fixture(scope="module")
+def pool(encoder: Encoder) -> Items:
+    vectors, read = words.read(encoder, TEXTS)
+    read = replace(read, states=read.states.astype(np.float16).astype(np.float32))
+    return replace(Items.of(vectors, TEXTS), words_at=read.take)
+
+
+@pytest.fixture(scope="module")
+def model(pool: Items, chosen: Settings) -> tuned_tagger.TunedTagger:
+    found = finetune.fit(examples_of(pool, TAUGHT), pool, chosen)
+    assert isinstance(found, tuned_tagger.TunedTagger)
+    return found
+
+
+def test_it_marks_what_it_was_taught_and_has_a_cheap_draft(
+    pool: Items, model: tuned_tagger.TunedTagger, chosen: Settings
+) -> None:
+    truth = [label_of(text) for text in TEXTS]
+    measure = measures.measure_of(chosen.measure, spans, CLASSES)
+    for each in (model, model.draft):
+        said = spans.decide(each.probabilities(pool), CLASSES, each.thresholds)
+        assert measure.value(said.tolist(), truth) > 0.9
+    assert isinstance(model.draft, tagger.Tagger)
+    before = tuned.Tower(chosen.embed)
+    before.settle()
+    assert any(not torch.equal(each, model.tower.weights()[name]) for name, each in before.weights().items())
+    assert "finetune" in learners.able_to_learn("spans")
+
+
+def test_there_and_back_and_in_a_program(
+    pool: Items, model: tuned_tagger.TunedTagger, encoder: Encoder, tmp_path: Path
+) -> None:
+    model.save(tmp_path)
+    again = learners.load(tmp_path)
+    assert learners.answer(tmp_path) == "spans"
+    np.testing.assert_array_equal(learners.thresholds(tmp_path), model.thresholds)
+    opinion = model.probabilities(pool)
+    for one, other in zip(again.probabilities(pool), opinion, strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
+    assert all(path.suffix in learners.PLAIN for path in tmp_path.rglob("*") if path.is_file())
+    given = Classifier(encoder, again, spans).predict(TEXTS)
+    assert given.label.tolist() == spans.decide(opinion, CLASSES, model.thresholds).tolist()
+    assert given.label.iloc[-1] == "[]" and given.confidence.between(0, 1).all()
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    pool: Items, model: tuned_tagger.TunedTagger, chosen: Settings, tmp_path: Path
+) -> None:
+    made = []
+    for at, each in enumerate([model, finetune.fit(examples_of(pool, TAUGHT), pool, chosen)]):
+        (tmp_path / str(at)).mkdir()
+        each.save(tmp_path / str(at))
+        made.append(
+            {file.relative_to(tmp_path / str(at)): file.read_bytes() for file in tmp_path.rglob(f"{at}/**/*.*")}
+        )
+    assert len(made[0]) == 6 and made[0] == made[1]
+
+
+def test_a_word_is_tuned_where_it_is_read(pool: Items, chosen: Settings) -> None:
+    """The states that are tuned are those that the tuned encoder gives, also of a text of several windows."""
+    tower = tuned.Tower(chosen.embed)
+    windows = words.Windows.of(tower.encoder, TEXTS)
+    assert len(windows.ids) > len(TEXTS)
+    rows = [row for row in range(len(windows.ids)) if len(windows.pairs[row][0])]
+    numbers, states = tuned_tagger.states(tower, windows, tower.entering(windows.ids), rows)
+    read = words.read(tower.encoder, TEXTS, last=True)[1]
+    assert numbers.tolist() == list(range(len(read.places)))
+    np.testing.assert_allclose(states.detach().numpy(), read.states[:, WIDTH:], atol=1e-4)
+    np.testing.assert_allclose(pool.words().states, read.states[:, :WIDTH], atol=1e-2)
+
+
+def test_two_opinions_are_one_field() -> None:
+    rng = np.random.default_rng(0)
+    steps = np.where(crf.allowed(1), rng.normal(size=(3, 3)), -np.inf)
+    weights = crf.Weights(rng.normal(size=(4, 3)), rng.normal(size=(words.HASHED, 3)), rng.normal(size=3), steps)
+    head = rng.normal(size=(4, 3)), rng.normal(size=3)
+    text = "Ann met Bob"
+    places = words.places(text)
+    read = words.Words(np.array([0, 3]), places, words.marks(text, places), rng.normal(size=(3, 8)).astype(np.float32))
+    both = tuned_tagger.joined(weights, head, 0.5, 2.0)
+    frozen = weights.scores(replace(read, states=read.states[:, :4]))
+    np.testing.assert_allclose(
+        both.scores(read), 0.5 * frozen + 2 * (read.states[:, 4:] @ head[0] + head[1]), rtol=1e-5
+    )
+    np.testing.assert_array_equal(np.isfinite(both.steps), crf.allowed(1))
+    everything = np.ones((3, 3), bool)
+    assert crf.log_loss(weights, replace(read, states=read.states[:, :4]), everything) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("labels", [["[]"], ["[]"] * 4, ['[[0, 3, "name"]]']], ids=["one", "no marks", "one mark"])
+def test_where_nothing_can_be_tuned_it_says_what_its_draft_says(
+    pool: Items, chosen: Settings, labels: list[str]
+) -> None:
+    model = finetune.fit(examples_of(pool, list(range(len(labels))), labels), pool, chosen)
+    told = zip(model.probabilities(pool), model.draft.probabilities(pool), strict=True)
+    for one, other in told:
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-2)
+    before = tuned.Tower(chosen.embed)
+    before.settle()
+    assert all(torch.equal(each, model.tower.weights()[name]) for name, each in before.weights().items())
+
+
+def test_what_is_open_teaches_nothing(encoder: Encoder) -> None:
+    text = "Bank of New York unfair end"
+    label = spans.label_of([(0, 16, "name"), (8, 16, "city"), (19, 23, "city")])
+    items = Items.of(np.zeros((1, WIDTH), np.float32), [text])
+    examples = Examples(items, spans.targets([label], CLASSES), CLASSES, said=[label])
+    found = tuned_tagger.open_tags(words.Windows.of(encoder, [text]), examples, examples.seen)
+    assert [np.flatnonzero(row).tolist() for row in found] == [
+        [3],
+        [4],
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 3, 4],
+        [0],
+    ]
