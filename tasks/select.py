@@ -140,8 +140,8 @@ def choose(
 def strategy_for(
     settings: Select, labelled: Labelled, zero_shot: bool = False, beside: Candidates | None = None
 ) -> tuple[Strategy, str]:
-    """The strategy of the settings with its wrappers, and how to call it in words. While fewer than two classes have
-    been seen there is no model to ask, and the cold start takes the place of a strategy that needs one; that of `auto`
+    """The strategy of the settings with its wrappers, and how to call it in words. While the labels tell nothing
+    apart there is no model to ask, and the cold start takes the place of a strategy that needs one; that of `auto`
     only until all other classes must be rare (see strategies/rare.py). beside: what the batch holds already.
     SettingsError for a name that nobody knows."""
     name, said = settings.strategy, settings.strategy
@@ -149,8 +149,8 @@ def strategy_for(
     if name == AUTO and settings.typical:
         strategy = typical_first
     cold_start = one_of("select.cold_start", settings.cold_start, COLD_STARTS)
-    if len(np.unique(labelled.answers)) < 2 and name not in COLD_STARTS:
-        strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs labels of two classes)"
+    if (lack := labelled.lack) and name not in COLD_STARTS:
+        strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs {lack})"
         if name == AUTO and rare.all_alike(labelled):
             strategy, said = rare.unlike, f"{name}: what is unlike the one class seen so far, and chance"
         if zero_shot:

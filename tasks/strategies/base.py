@@ -46,6 +46,14 @@ class Labelled:
         """(m,) a number for each answer, the same for those that say the same."""
         return np.unique(self.labels, axis=0, return_inverse=True)[1].reshape(len(self))
 
+    @property
+    def lack(self) -> str:
+        """What these labels lack for a model of them to tell anything apart, in words; '' for nothing. Where parts of
+        an item are marked, one mark is enough: all else in its text is told apart from it."""
+        if self.views is not None and self.views.words is not None:
+            return "" if (self.labels > 0).any() else "a label that marks something"
+        return "labels of two classes" if len(np.unique(self.answers)) < 2 else ""
+
 
 @dataclass(frozen=True)
 class Candidates:

@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from labelwise.flows import rehearse
 from labelwise.tasks import embed, evaluate, kinds, prove, pull, push, score, select, train
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import spans, text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import LABELS
+from labelwise.tasks.trial.plan import Plan
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 NAMES, CITIES = ("Ada", "Bob", "Cleo", "Dan", "Eve", "Finn"), ("Rome", "Oslo", "Lima", "Paris", "Cairo", "Delhi")
@@ -21,14 +24,19 @@ def marked(sentence: str) -> str:
     return spans.label_of([(at, at + len(word), of) for at, word, of in places if at >= 0])
 
 
-def played(folder: Path) -> tuple[pd.DataFrame, dict[str, bytes], dict[str, bytes]]:
-    """The second batch, and the files of metrics and of the model that chose it."""
+def written(folder: Path) -> None:
+    """A pool and a gold set with labels."""
     folder.mkdir()
     pool = [f"{name} went from {city} by train" for name in NAMES[:4] for city in CITIES[:4]]
     gold = [f"yesterday {name} saw {city}" for name, city in zip(NAMES, CITIES, strict=True)]
     for name, texts in (("pool", pool), ("gold", [*gold, "nothing at all was seen"])):
         lines = [json.dumps({"text": each, "label": json.loads(marked(each))}) for each in texts]
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
+
+
+def played(folder: Path) -> tuple[pd.DataFrame, dict[str, bytes], dict[str, bytes]]:
+    """The second batch, and the files of metrics and of the model that chose it."""
+    written(folder)
     content = {
         "project": {"name": "n", "id": "i"},
         "kind": {"item": "text", "answer": "spans"},
@@ -71,3 +79,20 @@ def test_a_round_of_spans_is_the_same_again_from_the_same_seed(tmp_path: Path) -
     assert metrics and metrics == again[1]
     assert model and model == again[2]
     assert batch.prediction.map(spans.spans_of).map(bool).any()  # something has been learned
+
+
+def test_a_rehearsal_counts_the_words_that_people_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    written(tmp_path / "in")
+    sources = (str(tmp_path / "in" / f"{name}.jsonl") for name in ("pool", "gold"))
+    plan = Plan(*sources, ["random", "auto"], ["tagger"], 4, 2, 1, 0.0, answer="spans")
+    told: list[str] = []
+    rehearse.rehearse(plan, tmp_path / "out", None, told.append)
+    found = json.loads((tmp_path / "out" / "rehearsal.json").read_text())
+    assert [run["tokens"] for run in found["runs"]] == [[24, 48]] * 2  # six words a text
+    assert [run["labels"] for run in found["runs"]] == [[4, 8]] * 2
+    entries = {entry["strategy"]: entry for entry in found["summary"]}
+    assert {"bound", "mean", "low", "high", "share"} <= entries["auto"]["ratio_of_tokens"].keys()
+    assert entries["auto"]["ratio_of_tokens"] == entries["auto"]["ratio"]  # all texts are of one length
+    assert "ratio_of_tokens" not in entries["random"]
+    assert any("(cold start: auto needs a label that marks something)" in line for line in told)

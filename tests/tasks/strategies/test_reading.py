@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from labelwise.tasks.kinds.base import Views
+from labelwise.tasks.select import strategy_for
+from labelwise.tasks.settings import Select
 from labelwise.tasks.strategies import STRATEGIES, serving
+from labelwise.tasks.strategies.base import Labelled
 from labelwise.tasks.strategies.example import GIVEN, chance
 from labelwise.tasks.strategies.reading import before
 
@@ -46,6 +49,15 @@ def test_they_serve_spans_alone() -> None:
     assert "bald" not in serving("spans")
     with pytest.raises(ValueError, match="spans are marked"):
         STRATEGIES["word_mean"](GIVEN, 1, chance())
+
+
+def test_one_mark_is_enough_to_ask_the_model() -> None:
+    """The rest of its text is told apart from it, also where there is one class, and all texts have it."""
+    nothing = Labelled(labels=np.zeros((2, 1), np.float32), views=VIEWS.take(np.arange(2)))
+    said = strategy_for(Select(strategy="auto", cold_start="typiclust"), nothing)[1]
+    assert said == "typiclust (cold start: auto needs a label that marks something)"
+    marked = replace(nothing, labels=np.ones((2, 1), np.float32))
+    assert strategy_for(Select(strategy="auto", cold_start="typiclust"), marked)[1] == "auto"
 
 
 def test_the_same_word_counts_less_each_time() -> None:
