@@ -302,10 +302,10 @@ class Content(Protocol):
         """n cells and their encoder -> (n,) a second opinion, beside the vectors, on which items are nearly the same,
         where `embed.wording` asks for it; None where there is none."""
 
-    def given(self, items: Any, pull: Pull) -> list[str]:
-        """The cells of what a program gives to a model: a frame with the columns of the source, or what else such items
-        are in a program, read as `pull` has the items of the source read. InputError for what is none, with the
-        position of the first."""
+    def given(self, items: Any, pull: Pull) -> Iterable[str]:
+        """One by one, where they are large, the cells of what a program gives to a model: a frame with the columns of
+        the source, or what else such items are in a program, read as `pull` has the items of the source read.
+        InputError for what is none, with the position of the first."""
 
     def takes(self, columns: Columns) -> list[tuple[str, str | None]]:
         """The same for MLflow: a type of its data (`string`, `binary`, `double`, `any`) and a name for each column;

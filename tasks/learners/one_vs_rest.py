@@ -22,6 +22,7 @@ from scipy.special import expit, log_expit
 
 from labelwise.tasks.learners import calibration, shifted
 from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.learners.strength import Strength, chosen
 from labelwise.tasks.settings import MeasureName, Settings
 
 Doubles = NDArray[np.float64]
@@ -125,14 +126,20 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Heads:
     return whole.settled(*limits(whole.probabilities, odds, examples.take(rows), pool, settings))
 
 
-def crossed(examples: Examples, settings: Settings) -> tuple[float, Doubles]:
-    """The regularisation C of the least cross-fitted log loss, and the (m, c) log odds it gives of labels not seen; NaN
+def crossed(examples: Examples, settings: Settings) -> tuple[Strength, Doubles]:
+    """The regularisation of the least cross-fitted log loss, and the (m, c) log odds it gives of labels not seen; NaN
     where the other folds hold no positive."""
     grid = GRID if settings.train.regularisation is None else (settings.train.regularisation,)
-    found = held_out(examples, examples.items.vectors(), grid, settings.seed)
-    losses = [log_loss(logits, examples.labels) for logits in found]
-    best = int(np.argmin(losses))
-    return grid[best], found[best]
+    vectors = examples.items.vectors()
+    plain = dict(zip(grid, held_out(examples, vectors, grid, settings.seed), strict=True))
+
+    def tried(strength: Strength) -> tuple[float, Doubles]:
+        even = strength.scale == 1
+        of_c = (strength.c,)
+        found = plain[strength.c] if even else held_out(examples, strength.of(vectors), of_c, settings.seed)[0]
+        return log_loss(found, examples.labels), found
+
+    return chosen(grid, settings, tried)
 
 
 def held_out(examples: Examples, features: Features, grid: tuple[float, ...], seed: int) -> list[Doubles]:
@@ -151,9 +158,12 @@ def held_out(examples: Examples, features: Features, grid: tuple[float, ...], se
     return found
 
 
-def heads(examples: Examples, features: Features, c: float) -> Heads:
-    """Heads of regularisation C (scikit-learn's) on (m, d) features, m >= 1, as they come: every threshold is a half. A
+def heads(examples: Examples, features: Features, c: float | Strength) -> Heads:
+    """Heads of regularisation c (scikit-learn's) on (m, d) features, m >= 1, as they come: every threshold is a half. A
     label that every item has is constant, by the rule of succession."""
+    if isinstance(c, Strength):
+        found = heads(examples, c.of(features), c.c)
+        return replace(found, weights=c.of(found.weights))
     return heads_in(Space.of(features, examples.counting.astype(np.float64)), examples, c)
 
 

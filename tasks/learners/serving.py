@@ -6,6 +6,7 @@ MLflow calls `_load_pyfunc` by name (its `loader_module` way), so nothing is pic
 that were registered before 0.2 name that module as it was called then, which no longer exists: `load` reads these, too.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +29,7 @@ from labelwise.tasks.workspace import Workspace, read_json
 REGISTERED = "models:/"  # how an address of MLflow's begins
 ENCODER_FILE = "encoder.json"
 PULL = Pull(pool="", gold="")
-BLOCK = 65_536  # items whose vectors are held at once
+BLOCK, CHARACTERS = 65_536, 32 * 2**20  # items, and of their cells, that are held at once
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Classifier:
         such item."""
         return self.judged(self.item.given(items, self.pull))
 
-    def judged(self, cells: list[str]) -> pd.DataFrame:
+    def judged(self, cells: Iterable[str]) -> pd.DataFrame:
         """The same of items as the tables keep them."""
-        parts = [self._probabilities(cells[start : start + BLOCK]) for start in range(0, len(cells), BLOCK)]
+        parts = [self._probabilities(part) for part in _parts(cells)]
         p = np.concatenate(parts) if parts else np.empty((0, len(self.model.classes)), np.float32)
         thresholds = learners.thresholds_of(self.model)
         labels = self.answer.decide(p, self.model.classes, thresholds)
@@ -74,6 +75,20 @@ class Classifier:
 
         items = learners.Items(len(cells), at, lambda rows: [cells[row] for row in rows], words_at=words_at)
         return self.model.probabilities(items)
+
+
+def _parts(cells: Iterable[str]) -> Iterator[list[str]]:
+    """Cells in lists that can be held at once."""
+    part: list[str] = []
+    size = 0
+    for cell in cells:
+        part.append(cell)
+        size += len(cell)
+        if len(part) == BLOCK or size >= CHARACTERS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def load(model: str | Path) -> Classifier:

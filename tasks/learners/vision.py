@@ -22,6 +22,7 @@ TIMM = f"models of timm need it: pip install timm {TORCHVISION}, where torch is 
 TIMM += " (--index-url https://download.pytorch.org/whl/cpu)"
 OTHER_BUILD = "where torch is a build for CPUs: pip install --force-reinstall --no-deps --index-url "
 OTHER_BUILD += f"https://download.pytorch.org/whl/cpu {TORCHVISION}; or without timm: pip uninstall torchvision"
+WHERE = {PACKAGED: 432}  # from which figure on a vector says where something is
 AT_ONCE = 16  # pictures in one forward pass: more leave the cache
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in encoder.py
@@ -47,7 +48,7 @@ class Encoder:
         self._tower: Tower
         if name == encoder.PACKAGED:
             raise InputError(f"embed.encoder: {name} reads texts", expected=EXPECTED, fix=f"set it to {PACKAGED}")
-        if name in efficientnet.READ:
+        if name in efficientnet.NAMES:
             self._tower = efficientnet.Tower(name, pixels)
         elif pixels is None:
             self._tower = _Transformer(name)

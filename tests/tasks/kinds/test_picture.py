@@ -6,6 +6,8 @@ import struct
 import zlib
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,7 @@ from labelwise.tasks.learners import serving
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.settings import Kind, Pull
 from labelwise.tasks.workspace import Workspace
-from tests.tasks.kinds.pictures import RED, as_bytes, drawn
+from tests.tasks.kinds.pictures import BLUE, RED, as_bytes, drawn
 
 PULL = Pull(pool="", gold="")
 
@@ -265,7 +267,7 @@ def test_a_program_gives_paths_bytes_and_pictures(tmp_path: Path) -> None:
     address = f"data:image/png;base64,{base64.b64encode(as_bytes(made)).decode()}"
     given = [str(tmp_path / "a.png"), tmp_path / "a.png", as_bytes(made), made, clear, address]
     assert len({image.identify(cell) for cell in image.given(given, PULL)}) == 1
-    assert len(image.given(pd.DataFrame({"x": [1], "image": [as_bytes(made)]}), PULL)) == 1
+    assert len(list(image.given(pd.DataFrame({"x": [1], "image": [as_bytes(made)]}), PULL))) == 1
     for wrong, said in (
         (b"text", picture.NONE),
         (str(tmp_path / "b"), files.MISSING),
@@ -277,7 +279,7 @@ def test_a_program_gives_paths_bytes_and_pictures(tmp_path: Path) -> None:
         (7, "missing"),
     ):
         with pytest.raises(InputError, match=f"picture 1: .*{said}"):
-            image.given([made, wrong], PULL)
+            list(image.given([made, wrong], PULL))
 
 
 def test_a_loaded_model_reads_pictures_at_the_side_it_learned_at(tmp_path: Path) -> None:
@@ -297,6 +299,25 @@ def test_a_loaded_model_reads_pictures_at_the_side_it_learned_at(tmp_path: Path)
         (cell,) = model.item.given([drawn(RED, side=600)], model.pull)
         sides.append(max(picture.of_cell(cell).size))
     assert sides == [64, 512]
+
+
+def test_pictures_are_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = list[int]()
+
+    def encode(cells: list[str]) -> np.ndarray:
+        held.append(len(cells))
+        return np.stack([np.asarray(picture.of_cell(cell)).mean((0, 1)) / 255 for cell in cells]).astype(np.float32)
+
+    head = Head(["red", "blue"], np.array([0, 1]), np.array([[9, 0, -9], [-9, 0, 9]], np.float32), np.zeros(2))
+    made = [drawn((RED, BLUE)[number % 2], number) for number in range(20)]
+    encoder: Any = SimpleNamespace(encode=encode)
+    model = serving.Classifier(encoder, head, item=image)
+    whole = model.predict(made)
+    size = len(next(image.given(made, PULL)))
+    monkeypatch.setattr(serving, "CHARACTERS", 6 * size)
+    assert model.predict(made).equals(whole) and whole.label.tolist() == ["red", "blue"] * 10
+    assert held[0] == 20 and len(held) > 3 and max(held[1:]) <= 7
+    assert model.predict([]).empty
 
 
 def test_tables_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

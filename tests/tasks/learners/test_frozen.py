@@ -84,7 +84,7 @@ def test_without_a_setting_regularisation_is_the_one_that_labels_held_out_speak_
     for c in frozen.GRID:
         other = frozen.crossed(Examples(Items.of(vectors), labels, CLASSES), settings_of(c))[1]
         losses[c] = calibration.log_loss(other, labels, calibration.temperature(other, labels))
-    assert chosen == min(losses, key=lambda c: losses[c])
+    assert chosen.c == min(losses, key=lambda c: losses[c])
     assert logits.shape == (90, len(CLASSES))
 
 

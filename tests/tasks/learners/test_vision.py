@@ -44,13 +44,13 @@ def test_where_something_is_counts() -> None:
     left = Image.new("RGB", (64, 64), "white")
     left.paste((200, 0, 0), (4, 4, 24, 24))
     pair = [cell(left), cell(left.transpose(Image.Transpose.ROTATE_180))]
-    alike = [float(np.prod(encoded, axis=0).sum()) for encoded in (Encoder(n).encode(pair) for n in efficientnet.READ)]
+    alike = [float(np.prod(encoded, axis=0).sum()) for encoded in (Encoder(n).encode(pair) for n in efficientnet.NAMES)]
     assert alike[1] < alike[0] - 0.05
 
 
 def test_what_is_fused_gives_the_same() -> None:
     torch.manual_seed(0)
-    plain = efficientnet.Network(efficientnet.READ[PACKAGED]).eval()
+    plain = efficientnet.Network(True).eval()
     for part in plain.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.running_mean, part.running_var = torch.randn_like(part.bias) / 9, torch.rand_like(part.bias) + 0.5
