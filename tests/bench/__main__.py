@@ -1,6 +1,6 @@
 """`make bench`: run the benches and print what they measure. When all ran, docs/benchmarks.md holds the same.
 
-python -m tests.bench [rounds] [kinds] [pushing] [pulling] [photos] [years]
+python -m tests.bench [rounds] [kinds] [pushing] [pulling] [years]
 """
 
 import sys
@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import photos, pulling, pushing, rounds, years
+from tests.bench import pulling, pushing, rounds, years
 from tests.bench.figures import load, machine, servers
 
 BENCHES = {
@@ -16,7 +16,6 @@ BENCHES = {
     "kinds": rounds.bench_kinds,
     "pushing": pushing.bench,
     "pulling": pulling.bench,
-    "photos": photos.bench,
     "years": years.bench,
 }
 WRITTEN = Path(__file__).parents[2] / "docs" / "benchmarks.md"
