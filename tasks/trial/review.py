@@ -54,7 +54,7 @@ def read_answers(path: Path, settings: Settings, tell: Callable[[str], None] = l
         for kept, label in zip(rows["item"], read.labels, strict=True):
             if label:
                 said = answer.renamed(label, settings.renamed, settings.dropped)
-                answers |= {item.identify(form): said for form in (kept, item.tidy(kept))}
+                answers |= {item.identify(cell): said for cell in (kept, item.tidy(kept))}
     lapsed = {label for label in set(answers.values()) if set(answer.members(label)) & set(settings.lapsed)}
     answers = {item: label for item, label in answers.items() if label not in lapsed}
     named_there = {name for label in set(answers.values()) for name in answer.members(label)}
@@ -130,7 +130,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
 
 def _nothing_known(path: Path, item: str) -> InputError:
     return InputError(
-        f"no open task has a {item} that is in {path}",
+        f"no open task holds an item ({item}) of {path}",
         fix=f"`labelwise run --max-wait 0` asks a batch; in one that is open, other {item}s stand",
     )
 

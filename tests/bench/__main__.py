@@ -8,12 +8,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import pulling, pushing, rounds, years
+from tests.bench import kinds, pulling, pushing, rounds, years
 from tests.bench.figures import load, machine, servers
 
 BENCHES = {
     "rounds": rounds.bench,
-    "kinds": rounds.bench_kinds,
+    "kinds": kinds.bench,
     "pushing": pushing.bench,
     "pulling": pulling.bench,
     "years": years.bench,
