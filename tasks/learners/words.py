@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Letters and digits together, with the marks that belong to them; all else that shows stands by itself, and so does
-# each character of the scripts that put no blanks between words.
+# each character of the scripts that put no blanks between words, or write what is no part of a name onto it, as Korean
+# does: where a span ends within a word, the word would teach nothing.
 ATTACHED = (
     "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u200c\u200d\ufe00-\ufe0f"
 )
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3100-\u312f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
 WORD = re.compile(rf"[{UNSPACED}]|(?:[^\W{UNSPACED}]|[{ATTACHED}])+|[^\w\s][{ATTACHED}]*")
 MARKS = 13  # features of how a word and its neighbours are written
 OWN = 1  # which of them is the word itself, whatever its case

@@ -128,6 +128,30 @@ def test_what_a_flat_tagger_cannot_say_is_left_open_and_counted() -> None:
     assert found.remark.endswith(": 3")
 
 
+@pytest.mark.parametrize("frame", ["昨天{}去了{}。", "어제 {}이 {}에서 살았다", "เมื่อวาน{}ไป{}", "きのう{}が{}に"])
+def test_a_span_in_a_run_without_blanks_is_learned(frame: str) -> None:
+    names, cities = ["王芳", "李小龙", "김민수", "สมชาย", "たろう"], ["北京", "上海", "부산", "東京都", "ลำปาง"]
+
+    def said(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
+        texts = [frame.format(*pair) for pair in pairs]
+        marks = [
+            spans.label_of(
+                (text.index(each), text.index(each) + len(each), of) for each, of in zip(pair, order, strict=True)
+            )
+            for text, pair in zip(texts, pairs, strict=True)
+        ]
+        return texts, marks
+
+    order = ("name", "city")
+    pairs = [(name, city) for name in names for city in cities]
+    texts, labels = said(pairs[::2])
+    model = tagger.fit(examples(texts, labels), items([frame.format(*pair) for pair in pairs]), SETTINGS)
+    assert not model.remark
+    fresh, truth = said(pairs[1::2])
+    answers = spans.decide(model.probabilities(items(fresh)), CLASSES, model.thresholds).tolist()
+    assert measures.measure_of(SETTINGS.measure, spans, CLASSES).value(answers, truth) > 0.9
+
+
 def test_texts_without_spans_and_classes_nobody_has_given() -> None:
     model = tagger.fit(examples(["a b .", "c d", "e"], ["[]"] * 3), items(POOL[0]), SETTINGS)
     opinion = model.probabilities(items(["Ann went", ""]))
