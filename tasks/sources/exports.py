@@ -13,6 +13,7 @@ LABEL = "label"
 LISTS = ("label", "labels")  # doccano's
 BOOKS = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}  # what JSON-MIN adds
 PRODIGY = ("accept", "reject", "ignore")
+BESIDE_ANSWER = {"_task_hash", "_input_hash", "accept", "options"}  # of which Prodigy writes one at least
 ONE = "one class an item"
 TO_SPANS = "export text classification; for spans make the workspace with `labelwise init --answer spans`"
 Taken = Callable[[Any, str], Any]  # a label as it was written, and where -> as it is taken
@@ -28,7 +29,7 @@ def flat(row: dict[str, Any], where: str, lists: bool = False, spans: bool = Fal
     taken = class_list if lists else one
     if isinstance(row.get("data"), dict) and {"annotations", "predictions", "completions"} & row.keys():
         yield from _label_studio(row, where, taken, spans)
-    elif row.get("answer") in PRODIGY and {"_task_hash", "_input_hash", "accept", "options"} & row.keys():
+    elif row.get("answer") in PRODIGY and (BESIDE_ANSWER | ({"spans"} if spans else set())) & row.keys():
         yield _prodigy_spans(row) if spans else _prodigy(row, where, taken)
     elif (
         spans and "annotation_id" in row

@@ -135,12 +135,12 @@ def _look(head: bytes, kind: str, name: str) -> None:
 def _jsonl(file: Opened) -> Iterator[Record]:
     """JSON lines."""
     with file.open() as handle, io.TextIOWrapper(handle, encoding=file.encoding, errors=file.errors) as text:
-        yield from _picked(_objects(text, file.name), file)
+        yield from _picked(_objects(text, file), file)
 
 
-def _objects(text: io.TextIOWrapper, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _objects(text: io.TextIOWrapper, file: Opened) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(iter(lambda: text.readline(MAX_CELL), ""), start=1):
-        where = f"{name} line {number}"
+        where = f"{file.name} line {number}"
         if len(line) == MAX_CELL:
             raise InputError(f"{where} is too long", expected=f"less than {MAX_CELL:,} characters")
         if not line.strip("\ufeff \t\r\n"):
@@ -149,6 +149,7 @@ def _objects(text: io.TextIOWrapper, name: str) -> Iterator[tuple[str, dict[str,
             row = json.loads(line.strip().lstrip("\ufeff"), parse_int=str, parse_float=str)
         except (ValueError, RecursionError):
             row = None
+        row = marks.of_pair(row) if file.cells.spans else row
         if not isinstance(row, dict):
             raise InputError(f"{where} is broken", expected="one JSON object a line", got=ascii(line.strip()[:40]))
         yield where, row
@@ -167,13 +168,14 @@ def _json(file: Opened) -> Iterator[Record]:
         try:
             numbered = enumerate(ijson.items(text, "item"), start=1)
             named = ((f"{file.name} row {number}", row) for number, row in numbered)
-            yield from _picked(((where, _object(row, where)) for where, row in named), file)
+            yield from _picked(((where, _object(row, where, file.cells.spans)) for where, row in named), file)
         except (ijson.JSONError, RecursionError, UnicodeEncodeError) as error:
             got = str(error)[:120]
             raise InputError(f"{file.name} is broken", expected="a JSON list of objects", got=got) from None
 
 
-def _object(row: Any, where: str) -> dict[str, Any]:
+def _object(row: Any, where: str, spans: bool) -> dict[str, Any]:
+    row = marks.of_pair(row) if spans else row
     if not isinstance(row, dict):
         raise InputError(where, expected="an object with the columns", got=f"a {type(row).__name__}")
     return {key: _as_written(value) for key, value in row.items()}

@@ -20,7 +20,8 @@ BESIDE = ("relation", "choices", "textarea", "rating", "taxonomy", "number", "da
 
 
 def called(row: dict[str, Any], columns: Sequence[str], label: str | None) -> dict[str, Any]:
-    """The row with `text` and `label` under these names, and tags with their tokens. columns: those that are asked.
+    """The row with `text` and `label` under these names, and tags with their tokens; without a token the text is
+    empty. columns: those that are asked.
 
     >>> called({"tokens": ["in", "Rome"], "tags": ["O", "B-LOC"]}, ["text", "label"], "label")["label"]
     {'tokens': ['in', 'Rome'], 'tags': ['O', 'B-LOC']}
@@ -33,7 +34,21 @@ def called(row: dict[str, Any], columns: Sequence[str], label: str | None) -> di
     tokens = next((value for value in given if is_tokens(value)), None)
     if label and tokens is not None and is_tokens(found.get(label)):
         found[label] = {"tokens": tokens, "tags": found[label]}
-    return {name: joined(value) if is_tokens(value) and name != label else value for name, value in found.items()}
+    asked = {name for name in columns if name != label}
+    return {
+        name: joined(value) if name != label and (is_tokens(value) or (value == [] and name in asked)) else value
+        for name, value in found.items()
+    }
+
+
+def of_pair(row: Any) -> Any:
+    """A pair of a text and what is marked in it, as spaCy's training data had it, as an object; another row as it is.
+
+    >>> of_pair(["in Rome", {"entities": [[3, 7, "LOC"]]}])
+    {'text': 'in Rome', 'entities': [[3, 7, 'LOC']]}
+    """
+    pair = isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict)
+    return {"text": row[0], **row[1]} if pair else row
 
 
 def is_tokens(value: Any) -> bool:

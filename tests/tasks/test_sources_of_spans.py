@@ -57,6 +57,9 @@ REGIONS = [region(0, 3, "Ada"), region(10, 13, "Bob"), {"type": "relation", "fro
 @pytest.mark.parametrize(
     ("row", "label"),
     [
+        ([TEXT, {"entities": [[0, 3, "PER"], [10, 13, "PER"]]}], BOTH),  # spaCy 2
+        ([TEXT, {"entities": []}], "[]"),
+        ({"text": TEXT, "spans": [{"start": 0, "end": 3, "label": "PER"}], "answer": "reject"}, None),  # Prodigy
         ({"text": TEXT, "label": [[0, 3, "PER"], [10, 13, "PER"]]}, BOTH),  # doccano
         ({"text": TEXT, "label": []}, "[]"),
         ({"text": TEXT, "label": None}, None),
@@ -95,7 +98,7 @@ REGIONS = [region(0, 3, "Ada"), region(10, 13, "Bob"), {"type": "relation", "fro
         ({"words": ["Ada", SMILE, "met", "Bob"], "label": ["I-PER", "O", "O", "I-PER"]}, BOTH),
     ],
 )
-def test_rows_of_json(tmp_path: Path, ending: str, row: dict[str, Any], label: str | None) -> None:
+def test_rows_of_json(tmp_path: Path, ending: str, row: Any, label: str | None) -> None:
     assert read(written(tmp_path / f"rows.{ending}", row)) == [(TEXT, label, None)]
 
 
@@ -211,3 +214,9 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spans.read_all(chunk.label.tolist(), chunk.text.tolist()).labels == ['[[0, 6, "PER"]]', "[]"]
     (chunk,) = sources.chunks("hf://o/d", ["tokens", "id"], cells=Cells(spans=True))
     assert chunk.to_numpy().tolist() == [["Ada B.", "0"], ["x", "1"]]
+
+
+def test_tokens_of_an_empty_sentence_are_an_empty_text(tmp_path: Path) -> None:
+    """One such row is refused by itself, and not the whole file."""
+    rows = {"tokens": ["in", "Rome"], "tags": ["O", "B-LOC"]}, {"tokens": [], "tags": []}
+    assert read(written(tmp_path / "a.jsonl", *rows)) == [("in Rome", '[[3, 7, "LOC"]]', None), ("", "[]", None)]
