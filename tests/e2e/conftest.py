@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,13 @@ from labelwise.tasks.workspace import Workspace
 
 CLASSES = ["business", "politics", "sport"]
 BATCH = 12
+KILLED = """
+from pathlib import Path
+from tests.e2e import die
+die.plant("labelwise.tasks.services.versions.workspace:Versions.save", 0, "before", die.die)
+from labelwise.flows.loop import loop
+loop({root!r}, None, 0)
+"""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 SOON = 60_000  # ms; a busy machine draws slowly
@@ -93,6 +101,13 @@ def play(workspace: Workspace, rounds: int | None = None, max_wait: float = 0) -
     from labelwise.flows.loop import loop
 
     return loop(str(workspace.root), rounds, max_wait)
+
+
+def killed(workspace: Workspace) -> None:
+    """The loop, which dies before it saves what it has learned in this round."""
+    program = [sys.executable, "-c", KILLED.format(root=str(workspace.root))]
+    died = subprocess.run(program, env=os.environ, capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
 
 
 def answer(workspace: Workspace, source: Source, **manner: float) -> None:

@@ -30,7 +30,7 @@ from labelwise.tasks.settings import NONE, Columns, Kind
 from labelwise.tasks.trial import review
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
-from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows
+from tests.e2e.conftest import CLASSES, Make, Source, answer, command, killed, play, play_rounds, rows
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
@@ -426,7 +426,7 @@ def drag(page: Page, words: str) -> None:
     page.mouse.up()
 
 
-def test_what_a_person_marks_is_what_the_ledger_has(page: Page, marking: Workspace) -> None:
+def test_what_a_person_marks_is_in_the_ledger_also_after_the_loop_died(page: Page, marking: Workspace) -> None:
     play(marking)
     batch = pd.read_parquet(marking.batch).sort_values("rank")
     texts = stored.cells_by_id(marking, batch.id)
@@ -453,8 +453,12 @@ def test_what_a_person_marks_is_what_the_ledger_has(page: Page, marking: Workspa
         looked_at(page, f"spans-{len(wanted)}")
         with given(page):
             page.keyboard.press("Control+Space" if told is None else "Control+Enter")
+    killed(marking)
     play(marking)
     said = rows(marking).set_index("id")
     assert said.status[[item for item, label in wanted.items() if label is None]].tolist() == ["skipped"]
     known = said[said.status == "labelled"].label.to_dict()
     assert known == {item: label for item, label in wanted.items() if label is not None}
+    assert (marking.model / "tagger.safetensors").exists()
+    again = command("replay", "round-0001", "--from", str(marking.root))
+    assert again.returncode == 0 and "identical" in again.stdout, again.stdout + again.stderr

@@ -1,11 +1,7 @@
 """Pictures on the real servers: a person classifies one in a browser, the loop dies in the middle of a round and goes
 on, the past is replayed, and a forgotten picture is gone from every file."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow.pyfunc
@@ -22,18 +18,11 @@ from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.trial import review
 from labelwise.tasks.workspace import Workspace
-from tests.e2e.conftest import command, play, rows
+from tests.e2e.conftest import command, killed, play, rows
 from tests.e2e.test_browser import begin, given, looked_at, sign_in
 from tests.tasks.kinds.pictures import BLUE, RED, as_bytes, drawn, folder_of
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
-KILLED = """
-from pathlib import Path
-from tests.e2e import die
-die.plant("labelwise.tasks.services.versions.workspace:Versions.save", 0, "before", die.die)
-from labelwise.flows.loop import loop
-loop({root!r}, None, 0)
-"""
 
 
 @pytest.fixture
@@ -95,8 +84,7 @@ def test_pictures_from_folder_to_model(page: Page, workspace: Workspace, tmp_pat
     review.run(workspace, answers, review.Manner(users=2), print)
 
     # The loop dies while it saves the round, and goes on
-    died = subprocess.run([sys.executable, "-c", KILLED.format(root=root)], env=os.environ, capture_output=True)
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
+    killed(workspace)
     play(workspace)
     ledger = rows(workspace).set_index("id")
     assert ledger.label.to_dict() == {item: truth[item] for item in ledger.index}
