@@ -1,6 +1,7 @@
 """Pictures on the real servers: a person classifies one in a browser, the loop dies in the middle of a round and goes
 on, the past is replayed, and a forgotten picture is gone from every file."""
 
+import json
 import re
 from pathlib import Path
 
@@ -119,6 +120,39 @@ def test_pictures_from_folder_to_model(page: Page, workspace: Workspace, tmp_pat
     assert first not in _held(workspace) and len(_held(workspace)) == 23 + 20
     looked = command("audit", "--workspace", root)
     assert looked.returncode == 0, looked.stdout + looked.stderr
+
+
+def test_several_classes_a_picture(servers: Addresses, tmp_path: Path) -> None:
+    truth = {}
+    for number in range(40):
+        said = [name for name, bit in (("blue", 1), ("red", 2)) if number & bit]
+        truth[f"pics/{number:02}.png"] = json.dumps(said)
+        made = Image.new("RGB", (48, 24), "white")
+        for name, colour, at in (("blue", BLUE, 0), ("red", RED, 24)):
+            made.paste(drawn(colour if name in said else (225, 225, 225), number), (at, 0))
+        (tmp_path / "pics").mkdir(exist_ok=True)
+        (tmp_path / f"pics/{number:02}.png").write_bytes(as_bytes(made))
+    table = pd.DataFrame({"image": list(truth), "label": list(truth.values())})
+    parts = {"pool": table[["image"]][:20], "answers": table[:20], "gold": table[20:]}
+    for name, part in parts.items():
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+    words = ["--pool", str(tmp_path / "pool.csv"), "--gold", str(tmp_path / "gold.csv"), "--item", "image"]
+    made_so = command("init", str(tmp_path / "two"), *words, "--answer", "multilabel")
+    assert made_so.returncode == 0, made_so.stderr
+    quick = {"select.batch": 8, "embed.pixels": 32, "select.near_duplicate": None, "gold.near_duplicate": None}
+    settings.change(tmp_path / "two/params.yaml", quick)
+    workspace = Workspace.open(tmp_path / "two")
+    play(workspace)
+    answers = review.read_answers(tmp_path / "answers.csv", workspace.settings)
+    review.run(workspace, tmp_path / "answers.csv", review.Manner(), print)
+    play(workspace)
+    ledger = rows(workspace)
+    assert len(ledger) == 8 and ledger.set_index("id").label.to_dict() == {item: answers[item] for item in ledger.id}
+    assert "[]" in set(ledger.label) and '["blue", "red"]' in set(ledger.label)
+    asked = open_project(workspace.settings).tasks_of(ledger.id)
+    assert len(asked) == 8
+    both, none = (tmp_path / f"pics/{number}.png" for number in (23, 24))
+    assert labelwise.load(workspace.root).predict([both, none]).label.tolist() == ['["blue", "red"]', "[]"]
 
 
 def _held(workspace: Workspace) -> set[str]:
