@@ -44,9 +44,9 @@ def sign_in(page: Page, url: str) -> None:
     page.wait_for_url(lambda address: "/user/login" not in address)
 
 
-def begin(page: Page, workspace: Workspace, tab: str, classes: Sequence[str] = CLASSES) -> None:
+def begin(page: Page, workspace: Workspace, tab: str, classes: Sequence[str] = CLASSES, address: str = "") -> None:
     """Open the tab of the open batch, begin to label, read the instructions and close them."""
-    page.goto(status.status(workspace).urls["label_studio"])
+    page.goto(address or status.status(workspace).urls["label_studio"])
     expect(page.get_by_text(tab, exact=True).first).to_be_visible()
     some = page.get_by_text(re.compile("Label \\d+ Tasks"))
     page.get_by_role("button", name="Label All Tasks").or_(some).first.click()
