@@ -1,6 +1,6 @@
 """`make bench`: run the benches and print what they measure. When all ran, docs/benchmarks.md holds the same.
 
-python -m tests.bench [rounds] [kinds] [pushing] [pulling] [years]
+python -m tests.bench [rounds] [kinds] [pushing] [pulling] [photos] [years]
 """
 
 import sys
@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import kinds, pulling, pushing, rounds, years
+from tests.bench import kinds, photos, pulling, pushing, rounds, years
 from tests.bench.figures import load, machine, servers
 
 BENCHES = {
@@ -16,6 +16,7 @@ BENCHES = {
     "kinds": kinds.bench,
     "pushing": pushing.bench,
     "pulling": pulling.bench,
+    "photos": photos.bench,
     "years": years.bench,
 }
 WRITTEN = Path(__file__).parents[2] / "docs" / "benchmarks.md"
