@@ -43,8 +43,8 @@ TURNS |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
 KEPT = ("icc_profile",)  # of what Pillow knows beside the pixels and would write: what their colours mean, no comment
 STRIP = 256  # rows of a picture that are an array at a time
 # What Pillow's readers of these formats raise of a damaged file. A lack of memory is not of it.
-DAMAGES = (OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError, ArithmeticError, RuntimeError)
-DAMAGES += (AssertionError, struct.error, zlib.error)
+DAMAGES: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError)
+DAMAGES += (ArithmeticError, RuntimeError, AssertionError, struct.error, zlib.error)
 HEIC = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
 
 FIX = "`dvc checkout --force` brings back the files of the last version"
@@ -121,7 +121,7 @@ def cell_of(content: bytes, name: str, side: int) -> str:
     found = decoded(content)
     digest = hashlib.sha256(f"{found.image.width} {found.image.height} ".encode())
     for strip in _strips(found.image):
-        digest.update(np.asarray(strip))
+        digest.update(np.ascontiguousarray(strip).data)
     kind, payload = _encoded(scaled(found.image, side))
     body = base64.b64encode(payload).decode()
     more = (";part=first" if found.moves else "") + (";exif=damaged" if found.unturned else "")

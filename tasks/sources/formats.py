@@ -433,7 +433,7 @@ def columns(file: Opened, kind: str, encoding: str | None = None) -> list[str]:
 
             rows: Iterator[Any] = ijson.items(text, "item")
         else:
-            rows = (row for _, row in _objects(text, file.name))
+            rows = (row for _, row in _objects(text, file))
         known = [name for row in islice(rows, TITLED) if isinstance(row, dict) for name in row]
     return list(dict.fromkeys(known))
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from labelwise.tasks.errors import InputError, LabelwiseError, ServiceError
 from labelwise.tasks.kinds.cells import Cells
-from labelwise.tasks.sources import chunks, fingerprint, formats
+from labelwise.tasks.sources import chunks, columns, fingerprint, formats
 from labelwise.tasks.sources.reach import public
 
 TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=12)
@@ -91,6 +91,9 @@ def write_rows(path: Path, rows: list[str]) -> Path:
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
 class TestEveryKind:
+    def test_its_columns_are_told(self, tmp_path: Path, kind: str) -> None:
+        assert columns(str(write_rows(tmp_path / f"a.{kind}", ["x"]))) == ["id", "text"]
+
     def test_hostile_texts_come_as_they_are(self, tmp_path: Path, kind: str) -> None:
         assert texts(write_rows(tmp_path / f"a.{kind}", HOSTILE)) == HOSTILE
 
