@@ -1,15 +1,16 @@
 """`ensemble`: what `frozen`, `propagate` and a reader of the items themselves say, weighed by how right each was about
 labels it had not seen. The reader is `bag_of_words` of texts and `trees` of rows; pictures have none.
 
-The head draws straight borders between vectors, the graph follows the shape of the pool, words and thresholds are what
-no encoder has put into a vector; where one of them errs the others often do not. Their weights come from the ledger, so
-what is of no use gets none.
+The head draws straight borders between vectors, of rows between standardised figures; the graph follows the shape of
+the pool, words and thresholds are what no encoder has put into a vector; where one of them errs the others often do
+not. Their weights come from the ledger, so what is of no use gets none.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scipy.special import softmax
 
 from labelwise.tasks.learners import bag_of_words, calibration, deciding, frozen, one_vs_rest, propagate, trees
 from labelwise.tasks.learners.base import Examples, Items, Model
+from labelwise.tasks.learners.kernel import Kernel, settled
 from labelwise.tasks.settings import Settings
 
 NAME = "ensemble"
@@ -26,6 +28,8 @@ READERS = {"text": bag_of_words, "row": trees}  # what reads the items themselve
 # Of these the weights start from an equal say (`calibration.steadied`), and frequencies have no part: on most of eleven
 # sets of rows that was better than weights by few labels alone. Texts are as before there was another kind.
 STEADIED = frozenset({"row"})
+FIGURED = frozenset({"row"})  # of these the head reads standardised figures, by the scale of a part of the pool
+SCALED_BY = 5_000  # items of that part at most
 LEAST = 0.01  # weight of the reader below which it could change no answer, and need not read
 Reader = bag_of_words.BagOfWords | trees.Trees
 
@@ -34,7 +38,8 @@ Reader = bag_of_words.BagOfWords | trees.Trees
 class Ensemble:
     """A weighted sum of logits: weights = (head, graph, frequency of the classes among the labels, reader). reader:
     None, and no weight, where it is of no use: then no item need be read. shifts: (c,) added to the sum, see
-    `learners/shifted.py`; None for none."""
+    `learners/shifted.py`; None for none. figures: what makes the head's features of rows; None where these are the
+    vectors."""
 
     head: frozen.Head
     graph: propagate.Propagated
@@ -43,6 +48,7 @@ class Ensemble:
     weights: list[float]
     thresholds: NDArray[np.float32] | None = None
     shifts: NDArray[np.float64] | None = None
+    figures: Kernel | None = None
     trained: bool = True
     draft: None = None
 
@@ -57,7 +63,7 @@ class Ensemble:
     def logits(self, items: Items) -> NDArray[np.floating]:
         """n items -> (n, c); minus infinity for classes not seen."""
         shares = np.log(np.maximum(self.graph.probabilities(items), propagate.FLOOR))
-        head = self.head.logits(items.vectors())
+        head = self.head.logits(figured(items, self.figures).vectors())
         known = np.isfinite(head)
         parts = [np.where(known, head, 0), shares, logarithms(self.frequency)]
         if self.reader is not None:
@@ -67,9 +73,10 @@ class Ensemble:
 
     def save(self, folder: Path) -> None:
         """`config.json`, and a folder a member."""
-        config = {"learner": NAME, "frequency": self.frequency, "weights": self.weights}
+        config: dict[str, Any] = {"learner": NAME, "frequency": self.frequency, "weights": self.weights}
         config |= deciding.kept(self.thresholds)
         config |= {} if self.shifts is None else {"shifts": self.shifts.tolist()}
+        config |= {} if self.figures is None else {"figures": self.figures.known()}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         _save_members(folder, {frozen.NAME: self.head, propagate.NAME: self.graph}, self.reader)
 
@@ -141,7 +148,9 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     """Of one class an item."""
     rows = calibration.sampled(examples, settings.seed)
     given, c = examples.labels[rows], len(examples.classes)
-    regularisation, quiet = frozen.crossed(examples.take(rows), settings)
+    figures = scaled_by(pool, settings) if settings.kind.item in FIGURED else None
+    read = replace(examples, items=figured(examples.items, figures))
+    regularisation, quiet = frozen.crossed(read.take(rows), settings)
     graph = propagate.graph_of(examples, pool, settings.seed)
     spread = propagate.crossed(graph, examples, rows, settings.seed)
     fold = calibration.folds(given, settings.seed, groups=examples.take(rows).items.groups)
@@ -152,19 +161,27 @@ def of_one(examples: Examples, pool: Items, settings: Settings) -> Ensemble:
     weights = weights_of(opinions, given, settings.kind.item)
     if reader and weights[-1] < LEAST:
         reader, weights = None, weights[:-1]
-    head = frozen.head(examples, examples.items.vectors(), regularisation)
-    found = Ensemble(
-        head,
-        propagate.model(graph, examples),
-        frequencies(examples.labels, c),
-        reader,
-        weights,
-    )
+    head = frozen.head(read, read.items.vectors(), regularisation)
+    members = head, propagate.model(graph, examples), frequencies(examples.labels, c), reader
+    found = Ensemble(*members, weights, figures=figures)
     known = np.isfinite(quiet)
     weighed = sum(w * np.where(known, one, 0) for w, one in zip(found.weights, opinions.values(), strict=False))
     held_out = softmax(np.where(known, weighed, -np.inf), axis=1)
     shifts, limits = deciding.limits(settings, found.probabilities, held_out, examples.take(rows), pool)
     return replace(found, shifts=shifts, thresholds=limits)
+
+
+def scaled_by(pool: Items, settings: Settings) -> Kernel:
+    """What makes figures of rows, by the scale of the pool."""
+    rows = calibration.random_positions(len(pool), SCALED_BY, settings.seed)
+    return Kernel.of(settled(pool.take(rows).texts(), settings.pull.columns.features))
+
+
+def figured(items: Items, figures: Kernel | None) -> Items:
+    """The same items, with their figures as vectors."""
+    if figures is None:
+        return items
+    return replace(items, vectors_at=lambda at: figures.plain(items.texts_at(at)))
 
 
 def weights_of(opinions: Mapping[str, NDArray[np.floating]], labels: NDArray[np.int64], item: str) -> list[float]:
@@ -203,4 +220,5 @@ def load(folder: Path) -> Ensemble | Labels:
         config["weights"],
         deciding.read(config),
         np.asarray(config["shifts"]) if "shifts" in config else None,
+        Kernel.of(config["figures"]) if "figures" in config else None,
     )

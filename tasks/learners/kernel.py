@@ -197,6 +197,22 @@ class Kernel:
         said = (absent[:, self.gaps] - share) / np.sqrt(share * (1 - share))
         return np.hstack([np.where(absent, 0, far), np.clip(said, -FAR, FAR)])
 
+    def plain(self, cells: list[str]) -> NDArray[np.float32]:
+        """n rows -> (n, d) standardised figures and the codes of categories, of about unit length: what a plane is
+        drawn through."""
+        rows = [unpacked(cell) for cell in cells]
+        standard = self.standard(rows)
+        codes = [np.array([code(name, row.get(name)) for row in rows]) for name in self.layout.categories]
+        whole = np.hstack([standard, *(each.reshape(len(rows), CODE) for each in codes)])
+        whole = whole if whole.shape[1] else np.ones((len(rows), 1))
+        return (whole / np.sqrt(max(standard.shape[1] + len(codes), 1))).astype(np.float32)
+
+    def known(self) -> dict[str, Any]:
+        """What `of` makes the same from: as JSON."""
+        columns = {name: feature.text for name, feature in self.layout.features.items()}
+        figures = {"centre": self.centre, "scale": self.scale, "gaps": self.gaps, "missing": self.missing}
+        return {"columns": columns, **{name: values.tolist() for name, values in figures.items()}}
+
     def apart(self, standard: Doubles, codes: list[list[NDArray[np.float64]]]) -> Doubles:
         """(n, f) -> (n, d) of length 1: each column by itself."""
         count = standard.shape[1]

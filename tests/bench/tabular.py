@@ -2,8 +2,8 @@
 in installed packages or made here: nothing is read from DATA.
 
 Batches are small and budgets such that random labels get there, too: where 95 % of the whole pool's accuracy is reached
-with the first batch, the number of labels would be that batch. `wine`, `blobs` and `cuts` are sets by which nothing was
-decided that the goals are about.
+with the first batch, the number of labels would be that batch. `wine`, `blobs` and `cuts` are other kinds of
+sets than the goals are about; the members of `ensemble` and their weights were chosen on sets like them, too.
 
 `auto` against labels by chance, both with the learner `auto`; and against margin sampling of scikit-activeml, with each
 of three classifiers on standardised figures (a logistic head, a forest, a Parzen window), of which the best on a set

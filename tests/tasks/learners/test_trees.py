@@ -11,10 +11,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from labelwise.tasks import learners
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.learners import auto, calibration, ensemble, trees
+from labelwise.tasks.learners import auto, calibration, ensemble, frozen, trees
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.learners.kernel import Kernel, settled
-from labelwise.tasks.settings import Settings, parse
+from labelwise.tasks.settings import Columns, Settings, parse
 
 COLUMNS = {"a": "number", "b": "number", "job": "category"}
 
@@ -89,6 +89,26 @@ def test_the_ensemble_heeds_them_where_labels_held_out_speak_for_them(tmp_path: 
     exam, _ = rows(50, seed=1)
     again = learners.load(tmp_path).probabilities(items(exam))
     np.testing.assert_allclose(again, model.probabilities(items(exam)), atol=1e-6)
+
+
+def test_a_plane_through_figures_is_learned_from_few_labels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    figures = rng.normal(size=(700, 12)) * 10.0 ** np.arange(-6, 6)
+    labels = (figures @ (rng.choice([-1.0, 1.0], 12) / 10.0 ** np.arange(-6, 6)) > 0).astype(np.int64)
+    columns = {f"f{at}": "number" for at in range(12)} | {"kind": "category"}
+    cells = [json.dumps(dict(zip(columns, [*row, "same"], strict=True))) for row in figures.tolist()]
+    pool = Items.of(Kernel.of(settled(cells, columns)).encode(cells), cells)
+    own = given()
+    own = own.model_copy(update={"pull": own.pull.model_copy(update={"columns": Columns(features=columns)})})
+    seen, exam = np.arange(40), pool.take(np.arange(200, 700))
+    examples = Examples(pool.take(seen), labels[seen], ["no", "yes"])
+    model = ensemble.fit(examples, pool, own)
+    assert isinstance(model, ensemble.Ensemble)
+    right = (model.probabilities(exam).argmax(axis=1) == labels[200:]).mean()
+    by_vectors = frozen.fit(examples, pool, own).probabilities(exam).argmax(axis=1) == labels[200:]
+    assert right > by_vectors.mean() + 0.02 and right > 0.85
+    model.save(tmp_path)
+    np.testing.assert_array_equal(learners.load(tmp_path).probabilities(exam), model.probabilities(exam))
 
 
 def test_weights_start_from_an_equal_say_and_labels_draw_them_to_who_is_right() -> None:
