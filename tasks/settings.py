@@ -360,9 +360,8 @@ class Columns(Section):
     context: list[Annotated[Shown, Field(min_length=1)]] = []
     # Of a row: what each column is, '' where that is yet to be found out, see `feature_of`
     features: dict[Annotated[Shown, Field(min_length=1)], Annotated[str, AfterValidator(_feature)]] = _unless({})
-    without: list[Shown] = _unless(
-        []
-    )  # columns of a row that are no features, where it is yet to be found out which are
+    # Columns of a row that are no features, where it is yet to be found out which are
+    without: list[Shown] = _unless([])
 
     @model_validator(mode="after")
     def each_has_its_part(self) -> "Columns":

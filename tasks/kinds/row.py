@@ -87,11 +87,15 @@ DIGITS = 20  # different values that a column of categories may have and still b
 MANY_FIGURES = 0.5  # share of a column's values that are figures, from which on the others are likely marks for none
 UNREAD = {  # texts that are likely meant otherwise: by what they look like, what is said of them
     re.compile(
-        r"(?=.*\d)[+\-−]?[$€£¥]?\s?[+\-−]?\d{1,3}(?:[,.'’\s\u00a0\u202f]?\d{3})*(?:[.,]\d*)?\s?(?:[%$€£¥]|[A-Z]{3})?"
+        r"(?=.*\d)[\-−]?[$€£¥]?\s?[\-−]?\d{1,3}(?:[,.'’\s\u00a0\u202f]?\d{3})*(?:[.,]\d*)?\s?(?:[%$€£¥]|"
+        r"EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|BRL|MXN|ZAR|KRW|SGD|HKD|ILS|AED)?"
     ): ("it holds figures such as {0!r}, which are read with a decimal point, nothing between thousands and no unit"),
-    re.compile(r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ].*)?"): (
-        "it holds dates such as {0!r}: give what matters of them as figures, such as the hour or days since"
-    ),
+    # Not versions such as 0.0.20: where a year has two digits, day and month have two as well.
+    re.compile(
+        r"(?:\d{4}([-/.])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
+        r"|(?:0?[1-9]|[12]\d|3[01])([-/.])(?:0?[1-9]|[12]\d|3[01])\2\d{4}"
+        r"|(?:0[1-9]|[12]\d|3[01])([-/.])(?:0[1-9]|[12]\d|3[01])\3\d{2})(?:[T ].*)?"
+    ): ("it holds dates such as {0!r}: give what matters of them as figures, such as the hour or days since"),
 }
 POINTS = 400  # of a picture of a signal
 KEY = re.compile(r"(^|_|\b)(id|key|index|nr|no|number)$", re.IGNORECASE)
@@ -314,7 +318,9 @@ def _rounded(value: Any) -> Any:
 def detected(look: Callable[[], pd.DataFrame], columns: Columns) -> tuple[Columns, list[str]]:
     """The features, each with what it is, and what to say of them: those that were named, or all but those of id,
     label, group and context; what seems to be a key or free text is left out."""
-    if columns.features and all(map(_whole, columns.features.values())):
+    if twice := next((name for name in columns.without if name in columns.features), None):
+        raise InputError(f"--features: {twice!r} is named and left out", fix="name it, or leave it out")
+    if columns.features and all(map(_whole, columns.features.values())) and not columns.without:
         return columns, []
     rows = look()
     named_already = {columns.label, columns.id, columns.group, *columns.context, *columns.without}
@@ -367,14 +373,14 @@ def gaps(names: Sequence[str], rows: pd.DataFrame) -> list[str]:
     said = []
     for stem, run in _runs(names).items():
         numbers = sorted(number for number, _ in run)
+        if len(run) < SHORTEST or numbers[-1] - numbers[0] >= 2 * len(run):
+            continue
         lacking = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
-        if len(run) >= SHORTEST and lacking and len(lacking) < len(run):
-            there = [name for name in (f"{stem}{number}" for number in lacking[:5]) if name not in rows]
-            if there:
-                said.append(
-                    f"columns {stem}{numbers[0]} to {stem}{numbers[-1]} are no signal, each is a figure by itself; "
-                    f"missing: {named(there)}"
-                )
+        if there := [name for name in (f"{stem}{number}" for number in lacking[:5]) if name not in rows]:
+            said.append(
+                f"columns {stem}{numbers[0]} to {stem}{numbers[-1]} are no signal, each is a figure by itself; "
+                f"missing: {named(there)}"
+            )
     return said
 
 

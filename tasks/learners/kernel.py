@@ -29,6 +29,7 @@ TOGETHER = 128  # random directions of all columns together, a cosine and a sine
 WIDTH = 2.0  # of the Gaussian kernel: its variance, a figure
 CODE = 32  # signs by which a category is told from others
 FAR = 5.0  # standard deviations; what lies beyond counts as that
+TELLING = 10  # values of a column from which on their mean and deviation tell none of them
 TAIL = 1.0  # per cent at either end that do not count for the scale: one wrong figure must not flatten the others
 FITTED = 100_000  # rows that settle the scale at most
 BANDS = 6  # octaves below half the sampling rate
@@ -144,16 +145,17 @@ def settled(cells: list[str], columns: Mapping[str, str]) -> dict[str, Any]:
 
 def scale(values: Doubles) -> tuple[float, float]:
     """The mean and the standard deviation of figures, the ends bent in; 1 for a constant, whose figures then all come
-    to lie in one place.
+    to lie in one place. Of few figures only the first digit of either: what is kept must tell none of them.
 
-    >>> scale(np.array([3.0, 3.0])), scale(np.array([]))
-    ((3.0, 1.0), (0.0, 1.0))
+    >>> scale(np.full(10, 3.5)), scale(np.array([3456.0])), scale(np.array([]))
+    ((3.5, 1.0), (3000.0, 1.0), (0.0, 1.0))
     """
     if not len(values):
         return 0.0, 1.0
     bent = np.clip(values, *np.percentile(values, [TAIL, 100 - TAIL]))
     width = bent.std() or values.std()
-    return float(bent.mean()), float(width) if np.isfinite(width) and width > 0 else 1.0
+    found = float(bent.mean()), float(width) if np.isfinite(width) and width > 0 else 1.0
+    return found if len(values) >= TELLING else (float(f"{found[0]:.0e}"), float(f"{found[1]:.0e}"))
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,10 @@ from labelwise.tasks.kinds.files import Files
 from labelwise.tasks.sources import addresses, formats, held
 from labelwise.tasks.sources.opened import Opened, Record, place
 
-# What the ways of packing raise of a damaged archive, beside some of OSError. RuntimeError: a way that is not known.
+# What the ways of packing raise of a damaged archive, beside some of OSError. RuntimeError: a way that is not known;
+# UnicodeError: a name that is no text.
 DAMAGES = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, struct.error, RuntimeError)
+DAMAGES += (UnicodeError, OverflowError)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 NAME, FOLDER = "name", "folder"
 

@@ -232,6 +232,19 @@ def test_damaged_archives_give_what_they_can_or_say_why(tmp_path: Path) -> None:
     assert set(found) <= {"", files.BROKEN, files.OUTSIDE, " is a broken archive", " holds no data", " unpacks to more"}
 
 
+def test_a_zip_with_a_name_that_is_no_text(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("blue/\u00fc.png", ONE)
+        archive.writestr("red/000.png", ONE)
+    content = (tmp_path / "a.zip").read_bytes()
+    first = content.replace("\u00fc".encode(), b"\xff\xff", 1)  # that of the entry; the directory's is as it was
+    (tmp_path / "a.zip").write_bytes(first)
+    assert [one.fault for one in held(rows_of(tmp_path / "a.zip", "name").image)] == [files.BROKEN, ""]
+    (tmp_path / "a.zip").write_bytes(content.replace("\u00fc".encode(), b"\xff\xff"))
+    with pytest.raises(InputError, match="is a broken archive"):
+        rows_of(tmp_path / "a.zip", "name")
+
+
 def test_a_zip_with_an_entry_without_a_name(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("?.txt", b"")

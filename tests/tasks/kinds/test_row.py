@@ -230,6 +230,12 @@ def test_a_column_that_is_likely_meant_otherwise_is_left_out_with_what_to_do(nam
     assert "odd" in detect(rows, features={"a": "", "odd": ""})[0], "unless it is named"
 
 
+@pytest.mark.parametrize("form", ["{} ABC", "0.0.{}", "1.2.{}", "+49 {} 000", "{}/40/2020"])
+def test_codes_that_only_look_like_figures_or_dates_stay_categories(form: str) -> None:
+    cells = [form.format(100 + at % 25) for at in range(60)]
+    assert detect({"a": ["1", "2"] * 30, "code": cells})[0]["code"] == "category"
+
+
 def test_codes_and_few_percentages_stay_categories() -> None:
     found, _ = detect({"a": ["1", "2"] * 20, "share": ["10 %", "20 %"] * 20, "code": ["1", "2", "3", "x"] * 10})
     assert found == {"a": "number", "share": "category", "code": "category"}
@@ -265,6 +271,11 @@ def test_columns_that_are_left_out_must_be_there() -> None:
     assert list(detect(rows, without=["a"])[0]) == ["t"]
     with pytest.raises(InputError, match=r"no column 'b'"):
         detect(rows, without=["b"])
+    with pytest.raises(InputError, match=r"no column 'typo'"):
+        detect(rows, features={"a": "number"}, without=["typo"])
+    with pytest.raises(InputError, match=r"'a' is named and left out"):
+        detect(rows, features={"a": "number"}, without=["a"])
+    assert list(detect(rows, features={"a": "number"}, without=["t3"])[0]) == ["a"]
 
 
 def test_gaps_in_wide_columns_and_rows_without_a_group_are_told() -> None:
@@ -273,6 +284,7 @@ def test_gaps_in_wide_columns_and_rows_without_a_group_are_told() -> None:
     assert found == {f"t{at}": "number" for at in range(12) if at != 5}
     assert "columns t0 to t11 are no signal, each is a figure by itself; missing: t5" in told
     assert "group column 'rec' is blank in 1 of 2 rows" in told
+    assert "no signal" not in detect({f"time_{at}": ["1", "2"] for at in (*range(8), 1_700_000_000)})[1]
     assert "blank in every row" in detect({"a": ["1", "2"], "rec": [None, ""]}, group="rec")[1]
 
 
