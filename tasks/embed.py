@@ -17,7 +17,9 @@ from labelwise.tasks.items.vectors import (
     column,
     encoder_of,
     fingerprint,
+    fingerprint_of_words,
     fresh,
+    fresh_words,
     gold_vectors,
     gold_wording,
     made_by,
@@ -50,8 +52,7 @@ def run(workspace: Workspace) -> str:
     stale = [
         table
         for table in tables
-        if not fresh(vectors_of(workspace, table), table, settings)
-        or (marked and not fresh(words_of(workspace, table)["states"], table, settings))
+        if not fresh(vectors_of(workspace, table), table, settings) or (marked and not fresh_words(workspace, table))
     ]
     unread = [table for table in tables if wording and not fresh(wording_of(workspace, table), table, settings)]
     rows = sum(stored.rows(table) for table in stale)
@@ -106,7 +107,8 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: i
 def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int], None]) -> None:
     """Encode a table of texts and keep its words, whose states are written as they come: they take far more room than
     the vectors."""
-    made_of = fingerprint(table, workspace.settings.embed)
+    settings = workspace.settings.embed
+    made_of = fingerprint_of_words(table, settings)
     for path in (vectors_of(workspace, table), *words_of(workspace, table).values()):
         path.with_suffix(".json").unlink(missing_ok=True)  # whatever cuts this off, none is taken for what it is not
     files, column = words_of(workspace, table), kinds.item(workspace.settings.kind.item).COLUMN
@@ -128,10 +130,9 @@ def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int],
             parts.append((vectors.astype(np.float16), found.places, found.marks))
         del states  # written
     whole = [np.concatenate(each) for each in zip(*parts, strict=True)]
-    for path, rows in zip(
-        (files["places"], files["marks"], vectors_of(workspace, table)), whole[1:] + whole[:1], strict=True
-    ):
-        _keep(path, rows, made_of)
+    _keep(files["places"], whole[1], made_of)
+    _keep(files["marks"], whole[2], made_of)
+    _keep(vectors_of(workspace, table), whole[0], fingerprint(table, settings))
     _keep(files["starts"], starts, made_of)
     write_json(files["states"].with_suffix(".json"), made_of)
 

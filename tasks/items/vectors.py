@@ -18,7 +18,7 @@ from labelwise.tasks.items import stored
 from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.kinds.wording import WORDING, Wording
 from labelwise.tasks.learners.base import Items
-from labelwise.tasks.learners.words import Words
+from labelwise.tasks.learners.words import READ, Words
 from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, read_array, read_parquet, read_table
 
@@ -221,9 +221,21 @@ def fingerprint(table: Path, settings: Embed) -> dict[str, object]:
         return {"table": hashlib.file_digest(file, "sha256").hexdigest(), **settings.model_dump(exclude={"wording"})}
 
 
+def fingerprint_of_words(table: Path, settings: Embed) -> dict[str, object]:
+    """What the words of a table follow from: the rule by which texts are cut, too."""
+    return {**fingerprint(table, settings), "words": READ}
+
+
 def fresh(made: Path, table: Path, settings: Embed) -> bool:
     """Whether a file was made of the table as it is now, by the encoder that the settings name."""
     return made.exists() and noted(made) == fingerprint(table, settings)
+
+
+def fresh_words(workspace: Workspace, table: Path) -> bool:
+    """Whether the words of a table are those of its texts as they are now, as this version reads them."""
+    files = words_of(workspace, table).values()
+    now = fingerprint_of_words(table, workspace.settings.embed)
+    return all(made.exists() and noted(made) == now for made in files)
 
 
 def encoded(workspace: Workspace) -> bool:

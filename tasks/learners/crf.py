@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 from labelwise.tasks.learners.words import HASHED, MARKS, Words
 
 Floats = NDArray[np.floating]
+Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 BATCH = 256  # texts of like length that are gone through together
 RIDGE = 0.3  # of the weights; of 0.03 to 1 the best at 100 and 500 sentences together
 RIDGE_OF_STEPS = 1.0  # of the scores of one tag after another
@@ -81,14 +82,7 @@ def fit(
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         w = _weights(flat, d, k, may)
         scores = (states @ w.states.astype(np.float32)).astype(np.float64) + of_marks @ w.marks + w.bias
-        gap, gap_steps, value = np.zeros_like(scores), np.zeros((k, k)), 0.0
-        after = np.exp(w.steps)
-        for rows, numbers, there in batches:
-            with_bounds = _forward_backward(scores[numbers], there, after, counting[rows])
-            agreeing = _forward_backward(scores[numbers], there, after, counting[rows], open_tags[numbers])
-            value += float(counting[rows] @ (with_bounds[0] - agreeing[0]))
-            gap[numbers[there]] = (with_bounds[1] - agreeing[1])[there]
-            gap_steps += with_bounds[2] - agreeing[2]
+        value, gap, gap_steps = _loss(scores, w.steps, batches, open_tags, counting)
         gap *= weigh[:, None]
         kept = np.where(may, w.steps, 0.0)
         value += 0.5 * ridge * float((w.states**2).sum() + (w.marks**2).sum()) + 0.5 * RIDGE_OF_STEPS * (kept**2).sum()
@@ -125,16 +119,27 @@ def judge(weights: Weights, words: Words) -> Tagged:
     return Tagged(tags, inside, margin, best)
 
 
-def log_loss(weights: Weights, words: Words, open_tags: NDArray[np.bool_]) -> float:
-    """Minus the log-likelihood of labels, in nats, that leave these tags open, (N, k)."""
-    scores, after, value = weights.scores(words), np.exp(weights.steps), 0.0
-    for rows, numbers, there in _batches(words.lengths):
-        once = np.ones(len(rows))
-        with_bounds = _forward_backward(scores[numbers], there, after, once)[0]
-        value += float(
-            (with_bounds - _forward_backward(scores[numbers], there, after, once, open_tags[numbers])[0]).sum()
-        )
-    return value
+def log_loss(
+    scores: NDArray[np.float64], steps: Floats, lengths: NDArray[np.int64], open_tags: NDArray[np.bool_]
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Minus the log-likelihood of labels, in nats, that leave these tags open, (N, k), to the words of texts of these
+    lengths, by the (N, k) scores of the words and (k, k) of the steps; and its derivatives by each of both."""
+    return _loss(scores, steps, list(_batches(lengths)), open_tags, np.ones(len(lengths)))
+
+
+def _loss(
+    scores: NDArray[np.float64], steps: Floats, batches: list[Batch], open_tags: NDArray[np.bool_], counting: Floats
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """The same of texts that count differently, (n,); the derivatives by scores are those of texts that count once."""
+    gap, gap_steps, value = np.zeros_like(scores), np.zeros_like(steps), 0.0
+    after = np.exp(steps)
+    for rows, numbers, there in batches:
+        with_bounds = _forward_backward(scores[numbers], there, after, counting[rows])
+        agreeing = _forward_backward(scores[numbers], there, after, counting[rows], open_tags[numbers])
+        value += float(counting[rows] @ (with_bounds[0] - agreeing[0]))
+        gap[numbers[there]] = (with_bounds[1] - agreeing[1])[there]
+        gap_steps += with_bounds[2] - agreeing[2]
+    return value, gap, gap_steps
 
 
 @dataclass(frozen=True)
@@ -190,9 +195,7 @@ def _weights(flat: NDArray[np.float64], d: int, k: int, may: NDArray[np.bool_]) 
     return Weights(states.reshape(d, k), marks.reshape(HASHED, k), bias, np.where(may, steps.reshape(k, k), -np.inf))
 
 
-def _batches(
-    lengths: NDArray[np.int64],
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]:
+def _batches(lengths: NDArray[np.int64]) -> Iterator[Batch]:
     """Texts of like length that have words: their (b,) rows, the (b, t) numbers of their words and which of these there
     are; the others are copies of the last."""
     starts = np.concatenate([[0], np.cumsum(lengths)])

@@ -22,7 +22,8 @@ BATCH = 16
 WINDOW = 8  # batches whose texts are sorted by length together
 EPOCHS = 10
 PATIENCE = 2  # epochs without a better loss on the held-out labels before it ends
-PASSES = 8000  # texts that go through the encoder, at most, but for the last epoch
+PASSES = 8000  # texts that go through the encoder, at most, but for the last epoch; windows of marked ones
+TOKENS = 400_000  # of marked texts, whose states are kept: 600 MB of an encoder that is 384 wide
 SCALE = 10.0  # of the first weights of the linear layer: unit vectors give small logits
 ENCODED = 500  # items of the pool on which thresholds are looked for
 HELD_OUT = 5  # one label in five says when to stop
@@ -83,25 +84,28 @@ def of_labels(examples: Examples, pool: Items, settings: Settings) -> tuned.Tune
 def of_spans(examples: Examples, pool: Items, settings: Settings) -> tuned_tagger.TunedTagger:
     """Of marked texts: a cross-entropy a word over the tags that its label leaves open (see crf.py). What the tuned
     encoder says of words then counts in the field of `tagger` as much as the fifth of the labels asks for that neither
-    has seen; by it the field is calibrated, too."""
+    has seen; by it the field is calibrated, too. So another part says when to stop, a fifth of the others: of labels
+    that chose the best of several epochs, that epoch promises too much."""
     import torch
 
     draft = tagger.fit(examples, pool, settings)
-    examples = examples.take(calibration.random_positions(len(examples), PASSES, settings.seed))
     tower = tuned.Tower(settings.embed)
+    examples = examples.take(tuned_tagger.affordable(examples.items, tower, PASSES, TOKENS, settings.seed))
     fold = calibration.held_out(examples, settings.seed, HELD_OUT)
     seen, unseen = np.flatnonzero(fold > 0), np.flatnonzero(fold == 0)
-    if not len(draft.seen) or not len(seen) or not len(unseen):
+    fold = calibration.held_out(examples.take(seen), settings.seed, HELD_OUT)
+    windows = words.Windows.of(tower.encoder, examples.items.texts())
+    of_some = [len(numbers) > 0 for numbers, _ in windows.pairs]
+    parts = seen[fold > 0], seen[fold == 0], unseen
+    own, others, asked = (np.flatnonzero(np.isin(windows.owner, rows) & of_some) for rows in parts)
+    if not (len(draft.seen) and len(own) and len(others) and len(asked)):
         tower.settle()
         return tuned_tagger.untuned(NAME, tower, draft)
-    windows = words.Windows.of(tower.encoder, examples.items.texts())
-    texts, owner = tower.entering(windows.ids), windows.owner
+    texts = tower.entering(windows.ids)
     open_to = torch.from_numpy(tuned_tagger.open_tags(windows, examples, draft.seen))
     counting = torch.from_numpy(np.repeat(examples.counting, np.diff(windows.starts)))
     layer = torch.nn.Parameter(torch.zeros(open_to.shape[1], tower.model.config.hidden_size))
     bias = torch.nn.Parameter(torch.zeros(open_to.shape[1]))
-    of_some = [len(numbers) > 0 for numbers, _ in windows.pairs]
-    own, others = (np.flatnonzero(np.isin(owner, rows) & of_some) for rows in (seen, unseen))
     best: dict[str, Any] = {}
     losses: list[float] = []
 

@@ -17,7 +17,7 @@ from labelwise.tasks.kinds.marked import Marked
 from labelwise.tasks.kinds.offsets import Span
 from labelwise.tasks.learners import calibration, crf, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
-from labelwise.tasks.learners.words import OWN, Words
+from labelwise.tasks.learners.words import OWN, READ, Words
 from labelwise.tasks.settings import BY_CLASS, MeasureName, Settings
 
 NAME = "tagger"
@@ -133,6 +133,7 @@ class Tagger:
             "answer": answer.NAME,
             "classes": self.classes,
             "thresholds": self.thresholds.tolist(),
+            "words": READ,
             "slope": self.slope,
             "shift": self.shift,
             **({"chosen": self.remark} if self.remark else {}),
@@ -178,20 +179,31 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Tagger:
     told = held_out(asked, scale, settings.seed)
     found = field(examples, scale, *calibrated(told.probability, told.true))
     drawn = pool.take(calibration.random_positions(len(pool), LOOKED_AT, settings.seed))
-    return settled(found, told, asked, examples, drawn, len(pool), settings)
+    believed = found.probabilities(unlabelled(drawn, examples))
+    return settled(found, told, asked, examples, believed, len(pool), settings)
+
+
+def unlabelled(drawn: Items, examples: Examples) -> Items:
+    """Those whose text has no label."""
+    known = set(examples.items.texts())
+    return drawn.take(np.flatnonzero([text not in known for text in drawn.texts()]))
 
 
 def settled(
-    found: Tagger, told: HeldOut, asked: Examples, examples: Examples, drawn: Items, items: int, settings: Settings
+    found: Tagger,
+    told: HeldOut,
+    asked: Examples,
+    examples: Examples,
+    believed: NDArray[np.object_],
+    items: int,
+    settings: Settings,
 ) -> Tagger:
     """A calibrated field with its thresholds. told: what was said of the labels of `asked` while they were held out;
-    they stand for all examples. drawn: items of the pool by chance, which stand for all `items` of it."""
-    known = set(examples.items.texts())
-    fresh = drawn.take(np.flatnonzero([text not in known for text in drawn.texts()]))
-    believed = found.probabilities(fresh)
+    they stand for all examples. believed: what the field says of items without a label, drawn by chance from a pool of
+    so many `items`: they stand for all such."""
     p = np.concatenate([turned(told.probability, found.slope, found.shift), *(one.probability for one in believed)])
     of = np.concatenate([told.of, *(one.of for one in believed)])
-    each = [len(examples) / max(len(asked), 1), max(items - len(examples), 0) / max(len(fresh), 1)]
+    each = [len(examples) / max(len(asked), 1), max(items - len(examples), 0) / max(len(believed), 1)]
     counting = np.repeat(each, [len(told.of), len(of) - len(told.of)])
     return replace(found, thresholds=thresholds(p, of, counting, settings.measure, examples.classes))
 

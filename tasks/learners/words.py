@@ -23,6 +23,7 @@ UNSPACED = (
 WORD = re.compile(rf"[{UNSPACED}]|(?:[^\W{UNSPACED}]|[{ATTACHED}])+|[^\w\s][{ATTACHED}]*")
 MARKS = 13  # features of how a word and its neighbours are written
 OWN = 1  # which of them is the word itself, whatever its case
+READ = 2  # another number where places, marks or states of a text's words come out otherwise than they did
 HASHED = 4096  # numbers that a feature may have
 EDGE = "<>"  # what stands before the first word and after the last
 

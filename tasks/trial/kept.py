@@ -58,11 +58,12 @@ def encoded(
     known = item.settled((rows if first is None else first)[item.COLUMN].tolist(), settings) if item.settled else None
     of = [*rows.id, settings.embed.model_dump_json(), *([] if known is None else [json.dumps(known)])]
     path = out / f"vectors-{digest(of)}.npy"
-    if not path.exists():
+    marked = kinds.answer(settings.kind.answer).PLACES
+    if not path.exists() or (marked and not _words_file(rows, settings, out).exists()):
         encoder, cells = item.encoder(settings.embed, known), rows[item.COLUMN].tolist()
         with counted(f"encode {len(cells):,} {item.NAME}s", len(cells)) as done:
             pieces = [cells[start : start + PIECE] for start in range(0, len(cells), PIECE)]
-            if kinds.answer(settings.kind.answer).PLACES:
+            if marked:
                 both = [words.read(encoder, piece, done) for piece in pieces]
                 vectors = np.concatenate([each.astype(np.float16) for each, _ in both])
                 _keep_words(words.Words.joined([each for _, each in both]), _words_file(rows, settings, out))
@@ -84,7 +85,7 @@ def read_words(rows: pd.DataFrame, settings: Settings, out: Path) -> words.Words
 
 
 def _words_file(rows: pd.DataFrame, settings: Settings, out: Path) -> Path:
-    return out / f"words-{digest([*rows.id, settings.embed.model_dump_json()])}.npz"
+    return out / f"words-{digest([*rows.id, settings.embed.model_dump_json(), str(words.READ)])}.npz"
 
 
 def _keep_words(found: words.Words, path: Path) -> None:

@@ -34,8 +34,8 @@ def written(folder: Path) -> None:
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
 
 
-def played(folder: Path) -> tuple[pd.DataFrame, dict[str, bytes], dict[str, bytes]]:
-    """The second batch, and the files of metrics and of the model that chose it."""
+def opened(folder: Path) -> Workspace:
+    """A workspace with that pool and gold set."""
     written(folder)
     content = {
         "project": {"name": "n", "id": "i"},
@@ -46,7 +46,12 @@ def played(folder: Path) -> tuple[pd.DataFrame, dict[str, bytes], dict[str, byte
         "evaluate": {"resamples": 100},
     }
     (folder / "params.yaml").write_text(json.dumps(content))
-    workspace = Workspace(folder)
+    return Workspace(folder)
+
+
+def played(folder: Path) -> tuple[pd.DataFrame, dict[str, bytes], dict[str, bytes]]:
+    """The second batch, and the files of metrics and of the model that chose it."""
+    workspace = opened(folder)
     assert pull.run(workspace).new_gold == 7
     embed.run(workspace)
     ledger.append(workspace.labels, 0, LABELS.frame())
@@ -79,6 +84,23 @@ def test_a_round_of_spans_is_the_same_again_from_the_same_seed(tmp_path: Path) -
     assert metrics and metrics == again[1]
     assert model and model == again[2]
     assert batch.prediction.map(spans.spans_of).map(bool).any()  # something has been learned
+
+
+def test_words_that_an_older_rule_has_cut_are_read_anew(tmp_path: Path) -> None:
+    workspace = opened(tmp_path / "here")
+    pull.run(workspace)
+    assert embed.run(workspace).startswith("23 texts encoded")
+    assert embed.run(workspace).startswith("every item has its vector")
+    files = {path: path.read_bytes() for path in workspace.vectors.iterdir()}
+    notes = [path for path in files if path.suffix == ".json" and "words" in json.loads(path.read_text())]
+    assert len(notes) == 4 * 2  # the vectors' own notes say what they did before
+    for note in notes:
+        older = json.loads(note.read_text())
+        del older["words"]
+        note.write_text(json.dumps(older))
+        note.with_suffix(".npy").write_bytes(b"cut otherwise")
+    assert embed.run(workspace).startswith("23 texts encoded")
+    assert {path: path.read_bytes() for path in workspace.vectors.iterdir()} == files
 
 
 def test_a_rehearsal_counts_the_words_that_people_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

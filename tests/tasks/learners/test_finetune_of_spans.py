@@ -1,6 +1,7 @@
 """`finetune` of marked texts: it learns, comes back as it was, and is its draft where nothing can be tuned."""
 
 from dataclasses import replace
+from itertools import chain, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from labelwise.tasks import learners, settings
 from labelwise.tasks.kinds import measures, spans
-from labelwise.tasks.learners import Examples, Items, crf, finetune, tagger, tuned, tuned_tagger, words
+from labelwise.tasks.learners import Examples, Items, calibration, crf, finetune, tagger, tuned, tuned_tagger, words
 from labelwise.tasks.learners.encoder import PACKAGED, Encoder, _path
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.settings import Settings
@@ -145,8 +146,96 @@ def test_two_opinions_are_one_field() -> None:
         both.scores(read), 0.5 * frozen + 2 * (read.states[:, 4:] @ head[0] + head[1]), rtol=1e-5
     )
     np.testing.assert_array_equal(np.isfinite(both.steps), crf.allowed(1))
-    everything = np.ones((3, 3), bool)
-    assert crf.log_loss(weights, replace(read, states=read.states[:, :4]), everything) == pytest.approx(0)
+    value, *slopes = crf.log_loss(frozen, steps, read.lengths, np.ones((3, 3), bool))
+    assert value == pytest.approx(0) and all(np.allclose(each, 0) for each in slopes)
+
+
+def test_the_weights_are_those_of_the_highest_likelihood() -> None:
+    """Of 3,000 texts whose tags are drawn from the field in which one opinion counts 0.7 and the other 0.4."""
+    rng, (n, t, k) = np.random.default_rng(0), (3000, 3, 3)
+    steps = np.where(crf.allowed(1), rng.normal(size=(k, k)), -np.inf)
+    one, other = rng.normal(size=(2, n, t, k))
+    ways = [
+        way for way in product(range(k), repeat=t) if way[0] != 2 and all(crf.allowed(1)[at] for at in pairwise(way))
+    ]
+
+    def total(a: float, b: float) -> np.ndarray:
+        of_words = [(a * one + b * other)[:, range(t), way].sum(axis=1) for way in ways]
+        return np.stack(of_words, axis=1) + [a * sum(steps[at] for at in pairwise(way)) for way in ways]
+
+    def loss(a: float, b: float) -> float:
+        each = total(a, b)
+        return float((np.logaddexp.reduce(each, axis=1) - each[np.arange(n), said]).sum())
+
+    said = (total(0.7, 0.4) + rng.gumbel(size=(n, len(ways)))).argmax(axis=1)
+    open_tags = np.eye(k, dtype=bool)[np.array(ways)[said].ravel()]
+    given = one.reshape(-1, k), other.reshape(-1, k), steps, np.full(n, t), open_tags
+    found = tuned_tagger.weighed(*given)
+    assert found == tuned_tagger.weighed(*given)
+    assert found == pytest.approx((0.7, 0.4), abs=0.06)
+    grid = [(found[0] + a, found[1] + b) for a, b in product((-0.02, -0.002, 0, 0.002, 0.02), repeat=2)]
+    assert min(grid, key=lambda at: loss(*at)) == found
+    few = np.arange(0), np.empty((0, k))
+    assert tuned_tagger.weighed(few[1], few[1], steps, few[0], few[1].astype(bool)) == (1.0, 0.0)
+    against = tuned_tagger.weighed(given[0], -given[1], *given[2:])
+    assert against[1] == 0.0 and found[0] > against[0] > 0.3
+
+
+def test_labels_that_weigh_it_have_no_part_in_it(
+    pool: Items, model: tuned_tagger.TunedTagger, chosen: Settings
+) -> None:
+    """Not in what the encoder learned, nor in when that ended."""
+    before = examples_of(pool, TAUGHT)
+    held = np.flatnonzero(calibration.held_out(before, chosen.seed, finetune.HELD_OUT) == 0)
+    others = list(before.said)
+    for row in held:  # the same classes in other places
+        others[row] = spans.label_of((0, 1, of) for _, _, of in spans.spans_of(before.said[row]))
+    assert others != before.said
+    other = finetune.fit(replace(before, said=others), pool, chosen)
+    assert all(torch.equal(each, model.tower.weights()[name]) for name, each in other.tower.weights().items())
+    assert not np.array_equal(other.thresholds, model.thresholds) or other.field.slope != model.field.slope
+
+
+def test_long_texts_take_no_more_room_than_short_ones(
+    pool: Items, model: tuned_tagger.TunedTagger, chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = tuned.Tower(chosen.embed)
+    all_of_them = tuned_tagger.affordable(pool, tower, 100, 10**6, 0)
+    assert all_of_them.tolist() == list(range(len(TEXTS)))
+    some = tuned_tagger.affordable(pool, tower, 100, 300, 0)
+    used = sum(map(len, words.Windows.of(tower.encoder, pool.texts_at(some)).ids))
+    assert 150 < used <= 300 and np.isin(some, all_of_them).all()
+    assert len(tuned_tagger.affordable(pool, tower, 7, 10**6, 0)) == 7
+
+    entered: list[int] = []
+    entering = tuned.Tower.entering
+    monkeypatch.setattr(finetune, "TOKENS", 500)
+    monkeypatch.setattr(
+        tuned.Tower, "entering", lambda self, ids: (entered.append(sum(map(len, ids))), entering(self, ids))[1]
+    )
+    read, texts = words.read, []
+    monkeypatch.setattr(
+        words, "read", lambda of, given, *more, **how: (texts.append(given), read(of, given, *more, **how))[1]
+    )
+    whole = model.probabilities(pool)
+    assert len(texts) == 1
+    monkeypatch.setattr(tuned_tagger, "TOGETHER", 200)
+    for one, other in zip(whole, model.probabilities(pool), strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-4)
+    assert [*chain.from_iterable(texts[1:])] == TEXTS and max(sum(map(len, each[:-1])) for each in texts[1:]) <= 200
+    finetune.fit(examples_of(pool, TAUGHT), pool, chosen)
+    assert len(entered) == 1 and 300 < entered[0] <= 500
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_texts_without_words_teach_nothing(pool: Items, chosen: Settings, at: int) -> None:
+    """Whichever part of the labels the only text with words is in."""
+    rows = [len(TEXTS) - 1] * 5
+    rows[at] = 0
+    model = finetune.fit(examples_of(pool, rows), pool, chosen)
+    assert model.field.remark == "" and np.isfinite(model.thresholds).all()
+    for one, other in zip(model.probabilities(pool), model.draft.probabilities(pool), strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-2)
 
 
 @pytest.mark.parametrize("labels", [["[]"], ["[]"] * 4, ['[[0, 3, "name"]]']], ids=["one", "no marks", "one mark"])

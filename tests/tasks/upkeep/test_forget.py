@@ -12,7 +12,15 @@ import pytest
 from labelwise.tasks import pull
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import forgotten, leaks
-from labelwise.tasks.items.vectors import fingerprint, fresh, vectors_of, words_in, words_of
+from labelwise.tasks.items.vectors import (
+    fingerprint,
+    fingerprint_of_words,
+    fresh,
+    fresh_words,
+    vectors_of,
+    words_in,
+    words_of,
+)
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners.words import MARKS
 from labelwise.tasks.records import ANSWERS, BATCH, LEAKS, QUARANTINE, content_id
@@ -178,7 +186,7 @@ def test_the_words_of_what_is_forgotten_go_with_it_wherever_it_is_cut_off(
     }
     for name, rows_ in whole.items():
         np.save(files[name], rows_)
-        write_json(files[name].with_suffix(".json"), fingerprint(shard, made.settings.embed))
+        write_json(files[name].with_suffix(".json"), fingerprint_of_words(shard, made.settings.embed))
     kept = [at for at, item in enumerate(pd.read_parquet(shard).id) if item not in GONE]
 
     class CutOff(Exception):
@@ -206,4 +214,4 @@ def test_the_words_of_what_is_forgotten_go_with_it_wherever_it_is_cut_off(
     assert found is not None and found.lengths.tolist() == lengths[kept].tolist()
     for name in ("places", "marks", "states"):
         assert np.asarray(getattr(found, name))[:, 0].tolist() == np.repeat(kept, lengths[kept]).tolist()
-    assert all(fresh(path, shard, made.settings.embed) for path in files.values())
+    assert fresh_words(made, shard)
