@@ -1,6 +1,7 @@
 """The digits of scikit-learn as pictures: 1,797 that people wrote (Alpaydin & Kaynak 1998), of 8 pixels a side, made
 larger so that reviewers can see them."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ def make(asked: Edition, source: Path) -> Material:
     for grey, digit in zip(digits.images, digits.target, strict=True):
         name = content_id(grey.tobytes().hex())
         picture = Image.fromarray(np.rint(255 - grey * 255 / 16).astype(np.uint8))
-        larger = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(larger := BytesIO(), "PNG")
+        content = larger.getvalue()
         is_gold = int(name, 16) % 100 < 100 * asked.gold
         for folder in [gold / NAMES[digit]] if is_gold else [pool, answers / NAMES[digit]]:
             folder.mkdir(parents=True, exist_ok=True)
-            larger.save(folder / f"{name}.png")
+            (folder / f"{name}.png").write_bytes(content)
     return Material(pool, gold, answers, {})

@@ -29,7 +29,7 @@ NAME = "image"
 COLUMN = "image"
 ENDINGS = (*held.PICTURES, ".heic", ".heif", ".svg")  # the last are refused with a reason rather than passed over
 FAULTS = (*held.FAULTS, *picture.FAULTS)
-AT_ONCE = 4  # pictures decoded together; each may take 200 MB for a moment
+AT_ONCE = 4  # pictures decoded together: each may take 150 MB for a moment, and more above picture.MANY_PIXELS, alone
 MOVES = "pictures have several frames: the first is kept"
 UNTURNED = "pictures have damaged EXIF data: they are kept as they lie, not turned"
 THUMBNAIL = 128  # longest side on pages, in pixels
@@ -38,7 +38,7 @@ WORDS = False
 ARRAYS = False
 # What a new workspace of pictures has other than one of texts.
 # Vectors of pictures lie closer together than those of texts: of two of a burst the cosine is 0.97 and more, of other
-# pictures of a set rarely (docs/kinds.md).
+# pictures of a set rarely. So by this encoder; others need other thresholds (docs/kinds.md).
 DEFAULTS: dict[str, Any] = {
     "embed.encoder": "efficientnet-lite0-2x2",
     "embed.wording": False,

@@ -1,10 +1,11 @@
-"""From the bytes of a picture file to its cell: decoded once, turned, on white, scaled down, and packed anew.
+"""From the bytes of a picture file to its cell: decoded once, its colours brought to sRGB, on white, turned, scaled
+down, and packed anew.
 
 A cell is a data address, `data:image/jpeg;id=HASH;sum=CHECK;name=NAME;base64,...`. So the tables hold the pictures
 themselves, and versions, forgetting, replay and tasks need no second store. `id` is a hash of the pixels before they
 were scaled: the same pixels in PNG and BMP, or under another `pull.picture_side`, are the same item. `sum` is one of
 the bytes that stand here, so that a changed picture is noticed. Nothing of the file is kept but its pixels and its
-name: no place or camera that EXIF may hold.
+name: no place or camera that EXIF may hold, and no colour profile, which has done its work by then.
 """
 
 import base64
@@ -12,9 +13,11 @@ import hashlib
 import io
 import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,8 +31,14 @@ from labelwise.tasks.records import ID_DIGITS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageCms import ImageCmsTransform
+
+# What Pillow warns of is refused here, or said by the notes of a pull. Once, since filters are those of the whole
+# process, and what changes them for a while changes them for every thread.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 MOST_PIXELS = 64_000_000  # of a picture, looked at before it is decoded
+MANY_PIXELS = 16_000_000  # above which pictures are decoded one at a time: each takes hundreds of megabytes
 SMALL = 128  # longest side up to which a picture is kept without loss
 FEW_COLOURS = 64  # the same of a drawing or a screenshot, which JPEG would blur
 QUALITY = 90
@@ -40,7 +49,9 @@ STILL = ("MPO",)  # of several pictures in a file, the first is the photograph
 ORIENTATION = 0x0112  # of EXIF; how a picture that lies so is turned, as Pillow calls it
 TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
 TURNS |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
-KEPT = ("icc_profile",)  # of what Pillow knows beside the pixels and would write: what their colours mean, no comment
+MOST_PROFILE = 4 << 20  # bytes of a colour profile; those of printers, the largest, have 0.5 to 3 MB
+SHADES = 17  # of each channel, by which a profile is compared with sRGB
+SAME = 2  # levels of 255 by which a profile of sRGB, written by another program, may differ
 STRIP = 256  # rows of a picture that are an array at a time
 # What Pillow's readers of these formats raise of a damaged file. A lack of memory is not of it.
 DAMAGES: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError)
@@ -57,6 +68,8 @@ LARGE = f"picture has more than {MOST_PIXELS // 1_000_000} megapixels"
 TRUNCATED = "picture is cut off before its end"
 DAMAGED = "picture cannot be decoded"
 FAULTS = (EMPTY, SVG, HTML, IS_HEIC, NONE, LARGE, TRUNCATED, DAMAGED)
+
+_LARGE = threading.Lock()  # held while a picture of many pixels is decoded
 
 CELL = re.compile(
     r"data:image/(?P<kind>png|jpeg);id=(?P<id>[0-9a-f]+);sum=(?P<sum>[0-9a-f]+)(?P<moves>;part=first)?"
@@ -118,7 +131,15 @@ def parsed(cell: str) -> Cell | None:
 
 def cell_of(content: bytes, name: str, side: int) -> str:
     """The cell of a picture file. side: its longest side at most, in pixels. NoPicture where it is none."""
-    found = decoded(content)
+    image = _open(content)
+    if image.width * image.height <= MANY_PIXELS:
+        return _packed(_decoded(image), name, side)
+    # In a thread that ends with it: the allocator keeps for each thread what that has freed.
+    with _LARGE, ThreadPoolExecutor(1) as alone:
+        return alone.submit(lambda: _packed(decoded(content), name, side)).result()
+
+
+def _packed(found: Decoded, name: str, side: int) -> str:
     digest = hashlib.sha256(f"{found.image.width} {found.image.height} ".encode())
     for strip in _strips(found.image):
         digest.update(np.ascontiguousarray(strip).data)
@@ -131,24 +152,52 @@ def cell_of(content: bytes, name: str, side: int) -> str:
 
 def decoded(content: bytes) -> Decoded:
     """The picture in a file. NoPicture where it is none."""
+    return _decoded(_open(content))
+
+
+def _open(content: bytes) -> Any:
+    """The picture in a file as its header has it: no pixel is decoded yet."""
     from PIL import Image
 
     if fault := _no_picture(content):
         raise NoPicture(fault)
-    # Pillow warns of what is refused here. For good: what is shown in a while cannot be set for one thread.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     with _as_faults():
-        image: Any = Image.open(io.BytesIO(content), formats=_formats())
-        if image.width * image.height > MOST_PIXELS:
-            raise NoPicture(LARGE)
+        try:
+            image = Image.open(io.BytesIO(content), formats=_formats())
+        except (OSError, ValueError):  # so Pillow refuses a PNG for its profile alone, where that is large or broken
+            if (bare := _without_profile(content)) == content:
+                raise
+            image = Image.open(io.BytesIO(bare), formats=_formats())
+    if image.width * image.height > MOST_PIXELS:
+        raise NoPicture(LARGE)
+    return image
+
+
+def _decoded(image: Any) -> Decoded:
+    from PIL import Image
+
+    with _as_faults():
         moves = bool(getattr(image, "is_animated", False)) and image.format not in STILL
         image.load()
     orientation = _orientation(image)
     turn = TURNS.get(orientation or 1)
-    upright = image if turn is None else image.transpose(Image.Transpose[turn])
-    made = _rgb(upright)
-    made.info = {key: image.info[key] for key in KEPT if key in image.info and image.mode == "RGB"}
+    made = _rgb(image)
+    made = made if turn is None else made.transpose(Image.Transpose[turn])
+    made.info = {}  # Pillow would write some of it
     return Decoded(made, moves, orientation is None)
+
+
+def _without_profile(content: bytes) -> bytes:
+    """A PNG without the chunk that holds its colour profile; whatever has none, as it is.
+
+    >>> _without_profile(b"before" + b"\\0\\0\\0\\3iCCPabcSUM." + b"after"), _without_profile(b"none")
+    (b'beforeafter', b'none')
+    """
+    at = content.find(b"iCCP") - 4
+    if at < 0:
+        return content
+    (length,) = struct.unpack_from(">I", content, at)
+    return content[:at] + content[at + 12 + length :]
 
 
 @contextmanager
@@ -160,7 +209,7 @@ def _as_faults() -> Iterator[None]:
         yield
     except NoPicture:
         raise
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # a warning where those are errors
         raise NoPicture(LARGE) from None
     except UnidentifiedImageError:
         raise NoPicture(NONE) from None
@@ -207,7 +256,6 @@ def _encoded(image: "Image") -> tuple[str, bytes]:
     pixels = np.asarray(image)
     if (pixels == pixels[..., :1]).all():
         image = image.convert("L")
-        image.info = {}
     written = io.BytesIO()
     if exact:
         image.save(written, "PNG", optimize=True)
@@ -223,42 +271,81 @@ def _orientation(image: Any) -> int | None:
         found = tags.get(ORIENTATION)
     except DAMAGES:
         return None
-    if found is None and _lost(image.info.get("exif") or b"", len(tags)):
+    if found is None and _lost(image.info.get("exif") or b""):
         return None
     return found if isinstance(found, int) else 1
 
 
-def _lost(exif: bytes, read: int) -> bool:
-    """Whether EXIF data have more tags than were read: Pillow leaves out what is cut off.
+def _lost(exif: bytes) -> bool:
+    """Whether EXIF data in which no orientation was found have lost it: they end within their directory, or it stands
+    there and cannot be read. Pillow leaves out what is cut off, tags that come twice and types that it does not know.
 
-    >>> _lost(b"", 0), _lost(b"Exif\\0\\0MM\\0*\\0\\0\\0\\x08\\0\\2", 2), _lost(b"Exif\\0\\0nothing", 0)
-    (False, False, True)
+    >>> head = b"Exif\\0\\0MM\\0*\\0\\0\\0\\x08"
+    >>> _lost(b""), _lost(head + b"\\0\\1" + b"\\1\\0" + bytes(10)), _lost(head + b"\\0\\1"), _lost(b"nothing")
+    (False, False, True, True)
     """
     data = exif.removeprefix(b"Exif\0\0")
+    if not data:
+        return False
     order = "<" if data.startswith(b"II") else ">"
     try:
-        (at,) = struct.unpack_from(f"{order}I", data, 4) if data else (0,)
-        (tags,) = struct.unpack_from(f"{order}H", data, at) if data else (0,)
+        (at,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, at)
+        tags = [struct.unpack_from(f"{order}H10x", data, at + 2 + 12 * number)[0] for number in range(count)]
     except struct.error:
         return True
-    return bool(tags > read)
+    return ORIENTATION in tags
 
 
 def _rgb(image: Any) -> "Image":
-    """Whatever a file holds as RGB: what shines through on white, more than 8 bits stretched from the darkest to the
-    brightest, since such pictures rarely use all of them."""
+    """Whatever a file holds as RGB: colours as its profile means them, what shines through on white, more than 8 bits
+    stretched from the darkest to the brightest, since such pictures rarely use all of them. A strip at a time: of
+    several arrays and copies of a whole one each may take a quarter of a gigabyte."""
     from PIL import Image
 
     if image.mode == "F" or image.mode.startswith("I"):
         return _stretched(image).convert("RGB")
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        with _as_faults():
-            clear = image.convert("RGBA")
-        white = Image.new("RGBA", clear.size, "white")
-        return Image.alpha_composite(white, clear).convert("RGB")
+    bands = image.getbands()
+    clear = "A" in bands or "a" in bands or "transparency" in image.info
+    plain = "CMYK" if image.mode == "CMYK" else "L" if bands in (("L",), ("L", "A"), ("L", "a")) else "RGB"
+    meant = _to_srgb(image.info.get("icc_profile"), plain)
+    if image.mode == "RGB" and not clear and meant is None:
+        return image
+    made = Image.new("RGB", image.size)
     with _as_faults():  # not every mode can be
-        result: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
-    return result
+        for number, strip in enumerate(_strips(image)):
+            through = strip.convert("RGBA") if clear else None
+            part = through or strip.convert("RGB")
+            if meant is not None:
+                part = meant.apply(strip.convert(plain))
+            if through is not None:
+                part = part.convert("RGBA")
+                part.putalpha(through.getchannel("A"))
+                part = Image.alpha_composite(Image.new("RGBA", part.size, "white"), part).convert("RGB")
+            made.paste(part, (0, number * STRIP))
+    return made
+
+
+def _to_srgb(profile: Any, mode: str) -> "ImageCmsTransform | None":
+    """From the colours of a profile to those of sRGB, which browsers and encoders take pictures for. None where it has
+    the same colours, or cannot be used: there is none, it is broken, very large, or of another kind of colours than
+    the picture."""
+    from PIL import Image, ImageCms
+
+    if not isinstance(profile, bytes) or not 0 < len(profile) <= MOST_PROFILE:
+        return None
+    try:
+        found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        meant = ImageCms.buildTransform(found, ImageCms.createProfile("sRGB"), mode, "RGB")
+        if mode == "CMYK":
+            return meant
+        steps = np.rint(np.linspace(0, 255, SHADES)).astype(np.uint8)
+        shades = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(SHADES, -1, 3)
+        tried = Image.fromarray(shades).convert(mode)
+        moved = np.asarray(meant.apply(tried), dtype=int) - np.asarray(tried.convert("RGB"), dtype=int)
+    except (ImageCms.PyCMSError, *DAMAGES):
+        return None
+    return meant if np.abs(moved).max() > SAME else None
 
 
 def _stretched(image: Any) -> "Image":

@@ -1,8 +1,11 @@
 """Pictures: what a file becomes, what is refused, and that the same pixels are the same item."""
 
 import base64
+import io
 import json
 import struct
+import threading
+import warnings
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -14,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from labelwise.flows.demos import Edition, pictures
 from labelwise.tasks.errors import InputError
@@ -27,6 +30,8 @@ from labelwise.tasks.workspace import Workspace
 from tests.tasks.kinds.pictures import BLUE, RED, as_bytes, drawn
 
 PULL = Pull(pool="", gold="")
+pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")  # pytest puts its own filters in place of the module's
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def shown(cell: str) -> np.ndarray:
@@ -105,6 +110,164 @@ def test_exif_that_is_damaged_turns_nothing_and_is_said() -> None:
     }
     cells = [cell_of(as_bytes(wide, "JPEG", exif=whole[:40])), cell_of(as_bytes(wide))]
     assert image.notes(cells) == {image.UNTURNED: 1}
+
+
+def directory(*entries: tuple[int, int, bytes]) -> bytes:
+    """EXIF data of such tags, types and values."""
+    body = b"".join(struct.pack(">HHI", tag, kind, 1) + value for tag, kind, value in entries)
+    return b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", len(entries)) + body + bytes(4)
+
+
+def test_exif_with_tags_that_nobody_knows_is_not_damaged() -> None:
+    width, strange, turn = (0x0100, 3, b"\0\x14\0\0"), (0xC000, 14, bytes(4)), (0x0112, 3, b"\0\6\0\0")
+    for entries in ((), (width,), (width, width), (width, strange), (strange, strange, width)):
+        assert not picture.decoded(as_bytes(drawn(RED), "JPEG", exif=directory(*entries))).unturned, entries
+    made = Image.new("RGB", (40, 20))
+    for entries, size, unturned in (
+        ((width, width, strange, turn), (20, 40), False),
+        ((width, (0x0112, 14, b"\0\6\0\0")), (40, 20), True),  # it is said, in a type that is none
+    ):
+        found = picture.decoded(as_bytes(made, "JPEG", exif=directory(*entries)))
+        assert (found.image.size, found.unturned) == (size, unturned)
+
+
+def profile(red: tuple[float, float, float], more: int = 0, space: bytes = b"RGB ") -> bytes:
+    """A colour profile with this red (X, Y, Z) and a gamma of 2; more: bytes that it has too many."""
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, 2 * 256) + bytes(2)
+    primaries = red, (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)
+    tags = {name: xyz(each) for name, each in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC", b"kTRC"), curve) | {b"junk": b"text" + bytes(4 + more)}
+    return written(b"mntr", space, b"XYZ ", tags)
+
+
+def of_inks() -> bytes:
+    """The colour profile of a printer whose cyan is green."""
+    lightness_a_b = [
+        bytes([int(255 * (1 - k) * (1 - (c + m + y) / 4)), 128 - 80 * c + 60 * m, 128 + 60 * y + 30 * c])
+        for c, m, y, k in np.ndindex(2, 2, 2, 2)
+    ]
+    ramp, none = bytes(range(256)), struct.pack(">9i", *np.eye(3, dtype=int).ravel() * 65536)
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + none + ramp * 4 + b"".join(lightness_a_b) + ramp * 3
+    return written(b"prtr", b"CMYK", b"Lab ", {b"A2B0": table})
+
+
+def xyz(values: tuple[float, ...]) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+
+def written(device: bytes, space: bytes, between: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A profile of version 2.4 with these tags."""
+    tags |= {b"wtpt": xyz(white := (0.9642, 1, 0.8249))}
+    place, table, body = 132 + 12 * len(tags), b"", b""
+    for name, content in tags.items():
+        table += name + struct.pack(">II", place + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    head = struct.pack(">I4sI4s4s4s", place + len(body), bytes(4), 0x02400000, device, space, between)
+    head += struct.pack(">6H4s28x", 2026, 1, 1, 0, 0, 0, b"acsp") + xyz(white)[8:] + bytes(48)
+    return head + struct.pack(">I", len(tags)) + table + body
+
+
+P3 = (0.5151, 0.2412, -0.0011)
+
+
+def test_colours_are_what_the_profile_of_a_file_means() -> None:
+    made, wide = drawn(RED, side=300), profile(P3)
+    srgb = ImageCms.createProfile("sRGB")
+    wanted = np.asarray(ImageCms.profileToProfile(made, ImageCms.ImageCmsProfile(io.BytesIO(wide)), srgb))
+    assert np.abs(wanted.astype(int) - np.asarray(made)).max() > 20
+    for form, more in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})):
+        found = picture.decoded(as_bytes(made, form, icc_profile=wide, **more)).image
+        assert (np.asarray(found) == wanted).all(), form
+    clear = made.convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(made.size))
+    white = Image.new("RGB", made.size, "white")
+    shown_on_white = Image.composite(Image.fromarray(wanted), white, clear.getchannel("A"))
+    found = picture.decoded(as_bytes(clear, icc_profile=wide)).image
+    assert np.abs(np.asarray(found, dtype=int) - np.asarray(shown_on_white)).max() <= 1
+    palette = made.quantize(16)
+    flat = ImageCms.profileToProfile(palette.convert("RGB"), ImageCms.ImageCmsProfile(io.BytesIO(wide)), srgb)
+    assert (np.asarray(picture.decoded(as_bytes(palette, icc_profile=wide)).image) == np.asarray(flat)).all()
+    grey = made.convert("L")
+    dark = np.asarray(picture.decoded(as_bytes(grey, icc_profile=profile(P3, space=b"GRAY"))).image)
+    assert (dark == dark[..., :1]).all() and np.abs(dark[..., 0].astype(int) - np.asarray(grey)).max() > 3
+    for cell in (cell_of(as_bytes(made, "JPEG", icc_profile=wide)), cell_of(as_bytes(drawn(RED), icc_profile=wide))):
+        parsed = picture.parsed(cell)
+        assert parsed is not None and "icc_profile" not in Image.open(io.BytesIO(parsed.content)).info
+        assert image.identify(cell_of(parsed.content)) == image.identify(cell) or parsed.kind == "jpeg"
+
+
+def test_a_picture_for_printers_is_seen_by_its_profile() -> None:
+    inks = Image.new("CMYK", (40, 40), (255, 0, 0, 0))
+    inks.paste((0, 0, 0, 0), (20, 0, 40, 40))
+    srgb = ImageCms.createProfile("sRGB")
+    read = ImageCms.ImageCmsProfile(io.BytesIO(of_inks()))
+    wanted = np.asarray(ImageCms.profileToProfile(inks, read, srgb, outputMode="RGB"))
+    found = np.asarray(picture.decoded(as_bytes(inks, "TIFF", icc_profile=of_inks())).image)
+    assert (found == wanted).all() and found[0, 0].argmax() == 1 and found[0, -1].min() > 245
+    jpeg = np.asarray(picture.decoded(as_bytes(inks, "JPEG", quality=95, icc_profile=of_inks())).image)
+    assert np.abs(jpeg[:, :8].astype(int) - wanted[:, :8]).max() < 8
+    without = np.asarray(picture.decoded(as_bytes(inks, "TIFF")).image)
+    assert without[0, 0].tolist() == [0, 255, 255]
+
+
+def test_a_profile_that_says_nothing_or_is_broken_changes_no_picture() -> None:
+    for mode in ("RGB", "L", "RGBA", "CMYK"):
+        made = drawn(RED).convert(mode)
+        form = "TIFF" if mode == "CMYK" else "PNG"
+        plain = image.identify(cell_of(as_bytes(made, form)))
+        of_another = profile(P3, space=b"GRAY") if mode != "L" else profile(P3)
+        chance = np.random.default_rng(0)
+        useless = [SRGB, of_another, b"none", SRGB[:200], chance.bytes(5000), profile(P3, picture.MOST_PROFILE)]
+        for each in useless:
+            assert image.identify(cell_of(as_bytes(made, form, icc_profile=each))) == plain, (mode, each[:20])
+    for number in range(300):
+        spoilt = bytearray(profile(P3))
+        at = int(np.random.default_rng(number).integers(0, len(spoilt)))
+        spoilt[at : at + 4] = np.random.default_rng(number).bytes(4)
+        assert picture.of_cell(cell_of(as_bytes(drawn(RED), icc_profile=bytes(spoilt)))).size == (24, 24)
+
+
+def test_a_large_profile_gives_a_cell_that_opens() -> None:
+    large, made = profile(P3, 2_000_000), drawn(RED, side=60)
+    wanted = picture.decoded(as_bytes(made, "TIFF", icc_profile=profile(P3))).image
+    cells = [cell_of(as_bytes(made, "TIFF", icc_profile=large)), cell_of(as_bytes(made, "JPEG", icc_profile=large))]
+    assert (shown(cells[0]) == np.asarray(wanted)).all() and shown(cells[1]).shape == (60, 60, 3)
+    assert max(map(len, cells)) < 20_000
+    # Of a PNG, Pillow refuses to open one: its colours are taken as they are
+    assert (shown(cell_of(as_bytes(made, icc_profile=large))) == np.asarray(made)).all()
+    broken = as_bytes(made, icc_profile=SRGB).replace(b"iCCPICC Profile\0\0", b"iCCPICC Profile\0\7")
+    assert (shown(cell_of(broken)) == np.asarray(made)).all()
+
+
+def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "MANY_PIXELS", 1000)
+    together, most, real = 0, list[int](), picture._decoded
+    both = threading.Barrier(2)
+
+    def counted(made: Any) -> picture.Decoded:
+        nonlocal together
+        together += 1
+        most.append(together)
+        if made.width < 30:  # of the small ones two are at work
+            both.wait(timeout=20)
+        found = real(made)
+        together -= 1
+        return found
+
+    monkeypatch.setattr(picture, "_decoded", counted)
+    large = pd.DataFrame({"image": [files.packed(as_bytes(drawn(RED, number, 40)), "") for number in range(8)]})
+    assert image.read(large, PULL).notna().all() and max(most) == 1
+    small = pd.DataFrame({"image": [files.packed(as_bytes(drawn(RED, number)), "") for number in range(2)]})
+    assert image.read(small, PULL).notna().all() and max(most) == 2
+
+
+def test_the_filters_of_warnings_are_left_alone() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        assert fault_of(header(10_000, 10_000)) == picture.LARGE
+        cell_of(as_bytes(drawn(RED)))
+        assert warnings.filters == before
 
 
 def test_nothing_that_a_file_says_beside_its_pixels_is_kept() -> None:
