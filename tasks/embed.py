@@ -60,8 +60,10 @@ def run(workspace: Workspace) -> str:
         _encode(workspace, stale, unread, rows)
     _find_leaks(workspace)
     said = [f"{rows:,} {item.NAME}s encoded by {settings.encoder}" if stale else "every item has its vector"]
-    for count, why in leaks.counted(leaks.leaked(workspace)):
-        said.append(f"{count:,} of {stored.items(workspace):,} items of the pool are {why}")
+    leaked, pool = leaks.leaked(workspace), stored.items(workspace)
+    said += [f"{count:,} of {pool:,} items of the pool are {why}" for count, why in leaks.counted(leaked)]
+    if remark := leaks.remark(leaked, pool, workspace.settings):
+        said.append(remark)
     of_pool = pool_vectors(workspace).wording if wording else None
     if of_pool is not None and (remark := unreadable(of_pool["unknown"])):
         said.append(remark)

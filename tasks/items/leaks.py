@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labelwise.tasks import kinds
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds.wording import Wording, alike
 from labelwise.tasks.records import LEAKS
+from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 WORDS = "nearly gold (gold.near_duplicate): neither asked nor learned"
 OF_GROUP = "of a group that gold has (pull.columns.group): neither asked nor learned"
+MANY = 0.05  # of a pool that are nearly gold, above which the threshold may be too low for the encoder
 BLOCK = 8192  # items compared at once: bounds memory
 
 
@@ -67,6 +70,19 @@ def counted(found: pd.DataFrame) -> list[tuple[int, str]]:
     """How many leak, and how, in words; nothing for what is gold itself."""
     parts = (len(near(found)), WORDS), (len(grouped(found)), OF_GROUP)
     return [(count, words) for count, words in parts if count]
+
+
+def remark(found: pd.DataFrame, pool: int, settings: Settings) -> str:
+    """What to do where vectors alone have it that more than MANY of the pool's items are nearly gold; '' else. A
+    threshold is measured with one encoder, and to another one many items may be as like each other as that."""
+    nearly = near(found)
+    if len(nearly) <= MANY * pool or kinds.worded_by(settings):
+        return ""
+    least, middle = settings.gold.near_duplicate, min(1.0, float(nearly.similarity.median()))
+    return (
+        f"that is {len(nearly) / pool:.0%}: if they are not nearly the same to people, raise gold.near_duplicate in "
+        f"params.yaml ({least}; half of them are at {middle:.4g} or more), or set it to null"
+    )
 
 
 def leaked(workspace: Workspace) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Stage `embed`: each text is encoded once, by the real encoder, and found again by row and by id."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_gold_that_has_leaked_into_the_pool_is_found_at_every_pull(workspace: Wo
     embed.run(workspace)
     assert leaked(workspace).empty
     add_shard(workspace, 2, ["the cup final", "of another kind"])
-    assert embed.run(workspace).endswith(f"; 1 of 6 items of the pool are {leaks.WORDS}")
+    assert f"; 1 of 6 items of the pool are {leaks.WORDS}; that is 17%" in embed.run(workspace)
     (row,) = leaked(workspace).to_dict("records")
     assert (row["id"], row["gold"]) == (content_id("the cup final"), content_id(GOLD_TEXTS[1]))
     before = stamps(workspace)
@@ -129,6 +130,24 @@ def test_texts_that_the_encoder_cannot_read_are_not_nearly_gold_for_that(workspa
     before = stamps(worded)
     assert embed.run(worded) == said.replace(said.partition(";")[0], "every item has its vector")
     assert stamps(worded) == before
+
+
+def test_a_threshold_that_is_too_low_for_the_encoder_is_noticed_and_raised(workspace: Workspace) -> None:
+    add_shard(workspace, 2, ["THE CUP FINAL.", "the cup final", *(f"of {number} kinds" for number in range(14))])
+    said = embed.run(configured(workspace.root, wording=False))
+    assert f"2 of 20 items of the pool are {leaks.WORDS}; that is 10%" in said
+    found = re.search(
+        r"raise gold\.near_duplicate in params\.yaml \(0\.98; half of them are at (0\.\d+) or more\)", said
+    )
+    assert found, said
+    for advised in (float(found[1]), None):
+        content = json.loads((workspace.root / "params.yaml").read_text()) | {"gold": {"near_duplicate": advised}}
+        (workspace.root / "params.yaml").write_text(json.dumps(content))
+        said = embed.run(Workspace(workspace.root))
+        assert "raise" not in said and len(leaked(workspace)) == (1 if advised else 0)
+    # Where characters must be alike as well, what is found is nearly the same
+    said = embed.run(configured(workspace.root, wording=True))
+    assert "2 of 20 items of the pool are nearly gold" in said and "raise" not in said
 
 
 def test_messages_of_one_template_are_not_nearly_gold(workspace: Workspace) -> None:
