@@ -343,7 +343,9 @@ def _to_srgb(profile: Any, mode: str) -> "ImageCmsTransform | None":
         shades = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(SHADES, -1, 3)
         tried = Image.fromarray(shades).convert(mode)
         moved = np.asarray(meant.apply(tried), dtype=int) - np.asarray(tried.convert("RGB"), dtype=int)
-    except (ImageCms.PyCMSError, *DAMAGES):
+    except ImageCms.PyCMSError:
+        return None
+    except DAMAGES:
         return None
     return meant if np.abs(moved).max() > SAME else None
 

@@ -131,7 +131,7 @@ def _loss(
     scores: NDArray[np.float64], steps: Floats, batches: list[Batch], open_tags: NDArray[np.bool_], counting: Floats
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
     """The same of texts that count differently, (n,); the derivatives by scores are those of texts that count once."""
-    gap, gap_steps, value = np.zeros_like(scores), np.zeros_like(steps), 0.0
+    gap, gap_steps, value = np.zeros_like(scores), np.zeros(steps.shape), 0.0
     after = np.exp(steps)
     for rows, numbers, there in batches:
         with_bounds = _forward_backward(scores[numbers], there, after, counting[rows])

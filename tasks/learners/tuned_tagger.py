@@ -151,8 +151,9 @@ def pooled(
     of_words = asked.items.words()
     marks = [answer.spans_of(label) for label in asked.said]
     open_to, _ = tagger.taggings(of_words, marks, [examples.classes[each] for each in found.draft.seen])
-    both = [joined(began.weights, head, *each).scores(of_words) for each in ((1.0, 0.0), (0.0, 1.0))]
-    weights = weighed(*both, began.weights.steps, of_words.lengths, open_to)
+    by_frozen = joined(began.weights, head, 1.0, 0.0).scores(of_words)
+    by_tuned = joined(began.weights, head, 0.0, 1.0).scores(of_words)
+    weights = weighed(by_frozen, by_tuned, began.weights.steps, of_words.lengths, open_to)
     told = tagger.told_by(replace(began, weights=joined(began.weights, head, *weights)), asked)
     slope, shift = tagger.calibrated(told.probability, told.true)
     field = replace(found.draft, weights=joined(found.draft.weights, head, *weights), slope=slope, shift=shift)

@@ -30,10 +30,10 @@ from labelwise.tasks.kinds.files import Files
 from labelwise.tasks.sources import addresses, formats, held
 from labelwise.tasks.sources.opened import Opened, Record, place
 
-# What the ways of packing raise of a damaged archive, beside some of OSError. RuntimeError: a way that is not known;
+# What the ways of packing raise of a damaged archive; of OSError see `_is_damage`. RuntimeError: a way that is not known;
 # UnicodeError: a name that is no text.
-DAMAGES = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, struct.error, RuntimeError)
-DAMAGES += (UnicodeError, OverflowError)
+DAMAGES: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
+DAMAGES += (struct.error, RuntimeError, UnicodeError, OverflowError, OSError)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 NAME, FOLDER = "name", "folder"
 
@@ -186,7 +186,7 @@ def _listed(handle: IO[bytes], found: Tree, files: Files) -> Iterator[tuple[str,
     try:
         listing = _in_zip if found.archive.lower().endswith(".zip") else _in_tar
         yield from listing(handle, found, files)
-    except (*DAMAGES, OSError) as error:
+    except DAMAGES as error:
         if not _is_damage(error):
             raise
         fix = "make or fetch the file anew"
@@ -226,7 +226,7 @@ def _read(name: str, opening: Callable[[], IO[bytes] | None] | None) -> str:
     try:
         handle = opening()
         return kept.unread(kept.BROKEN, name) if handle is None else held.read_from(handle, name)
-    except (*DAMAGES, OSError) as error:
+    except DAMAGES as error:
         if not _is_damage(error):
             raise
         return kept.unread(kept.BROKEN, name)
