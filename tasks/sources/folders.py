@@ -30,8 +30,8 @@ from labelwise.tasks.kinds.files import Files
 from labelwise.tasks.sources import addresses, formats, held
 from labelwise.tasks.sources.opened import Opened, Record, place
 
-# What the ways of packing raise of a damaged archive; of OSError see `_is_damage`. RuntimeError: a way that is not known;
-# UnicodeError: a name that is no text.
+# What the ways of packing raise of a damaged archive; of OSError see `_is_damage`. RuntimeError: a way that is not
+# known; UnicodeError: a name that is no text.
 DAMAGES: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 DAMAGES += (struct.error, RuntimeError, UnicodeError, OverflowError, OSError)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
