@@ -118,3 +118,9 @@ def test_a_rehearsal_counts_the_words_that_people_read(tmp_path: Path, monkeypat
     assert entries["auto"]["ratio_of_tokens"] == entries["auto"]["ratio"]  # all texts are of one length
     assert "ratio_of_tokens" not in entries["random"]
     assert any("(cold start: auto needs a label that marks something)" in line for line in told)
+    kept = {path: path.stat().st_size for path in (tmp_path / "out").glob("words-*.npz")}
+    for path in kept:
+        path.unlink()  # another version kept words of its own beside these vectors
+    rehearse.rehearse(plan, tmp_path / "out", None, told.append)
+    assert kept == {path: path.stat().st_size for path in (tmp_path / "out").glob("words-*.npz")}
+    assert len(kept) == 2 and json.loads((tmp_path / "out" / "rehearsal.json").read_text()) == found
