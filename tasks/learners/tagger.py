@@ -29,7 +29,7 @@ REACH = 4.0  # root of the sum of squares of a word's scaled states: as far as a
 BRIEF = 60  # steps of a fit that is only to be compared
 SPREAD_SLOPE, SPREAD_SHIFT = 0.3, 1.0  # how far calibration lies from none, before labels speak
 TINY = 1e-6
-BLOCK = 4_096  # texts whose words are judged at once: 150 MB of states
+BLOCK = 512  # texts judged at once: of the longest that a pool takes, some 3 GB
 
 Floats = NDArray[np.floating]
 
