@@ -287,6 +287,37 @@ def run(
 
 
 @app.command()
+def finish(
+    wrong: Annotated[float, typer.Option(help="The share of all labels that may be wrong, such as 0.02.")] = 0.05,
+    confidence: Annotated[float, typer.Option(help="Of that.")] = 0.95,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Take back what was begun; labels stay.")] = False,
+    max_wait: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to wait for reviewers; 0: do what can be done.")
+    ] = None,
+    workspace: Folder = HERE,
+) -> None:
+    """Have every item labelled: people answer an exam and what the model must not label, the model the rest."""
+    from labelwise.flows import finish as stage
+    from labelwise.tasks.workspace import Workspace, refuse_running
+
+    workspace = workspace.resolve()
+    if dry_run:
+        print("\n".join(stage.forecast(intact_workspace(workspace), wrong, confidence)))
+        return
+    refuse_running(Workspace.open(workspace))
+    if abandon:
+        print(plain(stage.abandon(Workspace.open(workspace), _tell)))
+        return
+    prepare(workspace)
+    from labelwise.flows.loop import finish as flow
+
+    with _to_go_on(), prefect_may_go():
+        print(plain(flow(str(workspace), wrong, confidence, max_wait)))
+        _then("status", workspace)
+
+
+@app.command()
 def rehearse(
     pool: Annotated[str, typer.Option(help="Labelled rows to learn from, as for `init`.")],
     gold: Annotated[str, typer.Option(help="Labelled rows to measure with; default: a third of the pool.")] = "",

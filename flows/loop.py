@@ -4,6 +4,8 @@ What has been done is what git, DVC, Label Studio and MLflow say. A stage whose 
 finds what is there, a wait looks again; so to resume is to run again.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -47,6 +49,22 @@ def loop(
     `max_wait=0` does all that can be done now and ends well: what a schedule calls. take_over, lost: see
     `player.Play.refuse`. Returns why it ended.
     """
+    with begun(workspace, take_over, lost) as steps:
+        return play(steps, rounds, max_wait)
+
+
+@flow(name="finish", flow_run_name=run_name, validate_parameters=False)
+def finish(workspace: str, wrong: float, confidence: float, max_wait: float | None = None) -> str:
+    """Have the pool labelled to its end, at most the share `wrong` of it wrongly, with this confidence, see
+    tasks/finish.py. It is the loop's rounds, with a plan in force. Returns why it ended."""
+    with begun(workspace) as steps:
+        steps.begin_finish(wrong, confidence)
+        return play(steps, None, max_wait)
+
+
+@contextmanager
+def begun(workspace: str, take_over: bool = False, lost: bool = False) -> Iterator[Steps]:
+    """The steps in a workspace that is held meanwhile, once all is in order."""
     here = Workspace.open(workspace)
     with claimed(here) as claim:
         steps = Steps(here, Versions(here.root))
@@ -54,26 +72,36 @@ def loop(
         declare_dead(claim.unfinished_run)
         claim.begin(flow_run.id or "")
         steps.upgrade()
-        for played in count():
-            if not steps.learned():
-                steps.go_on_playing()
-                learn(steps)
-            if steps.nothing_to_ask():
-                if not steps.anything_new():
-                    return "the pool is empty: nothing is left to ask"
+        yield steps
+
+
+def play(steps: Steps, rounds: int | None, max_wait: float | None) -> str:
+    """Rounds, from where the workspace stands."""
+    for played in count():
+        if not steps.learned():
+            steps.go_on_playing()
+            learn(steps)
+        if steps.nothing_to_ask():
+            if steps.finishing:
+                promise = steps.finish()
                 steps.snapshot_labels()
-                continue
-            if reason := steps.told_to_stop():
-                return reason
-            steps.go_on_playing()
-            steps.push()
-            if rounds is not None and played >= rounds:
-                return "the next batch is with the reviewers"
-            answers = steps.wait(max_wait)
-            if not answers.complete:
-                return str(answers)
-            steps.go_on_playing()
+                learn(steps)  # all that people said meanwhile
+                return promise
+            if not steps.anything_new():
+                return "the pool is empty: nothing is left to ask"
             steps.snapshot_labels()
+            continue
+        if reason := steps.told_to_stop():
+            return reason
+        steps.go_on_playing()
+        steps.push()
+        if rounds is not None and played >= rounds:
+            return "the next batch is with the reviewers"
+        answers = steps.wait(max_wait)
+        if not answers.complete:
+            return str(answers)
+        steps.go_on_playing()
+        steps.snapshot_labels()
     raise AssertionError("the loop has no other end")
 
 
@@ -83,6 +111,8 @@ def learn(steps: Steps) -> None:
     made_with.note(steps.workspace.root)
     steps.pull()
     for stage in REPRODUCIBLE:
+        if stage == "select":
+            steps.plan_finish()
         steps.reproduce(stage)
     steps.promote()
     steps.report()

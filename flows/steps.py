@@ -25,12 +25,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from labelwise.flows.question import Question
 from labelwise.flows.stages import REPRODUCIBLE
-from labelwise.tasks import evaluate, figures, promote, pull, push, records, report, snapshot, stop, wait
+from labelwise.tasks import evaluate, figures, finish, promote, pull, push, records, report, snapshot, stop, wait
 from labelwise.tasks.errors import ServiceDown, ServiceError, plain
 from labelwise.tasks.gold import asking
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger, removed
-from labelwise.tasks.reporting import page, pictures, reviewers, rounds
+from labelwise.tasks.reporting import finished_page, page, pictures, reviewers, rounds
 from labelwise.tasks.reporting.rounds import in_words, markdown
 from labelwise.tasks.services import mlflow, player
 from labelwise.tasks.services.label_studio.delivery import without_doubles
@@ -38,7 +38,7 @@ from labelwise.tasks.services.label_studio.project import BatchProgress, LabelSt
 from labelwise.tasks.services.patience import patient
 from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.settings import refuse_empty_rules
+from labelwise.tasks.settings import Finish, refuse_empty_rules
 from labelwise.tasks.upkeep import classes, forget, names, seeds, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
@@ -134,10 +134,68 @@ class Steps:
         """Whether the pool is used up."""
         return read_parquet(self.workspace.batch).empty
 
+    # A pool that is being finished
+
+    @property
+    def finishing(self) -> Finish | None:
+        """The plan, while the pool is being finished."""
+        return self.workspace.settings.select.finish
+
+    def begin_finish(self, wrong: float, confidence: float) -> None:
+        """Close the open batch, whose tasks that nobody has answered are taken back, and make the plan for the model
+        that learns from it. A plan that is there already is gone on with."""
+        if self.finishing:
+            finish.refuse_other(self.finishing, wrong, confidence)
+            return
+        finish.wanted(self.workspace, wrong, confidence)
+        finish.refuse_untrained(self.workspace)
+        if self.learned():
+            patient(self._take_back, self._tell("finish"))
+            self.snapshot_labels()
+        finish.keep(self.workspace, finish.wanted(self.workspace, wrong, confidence))
+
+    def _take_back(self) -> None:
+        if self.project.found is not None:
+            tasks = self.project.tasks(self.open_round)
+            self.project.remove(tasks.task_id[tasks.answers == 0].tolist())
+
+    def plan_finish(self) -> None:
+        """Settle the exam by what the model thinks, where that is not settled."""
+        if plan := self.finishing:
+            self._step("finish", lambda: finish.prepare(self.workspace, plan))
+
+    def finish(self) -> str:
+        """Write the finished pool, keep it as a version, and be done with the plan. Returns the promise."""
+        plan = self.finishing
+        assert plan is not None
+        done = finish.last(self.workspace, plan)
+        if not done:
+            found = finish.finished(self.workspace, plan)
+            finish.write(self.workspace, found, finished_page.page(self.workspace, found))
+            done = found.promise
+        name = f"finished-{finish.number(self.workspace) - 1:04d}"
+        if not self.versions.tagged(name):
+            self.versions.add()
+            self.versions.save(f"{name}: {done}")
+            self.versions.push()
+            self.versions.save(f"{name}: {done}", name)
+            run_id = records.run_of(self.versions.message(snapshot.tag(self.round)))
+            patient(lambda: self._log_finish(run_id), self._tell("finish"))
+        finish.keep(self.workspace, None)
+        self.say("finish", done)
+        return done
+
+    def _log_finish(self, run_id: str) -> None:
+        if run_id:
+            files = sorted(finish.folder(self.workspace).iterdir())
+            mlflow.open_tracking(self.workspace.settings).attach(run_id, files)
+
     # The stages
 
     def pull(self) -> None:
-        """New items from the source."""
+        """New items from the source; none while a pool is being finished, which is the pool of then."""
+        if self.finishing:
+            return
 
         def do() -> pull.Pulled:
             removed.refuse(self.workspace, self.versions)  # params.yaml may have changed while people answered
@@ -219,6 +277,8 @@ class Steps:
 
     def told_to_stop(self) -> str:
         """Why the loop ends here, '' when it goes on. The advice is said either way."""
+        if self.finishing:
+            return ""
         advice = stop.advised(self.workspace)
         answer = patient(lambda: stop.Answers(self.workspace).of_now(advice), self._tell("stop"))
         if advice.cause:
@@ -286,7 +346,7 @@ class Steps:
     def _asking(self, max_wait: float | None) -> Iterator[Callable[[], bool]]:
         """Gives how to look whether a person wants the loop to end. While stopping is advised and nobody has answered,
         Prefect's page asks; a run that does not wait asks nobody."""
-        if max_wait == 0:
+        if max_wait == 0 or self.finishing:
             yield lambda: False
             return
         advice = stop.advised(self.workspace)

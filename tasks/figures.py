@@ -32,7 +32,7 @@ SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end i
 
 
 GOLD, PREDICTIONS, PER_CLASS, CALIBRATION = "gold.json", "predictions.csv", "per_class.csv", "calibration.csv"
-PROOF, CHAMPION = "proof.json", "champion.json"
+PROOF, CHAMPION, FINISH = "proof.json", "champion.json", "finish.json"
 EXAMS = "exams.json"  # what learners were chosen by, of all rounds: `train` reads what it wrote in those before
 OF_STAGES = (GOLD, PREDICTIONS, PER_CLASS, CALIBRATION, PROOF)  # what stages of dvc.yaml write
 
@@ -154,6 +154,16 @@ def champion(workspace: Workspace) -> dict[str, Any]:
 def keep_champion(workspace: Workspace, found: dict[str, Any]) -> None:
     """Write metrics/champion.json."""
     write_json(file(workspace, CHAMPION), found)
+
+
+def looks(workspace: Workspace) -> list[dict[str, Any]]:
+    """The looks at models that finished the pool, or were to, see tasks/finish.py; the oldest first."""
+    return list(_content(file(workspace, FINISH)).get("looks", []))
+
+
+def keep_look(workspace: Workspace, found: Mapping[str, Any]) -> None:
+    """Add a look to metrics/finish.json."""
+    write_json(file(workspace, FINISH), {"looks": [*looks(workspace), found]})
 
 
 def exams(workspace: Workspace) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from labelwise.tasks.kinds.measures import Parts
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Examples, Items, thresholds_of
 from labelwise.tasks.progress import counted
-from labelwise.tasks.proof import control, prevalence, savings, subsets, successor, taught
+from labelwise.tasks.proof import control, finishing, prevalence, savings, subsets, successor, taught
 from labelwise.tasks.proof.savings import PartsOf, Savings
 from labelwise.tasks.proof.successor import Successor
 from labelwise.tasks.proof.taught import Taught
@@ -167,6 +167,7 @@ def run(workspace: Workspace) -> str:
     """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
     labels = without_leaks(ledger.effective(ledger.today(workspace)), leaked(workspace))
+    labels = labels[~labels.why.isin(finishing.WHYS)].reset_index(drop=True)  # asked to be done with, not to learn from
     vectors = pool_vectors(workspace)
     still_open = vectors.ids.difference(withheld(workspace, vectors.ids))
     labels = labels.assign(control=control.sample(labels, still_open, settings.seed))

@@ -9,11 +9,12 @@ from labelwise.tasks import kinds
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import Answer, Content, choice, context, text
 from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.proof import finishing
 from labelwise.tasks.services.label_studio.delivery import deliver, marked, without_doubles
 from labelwise.tasks.services.label_studio.project import NOT_OURS, LabelStudioProject, changed
 from labelwise.tasks.workspace import Workspace, read_parquet
 
-UNSWAYED = ("control", "gold", "relabel")  # whose answers count because no model has a say in them
+UNSWAYED = ("control", "gold", "relabel", "exam")  # whose answers count because no model has a say in them
 SUGGESTS = (
     "Where the model has an opinion, it stands below the {item}. It is often wrong: it asks what it is unsure of."
 )
@@ -75,4 +76,4 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         *([] if ours else [NOT_OURS]),
     ]
     said = f"{pushed} tasks new, {len(wanted)} in round {number}" + (f" ({'; '.join(remarks)})" if remarks else "")
-    return f"{said}: {project.tab(number)}"
+    return f"{said}: {project.tab(number, finishing.word(settings))}"

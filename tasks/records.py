@@ -90,8 +90,8 @@ SEEDS = Schema(
     },
 )
 
-# An item to ask. `why`: uncertain, diverse, random, control, relabel, seed. `propensity` is null where the choice is
-# deterministic.
+# An item to ask. `why`: uncertain, diverse, random, control, relabel, seed, exam, finish. `propensity` is null where
+# the choice is deterministic.
 BATCH = Schema(
     "batch",
     {
@@ -102,6 +102,20 @@ BATCH = Schema(
         "propensity": "float64",
         "prediction": "string",
         "confidence": "float64",
+    },
+)
+
+# The label of an item of a finished pool. `by`: person, gold, model, or nobody, whose label is null. `confidence`: the
+# model's; null for others. `finish`: the number of the finish that it is of.
+FINISHED = Schema(
+    "finished",
+    {
+        "id": "string",
+        "source_id": "string",
+        "label": "string",
+        "by": "string",
+        "confidence": "float64",
+        "finish": "int64",
     },
 )
 

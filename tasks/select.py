@@ -15,7 +15,7 @@ from labelwise.tasks.items.vectors import Vectors, pool_vectors
 from labelwise.tasks.items.withheld import kept_for_gold, kept_out, withheld
 from labelwise.tasks.kinds import Answer, Views, choice
 from labelwise.tasks.labels import ledger, sought
-from labelwise.tasks.proof import control
+from labelwise.tasks.proof import control, finishing
 from labelwise.tasks.records import BATCH, probabilities
 from labelwise.tasks.settings import Select, one_of
 from labelwise.tasks.strategies import AUTO, COLD_STARTS, Candidates, Choice, Labelled, Strategy, rare, strategies
@@ -186,6 +186,10 @@ def as_labelled(
 def run(workspace: Workspace) -> str:
     """Read scores, vectors and ledger, write data/batch.parquet. Returns a line for people."""
     settings = workspace.settings
+    if settings.select.finish is not None:
+        batch, said = finishing.batch(workspace, settings.select.finish)
+        write_parquet(workspace.batch, batch)
+        return said
     rng = np.random.default_rng([settings.seed, ledger.current_round(workspace.labels)])
     rows = ledger.today(workspace)
     scores, vectors = read_parquet(workspace.scores), pool_vectors(workspace)

@@ -26,7 +26,7 @@ from labelwise.tasks.learners import (
     untrained,
     zero_shot,
 )
-from labelwise.tasks.proof import prevalence
+from labelwise.tasks.proof import finishing, prevalence
 from labelwise.tasks.settings import Settings, one_of
 from labelwise.tasks.workspace import Workspace, atomic, reading
 
@@ -106,9 +106,9 @@ def learner_of(settings: Settings) -> Any:
 
 def run(workspace: Workspace) -> str:
     """Read the ledger and the vectors, write model/. Returns a line for people."""
-    known = ledger.effective(ledger.today(workspace))
     vectors = pool_vectors(workspace)
     pool, settings = pool_items(workspace, vectors), workspace.settings
+    known = learnable(workspace, vectors.ids)
     model, labels = taught(known, leaked(workspace), vectors, pool, settings, exams(workspace))
     with atomic(workspace.model) as scratch:
         scratch.mkdir()
@@ -122,6 +122,18 @@ def run(workspace: Workspace) -> str:
     said = f"{len(labels)} labels in {len(learned)} of {len(model.classes)} classes"
     said += f", {left_out} left out: in gold or nearly so" if (left_out := len(known) - len(labels)) else ""
     return said + (chosen and f"; {chosen}")
+
+
+def learnable(workspace: Workspace, pool: pd.Index) -> pd.DataFrame:
+    """The labels that count (columns id, label, round, why) and may be learned. While the pool is being finished its
+    model stays as it is: later labels wait. What was asked for that end and is kept for gold is never learned. pool:
+    all of its ids."""
+    rows, plan = ledger.today(workspace), workspace.settings.select.finish
+    if plan is not None:
+        rows = rows.iloc[: ledger.count(workspace.labels, plan.round)]
+    known = ledger.effective(rows)
+    kept = known.why.isin(finishing.WHYS) & known.id.isin(kept_for_gold(pool, workspace.settings))
+    return known[~kept].reset_index(drop=True)
 
 
 def exams(workspace: Workspace) -> list[Exam]:

@@ -21,6 +21,7 @@ STAGES = [
     "promote",
     "report",
     "stop",
+    "finish",
 ]
 # What every stage stands on. Of the services it needs where this program keeps its own things, and how it asks itself.
 GROUND = [

@@ -106,6 +106,11 @@ def not_withdrawn(ledger: pd.DataFrame) -> pd.DataFrame:
     return said[said.status != "withdrawn"]
 
 
+def count(folder: Path, number: int) -> int:
+    """How many rows of `read` came in up to round `number`."""
+    return sum(_shard(version).num_rows for version in _versions(folder)[: number + 1])
+
+
 def read_by_shard(folder: Path) -> pd.DataFrame:
     """All rows with the column `shard`: the number of the round in which a row came in."""
     numbers = range(current_round(folder) + 1)

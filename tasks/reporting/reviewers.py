@@ -12,6 +12,7 @@ from labelwise.tasks import figures
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.labels import ledger
+from labelwise.tasks.proof import finishing
 from labelwise.tasks.reporting import tables
 from labelwise.tasks.reporting.page import Card, file_of, picture_links, render
 from labelwise.tasks.reporting.rounds import achieved
@@ -55,7 +56,7 @@ def fresh(workspace: Workspace, versions: Versions) -> Path:
     try:
         project = open_project(workspace.settings, looking=True)
         if project.found is not None and (seen := project.progress(number)).total:
-            tell(workspace, seen, project.tab_now(number))
+            tell(workspace, seen, project.tab_now(number, finishing.word(workspace.settings)))
     except ServiceError:
         pass  # the page says what is known here
     return path

@@ -22,7 +22,7 @@ from labelwise.tasks.gold import asking
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.withheld import kept_for_gold
 from labelwise.tasks.labels import ledger, removed
-from labelwise.tasks.proof import champion, prevalence
+from labelwise.tasks.proof import champion, finishing, prevalence
 from labelwise.tasks.proof.prevalence import Prevalence
 from labelwise.tasks.records import number_of, round_tags, tag
 from labelwise.tasks.reporting.rounds import events_in_words
@@ -317,7 +317,9 @@ def _label_studio(
             seen = project.progress(number + 1) if learned else None
             if learned and (other := _other_interface(workspace, versions, project, number)):
                 problems.append(other)
-            urls["label_studio"] = project.tab_now(number + 1 if learned else number)
+            urls["label_studio"] = project.tab_now(
+                number + 1 if learned else number, finishing.word(workspace.settings)
+            )
         elif learned:
             seen = BatchProgress(0, 0)
     except LabelwiseError as error:

@@ -24,8 +24,9 @@ OWNED = [
     ".dvcignore",
     ".dvc/.gitignore",
     ".dvc/config",
+    "finished.dvc",
 ]
-TRACKED = ["data/pool", "data/gold", "data/labels", "data/quarantine"]
+TRACKED = ["data/pool", "data/gold", "data/labels", "data/quarantine", "finished"]
 
 
 class Repository:

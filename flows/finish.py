@@ -1,0 +1,32 @@
+"""`labelwise finish`: what it would take, and taking it back. The rest are rounds of the loop."""
+
+from collections.abc import Callable
+
+from labelwise.tasks import finish
+from labelwise.tasks.services import player
+from labelwise.tasks.services.versions import differences
+from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace, claimed
+
+
+def forecast(workspace: Workspace, wrong: float, confidence: float) -> list[str]:
+    """What it would take, with the model of now, a line a share of wrong labels. Nothing is changed."""
+    plan = finish.wanted(workspace, wrong, confidence)
+    finish.refuse_untrained(workspace)
+    lines = [f"with {100 * confidence:g} % confidence, by the model of now:"]
+    for each in finish.forecasts(workspace, plan):
+        lines.append(f"{'->' if each.wrong == wrong else '  '} {each}")
+    return lines
+
+
+def abandon(workspace: Workspace, tell: Callable[[str], None]) -> str:
+    """Take the plan back, in a workspace that no loop holds, as a version of its own. Returns a line for people."""
+    with claimed(workspace) as claim:
+        versions = Versions(workspace.root)
+        if not claim.loop_unfinished:
+            claim.refuse_unfinished()
+        differences.refuse_side_tracks(versions)
+        player.entitled(workspace, versions, tell)
+        said = finish.abandon(workspace)
+        versions.save(f"finish: {said}", only=["params.yaml", "metrics/finish.json"])
+    return said

@@ -1,0 +1,261 @@
+"""Stage `finish`: have every item of the pool labelled, with a promise on how many labels are wrong.
+
+A fixed model labels the items it is surest of; people answer an exam among these, then label the rest. While that goes
+on, `select.finish` in params.yaml holds the plan, `train` learns no label that came after it, and `select` asks what
+proof/finishing.py says. Why the promise is kept: proof/promise.py.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from ruamel.yaml.comments import CommentedMap
+
+from labelwise.tasks import figures, settings
+from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.items import stored
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.proof import finishing, money
+from labelwise.tasks.proof.finishing import GOLD, MODEL, NOBODY, PERSON
+from labelwise.tasks.records import FINISHED
+from labelwise.tasks.settings import Finish
+from labelwise.tasks.workspace import Workspace, atomic, read_parquet, write_csv, write_parquet
+
+TABLE, LIST = "finished.parquet", "finished.csv"
+CURVE = (0.005, 0.01, 0.02, 0.05, 0.1)  # shares that a forecast compares
+ABANDON = "`labelwise finish --abandon`, then `labelwise finish` begins again; labels stay"
+
+
+def folder(workspace: Workspace) -> Path:
+    """Where the finished pool lies."""
+    return workspace.root / "finished"
+
+
+# Before
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a promise is expected to take: people label `exam` and other items, `people` in all, of `open` that have no
+    label of people; the pool has `items`. seconds, price: of these answers, None where nobody has been timed."""
+
+    wrong: float
+    people: int
+    exam: int
+    open: int
+    items: int
+    seconds: float | None
+    price: float | None
+    currency: str = ""
+
+    def __str__(self) -> str:
+        """
+        >>> str(Forecast(0.02, 812, 240, 9_000, 9_214, 18_000.0, 150.0, "EUR"))
+        'at most 2 % wrong: people still label 812 of 9,214 items (150 EUR, 5.0 h), the model 8,188'
+        """
+        price = f"{self.price:,.0f} {self.currency}".strip()
+        paid = "" if self.seconds is None else f" ({price}, {self.seconds / 3600:.1f} h)"
+        return (
+            f"at most {100 * self.wrong:g} % wrong: people still label {self.people:,} of {self.items:,} items{paid}, "
+            f"the model {self.open - self.people:,}"
+        )
+
+
+def forecasts(workspace: Workspace, wanted: Finish, shares: tuple[float, ...] = CURVE) -> list[Forecast]:
+    """What other shares, and the one that is wanted, would take with the model of now."""
+    pool, paid = finishing.gather(workspace, wanted), money.spending(workspace)
+    unit, found = workspace.settings.prove.currency, []
+    for wrong in sorted({*shares, wanted.wrong}):
+        plan = finishing.planned(workspace, pool, wanted.model_copy(update={"wrong": wrong}))
+        seconds = None if paid.seconds_a_label is None else paid.seconds_a_label * plan.people
+        price = None if paid.label is None else paid.label * plan.people
+        found.append(Forecast(wrong, plan.people, plan.exam, len(pool.open), len(pool.items), seconds, price, unit))
+    return found
+
+
+def wanted(workspace: Workspace, wrong: float, confidence: float) -> Finish:
+    """The plan for the model of the round that the workspace is in. InputError for shares that cannot be, and where all
+    is finished as well as that."""
+    if not 0 < wrong < 1:
+        raise InputError(
+            "finish --wrong",
+            expected="a share above 0 and below 1, such as 0.02",
+            got=f"{wrong:g}",
+            fix="no label at all is wrong only where people label everything: `labelwise run`" if wrong == 0 else "",
+        )
+    if not 0.5 <= confidence < 1:
+        raise InputError("finish --confidence", expected="from 0.5 to below 1, such as 0.95", got=f"{confidence:g}")
+    number, shards = ledger.current_round(workspace.labels), len(stored.shards(workspace))
+    done = [
+        look["shards"]
+        for look in figures.looks(workspace)
+        if look["state"] == "finished" and look["wrong"] <= wrong and look["confidence"] >= confidence
+    ]
+    after = max(done, default=0)
+    if after == shards:
+        raise InputError(
+            f"finish: all {stored.items(workspace):,} items are finished at {100 * wrong:g} % wrong or less",
+            fix=f"they are in {folder(workspace)}; a smaller --wrong begins anew, and so do new items",
+        )
+    look = 1 + sum(look["shards"] > after for look in figures.looks(workspace))
+    return Finish(wrong=wrong, confidence=confidence, round=number, look=look, after=after)
+
+
+def refuse_untrained(workspace: Workspace) -> None:
+    """WorkspaceError where there is no model that could label."""
+    scores = workspace.scores
+    if not scores.exists() or read_parquet(scores, columns=["prediction"]).prediction.isna().all():
+        raise WorkspaceError(
+            f"{workspace.root} has no model yet that could label the rest", fix="`labelwise run` until it has one"
+        )
+
+
+def refuse_other(now: Finish, wrong: float, confidence: float) -> None:
+    """InputError where another promise is being worked for."""
+    if (now.wrong, now.confidence) != (wrong, confidence):
+        raise InputError(
+            "finish: another promise is being worked for, since its exam must not be chosen by what comes out",
+            expected=f"--wrong {now.wrong:g} --confidence {now.confidence:g}",
+            got=f"--wrong {wrong:g} --confidence {confidence:g}",
+            fix="end that one first, or " + ABANDON,
+        )
+
+
+# While it goes on
+
+
+def keep(workspace: Workspace, plan: Finish | None) -> None:
+    """Write the plan into params.yaml, or take it away."""
+    line = None if plan is None else CommentedMap(plan.model_dump(exclude_none=True))
+    if line is not None:
+        line.fa.set_flow_style()
+    with settings.edited(workspace.root / "params.yaml") as content:
+        section = content.setdefault("select", CommentedMap())
+        if "finish" in section:
+            section["finish"] = line
+        else:
+            section.insert(0, "finish", line)
+    workspace.reread()
+
+
+def prepare(workspace: Workspace, plan: Finish) -> str:
+    """Before `select`: settle the share of the exam by what the model of the plan thinks, or see that it still thinks
+    the same. Returns a line for people. WorkspaceError where it does not."""
+    now = finishing.digest(read_parquet(workspace.scores, columns=["id", "prediction", "confidence"]))
+    if plan.model is None:
+        refuse_untrained(workspace)
+        found = finishing.planned(workspace, finishing.gather(workspace, plan), plan)
+        keep(workspace, plan.model_copy(update={"share": round(found.share, 6), "model": now}))
+        if found.allowed < 0:
+            return f"no exam could show so few wrong: people label all {found.people:,} items"
+        return f"an exam of about {found.exam:,} items; people label about {found.people:,} in all"
+    if now != plan.model:
+        raise WorkspaceError(
+            "the model is not the one that the exam began with: code, labels, classes or gold have changed since",
+            expected=plan.model,
+            got=now,
+            fix=ABANDON,
+        )
+    return "the model is the one that the exam began with"
+
+
+def abandon(workspace: Workspace) -> str:
+    """Take the plan back. What was asked stays with the reviewers, and counts as any batch. Returns a line for people.
+    WorkspaceError where there is none."""
+    plan = workspace.settings.select.finish
+    if plan is None:
+        raise WorkspaceError("the pool is not being finished", fix="`labelwise finish --wrong 0.02` begins")
+    figures.keep_look(workspace, record(workspace, plan, "abandoned"))
+    keep(workspace, None)
+    return f"no longer finishing at {100 * plan.wrong:g} % wrong; another try at these items is look {plan.look + 1}"
+
+
+def record(workspace: Workspace, plan: Finish, state: str, **found: Any) -> dict[str, Any]:
+    """What metrics/finish.json keeps of a look."""
+    return {"state": state, **plan.model_dump(), "shards": len(stored.shards(workspace)), **found}
+
+
+# After
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A pool that is finished. table: FINISHED, all items. counts: of the items of this finish, by whom they are
+    labelled. allowed: how many of these labels may be wrong. losses: what the exam found, in the order of the model's
+    doubt, NaN for items that were not in it; end: how many items, of these, the model or its exam has labelled."""
+
+    table: pd.DataFrame
+    plan: Finish
+    counts: dict[str, int]
+    allowed: int
+    losses: NDArray[np.float64]
+    end: int
+
+    @property
+    def exam(self) -> int:
+        """How many items the exam had as far as the model labels."""
+        return int((~np.isnan(self.losses[: self.end])).sum())
+
+    @property
+    def mistakes(self) -> float:
+        """What it found there."""
+        return float(np.nansum(self.losses[: self.end]))
+
+    @property
+    def promise(self) -> str:
+        """The promise in a sentence."""
+        items = sum(self.counts.values())
+        labels = items - self.counts[NOBODY]
+        said = (
+            f"Of these {labels:,} labels at most {self.allowed:,} ({100 * self.plan.wrong:g} % of {items:,} items) "
+            f"differ from what people would have said, with {100 * self.plan.confidence:g} % confidence: "
+            f"{self.counts[PERSON] + self.counts[GOLD]:,} are people's, {self.counts[MODEL]:,} the model's."
+        )
+        return said + (f" {self.counts[NOBODY]:,} items have no label." if self.counts[NOBODY] else "")
+
+
+def finished(workspace: Workspace, plan: Finish) -> Finished:
+    """The finished pool, once nothing is left to ask."""
+    pool, found = finishing.gather(workspace, plan), finishing.standing(workspace, plan)
+    items, own = found.items, pool.items[pool.items.label.notna()]
+    by_model = items.said.isna() & ~items.inside & (np.arange(len(items)) < found.end)
+    label = items.said.mask(by_model, items.prediction)
+    by = pd.Series(NOBODY, items.index).mask(by_model, MODEL).mask(items.said.notna(), PERSON)
+    rest = pd.DataFrame({"id": items.id, "label": label, "by": by, "confidence": (1 - items.doubt).where(by_model)})
+    new = pd.concat([own.assign(confidence=np.nan)[list(rest)], rest]).assign(finish=number(workspace))
+    before, path = FINISHED.frame(), folder(workspace) / TABLE
+    if plan.after and path.exists():
+        before = read_parquet(path)
+        before = before[before.id.isin(finishing.ids_of(workspace, plan.after))]
+    keys = pd.concat([read_parquet(shard, columns=["id", "source_id"]) for shard in stored.shards(workspace)])
+    table = keys.merge(pd.concat([before.drop(columns="source_id"), new]), on="id", how="inner")
+    counts = {by: int((new.by == by).sum()) for by in (PERSON, GOLD, MODEL, NOBODY)}
+    budget = finishing.budget_of(plan.wrong, len(pool.items))
+    return Finished(FINISHED.conform(table), plan, counts, budget, items.loss.to_numpy(dtype=np.float64), found.end)
+
+
+def number(workspace: Workspace) -> int:
+    """Of the finish that is going on, or comes next: 1 and on."""
+    return 1 + sum(look["state"] == "finished" for look in figures.looks(workspace))
+
+
+def last(workspace: Workspace, plan: Finish) -> str:
+    """The promise of a plan whose pool was written already; '' where it was not."""
+    looks = figures.looks(workspace)
+    done = bool(looks) and looks[-1]["state"] == "finished" and looks[-1]["round"] == plan.round
+    return str(looks[-1]["said"]) if done else ""
+
+
+def write(workspace: Workspace, found: Finished, page: str) -> None:
+    """Write the finished pool, its page, and the look in metrics/finish.json. What was written before stays what it
+    is."""
+    with atomic(folder(workspace)) as scratch:
+        scratch.mkdir()
+        write_parquet(scratch / TABLE, found.table, FINISHED)
+        write_csv(scratch / LIST, found.table)
+        (scratch / "promise.html").write_text(page, encoding="utf-8")
+    said = {"said": found.promise, "by": found.counts, "exam": found.exam, "mistakes": found.mistakes}
+    figures.keep_look(workspace, record(workspace, found.plan, "finished", **said))

@@ -1,0 +1,131 @@
+"""How many items a fixed model may label, so that a promise about the whole pool is kept.
+
+The unlabelled items are put in order, the surest first. Each of them belongs to the exam by its own draw, with the same
+chance `share`, made before anybody looks. People answer the exam in that order, and the model labels the items before
+the answer that is one mistake too many. Nothing is assumed about the model, its confidence or the order.
+
+Why it is kept. Call the allowed number of wrong labels `budget`. The promise breaks only if the items that the model
+labels hold more than `budget` wrong ones; then, when the (budget + 1)-th wrong item outside the exam was passed, at
+most `mistakes` wrong items inside the exam had been. Each wrong item is inside by its own draw, so that their number
+inside before the (budget + 1)-th outside is negative binomial, wherever in the order the wrong ones stand, and
+`mistakes` is the largest number for which this has a chance of at most `risk`. No prefix has to be tested by itself,
+and none costs confidence. It is the threshold above which people label of Candes, Ilyas & Zrnic (2025, arXiv
+2506.10908), with an exact stopping rule in place of a bound at each threshold.
+
+Scores between 0 and 1 (several labels, spans): with u and x the losses passed outside and inside, exp(s u - t x) is a
+supermartingale when (1 - share) exp(s) + share exp(-t) = 1, since this is convex in the loss and 1 at none; Ville's
+inequality bounds the chance that it ever exceeds 1 / risk.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.stats import nbinom
+
+FIRST = 0.8  # of the risk is the first look's; each further one has half of what is left
+SHARES = np.concatenate([np.geomspace(0.002, 0.2, 41), np.linspace(0.225, 0.95, 30)])  # those that a plan compares
+
+
+def risk_of(confidence: float, look: int) -> float:
+    """The chance to break the promise that look 1, 2, ... at one pool may take; all together 1 - confidence.
+
+    >>> [round(risk_of(0.95, look), 6) for look in (1, 2, 3)]
+    [0.04, 0.005, 0.0025]
+    """
+    whole = 1 - confidence
+    return whole * (FIRST if look == 1 else (1 - FIRST) / 2 ** (look - 1))
+
+
+def mistakes(budget: int, share: float, risk: float, whole: bool = True) -> float:
+    """The sum of losses in the exam up to which the model may go on labelling; negative where no exam of this share can
+    allow anything. budget: wrong labels allowed. whole: whether each loss is 0 or 1.
+
+    >>> mistakes(200, 0.05, 0.05), mistakes(10, 0.05, 0.05)
+    (4.0, -1.0)
+    """
+    if whole:
+        most = float(nbinom.ppf(risk, budget + 1, 1 - share))
+        return most if nbinom.cdf(most, budget + 1, 1 - share) <= risk else most - 1
+
+    def lost(s: float) -> float:
+        t = -math.log((1 - (1 - share) * math.exp(s)) / share)
+        return -(s * budget - math.log(1 / risk)) / t
+
+    least, most = 1e-9, -math.log(1 - share) - 1e-9
+    best = -float(minimize_scalar(lost, bounds=(least, most), method="bounded").fun)
+    return best if best >= 0 else -1.0
+
+
+def trusted(losses: NDArray[np.floating], allowed: float) -> int:
+    """How many items the model may label: all before the exam's losses exceed `allowed`.
+
+    losses: (n,) of the items in their order: what the exam says of each, NaN outside of the exam. Items of the exam
+    inside the prefix have people's labels.
+
+    >>> trusted(np.array([np.nan, 0, np.nan, 1, np.nan, 1, np.nan]), 1)
+    5
+    """
+    if allowed < 0:
+        return 0
+    passed = np.cumsum(np.nan_to_num(losses))
+    return int(np.searchsorted(passed, allowed + 1e-9, side="right"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a promise is expected to take. share: of the exam. trusted: items that the model is expected to label or to
+    have labelled by the exam. exam: items of it that people answer before it is known where the model must end.
+    people: all items that people still label."""
+
+    share: float
+    allowed: float
+    trusted: int
+    exam: int
+    people: int
+
+
+def plan(expected: NDArray[np.floating], budget: int, risk: float, whole: bool = True) -> Plan:
+    """The share of the exam for which people are expected to label least.
+
+    expected: (n,) the expected loss of each item in its order. Wrong expectations cost labels, never the promise.
+    """
+    n, lost = len(expected), np.cumsum(expected)
+    best = Plan(1.0, -1.0, 0, 0, n)
+    for share in SHARES.tolist():
+        allowed = mistakes(budget, share, risk, whole)
+        if allowed < 0:
+            continue
+        # The (allowed + 1)-th mistake of the exam ends the prefix: by then so many losses have been passed.
+        reached = int(np.searchsorted(lost, (allowed + 1) / share, side="right"))
+        people = n - reached + round(share * reached)
+        if people < best.people:
+            best = Plan(share, allowed, reached, round(share * reached), people)
+    return best
+
+
+PRIOR = 25  # items of gold that the model's own doubt counts as much as, in a plan
+
+
+def expected(
+    doubt: NDArray[np.floating],
+    known_doubt: NDArray[np.floating] | None = None,
+    losses: NDArray[np.floating] | None = None,
+    weights: NDArray[np.floating] | None = None,
+) -> NDArray[np.float64]:
+    """(n,) the loss to expect of items of which the model has this `doubt`: a plan rests on it, no promise does.
+
+    known_doubt, losses: (g,) the same of items whose labels are known, which the model has not learned; weights: (g,)
+    what each counts. The loss rises with the doubt (isotonic regression), and is drawn towards the doubt itself as far
+    as few are known. Without any it is the doubt.
+    """
+    own = np.asarray(doubt, dtype=np.float64)
+    if known_doubt is None or losses is None or not len(losses):
+        return own
+    from sklearn.isotonic import IsotonicRegression
+
+    fit = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(known_doubt, losses, weights)
+    known = len(losses) / (len(losses) + PRIOR)
+    return np.asarray(known * fit.predict(own) + (1 - known) * own, dtype=np.float64)

@@ -1,0 +1,290 @@
+"""`make bench-finish DATA=FOLDER`: is the promise of a finished pool kept, and what does it spare?
+
+FOLDER holds labelled sets. A run plays the loop by its own stages, looks once in the middle (the loop then learns from
+that exam), plays on, and looks again; it is broken when either look leaves more wrong labels than promised. ARGS: names
+of sets; --runs N; --noise SHARE of people's answers that are wrong; --strategy NAME; --json FILE. What was played is
+kept in .bench/finish/, so that a call that was cut off goes on where it was.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from labelwise.tasks import kinds
+from labelwise.tasks.learners import Model, thresholds_of
+from labelwise.tasks.proof import promise
+from labelwise.tasks.settings import Settings
+from labelwise.tasks.trial.kept import encoded, settings_of_run
+from labelwise.tasks.trial.plan import Plan, gathered, settings_of
+from labelwise.tasks.trial.rehearsal import Rows, Run, play
+from labelwise.tasks.workspace import atomic
+from tests.bench import figures, multilabel
+from tests.bench.labels import cleaned, tell
+
+KEPT = figures.KEPT / "finish"
+WRONG = (0.01, 0.02, 0.05)
+CONFIDENCE = 0.95
+POOL, GOLD = 6_000, 500  # items of a set at most
+ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Set:
+    """batch: labels a round."""
+
+    batch: int
+    answer: str = "choice"
+
+
+SETS = {
+    "banking77": Set(100),
+    "clinc150": Set(150),
+    "it_tickets": Set(75),
+    "spamassassin": Set(25),
+    "convabuse": Set(25),
+    "unfair_tos": Set(50, "multilabel"),
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """A fixed model at a pool. Of each item: doubt; loss against what people would say, and truth against what is
+    right; known: whether it had a label. gold_doubt, gold_loss: of the gold set."""
+
+    doubt: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    known: NDArray[np.bool_]
+    gold_doubt: NDArray[np.float64]
+    gold_loss: NDArray[np.float64]
+
+    def order(self) -> NDArray[np.int64]:
+        """The items without a label, the surest first."""
+        rows = np.flatnonzero(~self.known)
+        return rows[np.argsort(self.doubt[rows], kind="stable")]
+
+
+@cache
+def prepared(data: Path, name: str) -> tuple[Rows, Rows, Settings]:
+    """Pool and gold with their vectors."""
+    folder, of = KEPT / name, SETS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    if of.answer == "multilabel":
+        parts = []
+        for part in ("pool", "gold"):
+            found = multilabel.rows(data, name, part, multilabel.SETS[name])
+            parts.append(found)
+            found.assign(label=found.label)[["text", "label"]].to_parquet(folder / f"{part}.parquet")
+    else:
+        cleaned(data, name, folder)
+    sources = str(folder / "pool.parquet"), str(folder / "gold.parquet")
+    plan = Plan(*sources, [], [], 1, 1, 1, 0.0, answer=of.answer)
+    pool, gold = gathered(plan, lambda _line: None)
+    pool, gold = (
+        rows.sample(min(len(rows), most), random_state=0).reset_index(drop=True)
+        for rows, most in ((pool, POOL), (gold, GOLD))
+    )
+    settings = settings_of(plan, sorted({one for label in pool.label for one in plan.kind.members(label)}))
+    return (*(Rows(rows, encoded(rows, settings, folder)) for rows in (pool, gold)), settings)
+
+
+def looks(data: Path, name: str, strategy: str, seed: int, noise: float) -> list[Look]:
+    """The two looks of a run, played unless it has been before."""
+    path = KEPT / name / f"{strategy}-{noise}-{seed}.npz"
+    if not path.exists():
+        kept = {
+            f"{at}-{key}": value
+            for at, look in enumerate(played(data, name, strategy, seed, noise))
+            for key, value in vars(look).items()
+        }
+        with atomic(path) as scratch, scratch.open("wb") as file:
+            np.savez_compressed(file, **kept)
+    with np.load(path) as found:
+        return [Look(**{key: found[f"{at}-{key}"] for key in Look.__dataclass_fields__}) for at in range(2)]
+
+
+def played(data: Path, name: str, strategy: str, seed: int, noise: float) -> Iterator[Look]:
+    pool, gold, settings = prepared(data, name)
+    settings = settings_of_run(settings, strategy, "frozen", seed)
+    settings = settings.model_copy(update={"select": settings.select.model_copy(update={"control": 0.2})})
+    answer = kinds.answer(settings.kind.answer)
+    said, right = (pool.answers(share, settings.classes, seed, answer).to_numpy() for share in (noise, 0.0))
+    rng = np.random.default_rng([seed, 9])
+    run, models = Run(strategy, "frozen", seed), dict[int, Model]()
+    sizes = [SETS[name].batch] * ROUNDS
+    for half in (ROUNDS // 2, ROUNDS + 1):
+        for _ in play(run, pool, gold, settings, sizes[:half], noise, lambda model: models.update({0: model})):
+            pass
+        model, vectors = models[0], pool.items()
+        doubts, losses = [], []
+        for items, truth in ((vectors, said), (gold.items(), gold.table.label)):
+            opinion, thresholds = model.probabilities(items), thresholds_of(model)
+            decided = answer.decide(opinion, model.classes, thresholds)
+            doubts.append(1 - answer.expect(opinion, thresholds))
+            losses.append(1 - answer.score(decided.tolist(), list(truth)))
+            if items is vectors:
+                wrong = 1 - answer.score(decided.tolist(), list(right))
+        known = pool.table.id.isin([one for batch in run.asked for one in batch]).to_numpy()
+        look = Look(doubts[0], losses[0], wrong, known, doubts[1], losses[1])
+        yield look
+        if half < ROUNDS:  # the loop learns from the exam of this look
+            order = look.order()
+            found = planned(look, 0.05, len(look.loss), promise.risk_of(CONFIDENCE, 1), answer.NAME == "choice")
+            exam = order[: found.trusted][rng.random(found.trusted) < found.share]
+            run.asked.append(pool.table.id[exam].tolist())
+            run.why.append(["exam"] * len(exam))
+            run.by.append("exam")
+            run.exams.append([])
+            sizes.insert(half, 0)
+
+
+def planned(look: Look, wrong: float, items: int, risk: float, whole: bool) -> promise.Plan:
+    """The plan of a look."""
+    order = look.order()
+    losses = promise.expected(look.doubt[order], look.gold_doubt, look.gold_loss)
+    return promise.plan(losses, int(wrong * items), risk, whole)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a way to finish came to: items that people need not label, and wrong ones among these, against what people
+    would say, and against what is right."""
+
+    spared: int
+    bad: float
+    untrue: float
+
+
+def ours(look: Look, wrong: float, risk: float, whole: bool, rng: np.random.Generator) -> tuple[Outcome, int]:
+    """And how many items the exam had."""
+    order, n = look.order(), len(look.loss)
+    plan = planned(look, wrong, n, risk, whole)
+    inside = rng.random(len(order)) < plan.share
+    end = promise.trusted(np.where(inside, look.loss[order], np.nan), plan.allowed)
+    by_model = order[:end][~inside[:end]]
+    return outcome(look, by_model), int(inside[:end].sum())
+
+
+def outcome(look: Look, by_model: NDArray[np.int64]) -> Outcome:
+    """When the model labels these."""
+    return Outcome(len(by_model), float(look.loss[by_model].sum()), float(look.truth[by_model].sum()))
+
+
+def pac(look: Look, wrong: float, risk: float, m: int, rng: np.random.Generator) -> Outcome:
+    """PAC labels (Candes, Ilyas & Zrnic 2025, arXiv 2506.10908): m items drawn at random from those without a label,
+    and the lowest doubt above which people label, by a bound on the loss below each doubt: betting, not asymptotic
+    (Waudby-Smith & Ramdas 2024)."""
+    order = look.order()
+    most = wrong * len(look.loss) / len(order)  # labels of before are right
+    drawn = np.sort(rng.choice(len(order), min(m, len(order)), replace=False))
+    arrived = rng.permutation(len(drawn))
+    losses = look.loss[order[drawn]]
+    end = 0
+    ends = [*drawn.tolist()[1:], len(order)]
+    for at, until in enumerate(ends):  # of the drawn items the first at + 1 are below the doubt
+        below = np.where(np.arange(len(drawn)) <= at, losses, 0.0)[arrived]
+        if not bet_against(below, most, risk):
+            break
+        end = until
+    by_model = np.setdiff1d(np.arange(end), drawn)
+    return outcome(look, order[by_model])
+
+
+def bet_against(losses: NDArray[np.float64], mean: float, risk: float) -> bool:
+    """Whether these losses show that their mean is below `mean`: a bet against it has multiplied to 1 / risk."""
+    t = np.arange(1, len(losses) + 1)
+    means = (0.5 + np.cumsum(losses)) / (t + 1)
+    spread = (0.25 + np.cumsum((losses - means) ** 2)) / (t + 1)
+    before = np.concatenate([[0.25], spread[:-1]])
+    stake = np.minimum(np.sqrt(2 * np.log(1 / risk) / (len(losses) * before)), 0.75 / (1 - mean))
+    return bool(np.log1p(stake * (mean - losses)).cumsum().max(initial=0.0) >= np.log(1 / risk))
+
+
+def by_validation(look: Look, wrong: float, m: int, rng: np.random.Generator) -> Outcome:
+    """A threshold on a validation sample (SageMaker Ground Truth's way): m items drawn at random, and the model labels
+    where, of those that are as sure, at most `wrong` are wrong. No promise goes with it."""
+    order = look.order()
+    drawn = np.sort(rng.choice(len(order), min(m, len(order)), replace=False))
+    means = np.cumsum(look.loss[order[drawn]]) / np.arange(1, len(drawn) + 1)
+    good = np.flatnonzero(means <= wrong)
+    end = drawn[good[-1]] + 1 if len(good) else 0
+    return outcome(look, order[np.setdiff1d(np.arange(end), drawn)])
+
+
+def rows_of(data: Path, name: str, strategy: str, runs: int, noise: float) -> list[dict[str, Any]]:
+    """A row a promised share."""
+    whole = SETS[name].answer == "choice"
+    broken = dict.fromkeys(WRONG, 0)
+    untrue, pac_broken, ground_broken = dict(broken), dict(broken), dict(broken)
+    shares: dict[float, list[list[float]]] = {wrong: [] for wrong in WRONG}
+    for seed in range(runs):
+        for wrong in WRONG:
+            rng = np.random.default_rng([seed, int(1000 * wrong)])
+            kept = lied = True
+            for at, look in enumerate(looks(data, name, strategy, seed, noise), start=1):
+                n, risk = len(look.loss), promise.risk_of(CONFIDENCE, at)
+                own, m = ours(look, wrong, risk, whole, rng)
+                kept &= own.bad <= int(wrong * n)
+                lied &= own.untrue <= int(wrong * n)
+            alone = 1 - CONFIDENCE  # one look, and the labels of the second
+            own, m = ours(look, wrong, promise.risk_of(CONFIDENCE, 1), whole, rng)
+            other, ground = pac(look, wrong, alone, m, rng), by_validation(look, wrong, m, rng)
+            broken[wrong] += not kept
+            untrue[wrong] += not lied
+            pac_broken[wrong] += other.bad > wrong * n
+            ground_broken[wrong] += ground.bad > wrong * max(ground.spared, 1)
+            shares[wrong].append([own.spared / n, other.spared / n, ground.spared / n, m / n, look.known.mean()])
+    rows = []
+    for wrong in WRONG:
+        mean = np.mean(shares[wrong], axis=0)
+        rows.append(
+            {
+                "set": name,
+                "wrong": wrong,
+                "runs": runs,
+                "broken": broken[wrong],
+                "untrue": untrue[wrong],
+                "spared": mean[0],
+                "pac": mean[1],
+                "pac_broken": pac_broken[wrong],
+                "validation": mean[2],
+                "validation_broken": ground_broken[wrong],
+                "exam": mean[3],
+                "labels": mean[4],
+            }
+        )
+    return rows
+
+
+def main(data: Path, words: Sequence[str]) -> None:
+    """Play what has not been played, and print the table as far as it goes."""
+    parser = argparse.ArgumentParser(prog="bench-finish")
+    parser.add_argument("sets", nargs="*", default=list(SETS))
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--strategy", default="auto")
+    parser.add_argument("--json")
+    given = parser.parse_args(words)
+    rows: list[dict[str, Any]] = []
+    for name in given.sets:
+        tell(f"finish: {name}")
+        rows += rows_of(data, name, given.strategy, given.runs, given.noise)
+        print(figures.table(pd.DataFrame(rows).round(3)), flush=True)
+        if given.json:
+            Path(given.json).write_text(json.dumps(rows), encoding="utf-8")
+    print(figures.machine())
+
+
+if __name__ == "__main__":
+    with threadpool_limits(1):
+        main(Path(sys.argv[1]), sys.argv[2:])
