@@ -681,6 +681,37 @@ def seed(
             _then("run", here.root)
 
 
+# Labels and the model, elsewhere
+
+
+@app.command()
+def export(
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE_OR_FOLDER", help=".csv, .jsonl, .parquet, .conll, .json (Label Studio), a folder."
+        ),
+    ],
+    named: Annotated[
+        str,
+        typer.Option(
+            "--format", help="csv, jsonl, parquet, conll, label-studio, hugging-face; default: by the ending."
+        ),
+    ] = "",
+    number: Annotated[int | None, typer.Option("--round", min=0, help="As they were then; default: now.")] = None,
+    gold: Annotated[
+        bool, typer.Option("--gold", help="The gold set, too: column `gold`, or the split `test`.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier export.")] = False,
+    workspace: Folder = HERE,
+) -> None:
+    """Write the labels, each with its item and where it comes from, for other programs."""
+    from labelwise.tasks.exports import run as stage
+
+    said = stage.run(intact_workspace(workspace), place, named, number, gold, force)
+    print("\n".join(map(plain, said)))
+
+
 # The past
 
 From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]

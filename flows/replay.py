@@ -5,15 +5,13 @@ stages run in this process: a `dvc.yaml` that came from elsewhere names commands
 """
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from labelwise.flows.stages import REPRODUCIBLE
-from labelwise.tasks import made_with, records, snapshot
-from labelwise.tasks.errors import InputError
+from labelwise.tasks import made_with, records
 from labelwise.tasks.items import forgotten
 from labelwise.tasks.labels import witness
 from labelwise.tasks.past.rebuild import INPUTS, Scratch
@@ -69,7 +67,7 @@ def replay(workspace: Path, name: str, source: str, encode: bool, tell: Callable
         tell("replay: cloning the history")
         versions = clones.clone(str(own.root) if own else source, Path(folder) / "round")
         tags = history.tagged_rounds(versions)
-        mine = _meant(name, tags)
+        mine = history.meant(name, tags, "replay")
         clones.checkout(versions, mine.id)
         tell(f"replay: fetching the data of {mine.tag} from the DVC remote")
         clones.fetch(versions, [*(f"{path}.dvc" for path in INPUTS), *REPRODUCIBLE])
@@ -84,16 +82,6 @@ def replay(workspace: Path, name: str, source: str, encode: bool, tell: Callable
         ]
         version = scratch.version.version if scratch.version else ""
         return Replayed(mine.tag, mine.id, records.run_of(mine.message), version, elsewhere, parts)
-
-
-def _meant(name: str, tags: dict[str, Commit]) -> Commit:
-    """The commit of a round, by its tag or by its number alone."""
-    given = re.fullmatch(r"(?:round-)?(\d{1,9})", name)
-    found = tags.get(snapshot.tag(int(given[1]))) if given else None
-    if found is None:
-        known = f"one of {min(tags)} to {max(tags)}" if tags else "a history with rounds"
-        raise InputError("replay", expected=known, got=repr(name[:60]), fix="`git tag --list 'round-*'` names them")
-    return found
 
 
 def _asked(here: Workspace, versions: Versions, mine: Commit, tags: dict[str, Commit]) -> tuple[Finding, Scratch]:

@@ -14,7 +14,7 @@ from tests.e2e.conftest import Source, source  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["savings", "gold", "learners", "operations", "extending"]
+PAGES = ["savings", "gold", "learners", "export", "operations", "extending"]
 TEXT = "\n".join([README, *((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in PAGES)])
 ELSEWHERE = {
     "make demo": "tests/e2e/test_demo.py",
@@ -101,6 +101,7 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "lineage",
         "forget",
         "gc",
+        "export",
     ):
         assert f"labelwise {word}" in README
 

@@ -224,6 +224,13 @@ class Answer(Protocol):
     def wrong(self, label: str, classes: Sequence[str], chance: Any) -> str:
         """Another label than this one, drawn by `chance` (random.Random): what a careless reviewer may say."""
 
+    @property
+    def VALUE(self) -> str:
+        """The type of `value`, see values.py."""
+
+    def value(self, label: str, item: str) -> Any:
+        """The label for other programs. item: the cell that it is said of."""
+
 
 class Encoder(Protocol):
     """A frozen encoder of items."""
@@ -323,6 +330,12 @@ class Content(Protocol):
 
     def task(self, cell: str) -> dict[str, str]:
         """The item in a task of Label Studio: what `view` reads."""
+
+    def values(self, cell: str) -> dict[str, Any]:
+        """The item for other programs, by the columns of `value_types`."""
+
+    def value_types(self, columns: Columns) -> dict[str, str]:
+        """The types of `values`, see values.py."""
 
     def brief(self, cell: str) -> str:
         """The item in words, for people; whoever shows it cuts it."""

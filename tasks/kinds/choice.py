@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import controls, counting
 from labelwise.tasks.kinds.base import Floats, Measured, Read, one_by_one
+from labelwise.tasks.kinds.values import LABEL
 from labelwise.tasks.settings import MEASURES
 
 NAME = "choice"
@@ -17,6 +18,7 @@ METRIC, MEASURE = MEASURES[NAME]
 EXAMPLE = "the name of a class"
 LISTS = False
 PLACES = False
+VALUE = LABEL
 FAULTS: tuple[str, ...] = ()
 HEADER = "Which class fits this {item}?"
 HINT = "Key of the class, then Ctrl+Enter. Unsure, or none fits: skip with Ctrl+Space."
@@ -222,3 +224,8 @@ def wrong(label: str, classes: Sequence[str], chance: Any) -> str:
     """Another class, each as likely; the same where there is no other."""
     others = [name for name in classes if name != label]
     return str(chance.choice(others)) if others else label
+
+
+def value(label: str, _item: str) -> str:
+    """The class."""
+    return label

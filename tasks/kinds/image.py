@@ -18,6 +18,7 @@ from labelwise.tasks.kinds import controls, picture
 from labelwise.tasks.kinds import files as held
 from labelwise.tasks.kinds.base import DECODES
 from labelwise.tasks.kinds.files import Files
+from labelwise.tasks.kinds.values import PICTURE, TEXT
 from labelwise.tasks.records import content_id
 from labelwise.tasks.services.expectations import NONE_OF, PRESENT, Rule
 from labelwise.tasks.settings import Columns, Embed, Pull
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 NAME = "image"
 COLUMN = "image"
+FILE = "file"  # of `values`: the name that the file of a picture had
 ENDINGS = (*held.PICTURES, ".heic", ".heif", ".svg")  # the last are refused with a reason rather than passed over
 FAULTS = (*held.FAULTS, *picture.FAULTS)
 AT_ONCE = 4  # pictures decoded together: each may take 150 MB for a moment, and more above picture.MANY_PIXELS, alone
@@ -185,6 +187,20 @@ def task(cell: str) -> dict[str, str]:
     """The picture in a task: a data address, which a browser shows without asking anyone."""
     found = picture.parsed(cell)
     return {NAME: "" if found is None else found.address}
+
+
+def values(cell: str) -> dict[str, Any]:
+    """The picture as it is kept, under a name that comes of its pixels, and the name that its file had."""
+    found = picture.parsed(cell)
+    if found is None:
+        return {NAME: None, FILE: brief(cell)}
+    ending = "png" if found.kind == "png" else "jpg"
+    return {NAME: {"bytes": found.content, "path": f"{found.id}.{ending}"}, FILE: found.name or None}
+
+
+def value_types(_columns: Columns) -> dict[str, str]:
+    """The picture and the name of its file."""
+    return {NAME: PICTURE, FILE: TEXT}
 
 
 def brief(cell: str) -> str:

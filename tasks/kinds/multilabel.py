@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import controls, counting
 from labelwise.tasks.kinds.base import Floats, Measured, Read, Views, one_by_one
+from labelwise.tasks.kinds.values import LABELS
 from labelwise.tasks.settings import MEASURES, NONE
 
 NAME = "multilabel"
@@ -22,6 +23,7 @@ METRIC, MEASURE = MEASURES[NAME]
 EXAMPLE = 'a JSON list of classes such as ["a", "b"], [] for none; with pull.delimiter, names and it between them'
 LISTS = True
 PLACES = False
+VALUE = LABELS
 NO_LIST, NESTED, NO_TEXT = "label is no JSON list", "label holds a list in a list", "label holds what is no text"
 BLANK, TWICE = "label holds an empty name", "label names a class twice"
 FAULTS = (NO_LIST, NESTED, NO_TEXT, BLANK, TWICE)
@@ -345,3 +347,8 @@ def wrong(label: str, classes: Sequence[str], chance: Any) -> str:
     """The label with one class more or less."""
     names = set(members(label))
     return label_of(names ^ {str(chance.choice(list(classes)))})
+
+
+def value(label: str, _item: str) -> list[str]:
+    """The names."""
+    return members(label)

@@ -25,6 +25,9 @@ from labelwise.tasks.errors import InputError, SettingsError, named
 from labelwise.tasks.kinds.base import DECODES
 from labelwise.tasks.kinds.controls import TO
 from labelwise.tasks.kinds.forms import unpacked
+from labelwise.tasks.kinds.values import NUMBER as A_NUMBER
+from labelwise.tasks.kinds.values import NUMBERS
+from labelwise.tasks.kinds.values import TEXT as A_TEXT
 from labelwise.tasks.records import content_id
 from labelwise.tasks.services.expectations import ABSENT, BETWEEN, PRESENT, Rule
 from labelwise.tasks.settings import (
@@ -711,6 +714,17 @@ def thumbnail(cell: str) -> str:
     """Its signals; '' where it has none."""
     signals = signals_of(cell)
     return address(curves(signals, 240, 40, named=False)) if signals else ""
+
+
+def values(cell: str) -> dict[str, Any]:
+    """The figures, categories and signals."""
+    return unpacked(cell)
+
+
+def value_types(columns: Columns) -> dict[str, str]:
+    """Of each feature."""
+    known = {CATEGORY: A_TEXT, SIGNAL: NUMBERS}
+    return {name: known.get(feature_of(text).form, A_NUMBER) for name, text in columns.features.items()}
 
 
 def brief(cell: str) -> str:

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from labelwise.tasks.kinds import bio, controls, counting, marked, multilabel, offsets
 from labelwise.tasks.kinds.base import Floats, Measured, OfRows, Opinion, Read, Views
 from labelwise.tasks.kinds.offsets import Given, Span
+from labelwise.tasks.kinds.values import MARKS
 from labelwise.tasks.settings import MEASURES
 
 NAME = "spans"
 METRIC, MEASURE = MEASURES[NAME]
 LISTS = True
 PLACES = True
+VALUE = MARKS
 EXAMPLE = (
     'a JSON list of [start, end, class] or {"start": ..., "end": ..., "label": ...}, [] for nothing to mark; or tokens '
     "and their tags in BIO"
@@ -426,3 +428,13 @@ def wrong(label: str, classes: Sequence[str], chance: Any) -> str:
     changed += [(start, end - 1, name)] if end - start > 1 else []
     picked = chance.randrange(len(changed) + 1)
     return label_of([*spans, *changed[picked : picked + 1]])
+
+
+def value(label: str, item: str) -> list[dict[str, Any]]:
+    """The spans with their words.
+
+    >>> value('[[0, 5, "PER"]]', "Alice ran")
+    [{'start': 0, 'end': 5, 'label': 'PER', 'text': 'Alice'}]
+    """
+    found = spans_of(label)
+    return [{"start": start, "end": end, "label": name, "text": item[start:end]} for start, end, name in found]

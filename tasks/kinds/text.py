@@ -10,6 +10,7 @@ import pandas as pd
 from labelwise.tasks.kinds import forms
 from labelwise.tasks.kinds import wording as words
 from labelwise.tasks.kinds.base import DECODES
+from labelwise.tasks.kinds.values import TEXT
 from labelwise.tasks.records import content_id
 from labelwise.tasks.services.expectations import BETWEEN, ONE_OF, PRESENT, Rule
 from labelwise.tasks.settings import Columns, Embed, Pull
@@ -136,6 +137,16 @@ def view(_columns: Columns) -> ET.Element:
 def task(cell: str) -> dict[str, str]:
     """The text in a task."""
     return {NAME: cell}
+
+
+def values(cell: str) -> dict[str, str]:
+    """The text."""
+    return {NAME: cell}
+
+
+def value_types(_columns: Columns) -> dict[str, str]:
+    """A text."""
+    return {NAME: TEXT}
 
 
 def brief(cell: str) -> str:

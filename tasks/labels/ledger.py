@@ -126,11 +126,11 @@ def effective(ledger: pd.DataFrame) -> pd.DataFrame:
 
     Sorted by id so that training does not depend on the order in which people happened to answer.
     """
-    labelled = _labelled(ledger)
-    latest = labelled.drop_duplicates("id", keep="last")
+    given = labelled(ledger)
+    latest = given.drop_duplicates("id", keep="last")
     anew = latest.why == RELABEL
     if anew.any():
-        before = labelled[(labelled.why != RELABEL) & labelled.id.isin(latest.id[anew])]
+        before = given[(given.why != RELABEL) & given.id.isin(latest.id[anew])]
         chose = before.drop_duplicates("id", keep="last").set_index("id")
         known = anew & latest.id.isin(chose.index)
         for name in ("round", "why"):
@@ -142,11 +142,11 @@ def effective(ledger: pd.DataFrame) -> pd.DataFrame:
 def lapsed(ledger: pd.DataFrame) -> pd.Index:
     """Ids whose last word is by a class that no longer exists (rows as of `today`): what is said of them is to be said
     again."""
-    latest = _labelled(ledger).drop_duplicates("id", keep="last")
+    latest = labelled(ledger).drop_duplicates("id", keep="last")
     return pd.Index(latest.id[latest.label.isna()])
 
 
-def _labelled(ledger: pd.DataFrame) -> pd.DataFrame:
+def labelled(ledger: pd.DataFrame) -> pd.DataFrame:
     """The answers that stand and are no skips, in the order in which they supersede each other."""
     said = not_withdrawn(ledger)
     return said[said.status == "labelled"].sort_values(["created_at", "annotation_id"], kind="stable")
@@ -165,8 +165,8 @@ def set_aside(ledger: pd.DataFrame) -> pd.Index:
 def closed(ledger: pd.DataFrame) -> pd.Index:
     """Ids that no strategy may ask again: labelled, by whatever class, set aside, or still open at the reviewers from
     an earlier round."""
-    labelled = pd.Index(_labelled(ledger).id.unique())
-    return labelled.union(_still_open(ledger)).union(set_aside(ledger)).unique()
+    given = pd.Index(labelled(ledger).id.unique())
+    return given.union(_still_open(ledger)).union(set_aside(ledger)).unique()
 
 
 def to_relabel(ledger: pd.DataFrame) -> pd.Index:

@@ -28,7 +28,7 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
 COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "gold", "demo"]
 COMMANDS += ["replay", "audit", "lineage", "forget"]
-COMMANDS += ["next", "report", "stop", "go-on", "rollback", "synthesise", "seed"]
+COMMANDS += ["export", "next", "report", "stop", "go-on", "rollback", "synthesise", "seed"]
 
 
 class Said(NamedTuple):
@@ -449,6 +449,8 @@ def test_ctrl_c_is_one_line(labelwise: Labelwise, made: Workspace, monkeypatch: 
     [
         (("replay", "round-0001"), ("expected a history with rounds", "got 'round-0001'")),
         (("lineage", "nonesuch"), ("no such item", "16 hexadecimal digits", "got 'nonesuch'")),
+        (("export", "nonesuch.csv"), ("there are no labels, from round 0", "answer a batch")),
+        (("export", "nonesuch.csv", "--round", "3"), ("expected a history with rounds", "got 'round-0003'")),
         (("forget", "nonesuch", "--yes"), ("unknown, so nothing was changed", "'nonesuch'")),
     ],
 )

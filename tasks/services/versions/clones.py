@@ -2,12 +2,17 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from labelwise.tasks.errors import ServiceError
-from labelwise.tasks.services.versions import git
+from labelwise.tasks.services.versions import git, history, remote
 from labelwise.tasks.services.versions.dvc import inside, remote_errors
+from labelwise.tasks.services.versions.history import Commit
 from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.workspace import Workspace
 
 
 def clone(source: str, folder: Path) -> Versions:
@@ -57,6 +62,22 @@ def _keep_remotes(source: Path, made: Path) -> None:
                 own.setdefault(section, {})["url"] = url if elsewhere else os.path.normpath(source / url)
     if own:
         own.write()
+
+
+@contextmanager
+def past(root: Path, name: str, command: str, targets: list[str]) -> Iterator[tuple[Commit, Workspace]]:
+    """A past round of a workspace in a folder of its own, with these of its data (stages, `.dvc` files): its commit and
+    its files. The workspace stays as it is. name: its tag or its number. command: the one that is at work.
+
+    InputError where there is no such round. ServiceError, WorkspaceError where the DVC remote does not give its data.
+    """
+    remote.refuse_lack_of(root)
+    with TemporaryDirectory(prefix="labelwise-past-") as folder:
+        versions = clone(str(root), Path(folder) / "round")
+        mine = history.meant(name, history.tagged_rounds(versions), command)
+        checkout(versions, mine.id)
+        fetch(versions, [target for target in targets if target[-4:] != ".dvc" or (versions.root / target).exists()])
+        yield mine, Workspace.open(versions.root)
 
 
 def checkout(versions: Versions, revision: str) -> None:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from labelwise.tasks.errors import ServiceError, SettingsError
-from labelwise.tasks.records import round_tags
+from labelwise.tasks.errors import InputError, ServiceError, SettingsError
+from labelwise.tasks.records import round_tags, tag
 from labelwise.tasks.services.urls import public
 from labelwise.tasks.services.versions import git
 from labelwise.tasks.services.versions.dvc import inside, remote_errors
@@ -49,6 +50,16 @@ def tagged_rounds(versions: Repository) -> dict[str, Commit]:
     by_id = {commit.id: commit for commit in commits}
     found = {tag: by_id.get(peeled or own) for tag, own, peeled in named}
     return {tag: Commit(each.id, each.date, each.message, tag) for tag, each in found.items() if each}
+
+
+def meant(name: str, tags: Mapping[str, Commit], command: str) -> Commit:
+    """The commit of a round, by its tag or by its number alone. InputError where there is none among the `tags`."""
+    given = re.fullmatch(r"(?:round-)?(\d{1,9})", name)
+    found = tags.get(tag(int(given[1]))) if given else None
+    if found is None:
+        expected = f"one of {min(tags)} to {max(tags)}" if tags else "a history with rounds"
+        raise InputError(command, expected=expected, got=repr(name[:60]), fix="`git tag --list 'round-*'` names them")
+    return found
 
 
 def log(versions: Repository, *words: str, path: str = "") -> list[Commit]:
