@@ -42,6 +42,7 @@ from labelwise.tasks.settings import Finish, refuse_empty_rules
 from labelwise.tasks.upkeep import classes, forget, names, seeds, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
+HELD = ("train", "prove")  # stages that see no label which came after the plan of a finish
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 Result = TypeVar("Result")
 
@@ -218,7 +219,10 @@ class Steps:
         def do() -> str:
             if not self.versions.changed(stage):
                 return "unchanged"
-            line = REPRODUCIBLE[stage](self.workspace)
+            if self.finishing and self.finishing.model and stage in HELD:
+                line = f"as in round {self.finishing.round}, until the pool is finished"
+            else:
+                line = REPRODUCIBLE[stage](self.workspace)
             self.versions.record(stage)
             return line
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from ruamel.yaml.comments import CommentedMap
 
-from labelwise.tasks import figures, settings
+from labelwise.tasks import figures, kinds, settings
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger
@@ -230,8 +230,9 @@ def finished(workspace: Workspace, plan: Finish) -> Finished:
     if plan.after and path.exists():
         before = read_parquet(path)
         before = before[before.id.isin(finishing.ids_of(workspace, plan.after))]
-    keys = pd.concat([read_parquet(shard, columns=["id", "source_id"]) for shard in stored.shards(workspace)])
-    table = keys.merge(pd.concat([before.drop(columns="source_id"), new]), on="id", how="inner")
+    shown = ["id", "source_id", *[stored.column_of(workspace)] * kinds.item(workspace.settings.kind.item).WORDS]
+    keys = pd.concat([read_parquet(shard, columns=shown) for shard in stored.shards(workspace)])
+    table = keys.merge(pd.concat([before[list(new)], new]), on="id")
     counts = {by: int((new.by == by).sum()) for by in (PERSON, GOLD, MODEL, NOBODY)}
     budget = finishing.budget_of(plan.wrong, len(pool.items))
     return Finished(FINISHED.conform(table), plan, counts, budget, items.loss.to_numpy(dtype=np.float64), found.end)
@@ -240,6 +241,21 @@ def finished(workspace: Workspace, plan: Finish) -> Finished:
 def number(workspace: Workspace) -> int:
     """Of the finish that is going on, or comes next: 1 and on."""
     return 1 + sum(look["state"] == "finished" for look in figures.looks(workspace))
+
+
+def done(workspace: Workspace) -> str:
+    """The promise of the finished pool; '' where there is none, or where items came since."""
+    looks = [look for look in figures.looks(workspace) if look["state"] == "finished"]
+    return str(looks[-1]["said"]) if looks and looks[-1]["shards"] == len(stored.shards(workspace)) else ""
+
+
+def going_on(workspace: Workspace) -> str:
+    """What is being done to finish the pool, in words; '' where nothing is."""
+    plan = workspace.settings.select.finish
+    if plan is None:
+        return ""
+    said = f"at most {100 * plan.wrong:g} % wrong with {100 * plan.confidence:g} % confidence, by the model of round"
+    return f"under way: {said} {plan.round}; `labelwise finish --abandon` takes it back"
 
 
 def last(workspace: Workspace, plan: Finish) -> str:

@@ -185,9 +185,12 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
     present = tracking.champion()
     if present is None or present.version != version:  # an interrupted call may have crowned it already
         judged = champion.judge(workspace, versions, tracking, present, own) if present else None
+        plan = settings.select.finish
         learned = _round_of(tracking, present.version) if present else None
         if judged is not None and judged.table is None:
             decision = Decision(True, f"nothing is known of the champion: {judged.problem}", {})
+        elif plan is not None and number > plan.round:
+            decision = Decision(False, f"it is that of round {plan.round}, which finishes the pool", {})
         else:
             look = looks(figures.curve(workspace), learned, number)
             found = judged or champion.Judged(None, frozenset())

@@ -166,7 +166,7 @@ def judged_by(
 def run(workspace: Workspace) -> str:
     """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
-    labels = without_leaks(ledger.effective(ledger.today(workspace)), leaked(workspace))
+    labels = without_leaks(ledger.effective(ledger.held(workspace)), leaked(workspace))
     labels = labels[~labels.why.isin(finishing.WHYS)].reset_index(drop=True)  # asked to be done with, not to learn from
     vectors = pool_vectors(workspace)
     still_open = vectors.ids.difference(withheld(workspace, vectors.ids))

@@ -117,6 +117,7 @@ FINISHED = Schema(
         "confidence": "float64",
         "finish": "int64",
     },
+    {"text": "string"},  # where items are texts
 )
 
 # An item put before people for a trusted label, append-only, a shard an ask. What the weights follow from is kept.

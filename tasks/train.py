@@ -125,13 +125,9 @@ def run(workspace: Workspace) -> str:
 
 
 def learnable(workspace: Workspace, pool: pd.Index) -> pd.DataFrame:
-    """The labels that count (columns id, label, round, why) and may be learned. While the pool is being finished its
-    model stays as it is: later labels wait. What was asked for that end and is kept for gold is never learned. pool:
-    all of its ids."""
-    rows, plan = ledger.today(workspace), workspace.settings.select.finish
-    if plan is not None:
-        rows = rows.iloc[: ledger.count(workspace.labels, plan.round)]
-    known = ledger.effective(rows)
+    """The labels that count (columns id, label, round, why) and may be learned. What was asked to
+    finish the pool and is kept for gold is not. pool: all of its ids."""
+    known = ledger.effective(ledger.held(workspace))
     kept = known.why.isin(finishing.WHYS) & known.id.isin(kept_for_gold(pool, workspace.settings))
     return known[~kept].reset_index(drop=True)
 

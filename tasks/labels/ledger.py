@@ -71,6 +71,13 @@ def today(workspace: Workspace) -> pd.DataFrame:
     return rows.assign(label=renamed.counting(rows.label, workspace.settings))
 
 
+def held(workspace: Workspace) -> pd.DataFrame:
+    """The rows of `today` that may be learned: while the pool is being finished its model stays what it is, and later
+    ones wait."""
+    rows, plan = today(workspace), workspace.settings.select.finish
+    return rows if plan is None else rows.iloc[: count(workspace.labels, plan.round)]
+
+
 def _versions(folder: Path) -> list[Version]:
     """The shards by number."""
     paths = [shard(folder, number) for number in range(current_round(folder) + 1)]

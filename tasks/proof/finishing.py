@@ -140,8 +140,7 @@ def gather(workspace: Workspace, plan: Finish) -> Pool:
     scores = read_parquet(workspace.scores, columns=["id", "prediction", "confidence"])
     before = ids_of(workspace, plan.after)
     scores = scores[~scores.id.isin(before)]
-    rows = ledger.today(workspace)
-    labels = ledger.effective(rows.iloc[: ledger.count(workspace.labels, plan.round)])
+    labels = ledger.effective(ledger.today(workspace).iloc[: ledger.count(workspace.labels, plan.round)])
     gold = trusted.gold(workspace)
     own, theirs = scores.id.map(labels.set_index("id").label), scores.id.map(gold.set_index("id").label)
     by = pd.Series(pd.NA, scores.index, dtype="string").mask(theirs.notna(), GOLD).mask(own.notna(), PERSON)

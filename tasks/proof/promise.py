@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import nbinom
 
-FIRST = 0.8  # of the risk is the first look's; each further one has half of what is left
 SHARES = np.concatenate([np.geomspace(0.002, 0.2, 41), np.linspace(0.225, 0.95, 30)])  # those that a plan compares
 
 
@@ -33,10 +32,9 @@ def risk_of(confidence: float, look: int) -> float:
     """The chance to break the promise that look 1, 2, ... at one pool may take; all together 1 - confidence.
 
     >>> [round(risk_of(0.95, look), 6) for look in (1, 2, 3)]
-    [0.04, 0.005, 0.0025]
+    [0.025, 0.0125, 0.00625]
     """
-    whole = 1 - confidence
-    return whole * (FIRST if look == 1 else (1 - FIRST) / 2 ** (look - 1))
+    return (1 - confidence) / 2**look
 
 
 def mistakes(budget: int, share: float, risk: float, whole: bool = True) -> float:

@@ -86,6 +86,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         matrix=tables.matrix(workspace),
         rounds=tables.by_round(workspace, versions),
         cost=tables.spent(workspace, rows),
+        finish=tables.to_finish(workspace),
         classes=tables.classes(workspace),
         asked=tables.last_batch(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),

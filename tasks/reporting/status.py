@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import figures, kinds, stop
+from labelwise.tasks import figures, finish, kinds, stop
 from labelwise.tasks.errors import LabelwiseError, named
 from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
@@ -65,7 +65,8 @@ class Status:
     for nothing. learned: the last round that was saved, None for none; measured: the round whose model `gold` is
     of; measure: what its `accuracy` is, in words. precise: what precision it has, where one is asked for.
     prevalence: how many items of each class there are in the pool and how many of them are found, as the last round
-    counted them; None before there was a label. of_class: the class that the model is judged by, '' for all."""
+    counted them; None before there was a label. of_class: the class that the model is judged by, '' for all. finished:
+    the promise of the finished pool, or how far it is; '' where nobody has asked for one."""
 
     round: int
     state: str
@@ -100,6 +101,7 @@ class Status:
     precise: str = ""
     prevalence: Prevalence | None = None
     of_class: str = ""
+    finished: str = ""
 
     def json(self) -> str:
         """The same for a program."""
@@ -127,7 +129,8 @@ def status(workspace: Workspace) -> Status:
     urls |= {"mlflow": rounds} if rounds else {}
     answer, loop = stop.answer_to(advice, remembered), holder(workspace)
     batch = read_parquet(workspace.batch, columns=["id"]) if workspace.batch.exists() else None
-    state = _state(number, learned, batch, asked, answered, bool(loop), unfinished(workspace))
+    done = finish.done(workspace)
+    state = _state(number, learned, batch, asked, answered, bool(loop), unfinished(workspace), bool(done))
     before = number - 1 if number and versions.tagged(tag(number - 1)) else None
     saved = number if learned else before
     last, to_label = ledger.last_look(rows), _to_label(urls, seen)
@@ -166,6 +169,7 @@ def status(workspace: Workspace) -> Status:
         to_label=to_label,
         prevalence=prevalence.counted(workspace),
         of_class=workspace.settings.measure.of,
+        finished=finish.going_on(workspace) or done,
     )
 
 
@@ -250,6 +254,7 @@ def _state(
     answered: int | None,
     running: bool,
     unfinished: bool,
+    done: bool,
 ) -> str:
     if running:
         return "running"
@@ -258,7 +263,7 @@ def _state(
     if batch.empty:
         return "finished"
     if asked == 0:
-        return "interrupted"  # before the push
+        return "finished" if done else "interrupted"  # before the push
     return "answered" if asked and asked == answered else "waiting"
 
 
@@ -416,6 +421,7 @@ def lines(seen: Status) -> list[str]:
         f"advice       {advice}",
         f"open batch   {batch}",
         f"champion     {present}{seen.standing and f': {seen.standing}'}",
+        *(f"finish       {said}" for said in [seen.finished] if said),
         f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
         *(f"problem      {line}" for line in seen.problems),

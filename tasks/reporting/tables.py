@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.tasks import figures, kinds
+from labelwise.tasks import evaluate, figures, finish, kinds
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import choice, context, spans
@@ -82,6 +82,30 @@ def by_round(workspace: Workspace, versions: Versions) -> Table:
     ]
     said = "Savings as each round measured them; earlier rows are never changed."
     return Table("Rounds", list(cells.columns), cells.to_numpy().tolist(), said)
+
+
+def to_finish(workspace: Workspace) -> Table:
+    """What it would take to finish the pool now, by the share of wrong labels; empty without a model that could, and
+    where it is finished."""
+    scores = workspace.scores
+    there = scores.exists() and read_parquet(scores, columns=["prediction"]).prediction.notna().any()
+    if not there or workspace.settings.select.finish or finish.done(workspace):
+        return Table("", [], [])
+    found = finish.forecasts(workspace, finish.wanted(workspace, finish.CURVE[0], evaluate.CONFIDENCE))
+    rows = [
+        [
+            f"{100 * each.wrong:g} %",
+            f"{each.people:,}",
+            "" if each.seconds is None else f"{each.seconds / 3600:.1f}",
+            "" if each.price is None else f"{each.price:,.2f}",
+            f"{each.open - each.people:,}",
+        ]
+        for each in found
+    ]
+    unit = workspace.settings.prove.currency
+    said = f"With 95 % confidence, of {found[0].items:,} items; by the model of now. `labelwise finish` does it."
+    head = ["wrong at most", "people still label", "hours", unit or "price", "the model labels"]
+    return Table("What a finished pool would take", head, rows, said)
 
 
 def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
