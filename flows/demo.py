@@ -20,6 +20,7 @@ from labelwise.flows.demos.news import bbc_news
 from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.finish import saved
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
 from labelwise.tasks.reporting.rounds import table
@@ -31,6 +32,8 @@ from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 
 ROUNDS = 3
+WRONG, CONFIDENCE = 0.05, 0.95  # of the finished pool that the demo ends with
+MANY = 20  # batches, more than any finish asks
 NEWS = "BBC News"
 ABOUT = {
     ("text", "multilabel"): facts.ABOUT,
@@ -101,10 +104,17 @@ def demo(
     workspace = Workspace.open(folder)
     rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
     tell(f"demo: 3 of 3: {rounds} rounds; the first encodes {asked.items} (about a minute on two cores)")
-    from labelwise.flows.loop import loop
+    from labelwise.flows.loop import finish, loop
 
+    root, finishes = str(folder.resolve()), asked.kind.answer == "choice" and item == "text" and not rare
     with reviewers(folder, asked.answers(source), rounds, asked.noise), prefect_may_go():
-        loop(str(folder.resolve()), rounds)
+        loop(root, rounds)
+    if finishes and not figures.looks(workspace):
+        tell(f"demo: and the rest of the pool, at most {WRONG:.0%} of it wrong")
+        with reviewers(folder, asked.answers(source), MANY, asked.noise), prefect_may_go():
+            finish(root, WRONG, CONFIDENCE)
+        with prefect_may_go():
+            loop(root, 0)  # a batch for whoever looks at the demo
     finale(workspace)
 
 
@@ -191,4 +201,6 @@ def finale(workspace: Workspace) -> None:
         print(
             f"\n{blind(figures.gold_metrics(workspace), figures.per_class(workspace), workspace.settings.measure.of)}"
         )
+    if said := saved(workspace):
+        print(f"\n{said}")
     print(f"\nThe sign-in for Label Studio is in {home() / 'secrets.env'}; `labelwise down` stops the servers.")

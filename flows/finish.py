@@ -11,8 +11,8 @@ from labelwise.tasks.workspace import Workspace, claimed
 
 def forecast(workspace: Workspace, wrong: float, confidence: float) -> list[str]:
     """What it would take, with the model of now, a line a share of wrong labels. Nothing is changed."""
-    plan = finish.wanted(workspace, wrong, confidence)
     finish.refuse_untrained(workspace)
+    plan = finish.wanted(workspace, wrong, confidence)
     lines = [f"with {100 * confidence:g} % confidence, by the model of now:"]
     for each in finish.forecasts(workspace, plan):
         lines.append(f"{'->' if each.wrong == wrong else '  '} {each}")

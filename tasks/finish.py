@@ -95,7 +95,7 @@ def wanted(workspace: Workspace, wrong: float, confidence: float) -> Finish:
         if look["state"] == "finished" and look["wrong"] <= wrong and look["confidence"] >= confidence
     ]
     after = max(done, default=0)
-    if after == shards:
+    if done and after == shards:
         raise InputError(
             f"finish: all {stored.items(workspace):,} items are finished at {100 * wrong:g} % wrong or less",
             fix=f"they are in {folder(workspace)}; a smaller --wrong begins anew, and so do new items",
@@ -247,6 +247,18 @@ def done(workspace: Workspace) -> str:
     """The promise of the finished pool; '' where there is none, or where items came since."""
     looks = [look for look in figures.looks(workspace) if look["state"] == "finished"]
     return str(looks[-1]["said"]) if looks and looks[-1]["shards"] == len(stored.shards(workspace)) else ""
+
+
+def saved(workspace: Workspace) -> str:
+    """What the finished pool has saved against labelling all of it, in words; '' where there is none."""
+    looks = [look["by"] for look in figures.looks(workspace) if look["state"] == "finished"]
+    if not looks:
+        return ""
+    model, items = (sum(sum(by[name] for name in names) for by in looks) for names in ([MODEL], looks[0]))
+    paid, unit = money.spending(workspace), workspace.settings.prove.currency
+    price = "" if paid.label is None else f", {paid.label * model:,.0f} {unit}".rstrip()
+    hours = "" if paid.seconds_a_label is None else f" ({paid.seconds_a_label * model / 3600:.1f} h{price})"
+    return f"To label all {items:,} items would have taken {model:,} more answers of people{hours}."
 
 
 def going_on(workspace: Workspace) -> str:

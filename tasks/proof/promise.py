@@ -44,6 +44,8 @@ def mistakes(budget: int, share: float, risk: float, whole: bool = True) -> floa
     >>> mistakes(200, 0.05, 0.05), mistakes(10, 0.05, 0.05)
     (4.0, -1.0)
     """
+    if share >= 1:  # people label all of them
+        return -1.0
     if whole:
         most = float(nbinom.ppf(risk, budget + 1, 1 - share))
         return most if nbinom.cdf(most, budget + 1, 1 - share) <= risk else most - 1

@@ -1,0 +1,79 @@
+"""The promise is kept as often as it says, for models and losses that were made to break it."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from labelwise.tasks.proof import promise
+
+RUNS, RISK = 1500, 0.05
+MOST = RISK + 3 * (RISK * (1 - RISK) / RUNS) ** 0.5  # of a thousand correct methods, one lies above
+
+
+def broken(losses: NDArray[np.float64], share: float, budget: int, whole: bool) -> float:
+    """How often more losses than the budget are left, over many exams of items with these losses in this order."""
+    rng = np.random.default_rng(0)
+    allowed = promise.mistakes(budget, share, RISK, whole)
+    times = 0
+    for _ in range(RUNS):
+        inside = rng.random(len(losses)) < share
+        end = promise.trusted(np.where(inside, losses, np.nan), allowed)
+        times += losses[:end][~inside[:end]].sum() > budget
+    return times / RUNS
+
+
+WRONG = {
+    "all": np.ones(2000),
+    "a share everywhere": (np.random.default_rng(1).random(2000) < 0.1).astype(float),
+    "the doubtful ones": (np.random.default_rng(2).random(2000) < np.linspace(0, 1, 2000) ** 3).astype(float),
+    "the surest ones": (np.arange(2000) < 150).astype(float),
+    "just too many at the end": (np.arange(2000) >= 2000 - 60).astype(float),
+}
+
+
+@pytest.mark.parametrize("where", WRONG)
+@pytest.mark.parametrize(("budget", "share"), [(20, 0.2), (40, 0.1), (40, 0.5)])
+def test_the_promise_is_broken_no_more_often_than_it_says(where: str, budget: int, share: float) -> None:
+    assert broken(WRONG[where], share, budget, whole=True) <= MOST
+
+
+@pytest.mark.parametrize("where", WRONG)
+def test_so_are_promises_about_losses_between_0_and_1(where: str) -> None:
+    part = WRONG[where] * np.random.default_rng(3).random(2000)
+    assert broken(part, 0.2, 20, whole=False) <= MOST
+    assert broken(WRONG[where], 0.2, 20, whole=False) <= MOST
+
+
+def test_it_does_not_waste_what_may_be_wrong() -> None:
+    """Where a share is wrong everywhere the model labels most of the items that it could by the truth itself."""
+    losses = WRONG["a share everywhere"]
+    assert broken(losses, 0.2, 100, whole=True) > 0.5 * RISK
+    inside = np.random.default_rng(4).random(2000) < 0.2
+    end = promise.trusted(np.where(inside, losses, np.nan), promise.mistakes(100, 0.2, RISK))
+    assert end > 0.6 * np.searchsorted(np.cumsum(losses), 100)
+
+
+def test_a_plan_takes_the_share_for_which_people_label_least() -> None:
+    expected = np.linspace(0, 0.6, 5000) ** 2
+    found = promise.plan(expected, 100, RISK)
+    assert found.people < 0.65 * 5000
+    for share in (found.share / 3, found.share * 3):
+        allowed = promise.mistakes(100, share, RISK)
+        reached = np.searchsorted(np.cumsum(expected), (allowed + 1) / share, side="right") if allowed >= 0 else 0
+        assert 5000 - reached * (1 - share) >= found.people
+
+
+def test_where_no_exam_can_show_it_people_label_everything() -> None:
+    assert promise.plan(np.full(40, 0.01), 0, RISK) == promise.Plan(1.0, -1.0, 0, 0, 40)
+    assert promise.trusted(np.array([np.nan, np.nan]), -1.0) == 0
+    assert promise.mistakes(10, 1.0, RISK) < 0
+
+
+def test_what_is_expected_follows_gold_as_far_as_there_is_any() -> None:
+    doubt = np.array([0.1, 0.5, 0.9])
+    assert promise.expected(doubt).tolist() == doubt.tolist()
+    rng = np.random.default_rng(0)
+    known = rng.random(4000)
+    wrong = (rng.random(4000) < known / 2).astype(float)  # half as wrong as it thinks
+    assert promise.expected(doubt, known, wrong) == pytest.approx(doubt / 2, abs=0.08)
+    assert promise.expected(doubt, known[:3], wrong[:3]) == pytest.approx(doubt, abs=0.12)
