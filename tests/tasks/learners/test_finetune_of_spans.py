@@ -1,20 +1,26 @@
 """`finetune` of marked texts: it learns, comes back as it was, and is its draft where nothing can be tuned."""
 
+import json
 from dataclasses import replace
 from itertools import chain, pairwise, product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from labelwise.tasks import learners, settings
+import labelwise
+from labelwise.tasks import learners, promote, settings
 from labelwise.tasks.kinds import measures, spans
 from labelwise.tasks.learners import Examples, Items, calibration, crf, finetune, tagger, tuned, tuned_tagger, words
 from labelwise.tasks.learners.encoder import PACKAGED, Encoder, _path
 from labelwise.tasks.learners.serving import Classifier
+from labelwise.tasks.services.home import Addresses
+from labelwise.tasks.services.mlflow import RoundRun, Tracking
 from labelwise.tasks.settings import Settings
+from labelwise.tasks.workspace import Workspace
 
 CLASSES = ["city", "name", "never given"]
 NAMES, CITIES = ["Ann", "Bob", "Cleo", "Dan", "Eve", "Finn"], ["Rome", "Oslo", "Lima", "Paris", "Cairo", "Delhi"]
@@ -104,6 +110,27 @@ def test_there_and_back_and_in_a_program(
     given = Classifier(encoder, again, spans).predict(TEXTS)
     assert given.label.tolist() == spans.decide(opinion, CLASSES, model.thresholds).tolist()
     assert given.label.iloc[-1] == "[]" and given.confidence.between(0, 1).all()
+
+
+def test_registered_in_mlflow_and_loaded_by_both_ways_it_marks_the_same(
+    servers: Addresses, pool: Items, model: tuned_tagger.TunedTagger, chosen: Settings, tmp_path: Path
+) -> None:
+    import mlflow.pyfunc
+
+    del servers
+    workspace = Workspace(tmp_path)
+    workspace.model.mkdir()
+    model.save(workspace.model)
+    (tmp_path / "params.yaml").write_text(json.dumps(chosen.model_dump()))
+    tracking = Tracking("finetune-of-spans")
+    tags = {"labelwise.round": "1", "labelwise.inputs": "x"}
+    run = RoundRun(1, {}, {"entity_f1": 0.5}, tags, {}, metric="entity_f1")
+    _, version = tracking.record(run, promote.bundle(workspace, tmp_path / "bundle"))
+    address = f"models:/{tracking.name}/{version}"
+    said = spans.decide(model.probabilities(pool), CLASSES, model.thresholds).tolist()
+    served = mlflow.pyfunc.load_model(address).predict(pd.DataFrame({"text": TEXTS}))
+    assert served.label.tolist() == labelwise.load(address).predict(TEXTS).label.tolist() == said
+    assert any(label != "[]" for label in said)
 
 
 def test_the_same_seed_gives_the_same_bytes(
