@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import spans as answer
 from labelwise.tasks.kinds.marked import Marked
 from labelwise.tasks.kinds.offsets import Span
@@ -159,8 +160,16 @@ NOTHING = HeldOut(np.empty(0), np.empty(0, bool), np.empty(0, np.int64))
 
 
 def load(folder: Path) -> Tagger:
-    """What `Tagger.save` wrote."""
+    """What `Tagger.save` wrote. InputError where it knows words as another version cut and read them: on those of this
+    one it would say something else, and nobody would see it."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if (made := config.get("words")) != READ:
+        raise InputError(
+            f"{folder} was learned from words as another version of labelwise reads them",
+            expected=f"words by rule {READ}",
+            got=str(made),
+            fix="train it anew (`labelwise run`), or load it with the version that made it",
+        )
     t = load_file(folder / "tagger.safetensors")
     steps = np.where(crf.allowed(len(t["seen"])), t["steps"], -np.inf)
     weights = crf.Weights(t["states"], t["marks"], t["bias"], steps)

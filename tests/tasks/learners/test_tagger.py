@@ -1,11 +1,13 @@
 """Spans of made-up texts: learned, told with their chances, kept and read back; what cannot be learned is counted."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labelwise.tasks import learners, settings
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import marked, measures, spans
 from labelwise.tasks.kinds.marked import Marked
 from labelwise.tasks.learners import Examples, Items, auto, crf, frozen, tagger, words
@@ -107,6 +109,16 @@ def test_there_and_back(tmp_path: Path) -> None:
     for one, other in zip(again.probabilities(items(POOL[0])), MODEL.probabilities(items(POOL[0])), strict=True):
         np.testing.assert_array_equal(one.probability, other.probability)
     assert all(path.suffix in learners.PLAIN for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("made", [words.READ - 1, None])
+def test_a_model_of_words_that_are_read_otherwise_is_refused(tmp_path: Path, made: int | None) -> None:
+    MODEL.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"words": made}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    said = rf"expected words by rule {words.READ}, got {made}. To mend it: train it anew"
+    with pytest.raises(InputError, match=said):
+        learners.load(tmp_path)
 
 
 def test_the_same_labels_give_the_same_model_by_whatever_name() -> None:
