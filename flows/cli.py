@@ -254,7 +254,8 @@ def init(
     columns = columns_of(text=text_column, image=image_column, label=label_column, id=id_column or None, **beside)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
     made = stage.run(folder, *wanted, kind_of(item, answer, delimiter), delimiter or None)
-    print(f"{made.root} is ready: {len(made.settings.classes)} classes. Next: {command('run', made.root)}")
+    count = len(made.settings.classes)
+    print(f"{made.root} is ready: {count} class{'es' if count > 1 else ''}. Next: {command('run', made.root)}")
 
 
 @app.command()

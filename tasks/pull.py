@@ -28,6 +28,7 @@ from labelwise.tasks.settings import Columns, Pull, Settings
 from labelwise.tasks.workspace import Workspace
 
 SHOWN = 10  # labels or classes named in an error
+SHOWN_CELL, SHOWN_ITEM = 120, 60  # characters of a label that cannot be read, and of its item
 LOOKED_AT = 10_000  # rows by which it is told what their columns are
 SAMPLE = 1000  # items that a look gives
 
@@ -366,8 +367,14 @@ def refuse_faults(
     wrong = [each for each in zip(cells, read.faults, items, strict=True) if each[1]]
     if wrong:
         cell, fault, item = wrong[0]
-        got = repr((cell or "")[:60]) + (f" for {(item or '')[:60]!r}" if answer.PLACES else "")
-        raise InputError(f"{source}: {len(wrong):,} rows: {fault}", expected=answer.EXAMPLE, got=got)
+        of_rows = f"{len(wrong):,} row{'s' if len(wrong) > 1 else ''}"
+        got, fix = refused_label(cell, item, answer), answer.FAULTS.get(fault or "", "")
+        raise InputError(f"{source}: {of_rows}: {fault}", expected=answer.EXAMPLE, got=got, fix=fix)
+
+
+def refused_label(cell: str | None, item: str | None, answer: Answer) -> str:
+    """A cell of labels that cannot be read, in short, with the item where the label is about places in it."""
+    return repr((cell or "")[:SHOWN_CELL]) + (f" for {(item or '')[:SHOWN_ITEM]!r}" if answer.PLACES else "")
 
 
 def _given(cells: Iterable[str | None]) -> pd.Series:

@@ -134,8 +134,8 @@ class Answer(Protocol):
         """Whether a label names places in its item: in a source that may be tokens, which are joined to a text."""
 
     @property
-    def FAULTS(self) -> Sequence[str]:
-        """All reasons why `read` may refuse a cell."""
+    def FAULTS(self) -> Mapping[str, str]:
+        """All reasons why `read` may refuse a cell, and what to do about each; '' where `EXAMPLE` says it."""
 
     def read(self, cell: str, delimiter: str | None) -> str:
         """The label in a cell of a file that is not blank, as far as it can be told without its item. delimiter: what

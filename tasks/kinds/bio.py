@@ -9,7 +9,12 @@ from labelwise.tasks.kinds.offsets import Given
 NO_TAGS = "tags are not BIO, IOB1 or BIOES"
 UNLIKE = "tokens and tags differ in number"
 APART = "tokens do not join to the text"
-FAULTS = (NO_TAGS, UNLIKE, APART)
+FAULTS = {
+    NO_TAGS: "write each tag as B-CLASS, I-CLASS or O, and I-CLASS only after a tag of its class; if these are classes "
+    "of whole texts, `--answer multilabel` is the kind",
+    UNLIKE: "give each token one tag, O where it is in no span",
+    APART: "write the tokens as they stand in the text, or leave the text out: it is made of them",
+}
 TAG = re.compile(r"([BIESLU])[-_](.+)", re.DOTALL)
 OUTSIDE = "O"
 LETTERS = {"L": "E", "U": "S"}  # of BILOU -> of BIOES

@@ -18,7 +18,15 @@ OUTSIDE = "span lies outside the text"
 OTHER_TEXT = "span has other words than the text at its place"
 NOT_KEPT = "span covers only blanks at the end of a line, which are not kept"
 UNSURE = "span may be counted in characters, UTF-16 units or bytes"
-FAULTS = (REVERSED, LENGTH_ZERO, OUTSIDE, OTHER_TEXT, NOT_KEPT, UNSURE)
+IN_ORDER = "let start be that of its first character and end the one after its last"
+FAULTS = {
+    REVERSED: IN_ORDER,
+    LENGTH_ZERO: IN_ORDER,
+    OUTSIDE: "count start and end in characters from the beginning of the text in the same row",
+    OTHER_TEXT: "count start and end in characters from the beginning of the text in the same row",
+    NOT_KEPT: "let it cover words, or take it out",
+    UNSURE: "count in characters, or give each span its words as `text`",
+}
 
 
 @dataclass(frozen=True)

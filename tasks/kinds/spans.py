@@ -34,7 +34,13 @@ NOTHING = "nothing to mark"  # what `[]` is in words
 NO_SPANS = "label is no JSON list of spans"
 NO_OFFSETS = "span has no whole numbers as its start and end"
 NO_CLASS = "span has no class"
-FAULTS = (NO_SPANS, NO_OFFSETS, NO_CLASS, *offsets.FAULTS, *bio.FAULTS)
+FAULTS = {
+    NO_SPANS: "if these are classes of whole texts, `--answer choice` is the kind, or `--answer multilabel`",
+    NO_OFFSETS: "write start and end as whole numbers",
+    NO_CLASS: "name its class, or take it out",
+    **offsets.FAULTS,
+    **bio.FAULTS,
+}
 HEADER = "What is to be marked in this {item}?"
 HINT = "Key of a class, then drag over its words. Ctrl+Enter when done, also with nothing to mark. Skip: Ctrl+Space."
 HOW = (

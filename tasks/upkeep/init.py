@@ -34,6 +34,7 @@ from labelwise.tasks.pull import (
     read_together,
     refusals_in_words,
     refuse_faults,
+    refused_label,
 )
 from labelwise.tasks.records import LABELS
 from labelwise.tasks.services.versions.workspace import create
@@ -393,6 +394,7 @@ def classes_for(
     told_above(gold, given or [], item.files(columns), tell)
     found: Counter[str] = Counter()
     unread: Counter[str] = Counter()
+    first = ""  # label that cannot be read
     own = item.columns(columns)
     form = kinds.cells_of(item, answer, columns, columns.label)
     parts = sources.chunks(gold, [*own, columns.label], encoding=pull.encoding, cells=form)
@@ -402,6 +404,9 @@ def classes_for(
         cells = item.read(there, pull) if answer.PLACES else there.iloc[:, 0]
         read = answer.read_all(chunk[columns.label].tolist(), cells.tolist(), pull.delimiter)
         unread.update(fault for fault in read.faults if fault)
+        if unread and not first:
+            at = next(at for at, fault in enumerate(read.faults) if fault)
+            first = refused_label(chunk[columns.label].iloc[at], cells.iloc[at], answer)
         fine = [label for label, fault in zip(read.labels, read.faults, strict=True) if label and not fault]
         found.update(name for label in fine for name in answer.members(label))
     if strangers := sorted(set(found) - set(given or found)):
@@ -412,14 +417,18 @@ def classes_for(
             fix=twin(strangers[0], given or []) or "name all classes; " + QUOTE,
         )
     if unread and not found:
-        raise InputError(f"{gold}: no label can be read", expected=answer.EXAMPLE, got=refusals_in_words(unread))
+        got = f"{refusals_in_words(unread)}, such as {first}"
+        fix = answer.FAULTS.get(next(iter(unread)), "")
+        raise InputError(f"{gold}: no label can be read", expected=answer.EXAMPLE, got=got, fix=fix)
     fewest = settings.fewest(answer.NAME)
     if not found or len(given or found) < fewest:
         raise InputError(
             f"{gold}: too few labels",
             expected="gold rows, and two classes at least" if fewest > 1 else "gold rows in which something is marked",
             got=", ".join(sorted(found)) or "no labelled row",
-            fix="give labelled rows; name classes without a gold row by --labels a,b,c",
+            fix="give labelled rows; name classes without a gold row by --labels a,b,c"
+            if fewest > 1
+            else "give such rows; where a file has classes of whole texts, `--answer choice` is the kind",
         )
     if given is None:
         _refuse_look_alikes(gold, found)

@@ -12,7 +12,7 @@ from labelwise.tasks.kinds import bio, offsets, spans
 from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
-from labelwise.tasks.settings import Columns, Kind
+from labelwise.tasks.settings import Columns, Kind, Pull
 from labelwise.tasks.trial import review
 from labelwise.tasks.trial.plan import Plan, gathered, rows_of
 from labelwise.tasks.upkeep import init
@@ -64,6 +64,53 @@ def test_marks_move_with_their_text_and_bad_rows_are_set_aside(tmp_path: Path) -
     assert kept["nothing to see"] == "[]"
     aside = read_parquet(next(workspace.quarantine.glob("gold-*")))
     assert dict(zip(aside.text, aside.reason, strict=True)) == {text: fault for fault, (text, _) in bad.items()}
+
+
+AT = [[0, 3, "person"], [7, 11, "place"]]
+TOKENS = {"tokens": ["Ada", "in", "Rome"]}
+PERSON = {"start": 0, "end": 3, "label": "person"}
+TAGS = TOKENS | {"tags": ["B-person", "O", "B-place"]}
+TEXT = {"text": "Ada in Rome"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said", "advice", "right"),
+    [
+        (TEXT | {"label": [[0, 3, "person"], [7, 99, "place"]]}, "outside the text", "count start", {"label": AT}),
+        (TEXT | {"label": [[-3, 3, "person"]]}, "outside the text", "count start", {"label": AT}),
+        (TEXT | {"label": [[3, 0, "person"]]}, "ends before it starts", "let start be", {"label": AT}),
+        (TEXT | {"label": [[3, 3, "person"]]}, "length zero", "let start be", {"label": AT}),
+        (TEXT | {"label": [PERSON | {"text": "Bob"}]}, "other words", "count", {"label": [PERSON | {"text": "Ada"}]}),
+        (TEXT | {"label": [[0, 3, ""]]}, "no class", "name its class", {"label": AT}),
+        (TEXT | {"label": [[0, None, "person"]]}, "whole numbers", "as whole numbers", {"label": AT}),
+        (TEXT | {"label": "person"}, "no JSON list", "`--answer choice`", {"label": AT}),
+        (TEXT | {"label": ["person", "place"]}, "not BIO", "`--answer multilabel`", {"label": AT}),
+        (TOKENS | {"tags": ["PER", "O", "LOC"]}, "not BIO", "as B-CLASS, I-CLASS or O", TAGS),
+        (TOKENS | {"tags": ["B-person", "O", "I-place"]}, "not BIO", "I-CLASS only after", TAGS),
+        (TOKENS | {"tags": ["B-person"]}, "differ in number", "each token one tag", TAGS),
+        (TAGS | {"text": "Ada to Rome"}, "do not join to the text", "leave the text out", {"text": None}),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_whoever_does_what_it_says_has_classes(
+    tmp_path: Path, wrong: dict[str, Any], said: str, advice: str, right: dict[str, Any]
+) -> None:
+    def classes(row: dict[str, Any]) -> list[str]:
+        kept = {key: value for key, value in row.items() if value is not None}
+        source = Pull(pool="", gold=written(tmp_path / "gold.jsonl", [kept]))
+        return init.classes_for(source, None, spans)
+
+    line = rf"no label can be read: expected .*, got 1 x .*{said}.*, such as .*To mend it: .*{advice}"
+    with pytest.raises(InputError, match=line):
+        classes(wrong)
+    assert "person" in classes(wrong | right)
+
+
+def test_each_fault_says_what_to_do_and_one_class_that_nobody_marks_is_none(tmp_path: Path) -> None:
+    assert all(spans.FAULTS.values())
+    other = written(tmp_path / "gold.jsonl", [TEXT | {"label": []}])
+    said = r"expected gold rows in which something is marked.*To mend it: give such rows"
+    with pytest.raises(InputError, match=said):
+        init.classes_for(Pull(pool="", gold=other), None, spans)
 
 
 def test_another_unit_is_told_by_init_and_by_pull(tmp_path: Path) -> None:
@@ -122,7 +169,7 @@ def test_labels_that_are_there_already_begin_the_ledger(tmp_path: Path) -> None:
     assert set(ledger.read(workspace.labels).label) == {PLACE, "[]"}
 
     wrong = written(tmp_path / "wrong.jsonl", [POOL[3] | {"label": [[21, 99, "place"]]}])
-    expected = rf"wrong.jsonl: 1 rows: {offsets.OUTSIDE}: expected a JSON list of \[start, end, class\].* for 'number 3"
+    expected = rf"wrong.jsonl: 1 row: {offsets.OUTSIDE}: expected a JSON list of \[start, end, class\].* for 'number 3"
     (tmp_path / "second").mkdir()
     with pytest.raises(InputError, match=expected):
         made(tmp_path / "second", gold(), labelled=wrong)
