@@ -27,6 +27,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from labelwise.tasks.errors import SettingsError, named, without_secrets
@@ -717,11 +718,19 @@ def change(path: Path, changes: dict[str, Any]) -> None:
                 section[key] = CommentedMap({quoted(name): quoted(str(each)) for name, each in value.items()})
 
 
+class _Written(RoundTripRepresenter):
+    """How values are written: what is `null` stays so, rather than become an empty cell."""
+
+
+_Written.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+
+
 @contextmanager
 def edited(path: Path) -> Iterator[CommentedMap]:
     """The content of the YAML file at `path`, to be changed in place; its comments and order stay. Readers see the old
     file or the new one, never half of it, and the old one when the block fails."""
     yaml = YAML()
+    yaml.Representer = _Written
     yaml.width = 100_000  # a name that is broken over two lines does not always come back whole
     yaml.preserve_quotes = True  # without them a name with a colon, within braces, could not be read again
     content = yaml.load(path.read_text(encoding="utf-8"))

@@ -14,13 +14,14 @@ from tests.e2e.conftest import Source, source  # noqa: F401  (a fixture)
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["savings", "gold", "learners", "export", "operations", "extending"]
+PAGES = ["promises", "savings", "gold", "learners", "export", "operations", "extending"]
 TEXT = "\n".join([README, *((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in PAGES)])
 ELSEWHERE = {
     "make demo": "tests/e2e/test_demo.py",
     "make test": ".ci/run",
     "source .venv/bin/activate": "Makefile",
     'labelwise serve --workspace tickets --cron "*/10 * * * *"': "tests/e2e/test_outside.py",
+    "labelwise finish --wrong 0.05 --workspace tickets --max-wait 0": "tests/e2e/test_finish.py",
     "labelwise down": "tests/tasks/services/local/test_servers.py",
 }
 
