@@ -41,7 +41,7 @@ def _showing(name: str) -> str:
     """A name that people see, in terminals, where control characters are commands. What a spreadsheet takes for a
     formula is quoted where a table is written, see `workspace.write_csv`."""
     if _COMMANDS.search(name):
-        raise ValueError(f"{name!a} has control characters")
+        raise ValueError(f"{name!a} has control characters, such as the end of a line: write it without them")
     return name
 
 
