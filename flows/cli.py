@@ -713,6 +713,29 @@ def export(
     print("\n".join(map(plain, said)))
 
 
+@app.command()
+def predict(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="File, folder, glob, archive or address, as for `init`.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write: .csv, .jsonl or .parquet.")],
+    version: Annotated[
+        str, typer.Option(metavar="N|round-NNNN", help="A registered version, or a round; default: the champion.")
+    ] = "",
+    column: Annotated[
+        str, typer.Option(help="That of the text or picture, where FILE calls it otherwise than your sources do.")
+    ] = "",
+    encoding: Encoding = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier output.")] = False,
+    workspace: Folder = HERE,
+) -> None:
+    """Have the champion label new items: a row out for each row in, with label and confidence."""
+    from labelwise.tasks.answering import predict as stage
+
+    said = stage.run(intact_workspace(workspace), source, out, version, column, encoding, force, _tell)
+    print("\n".join(map(plain, said)))
+
+
 # The past
 
 From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]

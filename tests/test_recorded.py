@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 
 import labelwise
 from labelwise.flows.replay import replay
+from labelwise.tasks.answering import predict
 from labelwise.tasks.past.replay import DIFFERS
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.upkeep import upgrade
-from labelwise.tasks.workspace import Workspace, read_parquet
+from labelwise.tasks.workspace import Workspace, read_parquet, write_csv
 
 ARCHIVE = Path(__file__).parent / "recorded" / "choice.tar.xz"
 STAGES = ["embed", "train", "evaluate", "score", "select", "prove"]
@@ -94,6 +96,18 @@ def test_its_registered_model_takes_texts(recorded: Path, users: Path, monkeypat
     assert by_alias.label.isin(["access", "billing", "bug"]).all()
     newest = labelwise.load(f"models:/{tracking.name}/{tracking.registered()[-1].version}").predict(texts)
     assert newest.equals(labelwise.load(recorded).predict(texts))
+    # The same on the command line, by the registered files, and by those of its round where MLflow does not answer.
+    here, table, told = Workspace.open(recorded), users / "texts.csv", list[str]()
+    write_csv(table, pd.DataFrame({"text": texts}))
+    (said,) = predict.run(here, str(table), users / "out.jsonl", tell=told.append)
+    assert not told and said.startswith(f"{users / 'out.jsonl'}: {len(texts)} labels by version 3 (round-0002)")
+    found = pd.read_json(users / "out.jsonl", lines=True)
+    assert found.label.tolist() == by_alias.label.tolist()
+    assert found.confidence.to_numpy() == pytest.approx(by_alias.confidence.to_numpy(), abs=1e-5)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    predict.run(here, str(table), users / "again.jsonl", tell=told.append)
+    assert told[0].startswith("MLflow does not answer: version 3 is taken")
+    assert (users / "again.jsonl").read_text() == (users / "out.jsonl").read_text()
 
 
 def test_its_stages_are_called_by_their_present_names_and_none_runs_again_for_that(recorded: Path, users: Path) -> None:

@@ -27,12 +27,12 @@ class Format:
     spans: bool = False
 
 
-def _flat(write: Callable[[Path, files.Table], None]) -> Writer:
+def _flat(form: files.Form) -> Writer:
     def written(path: Path, frames: Iterable[pd.DataFrame], about: About) -> list[str]:
         table = table_of(frames, about)
         if about.pictures and values.PICTURE in table.columns.values():
             table = with_files(table, *about.pictures)
-        write(path, table)
+        files.put(form, path, table)
         return []
 
     return written

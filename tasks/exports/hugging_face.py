@@ -15,7 +15,7 @@ import pyarrow as pa
 from ruamel.yaml import YAML
 
 from labelwise.tasks.errors import plain
-from labelwise.tasks.exports.files import schema, writing
+from labelwise.tasks.exports.files import Columns, of_schema, schema
 from labelwise.tasks.exports.table import ABOUT, About, table_of
 from labelwise.tasks.kinds.values import LABEL, LABELS, MARKS, NUMBER, NUMBERS, PICTURE, TEXT, WHOLE, YES_NO
 
@@ -38,7 +38,7 @@ def write(path: Path, frames: Iterable[pd.DataFrame], about: About) -> list[str]
             for split in (TRAIN, TEST):
                 mine = [row | _numbered(row, numbers) for row in part if (split == TEST) == bool(row.get("gold"))]
                 if mine and split not in writers:
-                    writers[split] = opened.enter_context(writing(path / DATA / file_of(split), columns))
+                    writers[split] = opened.enter_context(of_schema(path / DATA / file_of(split), columns))
                 if mine:
                     writers[split](mine)
                     rows[split] += len(mine)
@@ -92,7 +92,7 @@ def yaml_feature(name: str, kind: str, classes: list[str]) -> dict[str, Any]:
     return {"name": name, "dtype": {PICTURE: "image", LABEL: names}.get(kind, TYPES.get(kind))}
 
 
-def card(columns: dict[str, str], rows: Counter[str], about: About) -> str:
+def card(columns: Columns, rows: Counter[str], about: About) -> str:
     """The card: a head for programs, then what people ask first."""
     classes = about.settings.classes
     head = {

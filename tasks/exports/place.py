@@ -1,6 +1,9 @@
 """Where an export may go: nothing is replaced but an earlier export that is as it was written."""
 
+import glob
 import hashlib
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,10 +25,32 @@ def replacing(places: Sequence[Path], root: Path, force: bool = False) -> Iterat
     """
     for place in places:
         refuse_strange(place, root, force)
+        clear(place)
     with ExitStack() as scratches:
         # The last is put in place last: what names the others.
         yield [scratches.enter_context(atomic(place)) for place in reversed(places)][::-1]
     remember(places, root)
+
+
+def clear(place: Path) -> None:
+    """Remove what processes that died have left of an export to this place."""
+    for scrap in place.parent.glob(f".{glob.escape(place.name)}.*.part"):
+        number = scrap.name.split(".")[-2]
+        if number.isdecimal() and not _lives(int(number)):
+            if scrap.is_dir():
+                shutil.rmtree(scrap)
+            else:
+                scrap.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's, or no number of a process
+        return True
+    return True
 
 
 def refuse_strange(place: Path, root: Path, force: bool) -> None:

@@ -140,5 +140,5 @@ def with_files(table: Table, folder: Path, name: str) -> Table:
             (folder / picture["path"]).write_bytes(picture["bytes"])
         return row | {column: f"{name}/{picture['path']}" for column, picture in found.items()}
 
-    types = table.columns | dict.fromkeys(held, TEXT)
+    types = {**table.columns, **dict.fromkeys(held, TEXT)}
     return Table(types, ([put(row) for row in part] for part in table.parts))

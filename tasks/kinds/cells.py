@@ -11,13 +11,15 @@ class Cells:
     """What the cells of a source may hold beside a text. label: the column of labels, None where they are not asked
     for; lists: whether a label may be a list of names, which comes as JSON; spans: or spans, or the tags of tokens, and
     a text its tokens. files: the column whose cells stand for files, where there is one; the bytes of these come, see
-    kinds/files.py. figures: columns in which also a list of figures may stand, which comes as JSON."""
+    kinds/files.py. figures: columns in which also a list of figures may stand, which comes as JSON. beside: columns in
+    which anything may stand, which is kept and not looked into: what is no plain value comes as JSON."""
 
     label: str | None = None
     lists: bool = False
     spans: bool = False
     files: Files | None = None
     figures: Collection[str] = ()
+    beside: Collection[str] = ()
 
     @property
     def held(self) -> str | None:

@@ -62,10 +62,10 @@ def chunks(
                 yield frame.assign(**{name: value for name, value in file.partitions.items() if name in wanted})[wanted]
 
 
-def columns(source: str, encoding: str | None = None) -> list[str]:
+def columns(source: str, encoding: str | None = None, files: Files | None = None) -> list[str]:
     """The names of the columns of a source: those of its first file, and of its partitions. None of a dataset of the
-    Hugging Face hub. InputError as in `chunks`."""
-    if hub.names_dataset(source):
+    Hugging Face hub, nor of a folder or archive of such files. InputError as in `chunks`."""
+    if hub.names_dataset(source) or (files and folders.tree(source, files)):
         return []
     file = addresses.files(source)[0]
     with addresses.explained(file.name, remote=file.remote):

@@ -100,6 +100,8 @@ def json_cell(value: Any, column: str, file: Opened, where: str) -> str | None:
         return value
     if isinstance(value, list) and column in file.cells.figures:
         return json.dumps(value, ensure_ascii=False)
+    if column in file.cells.beside:
+        return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, bool | float):  # float: NaN and the infinities, which no parse_float sees
         return json.dumps(value)
     is_label = column == file.cells.label
@@ -271,7 +273,7 @@ def _marked(
         elif pa.types.is_nested(batch.schema.field(pick).type):
             values[name] = [marks.with_names(value, features.get(pick)) for value in batch.column(pick).to_pylist()]
         else:
-            values[name] = _strings(batch.column(pick), pick, source.name)
+            values[name] = _cells(batch.column(pick), pick, source, None)
     given = (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
     rows = (marks.called(row, source.columns, source.cells.label) for row in given)
     cells = [[json_cell(row[name], name, source, source.name) for name in source.columns] for row in rows]
@@ -325,6 +327,8 @@ def _cells(column: pa.Array, title: str, file: Opened, classes: list[str] | None
     lists = any(is_list(column.type) for is_list in LISTS)
     if title in file.cells.figures and (lists or pa.types.is_floating(column.type)):
         return [None if cell is None else json.dumps(cell, default=str) for cell in column.to_pylist()]
+    if title in file.cells.beside and not classes and _is_odd(column.type):
+        return [None if cell is None else _as_json(cell) for cell in column.to_pylist()]
     if title != file.cells.label or not lists:
         return _strings(column, title, file.name, classes)
     where = f"{file.name}: column {title!r}"
@@ -335,6 +339,17 @@ def _cells(column: pa.Array, title: str, file: Opened, classes: list[str] | None
     return [
         None if length is None else json.dumps(list(islice(names, length)), ensure_ascii=False) for length in lengths
     ]
+
+
+def _is_odd(type_: pa.DataType) -> bool:
+    """Whether it is a type that `_strings` refuses, or may: as a text it would not be a key."""
+    odd = (pa.types.is_nested, pa.types.is_floating, pa.types.is_fixed_size_binary, pa.types.is_duration)
+    return any(is_odd(type_) for is_odd in odd) or isinstance(type_, pa.ExtensionType)
+
+
+def _as_json(value: Any) -> str:
+    """A value of any type; what JSON has no word for as Python writes it."""
+    return json.dumps(value, ensure_ascii=False, default=str).strip('"')
 
 
 def _files(column: pa.Array) -> list[str | None] | None:

@@ -133,13 +133,13 @@ def test_any_text_and_any_figure_comes_back(pairs: list[tuple[str, float]]) -> N
     rows = [{"text": text, "n": number} for text, number in pairs]
     with TemporaryDirectory() as folder:
         place, table = Path(folder) / "a", Table({"text": TEXT, "n": NUMBER}, [rows[:1], rows[1:]])
-        files.csv(place, table)
+        files.put(files.csv, place, table)
         with place.open(newline="", encoding="utf-8") as file:
             found = list(csv.reader(file))
         assert found == [["text", "n"], *([text, json.dumps(number)] for text, number in pairs)]
-        files.jsonl(place, table)
+        files.put(files.jsonl, place, table)
         assert [json.loads(line) for line in place.read_bytes().split(b"\n")[:-1]] == rows
-        files.parquet(place, table)
+        files.put(files.parquet, place, table)
         assert pq.read_table(place).to_pylist() == rows
 
 
