@@ -103,6 +103,7 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "forget",
         "gc",
         "export",
+        "predict",
     ):
         assert f"labelwise {word}" in README
 

@@ -151,6 +151,14 @@ def test_all_endings_say_the_same(ending: str, here: Workspace, tmp_path: Path) 
     assert found.confidence.tolist() == [0.75, 0.75] and found.row.tolist() == [1, 2]
 
 
+def test_tasks_of_label_studio_are_read_flat(here: Workspace, tmp_path: Path) -> None:
+    task = {"id": 4, "data": {"text": "a text of some length", "key": "K-1"}, "annotations": []}
+    (tmp_path / "a.json").write_text(json.dumps([task]))
+    play(here, tmp_path / "a.json", tmp_path / "out.jsonl")
+    (found,) = lines(tmp_path / "out.jsonl")
+    assert (found["text"], found["label"]) == ("a text of some length", "long")
+
+
 # What cannot be read
 
 
