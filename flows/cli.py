@@ -703,13 +703,14 @@ def export(
     gold: Annotated[
         bool, typer.Option("--gold", help="The gold set, too: column `gold`, or the split `test`.")
     ] = False,
+    finished: Annotated[bool, typer.Option("--finished", help="The finished pool instead.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier export.")] = False,
     workspace: Folder = HERE,
 ) -> None:
     """Write the labels, each with its item and where it comes from, for other programs."""
     from labelwise.tasks.exports import run as stage
 
-    said = stage.run(intact_workspace(workspace), place, named, number, gold, force)
+    said = stage.run(intact_workspace(workspace), place, named, number, gold, finished, force)
     print("\n".join(map(plain, said)))
 
 

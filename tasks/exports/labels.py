@@ -9,12 +9,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from labelwise.tasks import kinds
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, renamed
 from labelwise.tasks.records import BESIDE
-from labelwise.tasks.workspace import Workspace, reading
+from labelwise.tasks.workspace import Workspace, read_parquet, reading
 
 PERSON, IMPORTED = "person", "imported"
 PART = 4096  # gold rows in a frame
@@ -36,7 +37,7 @@ class Labels:
     @property
     def disputed(self) -> int:
         """On how many items people differ."""
-        tables = [self.table, *([] if self.gold is None else [self.gold])]
+        tables = [each for each in (self.table, self.gold) if each is not None and "agreement" in each]
         return sum(int((each.agreement < 1).sum()) for each in tables)
 
 
@@ -104,6 +105,18 @@ def read(workspace: Workspace, gold: bool = False, forgotten: Collection[str] = 
     if gone.any():
         without["forgotten since"] = int(gone.sum())
     return Labels(table[~gone].reset_index(drop=True), trusted_rows, without)
+
+
+def finished(workspace: Workspace) -> Labels:
+    """The finished pool: id, label, by, confidence. InputError where there is none."""
+    path = workspace.root / "finished" / "finished.parquet"
+    if not path.exists():
+        raise InputError("there is no finished pool", expected=f"{path}", fix="`labelwise finish` makes it")
+    rows = read_parquet(path, columns=["id", "label", "by", "confidence"])
+    label = renamed.counting(rows.label, workspace.settings)
+    left = int(label.isna().sum())
+    table = rows.assign(label=label)[label.notna()].reset_index(drop=True)
+    return Labels(table, None, {"that nobody labelled": left} if left else {})
 
 
 def frames(workspace: Workspace, labels: Labels) -> Iterator[pd.DataFrame]:

@@ -12,7 +12,19 @@ from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.workspace import atomic, read_json, write_json
 
 # What the loop, git and DVC have in a workspace.
-OWN = ("data", "model", "metrics", ".git", ".dvc", ".labelwise", "params.yaml", "dvc.yaml", "dvc.lock", "code.yaml")
+OWN = (
+    "data",
+    "model",
+    "metrics",
+    "finished",
+    ".git",
+    ".dvc",
+    ".labelwise",
+    "params.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+    "code.yaml",
+)
 NOTE = Path(".labelwise") / "exports.json"  # in the workspace: what was written where, as `seen` has it
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from labelwise.tasks import exports
@@ -17,6 +18,7 @@ from labelwise.tasks.services.versions import clones, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace
 
+FINISHED = ("by", "confidence")  # what is known of a label of the finished pool
 DATA = ["data/pool.dvc", "data/gold.dvc", "data/labels.dvc"]
 
 
@@ -26,18 +28,24 @@ def run(
     named: str = "",
     number: int | None = None,
     gold: bool = False,
+    finished: bool = False,
     force: bool = False,
 ) -> list[str]:
     """Write the labels to `place`. named: the format, '' for that of the ending. number: the round whose labels are
-    meant, None for all there are now. gold: the gold set, too. force: see `exports.write`. Gives lines for people.
+    meant, None for all there are now. gold: the gold set, too. finished: the finished pool instead. force: see
+    `exports.write`. Gives lines for people.
 
     InputError: there are no labels, the format does not hold them, or `place` is taken.
     """
+    if finished and (gold or number is not None):
+        raise InputError("export --finished", expected="it alone", got="--gold or --round with it", fix="leave one out")
     refuse_strange(place, workspace.root, force)  # before anything is fetched
     with _round(workspace, number) as (there, commit):
-        found = read_labels.read(there, gold, forgotten.ids(workspace))
-        said = f"from round {ledger.current_round(there.labels)}, commit {commit[:10]}"
+        found = read_labels.finished(there) if finished else read_labels.read(there, gold, forgotten.ids(workspace))
+        of = "the finished pool" if finished else f"round {ledger.current_round(there.labels)}"
+        said = f"from {of}, commit {commit[:10]}"
         about = About(workspace.root, there.settings, f"Labels of {there.settings.project.name}, {said}.")
+        about = replace(about, columns=FINISHED) if finished else about
         form = exports.format_of(place, named, about)
         if not len(found):
             fix = "answer a batch (`labelwise status` says where)" + ("" if gold else "; --gold exports the gold set")
@@ -61,6 +69,8 @@ def line(place: Path, found: Labels, said: str) -> str:
     """What was written, in a line."""
     of_gold = 0 if found.gold is None else len(found.gold)
     more = [f"{of_gold:,} of them gold"] * bool(of_gold)
+    if "confidence" in found.table:
+        more += [f"{count:,} by {name}" for name, count in found.table.by.value_counts().items()]
     more += [f"{found.disputed:,} on which people differ"] * bool(found.disputed)
     left = ", ".join(f"{count:,} {reason}" for reason, count in found.without.items())
     whole = f"{place}: {len(found):,} labels" + (f" ({', '.join(more)})" if more else "") + f", {said}"

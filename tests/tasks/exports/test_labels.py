@@ -12,7 +12,7 @@ from labelwise.tasks.exports.run import run
 from labelwise.tasks.items import forgotten
 from labelwise.tasks.kinds import choice, multilabel
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.records import ANSWERS, ASKED, GOLD, LABELS, POOL, tag
+from labelwise.tasks.records import ANSWERS, ASKED, FINISHED, GOLD, LABELS, POOL, tag
 from labelwise.tasks.services.versions.workspace import Versions, create
 from labelwise.tasks.workspace import Workspace, write_parquet
 from tests.tasks.labels.rows import labelled, rows
@@ -128,3 +128,22 @@ def test_a_past_round_is_exported_and_the_workspace_stays_as_it_is(here: Workspa
         f"{tmp_path / 'x.csv'}: 2 labels (2 of them"
     )
     assert not list(tmp_path.glob(".*part"))
+
+
+def test_the_finished_pool_is_exported_with_who_said_it(here: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no finished pool: .*`labelwise finish` makes it"):
+        run(here, tmp_path / "a.csv", finished=True)
+    with pytest.raises(InputError, match=r"export --finished: expected it alone"):
+        run(here, tmp_path / "a.csv", finished=True, gold=True)
+    known = {"label": ["x", "y", None], "by": ["person", "model", "nobody"], "confidence": [None, 0.875, None]}
+    table = pd.DataFrame({"id": ["a", "b", "d"], "source_id": None, "finish": 1} | known)
+    write_parquet(here.root / "finished" / "finished.parquet", table, FINISHED)
+    (said,) = run(here, tmp_path / "a.csv", finished=True)
+    assert said.startswith(f"{tmp_path / 'a.csv'}: 2 labels (1 by person, 1 by model), from the finished pool, commit ")
+    assert said.endswith("; without a label and left out: 1 that nobody labelled")
+    found = pd.read_csv(tmp_path / "a.csv").fillna("")
+    assert list(found) == ["id", "source_id", "text", "label", "by", "confidence"]
+    assert found[["text", "label", "by", "confidence"]].to_numpy().tolist() == [
+        ["B", "y", "model", 0.875],
+        ["A", "x", "person", ""],
+    ]
