@@ -22,6 +22,7 @@ ELSEWHERE = {
     "source .venv/bin/activate": "Makefile",
     'labelwise serve --workspace tickets --cron "*/10 * * * *"': "tests/e2e/test_outside.py",
     "labelwise finish --wrong 0.05 --workspace tickets --max-wait 0": "tests/e2e/test_finish.py",
+    "labelwise predict pool.csv --out predictions.csv --workspace tickets": "tests/test_recorded.py",
     "labelwise down": "tests/tasks/services/local/test_servers.py",
 }
 
