@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from itertools import chain, pairwise, product
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 import pandas as pd
@@ -122,7 +123,7 @@ def test_registered_in_mlflow_and_loaded_by_both_ways_it_marks_the_same(
     workspace.model.mkdir()
     model.save(workspace.model)
     (tmp_path / "params.yaml").write_text(json.dumps(chosen.model_dump()))
-    tracking = Tracking("finetune-of-spans")
+    tracking = Tracking(f"finetune-of-spans-{token_hex(4)}")  # servers may be kept from run to run
     tags = {"labelwise.round": "1", "labelwise.inputs": "x"}
     run = RoundRun(1, {}, {"entity_f1": 0.5}, tags, {}, metric="entity_f1")
     _, version = tracking.record(run, promote.bundle(workspace, tmp_path / "bundle"))
