@@ -27,7 +27,7 @@ from labelwise.tasks.progress import counted
 from labelwise.tasks.services import expectations
 from labelwise.tasks.settings import Columns, Pull, Settings
 from labelwise.tasks.sources import hub
-from labelwise.tasks.sources.opened import OTHER_NAMES
+from labelwise.tasks.sources.marks import OTHER_NAMES
 from labelwise.tasks.workspace import Workspace, atomic
 
 ROWS = 4096  # in a part: long enough for an encoder to pack texts well

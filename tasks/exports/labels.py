@@ -88,7 +88,7 @@ def gold_set(workspace: Workspace, answer: Answer) -> pd.DataFrame:
     last = answers.groupby("id").created_at.max()
     people = agreement(gold, frame, answer)
     by = people["people"].map(lambda count: PERSON if count else IMPORTED)
-    return gold.assign(by=by, round=pd.NA, why="gold", gold=True, labelled_at=gold.id.map(last), **people)
+    return gold.assign(by=by, round=None, why="gold", gold=True, labelled_at=gold.id.map(last), **people)
 
 
 def read(workspace: Workspace, gold: bool = False, forgotten: Collection[str] = ()) -> Labels:
@@ -122,9 +122,9 @@ def finished(workspace: Workspace) -> Labels:
 def frames(workspace: Workspace, labels: Labels) -> Iterator[pd.DataFrame]:
     """The labels with their items, in the order of the pool, then of the gold set."""
     yield from with_items(workspace, labels.table)
-    gold = labels.gold
-    for start in range(0, 0 if gold is None else len(gold), PART):
-        yield gold.iloc[start : start + PART]
+    if labels.gold is not None:
+        for start in range(0, len(labels.gold), PART):
+            yield labels.gold.iloc[start : start + PART]
 
 
 def with_items(workspace: Workspace, table: pd.DataFrame) -> Iterator[pd.DataFrame]:
