@@ -23,7 +23,9 @@ def abandon(workspace: Workspace, tell: Callable[[str], None]) -> str:
     """Take the plan back, in a workspace that no loop holds, as a version of its own. Returns a line for people."""
     with claimed(workspace) as claim:
         versions = Versions(workspace.root)
-        if not claim.loop_unfinished:
+        if claim.loop_unfinished:  # whoever plays next puts in order what that left
+            claim.leave()
+        else:
             claim.refuse_unfinished()
         differences.refuse_side_tracks(versions)
         player.entitled(workspace, versions, tell)

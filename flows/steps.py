@@ -42,7 +42,8 @@ from labelwise.tasks.settings import Finish, refuse_empty_rules
 from labelwise.tasks.upkeep import classes, forget, names, seeds, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
-HELD = ("train", "prove")  # stages that see no label which came after the plan of a finish
+HELD = ("train", "prove")  # stages that see no label which came after the plan of a finish,
+UNSEEN = {"data/labels", finish.KEY}  # so that changes of these alone do not concern them
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 Result = TypeVar("Result")
 
@@ -188,7 +189,7 @@ class Steps:
 
     def _log_finish(self, run_id: str) -> None:
         if run_id:
-            files = sorted(finish.folder(self.workspace).iterdir())
+            files = sorted(self.workspace.finished.iterdir())
             mlflow.open_tracking(self.workspace.settings).attach(run_id, files)
 
     # The stages
@@ -219,7 +220,7 @@ class Steps:
         def do() -> str:
             if not self.versions.changed(stage):
                 return "unchanged"
-            if self.finishing and self.finishing.model and stage in HELD:
+            if self.finishing and self.finishing.model and stage in HELD and self.versions.changed_by(stage) <= UNSEEN:
                 line = f"as in round {self.finishing.round}, until the pool is finished"
             else:
                 line = REPRODUCIBLE[stage](self.workspace)

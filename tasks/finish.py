@@ -6,7 +6,6 @@ proof/finishing.py says. Why the promise is kept: proof/promise.py.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,19 +18,14 @@ from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import finishing, money
-from labelwise.tasks.proof.finishing import GOLD, MODEL, NOBODY, PERSON
+from labelwise.tasks.proof.finishing import GOLD, LIST, MODEL, NOBODY, PERSON, TABLE
 from labelwise.tasks.records import FINISHED
 from labelwise.tasks.settings import Finish
 from labelwise.tasks.workspace import Workspace, atomic, read_parquet, write_csv, write_parquet
 
-TABLE, LIST = "finished.parquet", "finished.csv"
+KEY = "select.finish"  # where params.yaml has the plan
 CURVE = (0.005, 0.01, 0.02, 0.05, 0.1)  # shares that a forecast compares
 ABANDON = "`labelwise finish --abandon`, then `labelwise finish` begins again; labels stay"
-
-
-def folder(workspace: Workspace) -> Path:
-    """Where the finished pool lies."""
-    return workspace.root / "finished"
 
 
 # Before
@@ -98,7 +92,7 @@ def wanted(workspace: Workspace, wrong: float, confidence: float) -> Finish:
     if done and after == shards:
         raise InputError(
             f"finish: all {stored.items(workspace):,} items are finished at {100 * wrong:g} % wrong or less",
-            fix=f"they are in {folder(workspace)}; a smaller --wrong begins anew, and so do new items",
+            fix=f"they are in {workspace.finished}; a smaller --wrong begins anew, and so do new items",
         )
     look = 1 + sum(look["shards"] > after for look in figures.looks(workspace))
     return Finish(wrong=wrong, confidence=confidence, round=number, look=look, after=after)
@@ -144,7 +138,8 @@ def keep(workspace: Workspace, plan: Finish | None) -> None:
 def prepare(workspace: Workspace, plan: Finish) -> str:
     """Before `select`: settle the share of the exam by what the model of the plan thinks, or see that it still thinks
     the same. Returns a line for people. WorkspaceError where it does not."""
-    now = finishing.digest(read_parquet(workspace.scores, columns=["id", "prediction", "confidence"]))
+    scores = read_parquet(workspace.scores, columns=["id", "prediction", "confidence"])
+    now = finishing.digest(scores, workspace.settings)
     if plan.model is None:
         refuse_untrained(workspace)
         found = finishing.planned(workspace, finishing.gather(workspace, plan), plan)
@@ -154,7 +149,8 @@ def prepare(workspace: Workspace, plan: Finish) -> str:
         return f"an exam of about {found.exam:,} items; people label about {found.people:,} in all"
     if now != plan.model:
         raise WorkspaceError(
-            "the model is not the one that the exam began with: code, labels, classes or gold have changed since",
+            "the model is not the one that the exam began with: code, classes, gold or settings have changed since, or "
+            "items were forgotten",
             expected=plan.model,
             got=now,
             fix=ABANDON,
@@ -184,13 +180,15 @@ def record(workspace: Workspace, plan: Finish, state: str, **found: Any) -> dict
 @dataclass(frozen=True)
 class Finished:
     """A pool that is finished. table: FINISHED, all items. counts: of the items of this finish, by whom they are
-    labelled. allowed: how many of these labels may be wrong. losses: what the exam found, in the order of the model's
+    labelled. allowed: how many of these labels may be wrong; exact: whether a label is right or wrong, and nothing
+    between. losses: what the exam found, in the order of the model's
     doubt, NaN for items that were not in it; end: how many items, of these, the model or its exam has labelled."""
 
     table: pd.DataFrame
     plan: Finish
     counts: dict[str, int]
     allowed: int
+    exact: bool
     losses: NDArray[np.float64]
     end: int
 
@@ -207,12 +205,12 @@ class Finished:
     @property
     def promise(self) -> str:
         """The promise in a sentence."""
-        items = sum(self.counts.values())
-        labels = items - self.counts[NOBODY]
+        items, people = sum(self.counts.values()), self.counts[PERSON] + self.counts[GOLD]
+        unit = "" if self.exact else ", counted by 1 less F1"
         said = (
-            f"Of these {labels:,} labels at most {self.allowed:,} ({100 * self.plan.wrong:g} % of {items:,} items) "
-            f"differ from what people would have said, with {100 * self.plan.confidence:g} % confidence: "
-            f"{self.counts[PERSON] + self.counts[GOLD]:,} are people's, {self.counts[MODEL]:,} the model's."
+            f"Of these {items - self.counts[NOBODY]:,} labels at most {self.allowed:,} ({100 * self.plan.wrong:g} % of "
+            f"{items:,} items) differ from what people would have said{unit}, with {100 * self.plan.confidence:g} % "
+            f"confidence: {people:,} are people's, {self.counts[MODEL]:,} the model's."
         )
         return said + (f" {self.counts[NOBODY]:,} items have no label." if self.counts[NOBODY] else "")
 
@@ -226,7 +224,7 @@ def finished(workspace: Workspace, plan: Finish) -> Finished:
     by = pd.Series(NOBODY, items.index).mask(by_model, MODEL).mask(items.said.notna(), PERSON)
     rest = pd.DataFrame({"id": items.id, "label": label, "by": by, "confidence": (1 - items.doubt).where(by_model)})
     new = pd.concat([own.assign(confidence=np.nan)[list(rest)], rest]).assign(finish=number(workspace))
-    before, path = FINISHED.frame(), folder(workspace) / TABLE
+    before, path = FINISHED.frame(), workspace.finished / TABLE
     if plan.after and path.exists():
         before = read_parquet(path)
         before = before[before.id.isin(finishing.ids_of(workspace, plan.after))]
@@ -235,7 +233,9 @@ def finished(workspace: Workspace, plan: Finish) -> Finished:
     table = keys.merge(pd.concat([before[list(new)], new]), on="id")
     counts = {by: int((new.by == by).sum()) for by in (PERSON, GOLD, MODEL, NOBODY)}
     budget = finishing.budget_of(plan.wrong, len(pool.items))
-    return Finished(FINISHED.conform(table), plan, counts, budget, items.loss.to_numpy(dtype=np.float64), found.end)
+    exact = finishing.exact(kinds.answer(workspace.settings.kind.answer))
+    losses = items.loss.to_numpy(dtype=np.float64)
+    return Finished(FINISHED.conform(table), plan, counts, budget, exact, losses, found.end)
 
 
 def number(workspace: Workspace) -> int:
@@ -280,7 +280,7 @@ def last(workspace: Workspace, plan: Finish) -> str:
 def write(workspace: Workspace, found: Finished, page: str) -> None:
     """Write the finished pool, its page, and the look in metrics/finish.json. What was written before stays what it
     is."""
-    with atomic(folder(workspace)) as scratch:
+    with atomic(workspace.finished) as scratch:
         scratch.mkdir()
         write_parquet(scratch / TABLE, found.table, FINISHED)
         write_csv(scratch / LIST, found.table)

@@ -104,6 +104,10 @@ class Workspace:
     def model(self) -> Path:
         return self.root / "model"
 
+    @property
+    def finished(self) -> Path:
+        return self.root / "finished"
+
     # Figures: versioned by git, or by DVC where they are long
     @property
     def metrics(self) -> Path:
@@ -272,6 +276,7 @@ class Claim:
         self.unfinished_command = str(before.get("command", "")) if self.unfinished else ""
         ask = before.get("ask")
         self.unfinished_ask = ask if self.unfinished and isinstance(ask, int) else 0
+        self._left = False
         self._tell(not self.unfinished, self.unfinished_run, self.unfinished_command, self.unfinished_ask)
 
     @property
@@ -294,9 +299,14 @@ class Claim:
         it; command: the words of one that is not the loop; ask: the number of the ask that it makes."""
         self._tell(False, run, command, ask)
 
+    def leave(self) -> None:
+        """What the last holder's work left unfinished stays so when this one ends."""
+        self._left = True
+
     def end(self) -> None:
-        """All is in order."""
-        self._tell(True)
+        """All is in order, unless it was left."""
+        if not self._left:
+            self._tell(True)
 
     def _tell(self, finished: bool, run: str = "", command: str = "", ask: int = 0) -> None:
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "finished": finished, "run": run}

@@ -14,6 +14,7 @@ from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer
 from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.proof import finishing
 from labelwise.tasks.records import BESIDE
 from labelwise.tasks.workspace import Workspace, read_parquet, reading
 
@@ -109,7 +110,7 @@ def read(workspace: Workspace, gold: bool = False, forgotten: Collection[str] = 
 
 def finished(workspace: Workspace) -> Labels:
     """The finished pool: id, label, by, confidence. InputError where there is none."""
-    path = workspace.root / "finished" / "finished.parquet"
+    path = workspace.finished / finishing.TABLE
     if not path.exists():
         raise InputError("there is no finished pool", expected=f"{path}", fix="`labelwise finish` makes it")
     rows = read_parquet(path, columns=["id", "label", "by", "confidence"])

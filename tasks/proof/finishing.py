@@ -2,6 +2,7 @@
 it, and proof/promise.py says why the promise is kept."""
 
 import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from labelwise.tasks.workspace import Workspace, read_parquet
 EXAM, REST = "exam", "finish"  # why an item is asked
 WHYS = (EXAM, REST)
 MOST = 1000  # items asked at once
+TABLE, LIST = "finished.parquet", "finished.csv"  # of a finished pool
 PERSON, GOLD, MODEL, NOBODY = "person", "gold", "model", "nobody"  # by whom a label is
 
 
@@ -124,11 +126,12 @@ def risk_of(plan: Finish) -> float:
     return promise.risk_of(plan.confidence, plan.look)
 
 
-def digest(scores: pd.DataFrame) -> str:
-    """Of what a model thinks of the pool."""
+def digest(scores: pd.DataFrame, settings: Settings) -> str:
+    """Of what a model thinks of the pool, and of the classes that people choose from."""
     order = scores.sort_values("id")
     said = pd.util.hash_pandas_object(order[["id", "prediction", "confidence"]].astype("string"), index=False)
-    return hashlib.sha256(said.to_numpy().tobytes()).hexdigest()[:16]
+    classes = json.dumps([settings.classes, settings.renamed, settings.dropped, settings.split])
+    return hashlib.sha256(said.to_numpy().tobytes() + classes.encode()).hexdigest()[:16]
 
 
 # In a workspace

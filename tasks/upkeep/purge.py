@@ -16,12 +16,15 @@ from labelwise.tasks.items.leaks import leaks_of
 from labelwise.tasks.items.vectors import WORDS, fingerprint, vectors_of, wording_of, words_of
 from labelwise.tasks.kinds import Content
 from labelwise.tasks.labels import seeds
+from labelwise.tasks.proof import finishing
 from labelwise.tasks.workspace import (
     Workspace,
     atomic,
     read_array,
     read_json,
     read_table,
+    table_of_text,
+    write_csv,
     write_json,
 )
 
@@ -42,8 +45,10 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
         *sorted(workspace.quarantine.glob("*.parquet")),
         workspace.scores,
         workspace.batch,
+        workspace.finished / finishing.TABLE,
     ]:
         _rewrite(file, gone)
+    _rewrite_list(workspace.finished / finishing.LIST, gone)
     for file in workspace.quarantine.glob("*.parquet"):
         _rewrite_folds(file, set(folds), kinds.item(workspace.settings.kind.item))
     figures.drop_items(workspace, gone)
@@ -59,6 +64,12 @@ def _rewrite(path: Path, gone: Collection[str], columns: Sequence[str] = ("id",)
     if not kept.all():
         with atomic(path) as scratch:
             _write(scratch, read_table(path), kept)
+
+
+def _rewrite_list(path: Path, gone: Collection[str]) -> None:
+    """The same for a CSV of ours."""
+    if path.exists() and (named := (rows := table_of_text(path)).id.isin(gone)).any():
+        write_csv(path, rows[~named])
 
 
 def _rewrite_folds(path: Path, folds: set[str], item: Content) -> None:

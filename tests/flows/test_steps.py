@@ -200,7 +200,7 @@ def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_rou
     def note(*_: object) -> None:
         seen.append(workspace.settings.select.batch)
 
-    stages = dict.fromkeys(("pull", "reproduce", "promote", "report", "snapshot_round"), note)
+    stages = dict.fromkeys(("pull", "plan_finish", "reproduce", "promote", "report", "snapshot_round"), note)
     steps: Any = SimpleNamespace(workspace=workspace, **stages)
     learn(steps)
     assert set(seen) == {4}

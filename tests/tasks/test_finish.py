@@ -202,7 +202,7 @@ def test_so_few_items_that_no_exam_could_tell(here: Workspace) -> None:
 def test_the_page_says_the_promise_and_escapes_what_came(here: Workspace) -> None:
     found = play(here, 0.2)
     table = found.table.assign(label="<script>alert(1)</script>")
-    page = finished_page.page(here, finish.Finished(table, found.plan, found.counts, 60, found.losses, found.end))
+    page = finished_page.page(here, finish.Finished(table, found.plan, found.counts, 60, True, found.losses, found.end))
     assert found.promise in page.replace("&#39;", "'")
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

@@ -85,6 +85,13 @@ class Versions(Repository):
         with inside(self.root):
             return bool(self.repo.status(targets=[stage]))
 
+    def changed_by(self, stage: str) -> set[str]:
+        """What of a stage is not as in dvc.lock: dependencies and outputs by path, parameters by key."""
+        with inside(self.root):
+            entries = [entry for entry in self.repo.status(targets=[stage]).get(stage, []) if isinstance(entry, dict)]
+        found = [part for entry in entries for kind in entry.values() for part in kind.items()]
+        return {key for path, what in found for key in (what if isinstance(what, dict) else [path])}
+
     def record(self, stage: str) -> None:
         """Write into dvc.lock that the stage ran on what lies there now."""
         with inside(self.root):
