@@ -26,7 +26,8 @@ from labelwise.tasks.sources.formats import ENDINGS
 CHECK = "check the address"
 PARTITION = re.compile(r"/[^/=]+=[^/]*$")
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-STORES = {"adlfs", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "httpx", "httpx2", "requests", "s3fs"}
+STORES = {"adlfs", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "httpx", "httpx2", "huggingface_hub"}
+STORES |= {"requests", "s3fs"}
 MOST_FILES = 100_000  # of one source
 STAMPS = ("ino", "mtime", "created", "ETag", "LastModified", "etag", "last_modified", "updated", "Last-Modified")
 

@@ -29,7 +29,7 @@ from labelwise.tasks.sources import addresses, reach
 from labelwise.tasks.sources.opened import Record
 
 HERE = ("file", "local", "memory")  # kinds of addresses: of this machine
-BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # of stores whose paths begin with the bucket
+BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf")  # of stores whose paths begin with the bucket
 AT_ONCE = 8  # files of other machines that are asked for together
 TRIES = 2  # at each of those
 GONE = (404, 410)  # of a web server
@@ -93,8 +93,17 @@ def _address(name: str, fs: fsspec.AbstractFileSystem, table: str) -> tuple[fssp
 
         options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=SECONDS)}
     there, path = cast(tuple[fsspec.AbstractFileSystem, str], url_to_fs(name, **options))
-    own = there == fs and path.split("/")[0] == table.split("/")[0]
+    own = there == fs and _bucket(kind, path) == _bucket(kind, table)
     return (there, path) if free or own else None
+
+
+def _bucket(kind: str | None, path: str) -> list[str]:
+    """What of a path on a store says whose it is: of the Hugging Face hub, the repository in any of its revisions.
+
+    >>> _bucket("s3", "own/set/a.png"), _bucket("hf", "datasets/o/d@4f2a/train/a.png")
+    (['own'], ['datasets', 'o', 'd'])
+    """
+    return path.partition("@")[0].split("/")[:3] if kind == "hf" else path.split("/")[:1]
 
 
 def _beside(name: str, fs: fsspec.AbstractFileSystem, table: str) -> tuple[fsspec.AbstractFileSystem, str] | None:

@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any
 
+from fsspec.core import url_to_fs
+
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import files
-from labelwise.tasks.sources import formats, marks
+from labelwise.tasks.sources import formats, held, marks
 from labelwise.tasks.sources.opened import Opened, Record, place
 
 HUB = "hf://"
@@ -19,7 +21,7 @@ def names_dataset(source: str) -> bool:
 
 
 def records(asked: Opened) -> Iterator[Record]:
-    """The asked cells of each row; class numbers as the names of their classes."""
+    """The asked cells of each row; class numbers as the names of their classes, files as kinds/files.py has them."""
     source, columns = asked.name, asked.columns
     owner, name, config, split = parts(source)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -28,6 +30,16 @@ def records(asked: Opened) -> Iterator[Record]:
     except ImportError:
         raise InputError(f"{source} needs the `datasets` package", fix="pip install labelwise[hub]") from None
     dataset = datasets.load_dataset(f"{owner}/{name}", config, split=split, streaming=True)
+    rows = _read(dataset, datasets, asked)
+    if asked.cells.held not in columns:
+        return rows
+    fs, root = url_to_fs(f"{HUB_FILES}{owner}/{name}")
+    return held.cells(rows, columns.index(asked.cells.held), fs, f"{root}/{split}")
+
+
+def _read(dataset: Any, datasets: Any, asked: Opened) -> Iterator[Record]:
+    """The rows of a dataset as it is streamed; of a file its bytes, or where they are, a path or an address."""
+    columns = asked.columns
     features = dataset.features or {}
     header = list(dataset.column_names or features or next(iter(dataset), {}))
     there = [column for column in columns if place(column, header, asked) is not None]
@@ -38,7 +50,7 @@ def records(asked: Opened) -> Iterator[Record]:
         yield from _marked(dataset, header, asked)
         return
     for number, row in enumerate(dataset.select_columns(there), start=1):
-        where = f"{source} line {number}"
+        where = f"{asked.name} line {number}"
         yield tuple([_cell(row.get(column), classes[column], column, asked, where) for column in columns])
 
 

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import sys
 import tarfile
 import zipfile
 from collections import Counter
@@ -10,21 +11,23 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from labelwise.tasks import sources
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.kinds import files, image
+from labelwise.tasks.kinds import files, image, picture
 from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.settings import Columns, Pull
 from labelwise.tasks.sources import addresses
-from tests.tasks.kinds.pictures import RED, as_bytes, drawn, folder_of
+from tests.tasks.kinds.pictures import BLUE, RED, as_bytes, drawn, folder_of
 
 FILES = image.files(Columns())
 ONE = as_bytes(drawn(RED))
@@ -350,6 +353,69 @@ def test_parquet_of_bytes_and_of_paths(tmp_path: Path, form: str) -> None:
     read = image.read(cells.to_frame(), image_pull())
     assert all(image.identify(cell) and not files.is_unread(cell) for cell in read[:2])
     assert form == "paths" or [one.content for one in held(cells[:2])] == [ONE, other]
+
+
+class Image:
+    """The feature of datasets by which a column holds pictures."""
+
+    def __init__(self, decode: bool) -> None:
+        self.decode = decode
+
+
+class OfPictures:
+    """A dataset of the hub as it is streamed: its pictures are decoded unless somebody asks for them as they are."""
+
+    column_names = ("image", "label")
+
+    def __init__(self, rows: list[tuple[Any, int]], image: Image) -> None:
+        self.rows = rows
+        self.features = {"image": image, "label": SimpleNamespace(names=["blue", "red"])}
+
+    def cast_column(self, column: str, feature: Image) -> "OfPictures":
+        assert column == "image"
+        return OfPictures(self.rows, feature)
+
+    def select_columns(self, columns: list[str]) -> list[dict[str, Any]]:
+        assert not self.features["image"].decode
+        return [{each: dict(zip(self.column_names, row, strict=True))[each] for each in columns} for row in self.rows]
+
+
+def test_a_dataset_of_the_hub_has_pictures_as_bytes_and_as_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    from labelwise.tasks.sources import held as reading
+    from labelwise.tasks.sources import hub
+
+    class Hub(MemoryFileSystem):
+        protocol = "hf"
+        store: ClassVar[dict[str, Any]] = {}
+
+    def of(number: int) -> bytes:
+        return as_bytes(drawn((BLUE, RED)[number % 2], number))
+
+    fs = Hub()
+    for path, number in (("d@4f2a/train/2.png", 2), ("d/3.png", 3), ("other/4.png", 4)):
+        fs.pipe(f"datasets/o/{path}", of(number))
+    for module in (hub, reading):
+        monkeypatch.setattr(module, "url_to_fs", lambda name, **_: (fs, name.removeprefix("hf://")))
+    good = [{"bytes": of(0), "path": "0.png"}, {"bytes": of(1), "path": None}, "hf://datasets/o/d@4f2a/train/2.png"]
+    bad = {
+        "/etc/passwd": files.OUTSIDE,
+        "../other/4.png": files.OUTSIDE,
+        "hf://datasets/o/other/4.png": files.ELSEWHERE,
+    }
+    bad |= {"none.png": files.MISSING, "zip://a.png::hf://datasets/o/d/a.zip": files.REFUSED, "x": "file is no picture"}
+    cells = [*good, {"bytes": None, "path": "3.png"}, None, *({"bytes": None, "path": path} for path in bad)]
+    cells[-1] = {"bytes": b"GIF", "path": "x"}
+    rows = [(cell, number % 2) for number, cell in enumerate(cells)]
+    module = SimpleNamespace(load_dataset=lambda *_, **__: OfPictures(rows, Image(decode=True)), Image=Image)
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    gold = rows_of("hf://o/d:test")
+    pool = pd.concat(sources.chunks("hf://o/d", ["image"], cells=Cells(files=FILES)))  # nobody asks it for labels
+    assert gold.label.tolist() == [("blue", "red")[label] for _, label in rows]
+    assert pool.image.tolist() == gold.image.tolist()
+    read = image.read(pool, image_pull()).tolist()
+    wanted = [image.identify(picture.cell_of(of(number), "", 512)) for number in range(4)]
+    assert [image.identify(cell) for cell in read[:4]] == wanted and read[4] is None
+    assert [files.unpacked(cell).fault for cell in read[5:]] == [*bad.values()]
 
 
 def image_pull() -> Any:
