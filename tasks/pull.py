@@ -5,7 +5,7 @@ refused: see suites.py and items/sifting.py.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from labelwise.tasks.items import forgotten, sifting, stored, suites, unchanged
 from labelwise.tasks.items.drafts import Drafts, drafting
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen, Sifted
-from labelwise.tasks.kinds import Answer, Content, choice, context, text
+from labelwise.tasks.kinds import Answer, Content, choice, context, files, text
 from labelwise.tasks.kinds.base import Read
 from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.records import GOLD, POOL, QUARANTINE
@@ -28,7 +28,7 @@ from labelwise.tasks.settings import Columns, Pull, Settings
 from labelwise.tasks.workspace import Workspace
 
 SHOWN = 10  # labels or classes named in an error
-SHOWN_CELL, SHOWN_ITEM = 120, 60  # characters of a label that cannot be read, and of its item
+SHOWN_CELL, SHOWN_ITEM = 120, 60  # characters of a label that cannot be read, and of its item or a file's name
 LOOKED_AT = 10_000  # rows by which it is told what their columns are
 SAMPLE = 1000  # items that a look gives
 
@@ -168,7 +168,7 @@ def look_at_gold(pull: Pull, classes: Sequence[str], answer: Answer = choice, it
     none = GOLD.holding(item.COLUMN).frame()
     sifted = sifting.new_gold(rows, expectations.refusals(suite, measures), (), none, item)
     by_class = dict(Counter(name for label in sifted.new["label"] for name in answer.members(label)))
-    gold.add(measures, sifted, item)
+    gold.add(rows, measures, sifted, item)
     _refuse_broken(
         suite, gold, pull.gold, expectations.checked(suite, gold.measures) if len(gold.measures) else None, ""
     )
@@ -197,7 +197,7 @@ def look_at_pool(
             break
         measures = suites.measured(chunk, item=item)
         sifted = sifting.new_pool(chunk, expectations.refusals(suite, measures), gold_folds, seen, item)
-        pool.add(measures, sifted, item)
+        pool.add(chunk, measures, sifted, item)
         cells += sifted.new[item.COLUMN].tolist()[: SAMPLE - len(cells)]
         why = sifted.refused | sifted.elsewhere
         for position, name in enumerate(ids_of(chunk[item.COLUMN], item) if ids else ()):
@@ -218,7 +218,8 @@ def ids_of(cells: Iterable[str | None], item: Content = text) -> list[str]:
 @dataclass
 class Tally:
     """What came of the rows of one source, counted. cut: items of which a cell of context is kept in part. notes: of
-    new items, see `Content.notes`. remarks: lines on how its labels were read."""
+    new items, see `Content.notes`. files: of those that cannot be used, the name of the first for each reason.
+    remarks: lines on how its labels were read."""
 
     new: int = 0
     repeated: int = 0
@@ -226,14 +227,21 @@ class Tally:
     cut: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    files: dict[str, str] = field(default_factory=dict)
     judged: list[pd.DataFrame] = field(default_factory=list)  # the measures, for the verdict on the whole
     remarks: list[str] = field(default_factory=list)
 
-    def add(self, measures: pd.DataFrame, sifted: Sifted, item: Content) -> None:
+    def add(self, rows: pd.DataFrame, measures: pd.DataFrame, sifted: Sifted, item: Content) -> None:
+        """Count what came of these rows."""
         self.new += len(sifted.new)
         self.notes.update(item.notes(sifted.new[item.COLUMN].tolist()))
         self.repeated += sifted.repeated
         self.refused.update(refusal.rule for refusal in [*sifted.refused.values(), *sifted.elsewhere.values()])
+        cells = rows[item.COLUMN].iloc[[*sifted.refused]]
+        unread = files.unread_among(cells, item.files(Columns()))
+        for cell, fault, refusal in zip(cells, unread, sifted.refused.values(), strict=True):
+            if fault and (name := item.brief(cell)):
+                self.files.setdefault(refusal.rule, name)
         self.judged.append(suites.with_decisions(measures, sifted.refused, sifted.elsewhere))
 
     def kept(self, new: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -280,7 +288,7 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     anew = gold["label"].isin(lapsed) & gold["id"].isin(given)
     sifted = sifting.new_gold(rows, refused, in_pool, gold[~anew], item)
     tally.forgotten = gone
-    tally.add(measures, sifted, item)
+    tally.add(rows, measures, sifted, item)
     page = _passed(workspace, suite, tally, pull.gold)
     if len(sifted.new):
         kept = stored.gold(workspace)[~anew.to_numpy()]
@@ -308,7 +316,7 @@ def _pull_pool(
         tally.forgotten += gone
         measures = suites.measured(rows, item=item)
         sifted = sifting.new_pool(rows, expectations.refusals(suite, measures), gold_folds, seen, item)
-        tally.add(measures, sifted, item)
+        tally.add(rows, measures, sifted, item)
         drafts.add(shard, tally.kept(sifted.new, pull.max_chars), POOL.holding(item.COLUMN))
         _set_aside(drafts, aside, rows, sifted, refused, item)
     return len(seen.stored) + tally.new, tally, _passed(workspace, suite, tally, pull.pool)
@@ -412,15 +420,20 @@ def _passed(workspace: Workspace, suite: expectations.Suite, tally: Tally, sourc
 def _refuse_broken(
     suite: expectations.Suite, tally: Tally, source: str, verdict: expectations.TableCheck | None, docs: str
 ) -> expectations.Page:
-    """InputError with the reasons when a source may not be used, else its page. docs: where more is said."""
+    """InputError with the reasons when a source may not be used, else its page. docs: where more is said; '' where
+    there is no workspace yet, and no settings that could be changed."""
     if verdict is None:
-        raise InputError(f"{suite.name}: {source} has no rows", fix=f"check pull.{suite.name} in params.yaml")
+        where = f"check pull.{suite.name} in params.yaml" if docs else "name a source that has some"
+        raise InputError(f"{suite.name}: {source} has no rows", fix=where)
     if verdict.broken:
+        length = "pull.max_chars, " if any("characters" in rule for rule in tally.refused) else ""
+        change = f"or change {length}pull.columns or pull.max_refused"
+        change = change if docs else "name other columns of it, or take these rows out"
         raise InputError(
             f"{suite.name}: {source}: {' and '.join(verdict.broken)}",
             expected="usable rows",
-            got=f"{refusals_in_words(tally.refused)} among {len(tally.measures):,} rows",
-            fix=f"{docs}mend the source, or change pull.columns, pull.max_chars or pull.max_refused",
+            got=f"{refusals_in_words(tally.refused, tally.files)} among {len(tally.measures):,} rows",
+            fix=f"{docs}mend the source, {change}",
         )
     return verdict.page
 
@@ -435,9 +448,14 @@ def _docs(workspace: Workspace) -> Path:
     return workspace.scraps / "data_docs"
 
 
-def refusals_in_words(counts: dict[str, int]) -> str:
-    """Refused rows by rule, in words."""
-    return ", ".join(f"{count:,} x {rule}" for rule, count in counts.items()) or "none"
+def refusals_in_words(counts: Mapping[str, int], such: Mapping[str, str] | None = None) -> str:
+    """Refused rows by rule, in words. such: a name of one, of each rule that has any.
+
+    >>> refusals_in_words({"file is empty": 2, "picture is missing": 1}, {"file is empty": "a.png"})
+    "2 x file is empty ('a.png'), 1 x picture is missing"
+    """
+    names = {rule: f" ({name[:SHOWN_ITEM]!r})" for rule, name in (such or {}).items()}
+    return ", ".join(f"{count:,} x {rule}{names.get(rule, '')}" for rule, count in counts.items()) or "none"
 
 
 def main() -> None:

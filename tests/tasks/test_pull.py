@@ -369,6 +369,7 @@ class TestBadInput:
         assert f"pool: {place.pool}: more than 20% of the rows are refused: expected usable rows" in line
         assert "got 1 x text is blank, 1 x text is missing among 4 rows" in line
         assert "data_docs/index.html" in line
+        assert line.endswith("; mend the source, or change pull.columns or pull.max_refused")  # not pull.max_chars
 
     def test_too_many_refused_in_gold(self, place: Place) -> None:
         place.fill(gold=[("1", "good", "pos"), ("2", "x", "")])

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from labelwise.tasks import pull
 from labelwise.tasks.errors import InputError, SettingsError
-from labelwise.tasks.kinds import Answer, choice, multilabel
+from labelwise.tasks.kinds import Answer, choice, image, multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
 from labelwise.tasks.settings import Columns, Kind, Pull, change, kind_of, read
@@ -138,11 +138,22 @@ def test_it_shows_what_there_is(tmp_path: Path) -> None:
 
 
 def test_it_refuses_what_the_first_pull_would_refuse(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"more than 20% of the rows are refused.*30 x text is blank among 50"):
+    blank = r"more than 20% of the rows are refused.*30 x text is blank among 50"
+    with pytest.raises(InputError, match=blank) as found:
         begun(tmp_path, pool=POOL + " \n" * 30)
+    assert "pull." not in str(found.value)  # there are no settings yet
     with pytest.raises(InputError, match="the id 'k': expected one text for an id"):
         begun(tmp_path, pool="id,text\nk,one\nk,two\n", columns=Columns(id="id"))
     assert not (tmp_path / "here").exists()
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    for name, content in (("a.png", b""), ("b.png", b"<!DOCTYPE html>"), ("c.png", b"<html></html>")):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as found:
+        pull.look_at_pool(Pull(pool=str(tmp_path), gold=""), set(), item=image)
+    said = "1 x file is empty ('a.png'), 2 x file is a web page and no picture ('b.png') among 3 rows"
+    assert said in str(found.value)
 
 
 def test_the_faults_of_all_sources_are_said_at_once(tmp_path: Path) -> None:
