@@ -8,13 +8,15 @@ from labelwise.tasks.services.versions import differences
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, claimed
 
+ABANDON = "finish --abandon"
+
 
 def forecast(workspace: Workspace, wrong: float, confidence: float) -> list[str]:
     """What it would take, with the model of now, a line a share of wrong labels. Nothing is changed."""
     finish.refuse_untrained(workspace)
-    plan = finish.wanted(workspace, wrong, confidence)
+    finish.wanted(workspace, wrong, confidence)  # is it a share, and not done yet?
     lines = [f"with {100 * confidence:g} % confidence, by the model of now:"]
-    for each in finish.forecasts(workspace, plan):
+    for each in finish.forecasts(workspace, confidence, [*finish.CURVE, wrong]):
         lines.append(f"{'->' if each.wrong == wrong else '  '} {each}")
     return lines
 
@@ -26,7 +28,9 @@ def abandon(workspace: Workspace, tell: Callable[[str], None]) -> str:
         if claim.loop_unfinished:  # whoever plays next puts in order what that left
             claim.leave()
         else:
-            claim.refuse_unfinished()
+            if claim.unfinished_command != ABANDON:
+                claim.refuse_unfinished()
+            claim.begin(command=ABANDON)
         differences.refuse_side_tracks(versions)
         player.entitled(workspace, versions, tell)
         said = finish.abandon(workspace)

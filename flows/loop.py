@@ -81,14 +81,15 @@ def play(steps: Steps, rounds: int | None, max_wait: float | None) -> str:
         if not steps.learned():
             steps.go_on_playing()
             learn(steps)
-        if steps.nothing_to_ask():
-            if steps.finishing:
-                promise = steps.finish()
-                steps.snapshot_labels()
-                learn(steps)  # all that people said meanwhile
-                return promise
+        if steps.finishing and steps.nothing_to_ask():
+            promise = steps.finish()
+            steps.snapshot_labels()
+            learn(steps)  # all that people said meanwhile
+            return promise
+        rests = steps.finished and rounds is None  # whoever names rounds wants them
+        if rests or steps.nothing_to_ask():
             if not steps.anything_new():
-                return "the pool is empty: nothing is left to ask"
+                return steps.finished or "the pool is empty: nothing is left to ask"
             steps.snapshot_labels()
             continue
         if reason := steps.told_to_stop():

@@ -143,6 +143,11 @@ class Steps:
         """The plan, while the pool is being finished."""
         return self.workspace.settings.select.finish
 
+    @property
+    def finished(self) -> str:
+        """The promise of the finished pool; '' where there is none, and where items came since."""
+        return finish.done(self.workspace)
+
     def begin_finish(self, wrong: float, confidence: float) -> None:
         """Close the open batch, whose tasks that nobody has answered are taken back, and make the plan for the model
         that learns from it. A plan that is there already is gone on with."""
@@ -180,9 +185,9 @@ class Steps:
             self.versions.add()
             self.versions.save(f"{name}: {done}")
             self.versions.push()
-            self.versions.save(f"{name}: {done}", name)
             run_id = records.run_of(self.versions.message(snapshot.tag(self.round)))
             patient(lambda: self._log_finish(run_id), self._tell("finish"))
+            self.versions.save(f"{name}: {done}", name)
         finish.keep(self.workspace, None)
         self.say("finish", done)
         return done
@@ -329,7 +334,7 @@ class Steps:
                         told.add(seen)
 
                 batch = self.project, self.open_round, size
-                return wait.wait(*batch, settings.wait, asked_at, max_wait, tell, self._ask_anew, told_to_stop)
+                return wait.wait(*batch, wait.rules(settings), asked_at, max_wait, tell, self._ask_anew, told_to_stop)
 
         return self._step("wait", do, of=self.open_round)  # each look is patient by itself
 

@@ -5,6 +5,7 @@ on, `select.finish` in params.yaml holds the plan, `train` learns no label that 
 proof/finishing.py says. Why the promise is kept: proof/promise.py.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +59,16 @@ class Forecast:
         )
 
 
-def forecasts(workspace: Workspace, wanted: Finish, shares: tuple[float, ...] = CURVE) -> list[Forecast]:
-    """What other shares, and the one that is wanted, would take with the model of now."""
-    pool, paid = finishing.gather(workspace, wanted), money.spending(workspace)
-    unit, found = workspace.settings.prove.currency, []
-    for wrong in sorted({*shares, wanted.wrong}):
-        plan = finishing.planned(workspace, pool, wanted.model_copy(update={"wrong": wrong}))
+def forecasts(workspace: Workspace, confidence: float, shares: Collection[float]) -> list[Forecast]:
+    """What these shares of wrong labels would take with the model of now; none for what is finished as well as that."""
+    paid, unit, found = money.spending(workspace), workspace.settings.prove.currency, []
+    for wrong in sorted(set(shares)):
+        try:
+            asked = wanted(workspace, wrong, confidence)
+        except InputError:
+            continue
+        pool = finishing.gather(workspace, asked)
+        plan = finishing.planned(workspace, pool, asked)
         seconds = None if paid.seconds_a_label is None else paid.seconds_a_label * plan.people
         price = None if paid.label is None else paid.label * plan.people
         found.append(Forecast(wrong, plan.people, plan.exam, len(pool.open), len(pool.items), seconds, price, unit))
@@ -164,7 +169,9 @@ def abandon(workspace: Workspace) -> str:
     plan = workspace.settings.select.finish
     if plan is None:
         raise WorkspaceError("the pool is not being finished", fix="`labelwise finish --wrong 0.02` begins")
-    figures.keep_look(workspace, record(workspace, plan, "abandoned"))
+    looks = figures.looks(workspace)
+    if not looks or (looks[-1]["state"], looks[-1]["round"]) != ("abandoned", plan.round):  # or it was cut off here
+        figures.keep_look(workspace, record(workspace, plan, "abandoned"))
     keep(workspace, None)
     return f"no longer finishing at {100 * plan.wrong:g} % wrong; another try at these items is look {plan.look + 1}"
 
@@ -206,19 +213,22 @@ class Finished:
     def promise(self) -> str:
         """The promise in a sentence."""
         items, people = sum(self.counts.values()), self.counts[PERSON] + self.counts[GOLD]
-        unit = "" if self.exact else ", counted by 1 less F1"
+        unit, new = "" if self.exact else " (1 less F1 each, added up)", "new " if self.plan.after else ""
         said = (
-            f"Of these {items - self.counts[NOBODY]:,} labels at most {self.allowed:,} ({100 * self.plan.wrong:g} % of "
-            f"{items:,} items) differ from what people would have said{unit}, with {100 * self.plan.confidence:g} % "
-            f"confidence: {people:,} are people's, {self.counts[MODEL]:,} the model's."
+            f"Of these {items - self.counts[NOBODY]:,} {new}labels at most {self.allowed:,} "
+            f"({100 * self.plan.wrong:g} % of {items:,} items) differ from what people would have said{unit}, with "
+            f"{100 * self.plan.confidence:g} % confidence: {people:,} are people's, {self.counts[MODEL]:,} the model's."
         )
-        return said + (f" {self.counts[NOBODY]:,} items have no label." if self.counts[NOBODY] else "")
+        return said + (f" Without a label: {self.counts[NOBODY]:,}." if self.counts[NOBODY] else "")
 
 
 def finished(workspace: Workspace, plan: Finish) -> Finished:
     """The finished pool, once nothing is left to ask."""
     pool, found = finishing.gather(workspace, plan), finishing.standing(workspace, plan)
     items, own = found.items, pool.items[pool.items.label.notna()]
+    latest = ledger.effective(ledger.today(workspace)).set_index("id").label
+    own = own.assign(label=own.label.mask(own.by == PERSON, own.id.map(latest)))
+    own = own.assign(by=own.by.mask(own.label.isna(), NOBODY))  # withdrawn since
     by_model = items.said.isna() & ~items.inside & (np.arange(len(items)) < found.end)
     label = items.said.mask(by_model, items.prediction)
     by = pd.Series(NOBODY, items.index).mask(by_model, MODEL).mask(items.said.notna(), PERSON)
@@ -251,10 +261,11 @@ def done(workspace: Workspace) -> str:
 
 def saved(workspace: Workspace) -> str:
     """What the finished pool has saved against labelling all of it, in words; '' where there is none."""
-    looks = [look["by"] for look in figures.looks(workspace) if look["state"] == "finished"]
-    if not looks:
+    path = workspace.finished / TABLE
+    if not path.exists():
         return ""
-    model, items = (sum(sum(by[name] for name in names) for by in looks) for names in ([MODEL], looks[0]))
+    by = read_parquet(path, columns=["by"]).by
+    items, model = len(by), int((by == MODEL).sum())
     paid, unit = money.spending(workspace), workspace.settings.prove.currency
     price = "" if paid.label is None else f", {paid.label * model:,.0f} {unit}".rstrip()
     hours = "" if paid.seconds_a_label is None else f" ({paid.seconds_a_label * model / 3600:.1f} h{price})"

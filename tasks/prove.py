@@ -167,15 +167,15 @@ def run(workspace: Workspace) -> str:
     """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
     labels = without_leaks(ledger.effective(ledger.held(workspace)), leaked(workspace))
-    labels = labels[~labels.why.isin(finishing.WHYS)].reset_index(drop=True)  # asked to be done with, not to learn from
     vectors = pool_vectors(workspace)
     still_open = vectors.ids.difference(withheld(workspace, vectors.ids))
     labels = labels.assign(control=control.sample(labels, still_open, settings.seed))
     pool = pool_items(workspace, vectors)
     gold = trusted.gold(workspace)
+    judged = labels[~labels.why.isin(finishing.WHYS)].reset_index(drop=True)  # the others were no choice of the loop
     worth = (
-        prove(labels, pool.take(vectors.rows(labels.id)), gold, gold_items(workspace), pool, settings)
-        if len(labels)
+        prove(judged, pool.take(vectors.rows(judged.id)), gold, gold_items(workspace), pool, settings)
+        if len(judged)
         else Proof()
     )
     there = prevalence.in_pool(labels, vectors, kept_out(workspace, vectors.ids), settings)

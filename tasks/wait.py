@@ -9,7 +9,7 @@ from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import tag
 from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject, open_project
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.settings import Wait
+from labelwise.tasks.settings import Settings, Wait
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 SLOWER = 1.5  # each look without news is followed by a pause this much longer
@@ -40,6 +40,14 @@ def complete(progress: BatchProgress, settings: Wait, asked_at: datetime, now: d
     return late and progress.answered > 0
 
 
+def rules(settings: Settings) -> Wait:
+    """When a batch is complete. One that finishes the pool is when all of it is answered: what is not counts as wrong,
+    or has no label."""
+    if settings.select.finish is None:
+        return settings.wait
+    return settings.wait.model_copy(update={"quorum": 1.0, "deadline_hours": None})
+
+
 def due(workspace: Workspace, versions: Versions) -> bool:
     """Whether the loop would do more now than say for whom it waits. Two cheap requests; when in doubt, yes."""
     number = ledger.current_round(workspace.labels)
@@ -52,7 +60,7 @@ def due(workspace: Workspace, versions: Versions) -> bool:
     progress = project.progress(number + 1)
     asked_at = versions.committed_at(tag(number))
     now = datetime.now(asked_at.tzinfo)
-    return progress.total < size or complete(progress, workspace.settings.wait, asked_at, now)
+    return progress.total < size or complete(progress, rules(workspace.settings), asked_at, now)
 
 
 def wait(

@@ -76,9 +76,10 @@ def stand(
 ) -> Standing:
     """Where a finish stands.
 
-    exam: what people answered when the exam asked it, by id; asked: ids that it has asked and that are not before
-    people any more: one that came to nothing counts as wrong. said: labels of people, by id; closed: ids not to be
-    asked again. expected: (n,) the loss to expect of each open item in its order, which says how far the exam is asked.
+    exam: what people answered when the exam asked it, by id; asked: ids that have been asked since the plan: an item of
+    the exam that came to nothing, or was answered with the model's opinion in sight, counts as wrong. said: labels of
+    people, by id; closed: ids not to be asked again. expected: (n,) the loss to expect of each open item in its order,
+    which says how far the exam is asked.
     """
     items = pool.open
     places = pd.util.hash_array(
@@ -173,11 +174,13 @@ def standing(workspace: Workspace, plan: Finish) -> Standing:
     pool = gather(workspace, plan)
     answer = kinds.answer(workspace.settings.kind.answer)
     rows = ledger.today(workspace)
-    since = rows[(rows["round"] > plan.round) & (rows.why == EXAM)]
-    exam, said = (dict(zip(each.id, each.label, strict=True)) for each in map(ledger.effective, (since, rows)))
+    since = rows[(rows["round"] > plan.round) & rows.why.isin(WHYS)]
+    counting = map(ledger.effective, (since[since.why == EXAM], rows))
+    exam, said = (dict(zip(each.id, each.label, strict=True)) for each in counting)
+    closed = ledger.closed(rows).difference(ledger.to_relabel(rows))
     losses = expected(workspace, pool.open.doubt.to_numpy())
     seed = workspace.settings.seed
-    return stand(pool, plan, seed, exam, set(since.id), said, set(ledger.closed(rows)), losses, answer)
+    return stand(pool, plan, seed, exam, set(since.id), said, set(closed), losses, answer)
 
 
 def batch(workspace: Workspace, plan: Finish) -> tuple[pd.DataFrame, str]:

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.stats import nbinom
 
 SHARES = np.concatenate([np.geomspace(0.002, 0.2, 41), np.linspace(0.225, 0.95, 30)])  # those that a plan compares
 
@@ -44,6 +42,9 @@ def mistakes(budget: int, share: float, risk: float, whole: bool = True) -> floa
     >>> mistakes(200, 0.05, 0.05), mistakes(10, 0.05, 0.05)
     (4.0, -1.0)
     """
+    from scipy.optimize import minimize_scalar  # late: `status` must not wait for it
+    from scipy.stats import nbinom
+
     if share >= 1:  # people label all of them
         return -1.0
     if whole:
@@ -122,7 +123,7 @@ def expected(
     as few are known. Without any it is the doubt.
     """
     own = np.asarray(doubt, dtype=np.float64)
-    if known_doubt is None or losses is None or not len(losses):
+    if not len(own) or known_doubt is None or losses is None or not len(losses):
         return own
     from sklearn.isotonic import IsotonicRegression
 

@@ -25,6 +25,7 @@ from labelwise.tasks.workspace import Workspace
 def page(workspace: Workspace, found: Finished) -> str:
     """The page as HTML, one file."""
     answer = kinds.answer(workspace.settings.kind.answer)
+    limit = finishing.allowed(found.plan, sum(found.counts.values()), answer)
     return render(
         "finished.html",
         name=workspace.settings.project.name,
@@ -32,11 +33,11 @@ def page(workspace: Workspace, found: Finished) -> str:
         date=datetime.now().astimezone().date().isoformat(),
         verdict=found.promise,
         cards=cards(found),
-        picture=tuple(_drawn(found, theme) for theme in (LIGHT, DARK)) if found.exam else None,
+        picture=tuple(_drawn(found, theme) for theme in (LIGHT, DARK)) if limit >= 0 else None,
         exam=f"{found.exam:,}",
         share=f"{100 * (found.plan.share or 1):.2g}",
         mistakes=f"{found.mistakes:g}",
-        limit=f"{finishing.allowed(found.plan, sum(found.counts.values()), answer):g}",
+        limit=f"{limit:g}",
         allowed=f"{found.allowed:,}",
         risk=f"{finishing.risk_of(found.plan):.2g}",
         look=found.plan.look,

@@ -89,9 +89,10 @@ def to_finish(workspace: Workspace) -> Table:
     where it is finished."""
     scores = workspace.scores
     there = scores.exists() and read_parquet(scores, columns=["prediction"]).prediction.notna().any()
-    if not there or workspace.settings.select.finish or finish.done(workspace):
+    going_on = workspace.settings.select.finish is not None
+    found = [] if not there or going_on else finish.forecasts(workspace, evaluate.CONFIDENCE, finish.CURVE)
+    if not found or not found[0].open:
         return Table("", [], [])
-    found = finish.forecasts(workspace, finish.wanted(workspace, finish.CURVE[0], evaluate.CONFIDENCE))
     rows = [
         [
             f"{100 * each.wrong:g} %",
@@ -103,7 +104,7 @@ def to_finish(workspace: Workspace) -> Table:
         for each in found
     ]
     unit = workspace.settings.prove.currency
-    said = f"With 95 % confidence, of {found[0].items:,} items; by the model of now. `labelwise finish` does it."
+    said = "With 95 % confidence, by the model of now. `labelwise finish` does it."
     head = ["wrong at most", "people still label", "hours", unit or "price", "the model labels"]
     return Table("What a finished pool would take", head, rows, said)
 

@@ -198,6 +198,8 @@ def still_held(workspace: Workspace, versions: Versions, rows: pd.DataFrame) -> 
     said.append(f"their data: DVC cache {workspace.root / '.dvc' / 'cache'}, {', '.join(stores)}, and every clone")
     item = workspace.settings.kind.item
     said.append(f"MLflow: ids and labels in the runs of these rounds, {item}s of examples in their report pages")
+    if versions.git("tag", "--list", "finished-*"):
+        said.append(f"MLflow: all {item}s with their labels in the finished pools (finished.csv, finished.parquet)")
     said.append("Label Studio: backups and exports that somebody made")
     said += [f"source: {line}" for line in _sources(workspace, set(rows.fold))]
     said.append(

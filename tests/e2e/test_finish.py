@@ -38,7 +38,7 @@ def killed(workspace: Workspace, place: str, nth: int, when: str, flow: str, wor
 
 
 def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) -> None:
-    workspace = make(stop__rule="none", train__learner="frozen", evaluate__resamples=50)
+    workspace = make(stop__rule="none", train__learner="frozen", evaluate__resamples=100)
     with pytest.raises(WorkspaceError, match="has no model yet"):
         command_of.forecast(workspace, 0.05, 0.95)
     play_rounds(workspace, source, 1)

@@ -119,7 +119,8 @@ def test_a_pool_that_grew_is_finished_again_at_the_cost_of_what_is_new(here: Wor
     assert table.source_id.tolist() == table.id.tolist()
     assert table.text.tolist() == [f"text of {each}" for each in table.id]
     assert finish.done(here) == first.promise
-    assert "more answers of people" in finish.saved(here)
+    assert finish.saved(here).startswith(f"To label all {OLD} items would have taken {first.counts['model']} more")
+    assert finish.forecasts(here, 0.95, [0.2, 0.3]) == []  # what is done takes nothing
     with pytest.raises(InputError, match="all 300 items are finished at 30 % wrong or less"):
         finish.wanted(here, 0.3, 0.95)
 
@@ -164,13 +165,13 @@ def test_another_model_than_the_one_of_the_exam_is_refused(here: Workspace) -> N
 
 
 def test_a_gold_set_tells_how_sure_the_model_may_be(here: Workspace) -> None:
-    blind = finish.forecasts(here, finish.wanted(here, 0.2, 0.95))
+    blind = finish.forecasts(here, 0.95, [*finish.CURVE, 0.2])
     assert [each.wrong for each in blind] == [*finish.CURVE, 0.2]
     assert all(one.people >= two.people for one, two in pairwise(blind))
     right = pd.DataFrame({"id": ids(900, 99), "actual": "a", "predicted": "a", "confidence": 0.9, "weight": 1.0})
     figures.file(here, figures.PREDICTIONS).parent.mkdir(exist_ok=True)
     right.to_csv(figures.file(here, figures.PREDICTIONS), index=False)
-    told = finish.forecasts(here, finish.wanted(here, 0.2, 0.95))
+    told = finish.forecasts(here, 0.95, [*finish.CURVE, 0.2])
     assert told[-1].people < blind[-1].people
 
 
@@ -186,7 +187,7 @@ def test_shares_that_cannot_be(here: Workspace, wrong: float, confidence: float,
 
 
 def test_so_few_items_that_no_exam_could_tell(here: Workspace) -> None:
-    found = finish.forecasts(here, finish.wanted(here, 0.001, 0.95))[0]
+    found = finish.forecasts(here, 0.95, [0.001])[0]
     assert (found.people, found.exam) == (OLD - 20, 0)
     finish.keep(here, finish.wanted(here, 0.001, 0.95))
     plan = here.settings.select.finish

@@ -81,7 +81,7 @@ class Project:
         self.update(label_config=ET.tostring(interface))
         return self.ours
 
-    def tab(self, round_number: int) -> str:
+    def tab(self, round_number: int, _word: str = "Round") -> str:
         return f"tab of {round_number}"
 
     def count(self, round_number: int) -> int:

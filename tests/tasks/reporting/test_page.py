@@ -52,7 +52,9 @@ def workspace(tmp_path: Path) -> Workspace:
     write_parquet(
         made.batch, pd.DataFrame({"id": IDS[6:9]}).reindex(columns=list(BATCH.columns)).fillna({"rank": 1}), BATCH
     )
-    write_parquet(made.scores, pd.DataFrame({"id": IDS, "prediction": "plain", "least_confidence": 0.2}))
+    write_parquet(
+        made.scores, pd.DataFrame({"id": IDS, "prediction": "plain", "confidence": 0.8, "least_confidence": 0.2})
+    )
     gold = pd.DataFrame({"id": ["g1", "g2"], "text": [f"{EVIL} gold", "x" * 500], "label": CLASSES})
     write_parquet(made.gold, gold)
     figures = dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error"), 0.8)
