@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pandas as pd
 import pytest
+import torch
 
 import labelwise
 from labelwise.flows.replay import replay
@@ -80,9 +81,12 @@ def users(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["round-0001", "round-0002", "round-0003"])
 @pytest.mark.usefixtures("mlflow")
 def test_a_round_comes_out_as_it_was(recorded: Path, name: str) -> None:
-    """The same bits where the processor is the same, and the libraries are; nothing differs anywhere."""
+    """The same bits where the processor is the same, and the libraries are; nothing differs anywhere. Without AVX-512
+    sums are rounded otherwise than where it was recorded, and of neighbours that are as near `propagate` may take the
+    other: then model and figures may differ, and the batch must not (docs/guarantees.md)."""
     seen = replay(recorded, name, "", False, print)
-    assert [part for part in seen.parts if part.verdict == DIFFERS] == []
+    otherwise = set() if torch.backends.cpu.get_cpu_capability() == "AVX512" else {"model", "metrics"}
+    assert [part for part in seen.parts if part.verdict == DIFFERS and part.part not in otherwise] == []
     assert {"pool", "gold", "ledger", "model", "metrics", "batch"} <= {part.part for part in seen.parts}
 
 

@@ -104,7 +104,7 @@ def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) ->
     assert not wrong[table.by == "person"].any()
     assert wrong.sum() <= WRONG * len(table)
     assert set(table.id[table.by == "person"]) == set(rows(workspace).id[rows(workspace).status == "labelled"])
-    assert table.confidence.notna().equals(table.by == "model")
+    assert table.confidence.notna().tolist() == (table.by == "model").tolist()
     listed = pd.read_csv(workspace.root / "finished" / "finished.csv", dtype=str, keep_default_na=False)
     assert listed.label.tolist() == table.label.tolist()
     page = (workspace.root / "finished" / "promise.html").read_text(encoding="utf-8")
