@@ -43,6 +43,7 @@ def test_the_ones_tested_elsewhere_are_there() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(1800)
 def test_the_commands_work_in_order(servers: Addresses, source: Source, tmp_path: Path) -> None:  # noqa: F811
     for name in ("pool", "gold", "answers"):
         shutil.copy(getattr(source, name), tmp_path / f"{name}.csv")

@@ -109,6 +109,7 @@ def test_an_installed_package_needs_no_checkout(python: Path, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("servers")
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("answer", "rare", "measure"),
     [("choice", "", "accuracy"), ("multilabel", "", "set F1"), ("choice", "rare", "F1 of entertainment")],
