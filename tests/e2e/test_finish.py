@@ -123,7 +123,7 @@ def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) ->
     assert {"finished.parquet", "finished.csv", "promise.html"} <= files
     replayed = command("replay", "round-0003", "--workspace", str(workspace.root))
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
-    with pytest.raises(InputError, match="are finished at 15 % wrong or less"):
+    with pytest.raises(InputError, match="are finished at 20 % wrong or less"):
         finish.wanted(workspace, 0.2, 0.95)
     assert finish.wanted(workspace, 0.05, 0.95).look == 2
 
