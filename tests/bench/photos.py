@@ -1,7 +1,8 @@
 """Pictures: the peak memory of each stage with 1,000, 3,000 and 10,000 of them, each stage in a process of its own.
 
 The pictures are made here, each different; the encoder sees them small, since only its memory is of interest. The model
-learns of the labels that come with the workspace, so no server is asked for anything.
+learns of the labels that come with the workspace, so no reviewer is waited for; its first batch goes to the real Label
+Studio.
 """
 
 import os
@@ -27,6 +28,13 @@ import labelwise
 said = labelwise.load('.').predict(sorted(map(str, Path({0!r}).glob('*.jpg'))))
 assert len(said) == {1}
 """
+OPENED = "from labelwise.tasks import {0}, workspace; from labelwise.tasks.services.{1}; "
+OPENED += "it = workspace.Workspace.open('.'); "
+PUSH = OPENED.format("push", "label_studio.project import open_project")
+PUSH += "push.run(it, open_project(it.settings), 'news')"
+REPORT = OPENED.format("report", "versions.workspace import Versions")
+REPORT += "from labelwise.tasks.reporting import page, reviewers; past = Versions(it.root); "
+REPORT += "report.run(it); page.write(it, past); reviewers.write(it, past)"
 INIT = "from labelwise.flows.cli import app; app(['init', '.', '--item', 'image', '--pool', {0!r}, '--gold', {1!r}"
 INIT += ", '--labelled', {2!r}], standalone_mode=False)"
 STAGES = ("pull", "embed", "train", "evaluate", "score", "select", "prove")
@@ -42,7 +50,7 @@ def bench(folder: Path) -> str:
         root.mkdir()
         codes = {"init": INIT.format(str(pool), str(gold), str(labelled))}
         codes |= {name: STAGE.format(name) for name in STAGES}
-        codes |= {"predict": SERVE.format(str(pool), count)}
+        codes |= {"report": REPORT, "push": PUSH, "predict": SERVE.format(str(pool), count)}
         for name, code in codes.items():
             started = time.perf_counter()
             found.setdefault(name, []).append(_peak(root, code))
@@ -55,12 +63,14 @@ def bench(folder: Path) -> str:
         for name, peaks in found.items()
     ]
     columns = ["stage", *(f"{count:,}, MB" for count in COUNTS), "a further picture, kB", f"{COUNTS[-1]:,}, s"]
+    batch = settings.read(root / "params.yaml").select.batch
     worst = max(map(_further, found.values()))
     held = sum(path.stat().st_size for path in (folder / f"photos-{COUNTS[-1]}/data/pool").glob("*")) / COUNTS[-1] / 1e3
     return f"""## Pictures
 
 Peak memory of a process for each stage, its libraries included, with {COUNTS[0]:,} to {COUNTS[-1]:,} pictures of
-{SIDE} pixels a side; `predict` is given the paths of all of them in one call.
+{SIDE} pixels a side. `report` writes the pages of the round, `push` brings a batch of {batch} to the real Label Studio,
+and `predict` is given the paths of all in one call.
 
 {table(pd.DataFrame(rows, columns=columns))}
 
