@@ -89,9 +89,7 @@ def wanted(workspace: Workspace, wrong: float, confidence: float) -> Finish:
         raise InputError("finish --confidence", expected="from 0.5 to below 1, such as 0.95", got=f"{confidence:g}")
     number, shards = ledger.current_round(workspace.labels), len(stored.shards(workspace))
     done = [
-        look["shards"]
-        for look in figures.looks(workspace)
-        if look["state"] == "finished" and look["wrong"] <= wrong and look["confidence"] >= confidence
+        look["shards"] for look in _finishes(workspace) if look["wrong"] <= wrong and look["confidence"] >= confidence
     ]
     after = max(done, default=0)
     if done and after == shards:
@@ -188,8 +186,8 @@ def record(workspace: Workspace, plan: Finish, state: str, **found: Any) -> dict
 class Finished:
     """A pool that is finished. table: FINISHED, all items. counts: of the items of this finish, by whom they are
     labelled. allowed: how many of these labels may be wrong; exact: whether a label is right or wrong, and nothing
-    between. losses: what the exam found, in the order of the model's
-    doubt, NaN for items that were not in it; end: how many items, of these, the model or its exam has labelled."""
+    between. losses: what the exam found, in the order of the model's doubt, NaN for items that were not in it; end: how
+    many items, of these, the model or its exam has labelled."""
 
     table: pd.DataFrame
     plan: Finish
@@ -250,12 +248,17 @@ def finished(workspace: Workspace, plan: Finish) -> Finished:
 
 def number(workspace: Workspace) -> int:
     """Of the finish that is going on, or comes next: 1 and on."""
-    return 1 + sum(look["state"] == "finished" for look in figures.looks(workspace))
+    return 1 + len(_finishes(workspace))
+
+
+def _finishes(workspace: Workspace) -> list[dict[str, Any]]:
+    """The looks that ended in a finished pool, the oldest first."""
+    return [look for look in figures.looks(workspace) if look["state"] == "finished"]
 
 
 def done(workspace: Workspace) -> str:
     """The promise of the finished pool; '' where there is none, or where items came since."""
-    looks = [look for look in figures.looks(workspace) if look["state"] == "finished"]
+    looks = _finishes(workspace)
     return str(looks[-1]["said"]) if looks and looks[-1]["shards"] == len(stored.shards(workspace)) else ""
 
 

@@ -125,8 +125,8 @@ def run(workspace: Workspace) -> str:
 
 
 def learnable(workspace: Workspace, pool: pd.Index) -> pd.DataFrame:
-    """The labels that count (columns id, label, round, why) and may be learned. What was asked to
-    finish the pool and is kept for gold is not. pool: all of its ids."""
+    """The labels that count (columns id, label, round, why) and may be learned. What was asked to finish
+    the pool and is kept for gold is not. pool: all of its ids."""
     known = ledger.effective(ledger.held(workspace))
     kept = known.why.isin(finishing.WHYS) & known.id.isin(kept_for_gold(pool, workspace.settings))
     return known[~kept].reset_index(drop=True)

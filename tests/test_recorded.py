@@ -81,12 +81,16 @@ def users(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["round-0001", "round-0002", "round-0003"])
 @pytest.mark.usefixtures("mlflow")
 def test_a_round_comes_out_as_it_was(recorded: Path, name: str) -> None:
-    """The same bits where the processor is the same, and the libraries are; nothing differs anywhere. Without AVX-512
-    sums are rounded otherwise than where it was recorded, and of neighbours that are as near `propagate` may take the
-    other: then model and figures may differ, and the batch must not (docs/guarantees.md)."""
+    """The same bits where the processor is the same, and the libraries are; nothing differs anywhere. On processors
+    with AVX2 alone `propagate` was seen to take the other of two neighbours that are as near: there its graph, and the
+    figures that come of it, may differ; everything else must not, the batch neither (docs/guarantees.md)."""
     seen = replay(recorded, name, "", False, print)
-    otherwise = set() if torch.backends.cpu.get_cpu_capability() == "AVX512" else {"model", "metrics"}
-    assert [part for part in seen.parts if part.verdict == DIFFERS and part.part not in otherwise] == []
+    differ = {part.part: part.said for part in seen.parts if part.verdict == DIFFERS}
+    if torch.backends.cpu.get_cpu_capability() == "AVX2":
+        differ.pop("metrics", None)
+        if differ.get("model", "").endswith("in propagate/graph.safetensors"):
+            del differ["model"]
+    assert differ == {}
     assert {"pool", "gold", "ledger", "model", "metrics", "batch"} <= {part.part for part in seen.parts}
 
 

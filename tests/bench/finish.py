@@ -275,6 +275,8 @@ def main(data: Path, words: Sequence[str]) -> None:
     parser.add_argument("--strategy", default="auto")
     parser.add_argument("--json")
     given = parser.parse_args(words)
+    if strange := [name for name in given.sets if name not in SETS]:
+        parser.error(f"no set is called {strange[0]!r}: expected some of {', '.join(SETS)}")
     rows: list[dict[str, Any]] = []
     for name in given.sets:
         tell(f"finish: {name}")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labelwise.tasks import figures, finish, kinds, settings
+from labelwise.tasks import figures, finish, settings
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import finishing
@@ -207,4 +207,3 @@ def test_the_page_says_the_promise_and_escapes_what_came(here: Workspace) -> Non
     assert found.promise in page.replace("&#39;", "'")
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert kinds.answer("choice").NAME == "choice"

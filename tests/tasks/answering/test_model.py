@@ -1,5 +1,6 @@
 """Which model answers, and what is said where there is none."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +13,13 @@ from labelwise.tasks.errors import InputError, LabelwiseError, ServiceDown
 from labelwise.tasks.services.mlflow import Champion
 from labelwise.tasks.workspace import Workspace
 
+CHAMPION = Champion("3", "run")
+
 
 class Tracking:
     """MLflow with the versions 1, whose files are gone, 2 and 3, the champion."""
 
-    def __init__(self, champion: Champion | None = Champion("3", "run")) -> None:  # noqa: B008
+    def __init__(self, champion: Champion | None = CHAMPION) -> None:
         self.champion = lambda: champion
 
     def models(self) -> Any:
@@ -29,10 +32,28 @@ class Tracking:
         return folder / version
 
 
+@dataclass
+class Choosing:
+    """`model.chosen` by what MLflow is: a Tracking, or None where it does not answer."""
+
+    here: Workspace
+    patch: pytest.MonkeyPatch
+
+    def __call__(self, tracking: Tracking | None, wanted: str = "") -> tuple[str, str, list[str]]:
+        def opened(_settings: object) -> Tracking:
+            if tracking is None:
+                raise ServiceDown("MLflow does not answer", fix="`labelwise up`")
+            return tracking
+
+        self.patch.setattr(model, "open_tracking", opened)
+        told: list[str] = []
+        found: Any = model.chosen(self.here, wanted, told.append)
+        return found.classifier.folder, found.name, told
+
+
 @pytest.fixture
-def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`model.chosen` by what MLflow is: a Tracking, or None where it does not answer. Models are known by where they
-    come from; that of round-0000 has learned nothing."""
+def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Choosing:
+    """Models are known by where they come from; that of round-0000 has learned nothing."""
     here = Workspace(tmp_path)
     content = '{"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}'
     (tmp_path / "params.yaml").write_text(content)
@@ -53,22 +74,10 @@ def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(model.serving, "load", loaded)
     monkeypatch.setattr(model.clones, "past", Past)
 
-    def choose(tracking: Tracking | None, wanted: str = "") -> tuple[str, str, list[str]]:
-        def opened(_settings: object) -> Tracking:
-            if tracking is None:
-                raise ServiceDown("MLflow does not answer", fix="`labelwise up`")
-            return tracking
-
-        monkeypatch.setattr(model, "open_tracking", opened)
-        told: list[str] = []
-        found = model.chosen(here, wanted, told.append)
-        return found.classifier.folder, found.name, told  # type: ignore[attr-defined]
-
-    choose.here = here  # type: ignore[attr-defined]
-    return choose
+    return Choosing(here, monkeypatch)
 
 
-def test_the_champion_or_the_one_that_is_named(chosen: Any) -> None:
+def test_the_champion_or_the_one_that_is_named(chosen: Choosing) -> None:
     assert chosen(Tracking()) == ("3", "version 3 (round-0003)", [])
     assert chosen(Tracking(), "2") == ("2", "version 2 (round-0002)", [])
     assert chosen(None, "round-0002") == ("round-0002", "round-0002", [])  # MLflow is not asked
@@ -91,7 +100,7 @@ def test_the_champion_or_the_one_that_is_named(chosen: Any) -> None:
     ],
 )
 def test_where_there_is_no_such_model_it_says_what_to_do(
-    chosen: Any, tracking: Tracking | None, wanted: str, problem: str
+    chosen: Choosing, tracking: Tracking | None, wanted: str, problem: str
 ) -> None:
     with pytest.raises(LabelwiseError) as caught:
         chosen(tracking, wanted)
@@ -99,7 +108,7 @@ def test_where_there_is_no_such_model_it_says_what_to_do(
     assert isinstance(caught.value, InputError | ServiceDown)
 
 
-def test_without_mlflow_it_is_the_champion_of_the_last_round_and_that_is_said(chosen: Any) -> None:
+def test_without_mlflow_it_is_the_champion_of_the_last_round_and_that_is_said(chosen: Choosing) -> None:
     figures.keep_champion(chosen.here, {"version": "2", "learned": 1, "measured": 3})
     folder, name, (told,) = chosen(None)
     assert (folder, name) == ("round-0001", "version 2 (round-0001)")
