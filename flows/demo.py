@@ -2,8 +2,10 @@
 `multilabel`, facts of each (see facts.py), any number of which may hold; or, as `rare`, whether it is of one section,
 of which most articles are left out. Or something else that is said, or another kind of item, see demos/."""
 
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,7 @@ from labelwise.flows.demos import Edition, Material, entities, pictures, recordi
 from labelwise.flows.demos.news import bbc_news
 from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
-from labelwise.tasks.errors import InputError
+from labelwise.tasks.errors import InputError, ServiceError
 from labelwise.tasks.finish import saved
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
@@ -163,12 +165,23 @@ def news_material(asked: Edition, source: Path) -> Material:
 
 @contextmanager
 def reviewers(folder: Path, answers: Path, batches: int, noise: float) -> Iterator[None]:
-    """Two reviewers in a process of their own, with a share of wrong answers, for as long as the block runs."""
+    """Two reviewers in a process of their own, with a share of wrong answers, for as long as the block runs.
+    ServiceError where they fail: nobody else would answer, and the block would wait for ever."""
     command = ["-P", "-m", "labelwise.flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
     options = ["--noise", str(noise), "--users", "2", "--batches", str(batches)]
     process = subprocess.Popen([sys.executable, *command, *options])
+
+    def watch() -> None:
+        if process.wait() > 0:  # below 0 it is we who ended them
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
+    except KeyboardInterrupt:
+        if not process.poll():
+            raise
+        raise ServiceError("demo: the reviewers failed, see above", fix="`labelwise demo` goes on from here") from None
     finally:
         process.terminate()
         process.wait()

@@ -163,8 +163,7 @@ class Steps:
 
     def _take_back(self) -> None:
         if self.project.found is not None:
-            tasks = self.project.tasks(self.open_round)
-            self.project.remove(tasks.task_id[tasks.answers == 0].tolist())
+            self.project.take_back(self.open_round)
 
     def plan_finish(self) -> None:
         """Settle the exam by what the model thinks, where that is not settled."""

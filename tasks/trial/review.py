@@ -147,11 +147,12 @@ def _batch(
     tasks = project.tasks(ledger.current_round(workspace.labels) + 1)
     open_tasks = tasks[(tasks.answers == 0) & tasks.id.isin(answers)]
     cells = stored.cells_by_id(workspace, open_tasks.id)
+    done = 0
     for position, task in enumerate(open_tasks.to_dict("records")):
         label = given(task["id"], answers[task["id"]], classes, manner, answer)
         lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
         said = answer.result(label, cells[task["id"]])
-        reviewers[position % len(reviewers)].answer(task["task_id"], said, round(lead_time, 1))
+        done += reviewers[position % len(reviewers)].answer(task["task_id"], said, round(lead_time, 1))
         if manner.rate:
             time.sleep(60 / manner.rate)
-    return len(open_tasks), bool(len(tasks)) and not tasks.id.isin(answers).any()
+    return done, bool(len(tasks)) and not tasks.id.isin(answers).any()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import tomllib
 import zipfile
 from collections import Counter
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 
 from labelwise.flows import demo, facts
-from labelwise.tasks.errors import InputError
+from labelwise.tasks.errors import InputError, ServiceError
 from labelwise.tasks.reporting import status
 from labelwise.tasks.workspace import Workspace
 
@@ -143,6 +144,13 @@ def test_the_demo_plays_its_rounds_and_leaves_a_batch_open(
         ) as refused:
             demo.demo(workspace.root, print, other, bool(others_rare))
         assert ("--rare to go on with this one" in str(refused.value)) == bool(rare)
+
+
+def test_the_demo_ends_where_its_reviewers_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    failed = pytest.raises(ServiceError, match="the reviewers failed, see above")
+    with failed, demo.reviewers(tmp_path, tmp_path / "none.csv", 1, 0.0):
+        threading.Event().wait()
+    assert "labelwise: " in capfd.readouterr().err
 
 
 def test_one_section_is_rare_in_the_demo_that_looks_for_it() -> None:

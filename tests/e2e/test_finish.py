@@ -12,14 +12,16 @@ import pytest
 from labelwise.flows import finish as command_of
 from labelwise.tasks import figures, finish
 from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.kinds import choice
 from labelwise.tasks.proof import finishing
 from labelwise.tasks.records import run_of
 from labelwise.tasks.reporting.status import status
-from labelwise.tasks.services.label_studio.project import open_project
+from labelwise.tasks.services.label_studio.accounts import Reviewer
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace
-from tests.e2e.conftest import Make, Source, answer, command, play, play_rounds, rows, tool
+from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool
 
 WRONG = 0.15
 KILLED = """
@@ -43,6 +45,8 @@ def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) ->
     with pytest.raises(WorkspaceError, match="has no model yet"):
         command_of.forecast(workspace, 0.05, 0.95)
     play_rounds(workspace, source, 1)
+    numbers = set(open_project(workspace.settings).tasks(2).task_id)
+    early, late = _answer_while_taken_back(workspace, source)
     answered = set(rows(workspace).id[rows(workspace).status == "labelled"])
     forecast = command_of.forecast(workspace, WRONG, 0.95)
     assert len(forecast) == 2 + len(finish.CURVE)
@@ -68,7 +72,10 @@ def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) ->
     assert batch.propensity.eq(plan.share).all()
     assert not set(batch.id) & answered
     project = open_project(workspace.settings)
-    assert not len(project.tasks(2))  # nobody had answered the batch that was open
+    assert project.tasks(2).task_id.tolist() == [early]  # the rest of the batch that was open is gone
+    assert not numbers & set(project.tasks(3).task_id)  # or who still sees a deleted task answers another item
+    assert not Reviewer(1).answer(late, choice.result(CLASSES[0]), 1.0)
+    assert (rows(workspace).query("round == 2").status == "labelled").sum() == 1
     shown = project.tasks(3)
     assert set(shown.id) == set(batch.id)
     assert not any(task["suggestion"] for task in shown.data)  # a blind exam
@@ -126,6 +133,19 @@ def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) ->
     with pytest.raises(InputError, match="are finished at 20 % wrong or less"):
         finish.wanted(workspace, 0.2, 0.95)
     assert finish.wanted(workspace, 0.05, 0.95).look == 2
+
+
+def _answer_while_taken_back(workspace: Workspace, source: Source) -> tuple[int, int]:
+    """Of two open tasks that are about to be deleted, somebody answers one just then: it stays. Returns both."""
+    project, truth = open_project(workspace.settings), pd.read_csv(source.answers).set_index("text").label
+    seen = project.tasks(2).head(2)
+    early, late = seen.task_id.tolist()
+    Reviewer(1).answer(early, choice.result(truth[seen.data.iloc[0]["text"]]), 1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LabelStudioProject, "tasks", lambda *_: seen)
+        project.take_back(2)
+    assert set(project.tasks(2).task_id) >= {early} and late not in set(project.tasks(2).task_id)
+    return early, late
 
 
 def _finish(workspace: Workspace, wrong: float) -> str:

@@ -38,11 +38,14 @@ class Reviewer:
         with connected(self.url):
             return str(self.browser.get("/api/current-user/whoami").raise_for_status().json()["id"])
 
-    def answer(self, task_id: int, result: list[dict[str, Any]], lead_time_s: float) -> None:
-        """Submit an annotation."""
+    def answer(self, task_id: int, result: list[dict[str, Any]], lead_time_s: float) -> bool:
+        """Submit an annotation. False where the task is gone: a batch that is closed early is taken back."""
         body = {"result": result, "lead_time": lead_time_s}
         with connected(self.url):
-            self._post(f"/api/tasks/{task_id}/annotations/", json=body).raise_for_status()
+            answered = self._post(f"/api/tasks/{task_id}/annotations/", json=body)
+            if answered.status_code != httpx.codes.NOT_FOUND:
+                answered.raise_for_status()
+        return answered.is_success
 
     def _signed_in(self) -> bool:
         return self.browser.get("/api/current-user/whoami").is_success

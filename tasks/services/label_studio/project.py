@@ -53,6 +53,7 @@ NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "Strin
 # On a busy SQLite Label Studio may store an annotation and give up before it has counted it.
 UNCOUNTED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
+TAKEN_BACK = -1  # the round of a task that was emptied and only keeps its number
 OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
 
 
@@ -286,6 +287,7 @@ class LabelStudioProject:
         """Import tasks, all in one request."""
         with connected(self.url):
             self.client.projects.import_tasks(self.number, request=tasks)
+        self.remove([task.id for task in self._list([_equal("data.round", TAKEN_BACK)], PAGE, "id")])
 
     def change(self, task_id: int, data: dict[str, Any]) -> None:
         """Change what a task shows. One that is gone is no error."""
@@ -312,11 +314,30 @@ class LabelStudioProject:
             self.client.tasks.update(str(task_id), overlap=people, is_labeled=False)
 
     def remove(self, task_ids: Iterable[int]) -> None:
-        """Delete tasks. One that is gone already is no error."""
+        """Delete tasks. One that is gone already is no error.
+
+        Label Studio on SQLite numbers a new task after the highest that is there, and a page that still shows a deleted
+        task would then answer the new one: the project's highest is only emptied, and deleted by the next `add`.
+        """
         with connected(self.url):
+            highest = max((task.id for task in self._page([], 1, "id", newest=True).items), default=0)
             for task_id in task_ids:
                 with gone_is_well():
-                    self.client.tasks.delete(str(task_id))
+                    if task_id == highest:
+                        nothing = dict.fromkeys(self.client.tasks.get(str(task_id)).data, "")
+                        self.client.tasks.update(str(task_id), data=nothing | {"round": TAKEN_BACK})
+                    else:
+                        self.client.tasks.delete(str(task_id))
+
+    def take_back(self, batch_number: int) -> None:
+        """Remove the tasks of a batch that nobody has answered. Each is looked at once more right before: an answer
+        goes with its task."""
+        found = self.tasks(batch_number)
+        for task_id in found.task_id[found.answers == 0].tolist():
+            with connected(self.url), gone_is_well():
+                unanswered = not _answer_count(self.client.tasks.get(str(task_id)))
+            if unanswered:
+                self.remove([task_id])
 
     def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
         """These tasks with their annotations, as exported; those without any are left out, deleted ones too."""
@@ -399,8 +420,11 @@ class LabelStudioProject:
             # Left to itself the SDK asks for one page more, which is not there.
             yield from found if found.response.total > page else found.items
 
-    def _page(self, filters: list[dict[str, Any]], size: int, include: str, fields: str = "task_only") -> Any:
-        query = json.dumps({"filters": {"conjunction": "and", "items": filters}})
+    def _page(
+        self, filters: list[dict[str, Any]], size: int, include: str, fields: str = "task_only", newest: bool = False
+    ) -> Any:
+        order = {"ordering": ["-tasks:id"]} if newest else {}
+        query = json.dumps({"filters": {"conjunction": "and", "items": filters}} | order)
         return self.client.tasks.list(project=self.number, page_size=size, fields=fields, include=include, query=query)
 
 
