@@ -78,7 +78,7 @@ def threshold(
     else:
         heavy = np.ones(len(sure)) if weights is None else np.asarray(weights, dtype=np.float64)[order]
         passes = _by_stakes(heavy * (wrong - lost), heavy.max(initial=1e-9) * (1 - wrong), above, risk)
-    start = begin(shares * len(sure), doubts, wrong)
+    start = begin(shares * len(sure), doubts, wrong, risk)
     end = start + int(np.argmin(np.append(passes[start:], False)))  # the first that fails
     if end > start:
         return Threshold(float(values[end - 1]), float(shares[end - 1]), int(above[end - 1]))
@@ -100,16 +100,20 @@ def sequence(pool: Doubles) -> tuple[Doubles, Doubles, Doubles]:
     return values, counts / len(pool), np.cumsum(1 - rising[::-1])[counts - 1] / counts
 
 
-def begin(counts: Doubles, doubts: Doubles, wrong: float) -> int:
-    """Which of the thresholds is tested first: the one that should pass most clearly, if the model is as good as it
-    thinks and SPARE mistakes worse. A wrong guess costs coverage, never the promise.
+def begin(counts: Doubles, doubts: Doubles, wrong: float, risk: float) -> int:
+    """Which of the thresholds is tested first: of those that may pass with one mistake, the one that should pass most
+    clearly, if the model is as good as it thinks and SPARE mistakes worse. A wrong guess costs coverage, never the
+    promise.
 
     counts: (t,) how many known items are expected at or above each; doubts: (t,) the mean doubt there.
     """
-    if not len(counts):
-        return 0
-    expected = doubts + SPARE / np.maximum(counts, 1e-9)
-    return int(np.argmax((wrong - expected) * np.sqrt(np.maximum(counts, 1e-9) / np.maximum(expected, 1e-9))))
+    from scipy.special import bdtr  # late: `status` must not wait for it
+
+    may = np.flatnonzero(bdtr(1.0, np.floor(counts), wrong) <= risk)
+    if not len(may):
+        return max(len(counts) - 1, 0)
+    expected = doubts[may] + SPARE / counts[may]
+    return int(may[np.argmax((wrong - expected) * np.sqrt(counts[may] / expected))])
 
 
 def _by_count(lost: Doubles, above: NDArray[np.integer], wrong: float, risk: float) -> NDArray[np.bool_]:

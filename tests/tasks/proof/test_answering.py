@@ -100,7 +100,9 @@ def test_where_it_begins_follows_from_what_is_known_before_the_labels() -> None:
     end = threshold(POOL_SURE, np.sort(POOL_SURE)[::-4], (np.arange(1000) == 0).astype(float), WRONG, RISK)
     assert end.coverage == 1.0
     counts, doubts = np.array([10.0, 100.0, 1000.0]), np.array([0.0, 0.01, 0.2])
-    assert answering.begin(counts, doubts, WRONG) == 1
+    assert answering.begin(counts, doubts, WRONG, RISK) == 1
+    assert answering.begin(counts, counts / 100, WRONG, RISK) == 1, "a model without hope begins early"
+    assert answering.begin(counts[:1], doubts[:1], WRONG, RISK) == 0
 
 
 def test_all_models_that_were_looked_at_share_the_risk() -> None:
