@@ -1,9 +1,11 @@
 """Does the promise still hold for what a model answers? A few of its answers are watched: drawn by chance, and answered
 by people who do not see the model's opinion.
 
-    watch = update(begin(wrong), loss)      with each watched item, in the order in which people answer
-    alarm(watch)                            whether more than `wrong` of the answers are wrong by now
-    raised(watch, ...)                      the threshold to go on with after that
+    watch = update(begin(wrong), loss)          with each watched item, in the order in which people answer
+    alarm(watch)                                whether more than `wrong` of the answers are wrong by now
+    raised(watch, confidences, losses, risk)    the threshold to go on with after that
+
+and `raised_by(confidences, losses, wrong, risk)` does all of it for what was watched of a model.
 
 A gambler stakes on the losses to be more than promised. While each loss has a mean of at most `wrong`, given what was
 before, the gambler's fortune, 1 at first, has a mean of at most 1 at any time, and ever reaches 1 / alpha with a chance
@@ -86,23 +88,44 @@ def alarm(watch: Watch, alpha: float = ALPHA) -> bool:
     return watch.peak >= 1 / alpha
 
 
-def raised(
-    watch: Watch,
-    pool: Floats,
-    value: float,
-    confidences: Floats,
-    losses: Floats,
-    risk: float,
-    whole: bool = True,
-) -> Threshold:
+def raised(watch: Watch, confidences: Floats, losses: Floats, risk: float, whole: bool = True) -> Threshold:
     """The threshold after an alarm, from what was watched since the change, as far as that is known from the watch:
-    inf where no part of what was answered is shown to keep the promise.
+    inf where no part of it is shown to keep the promise. Its coverage is of what was answered until now.
 
-    pool: (n,) confidences of the model over the pool; value: the threshold until now. confidences, losses: of watched
-    items in their order, the last `watch.since` of them at least.
+    confidences, losses: of watched items in their order, the last `watch.since` of them at least.
     """
-    pool = np.asarray(pool)
-    answered = pool[pool >= value]
     last = slice(len(losses) - min(watch.since, len(losses)), None)
-    found = threshold(answered, np.asarray(confidences)[last], np.asarray(losses)[last], watch.wrong, risk, None, whole)
-    return replace(found, coverage=found.coverage * len(answered) / max(len(pool), 1))
+    sure = np.asarray(confidences)[last]
+    return threshold(sure, sure, np.asarray(losses)[last], watch.wrong, risk, None, whole)
+
+
+def raised_by(
+    confidences: Floats, losses: Floats, wrong: float, risk: float, alpha: float = ALPHA, whole: bool = True
+) -> float:
+    """The threshold that all that was watched of a model asks for: -inf while its promise holds, inf where it must not
+    answer any more.
+
+    confidences, losses: (n,) of watched items, in their order. What lies below a raised threshold is passed over: it is
+    no longer answered. After an alarm the watch begins anew. Where it is too early for a threshold after an alarm, it
+    is looked for again when twice as many have been watched since the change (which the model would have answered, that
+    is). Each look for a threshold has half of the risk of the one before, the first half of `risk`.
+    """
+    sure, lost = np.asarray(confidences, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    value, watch, due = -math.inf, begin(wrong), 0
+    known: list[int] = []
+    for at, (confidence, loss) in enumerate(zip(sure.tolist(), lost.tolist(), strict=True)):
+        if confidence < value < math.inf:
+            continue
+        known.append(at)
+        if value < math.inf:
+            watch = update(watch, loss)
+            if not alarm(watch, alpha):
+                continue
+            known = known[-watch.since :]
+        elif len(known) < due:
+            continue
+        risk, due = risk / 2, 2 * len(known)
+        value = threshold(sure[known], sure[known], lost[known], wrong, risk, None, whole).value
+        if value < math.inf:
+            watch, known = begin(wrong), []
+    return value

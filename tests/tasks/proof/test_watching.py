@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from labelwise.tasks.proof import watching
-from labelwise.tasks.proof.watching import Watch, alarm, begin, raised, update
+from labelwise.tasks.proof.watching import Watch, alarm, begin, raised, raised_by, update
 
 WRONG = 0.05
 
@@ -86,19 +86,37 @@ def test_it_knows_about_when_the_change_began() -> None:
     assert abs(np.median(off)) <= 15
 
 
+def changed(items: int, wrong_below: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """1,000 right answers, then some that are wrong below a confidence."""
+    sure = 0.9 + np.random.default_rng(0).random(1000 + items) / 10
+    return sure, np.where(np.arange(1000 + items) < 1000, 0.0, sure < wrong_below).astype(float)
+
+
 def test_after_an_alarm_only_what_still_keeps_the_promise_is_answered() -> None:
-    """Below 0.94 all is wrong since the change, above nothing."""
-    pool = np.linspace(0.8, 1, 2001)
-    rng = np.random.default_rng(0)
-    sure = 0.9 + rng.random(1200) / 10
-    lost = np.where(np.arange(1200) < 1000, 0.0, sure < 0.94).astype(float)
+    sure, lost = changed(200, 0.94)
     watch = begin(WRONG)
     for loss in lost.tolist():
         watch = update(watch, loss)
     assert alarm(watch)
     assert watch.since == pytest.approx(200, abs=10)
-    end = raised(watch, pool, 0.9, sure, lost, 0.05)
-    assert 0.94 <= end.value <= 0.95
-    assert end.coverage == pytest.approx(5 * (1 - end.value), abs=0.002)
-    assert raised(watch, pool, 0.9, sure, np.ones(1200), 0.05).value == math.inf
-    assert raised(watch, pool, math.inf, sure, lost, 0.05).value == math.inf
+    end = raised(watch, sure, lost, 0.05)
+    assert 0.935 <= end.value <= 0.945
+    assert end.coverage == pytest.approx(0.6, abs=0.1)
+    assert raised(watch, sure, np.ones(1200), 0.05).value == math.inf
+
+
+def test_all_that_was_watched_says_from_where_on_the_model_answers() -> None:
+    assert raised_by(*changed(0, 0.0), WRONG, 0.05) == -math.inf
+    assert raised_by(np.empty(0), np.empty(0), WRONG, 0.05) == -math.inf
+    assert raised_by(*changed(1500, 1.0), WRONG, 0.05) == math.inf
+
+
+def test_a_raised_threshold_is_found_when_enough_was_watched_and_watched_in_turn() -> None:
+    """What is answered no more does not count; what still is may be found wrong later."""
+    sure, lost = changed(1000, 0.94)
+    found = [raised_by(sure[:n], lost[:n], WRONG, 0.05) for n in (1000, 1040, 2000)]
+    assert found[:2] == [-math.inf, math.inf], "at once nothing is answered"
+    assert 0.935 <= found[2] <= 0.96
+    sure, lost = np.append(sure, np.full(1000, 0.91)), np.append(lost, np.ones(1000))
+    assert raised_by(sure, lost, WRONG, 0.05) == found[2]
+    assert raised_by(np.append(sure, np.full(30, 0.99)), np.append(lost, np.ones(30)), WRONG, 0.05) == math.inf
