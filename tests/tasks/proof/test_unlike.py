@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from labelwise.tasks.proof import unlike
-from labelwise.tasks.proof.unlike import K, Reference, distances, fit
+from labelwise.tasks.proof.unlike import K, fit
 
 D = 32
 
@@ -17,20 +17,25 @@ def drawn(items: int, seed: int, centres: range = range(6)) -> NDArray[np.float1
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float16)
 
 
-def test_distances_are_the_mean_of_the_nearest() -> None:
-    rows = unlike.unit(drawn(300, 0))
-    items = drawn(40, 1)
-    by_hand = [np.sort(1 - rows @ row / np.linalg.norm(row))[:K].mean() for row in items.astype(np.float64)]
-    assert distances(rows, items) == pytest.approx(by_hand, abs=1e-4)
-    assert distances(rows, 7 * items.astype(np.float32)) == pytest.approx(by_hand, abs=1e-4), "only directions count"
-    assert distances(rows[:2], rows[:1]) == pytest.approx([(1 - rows[0] @ rows[1]) / 2], abs=1e-4)
+def test_strangeness_is_the_distance_to_the_nearest_less_half_of_their_own() -> None:
+    pool, items = drawn(400, 0), drawn(40, 1).astype(np.float64)
+    found = fit(pool, 0.05)
+    rows = found.rows.astype(np.float64)
+    among = np.sort(1 - rows @ rows.T, axis=1)[:, 1 : K + 1].mean(axis=1)
+    by_hand = []
+    for item in items:
+        away = 1 - rows @ (item / np.linalg.norm(item))
+        near = np.argsort(away)[:K]
+        by_hand.append(away[near].mean() - among[near].mean() / 2)
+    assert found.strangeness(items) == pytest.approx(by_hand, abs=1e-4)
+    assert found.strangeness(7 * items) == pytest.approx(by_hand, abs=1e-4), "only directions count"
 
 
 def test_many_items_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, items = unlike.unit(drawn(100, 0)), drawn(23, 1)
-    at_once = distances(rows, items)
+    found, items = fit(drawn(500, 0), 0.05), drawn(23, 1)
+    at_once = found.strangeness(items)
     monkeypatch.setattr(unlike, "BLOCK", 5)
-    assert distances(rows, items) == pytest.approx(at_once, abs=1e-6)
+    assert found.strangeness(items) == pytest.approx(at_once, abs=1e-6)
 
 
 def test_false_alarms_are_as_rare_as_asked_for() -> None:
@@ -45,17 +50,10 @@ def test_a_class_that_the_pool_has_not_is_far() -> None:
     assert found.far(-drawn(300, 2)).all()
 
 
-def test_rows_that_set_the_limit_are_none_of_those_compared_with() -> None:
-    """Else each would find itself, and the limit would be too low."""
-    twice = np.repeat(drawn(400, 0), 2, axis=0)
-    assert len(fit(twice).rows) == 640
-    assert fit(drawn(2000, 0)).limit > np.quantile(distances(fit(drawn(2000, 0)).rows, drawn(500, 1)), 0.9)
-
-
 def test_a_pool_that_is_too_small_tells_nothing() -> None:
     for rows in (0, 1, 400):  # 80 of 400 are held out: none is in the last hundredth
         assert not fit(drawn(rows, 0), 0.01).far(-drawn(5, 1)).any()
-    assert Reference(unlike.unit(drawn(0, 0)), 0.5).distances(drawn(2, 0)).tolist() == [1.0, 1.0]
+    assert fit(drawn(0, 0)).strangeness(drawn(2, 0)).tolist() == [1.0, 1.0]
     assert fit(drawn(500, 0), 0.01).limit < np.inf
 
 
