@@ -56,6 +56,15 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(repr(name) if "," in name or name != name.strip() or not name else name for name in names)
 
 
+def quantity(count: int, one: str, several: str = "") -> str:
+    """How many there are, in words. one: what is said of one; several: of none or more, else `one` with an s.
+
+    >>> quantity(1, "item"), quantity(1200, "item"), quantity(0, "row is", "rows are")
+    ('1 item', '1,200 items', '0 rows are')
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def _visible(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from labelwise.tasks.errors import InputError, SettingsError, named
+from labelwise.tasks.errors import InputError, SettingsError, named, quantity
 from labelwise.tasks.kinds.base import DECODES
 from labelwise.tasks.kinds.controls import TO
 from labelwise.tasks.kinds.forms import unpacked
@@ -211,9 +211,9 @@ def _signal(cell: Any, length: int | None) -> Any:
         inner = re.fullmatch(r"\[([^\[\]]*)\]", text)
         given = re.split(r"[\s,;]+", inner[1].strip()) if inner else None
     if not isinstance(given, list) or not given or any(isinstance(each, list | dict | bool) for each in given):
-        return {NO_ARRAY: text[:200]}
+        return {NO_ARRAY: text}
     if length is not None and len(given) != length:
-        return {LENGTH: len(given)}
+        return {LENGTH: text}
     if all(type(each) in (int, float) and abs(each) < HUGE for each in given):
         return [_kept(each) for each in given]
     return _joined(_figures(pd.Series(given, dtype=object), False))
@@ -226,10 +226,11 @@ def _kept(value: float) -> float | int:
 
 
 def _joined(values: list[Any]) -> Any:
-    """Figures as a signal; None where all are missing."""
-    faults = [value for value in values if isinstance(value, dict)]
+    """Figures as a signal; None where all are missing, {reason: all of it} where one is none."""
+    faults = [reason for value in values for reason in _reasons(value)]
     if faults:
-        return {NO_ARRAY: faults[0][TEXT]} if TEXT in faults[0] else faults[0]
+        whole = [next(iter(value.values())) if isinstance(value, dict) else value for value in values]
+        return {NO_ARRAY if TEXT in faults else ENDLESS: whole}
     if all(value is None for value in values):
         return None
     return [None if value is None else _kept(value) for value in values]
@@ -745,7 +746,7 @@ def _spoken(value: Any) -> str:
     if isinstance(value, list):
         there = [each for each in value if each is not None]
         ends = f" from {min(there):.4g} to {max(there):.4g}" if there else ""
-        return f"{len(value)} figures{ends}"
+        return quantity(len(value), "figure") + ends
     if isinstance(value, dict):
         return ", ".join(map(str, value.values()))
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.kinds import bio, controls, counting, marked, multilabel, offsets
 from labelwise.tasks.kinds.base import Floats, Measured, OfRows, Opinion, Read, Views
 from labelwise.tasks.kinds.offsets import Given, Span
@@ -112,11 +113,11 @@ def read_all(cells: Sequence[str | None], items: Sequence[str | None], _delimite
         except ValueError as error:
             faults[at] = str(error)
     moved = Counter(unit for at, unit in units.items() if unit in offsets.OTHERS and at not in faults)
-    said = [f"the spans of {count:,} labels are counted in {unit}: taken as such" for unit, count in moved.items()]
+    said = [f"the spans of {quantity(n, 'label')} are counted in {unit}: taken as such" for unit, n in moved.items()]
     if assumed := sum(at not in faults for row, at in enumerate(known) if row in counted.assumed):
         said.append(
-            f"the spans of {assumed:,} labels lie elsewhere if they are counted in UTF-16 units or bytes, and no row "
-            'shows which it is: taken as characters; give spans their words ("text") to be sure'
+            f"the spans of {quantity(assumed, 'label')} lie elsewhere if they are counted in UTF-16 units or bytes, "
+            'and no row shows which it is: taken as characters; give spans their words ("text") to be sure'
         )
     return Read(labels, [faults.get(at) for at in range(len(labels))], said)
 
@@ -157,7 +158,9 @@ def _span(given: Any) -> list[Given]:
         )
     else:
         raise ValueError(NO_SPANS)
-    names = [str(name) if type(name) is int else name for name in (names if isinstance(names, list) else [names])]
+    names = [
+        str(name) if type(name) in (int, float) else name for name in (names if isinstance(names, list) else [names])
+    ]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(NO_CLASS)
     whole = _whole(start), _whole(end)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -63,6 +64,10 @@ def records(file: Opened, kind: str, encoding: str | None = None) -> Iterator[Re
         raise InputError(f"{file.name}", expected=f"text in {file.encoding}", got=str(error), fix=fix) from None
 
 
+class Digits(str):
+    """A number in a JSON file as it was written: a key such as 1.0 must not become another."""
+
+
 class Unpacked(gzip.GzipFile):
     """A .gz that is read. InputError when it unpacks to more than MAX_RATIO times its size: nobody's text does."""
 
@@ -97,20 +102,24 @@ def refuse_bomb(unpacked: int, packed: int, name: str) -> None:
 def json_cell(value: Any, column: str, file: Opened, where: str) -> str | None:
     """A JSON value as text; a list only where labels may be lists, or figures."""
     if value is None or isinstance(value, str):
-        return value
+        return None if value is None else str(value)
     if isinstance(value, list) and column in file.cells.figures:
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(_with_numbers(value), ensure_ascii=False)
     if column in file.cells.beside:
         return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, bool | float):  # float: NaN and the infinities, which no parse_float sees
         return json.dumps(value)
     is_label = column == file.cells.label
     if file.cells.spans and (is_label or marks.is_tokens(value)):
-        return marks.as_json(value) if is_label else marks.joined(value)
+        return marks.as_json(_with_numbers(value)) if is_label else marks.joined(value)
     if isinstance(value, list) and is_label and file.cells.lists:
         return json.dumps(value, ensure_ascii=False)
-    fix = SEVERAL if isinstance(value, list) and is_label else ""
-    raise InputError(f"{where}: {column!r}", expected="a text", got=f"a {type(value).__name__}", fix=fix)
+    expected, got, fix = "a text", f"a {type(value).__name__}", ""
+    if isinstance(value, list):
+        fix = SEVERAL if is_label else ""
+        if file.cells.spans:
+            expected, got = "a text, or the list of its tokens", ascii(value)[:60]
+    raise InputError(f"{where}: {column!r}", expected=expected, got=got, fix=fix)
 
 
 def _look(head: bytes, kind: str, name: str) -> None:
@@ -148,7 +157,7 @@ def _objects(text: io.TextIOWrapper, file: Opened) -> Iterator[tuple[str, dict[s
         if not line.strip("\ufeff \t\r\n"):
             continue
         try:
-            row = json.loads(line.strip().lstrip("\ufeff"), parse_int=str, parse_float=str)
+            row = json.loads(line.strip().lstrip("\ufeff"), parse_int=Digits, parse_float=Digits)
         except (ValueError, RecursionError):
             row = None
         row = marks.of_pair(row) if file.cells.spans else row
@@ -189,7 +198,21 @@ def _as_written(value: Any) -> Any:
         return [_as_written(each) for each in value]
     if isinstance(value, dict):
         return {key: _as_written(each) for key, each in value.items()}
-    return str(value) if type(value) in (int, Decimal) else value
+    return Digits(value) if type(value) in (int, Decimal) else value
+
+
+def _with_numbers(value: Any) -> Any:
+    """Numbers as numbers again, those in lists and objects; as text where nobody can compute with one."""
+    if isinstance(value, list):
+        return [_with_numbers(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _with_numbers(each) for key, each in value.items()}
+    if not isinstance(value, Digits):
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        return value
+    return int(value) if value.lstrip("-").isdecimal() else number
 
 
 def _picked(rows: Iterator[tuple[str, dict[str, Any]]], file: Opened) -> Iterator[Record]:

@@ -64,6 +64,7 @@ def test_marks_move_with_their_text_and_bad_rows_are_set_aside(tmp_path: Path) -
     assert kept["nothing to see"] == "[]"
     aside = read_parquet(next(workspace.quarantine.glob("gold-*")))
     assert dict(zip(aside.text, aside.reason, strict=True)) == {text: fault for fault, (text, _) in bad.items()}
+    assert aside.label.map(json.loads).tolist() == [label for _, label in bad.values()]
 
 
 AT = [[0, 3, "person"], [7, 11, "place"]]

@@ -142,6 +142,8 @@ def test_what_is_no_row_is_refused_with_its_reason_and_kept_as_it_came() -> None
     assert all("a figure is infinite" in reason for reason in reasons[len(BAD) :])
     aside = sifting.quarantined(rows, refused, row)
     assert "old" in aside.row[0] and "1 000 €" in aside.row[1]
+    signals = [list(json.loads(aside.row[at])["eeg"].values()) for at in (3, 4, 7)]
+    assert signals == [["[[1,2],[3,4]]"], ["[1,2,3]"], [[1, 2, "inf", 4]]]
     long = read(("1", "1", "x" * 300, "[1,2,3,4]"))
     short = expectations.refusals(suites.pool(100, 0.5, row), suites.measured(rows.head(1).assign(row=long), item=row))
     assert "at most 100 allowed (pull.max_chars)" in short[0].reason
@@ -474,7 +476,7 @@ def test_a_curve_keeps_its_peaks_and_its_gaps() -> None:
     signal: list[float | None] = [0.0] * 5000
     signal[2500], signal[10] = 9.0, None
     drawn = row.curves({"<b>": signal, "none": [None, None]}, 720, 100)
-    assert " 16.0" in drawn and drawn.count("<path") == 2 and "&lt;b&gt;: 5000 figures from 0 to 9" in drawn
+    assert " 16.0" in drawn and drawn.count("<path") == 2 and "&lt;b&gt;: 5,000 figures from 0 to 9" in drawn
     gap = row.curves({"x": [1.0, None, 2.0, 3.0]}, 100, 50, named=False)
     assert gap.count("M") == 2 and gap.count("L") == 1 and "<text" not in gap
     data = row.task(json.dumps({"eeg": [1, None, 2], "note": "<img src=x>"}))

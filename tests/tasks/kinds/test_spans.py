@@ -183,7 +183,7 @@ def test_characters_that_no_row_shows_are_said_to_be_assumed() -> None:
     plain = label([0, 2, "X"])
     read = spans.read_all([open_row, plain, "[]"], [text, "ab cd", text])
     assert read.labels == [open_row, plain, "[]"] and read.faults == [None] * 3
-    assert len(read.remarks) == 1 and read.remarks[0].startswith("the spans of 1 labels lie elsewhere")
+    assert len(read.remarks) == 1 and read.remarks[0].startswith("the spans of 1 label lie elsewhere")
 
     def with_words(start: int) -> str:
         return json.dumps([{"start": start, "end": start + 2, "label": "X", "text": "ab"}])
