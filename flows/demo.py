@@ -21,7 +21,7 @@ from labelwise.flows.demos import Edition, Material, entities, pictures, recordi
 from labelwise.flows.demos.news import bbc_news
 from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
-from labelwise.tasks.errors import InputError, ServiceError
+from labelwise.tasks.errors import InputError, ServiceError, quantity
 from labelwise.tasks.finish import saved
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import content_id
@@ -105,7 +105,7 @@ def demo(
     prepare(folder)
     workspace = Workspace.open(folder)
     rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
-    tell(f"demo: 3 of 3: {rounds} rounds; the first encodes {asked.items} (about a minute on two cores)")
+    tell(f"demo: 3 of 3: {quantity(rounds, 'round')}; the first encodes {asked.items} (about a minute on two cores)")
     from labelwise.flows.loop import finish, loop
 
     root, finishes = str(folder.resolve()), asked.kind.answer == "choice" and item == "text" and not rare

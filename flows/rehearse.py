@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labelwise.tasks import figures, kinds
-from labelwise.tasks.errors import InputError
+from labelwise.tasks.errors import InputError, quantity
 from labelwise.tasks.items import leaks
 from labelwise.tasks.learners import able_to_learn, learners
 from labelwise.tasks.services import mlflow
@@ -60,7 +60,7 @@ def rehearse(plan: Plan, out: Path, json_to: Path | None, tell: Callable[[str], 
     )
     near = len(rehearsal.leaked(own, exam, settings.gold.near_duplicate))
     if near:
-        tell(f"rehearse: {near:,} rows of the pool are {leaks.WORDS}")
+        tell(f"rehearse: {quantity(near, 'row of the pool is', 'rows of the pool are')} {leaks.WORDS}")
     sizes = batches(plan, len(pool) - near, tell)
     full = whole_pool_scores(own, exam, settings, plan, out)
     runs = played(plan, own, exam, settings, sizes, out)

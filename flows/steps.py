@@ -26,7 +26,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from labelwise.flows.question import Question
 from labelwise.flows.stages import REPRODUCIBLE
 from labelwise.tasks import evaluate, figures, finish, promote, pull, push, records, report, snapshot, stop, wait
-from labelwise.tasks.errors import ServiceDown, ServiceError, plain
+from labelwise.tasks.errors import ServiceDown, ServiceError, plain, quantity
 from labelwise.tasks.gold import asking
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger, removed
@@ -348,7 +348,7 @@ class Steps:
 
     def _ask_anew(self, missing: int) -> None:
         """Tasks of the open batch that somebody deleted, to the reviewers once more."""
-        self.say("wait", f"{missing} tasks were deleted in Label Studio: asked anew", of=self.open_round)
+        self.say("wait", f"{quantity(missing, 'task')} deleted in Label Studio: asked anew", of=self.open_round)
         patient(self._push, self._tell("wait"))
 
     @contextmanager

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import kinds, stage
-from labelwise.tasks.errors import InputError
+from labelwise.tasks.errors import InputError, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.vectors import (
@@ -59,7 +59,7 @@ def run(workspace: Workspace) -> str:
     if stale or unread:
         _encode(workspace, stale, unread, rows)
     _find_leaks(workspace)
-    said = [f"{rows:,} {item.NAME}s encoded by {settings.encoder}" if stale else "every item has its vector"]
+    said = [f"{quantity(rows, item.NAME)} encoded by {settings.encoder}" if stale else "every item has its vector"]
     leaked, pool = leaks.leaked(workspace), stored.items(workspace)
     said += [f"{count:,} of {pool:,} items of the pool are {why}" for count, why in leaks.counted(leaked)]
     if remark := leaks.remark(leaked, pool, workspace.settings):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ruamel.yaml.comments import CommentedMap
 
 from labelwise.tasks import figures, kinds, settings
-from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.errors import InputError, WorkspaceError, quantity
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import finishing, money
@@ -149,7 +149,7 @@ def prepare(workspace: Workspace, plan: Finish) -> str:
         keep(workspace, plan.model_copy(update={"share": round(found.share, 6), "model": now}))
         if found.allowed < 0:
             return f"no exam could show so few wrong: people label all {found.people:,} items"
-        return f"an exam of about {found.exam:,} items; people label about {found.people:,} in all"
+        return f"an exam of about {quantity(found.exam, 'item')}; people label about {found.people:,} in all"
     if now != plan.model:
         raise WorkspaceError(
             "the model is not the one that the exam began with: code, classes, gold or settings have changed since, or "
@@ -272,7 +272,7 @@ def saved(workspace: Workspace) -> str:
     paid, unit = money.spending(workspace), workspace.settings.prove.currency
     price = "" if paid.label is None else f", {paid.label * model:,.0f} {unit}".rstrip()
     hours = "" if paid.seconds_a_label is None else f" ({paid.seconds_a_label * model / 3600:.1f} h{price})"
-    return f"To label all {items:,} items would have taken {model:,} more answers of people{hours}."
+    return f"To label all {items:,} items would have taken {quantity(model, 'more answer')} of people{hours}."
 
 
 def going_on(workspace: Workspace) -> str:

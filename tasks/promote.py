@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks import figures, kinds, made_with
-from labelwise.tasks.errors import InputError, WorkspaceError, named
+from labelwise.tasks.errors import InputError, WorkspaceError, named, quantity
 from labelwise.tasks.figures import gold_metrics
 from labelwise.tasks.gold.intervals import estimated
 from labelwise.tasks.kinds import Measure, measures
@@ -90,7 +90,8 @@ def decide(
         of_class = compare(alike.new[rows], alike.old[rows], counts[rows], spent)
         figures[f"worse.{name}"] = of_class.p_worse
         if of_class.p_worse <= alone:
-            reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_class.items} gold items"
+            of_items = quantity(of_class.items, "gold item")
+            reason = f"worse in the protected class {name}: {of_class.difference:+.3f} on {of_items}"
             return Decision(False, reason, figures)
     short = too_imprecise(measure, new_said, old_said, truth, counts)
     if short and measure.of not in lacks:  # who lacks the class that is looked for is no better for saying nothing

@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import kinds, learners, stage
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.items.vectors import pool_items, pool_vectors
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.learners import Items, Model, thresholds_of
@@ -72,8 +73,8 @@ def run(workspace: Workspace) -> str:
     )
     write_parquet(workspace.scores, scores)
     if scores.prediction.isna().all():
-        return f"{len(scores):,} items, no model yet"
-    return f"{len(scores):,} items, mean confidence {scores.confidence.mean():.2f}"
+        return f"{quantity(len(scores), 'item')}, no model yet"
+    return f"{quantity(len(scores), 'item')}, mean confidence {scores.confidence.mean():.2f}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import figures, kinds, learners, stage
-from labelwise.tasks.errors import named
+from labelwise.tasks.errors import named, quantity
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_vectors
@@ -215,14 +215,14 @@ def run(workspace: Workspace) -> str:
     names = named(settings.classes[label] for label in labels_sought)
     beside = f", {near} in search of {plain(names, 200)}" if near else ""
     by_strategy = len(batch) - by_chance - anew - near
-    return f"{by_strategy} items by {said}{beside}, {by_chance} for the control arm{again}{short}{arm}"
+    return f"{quantity(by_strategy, 'item')} by {said}{beside}, {by_chance} for the control arm{again}{short}{arm}"
 
 
 def left_out(workspace: Workspace, pool: pd.Index) -> str:
     """In brackets, what settings keep out of every batch; '' for nothing. pool: all of its ids."""
     kept = len(kept_for_gold(pool, workspace.settings))
-    parts = [f"{kept:,} items are kept for gold (gold.reserve)"] if kept else []
-    parts += [f"{count:,} are {words}" for count, words in leaks.counted(leaked(workspace))]
+    parts = [f"{quantity(kept, 'item is', 'items are')} kept for gold (gold.reserve)"] if kept else []
+    parts += [f"{count:,} {words}" for count, words in leaks.counted(leaked(workspace))]
     return f" ({'; '.join(parts)})" if parts else ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks import figures, kinds, stage
-from labelwise.tasks.errors import WorkspaceError, named
+from labelwise.tasks.errors import WorkspaceError, named, quantity
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import kept_for_gold
@@ -119,7 +119,7 @@ def run(workspace: Workspace) -> str:
     chosen = json.loads((workspace.model / "config.json").read_text(encoding="utf-8")).get("chosen", "")
     answer = kinds.answer(workspace.settings.kind.answer)
     learned = {name for label in labels.label.unique() for name in answer.members(label)}
-    said = f"{len(labels)} labels in {len(learned)} of {len(model.classes)} classes"
+    said = f"{quantity(len(labels), 'label')} in {len(learned)} of {len(model.classes)} classes"
     said += f", {left_out} left out: in gold or nearly so" if (left_out := len(known) - len(labels)) else ""
     return said + (chosen and f"; {chosen}")
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from labelwise.tasks import sources
 from labelwise.tasks.answering.model import Chosen, chosen
-from labelwise.tasks.errors import InputError, named
+from labelwise.tasks.errors import InputError, named, quantity
 from labelwise.tasks.exports.files import FORMS, Part
 from labelwise.tasks.exports.place import clear, refuse_strange, remember, replacing
 from labelwise.tasks.exports.table import apart
@@ -209,16 +209,18 @@ def _file(cell: str | None) -> str | None:
 def refuse_nothing(source: str, tally: Tally) -> None:
     """InputError where no row has been answered."""
     if not tally.answered:
-        got = f"{sum(tally.refused.values()):,} rows: {_reasons(tally)}" if tally.refused else "none"
+        got = f"{quantity(tally.refused.total(), 'row')}: {_reasons(tally)}" if tally.refused else "none"
         raise InputError(f"{source} has no row that can be read", expected="one at least", got=got)
 
 
 def line(out: Path, aside: Path, model: Chosen, tally: Tally) -> str:
     """What was done, in a line."""
-    said = f"{out}: {tally.answered:,} labels by {model.name}, mean confidence {tally.confidence / tally.answered:.2f}"
+    mean = tally.confidence / tally.answered
+    said = f"{out}: {quantity(tally.answered, 'label')} by {model.name}, mean confidence {mean:.2f}"
     if not tally.refused:
         return said
-    return f"{said}; {sum(tally.refused.values()):,} rows cannot be read and are in {aside}: {_reasons(tally)}"
+    unread = quantity(tally.refused.total(), "row cannot be read and is", "rows cannot be read and are")
+    return f"{said}; {unread} in {aside}: {_reasons(tally)}"
 
 
 def _reasons(tally: Tally) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.exports.table import About
 from labelwise.tasks.kinds.bio import OUTSIDE
 from labelwise.tasks.kinds.offsets import Span
@@ -29,9 +30,9 @@ def write(path: Path, frames: Iterable[pd.DataFrame], about: About) -> list[str]
                 marks, texts, empty = marks + lost, texts + bool(lost), empty + (not tokens)
                 lines = [f"{text[start:end]}\t{item}\t{start}\t{tag}\n" for start, end, tag in tokens]
                 file.writelines([*lines, "\n"] if lines else [])
-    said = f"{marks:,} marks in {texts:,} texts are left out, which tags cannot say: of those that overlap all but the "
-    said += "longest, and such as have no word in them"
-    return [said] * bool(marks) + [f"{empty:,} texts without a word are left out"] * bool(empty)
+    said = f"{quantity(marks, 'mark')} in {quantity(texts, 'text')} left out, which tags cannot say: of those that "
+    said += "overlap all but the longest, and such as have no word in them"
+    return [said] * bool(marks) + [f"{quantity(empty, 'text')} without a word left out"] * bool(empty)
 
 
 def flat(spans: Iterable[Span]) -> list[Span]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from labelwise.tasks import exports
-from labelwise.tasks.errors import InputError
+from labelwise.tasks.errors import InputError, quantity
 from labelwise.tasks.exports import labels as read_labels
 from labelwise.tasks.exports.labels import Labels
 from labelwise.tasks.exports.place import refuse_strange
@@ -73,7 +73,7 @@ def line(place: Path, found: Labels, said: str) -> str:
         more += [f"{count:,} by {name}" for name, count in found.table.by.value_counts().items()]
     more += [f"{found.disputed:,} on which people differ"] * bool(found.disputed)
     left = ", ".join(f"{count:,} {reason}" for reason, count in found.without.items())
-    whole = f"{place}: {len(found):,} labels" + (f" ({', '.join(more)})" if more else "") + f", {said}"
+    whole = f"{place}: {quantity(len(found), 'label')}" + (f" ({', '.join(more)})" if more else "") + f", {said}"
     return whole + (f"; without a label and left out: {left}" if left else "")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks import figures, kinds
-from labelwise.tasks.errors import InputError, WorkspaceError
+from labelwise.tasks.errors import InputError, WorkspaceError, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer, choice, context
@@ -124,7 +124,7 @@ def review(workspace: Workspace, n: int, project: LabelStudioProject, number: in
             of_before = f"{len(lapsed):,} of classes that there are no more, and " if len(lapsed) else ""
             raise InputError(
                 "gold review",
-                expected=f"1 to {len(lapsed) + len(contradicted):,} rows, {of_before}"
+                expected=f"1 to {quantity(len(lapsed) + len(contradicted), 'row')}, {of_before}"
                 "which the model contradicts and nobody has reviewed",
                 got=f"{n:,}",
             )
@@ -334,7 +334,7 @@ def _ask(
         trusted.append(workspace, table, table.conform(choose(number)))
         asked = trusted.asked(workspace)
     bring(workspace, project, asked)
-    return f"{(asked.ask == number).sum():,} items put up for trusted labels: {project.tab(number, 'Ask')}"
+    return f"{quantity((asked.ask == number).sum(), 'item')} put up for trusted labels: {project.tab(number, 'Ask')}"
 
 
 def _last_ask(asked: pd.DataFrame) -> int:
@@ -363,4 +363,4 @@ def _awaited(seen: pd.DataFrame) -> "pd.Series[bool]":
 
 def _news_in_words(new: pd.DataFrame) -> str:
     withdrawn = int((new.status == trusted.WITHDRAWN).sum())
-    return f"{len(new) - withdrawn:,} new answers" + (f", {withdrawn:,} withdrawn" if withdrawn else "")
+    return quantity(len(new) - withdrawn, "new answer") + (f", {withdrawn:,} withdrawn" if withdrawn else "")

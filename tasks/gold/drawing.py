@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import kinds, learners
-from labelwise.tasks.errors import InputError, WorkspaceError, named
+from labelwise.tasks.errors import InputError, WorkspaceError, named, quantity
 from labelwise.tasks.gold import active_testing, influence, trusted
 from labelwise.tasks.gold.intervals import REACH, enough, items_by_class
 from labelwise.tasks.labels import renamed
@@ -96,7 +96,7 @@ def draw(by: Opinion, drawn: pd.DataFrame, n: int, settings: Settings) -> pd.Dat
     if not 1 <= n <= len(left):
         raise InputError(
             "gold grow",
-            expected=f"1 to {len(left):,} items (of {len(kept):,} in the reserve, {len(drawn):,} are drawn)",
+            expected=f"1 to {quantity(len(left), 'item')} (of {len(kept):,} in the reserve, {len(drawn):,} are drawn)",
             got=f"{n:,}",
             fix="ask for fewer, raise gold.reserve in params.yaml, or add to the pool",
         )

@@ -11,6 +11,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.gold.active_testing import CONFIDENCE, Estimated, weighted_mean
 from labelwise.tasks.kinds import Answer, Measure
 from labelwise.tasks.kinds.measures import Labels, Parts
@@ -107,9 +108,10 @@ def lacking(name: MeasureName, items: Mapping[str, int], low: float = 0.0, high:
     if not short:
         return ""
     rarest = min(short, key=lambda each: short[each])
-    others = f" (and fewer than that of {len(short) - 1:,} more classes)" if len(short) > 1 else ""
+    more = quantity(len(short) - 1, "more class", "more classes")
+    others = f" (and fewer than that of {more})" if len(short) > 1 else ""
     each = " of each" if len(of) > 1 else ""
-    there = f"{short[rarest]:,} gold items of {rarest}; about {wanted:,}{each}"
+    there = f"{quantity(short[rarest], 'gold item')} of {rarest}; about {wanted:,}{each}"
     there = there if short[rarest] else f"about {wanted:,} gold items of {rarest}"
     return f"{there} would give an interval of +-{REACH:g}{others}: `labelwise gold grow N`"
 

@@ -16,6 +16,7 @@ from labelwise.tasks.workspace import Workspace, read_parquet
 
 WORDS = "nearly gold (gold.near_duplicate): neither asked nor learned"
 OF_GROUP = "of a group that gold has (pull.columns.group): neither asked nor learned"
+OF_POOL = "item of the pool is", "items of the pool are"
 MANY = 0.05  # of a pool that are nearly gold, above which the threshold may be too low for the encoder
 BLOCK = 8192  # items compared at once: bounds memory
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from labelwise.tasks import kinds
-from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.errors import WorkspaceError, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds.base import Encoder
@@ -72,7 +72,7 @@ class Vectors:
         if (rows < 0).any():
             strangers = ids[rows < 0]
             raise WorkspaceError(
-                f"{len(strangers)} labelled items are not in the pool",
+                f"{quantity(len(strangers), 'labelled item is', 'labelled items are')} not in the pool",
                 got=str(strangers.iloc[0]),
                 fix="data/quarantine says why the pull refused them; mend the source, or `pull` in params.yaml",
             )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from labelwise.tasks.errors import InputError
+from labelwise.tasks.errors import InputError, quantity
 from labelwise.tasks.kinds import controls, picture
 from labelwise.tasks.kinds import files as held
 from labelwise.tasks.kinds.base import DECODES
@@ -81,7 +81,7 @@ def _cell(came: str | None, side: int) -> str | None:
     try:
         return picture.cell_of(file.content, file.name, side)
     except picture.NoPicture as error:
-        return held.unread(str(error), file.name or f"{len(file.content):,} bytes")
+        return held.unread(str(error), file.name or quantity(len(file.content), "byte"))
 
 
 def rules(max_chars: int) -> list[Rule]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ruamel.yaml import YAML
 
 from labelwise.tasks import kinds
-from labelwise.tasks.errors import SettingsError
+from labelwise.tasks.errors import SettingsError, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import classes, ledger
@@ -37,7 +37,7 @@ def refuse(workspace: Workspace, versions: Versions) -> None:
         found = successors(gone, settings.classes, borne_still)
     else:
         found = successors(gone, settings.classes, before.classes, before.renamed)
-    bearing = [f"{each!r} ({labels[each]:,} labels, {gold[each]:,} gold rows)" for each in gone]
+    bearing = [f"{each!r} ({quantity(labels[each], 'label')}, {quantity(gold[each], 'gold row')})" for each in gone]
     raise SettingsError(
         "`classes` in params.yaml lacks what labels or gold bear",
         expected="each of their classes",

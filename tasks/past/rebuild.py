@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from labelwise.tasks import figures, kinds
-from labelwise.tasks.errors import LabelwiseError, ServiceError
+from labelwise.tasks.errors import LabelwiseError, ServiceError, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.labels import ledger, witness
@@ -88,13 +88,13 @@ class Scratch:
     def _pool(self) -> Finding:
         columns = ["id", stored.column_of(self.here)]
         rows = pd.concat([read_parquet(shard, columns=columns) for shard in stored.shards(self.here)])
-        return found("pool", self._items("data/pool", rows), f"{len(rows):,} items")
+        return found("pool", self._items("data/pool", rows), quantity(len(rows), "item"))
 
     def _gold(self) -> Finding:
         rows = trusted.gold(self.here)
         measured = self.tracking.table(self.version.run_id, "predictions.csv") if self.version else None
         complaints = [*self._items("data/gold", rows), *replay.gold_labels(rows, measured)]
-        return found("gold", complaints, f"{len(rows):,} items")
+        return found("gold", complaints, quantity(len(rows), "item"))
 
     def _ledger(self) -> Finding:
         rows = ledger.read_by_shard(self.here.labels)
@@ -102,7 +102,8 @@ class Scratch:
         none = pd.DataFrame(columns=["id", stored.column_of(self.here)])
         complaints = [*map(str, self._unlike(self.here)), *self._items("data/labels", none)]
         alone = len(rows) - int(rows.shard.isin({number for each in self.recorded for number in each.shards}).sum())
-        return found("ledger", complaints, f"{len(rows):,} rows" + (f", {alone:,} known to no run" if alone else ""))
+        unknown = f", {alone:,} known to no run" if alone else ""
+        return found("ledger", complaints, quantity(len(rows), "row") + unknown)
 
     def _items(self, path: str, rows: pd.DataFrame) -> list[str]:
         ours = history.outputs(self.versions)[path]

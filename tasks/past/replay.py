@@ -17,6 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from labelwise.tasks import figures
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.kinds import Content, text
 from labelwise.tasks.services.mlflow import Registered
 from labelwise.tasks.workspace import Workspace, read_parquet
@@ -144,7 +145,7 @@ def model(then: Mapping[str, bytes], now: Mapping[str, bytes], exact: bool) -> F
         return found("model", [f"{name} is in one of them only" for name in names], "")
     furthest = max((distance(then[name], now[name]), name) for name in then)
     word = _word(furthest[0], exact, WEIGHTS)
-    said = f"{len(then)} files" if word == IDENTICAL else f"off by {furthest[0]:.1e} in {furthest[1]}"
+    said = quantity(len(then), "file") if word == IDENTICAL else f"off by {furthest[0]:.1e} in {furthest[1]}"
     return Finding("model", word, said)
 
 
@@ -171,7 +172,8 @@ def metrics(then: Outcome, now: Outcome, logged: Mapping[str, float] | None, exa
             for name, value in now.metrics["gold"].items()
             if name in gold and difference(gold[name], value) > INDEPENDENT + ROUNDED
         ] or ["the predictions of single gold items or the savings differ"]
-    return found("metrics", told, f"{len(gold)} figures, {len(then.predictions):,} predictions", word)
+    said = f"{quantity(len(gold), 'figure')}, {quantity(len(then.predictions), 'prediction')}"
+    return found("metrics", told, said, word)
 
 
 def batch(then: pd.DataFrame, now: pd.DataFrame, exact: bool) -> Finding:
@@ -181,7 +183,8 @@ def batch(then: pd.DataFrame, now: pd.DataFrame, exact: bool) -> Finding:
         odd = [f"it asked {', '.join(lost[:SHOWN])}; rebuilt, it asks {', '.join(new[:SHOWN])}"] if lost else []
         return found("batch", odd or ["the same items in another order"], "")
     word = _word(tables(then, now, ASKED), exact, WEIGHTS)
-    return Finding("batch", EQUAL if word == CLOSE else word, f"the same {len(then):,} items in the same order")
+    said = f"the same {quantity(len(then), 'item')} in the same order"
+    return Finding("batch", EQUAL if word == CLOSE else word, said)
 
 
 # How far apart

@@ -15,7 +15,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from labelwise.tasks import figures, kinds
-from labelwise.tasks.errors import LabelwiseError, ServiceDown, ServiceError
+from labelwise.tasks.errors import LabelwiseError, ServiceDown, ServiceError, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.gold.intervals import estimated
 from labelwise.tasks.kinds import Measure, measures
@@ -167,7 +167,8 @@ def judge(
         except ServiceDown:
             raise
         except (LabelwiseError, ValueError, RuntimeError, KeyError, OSError) as error:  # whatever stands there now
-            problem = f"its model cannot be asked about the {len(new)} gold items it has not seen ({_brief(error)})"
+            unseen = quantity(len(new), "gold item")
+            problem = f"its model cannot be asked about the {unseen} it has not seen ({_brief(error)})"
     knows = {renames.get(name, name) for name in classes or today}
     lacks = [name for name in today if name not in knows]
     outdated = [name for name in classes or () if name in renames or name in workspace.settings.lapsed]

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import figures, kinds
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer
@@ -202,9 +203,9 @@ def batch(workspace: Workspace, plan: Finish) -> tuple[pd.DataFrame, str]:
     )
     model = int((~found.items.inside[: found.end]).sum())
     if found.why == EXAM:
-        line = f"{len(asked):,} items of the exam"
+        line = f"{quantity(len(asked), 'item')} of the exam"
     elif asked.empty:
-        line = f"the pool is labelled: {model:,} items by the model"
+        line = f"the pool is labelled: {quantity(model, 'item')} by the model"
     else:
         line = f"{len(asked):,} of the items that the model must not label; it labels {model:,}"
     return BATCH.conform(table), line

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from labelwise.tasks import kinds
-from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.errors import WorkspaceError, quantity
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import context
 from labelwise.tasks.labels import ledger, renamed
@@ -68,7 +68,7 @@ def lines(number: int, asked: list[Asked]) -> list[str]:
     """For people; texts are cut and safe to print."""
     if not asked:
         return ["nothing is left to ask"]
-    return [f"round {number}: {len(asked)} items"] + [
+    return [f"round {number}: {quantity(len(asked), 'item')}"] + [
         f"{item.rank:>4}  {plain(item.why, 12):<12}  {_thought(item):<28}  {item.id}  {plain(item.text, SHOWN)}"
         + (f"  ({plain(context.brief(item.context), SHOWN)})" if item.context else "")
         for item in asked

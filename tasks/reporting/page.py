@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from labelwise import infra
 from labelwise.tasks import figures, stop
-from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.errors import WorkspaceError, quantity
 from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
 from labelwise.tasks.labels import ledger
@@ -141,15 +141,16 @@ def verdict(metrics: dict[str, float], found: dict[str, Any], labels: int, stop:
         "costs": "No gain: the loop needs more labels than chance.",
         "unclear": "Whether labels are saved: cannot tell yet.",
     }[measured["verdict"]]
-    right = f"Right in {metrics['score']:.1%} of the gold set with {labels} labels."
+    given = quantity(labels, "label")
+    right = f"Right in {metrics['score']:.1%} of the gold set with {given}."
     if measure != ACCURACY:
-        right = f"{measure[0].upper()}{measure[1:]} {metrics['score']:.1%} on the gold set with {labels} labels."
+        right = f"{measure[0].upper()}{measure[1:]} {metrics['score']:.1%} on the gold set with {given}."
     return f"{right} {saved} {'Stopping is advised.' if stop else 'Go on.'}"
 
 
 def _headline_cards(workspace: Workspace, metrics: dict[str, float], found: dict[str, Any]) -> list[Card]:
     """The mean score and the savings."""
-    trusted = f"{metrics.get('items', 0):.0f} gold items ({asking.standing(workspace)})"
+    trusted = f"{quantity(int(metrics.get('items', 0)), 'gold item')} ({asking.standing(workspace)})"
     measure = workspace.settings.measure.words
     cards = [Card(f"{measure} on gold", "not measured" if len(metrics) > 1 else "no model yet", trusted)]
     if "score" in metrics:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks import figures
-from labelwise.tasks.errors import ServiceError
+from labelwise.tasks.errors import ServiceError, quantity
 from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import finishing
@@ -95,12 +95,12 @@ def opening(known: pd.DataFrame, measure: str = ACCURACY) -> str:
     last = known.iloc[-1]
     right = f"{achieved(last.score, measure)} of cases it has never seen"
     if len(known) == 1:
-        return f"With your first {int(last.labels)} labels {right}."
+        return f"With your first {quantity(int(last.labels), 'label')} {right}."
     before = known.iloc[-2]
     gained = int(last.labels - before.labels)
     if last.score > before.score and gained > 0:
-        return f"Your last {gained} labels took the model from {before.score:.1%} to {last.score:.1%}."
-    return f"With your {int(last.labels)} labels {right}."
+        return f"Your last {quantity(gained, 'label')} took the model from {before.score:.1%} to {last.score:.1%}."
+    return f"With your {quantity(int(last.labels), 'label')} {right}."
 
 
 def _answers_card(rows: pd.DataFrame) -> Card:
@@ -112,7 +112,7 @@ def _answers_card(rows: pd.DataFrame) -> Card:
     return Card(
         "answers",
         f"{len(answers):,}",
-        f"{last} of them in the last batch; {people} {'people have' if people > 1 else 'person has'} answered"
+        f"{last} of them in the last batch; {quantity(people, 'person has', 'people have')} answered"
         + (f"; {skips} skipped" if skips else ""),
         "good",
     )
@@ -140,7 +140,7 @@ def _next(workspace: Workspace) -> Card:
     wanted = ceil(workspace.settings.wait.quorum * size - 1e-9)
     return Card(
         "to the next step",
-        f"{wanted} answers or skips",
+        quantity(wanted, "answer or skip", "answers or skips"),
         "then the model learns again, and this page tells what came of it",
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.figures import ACCURACY, trained
 
 EVENTS = dict.fromkeys(("changed", "repeated", "withdrawn", "refused"), "answer") | dict.fromkeys(
@@ -72,7 +73,7 @@ def in_words(rounds: pd.DataFrame, measure: str = ACCURACY) -> str:
     if known.empty:
         return f"Your answers train a model. After each round this text says what they did to its {measure}."
     last = known.iloc[-1]
-    now = f"With {int(last.labels)} labels {achieved(last.score, measure)} of the gold set"
+    now = f"With {quantity(int(last.labels), 'label')} {achieved(last.score, measure)} of the gold set"
     now += f" (95 % interval {last.low:.1%} to {last.high:.1%})."
     if len(known) == 1:
         return f"Round {int(last['round'])}: {now} That is the first model: thank you."
@@ -80,7 +81,7 @@ def in_words(rounds: pd.DataFrame, measure: str = ACCURACY) -> str:
     gained = int(last.labels - before.labels)
     if gained <= 0:  # labels may be withdrawn, and items forgotten
         return f"Round {int(last['round'])}: {now}"
-    moved = f"your last {gained} labels took it from {before.score:.1%} to {last.score:.1%}"
+    moved = f"your last {quantity(gained, 'label')} took it from {before.score:.1%} to {last.score:.1%}"
     return f"Round {int(last['round'])}: {moved}. {now}"
 
 

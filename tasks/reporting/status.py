@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks import figures, finish, kinds, stop
-from labelwise.tasks.errors import LabelwiseError, named
+from labelwise.tasks.errors import LabelwiseError, named, quantity
 from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
 from labelwise.tasks.items import leaks, stored
@@ -400,8 +400,8 @@ def lines(seen: Status) -> list[str]:
     when = [f"round {seen.learned} saved {seen.learned_at}"] * bool(seen.learned_at)
     when += [f"last answer {seen.answered_at}"] * bool(seen.answered_at)
     pool = seen.pool
-    held = f"{pool.items:,} items, {pool.left:,} left to ask, {pool.reserve:,} kept for gold" if pool else ""
-    held += f"; {pool.refused:,} rows refused (data/quarantine)" if pool and pool.refused else ""
+    held = f"{quantity(pool.items, 'item')}, {pool.left:,} left to ask, {pool.reserve:,} kept for gold" if pool else ""
+    held += f"; {quantity(pool.refused, 'row')} refused (data/quarantine)" if pool and pool.refused else ""
     present = seen.champion or ("not known now" if seen.standing else "none")
     cut_off = "; the last one was cut off, the next goes on from there" if seen.state == "interrupted" else ""
     return [
@@ -415,8 +415,8 @@ def lines(seen: Status) -> list[str]:
         *(f"reviewers    {did}" for did in [seen.reviewers] if did),
         f"{seen.measure:<12} {score}",
         f"gold set     {seen.trusted}",
-        *(f"leaks        {n} items of the pool are nearly gold: neither asked nor learned" for n in [seen.leaks] if n),
-        *(f"groups       {n} items of the pool are {leaks.OF_GROUP}" for n in [seen.grouped] if n),
+        *(f"leaks        {quantity(n, *leaks.OF_POOL)} {leaks.WORDS}" for n in [seen.leaks] if n),
+        *(f"groups       {quantity(n, *leaks.OF_POOL)} {leaks.OF_GROUP}" for n in [seen.grouped] if n),
         f"savings      {seen.savings}",
         f"advice       {advice}",
         f"open batch   {batch}",

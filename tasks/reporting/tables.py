@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks import evaluate, figures, finish, kinds
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import choice, context, spans
@@ -241,7 +242,8 @@ def confused(workspace: Workspace, texts: dict[str, str], most: int = 8) -> Tabl
         ]
         for row in top
     ]
-    said = f"{len(wrong)} of {len(answers)} gold items are wrong. The example is the error it was surest of."
+    said = f"It has {len(wrong):,} of {quantity(len(answers), 'gold item')} wrong. "
+    said += "The example is the error it was surest of."
     if answers.weight.nunique() > 1:
         said += " Shares of a class count each item by its weight, as all figures do."
     return Table("What it confuses", ["is", "taken for", "items", "of the class", "example"], cells, said)
@@ -270,7 +272,8 @@ def missed(answers: pd.DataFrame, answer: kinds.Answer, texts: dict[str, str], m
     ]
     wrong = len({error["item"] for error in errors})
     what = "mark" if answer.PLACES else "class"
-    said = f"{wrong} of {len(answers)} gold items have a {what} too few or too many. The example is its surest error."
+    of_all = quantity(len(answers), "gold item")
+    said = f"In {wrong:,} of {of_all} it has a {what} too few or too many. The example is its surest error."
     return Table("What it misses and says in vain", ["class", "missed", "said in vain", "example"], cells, said)
 
 
@@ -318,7 +321,7 @@ def moved(workspace: Workspace, versions: Versions, number: int) -> Table:
     said = "" if pd.isna(last.changed) else f"{last.changed:.1%} of the pool's predictions are other ones now. "
     found = changes(workspace, versions, number)
     if found is not None:
-        said += f"On gold, {found.right.sum()} items turned right and {(~found.right).sum()} turned wrong."
+        said += f"On gold, {quantity(found.right.sum(), 'item')} turned right and {(~found.right).sum()} turned wrong."
     return Table("What moved since the last round", ["class", "F1", "change", "gold items"], cells, said)
 
 
@@ -392,7 +395,7 @@ def reviewers(rows: pd.DataFrame) -> Table:
             ]
         )
     items = answers.id[answers.id.duplicated()].nunique()
-    agreed = f"agreement {same.mean():.0%} on {items} items that two or more answered" if items else ""
+    agreed = f"agreement {same.mean():.0%} on {quantity(items, 'item')} that two or more answered" if items else ""
     words = f"Of answers by two people to one item: {agreed}." if items else "No item was answered by two people."
     words += " In the minutes a tab that was left open counts as ten times the median."
     return Table("Reviewers", ["reviewer", "answers", "skips", "agrees (pairs)", "median s", "minutes"], cells, words)

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from labelwise.tasks.errors import InputError, LabelwiseError, ServiceBusy, ServiceDown, ServiceError
+from labelwise.tasks.errors import InputError, LabelwiseError, ServiceBusy, ServiceDown, ServiceError, quantity
 from labelwise.tasks.figures import ACCURACY
 from labelwise.tasks.records import tag
 from labelwise.tasks.services.addresses import is_local, known
@@ -492,7 +492,7 @@ def description(number: int, metrics: Mapping[str, float], metric: str = ACCURAC
     >>> description(2, {"accuracy": 0.9, "accuracy_low": 0.833, "accuracy_high": 0.942, "labels": 50})
     '90.0% right on gold (95 % interval 83.3% to 94.2%): the model of round 2, with 50 labels'
     """
-    made = f"the model of round {number}, with {metrics.get('labels', 0):.0f} labels"
+    made = f"the model of round {number}, with {quantity(int(metrics.get('labels', 0)), 'label')}"
     head = [metrics.get(f"{metric}{end}") for end in ("", "_low", "_high")]
     if None in head:
         return made

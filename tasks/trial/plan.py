@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks import kinds, sources
-from labelwise.tasks.errors import InputError, named
+from labelwise.tasks.errors import InputError, named, quantity
 from labelwise.tasks.kinds import files
 from labelwise.tasks.pull import detected, refuse_faults
 from labelwise.tasks.settings import Columns, Pull, Settings, fewest, parse, read
@@ -84,11 +84,11 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
         column, fold = plan.content.COLUMN, plan.content.fold
         leaked = pool[column].map(fold).isin(set(gold[column].map(fold)))
         if leaked.any():
-            tell(f"rehearse: {leaked.sum():,} rows of the pool are in gold too; left out")
+            tell(f"rehearse: {quantity(leaked.sum(), 'row')} of the pool left out, in gold too")
         pool = pool[~leaked]
         of_gold = units(pool).isin(units(gold))
         if of_gold.any():
-            tell(f"rehearse: {of_gold.sum():,} rows of the pool are of a group that gold has; left out")
+            tell(f"rehearse: {quantity(of_gold.sum(), 'row')} of the pool left out, of a group that gold has")
         pool = pool[~of_gold]
     classes = sorted(classes_in(pool, plan))
     if len(classes) < fewest(plan.answer) or gold.empty:
@@ -155,8 +155,8 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     again = ~blank & rows[name].map(item.fold).duplicated()
     if blank.any() or again.any():
         tell(
-            f"rehearse: {source}: {blank.sum():,} rows without {item.NAME} or label and {again.sum():,} repeated ones "
-            "left out"
+            f"rehearse: {source}: {quantity(blank.sum(), 'row')} without {item.NAME} or label "
+            f"and {again.sum():,} repeated left out"
         )
     rows = rows[~blank & ~again]
     if columns.group:
@@ -212,7 +212,7 @@ def batches(plan: Plan, pool: int, tell: Callable[[str], None]) -> list[int]:
     if first > pool:
         raise InputError("rehearse", expected=f"a first batch of at most {pool} (the pool)", got=str(first))
     if first + (plan.rounds - 1) * plan.batch > pool:
-        tell(f"rehearse: the pool ends after {pool:,} labels, before {plan.rounds} rounds are played")
+        tell(f"rehearse: the pool ends after {quantity(pool, 'label')}, before {plan.rounds} rounds are played")
     return [first] + [plan.batch] * (plan.rounds - 1)
 
 

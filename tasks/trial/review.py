@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from labelwise.tasks import kinds, sources
-from labelwise.tasks.errors import InputError, named
+from labelwise.tasks.errors import InputError, named, quantity
 from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer, choice
@@ -82,7 +82,7 @@ def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], 
             raise _nothing_known(path, item)
         if done:
             left -= 1
-            tell(f"reviewers: {done} answers given")
+            tell(f"reviewers: {quantity(done, 'answer')} given")
         elif manner.batches is None:
             raise _nothing_known(path, item)
         else:
@@ -125,7 +125,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
             f"nothing is open for trusted labels whose {settings.kind.item} is in {path}",
             fix="`labelwise gold grow 10`",
         )
-    tell(f"reviewers: {done} answers given for gold")
+    tell(f"reviewers: {quantity(done, 'answer')} given for gold")
 
 
 def _nothing_known(path: Path, item: str) -> InputError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from labelwise.tasks import embed, kinds, select, sources
-from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError
+from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError, quantity
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.kinds import Content, text
 from labelwise.tasks.labels import ledger, seeds
@@ -87,7 +87,7 @@ def finish(workspace: Workspace, versions: Versions) -> str:
             versions.record(stage)
     versions.add()
     new = len(buried) - _committed(versions)
-    line = f"{new} items forgotten, {tasks} tasks deleted in Label Studio"
+    line = f"{quantity(new, 'item')} forgotten, {quantity(tasks, 'task')} deleted in Label Studio"
     versions.save(f"forget: {line}")
     return line
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 import labelwise
 from labelwise.tasks import errors, kinds, settings, sources
-from labelwise.tasks.errors import InputError, LabelwiseError
+from labelwise.tasks.errors import InputError, LabelwiseError, quantity
 from labelwise.tasks.gold.intervals import lacking
 from labelwise.tasks.kinds import Answer, Content, choice, files, text
 from labelwise.tasks.labels import ledger
@@ -48,6 +48,10 @@ RARE_OF_MANY = 0.2  # the same of many, in multiples of an even share
 QUOTE = (
     "a class with a comma stands in double quotes, --labels '\"Fees, charges\",Refunds', or in a --labels of its own"
 )
+# Why a label of `--labelled` is not taken, of one row and of several.
+OUTSIDE = "label outside the classes", "labels outside the classes"
+NOT_THERE = "row that is not in the pool", "rows that are not in the pool"
+TWO_LABELS = "row with two labels", "rows with two labels"
 TEXT_CHOICE = settings.Kind()
 SCRATCH = ".*.part\n.DS_Store\n"  # what a killed write leaves behind, see workspace.atomic, and what file managers do
 # What the user ignores everywhere (`*.csv`, `data/`) would stay out of the commits: here it is not ignored.
@@ -192,7 +196,7 @@ def preview(seen: Looked, answer: Answer, item: Content = text) -> list[str]:
     ]
     if len(labelled):
         given = Counter(name for label in labelled.label for name in answer.members(label))
-        lines.append(f"given {len(labelled):,} labels: {_by_class(given, classes)}")
+        lines.append(f"given {quantity(len(labelled), 'label')}: {_by_class(given, classes)}")
     lines += [*noted("gold", gold.tally), *noted("pool", pool.tally)]
     return [*lines, *(item.remarks(pool.cells, gold.items) if pool.cells else ())]
 
@@ -235,11 +239,9 @@ def _by_class(labels: Mapping[str, int], classes: Sequence[str]) -> str:
 
 
 def _counted(tally: Tally) -> str:
-    said = f"{len(tally.measures):,} rows, {tally.new:,} items"
+    said = f"{quantity(len(tally.measures), 'row')}, {quantity(tally.new, 'item')}"
     said += f", {tally.repeated:,} repeated" if tally.repeated else ""
-    return said + (
-        f", refused {sum(tally.refused.values()):,}: {refusals_in_words(tally.refused)}" if tally.refused else ""
-    )
+    return said + (f", refused {tally.refused.total():,} ({refusals_in_words(tally.refused)})" if tally.refused else "")
 
 
 def _fill(root: Path, changes: dict[str, Any], remote: str, rows: pd.DataFrame) -> None:
@@ -319,13 +321,13 @@ def labels_in(
     unread = pd.Series(files.unread_among(rows[item.COLUMN], item.files(columns)), rows.index, dtype=bool)
     if unread.any():
         first = item.brief(rows[item.COLUMN][unread].iloc[0])
-        tell(f"{labelled}: {unread.sum():,} {item.NAME}s cannot be read, such as {first}: left out")
+        tell(f"{labelled}: left out {quantity(unread.sum(), item.NAME)} that cannot be read, such as {first}")
         rows = rows[~unread]
     blank = rows.label == ""
     if blank.all():
         raise InputError(f"{labelled}: no row has a label yet", expected="rows of the pool, some with a label")
     if blank.any():
-        tell(f"{labelled}: {blank.sum():,} of {len(rows):,} rows have no label yet: left out")
+        tell(f"{labelled}: of {quantity(len(rows), 'row')} {blank.sum():,} without a label yet: left out")
     rows = rows[~blank].drop_duplicates()
     return rows.assign(id=ids_of(rows[item.COLUMN], item)).drop_duplicates(["id", "label"])
 
@@ -348,20 +350,20 @@ def imported(
     refused = rows.id.map({item: rule for item, rule in fates.items() if rule}).dropna()
     if len(refused):
         why = refusals_in_words(Counter(refused))
-        tell(f"{labelled}: {len(refused):,} labels left out, since the pull will refuse their rows: {why}")
+        tell(f"{labelled}: {quantity(len(refused), 'label')} left out, since the pull will refuse their rows: {why}")
     rows = rows.drop(index=refused.index)
     strange = rows.label.map(lambda label: not kinds.known(answer, label, classes)).astype(bool)
     for wrong, what, fix in (
-        (strange, "labels outside the classes", "one of " + errors.named(classes)),
-        (~rows.id.isin(list(fates)), "rows that are not in the pool", f"rows of the pool, {item.NAME} by {item.NAME}"),
-        (rows.id.duplicated(keep=False), "rows with two labels", f"one label a {item.NAME}"),
+        (strange, OUTSIDE, "one of " + errors.named(classes)),
+        (~rows.id.isin(list(fates)), NOT_THERE, f"rows of the pool, {item.NAME} by {item.NAME}"),
+        (rows.id.duplicated(keep=False), TWO_LABELS, f"one label a {item.NAME}"),
     ):
         if wrong.any():
             first = rows[wrong].iloc[0]
             got = f"{first.label!r} for {item.brief(first[item.COLUMN] or '')[:60]!r}"
             stranger = next((name for name in answer.members(first.label) if name not in classes), "")
-            hint = twin(stranger, classes) if what.startswith("labels") else ""
-            raise InputError(f"{labelled}: {wrong.sum()} {what}", expected=fix, got=got, fix=hint)
+            hint = twin(stranger, classes) if what is OUTSIDE else ""
+            raise InputError(f"{labelled}: {quantity(wrong.sum(), *what)}", expected=fix, got=got, fix=hint)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
     table = pd.DataFrame({"id": rows.id, "label": rows.label, **known, "created_at": now})

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.labels.witness import Difference
 from labelwise.tasks.past.audit.part import Part
 
@@ -17,7 +18,7 @@ def rows(ledger: pd.DataFrame, unlike: Sequence[Difference], seen: Collection[in
     unknown = ledger[~ledger.shard.isin(set(seen))]
     found.waiting = int((unknown.shard > learned).sum())
     if old := len(unknown) - found.waiting:
-        found.said = f"{old:,} rows are known to no run"
+        found.said = f"{quantity(old, 'row is', 'rows are')} known to no run"
     return found
 
 

@@ -201,7 +201,7 @@ def test_tokens_and_tags_say_every_mark_that_none_overlaps(tmp_path: Path) -> No
     about, frame = cases.about("text", "spans", tmp_path), cases.frame("text", "spans")
     place = tmp_path / "a.conll"
     said = exports.write(place, "conll", halves(frame), about)
-    assert said[0].startswith("1 marks in 1 texts are left out")
+    assert said[0].startswith("1 mark in 1 text left out")
     *_, last = place.read_text(encoding="utf-8").strip().split("\n\n")
     lines = [line.split("\t") for line in last.splitlines()]
     assert [(line[0], line[3]) for line in lines][1:] == [

@@ -118,7 +118,7 @@ def test_a_past_round_is_exported_and_the_workspace_stays_as_it_is(here: Workspa
     stone = pd.DataFrame({"id": ["a"], "fold": "f", "forgotten_at": "2026", "held": "", "learned": ""})
     forgotten.bury(here, stone)
     said = run(here, tmp_path / "then.csv", number=1)
-    assert "1 labels, from round 1" in said[0] and said[0].endswith("left out: 1 forgotten since")
+    assert "1 label, from round 1" in said[0] and said[0].endswith("left out: 1 forgotten since")
     assert "A" not in pd.read_csv(tmp_path / "then.csv").text.tolist()
     with pytest.raises(InputError, match="expected one of round-0000 to round-0002, got 'round-0007'"):
         run(here, tmp_path / "x.csv", number=7)

@@ -349,7 +349,7 @@ def test_the_gold_rows_that_the_model_is_surest_to_be_wrong_go_before_people(wor
     asking.review(workspace, 1, project)
     (asked,) = trusted.asked(workspace).to_dict("records")
     assert (asked["id"], asked["label"], asked["why"]) == ("c", "y", "review")
-    with pytest.raises(InputError, match="expected 1 to 1 rows"):
+    with pytest.raises(InputError, match="expected 1 to 1 row"):
         asking.review(workspace, 2, project)
     for person in (1, 2):
         project.answer("c", person, "x")

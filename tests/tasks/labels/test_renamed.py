@@ -150,7 +150,7 @@ def test_the_advice_is_a_command_to_be_followed(
 
 
 def test_names_of_which_only_people_know_what_they_are_now(root: Path) -> None:
-    with pytest.raises(SettingsError, match=r"none of the name 'v' \(1 labels, 0 gold rows\), 'w' \(0 labels, 1 gold"):
+    with pytest.raises(SettingsError, match=r"none of the name 'v' \(1 label, 0 gold rows\), 'w' \(0 labels, 1 gold"):
         removed.refuse(here(root, classes=["x", "y", "new"]), history(classes=["x", "y", "v", "w"]))
     with pytest.raises(SettingsError, match=r" v CLASS && .* w CLASS`, with the class that each is today"):
         removed.refuse(here(root, classes=["x", "y", "new", "newer"]), history())  # in which order, nobody knows

@@ -195,7 +195,7 @@ def test_confusions_come_with_the_error_it_was_surest_of(workspace: Workspace) -
     table.to_csv(workspace.metrics / "predictions.csv", index=False)
     found = tables.confused(workspace, {"b": "surest"})
     assert found.rows == [["x", "y", "2", "67%", "surest"], ["y", "x", "1", "100%", ""]]
-    assert "3 of 4 gold items are wrong" in found.said
+    assert "3 of 4 gold items wrong" in found.said
 
 
 def test_agreement_is_of_items_that_two_answered() -> None:

@@ -53,8 +53,8 @@ def test_a_text_may_begin_as_the_cell_of_an_unread_file_does(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("labelled", "said"),
     [
-        ("text,label\nitem 1,hot\n", "1 labels outside the classes: expected one of cold, warm"),
-        ("text,label\nitem 99,warm\n", "1 rows that are not in the pool"),
+        ("text,label\nitem 1,hot\n", "1 label outside the classes: expected one of cold, warm"),
+        ("text,label\nitem 99,warm\n", "1 row that is not in the pool"),
         ("text,label\nitem 1,warm\nitem 1,cold\n", "2 rows with two labels"),
         ("text,label\nitem 1,\n", "no row has a label yet"),
         ("text,label\nitem 1,WARM\n", "it looks like the class 'warm': write it so"),
@@ -85,7 +85,7 @@ def test_what_the_pull_will_refuse_is_left_out_and_said(
     said: list[str] = []
     workspace = made(tmp_path, f"text,label\n{text},warm\nitem 1,cold\n", f"{POOL}{text}\n", tell=said.append)
     line = said[0]
-    assert line.endswith(f"labelled.csv: 1 labels left out, since the pull will refuse their rows: 1 x {why}")
+    assert line.endswith(f"labelled.csv: 1 label left out, since the pull will refuse their rows: 1 x {why}")
     assert ledger.read(workspace.labels).label.tolist() == ["cold"]
     assert pull.run(workspace).refused == {why: 1}
     (shard,) = workspace.pool.iterdir()
@@ -129,7 +129,7 @@ def begun(
 def test_it_shows_what_there_is(tmp_path: Path) -> None:
     _, said = begun(tmp_path, pool=POOL + "item 3\nRED\n \n", gold=GOLD + "green,warm\n")
     assert said == [
-        "pool  23 rows, 20 items, 1 repeated, refused 2: 1 x text is blank, 1 x also in the gold set",
+        "pool  23 rows, 20 items, 1 repeated, refused 2 (1 x text is blank, 1 x also in the gold set)",
         "      e.g. item 0",
         "      e.g. item 1",
         "      e.g. item 2",
@@ -242,7 +242,7 @@ def test_half_a_file_may_be_labelled(tmp_path: Path) -> None:
     rows = "".join(f"item {n},{'warm' if n < 4 else ''}\n" for n in range(20))
     said: list[str] = []
     workspace = made(tmp_path, "text,label\n" + rows, pool="text,label\n" + rows, tell=said.append)
-    assert said[0].endswith("labelled.csv: 16 of 20 rows have no label yet: left out")
+    assert said[0].endswith("labelled.csv: of 20 rows 16 without a label yet: left out")
     assert len(ledger.read(workspace.labels)) == 4
     assert said[-1] == "given 4 labels: cold 0, warm 4"
 

@@ -186,7 +186,7 @@ def test_rows_items_and_files() -> None:
         ["item b: flipped"],
         ["item z: too many"],
     )
-    assert (found.waiting, found.said) == (1, "1 rows are known to no run")
+    assert (found.waiting, found.said) == (1, "1 row is known to no run")
     asked = data.items(ledger, ["a", "f"], ["b"], ["f"])
     assert (asked.missing, asked.forgotten) == (["item c is not in the pool"], 1)
     assert asked.surplus == ["item f is there although it was forgotten"]
