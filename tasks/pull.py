@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from labelwise.tasks import errors, kinds, sources, stage
-from labelwise.tasks.errors import InputError
+from labelwise.tasks.errors import InputError, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import forgotten, sifting, stored, suites, unchanged
 from labelwise.tasks.items.drafts import Drafts, drafting
@@ -51,12 +51,12 @@ class Pulled:
         """One line.
 
         >>> Pulled(1200, 200, 3, 50, 0, {"text is blank": 2}).summary()
-        'pool 1,200 items (200 new, 3 repeated), gold 50 (0 new), refused 2: 2 x text is blank'
+        'pool 1,200 items (200 new, 3 repeated), gold 50 (0 new), refused 2 (2 x text is blank)'
         """
-        line = f"pool {self.pool_rows:,} items ({self.new_pool:,} new, {self.repeated:,} repeated)"
+        line = f"pool {quantity(self.pool_rows, 'item')} ({self.new_pool:,} new, {self.repeated:,} repeated)"
         line += f", gold {self.gold_rows:,} ({self.new_gold:,} new)"
         if self.refused:
-            line += f", refused {sum(self.refused.values()):,}: {refusals_in_words(self.refused)}"
+            line += f", refused {sum(self.refused.values()):,} ({refusals_in_words(self.refused)})"
         if self.forgotten:
             line += f", left out {self.forgotten:,}: forgotten by request, yet the source has them"
         return line
@@ -96,7 +96,8 @@ def run(workspace: Workspace) -> Pulled:
         docs=docs,
         warnings=[*noted("gold", gold), *noted("pool", pool), *lasting],
     )
-    unchanged.remember(workspace, seen, asdict(pulled) | {"docs": None, "warnings": lasting})
+    awaited = {"gold": gold.unread, "pool": pool.unread}
+    unchanged.remember(workspace, seen, asdict(pulled) | {"docs": None, "warnings": lasting}, awaited)
     return pulled
 
 
@@ -117,9 +118,10 @@ def out_of_sight(workspace: Workspace, cut: int) -> list[str]:
     """A line for each reason why reviewers see less context than the source has. cut: items with a cell that was."""
     pull, said = workspace.settings.pull, []
     if cut:
-        said.append(f"{cut:,} items have context of more than {pull.max_chars:,} characters: kept up to there")
+        have = quantity(cut, "item has", "items have")
+        said.append(f"{have} context of more than {pull.max_chars:,} characters: kept up to there")
     if pull.columns.context and (without := stored.without_context(workspace)):
-        said.append(f"{without:,} items were pulled before pull.columns.context was set and are shown without it")
+        said.append(f"{quantity(without, 'item')} pulled before pull.columns.context was set: shown without it")
     return said
 
 
@@ -218,8 +220,8 @@ def ids_of(cells: Iterable[str | None], item: Content = text) -> list[str]:
 @dataclass
 class Tally:
     """What came of the rows of one source, counted. cut: items of which a cell of context is kept in part. notes: of
-    new items, see `Content.notes`. files: of those that cannot be used, the name of the first for each reason.
-    remarks: lines on how its labels were read."""
+    new items, see `Content.notes`. unread: names of files that cannot be used. files: the first of them for each
+    reason. remarks: lines on how its labels were read."""
 
     new: int = 0
     repeated: int = 0
@@ -227,6 +229,7 @@ class Tally:
     cut: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     judged: list[pd.DataFrame] = field(default_factory=list)  # the measures, for the verdict on the whole
     remarks: list[str] = field(default_factory=list)
@@ -241,6 +244,7 @@ class Tally:
         unread = files.unread_among(cells, item.files(Columns()))
         for cell, fault, refusal in zip(cells, unread, sifted.refused.values(), strict=True):
             if fault and (name := item.brief(cell)):
+                self.unread.append(name)
                 self.files.setdefault(refusal.rule, name)
         self.judged.append(suites.with_decisions(measures, sifted.refused, sifted.elsewhere))
 
@@ -280,7 +284,7 @@ def _pull_gold(workspace: Workspace, drafts: Drafts, folds: set[str]) -> tuple[p
     strange = strangers(outside, [*classes, *lapsed], answer)
     fix = "correct the labels, or the classes by `labelwise classes add NAME` or `rename OLD NEW`; names that classes "
     fix += "had before go under `renamed` in params.yaml"
-    _refuse_labels(f"gold: {len(outside):,} rows have", strange, classes, fix)
+    _refuse_labels(f"gold: {quantity(len(outside), 'row has', 'rows have')}", strange, classes, fix)
     fine = sifting.identified(rows, refused, item)
     in_pool = stored.pool_folds(workspace, set(fine["fold"][~fine["id"].isin(gold["id"])]))
     # A row whose class there is no more is a new one when the file gives it a class of today.
@@ -375,7 +379,7 @@ def refuse_faults(
     wrong = [each for each in zip(cells, read.faults, items, strict=True) if each[1]]
     if wrong:
         cell, fault, item = wrong[0]
-        of_rows = f"{len(wrong):,} row{'s' if len(wrong) > 1 else ''}"
+        of_rows = quantity(len(wrong), "row")
         got, fix = refused_label(cell, item, answer), answer.FAULTS.get(fault or "", "")
         raise InputError(f"{source}: {of_rows}: {fault}", expected=answer.EXAMPLE, got=got, fix=fix)
 
@@ -432,7 +436,7 @@ def _refuse_broken(
         raise InputError(
             f"{suite.name}: {source}: {' and '.join(verdict.broken)}",
             expected="usable rows",
-            got=f"{refusals_in_words(tally.refused, tally.files)} among {len(tally.measures):,} rows",
+            got=f"{refusals_in_words(tally.refused, tally.files)} among {quantity(len(tally.measures), 'row')}",
             fix=f"{docs}mend the source, {change}",
         )
     return verdict.page

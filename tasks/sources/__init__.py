@@ -84,11 +84,23 @@ def above(source: str, files: Files | None) -> str:
 
 def fingerprint(source: str, files: Files | None = None) -> list[list[str]] | None:
     """What tells whether `source` has changed without reading it; None when nothing does. Files that a table names are
-    not looked at: the table changes with them."""
+    not looked at: the table changes with them, but for those that could not be had, see `again`."""
     if hub.names_dataset(source):
         return None
     found = folders.tree(source, files) if files else None
     return folders.fingerprint(found) if found else addresses.fingerprint(source)
+
+
+def again(source: str, files: Files, names: Iterable[str]) -> Iterator[str]:
+    """The cells of files that tables of `source` name, read once more; none where `fingerprint` looks at each file.
+    InputError as in `chunks`."""
+    if hub.names_dataset(source) or folders.tree(source, files):
+        return
+    for table in addresses.files(source):
+        with addresses.explained(table.name, remote=table.remote):
+            for (cell,) in held.cells(((name,) for name in names), 0, table.fs, table.path):
+                if cell is not None:
+                    yield cell
 
 
 def _frames(records: Iterable[Record], columns: list[str], rows: int) -> Iterator[pd.DataFrame]:

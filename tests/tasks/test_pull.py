@@ -24,8 +24,10 @@ from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import context
 from labelwise.tasks.kinds.forms import canonical, folded
 from labelwise.tasks.records import GOLD, POOL, QUARANTINE, content_id
+from labelwise.tasks.settings import change
 from labelwise.tasks.sources import addresses
 from labelwise.tasks.workspace import Workspace
+from tests.tasks.kinds.pictures import RED, as_bytes, drawn
 
 SHARED = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Rows = list[tuple[Any, ...]]
@@ -200,6 +202,27 @@ class TestPullingAgain:
         assert (pulled.new_gold, pulled.repeated) == (2, 1)
         assert list(place.golden().items()) == [("good", "pos"), ("bad", "neg"), ("fine", "pos"), ("poor", "neg")]
 
+    def test_a_picture_that_could_not_be_had_is_pulled_once_it_can(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = Place(tmp_path, columns={"image": "text"}, max_refused=0.9)
+        change(tmp_path / "params.yaml", {"kind": {"item": "image"}})
+        names = ["1.png", "2.png", "late.png", "cut.png"]
+        pictures = {name: as_bytes(drawn(RED, number)) for number, name in enumerate(names)}
+        for name in names:
+            (place.pool.parent / name).write_bytes(pictures[name])
+        (place.pool.parent / "late.png").unlink()
+        (place.pool.parent / "cut.png").write_bytes(pictures["cut.png"][:900])
+        place.fill([(name, name) for name in names[1:]], [("g", names[0], "pos")])
+        assert place.pull().refused == {"file is not there": 1, "picture is cut off before its end": 1}
+        with monkeypatch.context() as unread:
+            unread.setattr("labelwise.tasks.sources.addresses.File.open", None)
+            assert place.pull().new_pool == 0
+        for name in names[2:]:  # the table stays as it was
+            (place.pool.parent / name).write_bytes(pictures[name])
+            assert place.pull().new_pool == 1
+        assert place.pull().refused == {}
+
     def test_unchanged_sources_are_not_read(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         place.fill(pool=[("1", "one"), ("1", "one"), ("2", "two"), ("3", "three"), ("4", ""), ("5", "five")])
         first = place.pull()
@@ -287,7 +310,7 @@ class TestQuarantine:
         ]
         assert pulled.refused["text has more than 10 characters"] == 1
         assert sum(pulled.refused.values()) == 5
-        assert "refused 5: 1 x text is blank, 1 x text is missing" in pulled.summary()
+        assert "refused 5 (1 x text is blank, 1 x text is missing" in pulled.summary()
 
     def test_the_same_rows_only_once(self, place: Place) -> None:
         rows: Rows = [("1", "one"), ("2", ""), ("3", "")]
@@ -622,7 +645,7 @@ class TestContext:
     def test_a_megabyte_is_kept_up_to_the_limit_and_that_is_said(self, place: Place) -> None:
         fill(place.pool, [("one", "", "x" * 2**20, ""), ("two", "", "short", "")], self.COLUMNS)
         place.set(max_chars=1000)
-        assert place.pull().warnings == ["1 items have context of more than 1,000 characters: kept up to there"]
+        assert place.pull().warnings == ["1 item has context of more than 1,000 characters: kept up to there"]
         assert self.contexts(place) == {"one": {"subject": "x" * 999 + "…"}, "two": {"subject": "short"}}
 
     def test_a_column_that_is_missing(self, place: Place) -> None:
