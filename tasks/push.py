@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks import kinds
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import Answer, Content, choice, context, text
 from labelwise.tasks.labels import ledger, renamed
@@ -75,5 +76,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         *([f"Label Studio calls the project {project.called!r}"] if project.called != project.title else []),
         *([] if ours else [NOT_OURS]),
     ]
-    said = f"{pushed} tasks new, {len(wanted)} in round {number}" + (f" ({'; '.join(remarks)})" if remarks else "")
+    said = f"{quantity(pushed, 'task')} new, {len(wanted)} in round {number}" + (
+        f" ({'; '.join(remarks)})" if remarks else ""
+    )
     return f"{said}: {project.tab(number, finishing.word(settings))}"

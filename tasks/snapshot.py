@@ -128,7 +128,7 @@ def save_labels(workspace: Workspace, versions: Versions) -> str:
     """Commit the ledger and send it to the DVC remote: from here on no label can be lost with this machine."""
     number = ledger.current_round(workspace.labels)
     counts = read_parquet(ledger.shard(workspace.labels, number)).status.value_counts()
-    parts = [quantity(counts.get("labelled", 0), "label")]
+    parts = [quantity(int(counts.get("labelled", 0)), "label")]
     parts += [f"{counts[word]} {word}" for word in suites.STATUSES if word in counts and word != "labelled"]
     versions.add()
     versions.save(f"round {number}: {', '.join(parts)}")

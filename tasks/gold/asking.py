@@ -334,7 +334,9 @@ def _ask(
         trusted.append(workspace, table, table.conform(choose(number)))
         asked = trusted.asked(workspace)
     bring(workspace, project, asked)
-    return f"{quantity((asked.ask == number).sum(), 'item')} put up for trusted labels: {project.tab(number, 'Ask')}"
+    return (
+        f"{quantity(int((asked.ask == number).sum()), 'item')} put up for trusted labels: {project.tab(number, 'Ask')}"
+    )
 
 
 def _last_ask(asked: pd.DataFrame) -> int:

@@ -92,5 +92,5 @@ def events_in_words(events: pd.DataFrame) -> str:
     '2 answers changed, 1 task gone; the last in round 1'
     """
     total = events.sum()
-    found = [f"{n} {word}" + "s" * (n != 1) + f" {name}" for name, word in EVENTS.items() if (n := total.get(name, 0))]
+    found = [f"{quantity(int(n), word)} {name}" for name, word in EVENTS.items() if (n := total.get(name, 0))]
     return ", ".join(found) + f"; the last in round {events.index[events.any(axis=1)][-1]}" if found else ""

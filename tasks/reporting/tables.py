@@ -321,7 +321,9 @@ def moved(workspace: Workspace, versions: Versions, number: int) -> Table:
     said = "" if pd.isna(last.changed) else f"{last.changed:.1%} of the pool's predictions are other ones now. "
     found = changes(workspace, versions, number)
     if found is not None:
-        said += f"On gold, {quantity(found.right.sum(), 'item')} turned right and {(~found.right).sum()} turned wrong."
+        said += (
+            f"On gold, {quantity(int(found.right.sum()), 'item')} turned right and {(~found.right).sum()} turned wrong."
+        )
     return Table("What moved since the last round", ["class", "F1", "change", "gold items"], cells, said)
 
 

@@ -84,11 +84,11 @@ def gathered(plan: Plan, tell: Callable[[str], None]) -> tuple[pd.DataFrame, pd.
         column, fold = plan.content.COLUMN, plan.content.fold
         leaked = pool[column].map(fold).isin(set(gold[column].map(fold)))
         if leaked.any():
-            tell(f"rehearse: {quantity(leaked.sum(), 'row')} of the pool left out, in gold too")
+            tell(f"rehearse: {quantity(int(leaked.sum()), 'row')} of the pool left out, in gold too")
         pool = pool[~leaked]
         of_gold = units(pool).isin(units(gold))
         if of_gold.any():
-            tell(f"rehearse: {quantity(of_gold.sum(), 'row')} of the pool left out, of a group that gold has")
+            tell(f"rehearse: {quantity(int(of_gold.sum()), 'row')} of the pool left out, of a group that gold has")
         pool = pool[~of_gold]
     classes = sorted(classes_in(pool, plan))
     if len(classes) < fewest(plan.answer) or gold.empty:
@@ -155,7 +155,7 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     again = ~blank & rows[name].map(item.fold).duplicated()
     if blank.any() or again.any():
         tell(
-            f"rehearse: {source}: {quantity(blank.sum(), 'row')} without {item.NAME} or label "
+            f"rehearse: {source}: {quantity(int(blank.sum()), 'row')} without {item.NAME} or label "
             f"and {again.sum():,} repeated left out"
         )
     rows = rows[~blank & ~again]

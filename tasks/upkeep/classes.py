@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from labelwise.tasks import kinds, settings
-from labelwise.tasks.errors import InputError, LabelwiseError, plain
+from labelwise.tasks.errors import InputError, LabelwiseError, plain, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import choice
@@ -104,9 +104,9 @@ def lines(rows: Sequence[Row], several: bool = False) -> list[str]:
     for row in rows:
         if row.became:
             old = f", earlier {', '.join(map(repr, row.earlier))}" if row.earlier else ""
-            left = f"{_count(row.labels, 'label')} to be given anew, {_count(row.gold, 'gold row')} set aside"
+            left = f"{quantity(row.labels, 'label')} to be given anew, {quantity(row.gold, 'gold row')} set aside"
             if several and row.became == "dropped":
-                left = f"taken out of {_count(row.labels, 'label')} and {_count(row.gold, 'gold row')}"
+                left = f"taken out of {quantity(row.labels, 'label')} and {quantity(row.gold, 'gold row')}"
             said.append(f"{row.became}: {row.name!r}{old}: {left}")
     return said
 
@@ -200,7 +200,7 @@ def consequences(now: Classes, after: Classes, borne: Usage, given: Settings) ->
             numbers[0] += borne.labels[name]
             numbers[1] += borne.gold[name]
     for (old, new), (labels, gold) in followed.items():
-        both = f"{_count(labels, 'label')} and {_count(gold, 'gold row')}"
+        both = f"{quantity(labels, 'label')} and {quantity(gold, 'gold row')}"
         if new is not None:
             again = " again" if now.today(str(old)) is None else ""
             said.append(f"{both} of {old!r} count as {new!r}{again}")
@@ -235,17 +235,17 @@ def consequences(now: Classes, after: Classes, borne: Usage, given: Settings) ->
 def _lapsing(name: str, labels: int, gold: int, given: Settings, split: bool) -> list[str]:
     """What becomes of what was said by a class that no longer exists. split: whether there are several in its place."""
     if given.kind.answer != choice.NAME and not split:
-        both = f"{_count(labels, 'label')} and {_count(gold, 'gold row')}"
+        both = f"{quantity(labels, 'label')} and {quantity(gold, 'gold row')}"
         return [f"{name!r} is taken out of {both}; what else these say counts as before, and nothing is asked anew"]
     said = []
     if labels:
         most = max(1, int(given.select.relabel * given.select.batch))
         anew = f"put up to be labelled anew (why: relabel), at most {most} a batch (select.relabel)"
         anew = anew if given.select.relabel else "not put up to be labelled anew while select.relabel is 0"
-        said.append(f"{_count(labels, 'label')} of {name!r} count no more; these items are {anew}")
+        said.append(f"{quantity(labels, 'label')} of {name!r} count no more; these items are {anew}")
     if gold:
         ways = f"give them a class of today in the gold file, or put them before people: `labelwise gold review {gold}`"
-        said.append(f"{_count(gold, 'gold row')} of {name!r} measure nothing now: {ways}")
+        said.append(f"{quantity(gold, 'gold row')} of {name!r} measure nothing now: {ways}")
     return said
 
 
@@ -334,10 +334,6 @@ def _key(now: Classes, name: str) -> str:
     """What reviewers press for a class."""
     place = now.names.index(name)
     return HOTKEYS[place] if place < len(HOTKEYS) else ""
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" + "s" * (number != 1)
 
 
 def _either(names: Sequence[str]) -> str:

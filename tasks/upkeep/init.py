@@ -321,7 +321,7 @@ def labels_in(
     unread = pd.Series(files.unread_among(rows[item.COLUMN], item.files(columns)), rows.index, dtype=bool)
     if unread.any():
         first = item.brief(rows[item.COLUMN][unread].iloc[0])
-        tell(f"{labelled}: left out {quantity(unread.sum(), item.NAME)} that cannot be read, such as {first}")
+        tell(f"{labelled}: left out {quantity(int(unread.sum()), item.NAME)} that cannot be read, such as {first}")
         rows = rows[~unread]
     blank = rows.label == ""
     if blank.all():
@@ -363,7 +363,7 @@ def imported(
             got = f"{first.label!r} for {item.brief(first[item.COLUMN] or '')[:60]!r}"
             stranger = next((name for name in answer.members(first.label) if name not in classes), "")
             hint = twin(stranger, classes) if what is OUTSIDE else ""
-            raise InputError(f"{labelled}: {quantity(wrong.sum(), *what)}", expected=fix, got=got, fix=hint)
+            raise InputError(f"{labelled}: {quantity(int(wrong.sum()), *what)}", expected=fix, got=got, fix=hint)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
     table = pd.DataFrame({"id": rows.id, "label": rows.label, **known, "created_at": now})

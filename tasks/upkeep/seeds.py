@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import kinds, sources
-from labelwise.tasks.errors import InputError, named, plain
+from labelwise.tasks.errors import InputError, named, plain, quantity
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.vectors import Vectors, encoded, encoder_of, pool_vectors
 from labelwise.tasks.items.withheld import withheld
@@ -111,18 +111,18 @@ def give(workspace: Workspace, name: str, given: Sequence[str], tell: Tell) -> l
             )
         if gold.any():
             said.append(
-                f"{_count(int(gold.sum()), item.NAME)} of {len(gold):,} left out: gold has it, and only measures"
+                f"{quantity(int(gold.sum()), item.NAME)} of {len(gold):,} left out: gold has it, and only measures"
             )
         kept = fresh[~gold]
         ids = kept.map(item.identify)
         there = set(seeds.read(workspace).query("`class` == @of").id)
         known = ids.isin(there).to_numpy()
-        said.extend([f"{_count(int(known.sum()), item.NAME)} given before"] * bool(known.any()))
+        said.extend([f"{quantity(int(known.sum()), item.NAME)} given before"] * bool(known.any()))
         said.extend(remarks(workspace, of, kept, vectors[~gold]))
         return _rows(workspace, ids[~known], kept[~known], of, seeds.GIVEN)
 
     made = _changed(workspace, lambda made: f"seed: {made} of {of!r}", change, tell)
-    return [f"{_count(made, item.NAME)} of {of!r} kept", *said]
+    return [f"{quantity(made, item.NAME)} of {of!r} kept", *said]
 
 
 def remove(workspace: Workspace, name: str, which: Sequence[str], tell: Tell) -> list[str]:
@@ -149,7 +149,7 @@ def remove(workspace: Workspace, name: str, which: Sequence[str], tell: Tell) ->
         tell,
     )
     return [
-        f"{_count(made, item.NAME)} of {of!r} removed: the next batch is not asked near them",
+        f"{quantity(made, item.NAME)} of {of!r} removed: the next batch is not asked near them",
         f"the files keep them: `labelwise forget {gone[0].id}` forgets a text for good",
     ]
 
@@ -183,7 +183,7 @@ def _changed(
         if len(rows):
             claim.begin(command="seed")
             seeds.append(workspace, rows)
-            _keep(versions, message(_count(len(rows), kinds.item(workspace.settings.kind.item).NAME)))
+            _keep(versions, message(quantity(len(rows), kinds.item(workspace.settings.kind.item).NAME)))
             patient(play.keep, tell)
     return len(rows)
 
@@ -290,7 +290,7 @@ def remarks(workspace: Workspace, of: str, cells: pd.Series, vectors: NDArray[np
     if wording := item.wording:
         unread = int((wording(cells.tolist(), encoder_of(workspace))["unknown"] > UNKNOWN).sum())
     if unread:
-        said.append(f"{unread:,} of {_count(len(cells), item.NAME)} cannot be read by {settings.embed.encoder}")
+        said.append(f"{unread:,} of {quantity(len(cells), item.NAME)} cannot be read by {settings.embed.encoder}")
     if len(cells) > MANY:
         said.append("so many are worth more as labels: `labelwise init --labelled` learns from rows of the pool")
     if not (workspace.scores.exists() and encoded(workspace)):
@@ -326,7 +326,3 @@ def following(found: int, room: int, batch: int) -> str:
     if found >= FOUND:
         return f"{found:,} labels of it are there: the model goes on from these, and nothing is asked near the texts"
     return f"asks up to {room} of the next {batch} that are chosen, and so on until {FOUND} are found ({found} so far)"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" + ("" if number == 1 else "s")

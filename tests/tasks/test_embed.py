@@ -221,7 +221,7 @@ def test_gather_over_several_shards_is_that_of_one_array(shards: tuple[Any, ...]
 
 def test_an_item_that_is_not_in_the_pool_is_named() -> None:
     vectors = Vectors(pd.Index(["a"]), [np.zeros((1, 3), dtype=np.float16)])
-    with pytest.raises(WorkspaceError, match="1 labelled items are not in the pool: got stranger"):
+    with pytest.raises(WorkspaceError, match="1 labelled item is not in the pool: got stranger"):
         vectors.rows(pd.Series(["a", "stranger"]))
 
 

@@ -680,7 +680,7 @@ class TestContext:
         place.set(columns={"context": ["subject"]})
         fill(place.pool, [("one", "", "S1", ""), ("three", "", "S3", "")], self.COLUMNS)
         (warning,) = place.pull().warnings
-        assert warning == "2 items were pulled before pull.columns.context was set and are shown without it"
+        assert warning == "2 items pulled before pull.columns.context was set: shown without it"
         assert self.contexts(place) == {"one": {}, "two": {}, "three": {"subject": "S3"}}
         assert {name: place.files()[name] for name in before} == before
 

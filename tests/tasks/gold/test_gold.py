@@ -212,7 +212,7 @@ def test_for_no_class_or_one_that_the_model_does_not_know_nothing_is_drawn(works
 def test_gold_that_is_too_small_for_its_measure_is_said(workspace: Workspace) -> None:
     assert asking.standing(workspace) == "3 own, 0 grown"
     said = asking.standing(measured_by(workspace, "f1:y"))
-    assert said.startswith("3 own, 0 grown; 1 gold items of y; about 73 would give an interval of +-0.1")
+    assert said.startswith("3 own, 0 grown; 1 gold item of y; about 73 would give an interval of +-0.1")
 
 
 def test_answers_are_taken_in_once_and_a_third_person_is_asked_where_two_differ(workspace: Workspace) -> None:
@@ -229,7 +229,7 @@ def test_answers_are_taken_in_once_and_a_third_person_is_asked_where_two_differ(
     assert len(trusted.gold(workspace)) == 3
     assert asking.collect(workspace, project).startswith("0 new answers")
     project.answer(second, 3, "x")
-    assert asking.collect(workspace, project) == "1 new answers: 3 own, 2 grown"
+    assert asking.collect(workspace, project) == "1 new answer: 3 own, 2 grown"
     found = trusted.gold(workspace)
     assert found.id.tolist() == ["a", "b", "c", first, second]
     assert found.text.tolist()[3:] == [f"text of {first}", f"text of {second}"]
@@ -281,7 +281,7 @@ def test_the_loop_sees_that_a_decided_answer_was_changed_and_reads_only_what_was
     assert decided.looks[-1] is not None
     first = trusted.asked(workspace).id[0]
     decided.answer(first, 2, "y", annotation=2)
-    assert asking.pull(workspace).startswith("1 new answers: 3 own, 2 grown, 0 to come (0 open, 1 disputed)")
+    assert asking.pull(workspace).startswith("1 new answer: 3 own, 2 grown, 0 to come (0 open, 1 disputed)")
     assert list(decided.people.values()) == [3]  # a third person is asked
 
 
