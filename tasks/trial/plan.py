@@ -156,7 +156,7 @@ def rows_of(source: str, plan: Plan, tell: Callable[[str], None]) -> pd.DataFram
     if blank.any() or again.any():
         tell(
             f"rehearse: {source}: {quantity(int(blank.sum()), 'row')} without {item.NAME} or label "
-            f"and {again.sum():,} repeated left out"
+            f"and {quantity(int(again.sum()), 'repeated one')} left out"
         )
     rows = rows[~blank & ~again]
     if columns.group:

@@ -340,7 +340,7 @@ def test_rows_that_cannot_count_are_left_out_and_told(tmp_path: Path) -> None:
     told: list[str] = []
     pool = rows_of(plan.pool, plan, told.append)
     assert pool.text.tolist() == ["good 1", "bad 3", "unread: fine 4"]
-    assert "2 rows without text or label and 1 repeated ones left out" in told[0]
+    assert "2 rows without text or label and 1 repeated one left out" in told[0]
 
 
 def test_the_pool_may_end_before_the_rounds_do_and_noise_is_in_its_labels_too(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_rows_of_points_are_rehearsed(workspace: Workspace) -> None:
     plan = Plan(workspace.settings.pull.gold, None, ["random"], ["frozen"], 1, 1, 1, 0.0, item="point")
     told: list[str] = []
     assert rows_of(plan.pool, plan, told.append).place.tolist() == ["1;0", "2;0.1", "0;1", "0.1;3", "5;5"]
-    assert "0 rows without point or label and 1 repeated ones" in told[0]
+    assert "0 rows without point or label and 1 repeated one" in told[0]
 
 
 def test_a_learner_that_reads_texts_is_refused_with_those_that_do_not(workspace: Workspace) -> None:
