@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelwise.flows.prefect_server import prefect_may_go, prepare
-from labelwise.tasks.errors import LabelwiseError, plain, quantity, without_secrets
+from labelwise.tasks.errors import LabelwiseError, plain, without_secrets
 from labelwise.tasks.terminal import settle
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def init(
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
     made = stage.run(folder, *wanted, kind_of(item, answer, delimiter), delimiter or None)
     count = len(made.settings.classes)
-    print(f"{made.root} is ready: {quantity(count, 'class', 'classes')}. Next: {command('run', made.root)}")
+    print(f"{made.root} is ready: {count} class{'es' if count > 1 else ''}. Next: {command('run', made.root)}")
 
 
 @app.command()

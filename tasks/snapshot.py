@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from labelwise.tasks import kinds
-from labelwise.tasks.errors import quantity
 from labelwise.tasks.items import stored, suites
 from labelwise.tasks.items.suites import check_labels
 from labelwise.tasks.kinds import Answer, choice
@@ -86,7 +85,7 @@ def run_labels(workspace: Workspace, versions: Versions, project: LabelStudioPro
     build_docs(workspace.scraps / "data_docs", [collected.page])
     ledger.append(workspace.labels, number, collected.rows)
     said = save_labels(workspace, versions)
-    return said + (f"; {quantity(n, 'answer')} to tasks we never asked left alone" if (n := collected.strange) else "")
+    return said + (f"; {n} answers to tasks we never asked are left alone" if (n := collected.strange) else "")
 
 
 def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
@@ -128,7 +127,7 @@ def save_labels(workspace: Workspace, versions: Versions) -> str:
     """Commit the ledger and send it to the DVC remote: from here on no label can be lost with this machine."""
     number = ledger.current_round(workspace.labels)
     counts = read_parquet(ledger.shard(workspace.labels, number)).status.value_counts()
-    parts = [quantity(int(counts.get("labelled", 0)), "label")]
+    parts = [f"{counts.get('labelled', 0)} labels"]
     parts += [f"{counts[word]} {word}" for word in suites.STATUSES if word in counts and word != "labelled"]
     versions.add()
     versions.save(f"round {number}: {', '.join(parts)}")
