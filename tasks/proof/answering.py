@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 STEPS = 50  # quantiles of the pool at most; simulated: 10 lose coverage, 300 gain none
 SPARE = 2  # mistakes, beside those that the confidences tell of, that the first test should stand; simulated: 0 to 3
-STAKES = np.linspace(0.05, 1, 20)  # of the largest that cannot lose more than there is
+STAKES = np.array([0.4, 0.65, 0.9])  # of the largest that cannot lose more than there is; simulated: 2 to 20
 HALF = 5  # models that spend half of the risk
 
 Floats = NDArray[np.floating]
