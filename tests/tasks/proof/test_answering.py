@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from labelwise.tasks.proof import answering
 from labelwise.tasks.proof.answering import risk_of_model, threshold
 
-RUNS, RISK, WRONG, POOL, KNOWN = 400, 0.05, 0.05, 4000, 600
+RUNS, RISK, WRONG, POOL, KNOWN = 200, 0.05, 0.05, 4000, 600
 MOST = RISK + 3 * (RISK * (1 - RISK) / RUNS) ** 0.5  # of a thousand correct methods, one lies above
 Sure = NDArray[np.float64]
 
@@ -25,6 +26,7 @@ CHANCES: dict[str, Callable[[Sure], Sure]] = {
 POOL_SURE = 1 - np.random.default_rng(0).beta(0.5, 2, POOL).round(3)  # with ties
 
 
+@cache
 def outcomes(chance: Callable[[Sure], Sure], way: str) -> list[tuple[float, float]]:
     """Of many draws of known items: what share of the answers the threshold makes wrong, and the coverage."""
     found, chances = [], chance(POOL_SURE)
