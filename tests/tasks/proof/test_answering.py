@@ -72,6 +72,13 @@ def test_items_of_equal_confidence_are_answered_all_or_none(items: int, mistakes
     assert (end.needs == 0) == may
 
 
+def test_items_that_were_drawn_seldom_count_more() -> None:
+    pool, sure, lost = np.full(1000, 0.8), np.full(300, 0.8), (np.arange(300) < 5).astype(float)
+    often, seldom = np.where(lost, 0.1, 1.0), np.where(lost, 1.0, 0.1)
+    assert threshold(pool, sure, lost, WRONG, RISK, often).value == 0.8
+    assert threshold(pool, sure, lost, WRONG, RISK, seldom).value == math.inf
+
+
 def test_known_items_at_the_threshold_count_to_it() -> None:
     """Sure ones are right and the others wrong; nothing of these is answered, and all of those."""
     pool = np.repeat([0.9, 0.6], 500)
