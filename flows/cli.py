@@ -737,6 +737,26 @@ def predict(
     print("\n".join(map(plain, said)))
 
 
+@app.command()
+def answer(
+    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0: a free one.")] = "127.0.0.1:8900",
+    version: Annotated[
+        str, typer.Option(help="A registered version, 3, or a round, round-0003; left out: the champion of the day.")
+    ] = "",
+    webhook: Annotated[
+        str, typer.Option(help="Who is told what people said: an address, called with JSON, signed.")
+    ] = "",
+    workspace: Folder = HERE,
+) -> None:
+    """Answer items over HTTP: label, confidence, and a ticket for those that people get."""
+    from labelwise.flows.answer import Manner
+    from labelwise.flows.answer import answer as serve_answers
+    from labelwise.flows.wake import Listen
+
+    where = Listen.parse(listen, "http://127.0.0.1")
+    serve_answers(intact_workspace(workspace).root, Manner(Listen(where.host, where.port), version, webhook), _tell)
+
+
 # The past
 
 From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]

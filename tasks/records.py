@@ -65,7 +65,7 @@ LABELS = Schema(
         "status": "string",  # labelled, skipped, refused, withdrawn; unanswered, gone, moved
         "annotator": "string",
         "round": "int64",  # in which it was asked, which may be before the round it arrived in
-        "origin": "string",  # asked, imported
+        "origin": "string",  # asked, imported, escalated
         "why": "string",
         "propensity": "float64",
         "task_id": "Int64",

@@ -501,6 +501,16 @@ class Promote(Section):
     protected: list[str] = []
 
 
+class Answering(Section):
+    """What the model at work may answer by itself."""
+
+    wrong: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    watch: Share = 0.01
+    unlike: Share = 0.01
+    never: list[str] = []
+
+
 class Settings(Section):
     """All of params.yaml."""
 
@@ -527,6 +537,7 @@ class Settings(Section):
     push: Push = Push()
     wait: Wait = Wait()
     promote: Promote = Promote()
+    answer: Answering = _unless(Answering())
 
     @model_validator(mode="before")
     @classmethod

@@ -13,12 +13,12 @@ from labelwise.tasks import kinds
 from labelwise.tasks.items import stored, suites
 from labelwise.tasks.items.suites import check_labels
 from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.labels import annotations, changes, ledger
+from labelwise.tasks.labels import annotations, changes, escalated, ledger
 from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.records import LABELS, RUN
 from labelwise.tasks.records import tag as tag  # by this name flows know it
 from labelwise.tasks.services.expectations import Page, build_docs
-from labelwise.tasks.services.label_studio.exported import ask_of
+from labelwise.tasks.services.label_studio.exported import ROUND_OF_ESCALATED, ask_of
 from labelwise.tasks.services.label_studio.project import LabelStudioProject
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
@@ -30,13 +30,15 @@ ASK = ["id", "round", "why", "propensity"]
 class Collected:
     """What a look at Label Studio brought: rows (LABELS) for the ledger; answers that cannot count, with `reason`.
 
-    strange: annotations of tasks that we never asked, which are left alone.
+    strange: annotations of tasks that we never asked, which are left alone. joining: rows (POOL) of items that the pool
+    lacks, which the model at work gave to people.
     """
 
     rows: pd.DataFrame
     refused: pd.DataFrame
     page: Page
     strange: int = 0
+    joining: pd.DataFrame | None = None
 
 
 def collect(
@@ -83,6 +85,8 @@ def run_labels(workspace: Workspace, versions: Versions, project: LabelStudioPro
     collected = look(workspace, project)
     _set_aside(workspace, number, collected)
     build_docs(workspace.scraps / "data_docs", [collected.page])
+    if collected.joining is not None:
+        escalated.join(workspace, collected.joining)  # first: a label of an item that is not there could not be learned
     ledger.append(workspace.labels, number, collected.rows)
     said = save_labels(workspace, versions)
     return said + (f"; {n} answers to tasks we never asked are left alone" if (n := collected.strange) else "")
@@ -98,23 +102,50 @@ def look(workspace: Workspace, project: LabelStudioProject) -> Collected:
     number = ledger.current_round(workspace.labels) + 1
     asked = read_parquet(workspace.batch).merge(project.tasks(number), on="id", how="left").assign(round=number)
     earlier = ledger.asks(rows)
-    asks = pd.concat([earlier[ASK], asked[ASK]], ignore_index=True).drop_duplicates(["id", "round"])
     before = ledger.last_look(rows)
     touched = project.touched(None if before is None else before - OVERLAP)
+    late = _escalated(project, earlier, workspace.settings.select.finish is not None)
+    seen = pd.concat([touched, late])[touched.columns].drop_duplicates("task_id")
+    sent, joining, cells = _sent(workspace, project, seen)
+    parts = [earlier[ASK], asked[ASK], *([sent[ASK]] if len(sent) else [])]
+    asks = pd.concat(parts, ignore_index=True).drop_duplicates(["id", "round"])
     answered = asked[asked.answers > 0].assign(updated_at=None)  # whatever the clocks say
-    seen = pd.concat([touched, answered])[touched.columns].drop_duplicates("task_id")
+    seen = pd.concat([seen, answered])[touched.columns].drop_duplicates("task_id")
     ours = seen.merge(asks[["id", "round"]], on=["id", "round"])
     exported = project.answered(_tasks_of(ours, rows))
     answer, classes = kinds.answer(workspace.settings.kind.answer), workspace.settings.answerable
-    cells = stored.cells_by_id(workspace, asks.id) if answer.PLACES else {}
+    cells |= stored.cells_by_id(workspace, asks.id) if answer.PLACES else {}
     said = sift(collect(exported, asks, answer, cells), classes, asks.id, answer)
     new = changes.news(rows, said.rows, ours)
-    gone = changes.gone(earlier, project.count_between, project.tasks)
+    gone = changes.gone(earlier[earlier["round"] > 0], project.count_between, project.tasks)
     silent = unanswered(asked, said.rows)
     found = pd.concat([part for part in (gone, new, silent) if len(part)] or [LABELS.frame()], ignore_index=True)
     refused = said.refused[said.refused.index.isin(new.index)].reset_index(drop=True)
-    strange = int(seen.answers[~seen.task_id.isin(ours.task_id)].sum())
-    return Collected(found, refused, said.page, strange)
+    others = ~seen.task_id.isin(ours.task_id) & ~((seen["round"] == ROUND_OF_ESCALATED) & (seen.id != ""))
+    return Collected(found, refused, said.page, int(seen.answers[others].sum()), joining)
+
+
+def _escalated(project: LabelStudioProject, earlier: pd.DataFrame, finishing: bool) -> pd.DataFrame:
+    """The answered tasks of what the model at work gave to people that no round has taken in, whenever they were
+    answered: while a pool is being finished it is the pool of then, and these wait."""
+    if finishing or not project.count(ROUND_OF_ESCALATED):
+        return pd.DataFrame()
+    found = project.tasks(ROUND_OF_ESCALATED)
+    known = earlier.id[earlier["round"] == ROUND_OF_ESCALATED]
+    return found[(found.answers > 0) & ~found.id.isin(known)].assign(round=ROUND_OF_ESCALATED, updated_at=None)
+
+
+def _sent(
+    workspace: Workspace, project: LabelStudioProject, seen: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, str]]:
+    """Of the tasks seen those that the model at work gave to people: asks (ASK) of them, the rows that the pool lacks,
+    and the cells."""
+    sent = seen[(seen["round"] == ROUND_OF_ESCALATED) & (seen.id != "") & (seen.answers > 0)]
+    if sent.empty or workspace.settings.select.finish:
+        return pd.DataFrame(columns=ASK), None, {}
+    cells = escalated.cells_of(workspace, project.answered(sent.task_id.tolist()))
+    new, accepted = escalated.joining(workspace, cells)
+    return escalated.asks(accepted), new, cells
 
 
 def _tasks_of(seen: pd.DataFrame, rows: pd.DataFrame) -> list[int]:
@@ -165,7 +196,8 @@ def run_round(workspace: Workspace, versions: Versions, score: str, run_id: str)
 def _blank(asked: dict[Hashable, Any]) -> dict[str, Any]:
     """A ledger row that says only what was asked."""
     nothing = {"label": None, "annotator": None, "annotation_id": None, "lead_time_s": np.nan, "created_at": None}
-    return {key: asked[key] for key in ("id", "round", "why", "propensity", "task_id")} | nothing | {"origin": "asked"}
+    origin = "asked" if asked["round"] != ROUND_OF_ESCALATED else escalated.ORIGIN
+    return {key: asked[key] for key in ("id", "round", "why", "propensity", "task_id")} | nothing | {"origin": origin}
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

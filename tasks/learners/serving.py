@@ -7,7 +7,7 @@ that were registered before 0.2 name that module as it was called then, which no
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,14 +35,14 @@ BLOCK, CHARACTERS = 65_536, 32 * 2**20  # items, and of their cells, that are he
 @dataclass(frozen=True)
 class Classifier:
     """Items in, labels out: a class, or where an item may have several, the JSON list of their names, or of the spans
-    in it. pull: how the
-    items of the source were read, its addresses left out."""
+    in it. pull: how the items of the source were read, its addresses left out. embed: what the encoder was made by."""
 
     encoder: Encoder
     model: learners.Model
     answer: Answer = choice
     item: Content = text
     pull: Pull = PULL
+    embed: Embed = field(default_factory=Embed)
 
     def predict(self, items: Any, _params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row an item: `label`, and `confidence`, the score that it is expected to have, in [0, 1]. Items: texts as a
@@ -52,21 +52,36 @@ class Classifier:
 
     def judged(self, cells: Iterable[str]) -> pd.DataFrame:
         """The same of items as the tables keep them."""
-        parts = [self._probabilities(part) for part in _parts(cells)]
-        p = np.concatenate(parts) if parts else np.empty((0, len(self.model.classes)), np.float32)
+        parts = [self._opinion(part)[0] for part in _parts(cells)]
+        return self._said(np.concatenate(parts) if parts else np.empty((0, len(self.model.classes)), np.float32))
+
+    def seen(self, cells: list[str]) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+        """The same, and (n, d) the frozen encoder's vectors of the items, each encoded once."""
+        opinion, vectors = self._opinion(cells)
+        return self._said(opinion), vectors if len(vectors) else self._encoded(cells)
+
+    def of(self, items: learners.Items) -> pd.DataFrame:
+        """The same of items whose vectors are known, if they are those of this encoder."""
+        return self._said(self.model.probabilities(items))
+
+    def _said(self, p: Opinion) -> pd.DataFrame:
         thresholds = learners.thresholds_of(self.model)
         labels = self.answer.decide(p, self.model.classes, thresholds)
         confidence = self.answer.expect(p, thresholds).astype(np.float32)
         return pd.DataFrame({"label": labels, "confidence": confidence})
 
-    def _probabilities(self, cells: list[str]) -> Opinion:
-        """What the model says. The frozen encoder reads the items once at most, however many parts of the model ask
-        for their vectors: float16 and back, as these were when the heads learned."""
+    def _encoded(self, cells: list[str]) -> NDArray[np.float32]:
+        """Float16 and back, as the vectors were when the heads learned."""
+        return self.encoder.encode(cells).astype(np.float16).astype(np.float32)
+
+    def _opinion(self, cells: list[str]) -> tuple[Opinion, NDArray[np.float32]]:
+        """What the model says, and the vectors that it asked for, none where it did not. The frozen encoder reads the
+        items once at most, however many parts of the model ask."""
         vectors: list[NDArray[np.float32]] = []
 
         def at(rows: NDArray[np.integer]) -> NDArray[np.float32]:
             if not vectors:
-                vectors.append(self.encoder.encode(cells).astype(np.float16).astype(np.float32))
+                vectors.append(self._encoded(cells))
             return vectors[0][rows]
 
         def words_at(rows: NDArray[np.integer]) -> Words:
@@ -74,7 +89,7 @@ class Classifier:
             return replace(found, states=found.states.astype(np.float16).astype(np.float32))
 
         items = learners.Items(len(cells), at, lambda rows: [cells[row] for row in rows], words_at=words_at)
-        return self.model.probabilities(items)
+        return self.model.probabilities(items), vectors[0] if vectors else np.empty((0, 0), np.float32)
 
 
 def _parts(cells: Iterable[str]) -> Iterator[list[str]]:
@@ -139,7 +154,8 @@ def _loaded(about: dict[str, Any], folder: Path) -> Classifier:
     encoder = item.encoder(embed, about.get("settled"))
     answer = kinds.answer(learners.answer(folder))
     read = {key: about[key] for key in ("columns", "picture_side") if key in about}  # else as by default
-    return Classifier(encoder, learners.load(folder), answer, item, PULL.model_validate(PULL.model_dump() | read))
+    pull = PULL.model_validate(PULL.model_dump() | read)
+    return Classifier(encoder, learners.load(folder), answer, item, pull, embed)
 
 
 def _load_pyfunc(folder: str) -> Classifier:

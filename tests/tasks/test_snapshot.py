@@ -7,12 +7,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from labelwise.tasks.items import suites
-from labelwise.tasks.kinds import spans
+from labelwise.tasks import finish
+from labelwise.tasks.items import stored, suites
+from labelwise.tasks.kinds import spans, text
 from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.labels.ledger import OVERLAP
-from labelwise.tasks.records import BATCH, LABELS
+from labelwise.tasks.records import BATCH, GOLD, LABELS, POOL
+from labelwise.tasks.settings import Finish
 from labelwise.tasks.snapshot import collect, look, run_labels, sift, unanswered
 from labelwise.tasks.workspace import Workspace, write_parquet
 
@@ -182,6 +184,9 @@ class Project:
         seen = self._all()
         return seen[seen["round"] == number][["task_id", "id", "answers"]].reset_index(drop=True)
 
+    def count(self, number: int) -> int:
+        return len(self.tasks(number))
+
     def count_between(self, first: int, last: int) -> int:
         return int(self._all()["round"].between(first, last).sum())
 
@@ -253,6 +258,51 @@ def test_a_look_brings_new_late_and_missing_answers(workspace: Workspace) -> Non
     ledger.append(workspace.labels, 2, seen.rows)
     history = ledger.read(workspace.labels)
     assert sorted(ledger.closed(history)) == ["a", "b", "c", "d", "e"]  # f goes back to the pool
+
+
+class Sent(Project):
+    """The same, and tasks that the model at work gave to people: their cells by number."""
+
+    def __init__(self, cells: dict[int, str], names: dict[int, str], exported: list[dict[str, Any]]) -> None:
+        super().__init__({}, exported)
+        self._asks |= {number: (names.get(number, text.identify(cell)), 0) for number, cell in cells.items()}
+        self._cells = cells
+
+    def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
+        found = super().answered(task_ids)
+        return [each | {"data": each["data"] | {"cell": self._cells.get(each["id"])}} for each in found]
+
+
+def test_what_the_model_gave_to_people_joins_pool_and_ledger(workspace: Workspace) -> None:
+    """But for what is gold, has a cell that is no such item, or breaks a rule of the pool."""
+    column = stored.column_of(workspace)
+    gold = {"id": text.identify("a gold text"), column: "a gold text", "label": "yes", "source_id": None}
+    write_parquet(workspace.gold, pd.DataFrame([gold]), GOLD.holding(column))
+    there = pd.DataFrame({"id": [text.identify("known")], column: ["known"], "source_id": None})
+    write_parquet(stored.next_shard(workspace)[0], there, POOL.holding(column))
+    write_parquet(workspace.batch, BATCH.frame(), BATCH)
+    cells = {11: "a new text", 12: "A gold text", 13: "another", 14: "\0", 15: "known", 16: "nobody has answered"}
+    exported = [task(number, answer(number, "no")) for number in range(11, 16)]
+    project = Sent(cells, {13: text.identify("what it was")}, exported)
+    versions = Saved()
+    assert run_labels(workspace, versions, project) == "2 labels"  # type: ignore[arg-type]
+    new = ledger.read_by_shard(workspace.labels).query("shard == 2")
+    assert new[["id", "label", "round", "origin", "why"]].to_numpy().tolist() == [
+        [text.identify(cell), "no", 0, "escalated", "escalated"] for cell in ("a new text", "known")
+    ]
+    assert new.propensity.isna().all() and new.task_id.tolist() == [11, 15]
+    assert stored.cells_by_id(workspace, new.id) == {text.identify(cell): cell for cell in ("a new text", "known")}
+    assert stored.items(workspace) == 2
+    assert ledger.effective(ledger.read(workspace.labels)).id.isin(new.id).sum() == 2
+
+    # Once only; a changed answer is a later row; while a pool is being finished the others wait.
+    project = Sent(cells, {}, [task(11, answer(11, "yes")), task(16, answer(16, "no"))])
+    finish.keep(workspace, Finish(wrong=0.05, round=2))
+    assert look(workspace, project).rows[["id", "label"]].to_numpy().tolist() == [[text.identify("a new text"), "yes"]]  # type: ignore[arg-type]
+    finish.keep(workspace, None)
+    found = look(workspace, project)  # type: ignore[arg-type]
+    assert found.rows.label.tolist() == ["yes", "no"] and found.strange == 0
+    assert found.joining is not None and found.joining[column].tolist() == ["nobody has answered"]
 
 
 class Saved:

@@ -22,7 +22,7 @@ import pandas as pd
 
 from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.services.addresses import known
-from labelwise.tasks.services.label_studio.exported import MOMENT, annotated, ask_of, in_utc
+from labelwise.tasks.services.label_studio.exported import MOMENT, ROUND_OF_ESCALATED, annotated, ask_of, in_utc
 from labelwise.tasks.services.label_studio.look import LabelStudioLook
 from labelwise.tasks.services.label_studio.wire import connected, gone_is_well
 from labelwise.tasks.services.patience import patiently
@@ -43,6 +43,7 @@ HIDDEN = [  # columns of the data manager that would push the text out of sight
     *("tasks:file_upload", "tasks:storage_filename", "tasks:created_at", "tasks:updated_at", "tasks:updated_by"),
     *("tasks:avg_lead_time", "tasks:draft_exists", "tasks:data.item", "tasks:data.round"),
     "tasks:data.context",  # HTML
+    "tasks:data.cell",
 ]
 EVENTS = {  # after which there may be something to do
     "actions": ["ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED"],
@@ -53,6 +54,7 @@ NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "Strin
 # On a busy SQLite Label Studio may store an annotation and give up before it has counted it.
 UNCOUNTED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
+ESCALATED = "Escalated"  # the title of a tab
 TAKEN_BACK = -1  # the round of a task that was emptied and only keeps its number
 OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
 
@@ -358,6 +360,15 @@ class LabelStudioProject:
         ]
         return [task.id for one in asked for task in self._list([one], PAGE, "id")]
 
+    def escalated(self, items: Iterable[str]) -> dict[str, int]:
+        """The task of each of these items that the model at work gave to people, where there is one."""
+        found = {}
+        for item in items:
+            named = {"filter": "filter:tasks:data.item", "operator": "equal", "type": "String", "value": item}
+            if tasks := [each.id for each in self._list([*_of_batch(ROUND_OF_ESCALATED), named], PAGE, "id")]:
+                found[item] = min(tasks)
+        return found
+
     def everything(self) -> list[dict[str, Any]]:
         """All tasks that have annotations, with these, as exported. In parts: a large project takes minutes."""
         return self.answered([task.id for task in self._list([], PAGE, "id")])
@@ -392,6 +403,20 @@ class LabelStudioProject:
                 data = _tab(f"{word} {batch_number}", batch_number)
                 found = self.client.views.create(project=self.number, data=data).id
         return f"{self.url}/projects/{self.number}/data?tab={found}"
+
+    def tab_of_escalated(self) -> str:
+        """The address of the tab with what the model at work gave to people and nobody has answered: the first of all
+        tabs, since somebody waits. It is made when it is not there."""
+        with connected(self.url):
+            views: Any = self.client.views.list(project=self.number)
+            found = [view.id for view in views if _title(view) == ESCALATED]
+            if not found:
+                data = _tab(ESCALATED, ROUND_OF_ESCALATED)
+                data["filters"]["items"] += [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
+                found = [self.client.views.create(project=self.number, data=data).id]
+                others = [view.id for view in views]
+                self.client.views.update_order(project=self.number, ids=[*found, *others])
+        return f"{self.url}/projects/{self.number}/data?tab={min(found)}"
 
     def _ours(self) -> list[Any]:
         """The workspace's projects: those that hold tasks first, then those of our title, then the older. Where no

@@ -22,13 +22,23 @@ def webhook_secret() -> str:
 
     Not in secrets.env, which every server is given. InputError when the variable cannot be a header.
     """
-    given = os.environ.get("LABELWISE_WEBHOOK_SECRET", "").strip()
+    return _given_or_made("LABELWISE_WEBHOOK_SECRET", "webhook.secret")
+
+
+def answer_token() -> str:
+    """What callers of `labelwise answer` must send: LABELWISE_ANSWER_TOKEN, else one made once, in `answer.token`.
+    InputError when the variable cannot be a header."""
+    return _given_or_made("LABELWISE_ANSWER_TOKEN", "answer.token")
+
+
+def _given_or_made(variable: str, name: str) -> str:
+    given = os.environ.get(variable, "").strip()
     if given:
         if len(given) < 16 or not (given.isascii() and given.isprintable()):
-            raise InputError("LABELWISE_WEBHOOK_SECRET", expected="16 or more printable characters of ASCII")
+            raise InputError(variable, expected="16 or more printable characters of ASCII")
         return given
     folder = home()
-    path = folder / "webhook.secret"
+    path = folder / name
     with locked(folder):
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32))

@@ -1,0 +1,95 @@
+"""The model at work: an HTTP service that answers items, and gives people those that it had better not answer."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from labelwise.flows.wake import Listen
+from labelwise.tasks.answering import promised
+from labelwise.tasks.answering.at_work import AtWork, Keeper, store
+from labelwise.tasks.answering.service import application
+from labelwise.tasks.answering.tickets import Tickets
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.services.guard import Guard, hosts
+from labelwise.tasks.services.local.credentials import answer_token, webhook_secret
+from labelwise.tasks.services.urls import is_loopback
+from labelwise.tasks.workspace import Workspace
+
+Tell = Callable[[str], None]
+GRACE_S = 10  # for requests that are being answered when it is stopped
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How it serves. version: of the model, '' for the champion, whose successors are taken then. webhook: who is told
+    what people said, '' for nobody."""
+
+    listen: Listen
+    version: str = ""
+    webhook: str = ""
+
+
+def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
+    """Serve until stopped. InputError where there is no model, the address is taken, or the webhook is no address."""
+    here = Workspace.open(workspace)
+    _refuse_no_address(manner.webhook)
+    listening = _socket(manner.listen)
+    url = f"http://{manner.listen.host}:{listening.getsockname()[1]}"
+    open_ = is_loopback(url) and not os.environ.get("LABELWISE_ANSWER_TOKEN")
+    token = "" if open_ else answer_token()
+    keeping = promised.Champion(here, manner.version, tell)
+    served = keeping.first()
+    tickets = Tickets(store(here))
+    at_work = AtWork(here, served, tickets, random.SystemRandom().random)
+    keeper = Keeper(at_work, keeping.newer, manner.webhook, webhook_secret())
+    tell(f"{served.name} answers at {url}: {served.promise}")
+    tell("callers send the token of LABELWISE_ANSWER_TOKEN" if token else "anybody on this machine may ask")
+    keeper.start()
+    try:
+        app = application(at_work, token)
+        _run(app if token else Guard(app, hosts()), listening)
+    finally:
+        keeper.close()
+        tickets.close()
+        listening.close()
+    tell("stopped")
+
+
+def _run(app: object, listening: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = uvicorn.Server(config)
+    for name in (signal.SIGINT, signal.SIGTERM):  # uvicorn ends by these, and raises them again afterwards
+        signal.signal(name, lambda *_: None)
+    asyncio.run(server.serve(sockets=[listening]))
+
+
+def _socket(listen: Listen) -> socket.socket:
+    """The address, taken before the seconds that a model takes. InputError where somebody has it."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((listen.host, listen.port))
+    except OSError as error:
+        found.close()
+        where = f"--listen {listen.host}:{listen.port}"
+        raise InputError(f"{where} cannot be taken", got=error.strerror or str(error), fix="name another one") from None
+    return found
+
+
+def _refuse_no_address(webhook: str) -> None:
+    if webhook and not webhook.startswith(("http://", "https://")):
+        raise InputError("--webhook", expected="http://NAME/PATH or https://NAME/PATH", got=repr(webhook[:80]))

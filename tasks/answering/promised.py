@@ -1,0 +1,137 @@
+"""Which model is served, and what may be promised of its answers: read from the workspace, kept until model or gold set
+are other ones."""
+
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelwise.tasks import kinds
+from labelwise.tasks.answering.at_work import Served
+from labelwise.tasks.answering.model import Chosen, chosen
+from labelwise.tasks.errors import InputError, ServiceDown
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.items import vectors
+from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners.serving import Classifier
+from labelwise.tasks.proof import answering, unlike
+from labelwise.tasks.proof.answering import Threshold
+from labelwise.tasks.services.mlflow import open_tracking
+from labelwise.tasks.settings import Answering
+from labelwise.tasks.workspace import Workspace
+
+SAMPLE = 5000  # items of the pool whose confidences are the steps of the threshold
+
+
+class Champion:
+    """The model that is served, and its successors. wanted: see `model.chosen`; '' for the champion of the day."""
+
+    def __init__(self, workspace: Workspace, wanted: str, tell: Callable[[str], None]) -> None:
+        self._workspace, self._wanted, self._tell = workspace, wanted, tell
+        self._version = ""
+
+    def first(self) -> Served:
+        """The model to begin with."""
+        try:
+            self._version = "" if self._wanted else self._of_the_day()
+        except ServiceDown:  # `chosen` says what it takes then
+            self._version = ""
+        return serve(self._workspace, chosen(self._workspace, self._wanted, self._tell))
+
+    def newer(self) -> Served | None:
+        """Another model that is the champion now; None while it is the same."""
+        if self._wanted or (now := self._of_the_day()) in ("", self._version):
+            return None
+        self._workspace.reread()
+        served = serve(self._workspace, chosen(self._workspace, now, self._tell))
+        self._version = now
+        self._tell(f"{served.name} answers from here on: {served.promise}")
+        return served
+
+    def _of_the_day(self) -> str:
+        champion = open_tracking(self._workspace.settings).champion()
+        return champion.version if champion else ""
+
+
+def serve(workspace: Workspace, model: Chosen) -> Served:
+    """A model with what is promised of it. InputError where a class that people keep for themselves is none."""
+    wanted, classifier = workspace.settings.answer, model.classifier
+    if strange := sorted(set(wanted.never) - set(workspace.settings.classes)):
+        raise InputError(
+            "answer.never in params.yaml names no class", got=repr(strange[0]), fix="name one of `classes`"
+        )
+    own = vectors.encoded(workspace) and classifier.embed.model_dump(exclude={"wording"}) == (
+        workspace.settings.embed.model_dump(exclude={"wording"})
+    )
+    pool = confidences(workspace, classifier, own)
+    found = threshold(workspace, classifier, pool, own, looks(workspace, model))
+    far = None
+    if wanted.unlike and own:
+        near = unlike.fit(sampled(workspace, unlike.MOST), wanted.unlike, workspace.settings.seed)
+        far = near.far
+    return Served(classifier, model.name, model.name, found.value, promise(found, wanted), far)
+
+
+def threshold(workspace: Workspace, model: Classifier, pool: NDArray[np.float64], own: bool, look: int) -> Threshold:
+    """The least confidence at which the model may answer, by the gold set. pool: its confidences there. own: whether
+    the workspace's vectors are of its encoder. look: the how manieth model of those that the gold set has compared."""
+    settings = workspace.settings
+    gold, answer = trusted.gold(workspace), kinds.answer(settings.kind.answer)
+    column = kinds.item(settings.kind.item).COLUMN
+    said = model.of(vectors.gold_items(workspace)) if own else model.judged(gold[column].tolist())
+    losses = 1 - answer.score(said.label.tolist(), gold["label"].tolist())
+    weights = gold["weight"].to_numpy(np.float64)
+    risk = answering.risk_of_model(settings.answer.confidence, look)
+    return answering.threshold(
+        pool,
+        said.confidence.to_numpy(np.float64),
+        np.asarray(losses, np.float64),
+        settings.answer.wrong,
+        risk,
+        None if (weights == weights[0]).all() else weights,
+        answer.NAME == "choice",
+    )
+
+
+def confidences(workspace: Workspace, model: Classifier, own: bool) -> NDArray[np.float64]:
+    """(n,) the model's confidences of a sample of the pool, or of all of it where it is small."""
+    pool = vectors.pool_vectors(workspace)
+    rows = drawn(len(pool), SAMPLE if own else SAMPLE // 10, workspace.settings.seed)
+    items = vectors.pool_items(workspace, pool).take(rows)
+    said = model.of(items) if own else model.judged(items.texts())
+    return said.confidence.to_numpy(np.float64)
+
+
+def sampled(workspace: Workspace, most: int) -> NDArray[np.float32]:
+    """(n, d) vectors of a sample of the pool."""
+    pool = vectors.pool_vectors(workspace)
+    return pool.gather(drawn(len(pool), most, workspace.settings.seed))
+
+
+def drawn(n: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Positions of a sample, in order."""
+    return np.sort(np.random.default_rng([seed, 7]).permutation(n)[:most])
+
+
+def looks(workspace: Workspace, model: Chosen) -> int:
+    """How many models the gold set had compared when this one was: that of each round until its own."""
+    named = re.search(r"round-([0-9]+)", model.name)
+    return max(1, int(named[1]) if named else ledger.current_round(workspace.labels))
+
+
+def promise(found: Threshold, wanted: Answering) -> str:
+    """What is promised, in a sentence.
+
+    >>> promise(Threshold(0.91, 0.62, 180, None), Answering())
+    'of what it answers, about 62 % of items like the pool, at most 5 % is wrong, with 95 % confidence'
+    """
+    share, sure = f"{100 * wanted.wrong:g} %", f"{100 * wanted.confidence:g} %"
+    if math.isinf(found.value):
+        needs = f"; about {found.needs:,} more gold labels may do" if found.needs else ""
+        return f"it answers nothing: the gold set cannot show that at most {share} would be wrong{needs}"
+    return (
+        f"of what it answers, about {100 * found.coverage:.0f} % of items like the pool, at most {share} is wrong, "
+        f"with {sure} confidence"
+    )
