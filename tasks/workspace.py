@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from ruamel.yaml.error import YAMLError
@@ -30,6 +28,9 @@ from labelwise.tasks import settings
 from labelwise.tasks.errors import WorkspaceBusy, WorkspaceError
 from labelwise.tasks.records import Schema
 from labelwise.tasks.settings import formula
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,10 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         return pd.read_parquet(path, columns=columns)
 
 
-def read_table(path: Path, columns: list[str] | None = None, where: Any = None) -> pa.Table:
+def read_table(path: Path, columns: list[str] | None = None, where: Any = None) -> "pa.Table":
     """The same as Arrow has it. where: an Arrow expression that chooses rows."""
+    import pyarrow.parquet as pq  # who only reads a model needs no Arrow
+
     with reading(path):
         return pq.read_table(path, columns=columns, filters=where)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from labelwise.tasks.learners.bag_of_words import HASHING
+from labelwise.tasks.learners.bag_of_words import hashing
 from labelwise.tasks.learners.base import Items
 from labelwise.tasks.strategies.seeking import together, towards
 
@@ -45,14 +45,14 @@ def by_words(items: Items, wanted: Sequence[Like], similar: Floats) -> Floats:
     near: NDArray[np.integer] = np.arange(len(items))
     if len(near) > WORDED:
         near = np.sort(np.argpartition(-similar.max(axis=1), WORDED)[:WORDED])
-    counts = HASHING.transform(items.texts_at(near))
+    counts = hashing().transform(items.texts_at(near))
     weigh = TfidfTransformer(sublinear_tf=True).fit(counts)
     weights = weigh.transform(counts)
     result = np.zeros_like(similar)
 
     def mean(texts: Sequence[str]) -> NDArray[np.float64]:
         """(1, buckets) of their weights; (0, buckets) of no text."""
-        whole = np.asarray(weigh.transform(HASHING.transform(texts or [""])).mean(axis=0))
+        whole = np.asarray(weigh.transform(hashing().transform(texts or [""])).mean(axis=0))
         return whole[: bool(texts)]
 
     for column, one in enumerate(wanted):

@@ -11,15 +11,15 @@ Words are hashed (Weinberger et al. 2009, arXiv 0902.2206), so that a model hold
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from labelwise.tasks.learners import calibration, frozen, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
@@ -54,7 +54,13 @@ def words(text: str) -> list[str]:
     return found
 
 
-HASHING = HashingVectorizer(analyzer=words, n_features=BUCKETS, alternate_sign=False, norm=None)
+@cache
+def hashing() -> Any:
+    """Texts -> (n, BUCKETS) how often each holds the words of a bucket. Made when it is needed: other models are read
+    without scikit-learn."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    return HashingVectorizer(analyzer=words, n_features=BUCKETS, alternate_sign=False, norm=None)
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,19 @@ class Vocabulary:
     @classmethod
     def of(cls, texts: list[str]) -> "Vocabulary":
         """The words of m >= 1 texts; where there are none, one that never occurs."""
-        counts = HASHING.transform(texts)
+        from sklearn.feature_extraction.text import TfidfTransformer
+
+        counts = hashing().transform(texts)
         buckets = np.unique(counts.indices).astype(np.int64) if counts.nnz else np.zeros(1, np.int64)
         return cls(buckets, TfidfTransformer().fit(counts[:, buckets]).idf_.astype(np.float32))
 
     def vectors(self, texts: list[str]) -> csr_matrix:
         """n texts -> (n, v), rows of unit length, or zero where no word is known."""
+        from sklearn.feature_extraction.text import TfidfTransformer
+
         weighing = TfidfTransformer(sublinear_tf=True)
         weighing.idf_ = self.rarity
-        return csr_matrix(weighing.transform(HASHING.transform(texts)[:, self.buckets]))
+        return csr_matrix(weighing.transform(hashing().transform(texts)[:, self.buckets]))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 
 from labelwise.tasks.learners import calibration, deciding, one_vs_rest, tagger
 from labelwise.tasks.learners.base import Examples, Items
@@ -126,6 +125,8 @@ def head(examples: Examples, vectors: Features, c: float | Strength) -> Head:
     if isinstance(c, Strength):
         found = head(examples, c.of(vectors), c.c)
         return replace(found, weights=c.of(found.weights))
+    from sklearn.linear_model import LogisticRegression  # who only reads a model needs none of it
+
     seen = examples.seen
     if len(seen) == 1:
         return Head(examples.classes, seen, np.zeros((1, vectors.shape[1]), np.float32), np.zeros(1, np.float32))

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import kinds, learners
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.items.vectors import settled
 from labelwise.tasks.kinds import Answer, Content, choice, text
 from labelwise.tasks.kinds.base import Encoder, Opinion
 from labelwise.tasks.learners import words
@@ -143,6 +142,8 @@ def about(workspace: Workspace) -> dict[str, Any]:
     said: dict[str, Any] = chosen.embed.model_dump()
     if chosen.kind.item == text.NAME:
         return said
+    from labelwise.tasks.items.vectors import settled  # Arrow, which who only reads a model does not need
+
     columns = chosen.pull.columns.model_dump(exclude={"label", "id", "group", "context"})
     read = {"columns": columns, "picture_side": chosen.pull.picture_side}
     return said | {"item": chosen.kind.item, "settled": settled(workspace)} | read

@@ -19,8 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit, softmax
-from sklearn.ensemble import HistGradientBoostingClassifier
-from threadpoolctl import threadpool_limits
 
 from labelwise.tasks.kinds.forms import unpacked
 from labelwise.tasks.learners import calibration, deciding, one_vs_rest
@@ -144,6 +142,9 @@ class Forest:
 
 def grown(figures: Doubles, targets: NDArray[Any], weights: NDArray[Any] | None, seed: int) -> Forest:
     """Trees that tell k >= 2 sorts of (m, f) figures apart: one score where k is 2, else k."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # who only reads a model needs none of it
+    from threadpoolctl import threadpool_limits
+
     options: dict[str, Any] = {"max_iter": ROUNDS, "max_leaf_nodes": LEAVES, "learning_rate": RATE}
     options |= {"max_features": COLUMNS, "min_samples_leaf": FEWEST, "early_stopping": False, "random_state": seed}
     model = HistGradientBoostingClassifier(**options)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 
 from labelwise.tasks.learners import frozen, one_vs_rest
 from labelwise.tasks.learners.base import Items
@@ -65,7 +64,7 @@ class Tuned:
             **one_vs_rest.kept(self.thresholds),
         }
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        save_file(self.tower.weights(), folder / "layers.safetensors")
+        self.tower.write(folder / "layers.safetensors")
         for name, head in (("head", self.head), ("draft", self.draft)):
             (folder / name).mkdir()
             head.save(folder / name)
@@ -75,7 +74,7 @@ def load(folder: Path) -> Tuned:
     """The model that `Tuned.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tower = Tower(Embed(**config["embed"]), config["frozen_layers"])
-    tower.restore(load_file(folder / "layers.safetensors"))
+    tower.read(folder / "layers.safetensors")
     return Tuned(config["learner"], tower, frozen.load(folder / "head"), frozen.load(folder / "draft"))
 
 
@@ -154,6 +153,18 @@ class Tower:
     def restore(self, weights: dict[str, Any]) -> None:
         """Take over what `weights` gave."""
         self.upper.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+
+    def write(self, path: Path) -> None:
+        """The tuned part as a safetensors file."""
+        from safetensors.torch import save_file  # torch
+
+        save_file(self.weights(), path)
+
+    def read(self, path: Path) -> None:
+        """Take over what `write` wrote."""
+        from safetensors.torch import load_file
+
+        self.restore(load_file(path))
 
     def settle(self) -> None:
         """Round the tuned part to what will be saved, so that the model in memory is the one on disk."""

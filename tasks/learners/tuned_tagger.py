@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize
 
 from labelwise.tasks.kinds import spans as answer
@@ -64,7 +63,7 @@ class TunedTagger:
             **({"chosen": self.field.remark} if self.field.remark else {}),
         }
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        save_file(self.tower.weights(), folder / "layers.safetensors")
+        self.tower.write(folder / "layers.safetensors")
         for name, field in (("field", self.field), ("draft", self.draft)):
             (folder / name).mkdir()
             field.save(folder / name)
@@ -74,7 +73,7 @@ def load(folder: Path) -> TunedTagger:
     """What `TunedTagger.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tower = Tower(Embed(**config["embed"]), config["frozen_layers"])
-    tower.restore(load_file(folder / "layers.safetensors"))
+    tower.read(folder / "layers.safetensors")
     return TunedTagger(config["learner"], tower, tagger.load(folder / "field"), tagger.load(folder / "draft"))
 
 
