@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from labelwise.tasks.records import run_of, tag
 from labelwise.tasks.services.mlflow import RoundRun, Tracking, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Promote, Settings
-from labelwise.tasks.workspace import Workspace
+from labelwise.tasks.workspace import Workspace, read_json
 
 # Settings that hold people's own words, which are no names of parameters.
 NAMES: dict[str, Any] = dict.fromkeys(("project", "classes", "renamed", "dropped", "split"), True)
@@ -179,6 +179,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         seen.write_text(witness.text(witness.table(workspace.labels, shards)), encoding="utf-8")
         model = bundle(workspace, Path(scratch) / "classifier")
         facts = facts_of(workspace, versions, metrics, seconds, model, shards)
+        facts = replace(facts, **carried(model, Path(scratch)))
         run_id, version = tracking.record(facts, model)
         tracking.attach(run_id, [figures.file(workspace, figures.PREDICTIONS), seen])
     own, number = weighed(figures.predictions(workspace)), ledger.current_round(workspace.labels)
@@ -267,6 +268,15 @@ def bundle(workspace: Workspace, folder: Path) -> Path:
     shutil.copytree(workspace.model, folder)
     (folder / ENCODER_FILE).write_text(json.dumps(about(workspace)), encoding="utf-8")
     return folder
+
+
+def carried(model: Path, folder: Path) -> dict[str, Any]:
+    """What goes with the registered files of a model, so that MLflow can load it where Labelwise is not installed; its
+    code is written into `folder`."""
+    from labelwise.tasks.learners import portable, serving
+
+    needs = portable.requirements(model, read_json(model / serving.ENCODER_FILE))
+    return {"loader": portable.LOADER, "needs": needs, "code": portable.code(folder)}
 
 
 def digest_of(model: Path) -> str:

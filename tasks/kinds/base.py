@@ -304,6 +304,9 @@ class Content(Protocol):
     def encoder(self, embed: Embed, settled: Mapping[str, Any] | None = None) -> Encoder:
         """What makes vectors of the cells. InputError where the settings name none."""
 
+    def needs(self, embed: Embed) -> list[str]:
+        """The packages that the encoder needs, by the names that pip has for them."""
+
     @property
     def wording(self) -> Callable[[list[str], Any], Wording] | None:
         """n cells and their encoder -> (n,) a second opinion, beside the vectors, on which items are nearly the same,

@@ -127,6 +127,13 @@ def encoder(embed: Embed, _settled: Mapping[str, Any] | None = None) -> "Encoder
     return Encoder(embed.encoder, embed.pixels)
 
 
+def needs(embed: Embed) -> list[str]:
+    """torch and Pillow, and what the image model is loaded by."""
+    from labelwise.tasks.learners import vision
+
+    return vision.needs(embed.encoder)
+
+
 def given(items: Any, pull: Pull) -> Iterator[str]:
     """Pictures as paths, data addresses, bytes or as Pillow has them: a list, a Series, a frame with their column. Each
     is decoded when it is asked for: all together may be more than fits into memory."""

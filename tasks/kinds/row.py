@@ -559,6 +559,11 @@ def encoder(embed: Embed, settled: Mapping[str, Any] | None = None) -> "Kernel":
     return Kernel.of(settled or {})
 
 
+def needs(_embed: Embed) -> list[str]:
+    """Nothing."""
+    return []
+
+
 # For people and programs
 
 

@@ -3,11 +3,12 @@
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from labelwise.tasks.kinds import forms
+from labelwise.tasks.kinds import base, forms
 from labelwise.tasks.kinds import wording as words
 from labelwise.tasks.kinds.base import DECODES
 from labelwise.tasks.kinds.values import TEXT
@@ -92,11 +93,22 @@ def fold(cell: str) -> str:
     return forms.folded(cell)
 
 
-def encoder(embed: Embed, _settled: Mapping[str, Any] | None = None) -> "Encoder":
-    """The Hugging Face encoder that the settings name."""
+def encoder(embed: Embed, _settled: Mapping[str, Any] | None = None) -> base.Encoder:
+    """The Hugging Face encoder that the settings name. Where torch is not installed, onnxruntime runs it."""
+    if find_spec("torch") is None:
+        from labelwise.tasks.learners import onnx_encoder
+
+        return onnx_encoder.Encoder(embed.encoder, embed.max_tokens)
     from labelwise.tasks.learners.encoder import Encoder  # torch
 
     return Encoder(embed.encoder, embed.max_tokens)
+
+
+def needs(embed: Embed) -> list[str]:
+    """torch and transformers, and the package that the weights come with."""
+    from labelwise.tasks.learners import encoder
+
+    return [*encoder.NEEDS, *([encoder.PACKAGE] if embed.encoder == encoder.PACKAGED else [])]
 
 
 def wording(cells: list[str], encoder: "Encoder") -> words.Wording:

