@@ -757,6 +757,18 @@ def answer(
     serve_answers(intact_workspace(workspace).root, Manner(Listen(where.host, where.port), version, webhook), _tell)
 
 
+@app.command()
+def bundle(
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+    version: Annotated[str, typer.Option(metavar="N", help="A registered version; default: the champion.")] = "",
+    workspace: Folder = HERE,
+) -> None:
+    """Write the champion as a folder for MLflow that needs neither Labelwise nor, for most texts, torch."""
+    from labelwise.tasks.answering import bundle as stage
+
+    print(plain(stage.run(intact_workspace(workspace), out, version, _tell)))
+
+
 # The past
 
 From = Annotated[str, typer.Option("--from", help="A git address to take the history from, instead of the workspace.")]

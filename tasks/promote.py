@@ -21,7 +21,7 @@ from labelwise.tasks.labels import ledger, witness
 from labelwise.tasks.proof import champion, prevalence
 from labelwise.tasks.proof.gate import compare, level
 from labelwise.tasks.records import run_of, tag
-from labelwise.tasks.services.mlflow import RoundRun, Tracking, open_tracking
+from labelwise.tasks.services.mlflow import Loaded, RoundRun, Tracking, open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Promote, Settings
 from labelwise.tasks.workspace import Workspace, read_json
@@ -179,7 +179,7 @@ def run(workspace: Workspace, versions: Versions, seconds: dict[str, float]) -> 
         seen.write_text(witness.text(witness.table(workspace.labels, shards)), encoding="utf-8")
         model = bundle(workspace, Path(scratch) / "classifier")
         facts = facts_of(workspace, versions, metrics, seconds, model, shards)
-        facts = replace(facts, **carried(model, Path(scratch)))
+        facts = replace(facts, loaded=carried(model, Path(scratch)))
         run_id, version = tracking.record(facts, model)
         tracking.attach(run_id, [figures.file(workspace, figures.PREDICTIONS), seen])
     own, number = weighed(figures.predictions(workspace)), ledger.current_round(workspace.labels)
@@ -270,13 +270,13 @@ def bundle(workspace: Workspace, folder: Path) -> Path:
     return folder
 
 
-def carried(model: Path, folder: Path) -> dict[str, Any]:
+def carried(model: Path, folder: Path) -> Loaded:
     """What goes with the registered files of a model, so that MLflow can load it where Labelwise is not installed; its
     code is written into `folder`."""
     from labelwise.tasks.learners import portable, serving
 
     needs = portable.requirements(model, read_json(model / serving.ENCODER_FILE))
-    return {"loader": portable.LOADER, "needs": needs, "code": portable.code(folder)}
+    return Loaded(portable.LOADER, portable.code(folder), needs)
 
 
 def digest_of(model: Path) -> str:

@@ -17,7 +17,8 @@ import torch
 
 import labelwise
 from labelwise.flows.replay import replay
-from labelwise.tasks.answering import predict
+from labelwise.tasks.answering import bundle, predict
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.past.replay import DIFFERS
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
@@ -112,6 +113,11 @@ def test_its_registered_model_takes_texts(recorded: Path, users: Path, monkeypat
     found = pd.read_json(users / "out.jsonl", lines=True)
     assert found.label.tolist() == by_alias.label.tolist()
     assert found.confidence.to_numpy() == pytest.approx(by_alias.confidence.to_numpy(), abs=1e-5)
+    # As a folder of its own, where the encoder lies beside it.
+    assert bundle.run(here, users / "bundle", "", tell=told.append).startswith(f"{users / 'bundle'}: version 3, ")
+    assert labelwise.load(users / "bundle").predict(texts).label.tolist() == by_alias.label.tolist()
+    with pytest.raises(InputError, match="expected one of"):
+        bundle.run(here, users / "bundle", "99", tell=told.append)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     predict.run(here, str(table), users / "again.jsonl", tell=told.append)
     assert told[0].startswith("MLflow does not answer: version 3 is taken")

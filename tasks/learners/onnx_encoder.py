@@ -27,7 +27,18 @@ OPSET, MICROSOFT = 18, "com.microsoft"  # its operators are part of onnxruntime 
 FORMAT = 9  # of the file: the newest that onnxruntime 1.17 and later read
 STEPS = 127.0  # on either side of zero that 8 bits have
 
+FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")  # of an encoder, all it needs
+
 Floats = NDArray[np.float32]
+
+
+def reads(name: str) -> bool:
+    """Whether the encoder is one whose graph is written here: the packaged one, or a folder."""
+    folder = Path(path_of(name))
+    if not all((folder / file).is_file() for file in FILES):
+        return False
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return bool(config.get("model_type") == KNOWN and config.get("hidden_act") == "gelu")
 
 
 class Encoder:

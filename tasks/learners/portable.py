@@ -4,6 +4,7 @@ DVC, Great Expectations and Label Studio's client are."""
 
 import importlib.metadata
 import re
+import shutil
 from collections.abc import Iterable
 from functools import cache
 from io import BytesIO
@@ -12,7 +13,8 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from labelwise.tasks import kinds, learners
-from labelwise.tasks.kinds import text
+from labelwise.tasks.kinds import spans, text
+from labelwise.tasks.learners import encoder, onnx_encoder, serving
 from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import read_json
 
@@ -52,7 +54,30 @@ def requirements(folder: Path, about: dict[str, Any]) -> list[str]:
 
 def learned_by(folder: Path) -> list[str]:
     """The names of the learners whose models are in `folder`, those of parts of a model, too."""
-    return [str(read_json(path)["learner"]) for path in sorted(folder.rglob("config.json"))]
+    said = [read_json(path) for path in sorted(folder.rglob("config.json"))]
+    return [str(each["learner"]) for each in said if "learner" in each]
+
+
+def without_torch(folder: Path, about: dict[str, Any]) -> list[str] | None:
+    """The packages of a model that needs no torch once it carries its encoder (`carry_encoder`); None where it does
+    need it: its learner does, or it marks parts of texts, or its encoder is none that onnx_encoder.py reads."""
+    needs = {line.partition("==")[0] for line in requirements(folder, about)}
+    if "torch" not in needs:
+        return pinned(needs)
+    modules = (module for name, module in learners.learners().items() if name in learned_by(folder))
+    if about.get("item", text.NAME) != text.NAME or learners.answer(folder) == spans.NAME:
+        return None
+    if any("torch" in getattr(module, "NEEDS", ()) for module in modules) or not onnx_encoder.reads(about["encoder"]):
+        return None
+    return pinned(needs - {*encoder.NEEDS, encoder.PACKAGE} | {*onnx_encoder.NEEDS})
+
+
+def carry_encoder(folder: Path, name: str) -> None:
+    """Put the files of a text encoder into `folder` of a model, where `serving` takes it from then on."""
+    own = folder / serving.ENCODER
+    own.mkdir()
+    for file in onnx_encoder.FILES:
+        shutil.copyfile(Path(encoder.path_of(name)) / file, own / file)
 
 
 def pinned(packages: Iterable[str]) -> list[str]:

@@ -27,6 +27,7 @@ from labelwise.tasks.workspace import Workspace, read_json
 
 REGISTERED = "models:/"  # how an address of MLflow's begins
 ENCODER_FILE = "encoder.json"
+ENCODER = "encoder"  # folder of a text encoder that a model brings with it, see portable.py
 PULL = Pull(pool="", gold="")
 BLOCK, CHARACTERS = 65_536, 32 * 2**20  # items, and of their cells, that are held at once
 
@@ -132,7 +133,9 @@ def load(model: str | Path) -> Classifier:
 
 def _bundled(folder: Path) -> Classifier:
     """The model in a folder that says beside it which encoder it goes with, as MLflow keeps it."""
-    return _loaded(read_json(folder / ENCODER_FILE), folder)
+    said = read_json(folder / ENCODER_FILE)
+    own = {"encoder": str(folder / ENCODER)} if (folder / ENCODER).is_dir() else {}
+    return _loaded(said | own, folder)
 
 
 def about(workspace: Workspace) -> dict[str, Any]:

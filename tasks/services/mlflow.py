@@ -64,12 +64,25 @@ REMOVED = "removed"  # the tag of a version whose files `labelwise gc` took
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """How MLflow loads a model: the module that it imports for that, the files that module is among, and the packages
+    that they need, as lines of a requirements.txt."""
+
+    module: str
+    code: Sequence[Path] = ()
+    needs: Sequence[str] = ()
+
+
+INSTALLED = Loaded("labelwise.tasks.learners.serving")  # where Labelwise is
+
+
+@dataclass(frozen=True)
 class RoundRun:
     """Everything that MLflow is told about a round.
 
     params: settings; metrics: figures; tags: what it followed from; inputs: dataset name -> (folder, DVC hash). metric:
     the name of the headline among the figures; measure: the same in words. takes: what the model is given, as
-    `Content.takes` has it. loader: the module that loads it; needs, code: the packages and the files for that.
+    `Content.takes` has it. loaded: how the model is loaded.
     """
 
     number: int
@@ -80,9 +93,7 @@ class RoundRun:
     metric: str = ACCURACY
     measure: str = ACCURACY
     takes: Sequence[tuple[str, str | None]] = (("string", None),)
-    loader: str = "labelwise.tasks.learners.serving"
-    needs: Sequence[str] = ()
-    code: Sequence[Path] = ()
+    loaded: Loaded = INSTALLED
 
 
 @dataclass(frozen=True)
@@ -421,30 +432,11 @@ class Tracking:
 
     def _register(self, run_id: str, logged: Any, model: Path, run: RoundRun) -> str:
         """Keep the model's files, going on from where an earlier call ended, and register it."""
-        import mlflow
-        from mlflow.models import Model, ModelSignature
-        from mlflow.types import ColSpec, Schema
-        from mlflow.types.schema import AnyType
+        from mlflow.models import Model
 
-        def taken(kind: str, name: str | None) -> ColSpec:
-            """A column that may be missing, but for one without a name, which stands for all."""
-            return ColSpec(AnyType() if kind == "any" else kind, name, required=name is None)
-
-        with TemporaryDirectory() as scratch, warnings.catch_warnings():
-            # It asks for an example of what goes in, which would be somebody's words.
-            warnings.filterwarnings("ignore", message=".*An input example was not provided")
-            mlflow.pyfunc.save_model(
-                f"{scratch}/model",
-                mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
-                loader_module=run.loader,
-                data_path=str(model),
-                code_paths=[str(path) for path in run.code] or None,
-                pip_requirements=list(run.needs),
-                signature=ModelSignature(
-                    Schema([taken(*column) for column in run.takes]),
-                    Schema([ColSpec("string", "label"), ColSpec("double", "confidence")]),
-                ),
-            )
+        with TemporaryDirectory() as scratch:
+            about = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
+            save(Path(scratch) / "model", model, run.loaded, run.takes, about)
             self.client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         self.client.finalize_logged_model(logged.model_id, "READY")
         self._make_registered_model()
@@ -475,6 +467,35 @@ class Tracking:
             if version.run_id in known and not version.aliases and not _judged(version):
                 self.client.delete_model_version(self.name, version.version)
             known.add(version.run_id)
+
+
+def save(folder: Path, model: Path, loaded: Loaded, takes: Sequence[tuple[str, str | None]], about: Any = None) -> None:
+    """Write the files of a model as MLflow keeps a model. folder: where to; takes: as `Content.takes` has it; about:
+    which model of MLflow's it is, None where it is none of a server's."""
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    def taken(kind: str, name: str | None) -> ColSpec:
+        """A column that may be missing, but for one without a name, which stands for all."""
+        return ColSpec(AnyType() if kind == "any" else kind, name, required=name is None)
+
+    with warnings.catch_warnings():
+        # It asks for an example of what goes in, which would be somebody's words.
+        warnings.filterwarnings("ignore", message=".*An input example was not provided")
+        mlflow.pyfunc.save_model(
+            str(folder),
+            mlflow_model=about,
+            loader_module=loaded.module,
+            data_path=str(model),
+            code_paths=[str(path) for path in loaded.code] or None,
+            pip_requirements=list(loaded.needs),
+            signature=ModelSignature(
+                Schema([taken(*column) for column in takes]),
+                Schema([ColSpec("string", "label"), ColSpec("double", "confidence")]),
+            ),
+        )
 
 
 def fetched(address: str, folder: Path) -> Path:

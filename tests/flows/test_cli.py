@@ -28,7 +28,7 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
 HEAVY = {"torch", "transformers", "prefect", "mlflow", "dvc", "pandas", "sklearn", "great_expectations", "matplotlib"}
 COMMANDS = ["up", "down", "ps", "env", "init", "run", "status", "rehearse", "serve", "review", "gold", "demo"]
 COMMANDS += ["replay", "audit", "lineage", "forget"]
-COMMANDS += ["export", "predict", "next", "report", "stop", "go-on", "rollback", "synthesise", "seed"]
+COMMANDS += ["export", "predict", "bundle", "next", "report", "stop", "go-on", "rollback", "synthesise", "seed"]
 
 
 class Said(NamedTuple):

