@@ -4,8 +4,10 @@ The graph is written here from the encoder's own files, `config.json` and `model
 needed neither to make it nor to run it. It knows encoders of the type BERT (Devlin et al. 2019, arXiv 1810.04805), by
 the operators that onnxruntime would fuse them to.
 
-int8: weights are rounded to 8 bits, each output by its own step; what enters a layer by the range that it has just then
-(dynamic quantisation: Krishnamoorthi 2018, arXiv 1806.08342).
+int8: the two wide layers of each block, most of the work, are rounded to 8 bits: weights each output by its own step,
+what enters by the range that it has just then (dynamic quantisation: Krishnamoorthi 2018, arXiv 1806.08342). One wide
+figure would take the steps from all others, so each is divided by how large it may be, as the weights before it say,
+and the weights are multiplied by it (after Xiao et al. 2023, 'SmoothQuant', arXiv 2211.10438).
 """
 
 import json
@@ -25,6 +27,8 @@ NEEDS = ("onnx", "onnxruntime", "tokenizers")
 KNOWN = "bert"  # the `model_type` whose graph is written here
 OPSET, MICROSOFT = 18, "com.microsoft"  # its operators are part of onnxruntime for CPUs
 FORMAT = 9  # of the file: the newest that onnxruntime 1.17 and later read
+FAR, TINY = 3.0, 1e-6  # standard deviations that figures reach
+LEAST = 0.17  # what GELU gives at least reaches so far below zero
 STEPS = 127.0  # on either side of zero that 8 bits have
 
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")  # of an encoder, all it needs
@@ -114,42 +118,19 @@ class Graph:
 
     def add(self, operator: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
         """The name of what an operator gives."""
-        return self.several(operator, inputs, [output], domain, **attributes)[0]
-
-    def several(
-        self, operator: str, inputs: list[str], outputs: list[str], domain: str = "", **attributes: Any
-    ) -> list[str]:
-        """The names of all that an operator gives."""
         from onnx import helper
 
-        self.nodes.append(helper.make_node(operator, inputs, outputs, domain=domain, **attributes))
-        return outputs
+        self.nodes.append(helper.make_node(operator, inputs, [output], domain=domain, **attributes))
+        return output
 
-    def linear(self, name: str, entering: str, weights: Floats) -> str:
-        """(b, t, i) times (o, i) weights."""
-        if not self.quantised:
+    def linear(self, name: str, entering: str, weights: Floats, reach: Floats | None = None) -> str:
+        """(b, t, i) times (o, i) weights. reach: (i,) how large what enters may be; None: nothing is rounded."""
+        if not self.quantised or reach is None:
             return self.add("MatMul", [entering, self.weight(f"{name}.w", weights.T)], name)
-        rounded, step = rounded_to_bytes(weights)
-        inputs = [entering, self.weight(f"{name}.w", rounded.T), self.weight(f"{name}.step", step)]
+        even = self.add("Mul", [entering, self.weight(f"{name}.even", 1 / reach)], f"{name}.entering")
+        rounded, step = rounded_to_bytes(weights * reach)
+        inputs = [even, self.weight(f"{name}.w", rounded.T), self.weight(f"{name}.step", step)]
         return self.add("DynamicQuantizeMatMul", inputs, name, MICROSOFT)
-
-    def attention(self, name: str, entering: str, weights: Floats, bias: Floats, heads: int) -> str:
-        """(b, t, d) -> (b, t, d), each token by those of its text. weights, bias: (3 d, d), (3 d,) of queries, keys and
-        values. `lengths` says how many tokens a text has."""
-        if not self.quantised:
-            inputs = [entering, self.weight(f"{name}.w", weights.T), self.weight(f"{name}.b", bias), "lengths"]
-            return self.add("Attention", inputs, name, MICROSOFT, num_heads=heads)
-        rounded, step = rounded_to_bytes(weights)
-        of_input = [f"{name}.{each}" for each in ("bytes", "scale", "zero")]
-        entered, scale, zero = self.several("DynamicQuantizeLinear", [entering], of_input)
-        inputs = [entered, self.weight(f"{name}.w", rounded.T), self.weight(f"{name}.b", bias), scale]
-        inputs += [
-            self.weight(f"{name}.step", step),
-            "lengths",
-            zero,
-            self.weight(f"{name}.none", np.zeros_like(step, np.int8)),
-        ]
-        return self.add("QAttention", inputs, name, MICROSOFT, num_heads=heads)
 
 
 def rounded_to_bytes(weights: Floats) -> tuple[NDArray[np.int8], Floats]:
@@ -177,10 +158,10 @@ def written(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], quan
         weight, bias = both(name)
         return [graph.weight(f"{name}.weight", weight), graph.weight(f"{name}.bias", bias)]
 
-    def joined(name: str, entering: str, beside: str, places: str) -> str:
+    def joined(name: str, entering: str, beside: str, places: str, reach: Floats | None = None) -> str:
         """What a layer gives, added to what stood beside it, of mean 0 and variance 1 for each token."""
         weight, bias = both(f"{places}.dense")
-        inputs = [graph.linear(f"{name}.product", entering, weight), beside, *normed(f"{places}.LayerNorm")]
+        inputs = [graph.linear(f"{name}.product", entering, weight, reach), beside, *normed(f"{places}.LayerNorm")]
         inputs.append(graph.weight(f"{name}.bias", bias))
         return graph.add("SkipLayerNormalization", inputs, name, MICROSOFT, epsilon=epsilon)
 
@@ -196,12 +177,16 @@ def written(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], quan
         layer = f"encoder.layer.{at}"
         parts = [both(f"{layer}.attention.self.{each}") for each in ("query", "key", "value")]
         weights, biases = (np.concatenate(each) for each in zip(*parts, strict=True))
-        seen = graph.attention(f"{at}.attention", states, weights, biases, heads)
+        inputs = [states, graph.weight(f"{at}.w", weights.T), graph.weight(f"{at}.b", biases), "lengths"]
+        seen = graph.add("Attention", inputs, f"{at}.attention", MICROSOFT, num_heads=heads)
         states = joined(f"{at}.seen", seen, states, f"{layer}.attention.output")
         weight, bias = both(f"{layer}.intermediate.dense")
-        wide = graph.linear(f"{at}.wide", states, weight)
+        spread, middle = both(f"{layer}.attention.output.LayerNorm")
+        reach = FAR * np.abs(spread) + np.abs(middle)
+        wide = graph.linear(f"{at}.wide", states, weight, np.maximum(reach, TINY))
+        reach = weight @ middle + bias + FAR * np.linalg.norm(weight * spread, axis=1)
         active = graph.add("BiasGelu", [wide, graph.weight(f"{at}.wide.bias", bias)], f"{at}.active", MICROSOFT)
-        states = joined(f"{at}.states", active, states, f"{layer}.output")
+        states = joined(f"{at}.states", active, states, f"{layer}.output", np.maximum(reach, LEAST))
     graph.nodes[-1].output[0] = "states"
     entering = [helper.make_tensor_value_info("ids", TensorProto.INT32, ["b", "t"])]
     entering.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["b"]))
