@@ -715,6 +715,18 @@ def export(
 
 
 @app.command()
+def bundle(
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+    version: Annotated[str, typer.Option(metavar="N", help="A registered version; default: the champion.")] = "",
+    workspace: Folder = HERE,
+) -> None:
+    """Write the champion as a folder for MLflow that needs neither Labelwise nor, for most texts, torch."""
+    from labelwise.tasks.answering import bundle as stage
+
+    print(plain(stage.run(intact_workspace(workspace), out, version, _tell)))
+
+
+@app.command()
 def predict(
     source: Annotated[
         str, typer.Argument(metavar="FILE", help="File, folder, glob, archive or address, as for `init`.")
@@ -755,18 +767,6 @@ def answer(
 
     where = Listen.parse(listen, "http://127.0.0.1")
     serve_answers(intact_workspace(workspace).root, Manner(Listen(where.host, where.port), version, webhook), _tell)
-
-
-@app.command()
-def bundle(
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
-    version: Annotated[str, typer.Option(metavar="N", help="A registered version; default: the champion.")] = "",
-    workspace: Folder = HERE,
-) -> None:
-    """Write the champion as a folder for MLflow that needs neither Labelwise nor, for most texts, torch."""
-    from labelwise.tasks.answering import bundle as stage
-
-    print(plain(stage.run(intact_workspace(workspace), out, version, _tell)))
 
 
 # The past
