@@ -43,15 +43,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        named = {"registry": self.registry}
-        self.items = Counter("labelwise_items", "Items, by what came of them.", ["result"], **named)
-        self.seconds = Histogram("labelwise_request_seconds", "From the request to its answer.", **named)
-        self.refused = Counter("labelwise_refused_requests", "Requests that were not answered.", ["status"], **named)
-        self.tickets = Gauge("labelwise_tickets", "Tickets by state.", ["state"], **named)
-        self.threshold = Gauge("labelwise_threshold", "The least confidence at which the model answers.", **named)
-        self.holds = Gauge("labelwise_promise_holds", "0 when what is watched says that it does not.", **named)
-        self.swaps = Gauge("labelwise_champions_taken", "How often another champion was taken.", **named)
-        self.trouble = Gauge("labelwise_trouble", "1 while Label Studio, MLflow or the webhook fail.", **named)
+        here = self.registry
+        self.items = Counter("labelwise_items", "Items, by what came of them.", ["result"], registry=here)
+        self.seconds = Histogram("labelwise_request_seconds", "From the request to its answer.", registry=here)
+        self.refused = Counter(
+            "labelwise_refused_requests", "Requests that were not answered.", ["status"], registry=here
+        )
+        self.tickets = Gauge("labelwise_tickets", "Tickets by state.", ["state"], registry=here)
+        self.threshold = Gauge("labelwise_threshold", "The least confidence at which the model answers.", registry=here)
+        self.holds = Gauge("labelwise_promise_holds", "0 when what is watched says that it does not.", registry=here)
+        self.swaps = Gauge("labelwise_champions_taken", "How often another champion was taken.", registry=here)
+        self.trouble = Gauge("labelwise_trouble", "1 while Label Studio, MLflow or the webhook fail.", registry=here)
 
     def text(self, at_work: AtWork) -> bytes:
         """All of it now."""

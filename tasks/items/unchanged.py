@@ -52,8 +52,10 @@ def _mended(workspace: Workspace, awaited: Mapping[str, Sequence[str]]) -> bool:
     pull = workspace.settings.pull
     item = kinds.item(workspace.settings.kind.item)
     files = item.files(pull.columns)
+    if files is None:
+        return False
     for of, names in awaited.items():
-        for cell in sources.again(getattr(pull, of), files, names) if files and names else ():
+        for cell in sources.again(getattr(pull, of), files, names) if names else ():
             read = item.read(pd.DataFrame({files.column: [cell]}), pull)
             if not any(unread_among(read, files)):
                 return True

@@ -55,7 +55,7 @@ NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "Strin
 UNCOUNTED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
 ESCALATED = "Escalated"  # the title of a tab
-TAKEN_BACK = -1  # the round of a task that was emptied and only keeps its number
+PLACE_HOLDER = -1  # the round of an empty task that only keeps a number from being given again
 OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
 
 
@@ -289,7 +289,7 @@ class LabelStudioProject:
         """Import tasks, all in one request."""
         with connected(self.url):
             self.client.projects.import_tasks(self.number, request=tasks)
-        self.remove([task.id for task in self._list([_equal("data.round", TAKEN_BACK)], PAGE, "id")])
+        self.remove([task.id for task in self._list([_equal("data.round", PLACE_HOLDER)], PAGE, "id")])
 
     def change(self, task_id: int, data: dict[str, Any]) -> None:
         """Change what a task shows. One that is gone is no error."""
@@ -319,17 +319,20 @@ class LabelStudioProject:
         """Delete tasks. One that is gone already is no error.
 
         Label Studio on SQLite numbers a new task after the highest that is there, and a page that still shows a deleted
-        task would then answer the new one: the project's highest is only emptied, and deleted by the next `add`.
+        task would then answer the new one. So before the project's highest goes, an empty task takes the next number;
+        `add` deletes it.
         """
+        gone = list(task_ids)
+        if not gone:
+            return
         with connected(self.url):
-            highest = max((task.id for task in self._page([], 1, "id", newest=True).items), default=0)
-            for task_id in task_ids:
+            for highest in self._page([], 1, "id,data", newest=True).items:
+                if highest.id in gone:
+                    nothing = dict.fromkeys(highest.data, "") | {"round": PLACE_HOLDER}
+                    self.client.projects.import_tasks(self.number, request=[{"data": nothing}])
+            for task_id in gone:
                 with gone_is_well():
-                    if task_id == highest:
-                        nothing = dict.fromkeys(self.client.tasks.get(str(task_id)).data, "")
-                        self.client.tasks.update(str(task_id), data=nothing | {"round": TAKEN_BACK})
-                    else:
-                        self.client.tasks.delete(str(task_id))
+                    self.client.tasks.delete(str(task_id))
 
     def take_back(self, batch_number: int) -> None:
         """Remove the tasks of a batch that nobody has answered. Each is looked at once more right before: an answer
