@@ -13,9 +13,9 @@ import uvicorn
 
 from labelwise.flows.wake import Listen
 from labelwise.tasks.answering import promised
-from labelwise.tasks.answering.at_work import AtWork, Keeper, store
+from labelwise.tasks.answering.at_work import AtWork, Keeper
 from labelwise.tasks.answering.service import application
-from labelwise.tasks.answering.tickets import Tickets
+from labelwise.tasks.answering.tickets import Tickets, store
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.services.guard import Guard, hosts
 from labelwise.tasks.services.local.credentials import answer_token, webhook_secret

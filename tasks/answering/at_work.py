@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -219,10 +218,3 @@ class Keeper:
         except LabelwiseError as error:
             return str(error)
         return ""
-
-
-def store(workspace: Workspace) -> Path:
-    """The file with the tickets of a workspace: with the data of the servers, since it is no version of anything."""
-    from labelwise.tasks.services.home import private
-
-    return private("answers") / f"{workspace.settings.project.id}.sqlite3"

@@ -15,6 +15,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from labelwise.tasks.services.home import home
+from labelwise.tasks.workspace import Workspace
+
 ESCALATED, WATCHED = "escalated", "watched"  # why people are asked
 OPEN, ANSWERED, SKIPPED = "open", "answered", "skipped"
 TABLES = """
@@ -161,3 +164,8 @@ class Tickets:
                 self._connection.execute("rollback")
                 raise
             self._connection.execute("commit")
+
+
+def store(workspace: Workspace) -> Path:
+    """The file with the tickets of a workspace: with the data of the servers, since it is no version of anything."""
+    return home() / "answers" / f"{workspace.settings.project.id}.sqlite3"

@@ -5,12 +5,14 @@ The tombstones are written first. While git does not know them yet the forgettin
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from labelwise.tasks import embed, kinds, select, sources
+from labelwise.tasks.answering import tickets
 from labelwise.tasks.errors import InputError, LabelwiseError, WorkspaceError, quantity
 from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.kinds import Content, text
@@ -167,8 +169,11 @@ def _span(tags: Sequence[str]) -> str:
 
 
 def _delete_tasks(workspace: Workspace, items: Iterable[str]) -> int:
-    """Delete the items' tasks in both projects; how many there were."""
-    count = 0
+    """Delete the items' tasks in both projects, and their tickets; how many tasks there were."""
+    count, items = 0, list(items)
+    if (file := tickets.store(workspace)).exists():
+        with closing(tickets.Tickets(file)) as held:
+            held.forget(items)
     for project in (open_project(workspace.settings), open_gold_project(workspace.settings)):
         tasks = project.tasks_of(items) if project.found is not None else []
         project.remove(tasks)

@@ -17,13 +17,14 @@ import pytest
 from playwright.sync_api import Page
 
 from labelwise.tasks.answering import escalation
+from labelwise.tasks.answering.tickets import Tickets, store
 from labelwise.tasks.kinds import text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting.status import status
 from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import Make, Source, command, play, play_rounds, rows
-from tests.e2e.test_browser import sign_in
+from tests.e2e.test_browser import begin, given, sign_in
 
 SECRET = "a secret of the tests"
 NEW = "The minister told parliament that the committee had voted for the new bill on housing."
@@ -98,7 +99,7 @@ def test_an_item_that_is_not_answered_is_answered_in_a_browser(make: Make, sourc
         with answering(workspace, "--webhook", hook) as (client, process):
             health = client.get("/health").json()
             assert health["answers_from"] is None and "it answers nothing" in health["promise"]
-            said = client.post("/answer", json={"items": [NEW, f" {NEW}", " "]}).json()["answers"]
+            said = client.post("/answer", json={"items": [NEW, NEW, " "]}).json()["answers"]
             assert [each["answered"] for each in said] == [False] * 3
             assert said[0]["reason"] == "not sure" and said[0]["ticket"] != said[1]["ticket"]
             tickets = [each["ticket"] for each in said[:2]]
@@ -108,10 +109,10 @@ def test_an_item_that_is_not_answered_is_answered_in_a_browser(make: Make, sourc
             until(lambda: bool(project.escalated([text.identify(NEW)])))
             assert len(project.tasks(0)) == 1  # one item, one task, whoever was killed
             sign_in(page, project.url)
-            page.goto(f"{project.tab_of_escalated()}&labeling=1")
-            page.get_by_text("politics", exact=True).last.click()
-            with page.expect_response(lambda response: response.request.method == "POST" and response.ok):
-                page.get_by_role("button", name="Submit").click()
+            begin(page, workspace, "Escalated", address=project.tab_of_escalated())
+            page.locator("label", has_text="politics").first.click()
+            with given(page):
+                page.get_by_test_id("bottombar-submit-button").click()
             until(lambda: all(client.get(f"/tickets/{name}").json()["state"] == "answered" for name in tickets))
             assert {client.get(f"/tickets/{name}").json()["label"] for name in tickets} == {"politics"}
             until(lambda: len(told) == 2)
@@ -129,6 +130,11 @@ def test_an_item_that_is_not_answered_is_answered_in_a_browser(make: Make, sourc
             if champion.returncode == 0:
                 until(lambda: client.get("/health").json()["model"] != before)
     play(workspace)
+    forgotten = command("forget", text.identify(NEW), "--yes", "--workspace", str(workspace.root))
+    assert forgotten.returncode == 0, forgotten.stderr
+    held = Tickets(store(workspace))
+    assert not held.get(tickets[0]) and not project.tasks_of([text.identify(NEW)])
+    held.close()
     whole = command("audit", "--workspace", str(workspace.root))
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert not status(Workspace.open(workspace.root)).problems
