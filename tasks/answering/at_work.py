@@ -14,6 +14,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.answering import escalation
@@ -21,6 +22,7 @@ from labelwise.tasks.answering.tickets import ESCALATED, WATCHED, Ticket, Ticket
 from labelwise.tasks.errors import InputError, LabelwiseError
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.proof import watching
+from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.workspace import Workspace
 
 NOT_SURE, UNLIKE, POLICY = "not sure", "unlike anything in the pool", "policy"
@@ -70,6 +72,7 @@ class AtWork:
     def __init__(self, workspace: Workspace, served: Served, tickets: Tickets, draw: Callable[[], float]) -> None:
         self.workspace, self.settings, self.tickets = workspace, workspace.settings, tickets
         self.counts, self._draw, self._lock = Counts(), draw, Lock()
+        self._read_to: pd.Timestamp | None = None  # in Label Studio, by its clock
         self._served = served
         self.raised = -math.inf
         self.watch()
@@ -92,7 +95,8 @@ class AtWork:
 
     def answer(self, cells: list[str]) -> list[Said]:
         """An answer for each item. Whatever goes to people is on disk when this returns."""
-        served, settings, threshold = self._served, self.settings, self.threshold
+        served, settings = self._served, self.settings
+        threshold = max(served.threshold, self.raised)
         said, vectors = served.model.seen(cells)
         far = served.far(vectors) if served.far else np.zeros(len(cells), bool)
         item, answer, found = served.model.item, served.model.answer, []
@@ -125,9 +129,10 @@ class AtWork:
     def look(self, webhook: str, secret: str) -> None:
         """Bring to people what is new, take in their answers, watch the promise, tell the webhook. ServiceError where
         Label Studio does not answer: nothing is lost, and the next look does it."""
-        project = escalation.project_of(self.settings)
-        escalation.deliver(self.settings, project, self.tickets)
-        if escalation.collect(self.settings, project, self.tickets):
+        project = open_project(self.settings)
+        fresh = escalation.deliver(self.settings, project, self.tickets)
+        decided, self._read_to = escalation.collect(self.settings, project, self.tickets, self._read_to, fresh)
+        if decided:
             self.watch()
         if webhook and (wrong := escalation.tell(webhook, secret, self.tickets, self.shown)):
             raise InputError(f"the webhook {webhook} does not take answers", got=wrong)
@@ -217,4 +222,6 @@ class Keeper:
             work()
         except LabelwiseError as error:
             return str(error)
+        except Exception as error:
+            return f"a fault of ours: {type(error).__name__}: {error}"
         return ""

@@ -21,11 +21,10 @@ from labelwise.tasks.answering.tickets import ANSWERED, SKIPPED, Ticket, Tickets
 from labelwise.tasks.labels import annotations, escalated
 from labelwise.tasks.labels.ledger import OVERLAP
 from labelwise.tasks.services.label_studio.exported import ROUND_OF_ESCALATED
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_project
+from labelwise.tasks.services.label_studio.project import LabelStudioProject
 from labelwise.tasks.settings import Settings
 
 SIGNATURE, MOMENT = "X-Labelwise-Signature", "X-Labelwise-Timestamp"
-LOOKED = "looked"  # the note that has the moment, by Label Studio's clock, up to which it was read
 CALL_S = 10.0  # what the webhook may take
 
 
@@ -37,39 +36,49 @@ def task(settings: Settings, ticket: Ticket) -> dict[str, Any]:
     return {"data": own | data}
 
 
-def deliver(settings: Settings, project: LabelStudioProject, tickets: Tickets) -> int:
-    """Bring open tickets to people, an item once. Returns how many items are with them now."""
+def deliver(settings: Settings, project: LabelStudioProject, tickets: Tickets) -> set[int]:
+    """Bring open tickets to people, an item once: gives the tasks that hold them. What people have said of an item
+    before is the answer to its new tickets, too."""
     new = {each.item: each for each in tickets.undelivered()}
+    for item in [*new]:
+        if (before := tickets.decided(item)) is not None:
+            tickets.decide(item, before.state, before.answer)
+            del new[item]
     if not new or project.found is None:
-        return 0
+        return set()
     there = project.escalated(new)
     if missing := [each for item, each in new.items() if item not in there]:
         project.add([task(settings, each) for each in missing])
         there |= project.escalated([each.item for each in missing])
     project.tab_of_escalated()
     tickets.deliver(there)
-    return len(there)
+    return set(there.values())
 
 
-def collect(settings: Settings, project: LabelStudioProject, tickets: Tickets) -> list[Ticket]:
-    """Take in what people have said since the last look; gives the tickets that this decided."""
+def collect(
+    settings: Settings, project: LabelStudioProject, tickets: Tickets, since: pd.Timestamp | None, fresh: set[int]
+) -> tuple[list[Ticket], pd.Timestamp | None]:
+    """Take in what people have said; gives the tickets that this decided, and the moment up to which tasks were read.
+    since: that of the last look; None: all that wait are read. fresh: tasks that are read whenever they were touched:
+    they may be older than their tickets."""
     waiting = {each.task: each for each in tickets.waiting() if each.task is not None}
     if not waiting or project.found is None:
-        return []
-    before = tickets.note(LOOKED)
-    touched = project.touched(pd.Timestamp(before) - OVERLAP if before else None)
-    new = touched[touched.task_id.isin(list(waiting)) & (touched.answers > 0)]
+        return [], since
+    if since is None:
+        read, newest = {*waiting}, pd.Timestamp.now("UTC") - OVERLAP  # the clock of another machine may be behind
+    else:
+        touched = project.touched(since - OVERLAP)
+        read = waiting.keys() & {*touched.task_id[touched.answers > 0], *fresh}
+        newest = pd.Timestamp(touched.updated_at.max()) if len(touched) else since
     answer = kinds.answer(settings.kind.answer)
     decided = []
-    for exported in project.answered(new.task_id.tolist()):
+    for exported in project.answered(sorted(read)):
         ticket = waiting[exported["id"]]
         said = [annotations.said(each, answer, ticket.cell) for each in exported["annotations"]]
         given = [each for each in said if each["label"] is not None]
         last = max(given or said, key=lambda each: each["created_at"])
         decided += tickets.decide(ticket.item, ANSWERED if given else SKIPPED, last["label"])
-    if len(touched):
-        tickets.write_note(LOOKED, touched.updated_at.max())
-    return decided
+    return decided, newest
 
 
 def losses(settings: Settings, watched: list[Ticket]) -> NDArray[np.float64]:
@@ -101,8 +110,3 @@ def tell(url: str, secret: str, tickets: Tickets, show: Callable[[Ticket], dict[
             return str(error) or type(error).__name__
         tickets.tell(ticket.id)
     return ""
-
-
-def project_of(settings: Settings) -> LabelStudioProject:
-    """The workspace's project, looked up anew."""
-    return open_project(settings)

@@ -5,7 +5,6 @@ A ticket is `open` until a person has answered its item, then `answered`, or `sk
 several callers ask are one task for people.
 """
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -28,7 +27,6 @@ create table if not exists ticket (
 );
 create index if not exists of_item on ticket (item);
 create index if not exists of_state on ticket (state, task);
-create table if not exists note (name text primary key, content text not null);
 """
 NEW = """
 insert into ticket (id, item, cell, why, reason, label, confidence, model, made, state)
@@ -91,6 +89,11 @@ class Tickets:
         """Those whose item is with people."""
         return self._read("select * from ticket where state = 'open' and task is not null order by made")
 
+    def decided(self, item: str) -> Ticket | None:
+        """The last ticket of an item that people have decided."""
+        found = self._read("select * from ticket where item = ? and state != 'open' order by answered desc", item)
+        return found[0] if found else None
+
     def untold(self) -> list[Ticket]:
         """Those that are decided and of which the webhook has not heard. Of what was watched nobody waits to hear."""
         return self._read("select * from ticket where state != 'open' and not told and why = 'escalated' order by made")
@@ -131,17 +134,6 @@ class Tickets:
         with self._writing() as connection:
             gone = [connection.execute("delete from ticket where item = ?", (item,)).rowcount for item in items]
         return sum(gone)
-
-    def note(self, name: str) -> Any:
-        """What `write_note` kept; None before."""
-        with self._at_work:
-            found = self._connection.execute("select content from note where name = ?", (name,)).fetchone()
-        return json.loads(found[0]) if found else None
-
-    def write_note(self, name: str, content: Any) -> None:
-        """Keep something of JSON."""
-        with self._writing() as connection:
-            connection.execute("insert or replace into note values (?, ?)", (name, json.dumps(content)))
 
     def close(self) -> None:
         """The file may be removed then."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
-from labelwise.tasks.answering import service
+from labelwise.tasks.answering import escalation, service
 from labelwise.tasks.answering.at_work import NOT_SURE, POLICY, UNLIKE, AtWork, Served
 from labelwise.tasks.answering.batching import Batcher
 from labelwise.tasks.answering.reading import faults
@@ -27,6 +27,8 @@ from labelwise.tasks.kinds import Answer, Content, choice, image, multilabel, ro
 from labelwise.tasks.learners.serving import PULL
 from labelwise.tasks.settings import Columns, Pull
 from labelwise.tasks.workspace import Workspace
+
+SAID = {"was_cancelled": False, "lead_time": 1.0, "created_at": "2026-01-01T00:00:00Z"}
 
 
 @dataclass
@@ -273,3 +275,47 @@ def test_rules_of_a_pull_hold_here_too() -> None:
         "text has more than 10 characters",
         "row is not UTF-8",
     ]
+
+
+def test_what_people_said_before_is_the_answer_to_a_new_ticket(work: AtWork) -> None:
+    (first,) = work.answer(["doubt 0.1"])
+    (ticket,) = work.tickets.undelivered()
+    work.tickets.decide(ticket.item, ANSWERED, "long")
+    (second,) = work.answer(["doubt 0.1"])
+    nobody: Any = type("Project", (), {"found": None})()
+    escalation.deliver(work.settings, nobody, work.tickets)
+    found = work.tickets.get(second.ticket)
+    assert found is not None and (found.state, found.answer) == (ANSWERED, "long")
+    assert not work.tickets.undelivered() and first.ticket != second.ticket
+
+
+def test_an_answer_that_was_there_before_its_ticket_is_taken(work: AtWork) -> None:
+    """The tickets' file was lost, say, and Label Studio has the answer for long."""
+    work.answer(["doubt 0.1"])
+    (ticket,) = work.tickets.undelivered()
+    given = {"id": 9, "annotations": [{"id": 1, "completed_by": 7, "result": choice.result("long")} | SAID]}
+
+    class Project:
+        found = 1
+
+        def escalated(self, items: Any) -> dict[str, int]:
+            return dict.fromkeys(items, 9)
+
+        def tab_of_escalated(self) -> str:
+            return ""
+
+        def touched(self, since: pd.Timestamp | None) -> pd.DataFrame:
+            assert since is not None
+            return pd.DataFrame({"task_id": [], "answers": [], "updated_at": []})
+
+        def answered(self, task_ids: list[int]) -> list[dict[str, Any]]:
+            assert task_ids == [9]
+            return [given]
+
+    project: Any = Project()
+    fresh = escalation.deliver(work.settings, project, work.tickets)
+    moment = pd.Timestamp("2026-01-01T00:00:00Z")
+    decided, read_to = escalation.collect(work.settings, project, work.tickets, moment, fresh)
+    assert [each.id for each in decided] == [ticket.id] and read_to == moment
+    found = work.tickets.get(ticket.id)
+    assert found is not None and found.answer == "long"
