@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -62,9 +63,9 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
     tell("stopped")
 
 
-def _run(app: object, listening: socket.socket) -> None:
+def _run(app: Callable[..., Any], listening: socket.socket) -> None:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
