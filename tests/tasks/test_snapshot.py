@@ -283,9 +283,9 @@ def test_what_the_model_gave_to_people_joins_pool_and_ledger(workspace: Workspac
     write_parquet(workspace.batch, BATCH.frame(), BATCH)
     cells = {11: "a new text", 12: "A gold text", 13: "another", 14: "\0", 15: "known", 16: "nobody has answered"}
     exported = [task(number, answer(number, "no")) for number in range(11, 16)]
-    project = Sent(cells, {13: text.identify("what it was")}, exported)
-    versions = Saved()
-    assert run_labels(workspace, versions, project) == "2 labels"  # type: ignore[arg-type]
+    project: Any = Sent(cells, {13: text.identify("what it was")}, exported)
+    versions: Any = Saved()
+    assert run_labels(workspace, versions, project) == "2 labels"
     new = ledger.read_by_shard(workspace.labels).query("shard == 2")
     assert new[["id", "label", "round", "origin", "why"]].to_numpy().tolist() == [
         [text.identify(cell), "no", 0, "escalated", "escalated"] for cell in ("a new text", "known")
@@ -298,9 +298,9 @@ def test_what_the_model_gave_to_people_joins_pool_and_ledger(workspace: Workspac
     # Once only; a changed answer is a later row; while a pool is being finished the others wait.
     project = Sent(cells, {}, [task(11, answer(11, "yes")), task(16, answer(16, "no"))])
     finish.keep(workspace, Finish(wrong=0.05, round=2))
-    assert look(workspace, project).rows[["id", "label"]].to_numpy().tolist() == [[text.identify("a new text"), "yes"]]  # type: ignore[arg-type]
+    assert look(workspace, project).rows[["id", "label"]].to_numpy().tolist() == [[text.identify("a new text"), "yes"]]
     finish.keep(workspace, None)
-    found = look(workspace, project)  # type: ignore[arg-type]
+    found = look(workspace, project)
     assert found.rows.label.tolist() == ["yes", "no"] and found.strange == 0
     assert found.joining is not None and found.joining[column].tolist() == ["nobody has answered"]
 
