@@ -158,7 +158,7 @@ def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
     workspace = init.run(tmp_path / "here", *sources, None, "", None, Columns())
     steps.workspace, steps.versions = workspace, Versions(workspace.root)
     steps.project = SimpleNamespace(
-        count=lambda number: 0,
+        count=lambda _: 0,
         tasks=lambda _: pd.DataFrame(columns=["task_id", "id", "answers"]),
         touched=lambda _: pd.DataFrame(columns=["task_id", "id", "round", "answers", "updated_at"]),
         answered=lambda _: [],
