@@ -113,8 +113,11 @@ def demo(
         loop(root, rounds)
     if finishes and not figures.looks(workspace):
         tell(f"demo: and the rest of the pool, at most {WRONG:.0%} of it wrong")
-        with reviewers(folder, asked.answers(source), MANY, asked.noise), prefect_may_go():
-            finish(root, WRONG, CONFIDENCE)
+        with prefect_may_go():
+            finish(root, WRONG, CONFIDENCE, 0)  # takes back the open batch before anybody answers it
+        if Workspace.open(folder).settings.select.finish:
+            with reviewers(folder, asked.answers(source), MANY, asked.noise), prefect_may_go():
+                finish(root, WRONG, CONFIDENCE)
         with prefect_may_go():
             loop(root, 0)  # a batch for whoever looks at the demo
     finale(workspace)
