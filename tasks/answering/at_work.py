@@ -7,10 +7,12 @@ it answers goes to people all the same, blind, so that a promise which no longer
 
 import math
 import secrets
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
+from traceback import format_exception
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.answering import escalation
 from labelwise.tasks.answering.tickets import ESCALATED, WATCHED, Ticket, Tickets
-from labelwise.tasks.errors import InputError, LabelwiseError
+from labelwise.tasks.errors import InputError, LabelwiseError, without_secrets
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.proof import watching
 from labelwise.tasks.services.label_studio.project import open_project
@@ -222,6 +224,7 @@ class Keeper:
             work()
         except LabelwiseError as error:
             return str(error)
-        except Exception as error:
-            return f"a fault of ours: {type(error).__name__}: {error}"
+        except Exception as error:  # the thread goes on; whoever may ask for health sees no more than its kind
+            print(without_secrets("".join(format_exception(error))), file=sys.stderr, flush=True)
+            return f"a fault of ours, {type(error).__name__}: see what the service prints"
         return ""

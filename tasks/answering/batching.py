@@ -35,7 +35,7 @@ class Batcher(Generic[Item, Answer]):
             asked = [item for items, _ in together for item in items]
             try:
                 said = list(await asyncio.to_thread(self._answer, asked))
-            except Exception:
+            except Exception:  # one request may be at fault: each by itself, and whoever is at fault gets the error
                 for items, found in together:
                     await self._alone(items, found)
                 continue
