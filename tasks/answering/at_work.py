@@ -9,8 +9,8 @@ import math
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from traceback import format_exception
 from typing import Any
@@ -34,13 +34,12 @@ LONGEST_S = 60.0  # between looks while they fail
 
 @dataclass(frozen=True)
 class Served:
-    """A model and what it may answer. name: for people; version: of the registered model, or a round's tag. threshold:
+    """A model and what it may answer. name: for people. threshold:
     the least confidence at which it answers; inf: never. promise: what is promised of what it answers. far: (n, d) ->
     (n,) whether items are unlike those of the pool; None: nobody looks."""
 
     model: Classifier
     name: str
-    version: str
     threshold: float
     promise: str
     far: Callable[[NDArray[np.float32]], NDArray[np.bool_]] | None = None
@@ -59,12 +58,9 @@ class Said:
 
 @dataclass
 class Counts:
-    """What happened since the service began, for its metrics."""
+    """What the keeper did and met, for the metrics."""
 
-    answered: int = 0
-    escalated: dict[str, int] = field(default_factory=lambda: dict.fromkeys((NOT_SURE, UNLIKE, POLICY), 0))
-    watched: int = 0
-    swaps: int = 0
+    swaps: int = 0  # champions that were taken
     trouble: str = ""  # with Label Studio, MLflow or the webhook, now
 
 
@@ -125,7 +121,6 @@ class AtWork:
             found.append(Said(label, sure, not reason, reason, ticket))
         if new:
             self.tickets.add(new)
-        self._count(found)
         return found
 
     def look(self, webhook: str, secret: str) -> None:
@@ -178,15 +173,6 @@ class AtWork:
             "confidence": round(ticket.confidence, 6),
             "model": ticket.model,
         }
-
-    def _count(self, said: Sequence[Said]) -> None:
-        with self._lock:
-            for each in said:
-                if each.answered:
-                    self.counts.answered += 1
-                    self.counts.watched += bool(each.ticket)
-                else:
-                    self.counts.escalated[each.reason] += 1
 
 
 class Keeper:

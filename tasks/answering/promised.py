@@ -71,7 +71,7 @@ def serve(workspace: Workspace, model: Chosen) -> Served:
     if wanted.unlike and own:
         near = unlike.fit(sampled(workspace, unlike.MOST), wanted.unlike, workspace.settings.seed)
         far = near.far
-    return Served(classifier, model.name, model.name, found.value, promise(found, wanted), far)
+    return Served(classifier, model.name, found.value, promise(found, wanted), far)
 
 
 def threshold(workspace: Workspace, model: Classifier, pool: NDArray[np.float64], own: bool, look: int) -> Threshold:

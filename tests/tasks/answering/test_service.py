@@ -59,7 +59,7 @@ def workspace(folder: Path, **content: Any) -> Workspace:
 
 def at_work(folder: Path, model: Any = None, watch: float = 0.0, **content: Any) -> AtWork:
     here = workspace(folder, answer={"watch": watch, "never": ["long"]}, **content)
-    served = Served(model or Model(), "version 3", "3", 0.8, "promised", lambda vectors: vectors[:, 0] > 30)
+    served = Served(model or Model(), "version 3", 0.8, "promised", lambda vectors: vectors[:, 0] > 30)
     return AtWork(here, served, Tickets(folder / "tickets.sqlite3"), lambda: 0.5)
 
 
@@ -130,12 +130,12 @@ def test_a_promise_that_no_longer_holds_raises_the_threshold(tmp_path: Path) -> 
     assert work.health()["holds"] is False
     (said,) = work.answer(["0.85"])
     assert (said.answered, said.reason) == (False, NOT_SURE)
-    work.swap(Served(Model(), "version 4", "4", 0.8, "promised"))
+    work.swap(Served(Model(), "version 4", 0.8, "promised"))
     assert work.holds and work.threshold == 0.8
 
 
 def test_another_model_answers_from_the_next_batch_on(client: TestClient, work: AtWork) -> None:
-    work.swap(Served(Model(), "version 4", "4", 0.95, "promised"))
+    work.swap(Served(Model(), "version 4", 0.95, "promised"))
     said = client.post("/answer", json={"items": ["sure 0.9"]}).json()
     assert (said["model"], said["answers"][0]["reason"]) == ("version 4", NOT_SURE)
     assert client.get("/health").json()["model"] == "version 4"
