@@ -48,9 +48,9 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
     keeping = promised.Champion(here, manner.version, tell)
     served = keeping.first()
     tickets = Tickets(store(here))
-    at_work = AtWork(here, served, tickets, random.SystemRandom().random)
+    at_work = AtWork(here, served, tickets, random.SystemRandom().random, tell)
     keeper = Keeper(at_work, keeping.newer, manner.webhook, webhook_secret())
-    tell(f"{served.name} answers at {url}: {served.promise}")
+    tell(f"{served.name} answers at {url}: {at_work.promise}")
     tell("callers send the token of LABELWISE_ANSWER_TOKEN" if token else "anybody on this machine may ask")
     keeper.start()
     try:

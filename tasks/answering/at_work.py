@@ -3,13 +3,14 @@
 It answers where its confidence is at least the threshold that the promise allows (proof/answering.py), the item is like
 those of the pool (proof/unlike.py), and the class is none that people keep for themselves. A small random share of what
 it answers goes to people all the same, blind, so that a promise which no longer holds is noticed (proof/watching.py).
+While it may answer nothing all items go to people, and what they say tells from which confidence on it may.
 """
 
 import math
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from traceback import format_exception
@@ -20,13 +21,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.answering import escalation
-from labelwise.tasks.answering.tickets import ESCALATED, WATCHED, Ticket, Tickets
-from labelwise.tasks.errors import InputError, LabelwiseError, without_secrets
+from labelwise.tasks.answering.tickets import CALIBRATING, ESCALATED, WATCHED, Ticket, Tickets
+from labelwise.tasks.errors import InputError, LabelwiseError, quantity, without_secrets
 from labelwise.tasks.learners.serving import Classifier
-from labelwise.tasks.proof import watching
+from labelwise.tasks.proof import answering, watching
+from labelwise.tasks.proof.answering import Threshold
 from labelwise.tasks.services.label_studio.project import open_project
+from labelwise.tasks.settings import Answering
 from labelwise.tasks.workspace import Workspace
 
+LESS = "people saw more wrong, so it answers less since"
 NOT_SURE, UNLIKE, POLICY = "not sure", "unlike anything in the pool", "policy"
 PAUSE_S = 2.0  # between looks at Label Studio and at the champion
 LONGEST_S = 60.0  # between looks while they fail
@@ -34,15 +38,35 @@ LONGEST_S = 60.0  # between looks while they fail
 
 @dataclass(frozen=True)
 class Served:
-    """A model and what it may answer. name: for people. threshold:
-    the least confidence at which it answers; inf: never. promise: what is promised of what it answers. far: (n, d) ->
-    (n,) whether items are unlike those of the pool; None: nobody looks."""
+    """A model and what it may answer. name: for people. found: the least confidence at which it may answer by the gold
+    set. far: (n, d) -> (n,) whether items are unlike those of the pool; None: nobody looks."""
 
     model: Classifier
     name: str
-    threshold: float
-    promise: str
+    found: Threshold
     far: Callable[[NDArray[np.float32]], NDArray[np.bool_]] | None = None
+
+    def judged(self, cells: list[str]) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+        """What the model says of items, and whether each is unlike those of the pool."""
+        if self.far is None:
+            return self.model.judged(cells), np.zeros(len(cells), bool)
+        said, vectors = self.model.seen(cells)
+        return said, self.far(vectors)
+
+    def reasons(
+        self,
+        labels: Sequence[str],
+        sure: NDArray[np.float64],
+        far: NDArray[np.bool_],
+        least: float,
+        never: Collection[str],
+    ) -> list[str]:
+        """Why people are to answer each item instead, '' where the model may. labels, sure: what it says of them, and
+        how sure it is; far: whether each is unlike those of the pool; least: the confidence at which it answers; never:
+        the classes that people keep for themselves."""
+        kept = [not set(never).isdisjoint(self.model.answer.members(label)) for label in labels]
+        each = zip(kept, far, sure >= least, strict=True)
+        return [POLICY if policy else UNLIKE if strange else "" if fine else NOT_SURE for policy, strange, fine in each]
 
 
 @dataclass(frozen=True)
@@ -67,12 +91,19 @@ class Counts:
 class AtWork:
     """What the service asks. Items come as cells, as the tables keep them."""
 
-    def __init__(self, workspace: Workspace, served: Served, tickets: Tickets, draw: Callable[[], float]) -> None:
-        self.workspace, self.settings, self.tickets = workspace, workspace.settings, tickets
+    def __init__(
+        self,
+        workspace: Workspace,
+        served: Served,
+        tickets: Tickets,
+        draw: Callable[[], float],
+        tell: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        """draw: gives numbers in [0, 1) by chance, which choose what is watched. tell: is told each new promise."""
+        self.workspace, self.settings, self.tickets, self._tell = workspace, workspace.settings, tickets, tell
         self.counts, self._draw, self._lock = Counts(), draw, Lock()
         self._read_to: pd.Timestamp | None = None  # in Label Studio, by its clock
-        self._served = served
-        self.raised = -math.inf
+        self._served, self.found, self.raised = served, served.found, -math.inf
         self.watch()
 
     @property
@@ -83,42 +114,38 @@ class AtWork:
     @property
     def threshold(self) -> float:
         """The least confidence at which it answers now."""
-        return max(self._served.threshold, self.raised)
+        return max(self.found.value, self.raised)
+
+    @property
+    def promise(self) -> str:
+        """What is promised of what it answers now, in a sentence."""
+        of = "the items that came in" if math.isinf(self._served.found.value) else "items like the pool"
+        return promise(self.found, self.settings.answer, of)
 
     def swap(self, served: Served) -> None:
         """Let another model answer from the next batch on. What was watched of the last one says nothing of it."""
         with self._lock:
-            self._served, self.raised = served, -math.inf
+            self._served, self.found, self.raised = served, served.found, -math.inf
             self.counts.swaps += 1
+        self.watch()  # it may be one that answered before
 
     def answer(self, cells: list[str]) -> list[Said]:
         """An answer for each item. Whatever goes to people is on disk when this returns."""
-        served, settings = self._served, self.settings
-        threshold = max(served.threshold, self.raised)
-        said, vectors = served.model.seen(cells)
-        far = served.far(vectors) if served.far else np.zeros(len(cells), bool)
-        item, answer, found = served.model.item, served.model.answer, []
-        new: list[Ticket] = []
-        for cell, label, sure, strange in zip(cells, said.label, said.confidence.astype(float), far, strict=True):
-            kept = set(answer.members(label)) & set(settings.answer.never)
-            reason = POLICY if kept else UNLIKE if strange else NOT_SURE if not sure >= threshold else ""
+        with self._lock:
+            served, base, raised = self._served, self.found.value, self.raised
+        wanted = self.settings.answer
+        said, far = served.judged(cells)
+        sure = said.confidence.to_numpy(np.float64)
+        reasons = served.reasons(said.label.tolist(), sure, far, max(base, raised), wanted.never)
+        found, new = [], []
+        for cell, label, confidence, reason in zip(cells, said.label, sure.tolist(), reasons, strict=True):
             ticket = ""
-            if reason or self._draw() < settings.answer.watch:
-                why = ESCALATED if reason else WATCHED
-                one = Ticket(
-                    secrets.token_urlsafe(12),
-                    item.identify(cell),
-                    cell,
-                    why,
-                    reason,
-                    label,
-                    sure,
-                    served.name,
-                    time.time(),
-                )
-                new.append(one)
-                ticket = one.id
-            found.append(Said(label, sure, not reason, reason, ticket))
+            if reason or self._draw() < wanted.watch:
+                why = WATCHED if not reason else why_asked(reason, confidence, base, raised)
+                item = served.model.item.identify(cell)
+                ticket = secrets.token_urlsafe(12)
+                new.append(Ticket(ticket, item, cell, why, reason, label, confidence, served.name, time.time()))
+            found.append(Said(label, confidence, not reason, reason, ticket))
         if new:
             self.tickets.add(new)
         return found
@@ -127,6 +154,8 @@ class AtWork:
         """Bring to people what is new, take in their answers, watch the promise, tell the webhook. ServiceError where
         Label Studio does not answer: nothing is lost, and the next look does it."""
         project = open_project(self.settings)
+        if self._read_to is None:
+            escalation.missing(project, self.tickets)
         fresh = escalation.deliver(self.settings, project, self.tickets)
         decided, self._read_to = escalation.collect(self.settings, project, self.tickets, self._read_to, fresh)
         if decided:
@@ -144,7 +173,7 @@ class AtWork:
         return {
             "status": "ok",
             "model": self._served.name,
-            "promise": self._served.promise,
+            "promise": self.promise,
             "answers_from": None if math.isinf(self.threshold) else round(self.threshold, 6),
             "holds": self.holds,
             "tickets": self.tickets.count(),
@@ -152,12 +181,24 @@ class AtWork:
         }
 
     def watch(self) -> None:
-        """Raise the threshold where what people have said shows that the promise no longer holds."""
+        """Take in what people have said: raise the threshold where the promise no longer holds, and find one where the
+        gold set shows none."""
         served, wanted = self._served, self.settings.answer
+        whole = served.model.answer.NAME == "choice"
+        found = served.found
+        if math.isinf(found.value):
+            came = self.tickets.calibrating(served.name)
+            sure, losses = np.array([each.confidence for each in came]), escalation.losses(self.settings, came)
+            found = answering.by_traffic(sure, losses, wanted.wrong, wanted.confidence, whole)
         watched = self.tickets.watched(served.name)
         sure, losses = np.array([each.confidence for each in watched]), escalation.losses(self.settings, watched)
-        whole = served.model.answer.NAME == "choice"
-        self.raised = watching.raised_by(sure, losses, wanted.wrong, 1 - wanted.confidence, whole=whole)
+        raised = watching.raised_by(sure, losses, wanted.wrong, 1 - wanted.confidence, whole=whole)
+        with self._lock:
+            if served is not self._served:
+                return
+            self.found, self.raised = found, raised
+        if self.tickets.note(served.name, self.promise, self.holds):
+            self._tell(f"{served.name}: {self.promise}{'' if self.holds else f'; {LESS}'}")
 
     def shown(self, ticket: Ticket) -> dict[str, Any]:
         """A ticket for other programs."""
@@ -173,6 +214,31 @@ class AtWork:
             "confidence": round(ticket.confidence, 6),
             "model": ticket.model,
         }
+
+
+def why_asked(reason: str, confidence: float, base: float, raised: float) -> str:
+    """Why people are asked an item that the model does not answer. base: the confidence at which it may answer by what
+    was promised, raised: by what was watched since, inf: at none."""
+    if reason == NOT_SURE and math.isinf(base):
+        return CALIBRATING
+    # All that it would have answered is watched then: that is what may let it answer again.
+    return WATCHED if reason == NOT_SURE and raised == math.inf and confidence >= base else ESCALATED
+
+
+def promise(found: Threshold, wanted: Answering, of: str = "items like the pool") -> str:
+    """What is promised, in a sentence.
+
+    >>> promise(Threshold(0.91, 0.62, 180), Answering())
+    'of what it answers, about 62 % of items like the pool, at most 5 % is wrong, with 95 % confidence'
+    """
+    share, sure = f"{100 * wanted.wrong:g} %", f"{100 * wanted.confidence:g} %"
+    if math.isinf(found.value):
+        needs = f"; about {quantity(found.needs, 'more answer')} may do" if found.needs else ""
+        return f"it answers nothing yet: nothing shows that at most {share} would be wrong{needs}"
+    return (
+        f"of what it answers, about {100 * found.coverage:.0f} % of {of}, at most {share} is wrong, "
+        f"with {sure} confidence"
+    )
 
 
 class Keeper:

@@ -55,6 +55,13 @@ def deliver(settings: Settings, project: LabelStudioProject, tickets: Tickets) -
     return set(there.values())
 
 
+def missing(project: LabelStudioProject, tickets: Tickets) -> None:
+    """What somebody has deleted in Label Studio, or what was lost with it, is to be brought there once more: a caller
+    waits for it."""
+    if project.found is not None and tickets.waiting():
+        tickets.keep_with_people(set(project.tasks(ROUND_OF_ESCALATED).task_id))
+
+
 def collect(
     settings: Settings, project: LabelStudioProject, tickets: Tickets, since: pd.Timestamp | None, fresh: set[int]
 ) -> tuple[list[Ticket], pd.Timestamp | None]:
@@ -74,7 +81,8 @@ def collect(
     decided = []
     for exported in project.answered(sorted(read)):
         ticket = waiting[exported["id"]]
-        said = [annotations.said(each, answer, ticket.cell) for each in exported["annotations"]]
+        cell = tickets.cell(ticket.item)
+        said = [annotations.said(each, answer, cell) for each in exported["annotations"]]
         given = [each for each in said if each["label"] is not None]
         last = max(given or said, key=lambda each: each["created_at"])
         decided += tickets.decide(ticket.item, ANSWERED if given else SKIPPED, last["label"])

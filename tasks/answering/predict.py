@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks import sources
+from labelwise.tasks.answering import promised
+from labelwise.tasks.answering.at_work import Served, promise
 from labelwise.tasks.answering.model import Chosen, chosen
 from labelwise.tasks.errors import InputError, named, quantity
 from labelwise.tasks.exports.files import FORMS, Part
@@ -20,7 +22,7 @@ from labelwise.tasks.kinds import files as held
 from labelwise.tasks.kinds import spans
 from labelwise.tasks.kinds.cells import Cells
 from labelwise.tasks.kinds.forms import places
-from labelwise.tasks.kinds.values import NUMBER, TEXT, WHOLE
+from labelwise.tasks.kinds.values import NUMBER, TEXT, WHOLE, YES_NO
 from labelwise.tasks.labels import renamed
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.progress import counted
@@ -31,7 +33,7 @@ from labelwise.tasks.sources.marks import OTHER_NAMES
 from labelwise.tasks.workspace import Workspace, atomic
 
 ROWS = 4096  # in a part: long enough for an encoder to pack texts well
-ROW, LABEL, CONFIDENCE, REASON = "row", "label", "confidence", "reason"
+ROW, LABEL, CONFIDENCE, MAY, REASON = "row", "label", "confidence", "answered", "reason"
 OF_TOOLS = {"annotations", "predictions", "completions"}  # beside `data`: Label Studio's own, whose rows come flat
 
 
@@ -52,9 +54,11 @@ class Asked:
 
 @dataclass
 class Tally:
-    """What came of the rows. confidence: the sum of it."""
+    """What came of the rows. labelled: how many there are with a label, alone: of how many it may stand without people.
+    confidence: the sum of it."""
 
-    answered: int = 0
+    labelled: int = 0
+    alone: int = 0
     confidence: float = 0.0
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -84,14 +88,15 @@ def run(
         refuse_strange(place, workspace.root, force)
     model = chosen(workspace, version, tell)
     asked = wanted(source, workspace.settings, model.classifier, column, encoding)
-    names = apart(asked.columns, [ROW, LABEL, CONFIDENCE, REASON])
+    served = promised.serve(workspace, model)
+    names = apart(asked.columns, [ROW, LABEL, CONFIDENCE, MAY, REASON])
     theirs = dict.fromkeys(names.values(), TEXT)
-    columns = {ROW: WHOLE, **theirs, LABEL: model.classifier.answer.VALUE, CONFIDENCE: NUMBER}
+    columns = {ROW: WHOLE, **theirs, LABEL: model.classifier.answer.VALUE, CONFIDENCE: NUMBER, MAY: YES_NO}
     tally = Tally()
     with replacing([out], workspace.root, force) as (scratch,), ExitStack() as later:
         write, put_aside = later.enter_context(form(scratch, columns)), None
         progress = later.enter_context(counted(f"predict {source}", None))
-        for good, bad in judged(asked, names, model.classifier, workspace.settings, tally):
+        for good, bad in judged(asked, names, served, workspace.settings, tally):
             if bad and put_aside is None:
                 clear(aside)
                 place = later.enter_context(atomic(aside))
@@ -106,7 +111,8 @@ def run(
     remember([aside], workspace.root)
     changed = {old: new for old, new in names.items() if old != new}
     said = [f"the column {old!r} of {source} is called {new!r} there" for old, new in changed.items()]
-    return [line(out, aside, model, tally), *said, *outdated(model, workspace.settings)]
+    may = f"{tally.alone:,} of them are `answered`: {promise(served.found, workspace.settings.answer)}"
+    return [line(out, aside, model, tally), may, *said, *outdated(model, workspace.settings)]
 
 
 def wanted(source: str, settings: Settings, model: Classifier, column: str, encoding: str) -> Asked:
@@ -147,9 +153,10 @@ def _called_otherwise(name: str, known: list[str], model: Classifier) -> bool:
 
 
 def judged(
-    asked: Asked, names: dict[str, str], model: Classifier, settings: Settings, tally: Tally
+    asked: Asked, names: dict[str, str], served: Served, settings: Settings, tally: Tally
 ) -> Iterator[tuple[Part, Part]]:
     """The rows that the model has answered, and those that cannot be read, part by part. Adds to `tally`."""
+    model, never = served.model, settings.answer.never
     item, suite = model.item, suites.pool(asked.pull.max_chars, 1.0, model.item)
     files = item.files(asked.pull.columns)
     form = Cells(None, True, model.answer.PLACES, files, asked.own if item.ARRAYS else (), asked.others)
@@ -170,14 +177,17 @@ def judged(
         number += len(rows)
         fine = [at for at in range(len(rows)) if at not in refused]
         kept = [item.tidy(came[at]) for at in fine]
-        said = model.judged(kept)
+        said, far = served.judged(kept)
+        sure = said.confidence.to_numpy(float)
+        reasons = served.reasons(said.label.tolist(), sure, far, served.found.value, never)
         labels = renamed.today(said.label.astype("string"), settings)
-        tally.answered += len(fine)
-        tally.confidence += float(said.confidence.sum())
+        tally.labelled += len(fine)
+        tally.alone += reasons.count("")
+        tally.confidence += float(sure.sum())
         tally.refused.update(refusal.rule for refusal in refused.values())
         good = [
-            rows[at] | {LABEL: value(model, label, cell, came[at]), CONFIDENCE: round(float(sure), 6)}
-            for at, cell, label, sure in zip(fine, kept, labels, said.confidence, strict=True)
+            rows[at] | {LABEL: value(model, label, cell, came[at]), CONFIDENCE: round(each, 6), MAY: not reason}
+            for at, cell, label, each, reason in zip(fine, kept, labels, sure.tolist(), reasons, strict=True)
         ]
         yield good, [rows[at] | {REASON: refusal.reason} for at, refusal in refused.items()]
 
@@ -208,15 +218,15 @@ def _file(cell: str | None) -> str | None:
 
 def refuse_nothing(source: str, tally: Tally) -> None:
     """InputError where no row has been answered."""
-    if not tally.answered:
+    if not tally.labelled:
         got = f"{quantity(tally.refused.total(), 'row')}: {_reasons(tally)}" if tally.refused else "none"
         raise InputError(f"{source} has no row that can be read", expected="one at least", got=got)
 
 
 def line(out: Path, aside: Path, model: Chosen, tally: Tally) -> str:
     """What was done, in a line."""
-    mean = tally.confidence / tally.answered
-    said = f"{out}: {quantity(tally.answered, 'label')} by {model.name}, mean confidence {mean:.2f}"
+    mean = tally.confidence / tally.labelled
+    said = f"{out}: {quantity(tally.labelled, 'label')} by {model.name}, mean confidence {mean:.2f}"
     if not tally.refused:
         return said
     unread = quantity(tally.refused.total(), "row cannot be read and is", "rows cannot be read and are")

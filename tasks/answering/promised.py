@@ -13,13 +13,13 @@ from labelwise.tasks.answering.at_work import Served
 from labelwise.tasks.answering.model import Chosen, chosen
 from labelwise.tasks.errors import InputError, ServiceDown
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.items import vectors
+from labelwise.tasks.items import stored, vectors
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.proof import answering, unlike
 from labelwise.tasks.proof.answering import Threshold
 from labelwise.tasks.services.mlflow import open_tracking
-from labelwise.tasks.settings import Answering
+from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import Workspace
 
 SAMPLE = 5000  # items of the pool whose confidences are the steps of the threshold
@@ -47,7 +47,6 @@ class Champion:
         self._workspace.reread()
         served = serve(self._workspace, chosen(self._workspace, now, self._tell))
         self._version = now
-        self._tell(f"{served.name} answers from here on: {served.promise}")
         return served
 
     def _of_the_day(self) -> str:
@@ -56,22 +55,32 @@ class Champion:
 
 
 def serve(workspace: Workspace, model: Chosen) -> Served:
-    """A model with what is promised of it. InputError where a class that people keep for themselves is none."""
+    """A model with what is promised of it: nothing where the workspace lacks its gold set or its pool. InputError where
+    a class that people keep for themselves is none."""
     wanted, classifier = workspace.settings.answer, model.classifier
     if strange := sorted(set(wanted.never) - set(workspace.settings.classes)):
         raise InputError(
             "answer.never in params.yaml names no class", got=repr(strange[0]), fix="name one of `classes`"
         )
-    own = vectors.encoded(workspace) and classifier.embed.model_dump(exclude={"wording"}) == (
-        workspace.settings.embed.model_dump(exclude={"wording"})
-    )
+    if not workspace.gold.exists() or not stored.shards(workspace):  # a clone without its data, say
+        return Served(classifier, model.name, Threshold(math.inf, 0.0, 0, None))
+    own = encoded(workspace, classifier.embed)
     pool = confidences(workspace, classifier, own)
     found = threshold(workspace, classifier, pool, own, looks(workspace, model))
     far = None
     if wanted.unlike and own:
         near = unlike.fit(sampled(workspace, unlike.MOST), wanted.unlike, workspace.settings.seed)
         far = near.far
-    return Served(classifier, model.name, found.value, promise(found, wanted), far)
+    return Served(classifier, model.name, found, far)
+
+
+def encoded(workspace: Workspace, embed: Embed) -> bool:
+    """Whether all items of the workspace have vectors, by such an encoder."""
+    wanted = workspace.settings.embed
+    if embed.model_dump(exclude={"wording"}) != wanted.model_dump(exclude={"wording"}):
+        return False
+    made = ((vectors.vectors_of(workspace, shard), shard) for shard in stored.shards(workspace))
+    return vectors.encoded(workspace) and all(vectors.fresh(file, shard, wanted) for file, shard in made)
 
 
 def threshold(workspace: Workspace, model: Classifier, pool: NDArray[np.float64], own: bool, look: int) -> Threshold:
@@ -97,10 +106,12 @@ def threshold(workspace: Workspace, model: Classifier, pool: NDArray[np.float64]
 
 def confidences(workspace: Workspace, model: Classifier, own: bool) -> NDArray[np.float64]:
     """(n,) the model's confidences of a sample of the pool, or of all of it where it is small."""
-    pool = vectors.pool_vectors(workspace)
-    rows = drawn(len(pool), SAMPLE if own else SAMPLE // 10, workspace.settings.seed)
-    items = vectors.pool_items(workspace, pool).take(rows)
-    said = model.of(items) if own else model.judged(items.texts())
+    n = stored.items(workspace)
+    if own:
+        items = vectors.pool_items(workspace, vectors.pool_vectors(workspace))
+        said = model.of(items.take(drawn(n, SAMPLE, workspace.settings.seed)))
+    else:
+        said = model.judged(stored.cells(workspace, drawn(n, SAMPLE // 10, workspace.settings.seed)))
     return said.confidence.to_numpy(np.float64)
 
 
@@ -119,19 +130,3 @@ def looks(workspace: Workspace, model: Chosen) -> int:
     """How many models the gold set had compared when this one was: that of each round until its own."""
     named = re.search(r"round-([0-9]+)", model.name)
     return max(1, int(named[1]) if named else ledger.current_round(workspace.labels))
-
-
-def promise(found: Threshold, wanted: Answering) -> str:
-    """What is promised, in a sentence.
-
-    >>> promise(Threshold(0.91, 0.62, 180, None), Answering())
-    'of what it answers, about 62 % of items like the pool, at most 5 % is wrong, with 95 % confidence'
-    """
-    share, sure = f"{100 * wanted.wrong:g} %", f"{100 * wanted.confidence:g} %"
-    if math.isinf(found.value):
-        needs = f"; about {found.needs:,} more gold labels may do" if found.needs else ""
-        return f"it answers nothing: the gold set cannot show that at most {share} would be wrong{needs}"
-    return (
-        f"of what it answers, about {100 * found.coverage:.0f} % of items like the pool, at most {share} is wrong, "
-        f"with {sure} confidence"
-    )

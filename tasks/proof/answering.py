@@ -1,6 +1,7 @@
 """How sure a model must be to answer alone, so that a promise about the items that it answers is kept.
 
-`threshold(pool, known, losses, wrong, risk_of_model(confidence, k))` is all there is to call.
+`threshold(pool, known, losses, wrong, risk_of_model(confidence, k))` is all there is to call; and `by_traffic` where
+that lets the model answer nothing, once people have answered what came in.
 
 Known items are such as people have labelled and the model has not learned from, drawn like the items to come. The
 thresholds that may come out are quantiles of the pool's confidence, so that they are fixed before a label is looked at.
@@ -17,7 +18,7 @@ of at most `risk`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ STEPS = 50  # quantiles of the pool at most; simulated: 10 lose coverage, 300 ga
 SPARE = 2  # mistakes, beside those that the confidences tell of, that the first test should stand; simulated: 0 to 3
 STAKES = np.array([0.4, 0.65, 0.9])  # of the largest that cannot lose more than there is; simulated: 2 to 20
 HALF = 5  # models that spend half of the risk
+OF_TRAFFIC = 0.2  # share of the risk that is kept for models that the gold set does not let answer
+FIRST = 64  # items that people have answered when such a model is looked at for the first time
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -45,12 +48,33 @@ class Threshold:
 
 def risk_of_model(confidence: float, k: int) -> float:
     """The chance to break the promise that model 1, 2, ... that was looked at on the same known items may take. All
-    together 1 - confidence: the promise holds for whichever of them these items have made the champion.
+    together 1 - confidence but for OF_TRAFFIC of it: the promise holds for whichever of them these items have made the
+    champion.
 
     >>> [round(risk_of_model(0.95, k), 5) for k in (1, 2, 10)]
-    [0.00833, 0.00595, 0.00119]
+    [0.00667, 0.00476, 0.00095]
     """
-    return (1 - confidence) * HALF / ((HALF + k - 1) * (HALF + k))
+    return (1 - OF_TRAFFIC) * (1 - confidence) * HALF / ((HALF + k - 1) * (HALF + k))
+
+
+def by_traffic(confidences: Floats, losses: Floats, wrong: float, confidence: float, whole: bool = True) -> Threshold:
+    """The threshold of a model that may answer nothing by the known items, from what people said of the items that
+    came in meanwhile: all of them, so they are drawn like those to come, and have chosen no model. Looked for when
+    FIRST of them are answered, and whenever there are twice as many as at the last look, each time at half the risk
+    that is left, until there is one: all looks together take OF_TRAFFIC of 1 - confidence. Its coverage is of what came
+    in.
+
+    confidences, losses: (n,) of these items in the order in which they came. wrong, confidence: in (0, 1).
+    """
+    sure, lost = np.asarray(confidences, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    found, risk, n = Threshold(math.inf, 0.0, 0, max(FIRST - len(sure), 1)), OF_TRAFFIC * (1 - confidence), FIRST
+    while n <= len(sure):
+        risk /= 2
+        found = threshold(sure[:n], sure[:n], lost[:n], wrong, risk, None, whole)
+        if found.value < math.inf:
+            return found
+        n *= 2
+    return replace(found, needs=n - len(sure))
 
 
 def threshold(

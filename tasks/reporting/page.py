@@ -87,6 +87,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         rounds=tables.by_round(workspace, versions),
         cost=tables.spent(workspace, rows),
         finish=tables.to_finish(workspace),
+        at_work=tables.at_work(workspace),
         classes=tables.classes(workspace),
         asked=tables.last_batch(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),

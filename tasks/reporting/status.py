@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks import figures, finish, kinds, stop
+from labelwise.tasks.answering import tickets
 from labelwise.tasks.errors import LabelwiseError, named, quantity
 from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
@@ -66,7 +67,8 @@ class Status:
     of; measure: what its `accuracy` is, in words. precise: what precision it has, where one is asked for.
     prevalence: how many items of each class there are in the pool and how many of them are found, as the last round
     counted them; None before there was a label. of_class: the class that the model is judged by, '' for all. finished:
-    the promise of the finished pool, or how far it is; '' where nobody has asked for one."""
+    the promise of the finished pool, or how far it is; '' where nobody has asked for one. at_work: what the model at
+    work (`labelwise answer`) promised last on this machine; '' where none was."""
 
     round: int
     state: str
@@ -102,6 +104,7 @@ class Status:
     prevalence: Prevalence | None = None
     of_class: str = ""
     finished: str = ""
+    at_work: str = ""
 
     def json(self) -> str:
         """The same for a program."""
@@ -170,6 +173,7 @@ def status(workspace: Workspace) -> Status:
         prevalence=prevalence.counted(workspace),
         of_class=workspace.settings.measure.of,
         finished=finish.going_on(workspace) or done,
+        at_work=str(tickets.standing(workspace) or ""),
     )
 
 
@@ -422,6 +426,7 @@ def lines(seen: Status) -> list[str]:
         f"open batch   {batch}",
         f"champion     {present}{seen.standing and f': {seen.standing}'}",
         *(f"finish       {said}" for said in [seen.finished] if said),
+        *(f"answer       {said}" for said in [seen.at_work] if said),
         f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
         *(f"problem      {line}" for line in seen.problems),

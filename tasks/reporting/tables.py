@@ -6,13 +6,14 @@ import platform
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
 
 from labelwise.tasks import evaluate, figures, finish, kinds
+from labelwise.tasks.answering import tickets
 from labelwise.tasks.errors import quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
@@ -108,6 +109,19 @@ def to_finish(workspace: Workspace) -> Table:
     said = "With 95 % confidence, by the model of now. `labelwise finish` does it."
     head = ["wrong at most", "people still label", "hours", unit or "price", "the model labels"]
     return Table("What a finished pool would take", head, rows, said)
+
+
+def at_work(workspace: Workspace) -> Table:
+    """What the model at work promised last on this machine; empty where none was."""
+    found = tickets.standing(workspace)
+    if found is None:
+        return Table("", [], [])
+    since = datetime.fromtimestamp(found.at, UTC).isoformat(" ", "minutes")
+    holds = "yes" if found.holds else "no: people saw more wrong, so it answers less"
+    waiting, answered = (f"{found.tickets.get(state, 0):,}" for state in (tickets.OPEN, tickets.ANSWERED))
+    head = ["model", "promise", "does it hold", "since (UTC)", "tickets open", "answered by people"]
+    said = "`labelwise answer`, as this machine knew it when the page was made."
+    return Table("The model at work", head, [[found.model, found.promise, holds, since, waiting, answered]], said)
 
 
 def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelwise.tasks import kinds
-from labelwise.tasks.answering import predict
+from labelwise.tasks.answering import predict, promised
+from labelwise.tasks.answering.at_work import Served, promise
 from labelwise.tasks.answering.model import Chosen
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.exports.files import FORMS
 from labelwise.tasks.kinds import Answer, Content, choice, image, multilabel, row, spans, text
 from labelwise.tasks.learners.serving import PULL
+from labelwise.tasks.proof.answering import Threshold
 from labelwise.tasks.settings import Columns, Pull
 from labelwise.tasks.workspace import Workspace
 from tests.tasks.kinds.pictures import folder_of
@@ -68,7 +70,9 @@ def play(here: Workspace, source: Path | str, out: Path, model: Model | None = N
     answers: Any = model or Model()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predict, "chosen", lambda *_words: Chosen(answers, "version 3"))
-        return predict.run(here, str(source), out, **more)
+        lines = predict.run(here, str(source), out, **more)
+    assert lines.pop(1).startswith("0 of them are `answered`: it answers nothing yet")  # it has no gold set
+    return lines
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -102,11 +106,30 @@ def test_every_kind_of_file_keeps_its_columns(name: str, here: Workspace, tmp_pa
     assert said == [f"{out}: 2 labels by version 3, mean confidence 0.75"]
     first, second = lines(out)
     known = {"key": "007", "text": "=a text of some length", "n": "17"}
-    assert first == {"row": 1, **known, "label": "long", "confidence": 0.75}
-    assert list(first) == ["row", "key", "text", "n", "label", "confidence"]
+    assert first == {"row": 1, **known, "label": "long", "confidence": 0.75, "answered": False}
+    assert list(first) == ["row", "key", "text", "n", "label", "confidence", "answered"]
     assert (second["row"], second["key"], second["n"], second["label"]) == (2, "8", second["n"], "short")
     assert not second["n"]
     assert not (tmp_path / "out.quarantine.jsonl").exists()
+
+
+def test_what_may_stand_without_people_says_so(
+    here: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As sure as the promise wants, like the pool, and of no class that people keep for themselves."""
+    (here.root / "params.yaml").write_text(
+        (here.root / "params.yaml").read_text()[:-1] + ', "answer": {"never": ["long"]}}'
+    )
+    answers: Any = Model()
+    served = Served(answers, "version 3", Threshold(0.75, 0.6, 100))
+    monkeypatch.setattr(predict, "chosen", lambda *_words: Chosen(answers, "version 3"))
+    monkeypatch.setattr(promised, "serve", lambda *_words: served)
+    said = predict.run(here, str(files_of(tmp_path)["a.csv"]), tmp_path / "out.csv")
+    assert said[1] == "1 of them are `answered`: " + promise(served.found, here.settings.answer)
+    assert (tmp_path / "out.csv").read_text().splitlines()[1:] == [
+        "1,007,=a text of some length,17,long,0.75,false",
+        "2,8,short,,short,0.75,true",
+    ]
 
 
 def test_what_is_no_plain_value_beside_the_item_is_kept_as_json(here: Workspace, tmp_path: Path) -> None:
@@ -135,6 +158,7 @@ def test_a_column_of_a_name_of_ours_gets_another_and_that_is_said(here: Workspac
         "given_row": "9",
         "label": "short",
         "confidence": 0.75,
+        "answered": False,
     }
 
 
@@ -318,7 +342,7 @@ def test_rows_are_read_by_the_features_that_the_model_knows(tmp_path: Path) -> N
     (tmp_path / "a.csv").write_text("id,age,job\nx,17,cook\ny,many,\n")
     (said,) = play(here, tmp_path / "a.csv", tmp_path / "out.csv", model)
     assert said.endswith("1 x text stands where a figure was expected")
-    assert pd.read_csv(tmp_path / "out.csv").to_numpy().tolist() == [[1, "x", 17, "cook", "long", 0.75]]
+    assert pd.read_csv(tmp_path / "out.csv").to_numpy().tolist() == [[1, "x", 17, "cook", "long", 0.75, False]]
     (tmp_path / "b.csv").write_text("age\n17\n")
     with pytest.raises(InputError, match=r"has no column 'job': expected one of age. To mend it: give the column"):
         play(here, tmp_path / "b.csv", tmp_path / "out.csv", model)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,12 +23,16 @@ from labelwise.tasks.answering.at_work import NOT_SURE, POLICY, UNLIKE, AtWork, 
 from labelwise.tasks.answering.batching import Batcher
 from labelwise.tasks.answering.reading import faults
 from labelwise.tasks.answering.service import application
-from labelwise.tasks.answering.tickets import ANSWERED, OPEN, Tickets
+from labelwise.tasks.answering.tickets import ANSWERED, OPEN, Tickets, standing, store
 from labelwise.tasks.kinds import Answer, Content, choice, image, multilabel, row, text
 from labelwise.tasks.learners.serving import PULL
+from labelwise.tasks.proof.answering import FIRST, Threshold
+from labelwise.tasks.reporting import tables
 from labelwise.tasks.settings import Columns, Pull
 from labelwise.tasks.workspace import Workspace
 
+FROM_08, FROM_095 = (Threshold(least, 0.5, 100) for least in (0.8, 0.95))
+NEVER = Threshold(math.inf, 0.0, 0, None)
 SAID = {"was_cancelled": False, "lead_time": 1.0, "created_at": "2026-01-01T00:00:00Z"}
 
 
@@ -39,6 +44,9 @@ class Model:
     answer: Answer = choice
     pull: Pull = PULL
     read: list[int] = field(default_factory=list)
+
+    def judged(self, cells: list[str]) -> pd.DataFrame:
+        return self.seen(cells)[0]
 
     def seen(self, cells: list[str]) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         self.read.append(len(cells))
@@ -57,9 +65,11 @@ def workspace(folder: Path, **content: Any) -> Workspace:
     return Workspace(folder)
 
 
-def at_work(folder: Path, model: Any = None, watch: float = 0.0, **content: Any) -> AtWork:
-    here = workspace(folder, answer={"watch": watch, "never": ["long"]}, **content)
-    served = Served(model or Model(), "version 3", 0.8, "promised", lambda vectors: vectors[:, 0] > 30)
+def at_work(
+    folder: Path, model: Any = None, watch: float = 0.0, found: Threshold = FROM_08, wrong: float = 0.05, **content: Any
+) -> AtWork:
+    here = workspace(folder, answer={"watch": watch, "never": ["long"], "wrong": wrong}, **content)
+    served = Served(model or Model(), "version 3", found, lambda vectors: vectors[:, 0] > 30)
     return AtWork(here, served, Tickets(folder / "tickets.sqlite3"), lambda: 0.5)
 
 
@@ -130,12 +140,96 @@ def test_a_promise_that_no_longer_holds_raises_the_threshold(tmp_path: Path) -> 
     assert work.health()["holds"] is False
     (said,) = work.answer(["0.85"])
     assert (said.answered, said.reason) == (False, NOT_SURE)
-    work.swap(Served(Model(), "version 4", 0.8, "promised"))
+    work.swap(Served(Model(), "version 4", FROM_08))
     assert work.holds and work.threshold == 0.8
 
 
+def people(work: AtWork, number: int, wrong: bool) -> None:
+    """An item comes in that the model is 0.80 to 0.99 sure of, and people say whether it is right."""
+    work.answer([f"{number} 0.{80 + number % 20}"])
+    (ticket,) = work.tickets.undelivered()
+    work.tickets.decide(ticket.item, ANSWERED, "long" if wrong else "short")
+
+
+def test_a_model_that_may_answer_nothing_learns_from_people_from_when_on_it_may(tmp_path: Path) -> None:
+    """All items go to people, so what they say is drawn like the items to come."""
+    work = at_work(tmp_path, found=NEVER)
+    assert "answers nothing yet" in work.promise
+    for number in range(FIRST - 1):
+        people(work, number, wrong=False)
+    work.watch()
+    assert math.isinf(work.threshold)
+    for number in range(FIRST - 1, 8 * FIRST):
+        people(work, number, wrong=number % 20 < 4)  # wrong below 0.84
+    work.watch()
+    assert 0.84 <= work.threshold <= 0.9 and "the items that came in" in work.promise
+    assert [each.answered for each in work.answer(["sure 0.95", "doubt 0.83"])] == [True, False]
+    again = AtWork(work.workspace, work.served, work.tickets, lambda: 0.5)
+    assert again.threshold == work.threshold  # after a restart
+
+
+def test_items_that_wait_for_people_count_for_nothing_and_neither_do_those_behind_them(tmp_path: Path) -> None:
+    """What is answered first may be the easiest."""
+    work = at_work(tmp_path, found=NEVER)
+    work.answer(["hard 0.5"])
+    for number in range(2 * FIRST):
+        work.answer([f"{number} 0.9"])
+    waiting, *rest = work.tickets.undelivered()
+    for each in rest:
+        work.tickets.decide(each.item, ANSWERED, "short")
+    work.watch()
+    assert math.isinf(work.threshold)
+    work.tickets.decide(waiting.item, ANSWERED, "short")
+    work.watch()
+    assert work.threshold == 0.5
+
+
+def test_a_model_that_was_stopped_answers_again_when_people_see_it_right(tmp_path: Path) -> None:
+    work = at_work(tmp_path, watch=0.6, wrong=0.2)
+    number = 0
+    while work.threshold < math.inf:
+        people(work, number, wrong=True)
+        work.watch()
+        number += 1
+    said = work.answer(["sure 0.97"])[0]
+    assert (said.answered, said.reason) == (False, NOT_SURE)
+    assert not work.holds
+    work.tickets.decide(work.tickets.undelivered()[0].item, ANSWERED, "short")
+    assert said.ticket in [each.id for each in work.tickets.untold()]  # its caller waits
+    for later in range(number, number + 150):
+        people(work, later, wrong=False)
+    work.watch()
+    assert 0.8 <= work.threshold < 1 and not work.holds
+
+
+def test_what_stands_is_kept_for_status_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELWISE_HOME", str(tmp_path / "home"))
+    here = workspace(tmp_path / "w")
+    assert standing(here) is None and not tables.at_work(here).rows
+    told: list[str] = []
+    held = Tickets(store(here))
+    work = AtWork(here, Served(Model(), "version 3", FROM_08), held, lambda: 0.5, told.append)
+    work.watch()
+    assert told == [f"version 3: {work.promise}"]
+    work.answer(["doubt 0.1"])
+    found = standing(here)
+    assert found is not None and str(found) == f"version 3: {work.promise}; 1 ticket open, 0 answered"
+    ((model, promise, holds, *_, waiting, answered),) = tables.at_work(here).rows
+    assert (model, promise, holds, waiting, answered) == ("version 3", work.promise, "yes", "1", "0")
+
+
+def test_a_task_that_was_deleted_is_brought_to_people_once_more(work: AtWork) -> None:
+    work.answer(["doubt 0.1", "doubt 0.2"])
+    kept, gone = work.tickets.undelivered()
+    work.tickets.deliver({kept.item: 8, gone.item: 9})
+    project: Any = type("Project", (), {"found": 1, "tasks": lambda *_: pd.DataFrame({"task_id": [8]})})()
+    escalation.missing(project, work.tickets)
+    assert [each.id for each in work.tickets.undelivered()] == [gone.id]
+    assert [each.id for each in work.tickets.waiting()] == [kept.id]
+
+
 def test_another_model_answers_from_the_next_batch_on(client: TestClient, work: AtWork) -> None:
-    work.swap(Served(Model(), "version 4", 0.95, "promised"))
+    work.swap(Served(Model(), "version 4", FROM_095))
     said = client.post("/answer", json={"items": ["sure 0.9"]}).json()
     assert (said["model"], said["answers"][0]["reason"]) == ("version 4", NOT_SURE)
     assert client.get("/health").json()["model"] == "version 4"

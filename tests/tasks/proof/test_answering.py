@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from labelwise.tasks.proof import answering
-from labelwise.tasks.proof.answering import risk_of_model, threshold
+from labelwise.tasks.proof.answering import by_traffic, risk_of_model, threshold
 
 RUNS, RISK, WRONG, POOL, KNOWN = 200, 0.05, 0.05, 4000, 600
 MOST = RISK + 3 * (RISK * (1 - RISK) / RUNS) ** 0.5  # of a thousand correct methods, one lies above
@@ -117,4 +117,29 @@ def test_where_it_begins_follows_from_what_is_known_before_the_labels() -> None:
 def test_all_models_that_were_looked_at_share_the_risk() -> None:
     risks = [risk_of_model(0.95, k) for k in range(1, 20_000)]
     assert risks == sorted(risks, reverse=True)
-    assert 0.0499 < sum(risks) < 0.05
+    assert 0.0499 < sum(risks) + answering.OF_TRAFFIC * 0.05 < 0.05
+
+
+@pytest.mark.parametrize("chance", ["just too many everywhere", "the surest ones", "as it says"])
+def test_what_came_in_lets_no_model_answer_that_may_not(chance: str) -> None:
+    """All looks together take a fifth of the risk, however many there are."""
+    broken, n = 0, 16 * answering.FIRST
+    for seed in range(RUNS):
+        rng = np.random.default_rng([seed, 1])
+        sure = rng.choice(POOL_SURE, n)
+        lost = (rng.random(n) < CHANCES[chance](sure)).astype(float)
+        least = by_traffic(sure, lost, WRONG, 1 - RISK).value
+        answered = least <= POOL_SURE
+        broken += bool(answered.any() and CHANCES[chance](POOL_SURE)[answered].mean() > WRONG)
+    risk = answering.OF_TRAFFIC * RISK
+    assert broken / RUNS <= risk + 3 * (risk * (1 - risk) / RUNS) ** 0.5
+
+
+def test_what_came_in_lets_a_good_model_answer_and_says_how_many_more_it_takes() -> None:
+    right = np.zeros(answering.FIRST * 4)
+    sure = np.linspace(0.5, 1, len(right))[np.random.default_rng(0).permutation(len(right))]
+    assert by_traffic(sure[:10], right[:10], WRONG, 0.95).needs == answering.FIRST - 10
+    early = by_traffic(sure[: answering.FIRST], right[: answering.FIRST], WRONG, 0.95)
+    assert early.value == math.inf and early.needs == answering.FIRST  # the risk of one look is too small for so few
+    assert by_traffic(sure, right, WRONG, 0.95).coverage > 0.9
+    assert by_traffic(sure, right + 1, WRONG, 0.95).value == math.inf
