@@ -13,8 +13,10 @@ from typing import Any
 import uvicorn
 
 from labelwise.flows.wake import Listen
+from labelwise.tasks import train
 from labelwise.tasks.answering import promised
-from labelwise.tasks.answering.at_work import AtWork, Keeper
+from labelwise.tasks.answering.at_work import AtWork, Keeper, Served
+from labelwise.tasks.answering.online import Online
 from labelwise.tasks.answering.service import application
 from labelwise.tasks.answering.tickets import Tickets, store
 from labelwise.tasks.errors import InputError
@@ -49,7 +51,7 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
     served = keeping.first()
     tickets = Tickets(store(here))
     at_work = AtWork(here, served, tickets, random.SystemRandom().random, tell)
-    keeper = Keeper(at_work, keeping.newer, manner.webhook, webhook_secret())
+    keeper = Keeper(at_work, successors(keeping, at_work), manner.webhook, webhook_secret())
     tell(f"{served.name} answers at {url}: {at_work.promise}")
     tell("callers send the token of LABELWISE_ANSWER_TOKEN" if token else "anybody on this machine may ask")
     keeper.start()
@@ -61,6 +63,24 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
         tickets.close()
         listening.close()
     tell("stopped")
+
+
+def successors(keeping: promised.Champion, at_work: AtWork) -> Callable[[], Served | None]:
+    """What takes over from the model at work: another champion, and where `answer.online` says so, what has learned
+    since. Gives it, or None, whenever it is called."""
+    if not at_work.settings.answer.online:
+        return keeping.newer
+    learning = Online(at_work.workspace, at_work.tickets, train.with_more, at_work.served)
+
+    def newer() -> Served | None:
+        nonlocal learning
+        if (champion := keeping.newer()) is not None:
+            learning = Online(at_work.workspace, at_work.tickets, train.with_more, champion)
+            return champion
+        # After an alarm the gold set is not like what comes in, so it does not tell whether another model is right.
+        return learning.better(at_work.served) if at_work.holds else None
+
+    return newer
 
 
 def _run(app: Callable[..., Any], listening: socket.socket) -> None:

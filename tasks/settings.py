@@ -509,6 +509,7 @@ class Answering(Section):
     watch: Share = 0.01
     unlike: Share = 0.01
     never: list[str] = []
+    online: bool = False
 
 
 class Settings(Section):

@@ -124,6 +124,15 @@ def run(workspace: Workspace) -> str:
     return said + (chosen and f"; {chosen}")
 
 
+def with_more(workspace: Workspace, vectors: Vectors, more: Items, said: pd.Series, settings: Settings) -> Model:
+    """The model of all labels that count and of further items, which are not of the pool, with their labels `said`."""
+    pool, leaks = pool_items(workspace, vectors), leaked(workspace)
+    known = without_leaks(learnable(workspace, vectors.ids), leaks)
+    labelled = Items.joined(pool.take(vectors.rows(known.id)), more)
+    labels = pd.concat([known.label, said], ignore_index=True)
+    return train(labelled, labels, pool, settings, left=left(known, leaks, vectors, settings))
+
+
 def learnable(workspace: Workspace, pool: pd.Index) -> pd.DataFrame:
     """The labels that count (columns id, label, round, why) and may be learned. What was asked to finish
     the pool and is kept for gold is not. pool: all of its ids."""

@@ -17,7 +17,7 @@ from labelwise.tasks.items import stored, vectors
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.proof import answering, unlike
-from labelwise.tasks.proof.answering import Threshold
+from labelwise.tasks.proof.answering import OF_ONLINE, OF_TRAFFIC, Threshold, risk_of_model
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import Workspace
@@ -66,7 +66,9 @@ def serve(workspace: Workspace, model: Chosen) -> Served:
         return Served(classifier, model.name, Threshold(math.inf, 0.0, 0, None))
     own = encoded(workspace, classifier.embed)
     pool = confidences(workspace, classifier, own)
-    found = threshold(workspace, classifier, pool, own, looks(workspace, model))
+    share = 1 - OF_TRAFFIC - (OF_ONLINE if wanted.online else 0)
+    risk = risk_of_model(wanted.confidence, looks(workspace, model), share)
+    found = threshold(workspace, classifier, pool, own, risk)
     far = None
     if wanted.unlike and own:
         near = unlike.fit(sampled(workspace, unlike.MOST), wanted.unlike, workspace.settings.seed)
@@ -83,16 +85,15 @@ def encoded(workspace: Workspace, embed: Embed) -> bool:
     return vectors.encoded(workspace) and all(vectors.fresh(file, shard, wanted) for file, shard in made)
 
 
-def threshold(workspace: Workspace, model: Classifier, pool: NDArray[np.float64], own: bool, look: int) -> Threshold:
+def threshold(workspace: Workspace, model: Classifier, pool: NDArray[np.float64], own: bool, risk: float) -> Threshold:
     """The least confidence at which the model may answer, by the gold set. pool: its confidences there. own: whether
-    the workspace's vectors are of its encoder. look: the how manieth model of those that the gold set has compared."""
+    the workspace's vectors are of its encoder. risk: the chance that this breaks the promise."""
     settings = workspace.settings
     gold, answer = trusted.gold(workspace), kinds.answer(settings.kind.answer)
     column = kinds.item(settings.kind.item).COLUMN
     said = model.of(vectors.gold_items(workspace)) if own else model.judged(gold[column].tolist())
     losses = 1 - answer.score(said.label.tolist(), gold["label"].tolist())
     weights = gold["weight"].to_numpy(np.float64)
-    risk = answering.risk_of_model(settings.answer.confidence, look)
     return answering.threshold(
         pool,
         said.confidence.to_numpy(np.float64),

@@ -33,6 +33,7 @@ create table if not exists ticket (
 create view if not exists light as  -- a picture may be megabytes
     select id, item, null as cell, why, reason, label, confidence, model, made, task, state, answer, answered, told,
     rowid as place from ticket;
+create table if not exists look (at real not null default (julianday('now')));
 create table if not exists standing (
     model text not null, promise text not null, holds integer not null, at real not null
 );
@@ -179,6 +180,16 @@ class Tickets:
                 (state, answer, time.time(), item),
             )
         return found
+
+    def said(self) -> list[Ticket]:
+        """What people have said, in that order."""
+        return self._read("select * from ticket where state = 'answered' order by answered, id")
+
+    def another_look(self) -> int:
+        """Count one more look at the gold set, and give how many there have been."""
+        with self._writing() as connection:
+            connection.execute("insert into look default values")
+            return int(connection.execute("select count(*) from look").fetchone()[0])
 
     def tell(self, name: str) -> None:
         """Note that the webhook has a ticket."""

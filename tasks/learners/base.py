@@ -55,6 +55,22 @@ class Items:
             )
         return self.words_at(np.arange(self.n))
 
+    @classmethod
+    def joined(cls, first: "Items", second: "Items") -> "Items":
+        """The items of both. Words are not kept; those of the second have no group."""
+        n, m = len(first), len(second)
+
+        def vectors_at(rows: Indices) -> Floats:
+            parts = first.vectors_at(rows[rows < n]), second.vectors_at(rows[rows >= n] - n)
+            return np.concatenate(parts)[_back(rows >= n)]
+
+        def texts_at(rows: Indices) -> list[str]:
+            parts = [*first.texts_at(rows[rows < n]), *second.texts_at(rows[rows >= n] - n)]
+            return [parts[at] for at in _back(rows >= n)]
+
+        groups = None if first.groups is None else np.concatenate([first.groups, np.full(m, -1)])
+        return cls(n + m, vectors_at, texts_at, groups)
+
     def take(self, rows: Indices) -> "Items":
         """The items at these positions, in this order."""
         groups = None if self.groups is None else self.groups[rows]
@@ -71,6 +87,11 @@ class Items:
         """All items in order, at most `size` at a time."""
         for start in range(0, self.n, size):
             yield self.take(np.arange(start, min(start + size, self.n)))
+
+
+def _back(late: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where each of n things is, once those that are not `late` (n,) were put before the others."""
+    return np.argsort(np.argsort(late, kind="stable"), kind="stable")
 
 
 @dataclass(frozen=True)

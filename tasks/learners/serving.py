@@ -58,7 +58,7 @@ class Classifier:
     def seen(self, cells: list[str]) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         """The same, and (n, d) the frozen encoder's vectors of the items, each encoded once."""
         opinion, vectors = self._opinion(cells)
-        return self._said(opinion), vectors if len(vectors) else self._encoded(cells)
+        return self._said(opinion), vectors if len(vectors) else self.vectors(cells)
 
     def of(self, items: learners.Items) -> pd.DataFrame:
         """The same of items whose vectors are known, if they are those of this encoder."""
@@ -70,8 +70,8 @@ class Classifier:
         confidence = self.answer.expect(p, thresholds).astype(np.float32)
         return pd.DataFrame({"label": labels, "confidence": confidence})
 
-    def _encoded(self, cells: list[str]) -> NDArray[np.float32]:
-        """Float16 and back, as the vectors were when the heads learned."""
+    def vectors(self, cells: list[str]) -> NDArray[np.float32]:
+        """(n, d) the frozen encoder's vectors of items: float16 and back, as they were when the heads learned."""
         return self.encoder.encode(cells).astype(np.float16).astype(np.float32)
 
     def _opinion(self, cells: list[str]) -> tuple[Opinion, NDArray[np.float32]]:
@@ -81,7 +81,7 @@ class Classifier:
 
         def at(rows: NDArray[np.integer]) -> NDArray[np.float32]:
             if not vectors:
-                vectors.append(self._encoded(cells))
+                vectors.append(self.vectors(cells))
             return vectors[0][rows]
 
         def words_at(rows: NDArray[np.integer]) -> Words:

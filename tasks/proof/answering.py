@@ -28,6 +28,7 @@ SPARE = 2  # mistakes, beside those that the confidences tell of, that the first
 STAKES = np.array([0.4, 0.65, 0.9])  # of the largest that cannot lose more than there is; simulated: 2 to 20
 HALF = 5  # models that spend half of the risk
 OF_TRAFFIC = 0.2  # share of the risk that is kept for models that the gold set does not let answer
+OF_ONLINE = 0.3  # share of it that is kept for models which learn between the rounds, where there are such
 FIRST = 64  # items that people have answered when such a model is looked at for the first time
 
 Floats = NDArray[np.floating]
@@ -46,15 +47,14 @@ class Threshold:
     needs: int | None = 0
 
 
-def risk_of_model(confidence: float, k: int) -> float:
+def risk_of_model(confidence: float, k: int, share: float = 1 - OF_TRAFFIC) -> float:
     """The chance to break the promise that model 1, 2, ... that was looked at on the same known items may take. All
-    together 1 - confidence but for OF_TRAFFIC of it: the promise holds for whichever of them these items have made the
-    champion.
+    together this share of 1 - confidence: the promise holds for whichever of them these items have made the champion.
 
     >>> [round(risk_of_model(0.95, k), 5) for k in (1, 2, 10)]
     [0.00667, 0.00476, 0.00095]
     """
-    return (1 - OF_TRAFFIC) * (1 - confidence) * HALF / ((HALF + k - 1) * (HALF + k))
+    return share * (1 - confidence) * HALF / ((HALF + k - 1) * (HALF + k))
 
 
 def by_traffic(confidences: Floats, losses: Floats, wrong: float, confidence: float, whole: bool = True) -> Threshold:
