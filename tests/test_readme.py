@@ -23,6 +23,10 @@ ELSEWHERE = {
     'labelwise serve --workspace tickets --cron "*/10 * * * *"': "tests/e2e/test_outside.py",
     "labelwise finish --wrong 0.05 --workspace tickets --max-wait 0": "tests/e2e/test_finish.py",
     "labelwise predict pool.csv --out predictions.csv --workspace tickets": "tests/test_recorded.py",
+    "labelwise answer --workspace tickets": "tests/e2e/test_answer.py",
+    "curl -s http://127.0.0.1:8900/answer -d '{\"items\": [\"I was charged twice\", \"The page stays white\"]}'": (
+        "tests/e2e/test_answer.py"
+    ),
     "labelwise down": "tests/tasks/services/local/test_servers.py",
 }
 
@@ -106,6 +110,7 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "gc",
         "export",
         "predict",
+        "answer",
     ):
         assert f"labelwise {word}" in README
 

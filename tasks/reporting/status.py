@@ -68,7 +68,8 @@ class Status:
     prevalence: how many items of each class there are in the pool and how many of them are found, as the last round
     counted them; None before there was a label. of_class: the class that the model is judged by, '' for all. finished:
     the promise of the finished pool, or how far it is; '' where nobody has asked for one. at_work: what the model at
-    work (`labelwise answer`) promised last on this machine; '' where none was."""
+    work (`labelwise answer`) promised last on this machine; '' where none was. to_escalated: what people have to answer
+    of what it gave to them, and where; '' for nothing."""
 
     round: int
     state: str
@@ -105,6 +106,7 @@ class Status:
     of_class: str = ""
     finished: str = ""
     at_work: str = ""
+    to_escalated: str = ""
 
     def json(self) -> str:
         """The same for a program."""
@@ -126,7 +128,7 @@ def status(workspace: Workspace) -> Status:
         members = kinds.answer(workspace.settings.kind.answer).members
         by_class = Counter(name for label in counting.label for name in members(label))
         near, trusted, pool = leaks.leaked(workspace), asking.standing(workspace), _pool(workspace, rows)
-        seen, urls, problems = labelling.result()
+        seen, urls, problems, to_escalated = labelling.result()
         registered, why, remembered, rounds, more = models.result()
     asked, answered, skipped = (seen.total, seen.answered, seen.skipped) if seen else (None, None, None)
     urls |= {"mlflow": rounds} if rounds else {}
@@ -170,6 +172,7 @@ def status(workspace: Workspace) -> Status:
         next=hand_over or _next(workspace, state, urls, seen is not None, to_label, answer),
         player=elsewhere,
         to_label=to_label,
+        to_escalated=to_escalated,
         prevalence=prevalence.counted(workspace),
         of_class=workspace.settings.measure.of,
         finished=finish.going_on(workspace) or done,
@@ -181,7 +184,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
     """Of a clone that nobody has given its data: what git and the servers know."""
     number = max(map(number_of, round_tags(versions.git("tag", "--merged", "HEAD", "--list", "round-*"))), default=0)
     learned = versions.tagged(tag(number))
-    seen, urls, problems = _label_studio(workspace, versions, number, learned)
+    seen, urls, problems, to_escalated = _label_studio(workspace, versions, number, learned)
     registered, why, remembered, page, more = _mlflow(workspace)
     urls |= {"mlflow": page} if page else {}
     elsewhere, hand_over = _player(workspace, versions, remembered)
@@ -215,6 +218,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
         measure=workspace.settings.measure.words,
         precise=figures.precise(measured, workspace.settings.measure),
         to_label=_to_label(urls, seen),
+        to_escalated=to_escalated,
         learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
         next=hand_over or handover.command(versions, "dvc pull"),
         player=elsewhere,
@@ -309,11 +313,12 @@ RAREST = 3  # classes of which is said how many there are
 
 def _label_studio(
     workspace: Workspace, versions: Versions, number: int, learned: bool
-) -> tuple[BatchProgress | None, dict[str, str], list[str]]:
-    """How far the open batch is, the addresses of the screens, and what hindered to know them."""
+) -> tuple[BatchProgress | None, dict[str, str], list[str], str]:
+    """How far the open batch is, the addresses of the screens, what hindered to know them, and what the model at work
+    gave to people."""
     urls: dict[str, str] = {}
     problems: list[str] = []
-    seen = None
+    seen, waits = None, ""
     try:
         where = addresses()
         urls = {
@@ -329,11 +334,14 @@ def _label_studio(
             urls["label_studio"] = project.tab_now(
                 number + 1 if learned else number, finishing.word(workspace.settings)
             )
+            waits = (
+                f"answer {n} escalated: {labelling(project.escalated_now())}" if (n := project.escalations()) else ""
+            )
         elif learned:
             seen = BatchProgress(0, 0)
     except LabelwiseError as error:
         problems.append(str(error))
-    return seen, urls, problems
+    return seen, urls, problems, waits
 
 
 def _other_interface(workspace: Workspace, versions: Versions, project: LabelStudioProject, number: int) -> str:
@@ -430,6 +438,7 @@ def lines(seen: Status) -> list[str]:
         f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
         *(f"problem      {line}" for line in seen.problems),
+        *(f"to do        {what}" for what in [seen.to_escalated] if what),
         *(f"to do        {what}" for what in [seen.to_label] if what and what != seen.next),
         f"next         {seen.next}",
     ]

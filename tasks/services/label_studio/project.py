@@ -282,8 +282,8 @@ class LabelStudioProject:
 
     def _uncounted(self, batch_number: int) -> set[int]:
         """The tasks of a batch that have an annotation though Label Studio counts none."""
-        none = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
-        return {task.id for task in self._list([*none, *_of_batch(batch_number), NAMED, UNCOUNTED], PAGE, "id")}
+        asked = [*UNANSWERED, *_of_batch(batch_number), NAMED, UNCOUNTED]
+        return {task.id for task in self._list(asked, PAGE, "id")}
 
     def add(self, tasks: list[Any]) -> None:
         """Import tasks, all in one request."""
@@ -380,12 +380,11 @@ class LabelStudioProject:
 
     def tab_now(self, batch_number: int, word: str = "Round") -> str:
         """The address of the batch's tab, that of the project where it has none. Only looks."""
+        return self._tab_now(f"{word} {batch_number}")
+
+    def _tab_now(self, title: str) -> str:
         with connected(self.url):
-            named = [
-                view.id
-                for view in self.client.views.list(project=self.number)
-                if _title(view) == f"{word} {batch_number}"
-            ]
+            named = [view.id for view in self.client.views.list(project=self.number) if _title(view) == title]
         return f"{self.url}/projects/{self.number}" + (f"/data?tab={min(named)}" if named else "")
 
     def tab(self, batch_number: int, word: str = "Round") -> str:
@@ -407,15 +406,23 @@ class LabelStudioProject:
                 found = self.client.views.create(project=self.number, data=data).id
         return f"{self.url}/projects/{self.number}/data?tab={found}"
 
+    def escalations(self) -> int:
+        """How many of the items that the model at work gave to people nobody has answered."""
+        return self._total([*_of_batch(ROUND_OF_ESCALATED), *UNANSWERED])
+
+    def escalated_now(self) -> str:
+        """The address of the tab with these, that of the project where there is none. Only looks."""
+        return self._tab_now(ESCALATED)
+
     def tab_of_escalated(self) -> str:
         """The address of the tab with what the model at work gave to people and nobody has answered: the first of all
-        tabs, since somebody waits. It is made when it is not there."""
+        tabs, since somebody waits. It is made when it is not there. *Label Tasks As Displayed* shows these alone."""
         with connected(self.url):
             views: Any = self.client.views.list(project=self.number)
             found = [view.id for view in views if _title(view) == ESCALATED]
             if not found:
                 data = _tab(ESCALATED, ROUND_OF_ESCALATED)
-                data["filters"]["items"] += [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]
+                data["filters"]["items"] += UNANSWERED
                 found = [self.client.views.create(project=self.number, data=data).id]
                 others = [view.id for view in views]
                 self.client.views.update_order(project=self.number, ids=[*found, *others])
@@ -534,6 +541,9 @@ def _after(field: str, moment: pd.Timestamp) -> dict[str, Any]:
 
 def _equal(field: str, value: int) -> dict[str, Any]:
     return {"filter": f"filter:tasks:{field}", "operator": "equal", "type": "Number", "value": value}
+
+
+UNANSWERED = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]  # as Label Studio counts
 
 
 def open_project(settings: Settings, looking: bool = False) -> LabelStudioProject:
