@@ -24,7 +24,7 @@ ELSEWHERE = {
     "labelwise finish --wrong 0.05 --workspace tickets --max-wait 0": "tests/e2e/test_finish.py",
     "labelwise predict pool.csv --out predictions.csv --workspace tickets": "tests/test_recorded.py",
     "labelwise answer --workspace tickets": "tests/e2e/test_answer.py",
-    "curl -s http://127.0.0.1:8900/answer -d '{\"items\": [\"I was charged twice\", \"The page stays white\"]}'": (
+    'curl -s http://127.0.0.1:8900/answer -d \'{"items": ["I was charged twice", "The page stays white"]}\'': (
         "tests/e2e/test_answer.py"
     ),
     "labelwise down": "tests/tasks/services/local/test_servers.py",

@@ -17,6 +17,7 @@ from labelwise.tasks.strategies import (
     diversity,
     expected,
     exploration,
+    finishing,
     hybrid,
     mismatch,
     reading,
@@ -64,6 +65,7 @@ STRATEGIES: dict[str, Strategy] = {
     "word_mean": reading.word_mean,
     "word_sum": reading.word_sum,
     "tagging_margin": reading.tagging_margin,
+    "finish": finishing.finish,
 }
 
 # What each reads of the items and of a model's opinion on them. simplex and errors: see Views; classes: the columns of
@@ -77,6 +79,7 @@ NEEDS: dict[str, frozenset[str]] = {
     **dict.fromkeys(["k_centre", "medoids", "typiclust", "prob_cover", "discriminative"], VECTORS),
     **dict.fromkeys(["cluster_margin", "density", "bait"], VECTORS | SIMPLEX),
     "badge": VECTORS | {"errors"},
+    "finish": VECTORS | {"doubt"},
     "round_robin": frozenset({"labels"}),
     **dict.fromkeys(["word_mean", "word_sum", "tagging_margin"], frozenset({"words"})),
     **dict.fromkeys(
