@@ -16,7 +16,6 @@ from time import monotonic
 
 import httpx
 import pytest
-from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
 
 from labelwise.tasks.answering import escalation
@@ -24,7 +23,6 @@ from labelwise.tasks.answering.tickets import Tickets, store
 from labelwise.tasks.kinds import text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting.status import status
-from labelwise.tasks.services.addresses import addresses
 from labelwise.tasks.services.label_studio.project import labelling, open_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.workspace import Workspace
@@ -84,11 +82,6 @@ def listening() -> Iterator[tuple[str, list[tuple[str, str, bytes]]]]:
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/told", told
     server.shutdown()
-
-
-def crown(name: str, version: str) -> None:
-    """Somebody makes this version the champion in MLflow."""
-    MlflowClient(addresses().mlflow_tracking_uri).set_registered_model_alias(name, "champion", version)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -164,7 +157,7 @@ def test_an_item_that_is_not_answered_is_answered_in_a_browser(make: Make, sourc
             tracking = open_tracking(workspace.settings)
             champion = tracking.champion()
             (other,) = {*tracking.models().version} - {champion.version if champion else ""}
-            crown(tracking.name, other)
+            tracking.crown(other)
 
             def taken() -> bool:
                 """Whoever asks meanwhile gets an answer."""

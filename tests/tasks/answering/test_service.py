@@ -5,6 +5,7 @@ import base64
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -19,11 +20,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from labelwise.tasks.answering import escalation, service
-from labelwise.tasks.answering.at_work import NOT_SURE, POLICY, UNLIKE, AtWork, Served
+from labelwise.tasks.answering.at_work import NOT_SURE, POLICY, UNLIKE, AtWork, Keeper, Served
 from labelwise.tasks.answering.batching import Batcher
 from labelwise.tasks.answering.reading import faults
 from labelwise.tasks.answering.service import application
 from labelwise.tasks.answering.tickets import ANSWERED, OPEN, Tickets, standing, store
+from labelwise.tasks.errors import ServiceDown
 from labelwise.tasks.kinds import Answer, Content, choice, image, multilabel, row, text
 from labelwise.tasks.learners.serving import PULL
 from labelwise.tasks.proof.answering import FIRST, Threshold
@@ -226,6 +228,62 @@ def test_a_task_that_was_deleted_is_brought_to_people_once_more(work: AtWork) ->
     escalation.missing(project, work.tickets)
     assert [each.id for each in work.tickets.undelivered()] == [gone.id]
     assert [each.id for each in work.tickets.waiting()] == [kept.id]
+
+
+def test_while_label_studio_is_down_tickets_wait_and_each_is_delivered_once(
+    work: AtWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took the first request and did not say so; a fault of ours does not end the keeper either."""
+    monkeypatch.setattr("labelwise.tasks.answering.at_work.PAUSE_S", 0.01)
+    monkeypatch.setattr("labelwise.tasks.answering.at_work.LONGEST_S", 0.02)
+    faults: list[Exception] = [ServiceDown("Label Studio does not answer"), ValueError("a secret of ours")]
+    seen: list[str] = []
+
+    class Project:
+        found, made, out_of_reach = 1, dict[str, int](), True
+
+        def escalated(self, items: Any) -> dict[str, int]:
+            return {each: self.made[each] for each in items if each in self.made}
+
+        def add(self, tasks: list[Any]) -> None:
+            for each in tasks:
+                assert each["data"]["item"] not in self.made
+                self.made[each["data"]["item"]] = len(self.made) + 1
+            if self.out_of_reach:
+                self.out_of_reach = False
+                raise ServiceDown("the answer was lost")
+
+        def tab_of_escalated(self) -> str:
+            return ""
+
+        def tasks(self, _round: int) -> pd.DataFrame:
+            return pd.DataFrame({"task_id": list(self.made.values())})
+
+        def touched(self, _since: Any) -> pd.DataFrame:
+            return pd.DataFrame({"task_id": [], "answers": [], "updated_at": []})
+
+        def answered(self, _numbers: list[int]) -> list[Any]:
+            return []
+
+    project = Project()
+
+    def opened(_settings: Any) -> Project:
+        seen.append(str(work.health()["trouble"]))
+        if faults:
+            raise faults.pop(0)
+        return project
+
+    monkeypatch.setattr("labelwise.tasks.answering.at_work.open_project", opened)
+    work.answer(["doubt 0.1", "doubt 0.2", "doubt 0.1"])
+    keeper = Keeper(work, lambda: None, "", "")
+    keeper.start()
+    end = time.monotonic() + 30
+    while (work.tickets.undelivered() or work.counts.trouble) and time.monotonic() < end:
+        time.sleep(0.01)
+    keeper.close()
+    assert len(project.made) == 2 and len(work.tickets.waiting()) == 3
+    assert "Label Studio does not answer" in seen[1] and "a fault of ours, ValueError" in seen[2]
+    assert "secret" not in " ".join(seen) and work.health()["trouble"] is None
 
 
 def test_another_model_answers_from_the_next_batch_on(client: TestClient, work: AtWork) -> None:
