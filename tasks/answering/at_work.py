@@ -103,8 +103,7 @@ class AtWork:
         self.workspace, self.settings, self.tickets, self._tell = workspace, workspace.settings, tickets, tell
         self.counts, self._draw, self._lock = Counts(), draw, Lock()
         self._read_to: pd.Timestamp | None = None  # in Label Studio, by its clock
-        self._served, self.found, self.raised = served, served.found, -math.inf
-        self.watch()
+        self._take(served)
 
     @property
     def served(self) -> Served:
@@ -124,10 +123,8 @@ class AtWork:
 
     def swap(self, served: Served) -> None:
         """Let another model answer from the next batch on. What was watched of the last one says nothing of it."""
-        with self._lock:
-            self._served, self.found, self.raised = served, served.found, -math.inf
-            self.counts.swaps += 1
-        self.watch()  # it may be one that answered before
+        self._take(served)
+        self.counts.swaps += 1
 
     def answer(self, cells: list[str]) -> list[Said]:
         """An answer for each item. Whatever goes to people is on disk when this returns."""
@@ -183,22 +180,25 @@ class AtWork:
     def watch(self) -> None:
         """Take in what people have said: raise the threshold where the promise no longer holds, and find one where the
         gold set shows none."""
-        served, wanted = self._served, self.settings.answer
-        whole = served.model.answer.NAME == "choice"
+        self._take(self._served)
+
+    def _take(self, served: Served) -> None:
+        """Let a model answer from the next batch on, as what people have said of its answers allows."""
+        wanted, whole = self.settings.answer, served.model.answer.NAME == "choice"
         found = served.found
         if math.isinf(found.value):
-            came = self.tickets.calibrating(served.name)
-            sure, losses = np.array([each.confidence for each in came]), escalation.losses(self.settings, came)
+            sure, losses = self._people(self.tickets.calibrating(served.name))
             found = answering.by_traffic(sure, losses, wanted.wrong, wanted.confidence, whole)
-        watched = self.tickets.watched(served.name)
-        sure, losses = np.array([each.confidence for each in watched]), escalation.losses(self.settings, watched)
+        sure, losses = self._people(self.tickets.watched(served.name))
         raised = watching.raised_by(sure, losses, wanted.wrong, 1 - wanted.confidence, whole=whole)
         with self._lock:
-            if served is not self._served:
-                return
-            self.found, self.raised = found, raised
+            self._served, self.found, self.raised = served, found, raised
         if self.tickets.note(served.name, self.promise, self.holds):
             self._tell(f"{served.name}: {self.promise}{'' if self.holds else f'; {LESS}'}")
+
+    def _people(self, tickets: list[Ticket]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n,) how sure the model was of these items, and (n,) how wrong by what people said."""
+        return np.array([each.confidence for each in tickets]), escalation.losses(self.settings, tickets)
 
     def shown(self, ticket: Ticket) -> dict[str, Any]:
         """A ticket for other programs."""

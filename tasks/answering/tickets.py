@@ -154,9 +154,11 @@ class Tickets:
 
     def calibrating(self, model: str) -> list[Ticket]:
         """What people have said of all that came in while a model answered nothing, in the order in which it came, up
-        to the first that waits for them: what is answered soon may not be like the rest. Without cells."""
+        to the first that waits for them: what is answered soon may not be like the rest. Each item once: one that comes
+        again tells nothing more. Without cells."""
         came = self._read("select * from light where why = 'calibrating' and model = ? order by place", model)
-        return [each for each in itertools.takewhile(lambda each: each.state != OPEN, came) if each.state == ANSWERED]
+        known = itertools.takewhile(lambda each: each.state != OPEN, came)
+        return list({each.item: each for each in known if each.state == ANSWERED}.values())
 
     def deliver(self, task_of: dict[str, int]) -> None:
         """Note the tasks of items."""
