@@ -9,7 +9,7 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer audit up down lock clean python environment label-studio
+.PHONY: help setup demo test chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people audit up down lock clean python environment label-studio
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-proof DATA=FOLDER    does the proof hold? meter, stop rule, gate on simulated loops (hours)"
 	@echo "make bench-finish DATA=FOLDER   is the promise of a finished pool kept, and what does it spare? (hours)"
 	@echo "make bench-answer DATA=FOLDER   is the promise of a model's answers kept, and a change noticed? (minutes after it)"
+	@echo "make bench-people [DATA=FOLDER] what several people said, taken together; beside CROWDLAB (minutes)"
 	@echo "make audit   known vulnerabilities of all that the lock files name"
 	@echo "make lock    new lock files         make clean   remove what setup made; data and labels stay"
 
@@ -102,6 +103,9 @@ bench-proof: setup
 bench-finish: setup
 	@test -n "$(DATA)" || { echo "bench-finish: say where the labelled sets are: make bench-finish DATA=FOLDER"; exit 2; }
 	@$(BIN)/python -W ignore -m tests.bench.finish $(DATA) $(ARGS)
+
+bench-people: setup
+	@$(BIN)/python -m tests.bench.people $(DATA) $(ARGS)
 
 bench-answer: setup
 	@test -n "$(DATA)" || { echo "bench-answer: say where the labelled sets are: make bench-answer DATA=FOLDER"; exit 2; }

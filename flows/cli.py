@@ -715,6 +715,26 @@ def export(
 
 
 @app.command()
+def agree(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A table with a row for each answer of a person.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .csv, .jsonl or .parquet.")],
+    item: Annotated[str, typer.Option("--id", help="The column of the item's key.")] = "id",
+    annotator: Annotated[str, typer.Option(help="The column that says who answered.")] = "annotator",
+    label: Annotated[str, typer.Option(help="The column of the label, one class.")] = "label",
+    text: Annotated[str, typer.Option(help="The column of the text, so that a model is heard, too.")] = "",
+    by: Annotated[str, typer.Option(help="auto, dawid_skene, majority or latest.")] = "auto",
+    people: Annotated[Path | None, typer.Option(help="A file for how often each person is right.")] = None,
+    encoding: Encoding = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Take together what several people said of the same items: one label each, and how far it can be trusted."""
+    from labelwise.tasks.labels import agreement as stage
+
+    asked = stage.Asked(item, annotator, label, text, by, encoding)
+    print("\n".join(map(plain, stage.run(source, out, asked, people, force))))
+
+
+@app.command()
 def bundle(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
     version: Annotated[str, typer.Option(metavar="N", help="A registered version; default: the champion.")] = "",

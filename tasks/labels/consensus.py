@@ -1,0 +1,167 @@
+"""What people say of an item, taken together: one label, how far it can be trusted, and how good each of them is.
+
+    agreed = dawid_skene(answers)                  people differ in how good they are, and in what they confuse
+    agreed = dawid_skene(answers, opinion)         and a model that has not learned these labels is heard, too
+    agreed = majority(answers)                     all count alike
+
+Dawid & Skene (1979, 'Maximum likelihood estimation of observer error-rates using the EM algorithm'): which class an
+item has, and what each person says of items of each class, are found in turn, each from the other. Where people have
+answered little, maximum likelihood believes in accidents, and loses to a majority. So each person's confusions are
+drawn towards those of all people, and these towards a person who is mostly right; both in every step (as a posterior
+mode: Raykar et al. 2010, JMLR 11).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEPS, SETTLED = 100, 1e-5  # of the turns at most; the change of an opinion at which they end
+ALL = 12.0  # answers that what all people confuse counts for, of each person and class
+RIGHT, FEW = 0.8, 10.0  # how often one is right of whom nothing is known, and for how many answers that counts
+TRIED = np.array([0.0, 0.25, 0.5, 0.75, 1.0])  # powers of a model's opinion
+
+Doubles = NDArray[np.float64]
+Whole = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """m answers: which of `items` items, (m,), which of `people` people, (m,), and which of `classes` classes, (m,)."""
+
+    item: Whole
+    person: Whole
+    label: Whole
+    items: int
+    people: int
+    classes: int
+
+    def counts(self) -> Doubles:
+        """(items, classes) how many people gave each class."""
+        at = self.item * self.classes + self.label
+        return np.bincount(at, minlength=self.items * self.classes).reshape(self.items, -1).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """opinion: (items, classes) how likely each class is. confusion: (people, classes, classes) what each person says
+    of items of each class; None where all count alike."""
+
+    opinion: Doubles
+    confusion: Doubles | None = None
+
+    @property
+    def label(self) -> NDArray[np.int64]:
+        """(items,) the likeliest class."""
+        return self.opinion.argmax(axis=1)
+
+    @property
+    def trust(self) -> Doubles:
+        """(items,) how likely it is right."""
+        return self.opinion.max(axis=1)
+
+
+def majority(answers: Answers) -> Agreed:
+    """The class that most people gave; of several the one that is given most of all. Its trust is the share of the
+    people who gave it. Where nobody has answered, as often as each class is given."""
+    counts = answers.counts()
+    often = counts.sum(axis=0) / max(counts.sum(), 1)
+    return Agreed(_shares(counts + 1e-6 * often))
+
+
+def dawid_skene(answers: Answers, opinion: Doubles | None = None) -> Agreed:
+    """Each person's answers by what that person confuses. opinion: (items, classes) what a model says that has not
+    learned the labels of these items: it takes the place of how often each class is, to the power at which it explains
+    best what people said."""
+    usually = _usually(answers)
+    alone = answers.counts().sum(axis=1)[:, None] < 2
+    agreed = majority(answers).opinion
+    # Of an item that one person labelled the label itself says nothing of that person.
+    judged = agreed if opinion is None else np.where(alone, opinion, agreed)
+    telling = np.ones(len(answers.item), bool) if opinion is not None else ~alone[answers.item, 0]
+    for _ in range(STEPS):
+        before = agreed
+        confusion = _confusion(answers, judged, usually, telling)
+        said = _said(answers, np.log(confusion))
+        often = np.log(_shares(before.sum(axis=0) + 1))
+        first = _first(often, opinion, 0.0 if opinion is None else _power(said, often, opinion))
+        agreed = _shares(np.exp(_level(said + first)))
+        judged = agreed if opinion is None else np.where(alone, _shares(np.exp(_level(first))), agreed)
+        if np.abs(agreed - before).max(initial=0) < SETTLED:
+            break
+    return Agreed(agreed, confusion)
+
+
+def quality(answers: Answers, agreed: Agreed) -> tuple[Doubles, Doubles]:
+    """(people,) how often each is right, by what is agreed on items that others have labelled, too, and (people,) the
+    standard error of that: of so few answers, and of what is not sure of the items. NaN where there are none."""
+    telling = (answers.counts().sum(axis=1) > 1)[answers.item]
+    right = agreed.opinion[answers.item, answers.label][telling]
+    of = answers.person[telling]
+    n = np.bincount(of, minlength=answers.people).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(of, right, minlength=answers.people) / n
+        unsure = np.bincount(of, right * (1 - right), minlength=answers.people) / n
+        return mean, np.sqrt((mean * (1 - mean) + unsure) / n)
+
+
+def _confusion(answers: Answers, opinion: Doubles, usually: Doubles, telling: NDArray[np.bool_]) -> Doubles:
+    """(people, classes, classes) what each says of items of each class, drawn towards what all say, and that towards
+    what they usually say. telling: (m,) which answers tell anything of people."""
+    given = np.zeros((answers.people, answers.classes, answers.classes))
+    person, label, item = (each[telling] for each in (answers.person, answers.label, answers.item))
+    for true in range(answers.classes):
+        np.add.at(given[:, true], (person, label), opinion[item, true])
+    n = given.sum(axis=(1, 2), keepdims=True)
+    middle = np.median(n[n > 0]) if n.any() else 1.0
+    heard = np.minimum(1, middle / np.maximum(n, middle))  # of all people nobody is more than one
+    everybody = _shares((heard * given).sum(axis=0) + FEW * usually)
+    return _shares(given + ALL * everybody)
+
+
+def _usually(answers: Answers) -> Doubles:
+    """(classes, classes) what a person says, if all are right equally often and err evenly: by how often two agree."""
+    counts = answers.counts()
+    n = counts.sum(axis=1)
+    pairs, alike, c = (n * (n - 1)).sum(), (counts * (counts - 1)).sum(), answers.classes
+    right = RIGHT
+    if pairs and c > 1:
+        agree = (alike + 4 * (RIGHT**2 + (1 - RIGHT) ** 2 / (c - 1))) / (pairs + 4)
+        right = (1 + np.sqrt(max((c - 1) * (c * agree - 1), 0))) / c
+    found = np.full((c, c), (1 - right) / max(c - 1, 1))
+    np.fill_diagonal(found, right if c > 1 else 1.0)
+    return np.clip(found, 1e-3, None)
+
+
+def _said(answers: Answers, confusion: Doubles) -> Doubles:
+    """(items, classes) how likely what people said of each item is, by its class, in logarithms."""
+    each = confusion[answers.person, :, answers.label]
+    return np.stack(
+        [np.bincount(answers.item, each[:, k], minlength=answers.items) for k in range(answers.classes)], axis=1
+    )
+
+
+def _first(often: Doubles, opinion: Doubles | None, power: float) -> Doubles:
+    """What is known of items before people have answered, in logarithms."""
+    return (
+        often[None] if opinion is None or not power else (1 - power) * often + power * np.log(np.maximum(opinion, 1e-4))
+    )
+
+
+def _power(said: Doubles, often: Doubles, opinion: Doubles) -> float:
+    """The power of a model's opinion at which what people said is likeliest."""
+    best = [_likely(said, _first(often, opinion, float(power))) for power in TRIED]
+    return float(TRIED[int(np.argmax(best))])
+
+
+def _likely(said: Doubles, first: Doubles) -> float:
+    first = first - np.logaddexp.reduce(first, axis=1)[:, None]
+    return float(np.logaddexp.reduce(said + first, axis=1).sum())
+
+
+def _level(logs: Doubles) -> Doubles:
+    return np.asarray(logs - logs.max(axis=-1, keepdims=True))
+
+
+def _shares(weights: Doubles) -> Doubles:
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
