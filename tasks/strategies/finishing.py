@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen, sampled
+from labelwise.tasks.strategies.base import Candidates, Choice, Floats, Indices, chosen
 
 WRONG = 0.05  # of the labels that the model gives; which share is promised is not known before
 MOST = 4_096  # items compared with each other: 64 MB
@@ -23,7 +23,7 @@ def finish(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
     [3, 4]
     """
     left = for_people(candidates.doubt, k)
-    left = left[sampled(len(left), max(MOST, k), rng)]
+    left = left[rng.permutation(len(left))[: max(MOST, k)]]  # in an order of chance: of items that are alike it decides
     vectors, weights = candidates.gather(left), candidates.doubt[left].astype(np.float32)
     near = vectors @ vectors.T
     covered = np.zeros(len(left), np.float32)
