@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -320,8 +320,10 @@ def labels_in(
     rows = rows.assign(label=pd.Series(read.labels, dtype=object).fillna(""))
     unread = pd.Series(files.unread_among(rows[item.COLUMN], item.files(columns)), rows.index, dtype=bool)
     if unread.any():
-        first = item.brief(rows[item.COLUMN][unread].iloc[0])
-        tell(f"{labelled}: left out {quantity(int(unread.sum()), item.NAME)} that cannot be read, such as {first}")
+        why = _faults_of(rows[item.COLUMN][unread])
+        if unread.all():
+            raise InputError(f"{labelled}: no {item.NAME} can be read", expected=f"{item.NAME}s of the pool", got=why)
+        tell(f"{labelled}: left out {quantity(int(unread.sum()), item.NAME)} that cannot be read: {why}")
         rows = rows[~unread]
     blank = rows.label == ""
     if blank.all():
@@ -368,6 +370,13 @@ def imported(
     known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
     table = pd.DataFrame({"id": rows.id, "label": rows.label, **known, "created_at": now})
     return LABELS.conform(table.reindex(columns=list(LABELS.columns)))
+
+
+def _faults_of(cells: Iterable[str]) -> str:
+    """Why these files cannot be read, in words, with the name of one of each fault."""
+    held = [files.unpacked(cell) for cell in cells]
+    first = {each.fault: each.name for each in reversed(held)}
+    return refusals_in_words(Counter(each.fault for each in held), first)
 
 
 def _refuse_credentials(address: str) -> None:

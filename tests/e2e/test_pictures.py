@@ -24,6 +24,11 @@ from tests.e2e.test_browser import begin, given, looked_at, sign_in
 from tests.tasks.kinds.pictures import BLUE, RED, as_bytes, drawn, folder_of
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
+UNREADABLE = {  # what a table may name for a picture, and what is said of it
+    "../../etc/x.png": "file lies outside of the folder of its table or archive",
+    "pics/none.png": "file is not there",
+    "http://127.0.0.1:9/x.png": "address is of a kind or a network that is not read",
+}
 
 
 @pytest.fixture
@@ -133,16 +138,36 @@ def test_several_classes_a_picture(servers: Addresses, tmp_path: Path) -> None:
         (tmp_path / "pics").mkdir(exist_ok=True)
         (tmp_path / f"pics/{number:02}.png").write_bytes(as_bytes(made))
     table = pd.DataFrame({"image": list(truth), "label": list(truth.values())})
-    parts = {"pool": table[["image"]][:20], "answers": table[:20], "gold": table[20:]}
+    bad = pd.DataFrame({"image": list(UNREADABLE), "label": '["blue", "red"]'})
+    again = pd.concat([table[["image"]][:1]] * 999)
+    parts = {"pool": pd.concat([table[:20], again, bad])[["image"]], "answers": table[:20], "gold": table[20:]}
+    parts |= {"given": pd.concat([table[:4], bad]), "none": bad}
     for name, part in parts.items():
         part.to_csv(tmp_path / f"{name}.csv", index=False)
-    words = ["--pool", str(tmp_path / "pool.csv"), "--gold", str(tmp_path / "gold.csv"), "--item", "image"]
-    made_so = command("init", str(tmp_path / "two"), *words, "--answer", "multilabel")
+    root, csv = tmp_path / "two", {name: str(tmp_path / f"{name}.csv") for name in parts}
+    words = ["init", str(root), "--item", "image", "--answer", "multilabel", "--pool", csv["pool"], "--gold"]
+    refused = command(*words, csv["none"], "--labelled", csv["given"])
+    assert refused.returncode == 2 and not root.exists(), refused.stderr
+    why = ", ".join(f"1 x {fault} ({name!r})" for name, fault in UNREADABLE.items())
+    first, second = refused.stderr.splitlines()
+    assert first.endswith(f"given.csv: left out 3 images that cannot be read: {why}")
+    assert (
+        f"none.csv: more than 20% of the rows are refused and no row is left: expected usable rows, got {why}" in second
+    )
+    made_so = command(*words, csv["gold"])
     assert made_so.returncode == 0, made_so.stderr
+    faults = ", ".join(f"1 x {fault}" for fault in UNREADABLE.values())
+    assert f"pool  1,022 rows, 20 items, 999 repeated, refused 3 ({faults})" in made_so.stderr
     quick = {"select.batch": 8, "embed.pixels": 32, "select.near_duplicate": None, "gold.near_duplicate": None}
-    settings.change(tmp_path / "two/params.yaml", quick)
-    workspace = Workspace.open(tmp_path / "two")
-    play(workspace)
+    settings.change(root / "params.yaml", quick)
+    workspace = Workspace.open(root)
+    begun = command("run", "--workspace", str(root), "--max-wait", "0")
+    assert begun.returncode == 0 and f"refused 3 ({faults})" in begun.stdout + begun.stderr, begun.stderr
+    kept = pd.read_parquet(next(workspace.quarantine.glob("pool-*")))
+    assert kept.reason.tolist() == list(UNREADABLE.values())
+    assert [cell.rpartition(f"{fault}:")[2] for cell, fault in zip(kept.image, kept.reason, strict=True)] == [
+        *UNREADABLE
+    ]
     answers = review.read_answers(tmp_path / "answers.csv", workspace.settings)
     review.run(workspace, tmp_path / "answers.csv", review.Manner(), print)
     play(workspace)

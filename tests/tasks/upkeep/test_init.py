@@ -50,6 +50,14 @@ def test_a_text_may_begin_as_the_cell_of_an_unread_file_does(tmp_path: Path) -> 
     assert found.label.tolist() == ["warm"] and not any("cannot be read" in line for line in said)
 
 
+def test_labels_of_pictures_none_of_which_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "labelled.csv").write_text("image,label\nnone.png,red\n../x.png,red\nnothing.png,blue\n")
+    pull = Pull(pool="", gold="")
+    why = r"no image can be read: .* got 2 x file is not there \('none.png'\), 1 x file lies outside .* \('../x.png'\)"
+    with pytest.raises(InputError, match=why):
+        init.labels_in(str(tmp_path / "labelled.csv"), pull, print, item=image)
+
+
 @pytest.mark.parametrize(
     ("labelled", "said"),
     [
