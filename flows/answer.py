@@ -17,6 +17,7 @@ from labelwise.tasks import train
 from labelwise.tasks.answering import promised
 from labelwise.tasks.answering.at_work import AtWork, Keeper, Served
 from labelwise.tasks.answering.online import Online
+from labelwise.tasks.answering.quick import AS_LEARNED, Runtime
 from labelwise.tasks.answering.service import application
 from labelwise.tasks.answering.tickets import Tickets, store
 from labelwise.tasks.errors import InputError
@@ -32,11 +33,12 @@ GRACE_S = 10  # for requests that are being answered when it is stopped
 @dataclass(frozen=True)
 class Manner:
     """How it serves. version: of the model, '' for the champion, whose successors are taken then. webhook: who is told
-    what people said, '' for nobody."""
+    what people said, '' for nobody. runtime: what the model runs on."""
 
     listen: Listen
     version: str = ""
     webhook: str = ""
+    runtime: Runtime = AS_LEARNED
 
 
 def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
@@ -47,7 +49,7 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
     url = f"http://{manner.listen.host}:{listening.getsockname()[1]}"
     open_ = is_loopback(url) and not os.environ.get("LABELWISE_ANSWER_TOKEN")
     token = "" if open_ else answer_token()
-    keeping = promised.Champion(here, manner.version, tell)
+    keeping = promised.Champion(here, manner.version, tell, manner.runtime)
     served = keeping.first()
     tickets = Tickets(store(here))
     at_work = AtWork(here, served, tickets, random.SystemRandom().random, tell)

@@ -714,6 +714,18 @@ def export(
     print("\n".join(map(plain, said)))
 
 
+RuntimeName = Annotated[
+    str,
+    typer.Option(
+        metavar="torch|onnx|int8|static",
+        help="What runs the encoder of texts: onnxruntime, the same with 8 bits, or a table of tokens made of it.",
+    ),
+]
+Least = Annotated[
+    float, typer.Option(help="With --runtime: the share of labels that must stay as torch has them, or it is refused.")
+]
+
+
 @app.command()
 def agree(
     source: Annotated[str, typer.Argument(metavar="FILE", help="A table with a row for each answer of a person.")],
@@ -738,12 +750,16 @@ def agree(
 def bundle(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
     version: Annotated[str, typer.Option(metavar="N", help="A registered version; default: the champion.")] = "",
+    runtime: RuntimeName = "",
+    least: Least = 0.99,
     workspace: Folder = HERE,
 ) -> None:
     """Write the champion as a folder for MLflow that needs neither Labelwise nor, for most texts, torch."""
     from labelwise.tasks.answering import bundle as stage
+    from labelwise.tasks.answering.quick import Runtime
 
-    print(plain(stage.run(intact_workspace(workspace), out, version, _tell)))
+    wanted = Runtime(runtime, least) if runtime else None
+    print(plain(stage.run(intact_workspace(workspace), out, version, _tell, wanted)))
 
 
 @app.command()
@@ -760,12 +776,16 @@ def predict(
     ] = "",
     encoding: Encoding = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier output.")] = False,
+    runtime: RuntimeName = "torch",
+    least: Least = 0.99,
     workspace: Folder = HERE,
 ) -> None:
     """Have the champion label new items: a row out for each row in, with label and confidence."""
     from labelwise.tasks.answering import predict as stage
+    from labelwise.tasks.answering.quick import Runtime
 
-    said = stage.run(intact_workspace(workspace), source, out, version, column, encoding, force, _tell)
+    read = version, column, encoding, force, _tell, Runtime(runtime, least)
+    said = stage.run(intact_workspace(workspace), source, out, *read)
     print("\n".join(map(plain, said)))
 
 
@@ -778,15 +798,19 @@ def answer(
     webhook: Annotated[
         str, typer.Option(help="Who is told what people said: an address, called with JSON, signed.")
     ] = "",
+    runtime: RuntimeName = "torch",
+    least: Least = 0.99,
     workspace: Folder = HERE,
 ) -> None:
     """Answer items over HTTP: label, confidence, and a ticket for those that people get."""
     from labelwise.flows.answer import Manner
     from labelwise.flows.answer import answer as serve_answers
     from labelwise.flows.wake import Listen
+    from labelwise.tasks.answering.quick import Runtime
 
     where = Listen.parse(listen, "http://127.0.0.1")
-    serve_answers(intact_workspace(workspace).root, Manner(Listen(where.host, where.port), version, webhook), _tell)
+    manner = Manner(Listen(where.host, where.port), version, webhook, Runtime(runtime, least))
+    serve_answers(intact_workspace(workspace).root, manner, _tell)
 
 
 # The past

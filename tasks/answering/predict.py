@@ -13,6 +13,7 @@ from labelwise.tasks import sources
 from labelwise.tasks.answering import promised
 from labelwise.tasks.answering.at_work import Served, promise
 from labelwise.tasks.answering.model import Chosen, chosen
+from labelwise.tasks.answering.quick import AS_LEARNED, Runtime, quick
 from labelwise.tasks.errors import InputError, named, quantity
 from labelwise.tasks.exports.files import FORMS, Part
 from labelwise.tasks.exports.place import clear, refuse_strange, remember, replacing
@@ -72,10 +73,12 @@ def run(
     encoding: str = "",
     force: bool = False,
     tell: Callable[[str], None] = lambda _line: None,
+    runtime: Runtime = AS_LEARNED,
 ) -> list[str]:
     """Write a row for each row of `source` that can be read to `out` (.csv, .jsonl, .parquet), the others with their
     reason to a file beside it. version: as in `model.chosen`. column: that of the text or the picture, where the source
-    calls it otherwise than the workspace's own. force: see `exports.write`. Gives lines for people.
+    calls it otherwise than the workspace's own. force: see `exports.write`. runtime: what the model runs on. Gives
+    lines for people.
 
     InputError: the source cannot be read, or no row of it; there is no model; `out` is taken.
     """
@@ -86,7 +89,7 @@ def run(
         raise InputError(f"{out} is the source itself", expected="another file", fix="name another --out")
     for place in (out, aside):
         refuse_strange(place, workspace.root, force)
-    model = chosen(workspace, version, tell)
+    model = quick(workspace, chosen(workspace, version, tell), runtime, tell)
     asked = wanted(source, workspace.settings, model.classifier, column, encoding)
     served = promised.serve(workspace, model)
     names = apart(asked.columns, [ROW, LABEL, CONFIDENCE, MAY, REASON])

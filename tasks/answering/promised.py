@@ -4,22 +4,25 @@ are other ones."""
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.tasks import kinds
 from labelwise.tasks.answering.at_work import Served
+from labelwise.tasks.answering.kept import Arrays, kept
 from labelwise.tasks.answering.model import Chosen, chosen
+from labelwise.tasks.answering.quick import AS_LEARNED, Runtime, encoded, follows_of, quick
 from labelwise.tasks.errors import InputError, ServiceDown
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored, vectors
 from labelwise.tasks.labels import ledger
+from labelwise.tasks.learners.runtimes import SAME, STATIC
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.proof import answering, unlike
 from labelwise.tasks.proof.answering import OF_ONLINE, OF_TRAFFIC, Threshold, risk_of_model
 from labelwise.tasks.services.mlflow import open_tracking
-from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import Workspace
 
 SAMPLE = 5000  # items of the pool whose confidences are the steps of the threshold
@@ -28,8 +31,10 @@ SAMPLE = 5000  # items of the pool whose confidences are the steps of the thresh
 class Champion:
     """The model that is served, and its successors. wanted: see `model.chosen`; '' for the champion of the day."""
 
-    def __init__(self, workspace: Workspace, wanted: str, tell: Callable[[str], None]) -> None:
-        self._workspace, self._wanted, self._tell = workspace, wanted, tell
+    def __init__(
+        self, workspace: Workspace, wanted: str, tell: Callable[[str], None], runtime: Runtime = AS_LEARNED
+    ) -> None:
+        self._workspace, self._wanted, self._tell, self._runtime = workspace, wanted, tell, runtime
         self._version = ""
 
     def first(self) -> Served:
@@ -38,19 +43,23 @@ class Champion:
             self._version = "" if self._wanted else self._of_the_day()
         except ServiceDown:  # `chosen` says what it takes then
             self._version = ""
-        return serve(self._workspace, chosen(self._workspace, self._wanted, self._tell))
+        return self._served(self._wanted)
 
     def newer(self) -> Served | None:
         """Another model that is the champion now; None while it is the same."""
         if self._wanted or (now := self._of_the_day()) in ("", self._version):
             return None
         self._workspace.reread()
-        served = serve(self._workspace, chosen(self._workspace, now, self._tell))
+        served = self._served(now)
         self._version = now
         return served
 
+    def _served(self, wanted: str) -> Served:
+        model = chosen(self._workspace, wanted, self._tell)
+        return serve(self._workspace, quick(self._workspace, model, self._runtime, self._tell))
+
     def _of_the_day(self) -> str:
-        champion = open_tracking(self._workspace.settings).champion()
+        champion = open_tracking(self._workspace.settings, looking=True).champion()
         return champion.version if champion else ""
 
 
@@ -64,25 +73,27 @@ def serve(workspace: Workspace, model: Chosen) -> Served:
         )
     if not workspace.gold.exists() or not stored.shards(workspace):  # a clone without its data, say
         return Served(classifier, model.name, Threshold(math.inf, 0.0, 0, None))
-    own = encoded(workspace, classifier.embed)
-    pool = confidences(workspace, classifier, own)
+    own = model.runtime in SAME and encoded(workspace, classifier.embed)
+    follows = [model.digest, model.runtime, own, follows_of(workspace)]
+    pool = kept(workspace, "confidences", follows, lambda: {"pool": confidences(workspace, classifier, own)})["pool"]
     share = 1 - OF_TRAFFIC - (OF_ONLINE if wanted.online else 0)
     risk = risk_of_model(wanted.confidence, looks(workspace, model), share)
     found = threshold(workspace, classifier, pool, own, risk)
-    far = None
-    if wanted.unlike and own:
-        near = unlike.fit(sampled(workspace, unlike.MOST), wanted.unlike, workspace.settings.seed)
-        far = near.far
+    far = reference(workspace, model, own, follows).far if wanted.unlike else None
+    classifier.seen(stored.cells(workspace, np.zeros(1, int)))  # the first that is read takes longest: not a caller's
     return Served(classifier, model.name, found, far)
 
 
-def encoded(workspace: Workspace, embed: Embed) -> bool:
-    """Whether all items of the workspace have vectors, by such an encoder."""
-    wanted = workspace.settings.embed
-    if embed.model_dump(exclude={"wording"}) != wanted.model_dump(exclude={"wording"}):
-        return False
-    made = ((vectors.vectors_of(workspace, shard), shard) for shard in stored.shards(workspace))
-    return vectors.encoded(workspace) and all(vectors.fresh(file, shard, wanted) for file, shard in made)
+def reference(workspace: Workspace, model: Chosen, own: bool, follows: list[Any]) -> unlike.Reference:
+    """What the pool looks like to the encoder of the model. own, follows: as in `serve`."""
+    share, seed = workspace.settings.answer.unlike, workspace.settings.seed
+
+    def made() -> Arrays:
+        found = unlike.fit(sampled(workspace, model, own), share, seed)
+        return {"rows": found.rows, "own": found.own, "limit": np.array([found.limit])}
+
+    found = kept(workspace, "unlike", [follows, share], made)
+    return unlike.Reference(found["rows"], found["own"], float(found["limit"][0]))
 
 
 def threshold(workspace: Workspace, model: Classifier, pool: NDArray[np.float64], own: bool, risk: float) -> Threshold:
@@ -116,10 +127,13 @@ def confidences(workspace: Workspace, model: Classifier, own: bool) -> NDArray[n
     return said.confidence.to_numpy(np.float64)
 
 
-def sampled(workspace: Workspace, most: int) -> NDArray[np.float32]:
-    """(n, d) vectors of a sample of the pool."""
-    pool = vectors.pool_vectors(workspace)
-    return pool.gather(drawn(len(pool), most, workspace.settings.seed))
+def sampled(workspace: Workspace, model: Chosen, own: bool) -> NDArray[np.float32]:
+    """(n, d) vectors of a sample of the pool by the encoder of the model."""
+    most = unlike.MOST if own or model.runtime == STATIC else unlike.MOST // 8
+    rows = drawn(stored.items(workspace), most, workspace.settings.seed)
+    if own:
+        return vectors.pool_vectors(workspace).gather(rows)
+    return model.classifier.vectors(stored.cells(workspace, rows))
 
 
 def drawn(n: int, most: int, seed: int) -> NDArray[np.int64]:

@@ -1,73 +1,158 @@
-"""The model on another runtime: onnxruntime with the encoder's own weights, or with wide layers of 8 bits. What that
-changes is measured before it is used, and refused where it is too much."""
+"""The model on another runtime: onnxruntime with the encoder's own weights, or with wide layers of 8 bits, or a table
+of tokens in place of the encoder. What that changes is measured before it is used, and refused where it is too much."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from labelwise.tasks.answering.kept import Arrays, kept, kept_folder
+from labelwise.tasks.answering.model import Chosen
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.exports.place import seen
+from labelwise.tasks.gold import trusted
+from labelwise.tasks.items import stored, vectors
+from labelwise.tasks.kinds import text
+from labelwise.tasks.learners import Items, runtimes, static_encoder
+from labelwise.tasks.learners.runtimes import INT8, ONNX, RUNTIMES, SAME, STATIC, TORCH
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.settings import Embed
+from labelwise.tasks.workspace import Workspace
 
-RUNTIMES = ("torch", "onnx", "int8")
 AGREEMENT = 0.99  # share of the labels that must stay the same
+SAMPLE, GOLD = 1000, 1000  # items of the pool and of the gold set that are compared
+READ = 20_000  # items of the pool that a table is fitted to
+NEXT = {INT8: ONNX, STATIC: INT8}  # what to try where one is refused
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the model is to run on. name: one of RUNTIMES. least: the share of labels that must stay as torch has them,
+    in [0, 1]."""
+
+    name: str = TORCH
+    least: float = AGREEMENT
+
+    def __post_init__(self) -> None:
+        if self.name not in RUNTIMES:
+            raise InputError("--runtime", expected=" or ".join(RUNTIMES), got=repr(self.name[:60]))
+        if not 0 <= self.least <= 1:
+            raise InputError("--least", expected="a share from 0 to 1, such as 0.99", got=f"{self.least:g}")
+
+    @property
+    def same(self) -> bool:
+        """Whether its vectors are those of the workspace, but for rounding."""
+        return self.name in SAME
+
+
+AS_LEARNED = Runtime()  # on torch, as the encoder was when the model learned
 
 
 @dataclass(frozen=True)
 class Drift:
     """What another runtime changes. agreement: the share of n items that get the same label; score, was: the mean score
-    on gold by it and by torch, None without gold; se: the standard error of their difference."""
+    on gold by it and by torch; se: the standard error of their difference."""
 
     n: int
     agreement: float
-    score: float | None = None
-    was: float | None = None
-    se: float | None = None
+    score: float
+    was: float
+    se: float
 
     def __str__(self) -> str:
+        gap, reach = self.score - self.was, 2 * self.se
         said = f"{self.agreement:.1%} of {self.n:,} items have the same label"
-        if self.score is None or self.was is None or self.se is None:
-            return said
-        gap = self.score - self.was
-        return f"{said}; on gold {self.score:.3f}, {gap:+.3f} ({gap - 2 * self.se:+.3f} to {gap + 2 * self.se:+.3f})"
+        return f"{said}; on gold {self.score:.3f}, {gap:+.3f} ({gap - reach:+.3f} to {gap + reach:+.3f})"
 
 
-def quick(
-    model: Classifier,
-    embed: Embed,
-    runtime: str,
-    pool: Sequence[str],
-    gold: Sequence[tuple[str, str]] = (),
-    least: float = AGREEMENT,
-) -> tuple[Classifier, Drift | None]:
-    """The model with its text encoder on another runtime, and what that changes; as it is, and None, for torch.
+def quick(workspace: Workspace, model: Chosen, wanted: Runtime, tell: Callable[[str], None]) -> Chosen:
+    """The model on the runtime that is wanted; what it changes is told, once a model.
 
-    pool: at least one text, a sample of what it will be asked; gold: texts with their labels, to say what it costs.
-    InputError: the encoder is none that onnxruntime is given, or fewer than the share `least` of the texts keep their
-    label.
+    InputError: its items are no texts, it marks parts of them, the encoder is none that the runtime reads, or fewer
+    than `wanted.least` of the labels stay as they are by torch.
     """
-    if runtime not in RUNTIMES:
-        raise InputError("--runtime", expected=" or ".join(RUNTIMES), got=repr(runtime[:60]))
-    if runtime == "torch":
-        return model, None
-    from labelwise.tasks.learners import onnx_encoder
+    own = model.classifier
+    if wanted.name == TORCH:
+        return model
+    if own.item is not text or own.answer.PLACES:
+        expected = "torch, but for texts with one or several labels"
+        raise InputError("--runtime", expected=expected, got=wanted.name, fix="leave it out")
+    encoder = runtimes.encoder(wanted.name, own.embed, table(workspace, own, tell) if wanted.name == STATIC else None)
+    other = replace(own, encoder=encoder)
+    news: list[Drift] = []
 
-    other = replace(model, encoder=onnx_encoder.Encoder(embed.encoder, embed.max_tokens, runtime == "int8"))
-    found = drift(model, other, pool, gold)
-    if found.agreement < least:
-        fix = "--runtime " + ("onnx" if runtime == "int8" else "torch")
-        raise InputError(f"--runtime {runtime} changes too much", expected=f"{least:.0%}", got=str(found), fix=fix)
-    return other, found
+    def made() -> Arrays:
+        found = measured(workspace, own, other)
+        news.append(found)
+        return {"drift": np.array([found.n, found.agreement, found.score, found.was, found.se], np.float64)}
+
+    follows = [model.digest, wanted.name, follows_of(workspace)]
+    n, *rest = kept(workspace, f"drift-{wanted.name}", follows, made)["drift"].tolist()
+    found = Drift(int(n), *rest)
+    if found.agreement < wanted.least:
+        fix = f"--runtime {NEXT.get(wanted.name, TORCH)}, or --least {math.floor(100 * found.agreement) / 100:g}"
+        what = f"--runtime {wanted.name} changes too much"
+        raise InputError(what, expected=f"{wanted.least:.0%}", got=str(found), fix=fix)
+    if news:
+        tell(f"by {wanted.name} in place of torch {found}")
+    return replace(model, classifier=other, runtime=wanted.name)
 
 
-def drift(model: Classifier, other: Classifier, pool: Sequence[str], gold: Sequence[tuple[str, str]] = ()) -> Drift:
-    """How far two models say the same of n >= 1 texts, and how right both are."""
-    said, now = (one.judged(pool).label.to_numpy() for one in (model, other))
-    same = float((said == now).mean())
-    if not gold:
-        return Drift(len(pool), same)
-    texts, truth = zip(*gold, strict=True)
-    was, score = (model.answer.score(one.judged(texts).label.tolist(), truth) for one in (model, other))
-    se = float(np.std(score - was) / np.sqrt(len(truth)))
-    return Drift(len(pool), same, float(score.mean()), float(was.mean()), se)
+def encoded(workspace: Workspace, embed: Embed) -> bool:
+    """Whether all items of the workspace have vectors, by such an encoder."""
+    wanted = workspace.settings.embed
+    if embed.model_dump(exclude={"wording"}) != wanted.model_dump(exclude={"wording"}):
+        return False
+    made = ((vectors.vectors_of(workspace, shard), shard) for shard in stored.shards(workspace))
+    return vectors.encoded(workspace) and all(vectors.fresh(file, shard, wanted) for file, shard in made)
+
+
+def follows_of(workspace: Workspace) -> list[str]:
+    """What of the workspace is looked at here, and in `promised`."""
+    settings = workspace.settings
+    return [seen(workspace.pool), seen(workspace.trusted), settings.embed.model_dump_json(), str(settings.seed)]
+
+
+def measured(workspace: Workspace, model: Classifier, other: Classifier) -> Drift:
+    """How far two models say the same of a sample of the pool, and how right both are on gold."""
+    pool, gold = vectors.pool_items(workspace, vectors.pool_vectors(workspace)), vectors.gold_items(workspace)
+    shown = gold.take(np.arange(min(len(gold), GOLD)))
+    truth = trusted.gold(workspace)["label"].tolist()[: len(shown)]
+    return drift(model, other, pool.take(_drawn(workspace)[0]), shown, truth, encoded(workspace, model.embed))
+
+
+def drift(model: Classifier, other: Classifier, pool: Items, gold: Items, truth: Sequence[str], known: bool) -> Drift:
+    """How far two models say the same of n >= 1 items of the pool, and how right both are on gold. known: whether the
+    vectors of the items are those of the first."""
+    was = [(model.of(items) if known else model.judged(items.texts())).label for items in (pool, gold)]
+    now = [other.judged(items.texts()).label for items in (pool, gold)]
+    same = float((was[0].to_numpy() == now[0].to_numpy()).mean())
+    before, score = (model.answer.score(said[1].tolist(), truth) for said in (was, now))
+    se = float(np.std(score - before) / np.sqrt(len(truth)))
+    return Drift(len(pool), same, float(score.mean()), float(before.mean()), se)
+
+
+def table(workspace: Workspace, model: Classifier, tell: Callable[[str], None]) -> Path:
+    """The folder of the table that stands for the encoder, made of the pool but for what `measured` looks at."""
+
+    def made(scratch: Path) -> None:
+        tell("a table is made of the encoder, which takes a minute")
+        rows = _drawn(workspace)[1][: READ if encoded(workspace, model.embed) else SAMPLE]
+        items = vectors.pool_items(workspace, vectors.pool_vectors(workspace)).take(np.sort(rows))
+        texts = items.texts()
+        own = items.vectors() if encoded(workspace, model.embed) else model.encoder.encode(texts)
+        static_encoder.make(scratch, model.embed.encoder, model.encoder, texts, own, model.embed.max_tokens)
+
+    return kept_folder(workspace, STATIC, [follows_of(workspace), model.embed.model_dump()], made)
+
+
+def _drawn(workspace: Workspace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in the pool, in a random order: of those that are compared, and of the others, of which a table is
+    made."""
+    n = len(vectors.pool_vectors(workspace))
+    order = np.random.default_rng([workspace.settings.seed, 11]).permutation(n)
+    compared = max(1, min(SAMPLE, n // 2))
+    return order[:compared], order[compared:]

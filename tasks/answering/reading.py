@@ -1,5 +1,5 @@
 """Whether items can be read: the rules of a pull (items/suites.py) for a few items, without a second for a library that
-checks whole tables."""
+checks whole tables, and without the milliseconds of a table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +8,15 @@ import pandas as pd
 
 from labelwise.tasks.items import suites
 from labelwise.tasks.kinds import Content
+from labelwise.tasks.kinds.base import DECODES
 from labelwise.tasks.services.expectations import ABSENT, BETWEEN, NONE_OF, ONE_OF, PRESENT, Rule
 
 
 def faults(item: Content, cells: Sequence[str], max_chars: int) -> list[str]:
     """For each item as it came the first rule that it breaks, '' for none."""
-    measures = suites.measured(pd.DataFrame({item.COLUMN: list(cells)}, dtype=object), item=item)
+    measures = item.measures(cells) | {DECODES.column: list(map(suites.decodes, cells))}
     found = [""] * len(cells)
-    for rule in suites.pool(max_chars, 1.0, item).rows:
+    for rule in item.rules(max_chars):
         for position, value in enumerate(measures[rule.column]):
             if not found[position] and not holds(rule, value):
                 found[position] = rule.words

@@ -93,7 +93,7 @@ def measured(
     frame = pd.DataFrame(
         {
             **item.measures(cells),
-            "row: is UTF-8": [all(map(_decodes, cells)) for cells in rows.itertuples(index=False, name=None)],
+            "row: is UTF-8": [all(map(decodes, cells)) for cells in rows.itertuples(index=False, name=None)],
         }
     )
     if classes is not None:
@@ -133,7 +133,7 @@ def measured_labels(
     return frame.reset_index(drop=True)
 
 
-def _decodes(cell: str | None) -> bool:
+def decodes(cell: str | None) -> bool:
     """Whether the cell is proper Unicode: bytes that were no UTF-8 arrive as lone surrogates."""
     if not isinstance(cell, str) or cell.isascii():
         return True

@@ -14,7 +14,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from labelwise.tasks import kinds, learners
 from labelwise.tasks.kinds import spans, text
-from labelwise.tasks.learners import encoder, onnx_encoder, serving
+from labelwise.tasks.learners import encoder, onnx_encoder, serving, static_encoder
+from labelwise.tasks.learners.runtimes import ONNX, STATIC
 from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import read_json
 
@@ -58,9 +59,10 @@ def learned_by(folder: Path) -> list[str]:
     return [str(each["learner"]) for each in said if "learner" in each]
 
 
-def without_torch(folder: Path, about: dict[str, Any]) -> list[str] | None:
-    """The packages of a model that needs no torch once it carries its encoder (`carry_encoder`); None where it does
-    need it: its learner does, or it marks parts of texts, or its encoder is none that onnx_encoder.py reads."""
+def without_torch(folder: Path, about: dict[str, Any], runtime: str = ONNX) -> list[str] | None:
+    """The packages of a model that needs no torch once it carries its encoder (`carry_encoder`, `carry_table`); None
+    where it does need it: its learner does, or it marks parts of texts, or its encoder is none that onnx_encoder.py
+    reads."""
     needs = {line.partition("==")[0] for line in requirements(folder, about)}
     if "torch" not in needs:
         return pinned(needs)
@@ -69,7 +71,8 @@ def without_torch(folder: Path, about: dict[str, Any]) -> list[str] | None:
         return None
     if any("torch" in getattr(module, "NEEDS", ()) for module in modules) or not onnx_encoder.reads(about["encoder"]):
         return None
-    return pinned(needs - {*encoder.NEEDS, encoder.PACKAGE} | {*onnx_encoder.NEEDS})
+    reader = static_encoder if runtime == STATIC else onnx_encoder
+    return pinned(needs - {*encoder.NEEDS, encoder.PACKAGE} | {*reader.NEEDS})
 
 
 def carry_encoder(folder: Path, name: str) -> None:
@@ -78,6 +81,11 @@ def carry_encoder(folder: Path, name: str) -> None:
     own.mkdir()
     for file in onnx_encoder.FILES:
         shutil.copyfile(Path(encoder.path_of(name)) / file, own / file)
+
+
+def carry_table(folder: Path, table: Path) -> None:
+    """Put a table in place of the encoder, see static_encoder.py, into `folder` of a model."""
+    shutil.copytree(table, folder / serving.ENCODER)
 
 
 def pinned(packages: Iterable[str]) -> list[str]:

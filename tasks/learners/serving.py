@@ -20,7 +20,7 @@ from labelwise.tasks import kinds, learners
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import Answer, Content, choice, text
 from labelwise.tasks.kinds.base import Encoder, Opinion
-from labelwise.tasks.learners import words
+from labelwise.tasks.learners import runtimes, words
 from labelwise.tasks.learners.words import Words
 from labelwise.tasks.settings import Embed, Pull
 from labelwise.tasks.workspace import Workspace, read_json
@@ -28,6 +28,7 @@ from labelwise.tasks.workspace import Workspace, read_json
 REGISTERED = "models:/"  # how an address of MLflow's begins
 ENCODER_FILE = "encoder.json"
 ENCODER = "encoder"  # folder of a text encoder that a model brings with it, see portable.py
+RUNTIME = "runtime"  # what runs that one, where it is not what there is, see runtimes.py
 PULL = Pull(pool="", gold="")
 BLOCK, CHARACTERS = 65_536, 32 * 2**20  # items, and of their cells, that are held at once
 
@@ -106,11 +107,12 @@ def _parts(cells: Iterable[str]) -> Iterator[list[str]]:
         yield part
 
 
-def load(model: str | Path) -> Classifier:
+def load(model: str | Path, later: bool = False) -> Classifier:
     """A model that takes items and gives labels.
 
     model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, registered in MLflow (MLFLOW_TRACKING_URI, or the local
-    server); or a folder: a workspace, its `model/`, or what was downloaded from MLflow.
+    server); or a folder: a workspace, its `model/`, or what was downloaded from MLflow. later: the encoder is loaded
+    when it is first asked for.
 
     InputError where there is no such model, or anything in it is neither JSON nor safetensors. ServiceError where
     MLflow does not give it.
@@ -119,23 +121,23 @@ def load(model: str | Path) -> Classifier:
         from labelwise.tasks.services.mlflow import fetched
 
         with TemporaryDirectory() as scratch:
-            return _bundled(fetched(str(model), Path(scratch)))
+            return _bundled(fetched(str(model), Path(scratch)), later)
     folder = Path(model).expanduser().resolve()
     for bundle in (folder, *folder.glob("data/*")):  # below data/: as MLflow keeps it
         if (bundle / ENCODER_FILE).is_file():
-            return _bundled(bundle)
+            return _bundled(bundle, later)
     own = folder if folder.name == "model" else folder / "model"
     if (own.parent / "params.yaml").is_file() and own.is_dir():
-        return _loaded(about(Workspace(own.parent)), own)
+        return _loaded(about(Workspace(own.parent)), own, later)
     known = "models:/NAME@ALIAS, models:/NAME/VERSION, a workspace or the folder of a model"
     raise InputError(f"there is no model at {model}", expected=known)
 
 
-def _bundled(folder: Path) -> Classifier:
+def _bundled(folder: Path, later: bool = False) -> Classifier:
     """The model in a folder that says beside it which encoder it goes with, as MLflow keeps it."""
     said = read_json(folder / ENCODER_FILE)
     own = {"encoder": str(folder / ENCODER)} if (folder / ENCODER).is_dir() else {}
-    return _loaded(said | own, folder)
+    return _loaded(said | own, folder, later)
 
 
 def about(workspace: Workspace) -> dict[str, Any]:
@@ -152,10 +154,16 @@ def about(workspace: Workspace) -> dict[str, Any]:
     return said | {"item": chosen.kind.item, "settled": settled(workspace)} | read
 
 
-def _loaded(about: dict[str, Any], folder: Path) -> Classifier:
+def _loaded(about: dict[str, Any], folder: Path, later: bool = False) -> Classifier:
     embed = Embed.model_validate({key: about[key] for key in Embed.model_fields if key in about})
     item = kinds.item(about.get("item", text.NAME))
-    encoder = item.encoder(embed, about.get("settled"))
+
+    def made() -> Encoder:
+        if RUNTIME in about:
+            return runtimes.encoder(about[RUNTIME], embed, folder / ENCODER)
+        return item.encoder(embed, about.get("settled"))
+
+    encoder = runtimes.Later(made) if later else made()
     answer = kinds.answer(learners.answer(folder))
     read = {key: about[key] for key in ("columns", "picture_side") if key in about}  # else as by default
     pull = PULL.model_validate(PULL.model_dump() | read)

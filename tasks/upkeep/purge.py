@@ -52,7 +52,7 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
     for file in workspace.quarantine.glob("*.parquet"):
         _rewrite_folds(file, set(folds), kinds.item(workspace.settings.kind.item))
     figures.drop_items(workspace, gone)
-    for scraps in ("reports", "data_docs"):  # made again when they are next asked for
+    for scraps in ("reports", "data_docs", "answer"):  # made again when they are next asked for
         shutil.rmtree(workspace.scraps / scraps, ignore_errors=True)
 
 

@@ -13,7 +13,7 @@ from labelwise.tasks.errors import InputError, LabelwiseError, ServiceDown
 from labelwise.tasks.services.mlflow import Champion
 from labelwise.tasks.workspace import Workspace
 
-CHAMPION = Champion("3", "run")
+CHAMPION = Champion("3", "run", {"labelwise.tag": "round-0003"})
 
 
 class Tracking:
@@ -21,6 +21,7 @@ class Tracking:
 
     def __init__(self, champion: Champion | None = CHAMPION) -> None:
         self.champion = lambda: champion
+        self.brought: list[str] = []
 
     def models(self) -> Any:
         return SimpleNamespace(version=SimpleNamespace(tolist=lambda: ["1", "2", "3"]))
@@ -29,6 +30,9 @@ class Tracking:
         return {"labelwise.tag": f"round-000{version}"} | ({"removed": "by labelwise gc"} if version == "1" else {})
 
     def files(self, version: str, folder: Path) -> Path:
+        self.brought.append(version)
+        (folder / version).mkdir()
+        (folder / version / "which").write_text(version)
         return folder / version
 
 
@@ -40,7 +44,8 @@ class Choosing:
     patch: pytest.MonkeyPatch
 
     def __call__(self, tracking: Tracking | None, wanted: str = "") -> tuple[str, str, list[str]]:
-        def opened(_settings: object) -> Tracking:
+        def opened(_settings: object, looking: bool = False) -> Tracking:
+            del looking
             if tracking is None:
                 raise ServiceDown("MLflow does not answer", fix="`labelwise up`")
             return tracking
@@ -58,8 +63,10 @@ def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Choosing:
     content = '{"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}'
     (tmp_path / "params.yaml").write_text(content)
 
-    def loaded(folder: Path) -> Any:
-        return SimpleNamespace(model=SimpleNamespace(trained=folder.name != "round-0000"), folder=folder.name)
+    def loaded(folder: Path, later: bool) -> Any:
+        assert later
+        name = (folder / "which").read_text() if folder.is_dir() else folder.name
+        return SimpleNamespace(model=SimpleNamespace(trained=name != "round-0000"), folder=name)
 
     class Past:
         def __init__(self, _root: Path, name: str, *_words: Any) -> None:
@@ -81,6 +88,18 @@ def test_the_champion_or_the_one_that_is_named(chosen: Choosing) -> None:
     assert chosen(Tracking()) == ("3", "version 3 (round-0003)", [])
     assert chosen(Tracking(), "2") == ("2", "version 2 (round-0002)", [])
     assert chosen(None, "round-0002") == ("round-0002", "round-0002", [])  # MLflow is not asked
+
+
+def test_the_files_of_the_champion_are_brought_once(chosen: Choosing) -> None:
+    tracking = Tracking()
+    for _ in range(2):
+        assert chosen(tracking)[0] == "3"
+    assert tracking.brought == ["3"]
+    tracking.champion = lambda: Champion("2", "another run", {})
+    assert chosen(tracking)[:2] == ("2", "version 2")
+    tracking.champion = lambda: Champion("1", "a third run", {"removed": "by labelwise gc"})
+    with pytest.raises(InputError, match="were removed by `labelwise gc`"):
+        chosen(tracking)
 
 
 @pytest.mark.parametrize(
