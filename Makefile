@@ -9,7 +9,7 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people audit up down lock clean python environment label-studio
+.PHONY: help setup demo test chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people bench-serve audit up down lock clean python environment label-studio
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
@@ -25,6 +25,7 @@ help:
 	@echo "make bench-finish DATA=FOLDER   is the promise of a finished pool kept, and what does it spare? (hours)"
 	@echo "make bench-answer DATA=FOLDER   is the promise of a model's answers kept, and a change noticed? (minutes after it)"
 	@echo "make bench-people [DATA=FOLDER] what several people said, taken together; beside CROWDLAB (minutes)"
+	@echo "make bench-serve   what a model at work costs: a request, load, memory, start, size (half an hour)"
 	@echo "make audit   known vulnerabilities of all that the lock files name"
 	@echo "make lock    new lock files         make clean   remove what setup made; data and labels stay"
 
@@ -111,6 +112,9 @@ bench-answer: setup
 	@test -n "$(DATA)" || { echo "bench-answer: say where the labelled sets are: make bench-answer DATA=FOLDER"; exit 2; }
 	@$(MAKE) --no-print-directory rivals
 	@$(BIN)/python -W ignore -m tests.bench.answer $(DATA) $(ARGS)
+
+bench-serve: setup
+	@$(BIN)/python -W ignore -m tests.bench.serve $(ARGS)
 
 # Known for its faults: a service that does not name them does not answer, and then its silence about ours means nothing.
 CANARY := jinja2==2.4.1

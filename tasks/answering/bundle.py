@@ -71,8 +71,8 @@ def moved(workspace: Workspace, model: Path, folder: Path, runtime: Runtime, tel
         return Loaded(portable.LOADER, portable.code(folder), portable.requirements(model, about))
     needs = portable.without_torch(model, about, runtime.name)
     if needs is None:
-        got = "a model whose learner, encoder or kind of label needs torch"
-        raise InputError(f"--runtime {runtime.name}", expected="one that can do without", got=got, fix="leave it out")
+        got = "one whose learner, encoder or kind of label needs torch"
+        raise InputError(f"--runtime {runtime.name}", expected="a model without torch", got=got, fix="leave it out")
     encoder = quick(workspace, Chosen(own, "", digest_of_files(model)), runtime, tell).classifier.encoder
     if isinstance(encoder, Encoder):
         portable.carry_table(model, encoder.folder)

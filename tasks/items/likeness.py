@@ -3,12 +3,15 @@ it makes little of where they are rare, such as names and terms of art."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-from labelwise.tasks.learners.bag_of_words import hashing
+from labelwise.tasks.learners.bag_of_words import BUCKETS
+from labelwise.tasks.learners.bag_of_words import words as words_of
 from labelwise.tasks.learners.base import Items
 from labelwise.tasks.strategies.seeking import together, towards
 
@@ -25,6 +28,12 @@ class Like:
     cells: Sequence[str]
     found: NDArray[np.int64]
     vain: NDArray[np.int64]
+
+
+@cache
+def hashing() -> Any:
+    """Texts -> (n, BUCKETS) how often each holds the words of a bucket."""
+    return HashingVectorizer(analyzer=words_of, n_features=BUCKETS, alternate_sign=False, norm=None)
 
 
 def likeness(items: Items, wanted: Sequence[Like], words: bool = True) -> Floats:

@@ -4,6 +4,7 @@ like lies with like; what lies between the classes it gets wrong for good."""
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,12 @@ class Propagated:
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c), from the nodes nearest to each."""
-        nodes = self.nodes.astype(np.float32)
-        return np.concatenate([self._of(block.vectors(), nodes) for block in items.blocks(BLOCK)])
+        return np.concatenate([self._of(block.vectors(), self._wide) for block in items.blocks(BLOCK)])
+
+    @cached_property
+    def _wide(self) -> Floats:
+        """The nodes as they are computed with: made once, since for one item that takes longer than all the rest."""
+        return self.nodes.astype(np.float32)
 
     def _of(self, vectors: Floats, nodes: Floats) -> NDArray[np.float32]:
         near, weights = nearest(vectors, nodes, NEIGHBOURS)

