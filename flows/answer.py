@@ -45,6 +45,9 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
     """Serve until stopped. InputError where there is no model, the address is taken, or the webhook is no address."""
     here = Workspace.open(workspace)
     _refuse_no_address(manner.webhook)
+    if here.settings.answer.online and not manner.runtime.same:
+        fix = "leave --runtime out, or set answer.online in params.yaml to false"
+        raise InputError("answer.online", expected="--runtime torch or onnx", got=manner.runtime.name, fix=fix)
     listening = _socket(manner.listen)
     url = f"http://{manner.listen.host}:{listening.getsockname()[1]}"
     open_ = is_loopback(url) and not os.environ.get("LABELWISE_ANSWER_TOKEN")

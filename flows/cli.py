@@ -718,7 +718,8 @@ RuntimeName = Annotated[
     str,
     typer.Option(
         metavar="torch|onnx|int8|static",
-        help="What runs the encoder of texts: onnxruntime, the same with 8 bits, or a table of tokens made of it.",
+        help="What runs the encoder of texts: torch, onnxruntime, the same with 8 bits, a table of tokens made of it."
+        " Default: see docs/answering.md.",
     ),
 ]
 Least = Annotated[
@@ -798,7 +799,7 @@ def answer(
     webhook: Annotated[
         str, typer.Option(help="Who is told what people said: an address, called with JSON, signed.")
     ] = "",
-    runtime: RuntimeName = "torch",
+    runtime: RuntimeName = "",
     least: Least = 0.99,
     workspace: Folder = HERE,
 ) -> None:

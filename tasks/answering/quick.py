@@ -4,11 +4,13 @@ of tokens in place of the encoder. What that changes is measured before it is us
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise.tasks import made_with
 from labelwise.tasks.answering.kept import Arrays, kept, kept_folder
 from labelwise.tasks.answering.model import Chosen
 from labelwise.tasks.errors import InputError
@@ -16,28 +18,31 @@ from labelwise.tasks.exports.place import seen
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored, vectors
 from labelwise.tasks.kinds import text
-from labelwise.tasks.learners import Items, runtimes, static_encoder
+from labelwise.tasks.learners import Items, onnx_encoder, runtimes, static_encoder
+from labelwise.tasks.learners.encoder import path_of
 from labelwise.tasks.learners.runtimes import INT8, ONNX, RUNTIMES, SAME, STATIC, TORCH
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import Workspace
 
 AGREEMENT = 0.99  # share of the labels that must stay the same
-SAMPLE, GOLD = 1000, 1000  # items of the pool and of the gold set that are compared
+COMPARED = {ONNX: 200}  # items of the pool, and of the gold set at most, that are compared; else:
+SAMPLE = 1000
 READ = 20_000  # items of the pool that a table is fitted to
+AUTO = ""
 NEXT = {INT8: ONNX, STATIC: INT8}  # what to try where one is refused
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What the model is to run on. name: one of RUNTIMES. least: the share of labels that must stay as torch has them,
-    in [0, 1]."""
+    """What the model is to run on. name: one of RUNTIMES, or AUTO: onnxruntime where it is installed and reads the
+    encoder, else torch. least: the share of labels that must stay as torch has them, in [0, 1]."""
 
     name: str = TORCH
     least: float = AGREEMENT
 
     def __post_init__(self) -> None:
-        if self.name not in RUNTIMES:
+        if self.name not in (*RUNTIMES, AUTO):
             raise InputError("--runtime", expected=" or ".join(RUNTIMES), got=repr(self.name[:60]))
         if not 0 <= self.least <= 1:
             raise InputError("--least", expected="a share from 0 to 1, such as 0.99", got=f"{self.least:g}")
@@ -45,7 +50,7 @@ class Runtime:
     @property
     def same(self) -> bool:
         """Whether its vectors are those of the workspace, but for rounding."""
-        return self.name in SAME
+        return self.name in (*SAME, AUTO)
 
 
 AS_LEARNED = Runtime()  # on torch, as the encoder was when the model learned
@@ -75,17 +80,19 @@ def quick(workspace: Workspace, model: Chosen, wanted: Runtime, tell: Callable[[
     than `wanted.least` of the labels stay as they are by torch.
     """
     own = model.classifier
+    if wanted.name == AUTO:
+        wanted = replace(wanted, name=ONNX if can_do_without(workspace, own) else TORCH)
     if wanted.name == TORCH:
         return model
     if own.item is not text or own.answer.PLACES:
         expected = "torch, but for texts with one or several labels"
         raise InputError("--runtime", expected=expected, got=wanted.name, fix="leave it out")
-    encoder = runtimes.encoder(wanted.name, own.embed, table(workspace, own, tell) if wanted.name == STATIC else None)
-    other = replace(own, encoder=encoder)
+    folder = table(workspace, own, tell) if wanted.name == STATIC else graph(workspace, own, wanted.name)
+    other = replace(own, encoder=runtimes.encoder(wanted.name, own.embed, folder))
     news: list[Drift] = []
 
     def made() -> Arrays:
-        found = measured(workspace, own, other)
+        found = measured(workspace, own, other, COMPARED.get(wanted.name, SAMPLE))
         news.append(found)
         return {"drift": np.array([found.n, found.agreement, found.score, found.was, found.se], np.float64)}
 
@@ -116,12 +123,19 @@ def follows_of(workspace: Workspace) -> list[str]:
     return [seen(workspace.pool), seen(workspace.trusted), settings.embed.model_dump_json(), str(settings.seed)]
 
 
-def measured(workspace: Workspace, model: Classifier, other: Classifier) -> Drift:
-    """How far two models say the same of a sample of the pool, and how right both are on gold."""
+def can_do_without(workspace: Workspace, model: Classifier) -> bool:
+    """Whether onnxruntime can run the encoder of the model here, and the workspace has what that is measured by."""
+    there = all(find_spec(name) for name in onnx_encoder.NEEDS)
+    texts = model.item is text and not model.answer.PLACES and onnx_encoder.reads(model.embed.encoder)
+    return there and texts and workspace.gold.exists() and bool(stored.shards(workspace))
+
+
+def measured(workspace: Workspace, model: Classifier, other: Classifier, most: int) -> Drift:
+    """How far two models say the same of a sample of the pool, and how right both are on gold. most: items of each."""
     pool, gold = vectors.pool_items(workspace, vectors.pool_vectors(workspace)), vectors.gold_items(workspace)
-    shown = gold.take(np.arange(min(len(gold), GOLD)))
+    shown = gold.take(np.arange(min(len(gold), most)))
     truth = trusted.gold(workspace)["label"].tolist()[: len(shown)]
-    return drift(model, other, pool.take(_drawn(workspace)[0]), shown, truth, encoded(workspace, model.embed))
+    return drift(model, other, pool.take(_drawn(workspace)[0][:most]), shown, truth, encoded(workspace, model.embed))
 
 
 def drift(model: Classifier, other: Classifier, pool: Items, gold: Items, truth: Sequence[str], known: bool) -> Drift:
@@ -133,6 +147,13 @@ def drift(model: Classifier, other: Classifier, pool: Items, gold: Items, truth:
     before, score = (model.answer.score(said[1].tolist(), truth) for said in (was, now))
     se = float(np.std(score - before) / np.sqrt(len(truth)))
     return Drift(len(pool), same, float(score.mean()), float(before.mean()), se)
+
+
+def graph(workspace: Workspace, model: Classifier, runtime: str) -> Path:
+    """The folder of the encoder's graph for onnxruntime."""
+    embed, source = model.embed, Path(path_of(model.embed.encoder))
+    follows = [runtime, seen(source) if source.is_dir() else "", embed.encoder, made_with.code()]
+    return kept_folder(workspace, f"graph-{runtime}", follows, lambda scratch: runtimes.make(runtime, embed, scratch))
 
 
 def table(workspace: Workspace, model: Classifier, tell: Callable[[str], None]) -> Path:

@@ -46,22 +46,20 @@ def reads(name: str) -> bool:
 
 
 class Encoder:
-    """A frozen encoder of texts, as `encoder.Encoder`. name: the packaged model or a folder; quantised: int8."""
+    """A frozen encoder of texts, as `encoder.Encoder`. name: the packaged model or a folder; quantised: int8; graph:
+    the file of its graph, as `written` has it; None: it is written."""
 
-    def __init__(self, name: str, max_tokens: int, quantised: bool = False) -> None:
+    def __init__(self, name: str, max_tokens: int, quantised: bool = False, graph: Path | None = None) -> None:
         import onnxruntime
         from safetensors import SafetensorError
-        from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
         folder = Path(path_of(name))
         try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if config.get("model_type") != KNOWN or config.get("hidden_act") != "gelu":
-                raise ValueError(f"its type is {config.get('model_type')}, with {config.get('hidden_act')}")
+            config = config_of(folder)
             self.tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
             said = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-            graph = written(config, load_file(folder / "model.safetensors"), quantised)
+            made = str(graph) if graph else graph_of(name, quantised)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise InputError(
                 f"encoder {name!r} cannot run on onnxruntime",
@@ -77,7 +75,7 @@ class Encoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)  # 0: one a core
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others use this machine, too
-        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"])
 
     def encode(self, texts: list[str], progress: Callable[[int], None] = lambda _done: None, /) -> Floats:
         """(n,) texts -> (n, d) vectors of unit length. `progress` is told how many more texts are done."""
@@ -92,6 +90,22 @@ class Encoder:
             vectors[rows] = pooled(states, lengths)
             progress(len(rows))
         return vectors
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """What an encoder says of itself. ValueError where it is none whose graph is written here."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("model_type") != KNOWN or config.get("hidden_act") != "gelu":
+        raise ValueError(f"its type is {config.get('model_type')}, with {config.get('hidden_act')}")
+    return config
+
+
+def graph_of(name: str, quantised: bool) -> bytes:
+    """The graph of the packaged encoder or of that in a folder, see `written`."""
+    from safetensors.numpy import load_file
+
+    folder = Path(path_of(name))
+    return written(config_of(folder), load_file(folder / "model.safetensors"), quantised)
 
 
 def pooled(states: Floats, lengths: NDArray[np.int32]) -> Floats:

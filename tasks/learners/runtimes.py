@@ -1,7 +1,8 @@
 """What runs the frozen encoder of texts: torch, onnxruntime by the encoder's own weights or with 8 bits, or nothing, a
 table of tokens being read in its place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.settings import Embed
 
 TORCH, ONNX, INT8, STATIC = RUNTIMES = ("torch", "onnx", "int8", "static")
+GRAPH = "graph.onnx"  # file of the encoder's graph
 SAME = (TORCH, ONNX)  # whose vectors differ by rounding alone
 
 
 def encoder(name: str, embed: Embed, folder: Path | None = None) -> Encoder:
-    """The encoder on one of RUNTIMES but torch. folder: of the table, for static. InputError where it is none that this
-    runtime reads."""
+    """The encoder on one of RUNTIMES but torch. folder: what `make` wrote; but for static, it need not have it.
+    InputError where the encoder is none that this runtime reads."""
     if name == STATIC:
         from labelwise.tasks.learners import static_encoder
 
@@ -26,8 +28,26 @@ def encoder(name: str, embed: Embed, folder: Path | None = None) -> Encoder:
         return static_encoder.Encoder(folder, embed.max_tokens)
     from labelwise.tasks.learners import onnx_encoder
 
+    graph = folder / GRAPH if folder and (folder / GRAPH).is_file() else None
+    with needed(name):
+        return onnx_encoder.Encoder(embed.encoder, embed.max_tokens, name == INT8, graph)
+
+
+def make(name: str, embed: Embed, folder: Path) -> None:
+    """Write what the runtime reads in place of the encoder's own weights: it takes a second each time else."""
+    from labelwise.tasks.learners import onnx_encoder
+
+    folder.mkdir()
+    with needed(name):
+        onnx_encoder.Encoder(embed.encoder, embed.max_tokens)  # or it is refused in a line
+        (folder / GRAPH).write_bytes(onnx_encoder.graph_of(embed.encoder, name == INT8))
+
+
+@contextmanager
+def needed(name: str) -> Iterator[None]:
+    """InputError where onnxruntime is not installed."""
     try:
-        return onnx_encoder.Encoder(embed.encoder, embed.max_tokens, name == INT8)
+        yield
     except ImportError as error:
         fix = "`pip install 'labelwise[quick]'`"
         raise InputError(f"--runtime {name} needs onnxruntime", got=str(error), fix=fix) from None

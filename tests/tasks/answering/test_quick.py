@@ -11,7 +11,7 @@ import pytest
 
 from labelwise.tasks.answering import quick as stage
 from labelwise.tasks.answering.model import Chosen
-from labelwise.tasks.answering.quick import AS_LEARNED, Drift, Runtime, drift, quick
+from labelwise.tasks.answering.quick import AS_LEARNED, AUTO, Drift, Runtime, drift, quick
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items.vectors import vectors_of
 from labelwise.tasks.kinds import row
@@ -87,6 +87,16 @@ def test_torch_is_the_model_as_it_is(here: Workspace, chosen: Chosen) -> None:
     assert quick(here, chosen, AS_LEARNED, pytest.fail) is chosen
 
 
+def test_left_open_it_is_onnxruntime_where_that_can_be(
+    here: Workspace, chosen: Chosen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert quick(here, chosen, Runtime(AUTO), lambda _line: None).runtime == "onnx"
+    of_the_hub = replace(chosen, classifier=replace(chosen.classifier, embed=Embed(encoder="a/model")))
+    assert quick(here, of_the_hub, Runtime(AUTO), pytest.fail) is of_the_hub
+    monkeypatch.setattr(stage, "find_spec", lambda _name: None)
+    assert quick(here, chosen, Runtime(AUTO), pytest.fail) is chosen
+
+
 def test_one_that_changes_too_much_is_refused_with_the_way_out(
     here: Workspace, chosen: Chosen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +107,7 @@ def test_one_that_changes_too_much_is_refused_with_the_way_out(
     assert quick(here, chosen, Runtime("int8", 0.87), pytest.fail).runtime == "int8"
 
 
-@pytest.mark.parametrize(("name", "least"), [("fp4", 0.99), ("", 0.99), ("onnx", 99.0), ("onnx", float("nan"))])
+@pytest.mark.parametrize(("name", "least"), [("fp4", 0.99), ("onnx", 99.0), ("onnx", float("nan"))])
 def test_what_is_no_runtime_and_no_share(name: str, least: float) -> None:
     with pytest.raises(InputError, match=r"--runtime: expected torch or onnx or int8|--least: expected a share"):
         Runtime(name, least)
