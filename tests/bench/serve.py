@@ -1,13 +1,14 @@
 """`make bench-serve`: what `labelwise answer` costs beside its encoder, how it stands load, and how small it is.
 
 It makes its own workspace, on servers of its own: short pieces of BBC News, two rounds, a champion. ARGS: names of
-PARTS (all where none is named); --runtime NAME; --items N of the long run.
+PARTS (all where none is named); --runtime NAME; --items N of `load`.
 """
 
 import argparse
 import http.client
 import importlib.metadata
 import json
+import os
 import re
 import socket
 import subprocess
@@ -29,14 +30,14 @@ from labelwise.tasks import settings
 from tests.bench import figures, rounds
 
 POOL, GOLD, WORDS, BATCH, SEED = 4000, 400, 12, 100, 0
-ITEMS = 100_000
-CLIENTS = 64
+ITEMS, CLIENTS = 20_000, 64  # of `load`, an item a request
+LONG, TOGETHER = 100_000, 50  # items of `memory`, and those of a request
 BLOCKS, BLOCK = 20, 25  # of requests one by one, a median each
 STARTS = 5
 HOST = "127.0.0.1"
 LONGEST_S = 300.0  # that a start may take
 P50_GOAL, START_GOAL_S, SIZE_GOAL = 1.2, 5.0, 1 / 3
-PARTS = ("one", "load", "start", "size")
+PARTS = ("start", "one", "load", "memory", "size")
 # All is answered: what is measured is answering. What tickets cost is measured by itself.
 ANSWERS = {"answer.wrong": 0.5, "answer.watch": 0.0, "answer.unlike": 0.0}
 TICKETS = {"answer.wrong": 1e-9, "answer.watch": 0.0, "answer.unlike": 0.01}
@@ -100,15 +101,13 @@ def _healthy(port: int) -> bool:
         one.close()
 
 
-def asked(connection: http.client.HTTPConnection, text: str) -> Any:
-    """The answer to a request of one item. ValueError where it is none."""
-    connection.request("POST", "/answer", json.dumps({"items": [text]}), {"Content-Type": "application/json"})
+def asked(connection: http.client.HTTPConnection, *texts: str) -> None:
+    """Have texts answered. ValueError where they are not."""
+    connection.request("POST", "/answer", json.dumps({"items": texts}), {"Content-Type": "application/json"})
     answer = connection.getresponse()
     body = answer.read()
-    if answer.status != 200:
+    if answer.status != 200 or len(json.loads(body)["answers"]) != len(texts):
         raise ValueError(f"{answer.status}: {body[:100]!r}")
-    (found,) = json.loads(body)["answers"]
-    return found
 
 
 # What a request costs
@@ -201,7 +200,7 @@ def load(workspace: Path, runtime: str, items: int) -> str:
     """Many clients at once, for as long as `items` take."""
     settings.change(workspace / "params.yaml", USUAL)
     with service(workspace, runtime) as running:
-        found = played(running, items)
+        found = played(running, items, CLIENTS, 1)
     errors = f"{len(found.errors)} ({found.errors[0]})" if found.errors else "none"
     rows = [
         {
@@ -215,7 +214,6 @@ def load(workspace: Path, runtime: str, items: int) -> str:
             "p99, ms": f"{1000 * np.quantile(found.seconds, 0.99):.0f}",
         }
     ]
-    memory = [{"items answered": f"{count:,}", "RSS, MB": f"{size:.0f}"} for count, size in sorted(found.rss.items())]
     return f"""## Load
 
 {CLIENTS} clients, each with a connection of its own and one text of {WORDS} words a request, no two alike; runtime
@@ -223,15 +221,36 @@ def load(workspace: Path, runtime: str, items: int) -> str:
 
 {figures.table(pd.DataFrame(rows))}
 
-{figures.table(pd.DataFrame(memory))}
+{remembered(found)}
 """
 
 
-def played(running: Service, items: int) -> Load:
-    """The clients at work."""
+def memory(workspace: Path) -> str:
+    """What the service holds over many items."""
+    settings.change(workspace / "params.yaml", USUAL)
+    with service(workspace, "static") as running:
+        found = played(running, LONG, CLIENTS // 8, TOGETHER)
+    speed = f"{LONG / found.took:.0f} items/s, {LONG / found.cpu:.0f} a CPU second"
+    return f"""## Memory
+
+{LONG:,} items by {CLIENTS // 8} clients, {TOGETHER} a request, no two alike; runtime static, by which they take
+{found.took / 60:.1f} minutes ({speed}); errors: {len(found.errors)}.
+
+{remembered(found)}
+"""
+
+
+def remembered(found: Load) -> str:
+    """What it held when how much was answered."""
+    rows = [{"items answered": f"{count:,}", "RSS, MB": f"{size:.0f}"} for count, size in sorted(found.rss.items())]
+    return figures.table(pd.DataFrame(rows))
+
+
+def played(running: Service, items: int, clients: int, together: int) -> Load:
+    """Clients at work, each with `together` items a request."""
     texts = figures.snippets(POOL, WORDS, False, SEED + 2).text.tolist()
-    found, lock, numbers = Load(), threading.Lock(), iter(range(items))
-    looks = {max(1, round(items * share / 100)) for share in (1, 10, 25, 50, 75, 100)}
+    found, lock, numbers = Load(), threading.Lock(), iter(range(0, items, together))
+    looks = {round(items * share / 100) for share in (1, 10, 25, 50, 75, 100)}
 
     def client() -> None:
         connection = running.connection()
@@ -243,7 +262,7 @@ def played(running: Service, items: int) -> Load:
                 return
             begun = time.perf_counter()
             try:
-                asked(connection, f"{texts[number % len(texts)]} {number}")
+                asked(connection, *(f"{texts[each % len(texts)]} {each}" for each in range(number, number + together)))
             except (OSError, ValueError, http.client.HTTPException) as error:
                 connection.close()
                 connection = running.connection()
@@ -251,14 +270,14 @@ def played(running: Service, items: int) -> Load:
                     found.errors.append(f"{type(error).__name__}: {error}")
             with lock:
                 found.seconds.append(time.perf_counter() - begun)
-                if len(found.seconds) in looks:
-                    found.rss[len(found.seconds)] = running.megabytes()
+                if (answered := together * len(found.seconds)) in looks:
+                    found.rss[answered] = running.megabytes()
 
     cpu, begun = running.cpu(), time.perf_counter()
-    clients = [threading.Thread(target=client) for _ in range(CLIENTS)]
-    for each in clients:
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for each in threads:
         each.start()
-    for each in clients:
+    for each in threads:
         each.join()
     found.took, found.cpu = time.perf_counter() - begun, running.cpu() - cpu
     return found
@@ -402,11 +421,12 @@ def main(words: list[str]) -> None:
     """Run the named parts, or all."""
     parser = argparse.ArgumentParser(prog="make bench-serve")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar=" ".join(PARTS))
-    parser.add_argument("--runtime", default="torch")
+    parser.add_argument("--runtime", default="onnx")
     parser.add_argument("--items", type=int, default=ITEMS)
     given = parser.parse_args(words)
     wanted = given.parts or PARTS
-    print(f"# labelwise answer\n\n{figures.machine()}\n")
+    threads = os.environ.get("OMP_NUM_THREADS", "as many as there are cores")
+    print(f"# labelwise answer\n\n{figures.machine()}\n- threads (OMP_NUM_THREADS): {threads}\n", flush=True)
     with figures.servers(), TemporaryDirectory(prefix="labelwise-bench-") as scratch:
         folder = Path(scratch)
         workspace = made(folder)
@@ -414,6 +434,7 @@ def main(words: list[str]) -> None:
             "start": lambda: start(workspace, ("torch", "onnx", "static")),
             "one": lambda: one(workspace, given.runtime),
             "load": lambda: load(workspace, given.runtime, given.items),
+            "memory": lambda: memory(workspace),
             "size": lambda: size(workspace, folder, ("onnx", "static")),
         }
         for name, work in works.items():
