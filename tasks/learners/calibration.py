@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from labelwise.tasks.learners.base import Examples
+from labelwise.tasks.learners.optimizers import minimize
 
 FOLDS = 3
 FLOOR = np.log(1e-4)  # log probability of a class that the model cannot know: one such item must not decide everything

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
+from labelwise.tasks.learners.optimizers import minimize
 from labelwise.tasks.learners.words import HASHED, MARKS, Words
 
 Floats = NDArray[np.floating]

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.special import expit, log_expit
 
 from labelwise.tasks.learners import calibration, shifted
 from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.learners.optimizers import minimize
 from labelwise.tasks.learners.strength import Strength, chosen
 from labelwise.tasks.settings import MeasureName, Settings
 

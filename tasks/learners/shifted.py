@@ -13,10 +13,10 @@ asks for. With few labels by chance the interval is wide, and keeps a lucky one 
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit, logsumexp, softmax
 
 from labelwise.tasks.learners.base import Left
+from labelwise.tasks.learners.optimizers import brentq, minimize
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.floating]

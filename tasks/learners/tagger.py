@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 
 from labelwise.tasks.errors import InputError
@@ -18,6 +17,7 @@ from labelwise.tasks.kinds.marked import Marked
 from labelwise.tasks.kinds.offsets import Span
 from labelwise.tasks.learners import calibration, crf, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.learners.optimizers import minimize
 from labelwise.tasks.learners.words import OWN, READ, Words
 from labelwise.tasks.settings import BY_CLASS, MeasureName, Settings
 

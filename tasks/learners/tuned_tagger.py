@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from labelwise.tasks.kinds import spans as answer
 from labelwise.tasks.learners import crf, tagger, words
 from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.learners.optimizers import minimize
 from labelwise.tasks.learners.tuned import Prepared, Tower
 from labelwise.tasks.progress import counted
 from labelwise.tasks.settings import Embed, Settings
