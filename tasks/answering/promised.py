@@ -22,7 +22,7 @@ from labelwise.tasks.learners.runtimes import SAME, STATIC
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.proof import answering, unlike
 from labelwise.tasks.proof.answering import OF_ONLINE, OF_TRAFFIC, Threshold, risk_of_model
-from labelwise.tasks.services.mlflow import open_tracking
+from labelwise.tasks.services.mlflow import Tracking, open_tracking
 from labelwise.tasks.workspace import Workspace
 
 SAMPLE = 5000  # items of the pool whose confidences are the steps of the threshold
@@ -36,6 +36,7 @@ class Champion:
     ) -> None:
         self._workspace, self._wanted, self._tell, self._runtime = workspace, wanted, tell, runtime
         self._version = ""
+        self._tracking: Tracking | None = None
 
     def first(self) -> Served:
         """The model to begin with."""
@@ -59,7 +60,9 @@ class Champion:
         return serve(self._workspace, quick(self._workspace, model, self._runtime, self._tell))
 
     def _of_the_day(self) -> str:
-        champion = open_tracking(self._workspace.settings, looking=True).champion()
+        if self._tracking is None:  # one for all looks: to make a client takes more of the processor than they do
+            self._tracking = open_tracking(self._workspace.settings, looking=True)
+        champion = self._tracking.champion()
         return champion.version if champion else ""
 
 

@@ -122,8 +122,8 @@ def one(workspace: Path, runtime: str) -> str:
     return f"""## One item at a time
 
 {BLOCKS * BLOCK} requests of one text of {WORDS} words by one client, runtime {runtime}; in turn with them, in another
-process, a forward pass of the encoder by torch alone, its text cut into tokens before. As many threads there as here.
-Medians; ratios over {BLOCKS} parts of {BLOCK} requests. CPU: of both processes, a request.
+process, forward passes of the encoder alone, by torch and by onnxruntime, the text cut into tokens before. As many
+threads there as here. Medians; ratios over {BLOCKS} parts of {BLOCK} requests, to the pass by torch first.
 
 {figures.table(pd.DataFrame(rows))}
 """
@@ -132,48 +132,52 @@ Medians; ratios over {BLOCKS} parts of {BLOCK} requests. CPU: of both processes,
 def _one(workspace: Path, runtime: str, what: str, changed: dict[str, Any]) -> dict[str, str]:
     settings.change(workspace / "params.yaml", changed)
     texts = figures.snippets(BLOCKS * BLOCK + BLOCK, WORDS, False, SEED + 1).text.tolist()
-    forward = _forward(texts)
-    ours, bare, cpu_ours, cpu_bare = [], [], 0.0, 0.0
+    by_torch, by_onnx = _forward(texts)
     with service(workspace, runtime) as running:
-        connection = running.connection()
+        connection, taken = running.connection(), []
         for number, text in enumerate(texts):
-            if number == BLOCK:  # those before have warmed both
-                cpu_ours, cpu_bare = running.cpu(), time.process_time()
-            taken = _seconds(lambda: asked(connection, text))  # noqa: B023
-            alone = _seconds(lambda: forward(number))  # noqa: B023
-            if number >= BLOCK:
-                ours.append(taken)
-                bare.append(alone)
-        cpu_ours = running.cpu() - cpu_ours
-        cpu_bare = time.process_time() - cpu_bare
-    blocks = [np.median(np.reshape(each, (BLOCKS, BLOCK)), axis=1).tolist() for each in (ours, bare)]
-    ratio = figures.Ratio(*blocks)
+            if number == BLOCK:  # those before have warmed all three
+                cpu = running.cpu()
+            works = (lambda: asked(connection, text), lambda: by_torch(number), lambda: by_onnx(number))  # noqa: B023
+            taken.append([_seconds(work) for work in works])
+        cpu = running.cpu() - cpu
+    ours, torch, onnx = np.array(taken[BLOCK:]).T
+    blocks = [np.median(np.reshape(each, (BLOCKS, BLOCK)), axis=1).tolist() for each in (ours, torch, onnx)]
+    to_torch, to_onnx = (figures.Ratio(blocks[0], other) for other in blocks[1:])
     return {
         "": what,
         "p50, ms": f"{1000 * np.median(ours):.1f}",
         "p99, ms": f"{1000 * np.quantile(ours, 0.99):.1f}",
-        "bare forward, p50, ms": f"{1000 * np.median(bare):.1f}",
-        "ratio": f"{ratio:.2f}",
-        f"goal {P50_GOAL}": figures.verdict(ratio, P50_GOAL),
-        "CPU, ms": f"{1000 * cpu_ours / len(ours):.1f}",
-        "CPU of bare, ms": f"{1000 * cpu_bare / len(bare):.1f}",
+        "CPU, ms": f"{1000 * cpu / len(ours):.1f}",
+        "torch alone": f"{1000 * np.median(torch):.1f}",
+        "onnxruntime alone": f"{1000 * np.median(onnx):.1f}",
+        "ratio": f"{to_torch:.2f}",
+        f"goal {P50_GOAL}": figures.verdict(to_torch, P50_GOAL),
+        "to onnxruntime": f"{to_onnx:.2f}",
     }
 
 
-def _forward(texts: list[str]) -> Callable[[int], None]:
-    """A forward pass of the encoder on the text at a place."""
+def _forward(texts: list[str]) -> tuple[Callable[[int], Any], Callable[[int], Any]]:
+    """A forward pass of the encoder on the text at a place, by torch and by onnxruntime."""
     import torch
 
+    from labelwise.tasks.learners import onnx_encoder
     from labelwise.tasks.learners.encoder import PACKAGED, Encoder
 
-    encoder = Encoder(PACKAGED, settings.Embed().max_tokens)
-    given = [encoder.tokenizer([text], return_tensors="pt") for text in texts]
+    most = settings.Embed().max_tokens
+    one, other = Encoder(PACKAGED, most), onnx_encoder.Encoder(PACKAGED, most)
+    given = [one.tokenizer([text], return_tensors="pt") for text in texts]
+    ids = [each["input_ids"].numpy().astype(np.int32) for each in given]
+    lengths = [np.array([each.shape[1]], np.int32) for each in ids]
 
-    def forward(place: int) -> None:
+    def by_torch(place: int) -> None:
         with torch.inference_mode():
-            encoder.model(**given[place])
+            one.model(**given[place])
 
-    return forward
+    def by_onnx(place: int) -> None:
+        other.session.run(["states"], {"ids": ids[place], "lengths": lengths[place]})
+
+    return by_torch, by_onnx
 
 
 def _seconds(work: Callable[[], Any]) -> float:
