@@ -26,7 +26,7 @@ from labelwise.tasks.errors import InputError, LabelwiseError, quantity, without
 from labelwise.tasks.learners.serving import Classifier
 from labelwise.tasks.proof import answering, watching
 from labelwise.tasks.proof.answering import Threshold
-from labelwise.tasks.services.label_studio.project import open_project
+from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_project
 from labelwise.tasks.settings import Answering
 from labelwise.tasks.workspace import Workspace
 
@@ -103,6 +103,7 @@ class AtWork:
         self.workspace, self.settings, self.tickets, self._tell = workspace, workspace.settings, tickets, tell
         self.counts, self._draw, self._lock = Counts(), draw, Lock()
         self._read_to: pd.Timestamp | None = None  # in Label Studio, by its clock
+        self._project: LabelStudioProject | None = None
         self._take(served)
 
     @property
@@ -150,11 +151,13 @@ class AtWork:
     def look(self, webhook: str, secret: str) -> None:
         """Bring to people what is new, take in their answers, watch the promise, tell the webhook. ServiceError where
         Label Studio does not answer: nothing is lost, and the next look does it."""
-        project = open_project(self.settings)
+        project, self._project = self._project or open_project(self.settings), None  # one that fails is opened anew
         if self._read_to is None:
             escalation.missing(project, self.tickets)
         fresh = escalation.deliver(self.settings, project, self.tickets)
         decided, self._read_to = escalation.collect(self.settings, project, self.tickets, self._read_to, fresh)
+        if project.found is not None:  # a client a look would be a megabyte each, and more work than the look
+            self._project = project
         if decided:
             self.watch()
         if webhook and (wrong := escalation.tell(webhook, secret, self.tickets, self.shown)):
