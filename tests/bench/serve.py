@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -295,6 +296,7 @@ def start(workspace: Path, runtimes: Iterable[str]) -> str:
     settings.change(workspace / "params.yaml", USUAL)
     rows = []
     for runtime in runtimes:
+        shutil.rmtree(workspace / ".labelwise" / "answer", ignore_errors=True)
         for what, times in (("first", 1), ("later", STARTS)):
             starts = [_start(workspace, runtime) for _ in range(times)]
             healthy, answered, cpu = (figures.Estimate(values) for values in zip(*starts, strict=True))
