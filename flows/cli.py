@@ -714,19 +714,6 @@ def export(
     print("\n".join(map(plain, said)))
 
 
-RuntimeName = Annotated[
-    str,
-    typer.Option(
-        metavar="torch|onnx|int8|static",
-        help="What runs the encoder of texts: torch, onnxruntime, the same with 8 bits, a table of tokens made of it."
-        " Default: see docs/answering.md.",
-    ),
-]
-Least = Annotated[
-    float, typer.Option(help="With --runtime: the share of labels that must stay as torch has them, or it is refused.")
-]
-
-
 @app.command()
 def agree(
     source: Annotated[str, typer.Argument(metavar="FILE", help="A table with a row for each answer of a person.")],
@@ -745,6 +732,19 @@ def agree(
 
     asked = stage.Asked(item, annotator, label, text, by, encoding)
     print("\n".join(map(plain, stage.run(source, out, asked, people, force))))
+
+
+RuntimeName = Annotated[
+    str,
+    typer.Option(
+        metavar="torch|onnx|int8|static",
+        help="What runs the encoder of texts: torch, onnxruntime, the same with 8 bits, a table of tokens made of it."
+        " Default: see docs/answering.md.",
+    ),
+]
+Least = Annotated[
+    float, typer.Option(help="With --runtime: the share of labels that must stay as torch has them, or it is refused.")
+]
 
 
 @app.command()

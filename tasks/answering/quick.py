@@ -127,7 +127,7 @@ def can_do_without(workspace: Workspace, model: Classifier) -> bool:
     """Whether onnxruntime can run the encoder of the model here, and the workspace has what that is measured by."""
     there = all(find_spec(name) for name in onnx_encoder.NEEDS)
     texts = model.item is text and not model.answer.PLACES and onnx_encoder.reads(model.embed.encoder)
-    return there and texts and workspace.gold.exists() and bool(stored.shards(workspace))
+    return there and texts and bool(stored.shards(workspace)) and encoded(workspace, model.embed)
 
 
 def measured(workspace: Workspace, model: Classifier, other: Classifier, most: int) -> Drift:
