@@ -1,6 +1,5 @@
 """`labelwise agree FILE`: what several people said of the same items, taken together (labels/consensus.py)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +22,6 @@ ANSWER = ["item", "person", "label"]
 MOST_CLASSES = 1000  # more names than that are no classes
 FOLDS = 5
 SEEN = 2  # standard errors that make an interval
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)

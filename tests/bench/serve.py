@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -139,7 +140,7 @@ def _one(workspace: Path, runtime: str, what: str, changed: dict[str, Any]) -> d
         for number, text in enumerate(texts):
             if number == BLOCK:  # those before have warmed all three
                 cpu = running.cpu()
-            works = (lambda: asked(connection, text), lambda: by_torch(number), lambda: by_onnx(number))  # noqa: B023
+            works = partial(asked, connection, text), partial(by_torch, number), partial(by_onnx, number)
             taken.append([_seconds(work) for work in works])
         cpu = running.cpu() - cpu
     ours, torch, onnx = np.array(taken[BLOCK:]).T

@@ -123,7 +123,7 @@ def test_a_drift_says_what_it_costs_on_gold(chosen: Chosen) -> None:
     model = chosen.classifier
     items = Items.of(model.encoder.encode(TEXTS), TEXTS)
     truth = ["card" if "card" in text else "page" for text in TEXTS]
-    turned = replace(model, model=replace(model.model, classes=["page", "card"]))  # type: ignore[type-var]
+    turned = replace(model, model=replace(model.model, classes=["page", "card"]))
     assert drift(model, model, items, items, truth, known=True) == Drift(24, 1.0, 1.0, 1.0, 0.0)
     assert drift(model, turned, items, items, truth, known=True) == Drift(24, 0.0, 0.0, 1.0, 0.0)
     said = str(Drift(100, 0.985, 0.9, 0.91, 0.01))
