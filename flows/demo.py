@@ -106,6 +106,7 @@ def demo(
     workspace = Workspace.open(folder)
     rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
     tell(f"demo: 3 of 3: {quantity(rounds, 'round')}; the first encodes {asked.items} (about a minute on two cores)")
+    tell(f"demo: a program stands in for two reviewers; {100 * asked.noise:g} % of its answers are wrong")
     from labelwise.flows.loop import finish, loop
 
     root, finishes = str(folder.resolve()), asked.kind.answer == "choice" and item == "text" and not rare

@@ -34,11 +34,14 @@ ABANDON = "`labelwise finish --abandon`, then `labelwise finish` begins again; l
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a promise is expected to take: people label `exam` and other items, `people` in all, of `open` that have no
-    label of people; the pool has `items`. seconds, price: of these answers, None where nobody has been timed."""
+    """What a promise is expected to take: people label `exam` and other items, `people` in all, from `least` to `most`
+    in 8 of 10 cases, of `open` that have no label of people; the pool has `items`. seconds, price: of these answers,
+    None where nobody has been timed."""
 
     wrong: float
     people: int
+    least: int
+    most: int
     exam: int
     open: int
     items: int
@@ -48,14 +51,14 @@ class Forecast:
 
     def __str__(self) -> str:
         """
-        >>> str(Forecast(0.02, 812, 240, 9_000, 9_214, 18_000.0, 150.0, "EUR"))
-        'at most 2 % wrong: people still label 812 of 9,214 items (150 EUR, 5.0 h), the model 8,188'
+        >>> str(Forecast(0.02, 812, 610, 1_450, 240, 9_000, 9_214, 18_000.0, 150.0, "EUR"))
+        'at most 2 % wrong: people still label 812 (610 to 1,450) of 9,214 items (150 EUR, 5.0 h), the model 8,188'
         """
         price = f"{self.price:,.0f} {self.currency}".strip()
         paid = "" if self.seconds is None else f" ({price}, {self.seconds / 3600:.1f} h)"
         return (
-            f"at most {100 * self.wrong:g} % wrong: people still label {self.people:,} of {self.items:,} items{paid}, "
-            f"the model {self.open - self.people:,}"
+            f"at most {100 * self.wrong:g} % wrong: people still label {self.people:,} ({self.least:,} to "
+            f"{self.most:,}) of {self.items:,} items{paid}, the model {self.open - self.people:,}"
         )
 
 
@@ -71,7 +74,8 @@ def forecasts(workspace: Workspace, confidence: float, shares: Collection[float]
         plan = finishing.planned(workspace, pool, asked)
         seconds = None if paid.seconds_a_label is None else paid.seconds_a_label * plan.people
         price = None if paid.label is None else paid.label * plan.people
-        found.append(Forecast(wrong, plan.people, plan.exam, len(pool.open), len(pool.items), seconds, price, unit))
+        counts = plan.people, plan.least, plan.most, plan.exam, len(pool.open), len(pool.items)
+        found.append(Forecast(wrong, *counts, seconds, price, unit))
     return found
 
 
@@ -149,7 +153,8 @@ def prepare(workspace: Workspace, plan: Finish) -> str:
         keep(workspace, plan.model_copy(update={"share": round(found.share, 6), "model": now}))
         if found.allowed < 0:
             return f"no exam could show so few wrong: people label all {found.people:,} items"
-        return f"an exam of about {quantity(found.exam, 'item')}; people label about {found.people:,} in all"
+        people = f"{found.people:,} ({found.least:,} to {found.most:,})"
+        return f"an exam of about {quantity(found.exam, 'item')}; people label about {people} in all"
     if now != plan.model:
         raise WorkspaceError(
             "the model is not the one that the exam began with: code, classes, gold or settings have changed since, or "

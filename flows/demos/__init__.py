@@ -35,7 +35,7 @@ class Edition:
     items: str
     make: Callable[["Edition", Path], Material]
     gold: float = 0.2
-    noise: float = 0.05
+    noise: float = 0.02
     answered: str = "answers.csv"
 
     def answers(self, source: Path) -> Path:

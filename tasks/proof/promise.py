@@ -79,31 +79,49 @@ def trusted(losses: NDArray[np.floating], allowed: float) -> int:
 class Plan:
     """What a promise is expected to take. share: of the exam. trusted: items that the model is expected to label or to
     have labelled by the exam. exam: items of it that people answer before it is known where the model must end.
-    people: all items that people still label."""
+    people: all items that people still label; `least` and `most` in 8 of 10 cases."""
 
     share: float
     allowed: float
     trusted: int
     exam: int
     people: int
+    least: int
+    most: int
+
+
+LEVEL = 4.0  # how sure the level of expected losses is: gamma distributed of this shape, half its mean either way
+ENDS = 2_000  # of the model's part, that a plan looks at
 
 
 def plan(expected: NDArray[np.floating], budget: int, risk: float, whole: bool = True) -> Plan:
     """The share of the exam for which people are expected to label least.
 
     expected: (n,) the expected loss of each item in its order. Wrong expectations cost labels, never the promise.
+
+    Where the exam ends the model's part is chance: the mistake that is one too many may come early, and all the earlier
+    the fewer are allowed. So the plan weighs each end by its probability: the mistakes before it are Poisson, of a rate
+    that is known but for LEVEL (people slip, and pools are not like gold), which makes them negative binomial.
     """
-    n, lost = len(expected), np.cumsum(expected)
-    best = Plan(1.0, -1.0, 0, 0, n)
+    from scipy.special import betainc
+
+    n = len(expected)
+    best = Plan(1.0, -1.0, 0, 0, n, n, n)
+    if not n:
+        return best
+    ends = np.unique(np.linspace(1, n, min(n, ENDS)).astype(np.int64))
+    steps, lost = np.diff(ends, prepend=0), np.cumsum(expected)[ends - 1]
     for share in SHARES.tolist():
         allowed = mistakes(budget, share, risk, whole)
         if allowed < 0:
             continue
-        # The (allowed + 1)-th mistake of the exam ends the prefix: by then so many losses have been passed.
-        reached = int(np.searchsorted(lost, (allowed + 1) / share, side="right"))
-        people = n - reached + round(share * reached)
+        reaches = betainc(LEVEL, allowed + 1, LEVEL / (LEVEL + share * lost))  # how likely the model's part goes so far
+        reached = float(reaches @ steps)
+        people = n - (1 - share) * reached
         if people < best.people:
-            best = Plan(share, allowed, reached, round(share * reached), people)
+            least, most = (n - (1 - share) * float(steps[reaches >= chance].sum()) for chance in (0.1, 0.9))
+            rounded = (round(each) for each in (reached, share * reached, people, least, most))
+            best = Plan(share, allowed, *rounded)
     return best
 
 

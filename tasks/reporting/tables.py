@@ -99,6 +99,7 @@ def to_finish(workspace: Workspace) -> Table:
         [
             f"{100 * each.wrong:g} %",
             f"{each.people:,}",
+            f"{each.least:,} to {each.most:,}",
             "" if each.seconds is None else f"{each.seconds / 3600:.1f}",
             "" if each.price is None else f"{each.price:,.2f}",
             f"{each.open - each.people:,}",
@@ -107,7 +108,7 @@ def to_finish(workspace: Workspace) -> Table:
     ]
     unit = workspace.settings.prove.currency
     said = "With 95 % confidence, by the model of now. `labelwise finish` does it."
-    head = ["wrong at most", "people still label", "hours", unit or "price", "the model labels"]
+    head = ["wrong at most", "people still label", "in 8 of 10 cases", "hours", unit or "price", "the model labels"]
     return Table("What a finished pool would take", head, rows, said)
 
 

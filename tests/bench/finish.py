@@ -228,10 +228,11 @@ def rows_of(data: Path, name: str, strategy: str, runs: int, noise: float) -> li
     untrue, pac_broken, ground_broken = dict(broken), dict(broken), dict(broken)
     shares: dict[float, list[list[float]]] = {wrong: [] for wrong in WRONG}
     for seed in range(runs):
+        both = looks(data, name, strategy, seed, noise)
         for wrong in WRONG:
             rng = np.random.default_rng([seed, int(1000 * wrong)])
             kept = lied = True
-            for at, look in enumerate(looks(data, name, strategy, seed, noise), start=1):
+            for at, look in enumerate(both, start=1):
                 n, risk = len(look.loss), promise.risk_of(CONFIDENCE, at)
                 own, m = ours(look, wrong, risk, whole, rng)
                 kept &= own.bad <= int(wrong * n)
