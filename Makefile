@@ -9,12 +9,13 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people bench-serve audit up down lock clean python environment label-studio
+.PHONY: help setup demo test test-long chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people bench-serve audit up down lock clean python environment label-studio
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
 	@echo "make demo    set up, then three rounds on real text with real servers"
 	@echo "make test    set up, then all tests; some of them with make test ARGS='-k pull'"
+	@echo "make test-long   further tests on the real servers, of a minute or more each"
 	@echo "make chaos   set up, then 200 kills and faults; fewer with make chaos ARGS='--faults 40 --seed 7'"
 	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"
 	@echo "make wheel   the package in dist/; pip installs it where there is no checkout"
@@ -61,10 +62,11 @@ label-studio: python
 demo: setup
 	@$(BIN)/labelwise demo $(ARGS)
 
-# Two workers, each with servers of its own; the tests of a file stay together. ARGS='-n 0' runs them one by one.
-test: setup
-	@echo "test: running pytest $(ARGS) (the first test that needs the servers waits up to a minute for them)"; \
-	begun=$$(date +%s); $(BIN)/pytest -n 2 --dist loadscope $(ARGS); result=$$?; echo "test: took $(SECONDS_SINCE) s"; exit $$result
+# Two workers, each with servers of its own. ARGS='-n 0' runs them one by one.
+test test-long: setup
+	@echo "$@: running pytest $(ARGS) (the first test that needs the servers waits up to a minute for them)"; \
+	begun=$$(date +%s); $(BIN)/pytest -n 2 --dist loadscope -m "$(if $(filter test,$@),not )long" $(ARGS); result=$$?; \
+	echo "$@: took $(SECONDS_SINCE) s"; exit $$result
 
 # Bounded in time (--minutes, 60): no play begins after that. A play that fails says how to play it again alone.
 chaos: setup

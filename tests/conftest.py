@@ -4,9 +4,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.local.servers import down, ps, up
@@ -17,6 +19,29 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A run that fails fails again, and none by the clock; `--hypothesis-profile default` draws cases that no run has seen.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
+
+
+SHARING = ("tests/e2e/test_provable.py", "tests/e2e/test_demo.py")  # whose tests share what takes a minute to make
+
+
+class Scheduling(LoadScopeScheduling):
+    """What goes to a worker at once: of those on the real servers a test, of others a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        alone = nodeid.startswith("tests/e2e/") and not nodeid.startswith(SHARING)
+        return nodeid if alone else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)  # when tests/e2e/conftest.py has marked its own
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that both workers have something to do until the end."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,16 +31,13 @@ ELSEWHERE = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
-
-
-def commands() -> list[str]:
-    return [line for block in blocks("bash") for line in block.splitlines() if line]
+def commands(text: str) -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
 
 
 def test_the_ones_tested_elsewhere_are_there() -> None:
-    assert set(ELSEWHERE) <= set(commands())
+    assert set(ELSEWHERE) <= set(commands(TEXT))
     for place in ELSEWHERE.values():
         assert (ROOT / place).exists(), place
     assert "make test" in (ROOT / ".ci" / "run").read_text()
@@ -48,10 +45,11 @@ def test_the_ones_tested_elsewhere_are_there() -> None:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(1800)
-def test_the_commands_work_in_order(servers: Addresses, source: Source, tmp_path: Path) -> None:  # noqa: F811
+@pytest.mark.parametrize("text", [README, pytest.param(TEXT, marks=pytest.mark.long)], ids=["README", "pages, too"])
+def test_the_commands_work_in_order(servers: Addresses, source: Source, tmp_path: Path, text: str) -> None:  # noqa: F811
     for name in ("pool", "gold", "answers"):
         shutil.copy(getattr(source, name), tmp_path / f"{name}.csv")
-    script = "\n".join(["set -e", *(line for line in commands() if line not in ELSEWHERE)])
+    script = "\n".join(["set -e", *(line for line in commands(text) if line not in ELSEWHERE)])
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", script],

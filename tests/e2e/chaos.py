@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only kinds that contain this")
     parser.add_argument("--boundaries", choices=BOUNDARIES, help="one play, with the boundaries of a round in order")
     asked = parser.parse_args()
-    covering = asked.boundaries == "covering"
+    two_rounds = asked.boundaries in ("round", "gold")
     if asked.boundaries:
         asked.faults = asked.of = len(BOUNDARIES[asked.boundaries])
     tell = partial(print, flush=True)
@@ -57,7 +57,7 @@ def main() -> int:
         for number in (0, 1):
             calm.facts(number)
             import_as(calm.play.log)
-        if not covering:
+        if not two_rounds:
             calm.facts(2)
         # servers that somebody else has started are his to stop
         deck = Deck([kind for kind in KINDS if asked.only in kind and (stage.mine or kind != "server killed")])
@@ -70,7 +70,7 @@ def main() -> int:
             kinds: Sequence[str | Plan] = BOUNDARIES[asked.boundaries] if asked.boundaries else dealt
             took = time.monotonic() - begun
             tell(f"play {len(plays) + 1} · seed {seed} · {done} of {asked.faults} faults · {took:.0f} s")
-            played = disturbed(calm, seed, kinds, tell, further=0 if covering else 1)
+            played = disturbed(calm, seed, kinds, tell, further=0 if two_rounds else 1)
             plays.append(played)
             tell(f"  {verdict(played)}")
             if asked.boundaries:

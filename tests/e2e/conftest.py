@@ -76,7 +76,12 @@ def make(servers: Addresses, source: Source, tmp_path: Path) -> Make:
         root = tmp_path / name
         init.run(root, str(source.pool), str(source.gold), CLASSES, name, None, Columns())
         dotted = {key.replace("__", "."): value for key, value in changes.items()}
-        quick = {"select.batch": BATCH, "wait.poll_seconds": [0.2, 1], "train.learner": "ensemble"}
+        quick = {
+            "select.batch": BATCH,
+            "wait.poll_seconds": [0.2, 1],
+            "train.learner": "frozen",
+            "evaluate.resamples": 200,
+        }
         settings.change(root / "params.yaml", quick | dotted)
         return Workspace.open(root)
 

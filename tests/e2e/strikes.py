@@ -234,7 +234,7 @@ def _of(command: tuple[str, ...], *plans: Plan) -> list[Plan]:
     return [replace(plan, of=command) for plan in plans]
 
 
-COVERING = [
+ROUND = [
     Plan("kill while writing", "dvc.lock", {"nth": 3, "name": "dvc.lock"}),
     Plan("disk full", "a file of a stage", {"place": "os:fsync", "nth": 4}),
     _kill("after", f"{GIT_AND_DVC}.push"),  # committed, not tagged
@@ -245,6 +245,8 @@ COVERING = [
     _kill("after", f"{MLFLOW}._register"),
     _kill("after", f"{MLFLOW}.crown"),
     Plan("disk full for git", "git commit", {"word": "commit", "nth": 0}),
+]
+GOLD = [
     *_of(
         GROW,
         _kill("after", "labelwise.tasks.gold.trusted:append"),  # drawn, not kept
@@ -290,4 +292,5 @@ FURTHER = [
     ),
     *_of(COLLECT, _request("error", "label_studio", "GET /api/tasks/$"), _kill("before", f"{GIT_AND_DVC}.push")),
 ]
-BOUNDARIES = {"covering": COVERING, "all": [*COVERING, *FURTHER]}  # `make test` plays the first: two rounds, 0 and 1
+# `make test` plays the first: two rounds, 0 and 1; `make test-long` the second.
+BOUNDARIES = {"round": ROUND, "gold": [*ROUND, *GOLD], "all": [*ROUND, *GOLD, *FURTHER]}

@@ -245,6 +245,7 @@ def change_the_classes(workspace: Workspace, known: Path) -> Workspace:
     return here
 
 
+@pytest.mark.long
 def test_several_labels_from_the_click_to_the_model(page: Page, sets: tuple[Workspace, Path]) -> None:
     workspace, known = sets
     play(workspace)

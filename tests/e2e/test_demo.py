@@ -113,7 +113,11 @@ def test_an_installed_package_needs_no_checkout(python: Path, tmp_path: Path) ->
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("answer", "rare", "measure"),
-    [("choice", "", "accuracy"), ("multilabel", "", "set F1"), ("choice", "rare", "F1 of entertainment")],
+    [
+        ("choice", "", "accuracy"),
+        pytest.param("multilabel", "", "set F1", marks=pytest.mark.long),
+        pytest.param("choice", "rare", "F1 of entertainment", marks=pytest.mark.long),
+    ],
 )
 def test_the_demo_plays_its_rounds_and_leaves_a_batch_open(
     python: Path, tmp_path: Path, answer: str, rare: str, measure: str

@@ -39,6 +39,7 @@ def killed(workspace: Workspace, place: str, nth: int, when: str, flow: str, wor
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) -> None:
     workspace = make(stop__rule="none", train__learner="frozen", evaluate__resamples=100)

@@ -22,6 +22,7 @@ def cut_off(*_words: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 def test_a_grown_gold_set_from_the_draw_to_the_metrics(make: Make, source: Source) -> None:
     workspace = make(select__batch=20, gold__reserve=0.3)
     play(workspace)

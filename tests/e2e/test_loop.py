@@ -162,8 +162,9 @@ def test_three_rounds_leave_the_same_story_everywhere(make: Make, source: Source
     assert {artifact["key"] for artifact in found} == wanted
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_batches_and_metrics(make: Make, source: Source) -> None:
-    first, second = make("first"), make("second")
+    first, second = make("first", train__learner="ensemble"), make("second", train__learner="ensemble")
     for workspace in (first, second):
         play_rounds(workspace, source, 1)
     assert pd.read_parquet(first.batch).equals(pd.read_parquet(second.batch))
@@ -298,9 +299,11 @@ def test_answers_that_were_not_counted_are_found_and_one_outside_the_classes_goe
 
 
 def test_the_pool_runs_out_and_the_loop_ends_well(make: Make, source: Source) -> None:
-    workspace = make(select__batch=200)
+    few = source.pool.with_name("few.csv")
+    pd.read_csv(source.pool)[:50].to_csv(few, index=False)
+    workspace = make(select__batch=30, pull__pool=str(few))
     play_rounds(workspace, source, 1)
-    assert len(pd.read_parquet(workspace.batch)) < 200
+    assert len(pd.read_parquet(workspace.batch)) < 30
     answer(workspace, source)
     assert play(workspace) == "the pool is empty: nothing is left to ask"
     assert status.status(workspace).state == "finished"
@@ -334,6 +337,7 @@ def test_an_older_version_checked_out_stops_the_loop(make: Make, source: Source,
     assert open_project(workspace.settings).count(2) == 3
 
 
+@pytest.mark.long
 def test_new_items_after_the_end_are_asked(make: Make, source: Source, tmp_path: Path) -> None:
     growing = tmp_path / "growing.csv"
     everything = pd.read_csv(source.pool)
@@ -427,6 +431,7 @@ def test_a_project_deleted_under_us(make: Make, source: Source) -> None:
     assert open_project(workspace.settings).count(2) == BATCH  # made anew, with what was open
 
 
+@pytest.mark.long
 def test_the_default_learner_tunes_and_comes_out_the_same_from_a_clone(
     make: Make, source: Source, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.long
 def test_the_schedule_runs_the_loop(make: Make) -> None:
     workspace = make()
     words = [

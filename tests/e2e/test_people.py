@@ -274,6 +274,7 @@ def labels_of_today(workspace: Workspace) -> dict[str, str]:
     return dict(zip(counts.id, counts.label, strict=True))
 
 
+@pytest.mark.long
 def test_a_project_is_known_by_its_id_whatever_it_is_called(
     make: Make, source: Source, ask: Ask, tmp_path: Path
 ) -> None:

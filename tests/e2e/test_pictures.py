@@ -127,6 +127,7 @@ def test_pictures_from_folder_to_model(page: Page, workspace: Workspace, tmp_pat
     assert looked.returncode == 0, looked.stdout + looked.stderr
 
 
+@pytest.mark.long
 def test_several_classes_a_picture(servers: Addresses, tmp_path: Path) -> None:
     truth = {}
     for number in range(40):

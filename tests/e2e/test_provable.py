@@ -412,6 +412,7 @@ def refusal(workspace: Workspace, player: Workspace) -> str:
     return str(re.findall(r"`(cd [^`]+ --take-over)`", str(no.value))[0])
 
 
+@pytest.mark.long
 def test_two_copies_take_turns_and_no_answer_is_lost_or_counted_twice(
     played: Workspace, source: Source, tmp_path: Path
 ) -> None:
