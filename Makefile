@@ -25,7 +25,7 @@ help:
 	@echo "make bench-proof DATA=FOLDER    does the proof hold? meter, stop rule, gate on simulated loops (hours)"
 	@echo "make bench-finish DATA=FOLDER   is the promise of a finished pool kept, and what does it spare? (hours)"
 	@echo "make bench-answer DATA=FOLDER   is the promise of a model's answers kept, and a change noticed? (minutes after it)"
-	@echo "make bench-people [DATA=FOLDER] what several people said, taken together; beside CROWDLAB (minutes)"
+	@echo "make bench-people [DATA=FOLDER] what several people said, taken together; ours, crowd-kit's and cleanlab's way (minutes)"
 	@echo "make bench-serve   what a model at work costs: a request, load, memory, start, size (half an hour)"
 	@echo "make audit   known vulnerabilities of all that the lock files name"
 	@echo "make lock    new lock files         make clean   remove what setup made; data and labels stay"
@@ -108,7 +108,8 @@ bench-finish: setup
 	@$(BIN)/python -W ignore -m tests.bench.finish $(DATA) $(ARGS)
 
 bench-people: setup
-	@$(BIN)/python -m tests.bench.people $(DATA) $(ARGS)
+	@$(MAKE) --no-print-directory rivals
+	@$(BIN)/python -W ignore -m tests.bench.people $(DATA) $(ARGS)
 
 bench-answer: setup
 	@test -n "$(DATA)" || { echo "bench-answer: say where the labelled sets are: make bench-answer DATA=FOLDER"; exit 2; }

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.answering import promised
 from labelwise.tasks.answering.at_work import Served
-from labelwise.tasks.answering.quick import encoded
 from labelwise.tasks.answering.tickets import ANSWERED, Tickets
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import trusted
@@ -47,7 +46,7 @@ class Online:
     def __post_init__(self) -> None:
         """InputError where this model cannot learn at once."""
         quickly(self.workspace.settings)
-        if not encoded(self.workspace, self.champion.model.embed):
+        if not vectors.encoded_by(self.workspace, self.champion.model.embed):
             raise InputError(
                 "answer.online in params.yaml needs the vectors of the pool by the encoder of this model",
                 fix="`labelwise run` makes them; or set answer.online to false",

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import kinds
 from labelwise.tasks.answering.at_work import Served
+from labelwise.tasks.answering.drift import follows_of
 from labelwise.tasks.answering.kept import Arrays, kept
 from labelwise.tasks.answering.model import Chosen, chosen
-from labelwise.tasks.answering.quick import AS_LEARNED, Runtime, encoded, follows_of, quick
+from labelwise.tasks.answering.quick import AS_LEARNED, Runtime, quick
 from labelwise.tasks.errors import InputError, ServiceDown
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored, vectors
@@ -76,7 +77,7 @@ def serve(workspace: Workspace, model: Chosen) -> Served:
         )
     if not workspace.gold.exists() or not stored.shards(workspace):  # a clone without its data, say
         return Served(classifier, model.name, Threshold(math.inf, 0.0, 0, None))
-    own = model.runtime in SAME and encoded(workspace, classifier.embed)
+    own = model.runtime in SAME and vectors.encoded_by(workspace, classifier.embed)
     follows = [model.digest, model.runtime, own, follows_of(workspace)]
     pool = kept(workspace, "confidences", follows, lambda: {"pool": confidences(workspace, classifier, own)})["pool"]
     share = 1 - OF_TRAFFIC - (OF_ONLINE if wanted.online else 0)

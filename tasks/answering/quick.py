@@ -2,32 +2,29 @@
 of tokens in place of the encoder. What that changes is measured before it is used, and refused where it is too much."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labelwise.tasks import made_with
+from labelwise.tasks.answering.drift import SAMPLE, Drift, drawn, follows_of, measured
 from labelwise.tasks.answering.kept import Arrays, kept, kept_folder
 from labelwise.tasks.answering.model import Chosen
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.exports.place import seen
-from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored, vectors
 from labelwise.tasks.kinds import text
-from labelwise.tasks.learners import Items, onnx_encoder, runtimes, static_encoder
+from labelwise.tasks.learners import onnx_encoder, runtimes, static_encoder
 from labelwise.tasks.learners.encoder import path_of
 from labelwise.tasks.learners.runtimes import INT8, ONNX, RUNTIMES, SAME, STATIC, TORCH
 from labelwise.tasks.learners.serving import Classifier
-from labelwise.tasks.settings import Embed
 from labelwise.tasks.workspace import Workspace
 
 AGREEMENT = 0.99  # share of the labels that must stay the same
-COMPARED = {ONNX: 200}  # items of the pool, and of the gold set at most, that are compared; else:
-SAMPLE = 1000
+COMPARED = {ONNX: 200}  # items of the pool, and of the gold set at most, that are compared; else SAMPLE
 READ = 20_000  # items of the pool that a table is fitted to
 AUTO = ""
 NEXT = {INT8: ONNX, STATIC: INT8}  # what to try where one is refused
@@ -54,23 +51,6 @@ class Runtime:
 
 
 AS_LEARNED = Runtime()  # on torch, as the encoder was when the model learned
-
-
-@dataclass(frozen=True)
-class Drift:
-    """What another runtime changes. agreement: the share of n items that get the same label; score, was: the mean score
-    on gold by it and by torch; se: the standard error of their difference."""
-
-    n: int
-    agreement: float
-    score: float
-    was: float
-    se: float
-
-    def __str__(self) -> str:
-        gap, reach = self.score - self.was, 2 * self.se
-        said = f"{self.agreement:.1%} of {self.n:,} items have the same label"
-        return f"{said}; on gold {self.score:.3f}, {gap:+.3f} ({gap - reach:+.3f} to {gap + reach:+.3f})"
 
 
 def quick(workspace: Workspace, model: Chosen, wanted: Runtime, tell: Callable[[str], None]) -> Chosen:
@@ -108,46 +88,12 @@ def quick(workspace: Workspace, model: Chosen, wanted: Runtime, tell: Callable[[
     return replace(model, classifier=other, runtime=wanted.name)
 
 
-def encoded(workspace: Workspace, embed: Embed) -> bool:
-    """Whether all items of the workspace have vectors, by such an encoder."""
-    wanted = workspace.settings.embed
-    if embed.model_dump(exclude={"wording"}) != wanted.model_dump(exclude={"wording"}):
-        return False
-    made = ((vectors.vectors_of(workspace, shard), shard) for shard in stored.shards(workspace))
-    return vectors.encoded(workspace) and all(vectors.fresh(file, shard, wanted) for file, shard in made)
-
-
-def follows_of(workspace: Workspace) -> list[str]:
-    """What of the workspace is looked at here, and in `promised`."""
-    settings = workspace.settings
-    return [seen(workspace.pool), seen(workspace.trusted), settings.embed.model_dump_json(), str(settings.seed)]
-
-
 def can_do_without(workspace: Workspace, model: Classifier) -> bool:
     """Whether onnxruntime can run the encoder of the model here, and the workspace has what that is measured by."""
     there = all(find_spec(name) for name in onnx_encoder.NEEDS)
     texts = model.item is text and not model.answer.PLACES and onnx_encoder.reads(model.embed.encoder)
     tables = [*stored.shards(workspace), workspace.gold]  # a pull may have been cut off before they had vectors
     return there and texts and len(tables) > 1 and all(vectors.vectors_of(workspace, each).exists() for each in tables)
-
-
-def measured(workspace: Workspace, model: Classifier, other: Classifier, most: int) -> Drift:
-    """How far two models say the same of a sample of the pool, and how right both are on gold. most: items of each."""
-    pool, gold = vectors.pool_items(workspace, vectors.pool_vectors(workspace)), vectors.gold_items(workspace)
-    shown = gold.take(np.arange(min(len(gold), most)))
-    truth = trusted.gold(workspace)["label"].tolist()[: len(shown)]
-    return drift(model, other, pool.take(_drawn(workspace)[0][:most]), shown, truth, encoded(workspace, model.embed))
-
-
-def drift(model: Classifier, other: Classifier, pool: Items, gold: Items, truth: Sequence[str], known: bool) -> Drift:
-    """How far two models say the same of n >= 1 items of the pool, and how right both are on gold. known: whether the
-    vectors of the items are those of the first."""
-    was = [(model.of(items) if known else model.judged(items.texts())).label for items in (pool, gold)]
-    now = [other.judged(items.texts()).label for items in (pool, gold)]
-    same = float((was[0].to_numpy() == now[0].to_numpy()).mean())
-    before, score = (model.answer.score(said[1].tolist(), truth) for said in (was, now))
-    se = float(np.std(score - before) / np.sqrt(len(truth)))
-    return Drift(len(pool), same, float(score.mean()), float(before.mean()), se)
 
 
 def graph(workspace: Workspace, model: Classifier, runtime: str) -> Path:
@@ -162,19 +108,10 @@ def table(workspace: Workspace, model: Classifier, tell: Callable[[str], None]) 
 
     def made(scratch: Path) -> None:
         tell("a table is made of the encoder, which takes a minute")
-        rows = _drawn(workspace)[1][: READ if encoded(workspace, model.embed) else SAMPLE]
+        rows = drawn(workspace)[1][: READ if vectors.encoded_by(workspace, model.embed) else SAMPLE]
         items = vectors.pool_items(workspace, vectors.pool_vectors(workspace)).take(np.sort(rows))
         texts = items.texts()
-        own = items.vectors() if encoded(workspace, model.embed) else model.encoder.encode(texts)
+        own = items.vectors() if vectors.encoded_by(workspace, model.embed) else model.encoder.encode(texts)
         static_encoder.make(scratch, model.embed.encoder, model.encoder, texts, own, model.embed.max_tokens)
 
     return kept_folder(workspace, STATIC, [follows_of(workspace), model.embed.model_dump()], made)
-
-
-def _drawn(workspace: Workspace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions in the pool, in a random order: of those that are compared, and of the others, of which a table is
-    made."""
-    n = len(vectors.pool_vectors(workspace))
-    order = np.random.default_rng([workspace.settings.seed, 11]).permutation(n)
-    compared = max(1, min(SAMPLE, n // 2))
-    return order[:compared], order[compared:]

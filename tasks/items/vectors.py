@@ -245,6 +245,15 @@ def encoded(workspace: Workspace) -> bool:
     return gold.exists() and fresh(vectors_of(workspace, gold), gold, workspace.settings.embed)
 
 
+def encoded_by(workspace: Workspace, embed: Embed) -> bool:
+    """Whether all items of the workspace have vectors, by such an encoder."""
+    wanted = workspace.settings.embed
+    if embed.model_dump(exclude={"wording"}) != wanted.model_dump(exclude={"wording"}):
+        return False
+    made = ((vectors_of(workspace, shard), shard) for shard in stored.shards(workspace))
+    return encoded(workspace) and all(fresh(file, shard, wanted) for file, shard in made)
+
+
 def noted(path: Path) -> Any:
     """What the file beside `path` says that it follows from."""
     try:

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks.answering import quick as stage
+from labelwise.tasks.answering.drift import Drift, drift
 from labelwise.tasks.answering.model import Chosen
-from labelwise.tasks.answering.quick import AS_LEARNED, AUTO, Drift, Runtime, drift, quick
+from labelwise.tasks.answering.quick import AS_LEARNED, AUTO, Runtime, quick
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items.vectors import vectors_of
 from labelwise.tasks.kinds import row
