@@ -15,7 +15,7 @@ help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
 	@echo "make demo    set up, then three rounds on real text with real servers"
 	@echo "make test    set up, then all tests; some of them with make test ARGS='-k pull'"
-	@echo "make test-long   further tests on the real servers, of a minute or more each"
+	@echo "make test-long   set up, then further ways of the loop on the real servers"
 	@echo "make chaos   set up, then 200 kills and faults; fewer with make chaos ARGS='--faults 40 --seed 7'"
 	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"
 	@echo "make wheel   the package in dist/; pip installs it where there is no checkout"

@@ -110,6 +110,7 @@ def of_the_readme(address: str) -> str:
     return line.replace("http://127.0.0.1:8900", address)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_an_item_that_is_not_answered_is_answered_in_a_browser(make: Make, source: Source, page: Page) -> None:
     workspace = make(stop__rule="none", train__learner="frozen", evaluate__resamples=100, answer__watch=0)

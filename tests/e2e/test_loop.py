@@ -310,6 +310,7 @@ def test_the_pool_runs_out_and_the_loop_ends_well(make: Make, source: Source) ->
     assert play(workspace) == "the pool is empty: nothing is left to ask"
 
 
+@pytest.mark.long
 def test_a_second_answer_to_an_old_task_is_no_obstacle(make: Make, source: Source) -> None:
     from labelwise.tasks.kinds.choice import result as choice
 
@@ -324,6 +325,7 @@ def test_a_second_answer_to_an_old_task_is_no_obstacle(make: Make, source: Sourc
     assert ledger.current_round(workspace.labels) == 2
 
 
+@pytest.mark.long
 def test_an_older_version_checked_out_stops_the_loop(make: Make, source: Source, tmp_path: Path) -> None:
     workspace = make(select__batch=3)
     play_rounds(workspace, source, 1)
@@ -353,6 +355,7 @@ def test_new_items_after_the_end_are_asked(make: Make, source: Source, tmp_path:
     assert tool(workspace.root, "git", "status", "--porcelain") == ""
 
 
+@pytest.mark.long
 def test_settings_changed_after_a_death_before_the_tag(make: Make, source: Source) -> None:
     from labelwise.tasks import settings
 
@@ -409,6 +412,7 @@ def test_a_second_loop_is_told_who_holds_the_workspace(make: Make) -> None:
         play(workspace)
 
 
+@pytest.mark.long
 def test_changes_by_others_stop_the_loop(make: Make, source: Source) -> None:
     workspace = make()
     play_rounds(workspace, source, 1)
@@ -422,6 +426,7 @@ def test_changes_by_others_stop_the_loop(make: Make, source: Source) -> None:
             play(workspace)
 
 
+@pytest.mark.long
 def test_a_project_deleted_under_us(make: Make, source: Source) -> None:
     workspace = make()
     play_rounds(workspace, source, 1)

@@ -55,6 +55,7 @@ def test_status_goes_without_servers(make: Make) -> None:
     assert '"state": "new"' in done.stdout
 
 
+@pytest.mark.long
 def test_a_personal_access_token_will_do(
     make: Make, servers: Addresses, monkeypatch: pytest.MonkeyPatch, source: Source
 ) -> None:
@@ -154,6 +155,7 @@ def test_the_schedule_runs_the_loop(make: Make) -> None:
     assert re.search("Traceback", said) is None, said
 
 
+@pytest.mark.long
 def test_two_loops_at_once_do_no_harm(make: Make) -> None:
     workspace = make()
     words = [sys.executable, "-m", "labelwise.flows.cli", "run", "--workspace", str(workspace.root), "--max-wait", "0"]

@@ -75,6 +75,7 @@ def next_round(workspace: Workspace, source: Source) -> pd.DataFrame:
     return rows(workspace)[before:]
 
 
+@pytest.mark.long
 def test_answers_are_changed_withdrawn_given_again_and_imported_again(make: Make, source: Source, ask: Ask) -> None:
     workspace = make(select__batch=SIZE, train__learner="frozen")
     play_rounds(workspace, source, 1)

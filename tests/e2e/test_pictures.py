@@ -60,6 +60,7 @@ def workspace(servers: Addresses, tmp_path: Path) -> Workspace:
     return Workspace.open(root)
 
 
+@pytest.mark.long
 def test_pictures_from_folder_to_model(page: Page, workspace: Workspace, tmp_path: Path) -> None:
     root, answers = str(workspace.root), tmp_path / "answers"
     play(workspace)

@@ -230,6 +230,7 @@ def test_what_is_surplus_or_changed_is_named(played: Workspace) -> None:
         project.remove([foreign])
 
 
+@pytest.mark.long
 def test_a_damaged_file_is_named_by_run_and_audit_and_comes_back_or_is_done_without(
     played: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

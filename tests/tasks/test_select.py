@@ -310,7 +310,7 @@ def test_reviewers_cannot_tell_the_control_arm_by_its_place() -> None:
 def test_the_share_of_the_control_arm_is_right_on_average(share: float, batch: int) -> None:
     sizes = [
         (chosen(SCORES, seed=seed, strategy="random", batch=batch, control=share).why == control.WHY).sum()
-        for seed in range(400)
+        for seed in range(200)
     ]
     assert np.mean(sizes) == pytest.approx(share * batch, abs=0.1)
 
