@@ -720,7 +720,9 @@ def agree(
     out: Annotated[Path, typer.Option(help="The file to write: .csv, .jsonl or .parquet.")],
     item: Annotated[str, typer.Option("--id", help="The column of the item's key.")] = "id",
     annotator: Annotated[str, typer.Option(help="The column that says who answered.")] = "annotator",
-    label: Annotated[str, typer.Option(help="The column of the label, one class.")] = "label",
+    label: Annotated[str, typer.Option(help="The column of the label.")] = "label",
+    answer: Annotated[str, typer.Option(help="choice: one class; multilabel: any number of them.")] = "choice",
+    delimiter: Delimiter = "",
     text: Annotated[str, typer.Option(help="The column of the text, so that a model is heard, too.")] = "",
     by: Annotated[str, typer.Option(help="auto, dawid_skene, majority or latest.")] = "auto",
     people: Annotated[Path | None, typer.Option(help="A file for how often each person is right.")] = None,
@@ -730,7 +732,7 @@ def agree(
     """Take together what several people said of the same items: one label each, and how far it can be trusted."""
     from labelwise.tasks.labels import agreement as stage
 
-    asked = stage.Asked(item, annotator, label, text, by, encoding)
+    asked = stage.Asked(item, annotator, label, text, by, encoding, answer, delimiter or None)
     print("\n".join(map(plain, stage.run(source, out, asked, people, force))))
 
 

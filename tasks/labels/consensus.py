@@ -50,6 +50,10 @@ class Agreed:
     opinion: Doubles
     confusion: Doubles | None = None
 
+    def right(self, answers: Answers) -> Doubles:
+        """(m,) how likely each of these answers is right."""
+        return self.opinion[answers.item, answers.label]
+
     @property
     def label(self) -> NDArray[np.int64]:
         """(items,) the likeliest class."""
@@ -92,12 +96,12 @@ def dawid_skene(answers: Answers, opinion: Doubles | None = None) -> Agreed:
     return Agreed(agreed, confusion)
 
 
-def quality(answers: Answers, agreed: Agreed) -> tuple[Doubles, Doubles]:
+def quality(answers: Answers, right: Doubles) -> tuple[Doubles, Doubles]:
     """(people,) how often each is right, by what is agreed on items that others have labelled, too, and (people,) the
-    standard error of that: of so few answers, and of what is not sure of the items. NaN where there are none."""
+    standard error of that: of so few answers, and of what is not sure of the items. NaN where there are none. right:
+    (m,) how likely each answer is."""
     telling = (answers.counts().sum(axis=1) > 1)[answers.item]
-    right = agreed.opinion[answers.item, answers.label][telling]
-    of = answers.person[telling]
+    of, right = answers.person[telling], right[telling]
     n = np.bincount(of, minlength=answers.people).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(of, right, minlength=answers.people) / n

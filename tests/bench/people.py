@@ -132,7 +132,7 @@ def few_of_many(folder: Path, seed: int) -> Crowd:
     some = answers(rows.sample(frac=1, random_state=seed).groupby("id").head(FEW))
     tables = [pd.read_parquet(folder / f"{part}.parquet", columns=["id", "text"]) for part in ("pool", "gold")]
     texts = pd.concat(tables).drop_duplicates("id").set_index("id").text.reindex(items).fillna("").tolist()
-    opinion = held_out(texts, dawid_skene(some), [str(one) for one in classes])
+    opinion = held_out(texts, [dawid_skene(some)], [str(one) for one in classes])
     return Crowd(some, majority(answers(rows)).label, opinion)
 
 

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import agreement
 from labelwise.tasks.labels.agreement import Asked
 from labelwise.tasks.labels.consensus import Answers, dawid_skene, majority, quality
@@ -68,7 +69,7 @@ def test_a_model_is_heard_as_far_as_it_explains_what_people_said() -> None:
 
 def test_the_quality_of_a_person_is_within_its_interval() -> None:
     answers, truth = crowd(5, 3, (4.0, 2.0), n=2000)
-    mean, error = quality(answers, dawid_skene(answers))
+    mean, error = quality(answers, dawid_skene(answers).right(answers))
     right = np.array([(truth[answers.item] == answers.label)[answers.person == each].mean() for each in range(30)])
     assert (np.abs(mean - right) <= 3 * error).mean() > 0.9
 
@@ -81,7 +82,7 @@ def test_who_answers_alike_whatever_comes_weighs_nothing() -> None:
     crowded = Answers(item, person, np.append(answers.label, idle), answers.items, 31, 2)
     assert (dawid_skene(crowded).label == truth).mean() >= (dawid_skene(answers).label == truth).mean() - 0.01
     lonely = Answers(np.array([0]), np.array([0]), np.array([0]), 1, 1, 2)
-    assert np.isnan(quality(lonely, majority(lonely))[0]).all()
+    assert np.isnan(quality(lonely, majority(lonely).right(lonely))[0]).all()
 
 
 def table(folder: Path, rows: list[tuple[str, str, str]]) -> Path:
@@ -137,10 +138,63 @@ def test_texts_let_a_model_be_heard(tmp_path: Path) -> None:
     assert right[0] < 0.8 < 0.92 < right[1]
 
 
+def said_of_several(seed: int, n: int = 400, people: int = 12) -> tuple[pd.DataFrame, list[str]]:
+    """Three people say of each item which of three facts hold; some miss much, some see what is not there."""
+    rng = np.random.default_rng(seed)
+    facts = ["late", "broken", "rude"]
+    truth = rng.random((n, 3)) < [0.4, 0.25, 0.1]
+    misses, adds = rng.beta(1.5, 6, people), rng.beta(1, 12, people)
+    rows = []
+    for item in range(n):
+        for person in rng.choice(people, 3, replace=False):
+            says = np.where(truth[item], rng.random(3) > misses[person], rng.random(3) < adds[person])
+            rows.append((f"i{item:03d}", f"p{person}", multilabel.label_of(np.array(facts)[says])))
+    whole = [multilabel.label_of(np.array(facts)[row]) for row in truth]
+    return pd.DataFrame(rows, columns=["id", "annotator", "label"]), whole
+
+
+def test_several_labels_are_agreed_on_class_by_class(tmp_path: Path) -> None:
+    """More often wholly right than a majority of each class, and as often as the trust says."""
+    right, trust, known = [], [], []
+    for seed in range(8):
+        rows, truth = said_of_several(seed)
+        rows.to_csv(tmp_path / "answers.csv", index=False)
+        for by in ("majority", "auto"):
+            asked, people = Asked(by=by, answer="multilabel"), tmp_path / "people.csv"
+            agreement.run(str(tmp_path / "answers.csv"), tmp_path / "out.csv", asked, people, force=True)
+            found = pd.read_csv(tmp_path / "out.csv")
+            assert found.id.tolist() == [f"i{item:03d}" for item in range(len(truth))]
+            right.append((found.label == truth).mean())
+        trust.append(found.trust.mean())
+        of_person = (rows.label == rows.id.map(dict(zip(found.id, truth, strict=True)))).groupby(rows.annotator).mean()
+        known.append(pd.read_csv(people).set_index("annotator").right.corr(of_person))
+    many, ours = np.mean(np.reshape(right, (-1, 2)), axis=0)
+    assert ours > many + 0.004
+    assert np.mean(trust) == pytest.approx(ours, abs=0.03)
+    assert min(known) > 0.8
+
+
+def test_sets_of_names_may_be_lists_or_have_a_delimiter_and_none_is_an_answer(tmp_path: Path) -> None:
+    rows = [("1", "ada", ["b", "a"]), ("1", "bob", ["a", "b"]), ("2", "ada", []), ("2", "bob", []), ("2", "eve", ["a"])]
+    lists = tmp_path / "answers.parquet"
+    pd.DataFrame(rows, columns=["id", "annotator", "label"]).to_parquet(lists)
+    agreement.run(str(lists), tmp_path / "lists.csv", Asked(answer="multilabel", by="majority"))
+    delimited = table(tmp_path, [(item, who, "; ".join(names) or "[]") for item, who, names in rows])
+    asked = Asked(answer="multilabel", by="majority", delimiter=";")
+    agreement.run(str(delimited), tmp_path / "delimited.csv", asked)
+    found = (tmp_path / "lists.csv").read_text()
+    assert found == (tmp_path / "delimited.csv").read_text()
+    assert found.splitlines()[1:] == ['1,"[""a"", ""b""]",1.0,2,0.0', "2,[],0.666666,3,0.333333"]
+    with pytest.raises(InputError, match=r"no JSON list: expected in the column 'label' a JSON list.*got 'b; a'"):
+        agreement.run(str(delimited), tmp_path / "no.csv", Asked(answer="multilabel"))
+    assert not (tmp_path / "no.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
         (Asked(annotator="who"), "who"),
+        (Asked(answer="spans"), "--answer: expected choice, multilabel, got 'spans'"),
         (Asked(by="crowd"), "--by: expected auto, latest, majority, dawid_skene, got 'crowd'"),
     ],
 )
