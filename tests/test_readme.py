@@ -61,7 +61,7 @@ def test_the_commands_work_in_order(servers: Addresses, source: Source, tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"round": 1' in done.stdout
-    assert "export MLFLOW_TRACKING_URI=" in done.stdout
+    assert ("export MLFLOW_TRACKING_URI=" in done.stdout) == (text == TEXT)
 
 
 def test_the_readme_takes_five_minutes_and_its_links_lead_somewhere() -> None:

@@ -157,7 +157,7 @@ def together(
     agreed = [way(one) for one in heard]
     if asked.by == AUTO and asked.text and len(classes) > 1:
         texts = rows.drop_duplicates("item", keep="last").set_index("item").text.reindex(items).fillna("").tolist()
-        opinion = held_out(texts, agreed, classes, asked.answer)
+        opinion = held_out(encoded(texts), agreed, classes, asked.answer)
         by_question = [opinion] if len(said) == 1 else [np.column_stack([1 - has, has]) for has in opinion.T]
         agreed = [dawid_skene(one, of) for one, of in zip(said, by_question, strict=True)]
     label = _labels(agreed, classes, asked)
@@ -175,9 +175,17 @@ def _labels(agreed: list[Agreed], classes: list[str], asked: Asked) -> list[str]
     return [multilabel.label_of(name for name, has in zip(classes, row, strict=True) if has) for row in holds]
 
 
-def held_out(texts: list[str], agreed: list[Agreed], classes: list[str], answer: str = choice.NAME) -> Doubles:
-    """(n, c) what a model says of n texts that learned the labels of the others: a head on the packaged encoder's
-    vectors, learned from what is agreed, each label by its trust. agreed: of all classes, or of each."""
+def encoded(texts: list[str]) -> NDArray[np.float32]:
+    """(n, d) by the packaged encoder."""
+    embed = Embed()
+    return encoder.Encoder(embed.encoder, embed.max_tokens).encode(texts)
+
+
+def held_out(
+    vectors: NDArray[np.float32], agreed: list[Agreed], classes: list[str], answer: str = choice.NAME
+) -> Doubles:
+    """(n, c) what a model says of n items, (n, d) vectors, that learned the labels of the others: a head on these,
+    learned from what is agreed, each label by its trust. agreed: of all classes, or of each."""
     settings = Settings(
         project=Project(name="agree", id="agree"),
         classes=classes,
@@ -185,17 +193,15 @@ def held_out(texts: list[str], agreed: list[Agreed], classes: list[str], answer:
         pull=Pull(pool="", gold=""),
         train=Train(learner=frozen.NAME),
     )
-    embed = Embed()
-    vectors = encoder.Encoder(embed.encoder, embed.max_tokens).encode(texts)
     trust = np.prod([each.trust for each in agreed], axis=0)
     weights = (trust / trust.min()).astype(np.float32)  # none below 1, which learners take for a guess of a model
     targets: NDArray[Any] = agreed[0].label
-    found = np.full((len(texts), len(classes)), 1 / len(classes))
+    found = np.full((len(vectors), len(classes)), 1 / len(classes))
     if answer == multilabel.NAME:
         targets = np.stack([each.label for each in agreed], axis=1).astype(np.float32)
         found[:] = targets.mean(axis=0)
     pool = Items.of(vectors)
-    fold = np.random.default_rng(0).permutation(len(texts)) % FOLDS
+    fold = np.random.default_rng(0).permutation(len(vectors)) % FOLDS
     for number in range(FOLDS):
         learned, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         if len(np.unique(targets[learned], axis=0)) < 2:

@@ -9,15 +9,16 @@ import argparse
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from labelwise.tasks.labels.agreement import held_out
+from labelwise.tasks.labels.agreement import encoded, held_out
 from labelwise.tasks.labels.consensus import Agreed, Answers, dawid_skene, majority
 from tests.bench import figures
 
@@ -25,6 +26,7 @@ SEEDS, ITEMS, PEOPLE = 10, 1000, 50
 # classes, answers an item (from, to), and the beta distribution of how often a person is right
 CROWDS = [(2, (3, 3), (6, 2)), (2, (1, 5), (6, 2)), (2, (2, 2), (16, 4)), (5, (1, 3), (6, 2)), (5, (2, 2), (6, 2))]
 CROWDS += [(5, (3, 3), (3, 2)), (10, (1, 2), (6, 2)), (10, (3, 3), (6, 2)), (4, (2, 2), (2, 1.2)), (4, (3, 3), (16, 4))]
+WRONG, BUDGET, FLIPPED = 0.1, 0.15, 3000  # labels made wrong, looked at again, and of a set at most
 MANY, FEW = 5, 2  # labels of an item that make the truth, and of them those that are given
 
 Opinion = NDArray[np.float64]
@@ -130,13 +132,47 @@ def few_of_many(folder: Path, seed: int) -> Crowd:
         return Answers(at[0], at[1], at[2], len(items), len(people), len(classes))
 
     some = answers(rows.sample(frac=1, random_state=seed).groupby("id").head(FEW))
-    tables = [pd.read_parquet(folder / f"{part}.parquet", columns=["id", "text"]) for part in ("pool", "gold")]
-    texts = pd.concat(tables).drop_duplicates("id").set_index("id").text.reindex(items).fillna("").tolist()
-    opinion = held_out(texts, [dawid_skene(some)], [str(one) for one in classes])
+    opinion = held_out(vectors_of(folder, tuple(items)), [dawid_skene(some)], [str(one) for one in classes])
     return Crowd(some, majority(answers(rows)).label, opinion)
 
 
 NAMES = ("id", "annotator", "label")
+
+
+@cache
+def vectors_of(folder: Path, ids: tuple[str, ...]) -> NDArray[np.float32]:
+    """The vectors of these items of a set."""
+    tables = [pd.read_parquet(folder / f"{part}.parquet", columns=["id", "text"]) for part in ("pool", "gold")]
+    return encoded(pd.concat(tables).drop_duplicates("id").set_index("id").text.reindex(ids).fillna("").tolist())
+
+
+def flipped(folder: Path, seed: int) -> tuple[Crowd, NDArray[np.bool_]]:
+    """A set whose labels one person gave, WRONG of which say another class that there is; and which."""
+    rows = pd.read_parquet(folder / "pool.parquet").dropna(subset="label").drop_duplicates("id")
+    rows = rows.sample(min(len(rows), FLIPPED), random_state=0)
+    classes = sorted(rows.label.unique())
+    truth = pd.Index(classes).get_indexer(pd.Index(rows.label))
+    rng = np.random.default_rng([seed, 3])
+    wrong = rng.permutation(len(rows)) < WRONG * len(rows)
+    said = np.where(wrong, (truth + rng.integers(1, len(classes), len(rows))) % len(classes), truth)
+    n = np.arange(len(rows))
+    answers = Answers(n, np.zeros(len(rows), np.int64), said, len(rows), 1, len(classes))
+    opinion = held_out(vectors_of(folder, tuple(rows.id)), [majority(answers)], [str(one) for one in classes])
+    return Crowd(answers, truth, opinion), wrong
+
+
+def found_again(folder: Path) -> dict[str, str]:
+    """Of the wrong labels of `flipped`, the share among the BUDGET of all labels that look worst, by ours and by how
+    unlikely the model says that each is."""
+    shares = []
+    for seed in range(SEEDS):
+        crowd, wrong = flipped(folder, seed)
+        at = (crowd.answers.item, crowd.answers.label)
+        ours = dawid_skene(crowd.answers, crowd.opinion).opinion[at]
+        first = [np.argsort(each, kind="stable")[: int(BUDGET * len(wrong))] for each in (ours, crowd.opinion[at])]
+        shares.append([wrong[each].sum() / wrong.sum() for each in first])
+    ours, model = np.mean(shares, axis=0)
+    return {"set": folder.name, "ours": f"{ours:.3f}", "the model alone": f"{model:.3f}"}
 
 
 def main() -> None:
@@ -161,6 +197,11 @@ def main() -> None:
         rows.append(cells | shown)
         print(figures.table(pd.DataFrame(rows[-1:]).fillna("-")), flush=True)
     print(f"\n{figures.table(pd.DataFrame(rows).fillna('-'))}")
+    print(f"\n{WRONG:.0%} of the labels of a set made wrong: share of these among the {BUDGET:.0%} that look worst\n")
+    for folder in sorted(data.iterdir()) if data else []:
+        pool = folder / "pool.parquet"
+        if pool.is_file() and {"text", "label"} <= set(pq.read_schema(pool).names):
+            print(figures.table(pd.DataFrame([found_again(folder)])), flush=True)
 
 
 if __name__ == "__main__":

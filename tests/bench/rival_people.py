@@ -1,5 +1,6 @@
 """What crowd-kit and cleanlab make of the same answers. Run by an interpreter that has them (.venv-rivals), never by
-the project's own: `python rival_people.py CROWDS.npz OUT.npz`. Imports nothing of the project.
+the project's own, which nothing under the AGPL may enter, as cleanlab is: `python rival_people.py CROWDS.npz OUT.npz`.
+Imports nothing of the project.
 
 CROWDS: of each crowd i, `i-item`, `i-person`, `i-label`, (m,) numbers from 0, and `i-opinion`, (n, c), a model's.
 OUT: of each way `i-WAY`, (n, 2): the class, and how sure the way is of it.

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.plays import RUN, WITH_MODEL, Play, Stage, Undisturbed, import_all, import_as, make_source
+from tests.e2e.plays import RUN, Play, Stage, Undisturbed, import_all, import_as, make_source
 from tests.e2e.processes import inside
 from tests.e2e.strikes import BOUNDARIES, KINDS, Plan, Struck, draw, strike
 
@@ -49,6 +49,8 @@ def main() -> int:
         f"chaos: {asked.faults} faults, {asked.of} a play, seeds from {asked.seed}, at most {asked.minutes:.0f} minutes"
     )
     stage = Stage(folder, home)
+    if asked.boundaries == "round":
+        stage.commands = (RUN,)
     plays: list[Played] = []
     try:
         import_all()
@@ -181,7 +183,7 @@ def finish(play: Play, played: Played, calm: Undisturbed, further: int) -> None:
     stage = play.stage
     stage.calm()
     last = play.next[0] + further
-    while play.next != (last, WITH_MODEL[-1]):
+    while play.next != (last, stage.commands[-1]):
         end(play)
         play.people()
     end(play)

@@ -48,6 +48,7 @@ class Stage:
 
     def __init__(self, folder: Path, home: str) -> None:
         self.folder, self.home = folder, home
+        self.commands = WITH_MODEL  # what is played of a round
         self.mine = not (Path(home) / "servers.json").exists()  # servers that nobody had started end with us
         self.real = self._up()
         upstreams = {"label_studio": self.real.label_studio_url, "mlflow": self.real.mlflow_tracking_uri}
@@ -141,7 +142,8 @@ class Play:
     def next(self) -> tuple[int, tuple[str, ...]]:
         """The round, and the command that is to be played of it: round 0 has no model, and so no gold commands."""
         done = len(self.ended) - 1
-        return (0, RUN) if done < 0 else (1 + done // len(WITH_MODEL), WITH_MODEL[done % len(WITH_MODEL)])
+        of = self.stage.commands
+        return (0, RUN) if done < 0 else (1 + done // len(of), of[done % len(of)])
 
     def people(self, chance: random.Random | None = None) -> None:
         """A command has come to its end: people do what follows from it, and the next one is to be played."""
@@ -330,7 +332,7 @@ class Undisturbed:
             took = time.monotonic() - begun
             requests = {name: stage.looked()[name]["seen"] for name in WEB}
             self.seen[at, command] = Seen(requests, json.loads(counted.read_text())["calls"], took)
-            last = at == 0 or command == WITH_MODEL[-1]
+            last = at == 0 or command == stage.commands[-1]
             if last:
                 self._facts.append(self.play.facts())  # before the reviewers answer
                 self.play.ended.append(command)

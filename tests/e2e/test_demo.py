@@ -109,14 +109,15 @@ def test_an_installed_package_needs_no_checkout(python: Path, tmp_path: Path) ->
     assert (tmp_path / "tickets" / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("servers")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("answer", "rare", "measure"),
     [
         ("choice", "", "accuracy"),
-        pytest.param("multilabel", "", "set F1", marks=pytest.mark.long),
-        pytest.param("choice", "rare", "F1 of entertainment", marks=pytest.mark.long),
+        ("multilabel", "", "set F1"),
+        ("choice", "rare", "F1 of entertainment"),
     ],
 )
 def test_the_demo_plays_its_rounds_and_leaves_a_batch_open(

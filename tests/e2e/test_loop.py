@@ -298,6 +298,7 @@ def test_answers_that_were_not_counted_are_found_and_one_outside_the_classes_goe
     assert strange.id not in ledger.closed(rows(workspace))  # it is asked once more
 
 
+@pytest.mark.long
 def test_the_pool_runs_out_and_the_loop_ends_well(make: Make, source: Source) -> None:
     few = source.pool.with_name("few.csv")
     pd.read_csv(source.pool)[:50].to_csv(few, index=False)

@@ -321,6 +321,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.long
 def test_forgotten_whatever_dies_and_asked_never_again(
     played: Workspace, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pandas as pd
+import pytest
 
 from labelwise.tasks import kinds
 from labelwise.tasks.kinds.choice import result as choice
@@ -50,6 +51,7 @@ def woken(workspace: Workspace, servers: Addresses) -> int:
     return sum(run["parameters"]["workspace"] == str(workspace.root) for run in runs)
 
 
+@pytest.mark.long
 def test_label_studio_wakes_the_loop(make: Make, servers: Addresses) -> None:
     workspace = make(select__batch=2, select__control=0.5)
     reviewers = [Reviewer(1), Reviewer(2)]
