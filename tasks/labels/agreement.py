@@ -73,6 +73,8 @@ def run(source: str, out: Path, asked: Asked, people: Path | None = None, force:
     answer = kinds.answer(asked.answer)
     classes = sorted({name for label in rows.label.unique() for name in answer.members(label)})
     items, names = (sorted(rows[of].unique()) for of in ANSWER[:2])
+    if not classes:
+        raise InputError(f"{source} names no class", expected=f"one in the column {asked.label!r} at least", got="[]")
     if len(classes) > MOST_CLASSES:
         raise InputError(
             f"the column {asked.label!r} of {source} has {len(classes):,} names",
@@ -155,10 +157,11 @@ def together(
         heard = [Answers(one.item[at], one.person[at], one.label[at], n, people, one.classes) for one in said]
     way = dawid_skene if asked.by in (AUTO, DAWID_SKENE) else majority
     agreed = [way(one) for one in heard]
-    if asked.by == AUTO and asked.text and len(classes) > 1:
+    if asked.by == AUTO and asked.text and (len(classes) > 1 or asked.answer == multilabel.NAME):
         texts = rows.drop_duplicates("item", keep="last").set_index("item").text.reindex(items).fillna("").tolist()
         opinion = held_out(encoded(texts), agreed, classes, asked.answer)
-        by_question = [opinion] if len(said) == 1 else [np.column_stack([1 - has, has]) for has in opinion.T]
+        one = asked.answer == choice.NAME
+        by_question = [opinion] if one else [np.column_stack([1 - has, has]) for has in opinion.T]
         agreed = [dawid_skene(one, of) for one, of in zip(said, by_question, strict=True)]
     label = _labels(agreed, classes, asked)
     counts = np.bincount(item, minlength=n)

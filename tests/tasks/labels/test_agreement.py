@@ -117,7 +117,8 @@ def test_a_table_becomes_one_row_an_item(tmp_path: Path) -> None:
     assert (found.low <= found.right).all() and (found.right <= found.high).all()
 
 
-def test_texts_let_a_model_be_heard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", ["choice", "multilabel"])
+def test_texts_let_a_model_be_heard(tmp_path: Path, answer: str) -> None:
     """One careless answer a text in four; what the texts say mends most of them."""
     rng = np.random.default_rng(0)
     words = {"sport": "the team won the match with a late goal", "money": "the bank raised its interest rate on loans"}
@@ -126,15 +127,17 @@ def test_texts_let_a_model_be_heard(tmp_path: Path) -> None:
         name = ["sport", "money"][number % 2]
         truth[str(number)] = name
         said = name if rng.random() < 0.75 else ["money", "sport"][number % 2]
-        rows.append((str(number), f"p{rng.integers(5)}", said, f"{words[name]}, report {number}"))
+        label = said if answer == "choice" else multilabel.label_of([said])
+        rows.append((str(number), f"p{rng.integers(5)}", label, f"{words[name]}, report {number}"))
     source = tmp_path / "answers.parquet"
     pd.DataFrame(rows, columns=["id", "annotator", "label", "text"]).to_parquet(source)
     right = []
     for text in ("", "text"):
-        (_, *more) = agreement.run(str(source), tmp_path / f"out{text}.csv", Asked(text=text))
+        (_, *more) = agreement.run(str(source), tmp_path / f"out{text}.csv", Asked(text=text, answer=answer))
         assert more == [agreement.ALONE]
         found = pd.read_csv(tmp_path / f"out{text}.csv", dtype=str).set_index("id").label.to_dict()
-        right.append(np.mean([found[key] == name for key, name in truth.items()]))
+        told = {key: label.strip('[]"') for key, label in found.items()}
+        right.append(np.mean([told[key] == name for key, name in truth.items()]))
     assert right[0] < 0.8 < 0.92 < right[1]
 
 
@@ -187,6 +190,9 @@ def test_sets_of_names_may_be_lists_or_have_a_delimiter_and_none_is_an_answer(tm
     assert found.splitlines()[1:] == ['1,"[""a"", ""b""]",1.0,2,0.0', "2,[],0.666666,3,0.333333"]
     with pytest.raises(InputError, match=r"no JSON list: expected in the column 'label' a JSON list.*got 'b; a'"):
         agreement.run(str(delimited), tmp_path / "no.csv", Asked(answer="multilabel"))
+    with pytest.raises(InputError, match="names no class"):
+        nobody = str(table(tmp_path, [("1", "ada", "[]")]))
+        agreement.run(nobody, tmp_path / "no.csv", Asked(answer="multilabel"))
     assert not (tmp_path / "no.csv").exists()
 
 
