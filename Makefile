@@ -14,7 +14,7 @@ SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
 	@echo "make demo    set up, then three rounds on real text with real servers"
-	@echo "make test    set up, then all tests; some of them with make test ARGS='-k pull'"
+	@echo "make test    set up, then the tests but for the long ones; some of them with make test ARGS='-k pull'"
 	@echo "make test-long   set up, then further ways of the loop on the real servers"
 	@echo "make chaos   set up, then 200 kills and faults; fewer with make chaos ARGS='--faults 40 --seed 7'"
 	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"

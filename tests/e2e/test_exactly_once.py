@@ -21,7 +21,7 @@ from tests.e2e.strikes import BOUNDARIES
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("which", ["round", pytest.param("gold", marks=pytest.mark.long)])
 def test_every_boundary_leaves_what_an_undisturbed_loop_leaves(servers: Addresses, which: str) -> None:
-    """Those of two rounds, and gold commands among them; LABELWISE_CHAOS=1 plays all."""
+    """Those of two rounds; in the long test gold commands', too; LABELWISE_CHAOS=1 plays all."""
     which = "all" if os.environ.get("LABELWISE_CHAOS") else which
     command = [sys.executable, "-m", "tests.e2e.chaos", "--boundaries", which]
     environment = os.environ | {"LABELWISE_TEST_HOME": os.environ["LABELWISE_HOME"]}
