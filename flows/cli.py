@@ -227,6 +227,9 @@ def init(
     text_column: Annotated[str, typer.Option(help="The column to label.")] = "text",
     image_column: PictureColumn = "image",
     label_column: Annotated[str, typer.Option(help="The gold set's label column.")] = "label",
+    annotator_column: Annotated[
+        str, typer.Option(help="Who gave each label of --labelled: several people may have labelled one row.")
+    ] = "",
     id_column: Annotated[str, typer.Option(help="Your own key, if there is one; gold may lack it.")] = "",
     group_column: Annotated[
         str, typer.Option(help="Thread, customer, recording: its items never stand in both pool and gold set.")
@@ -253,7 +256,7 @@ def init(
     beside |= _features(stage.names(features or []))
     columns = columns_of(text=text_column, image=image_column, label=label_column, id=id_column or None, **beside)
     wanted = pool, gold, classes, name, remote or None, columns, labelled or None, _tell, encoding or None
-    made = stage.run(folder, *wanted, kind_of(item, answer, delimiter), delimiter or None)
+    made = stage.run(folder, *wanted, kind_of(item, answer, delimiter), delimiter or None, annotator_column or None)
     count = len(made.settings.classes)
     print(f"{made.root} is ready: {count} class{'es' if count > 1 else ''}. Next: {command('run', made.root)}")
 
@@ -504,7 +507,7 @@ def serve(
 def review(
     answers: Annotated[Path, typer.Option(help="A file with the text and label columns of the workspace.")],
     workspace: Folder = HERE,
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong answers.")] = 0.0,
+    noise: Annotated[str, typer.Option(help="Share of wrong answers; or of each reviewer, separated by commas.")] = "0",
     users: Annotated[int, typer.Option(min=1, max=50, help="How many reviewers share the batch.")] = 1,
     rate: Annotated[float, typer.Option(min=0, help="Answers a minute; 0: as fast as it goes.")] = 0.0,
     batches: Annotated[
@@ -518,7 +521,9 @@ def review(
     from labelwise.tasks.workspace import Workspace
 
     play = stage.run_gold if gold else stage.run
-    play(Workspace.open(workspace), answers, stage.Manner(noise, users, rate, batches, seed), _tell)
+    shares = stage.shares(noise)
+    one, each = (shares[0], ()) if len(shares) == 1 else (0.0, shares)
+    play(Workspace.open(workspace), answers, stage.Manner(one, users, rate, batches, seed, each), _tell)
 
 
 # Trusted labels
@@ -682,6 +687,39 @@ def seed(
             _then("run", here.root)
 
 
+@app.command()
+def rules(workspace: Folder = HERE, dry_run: Dry = False, as_json: Json = False) -> None:
+    """Run the rules of rules.py over the pool: what each covers, how often it is right, where people say otherwise.
+    What they say is learned from the next round on, beneath what people say."""
+    from labelwise.tasks.items import stored
+    from labelwise.tasks.upkeep import rules as stage
+    from labelwise.tasks.workspace import Workspace
+
+    here = Workspace.open(workspace)
+    with _to_go_on():
+        found = stage.run(here, dry_run, typer.confirm if sys.stdin.isatty() else None, _tell)
+        print(stage.as_json(found) if as_json else "\n".join(map(plain, stage.lines(found, stored.items(here)))))
+
+
+@app.command()
+def llm(
+    workspace: Folder = HERE,
+    items: Annotated[int | None, typer.Option(min=1, help="How many at most; default: llm.items.")] = None,
+    dry_run: Dry = False,
+    as_json: Json = False,
+) -> None:
+    """Ask a language model (`llm` in params.yaml) about items of the pool, and measure it by what people say. What it
+    says is learned from the next round on, beneath what people say. The loop does this in each round."""
+    from labelwise.tasks.upkeep import llm as stage
+    from labelwise.tasks.workspace import Workspace
+
+    here = Workspace.open(workspace)
+    with _to_go_on():
+        found = stage.run(here, items, dry_run, typer.confirm if sys.stdin.isatty() else None, _tell)
+        if found is not None:
+            print(stage.as_json(found) if as_json else "\n".join(map(plain, stage.lines(found, here.settings))))
+
+
 # Labels and the model, elsewhere
 
 
@@ -721,7 +759,9 @@ def agree(
     item: Annotated[str, typer.Option("--id", help="The column of the item's key.")] = "id",
     annotator: Annotated[str, typer.Option(help="The column that says who answered.")] = "annotator",
     label: Annotated[str, typer.Option(help="The column of the label.")] = "label",
-    answer: Annotated[str, typer.Option(help="choice: one class; multilabel: any number of them.")] = "choice",
+    answer: Annotated[
+        str, typer.Option(help="choice: one class; multilabel: any number of them; spans: parts of a text.")
+    ] = "choice",
     delimiter: Delimiter = "",
     text: Annotated[str, typer.Option(help="The column of the text, so that a model is heard, too.")] = "",
     by: Annotated[str, typer.Option(help="auto, dawid_skene, majority or latest.")] = "auto",
@@ -734,6 +774,14 @@ def agree(
 
     asked = stage.Asked(item, annotator, label, text, by, encoding, answer, delimiter or None)
     print("\n".join(map(plain, stage.run(source, out, asked, people, force))))
+
+
+@app.command()
+def people(workspace: Folder = HERE) -> None:
+    """Say how often each person who labels is right, where several have labelled the same items. In no report."""
+    from labelwise.tasks.labels import people as stage
+
+    print("\n".join(stage.run(intact_workspace(workspace))))
 
 
 RuntimeName = Annotated[
@@ -898,12 +946,15 @@ def demo(
     rare: Annotated[
         bool, typer.Option("--rare", help="One article in forty is of a section that is to be found.")
     ] = False,
+    people: Annotated[
+        bool, typer.Option("--people", help="Three reviewers of different worth, and rules, one of which is wrong.")
+    ] = False,
 ) -> None:
     """The whole loop on BBC News, or on another kind of item: servers, three rounds of 25, a stand-in for the
     reviewers."""
     from labelwise.flows.demo import demo as play
 
-    play(folder, _tell, answer, rare, item)
+    play(folder, _tell, answer, rare, item, people)
 
 
 def _then(name: str, root: Path) -> None:

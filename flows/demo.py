@@ -18,19 +18,26 @@ from rich.table import Table
 
 from labelwise.flows import facts
 from labelwise.flows.demos import Edition, Material, entities, pictures, recordings
+from labelwise.flows.demos import people as several
 from labelwise.flows.demos.news import bbc_news
 from labelwise.flows.prefect_server import prefect_may_go, prepare
 from labelwise.tasks import figures, settings
 from labelwise.tasks.errors import InputError, ServiceError, quantity
 from labelwise.tasks.finish import saved
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.items import stored
+from labelwise.tasks.labels import ledger, rules, weak
+from labelwise.tasks.labels import people as who_labels
+from labelwise.tasks.labels.judged import Judged
+from labelwise.tasks.proof import money
 from labelwise.tasks.records import content_id
 from labelwise.tasks.reporting.rounds import table
 from labelwise.tasks.reporting.status import lines, status
 from labelwise.tasks.services.home import home
+from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.local import servers
 from labelwise.tasks.settings import kind_of
 from labelwise.tasks.upkeep import init
+from labelwise.tasks.upkeep import rules as rules_of
 from labelwise.tasks.workspace import Workspace
 
 ROUNDS = 3
@@ -43,18 +50,26 @@ ABOUT = {
     ("image", "choice"): pictures.ABOUT,
     ("row", "choice"): recordings.ABOUT,
 }
-RARE_NOISE = 0.005  # there, or more answers would say RARE by mistake than there are articles of it
+PEOPLE_NAME = "bbc-news-people"
+RARE_NOISE = (0.005,)  # there, or more answers would say RARE by mistake than there are articles of it
 RARE, OTHER, RARE_NAME = "entertainment", "other", "bbc-news-rare"
 LEFT = 0.12  # share of the articles of RARE that `demo --rare` keeps: about one in forty is of it, then
 RARE_GOLD_SHARE = 0.4  # there, so that some of RARE are among them
 
 
-def edition(answer: str, rare: bool, item: str = "text") -> Edition:
-    """SettingsError for a kind that does not exist; InputError for one that has no demo, and where articles have
-    several labels and one is rare."""
+def edition(answer: str, rare: bool, item: str = "text", people: bool = False) -> Edition:
+    """SettingsError for a kind that does not exist; InputError for one that has no demo, and for what is of one kind
+    alone."""
     kind = kind_of(item, answer)
-    if rare and (item, answer) != ("text", "choice"):
-        raise InputError("demo --rare", expected="--item text --answer choice", got=f"--item {item} --answer {answer}")
+    for asked, word in ((rare, "--rare"), (people, "--people")):
+        if asked and (item, answer) != ("text", "choice"):
+            got = f"--item {item} --answer {answer}"
+            raise InputError(f"demo {word}", expected="--item text --answer choice", got=got)
+    if rare and people:
+        raise InputError("demo", expected="--rare or --people", got="both")
+    if people:
+        more: dict[str, Any] = {"noises": several.NOISES, "rules": several.RULES}
+        return Edition(PEOPLE_NAME, kind, NEWS, "2,000 articles", news_material, **more)
     if rare:
         return Edition(RARE_NAME, kind, NEWS, "2,000 articles", news_material, RARE_GOLD_SHARE, RARE_NOISE)
     editions = {
@@ -77,17 +92,24 @@ def edition(answer: str, rare: bool, item: str = "text") -> Edition:
 
 
 def demo(
-    folder: Path | None, tell: Callable[[str], None], answer: str = "choice", rare: bool = False, item: str = "text"
+    folder: Path | None,
+    tell: Callable[[str], None],
+    answer: str = "choice",
+    rare: bool = False,
+    item: str = "text",
+    people: bool = False,
 ) -> None:
     """Servers, workspace, rounds and a table. Run again, it plays three more rounds in the same workspace.
 
-    folder: None for `demo`, `demo-ANSWER` or `demo-ITEM` where that is another kind, or `demo-rare`. answer, item: as
-    in `kind`. rare: whether one section is to be found among all others. InputError where the folder holds another
-    demo's workspace.
+    folder: None for `demo`, `demo-ANSWER` or `demo-ITEM` where that is another kind, `demo-rare` or `demo-people`.
+    answer, item: as in `kind`. rare: whether one section is to be found among all others; people: whether reviewers
+    of different worth answer, and rules. InputError where the folder holds another demo's workspace.
     """
-    asked = edition(answer, rare, item)
-    own = [word for word, usual in ((item, "text"), (answer, "choice")) if word != usual]
-    folder = folder or Path("demo-rare" if rare else "-".join(["demo", *own]))
+    asked = edition(answer, rare, item, people)
+    given = ((item, "text"), (answer, "choice"), ("rare" if rare else "", ""), ("people" if people else "", ""))
+    folder = folder or Path("-".join(["demo", *(word for word, usual in given if word != usual)]))
+    if people:
+        tell(f"demo: {several.ABOUT}")
     if (item, answer) in ABOUT:
         tell(f"demo: {ABOUT[item, answer]}")
     if rare:
@@ -102,35 +124,56 @@ def demo(
     else:
         tell(f"demo: 2 of 3: {asked.what} into a new workspace, {folder}")
         new_workspace(folder, source, asked)
+    for number in range(len(asked.noises) if people else 0):
+        Reviewer(number + 1)  # an account: as many as sign up can be asked about an item
     prepare(folder)
     workspace = Workspace.open(folder)
     rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
     tell(f"demo: 3 of 3: {quantity(rounds, 'round')}; the first encodes {asked.items} (about a minute on two cores)")
-    tell(f"demo: a program stands in for two reviewers; {100 * asked.noise:g} % of its answers are wrong")
+    if not people:
+        tell(f"demo: a program stands in for two reviewers; {100 * asked.noises[0]:g} % of its answers are wrong")
     from labelwise.flows.loop import finish, loop
 
-    root, finishes = str(folder.resolve()), asked.kind.answer == "choice" and item == "text" and not rare
-    with reviewers(folder, asked.answers(source), rounds, asked.noise), prefect_may_go():
+    root, finishes = str(folder.resolve()), asked.kind.answer == "choice" and item == "text" and not (rare or people)
+    if asked.rules and not weak.shards(workspace):
+        with prefect_may_go():
+            loop(root, 0)
+        tell(f"demo: {folder / rules.FILE}, which is the demo's own, runs here:")
+        show(rules_of.run(Workspace.open(folder), False, lambda _question: True, tell), workspace, tell)
+    with reviewers(folder, asked.answers(source), rounds, asked.noises), prefect_may_go():
         loop(root, rounds)
     if finishes and not figures.looks(workspace):
         tell(f"demo: and the rest of the pool, at most {WRONG:.0%} of it wrong")
         with prefect_may_go():
             finish(root, WRONG, CONFIDENCE, 0)  # takes back the open batch before anybody answers it
         if Workspace.open(folder).settings.select.finish:
-            with reviewers(folder, asked.answers(source), MANY, asked.noise), prefect_may_go():
+            with reviewers(folder, asked.answers(source), MANY, asked.noises), prefect_may_go():
                 finish(root, WRONG, CONFIDENCE)
         with prefect_may_go():
             loop(root, 0)  # a batch for whoever looks at the demo
     finale(workspace)
+    if people:
+        tell("demo: labelwise rules --dry-run")
+        show(rules_of.run(Workspace.open(folder), True, None, tell), workspace, tell)
+        tell("demo: labelwise people")
+        for line in who_labels.run(workspace):
+            tell(line)
+
+
+def show(found: list[Judged], workspace: Workspace, tell: Callable[[str], None]) -> None:
+    """How good each rule is."""
+    for line in rules_of.lines(found, stored.items(workspace)):
+        tell(line)
 
 
 def refuse_other(folder: Path, asked: Edition) -> None:
     """InputError where the workspace there is of another demo."""
     there = Workspace.open(folder).settings
-    theirs = edition(there.kind.answer, RARE in there.classes and OTHER in there.classes, there.kind.item)
+    rare, people = RARE in there.classes and OTHER in there.classes, there.project.name == PEOPLE_NAME
+    theirs = edition(there.kind.answer, rare, there.kind.item, people)
     if theirs != asked:
-        way = "--rare" if theirs.name == RARE_NAME else f"--item {theirs.kind.item} --answer {theirs.kind.answer}"
-        way = way.removeprefix("--item text ")
+        kind = f"--item {theirs.kind.item} --answer {theirs.kind.answer}".removeprefix("--item text ")
+        way = {RARE_NAME: "--rare", PEOPLE_NAME: "--people"}.get(theirs.name, kind)
         fix = f"give another folder, or {way} to go on with this one"
         raise InputError(f"demo: the workspace {folder}", expected=asked.name, got=theirs.name, fix=fix)
 
@@ -147,6 +190,8 @@ def new_workspace(folder: Path, source: Path, asked: Edition) -> None:
     made = asked.make(asked, source)
     init.run(folder, str(made.pool), str(made.gold), None, asked.name, None, made.columns, kind=asked.kind)
     settings.change(folder / "params.yaml", dict(made.settings))
+    if asked.rules:
+        (folder / rules.FILE).write_text(asked.rules, encoding="utf-8")
 
 
 def news_material(asked: Edition, source: Path) -> Material:
@@ -164,15 +209,18 @@ def news_material(asked: Edition, source: Path) -> Material:
     changes: dict[str, Any] = {"train.learner": "ensemble"}  # tuning an encoder would take minutes a round
     if kind.answer == "multilabel":
         changes["classes"] = facts.descriptions()
+    if asked.name == PEOPLE_NAME:
+        changes |= several.SETTINGS
     return Material(source / "pool.csv", source / "gold.csv", source / "answers.csv", changes)
 
 
 @contextmanager
-def reviewers(folder: Path, answers: Path, batches: int, noise: float) -> Iterator[None]:
-    """Two reviewers in a process of their own, with a share of wrong answers, for as long as the block runs.
-    ServiceError where they fail: nobody else would answer, and the block would wait for ever."""
+def reviewers(folder: Path, answers: Path, batches: int, noises: tuple[float, ...]) -> Iterator[None]:
+    """Two reviewers, or as many as there are shares of wrong answers, in a process of their own, for as long as the
+    block runs. ServiceError where they fail: nobody else would answer, and the block would wait for ever."""
     command = ["-P", "-m", "labelwise.flows.cli", "review", "--answers", str(answers), "--workspace", str(folder)]
-    options = ["--noise", str(noise), "--users", "2", "--batches", str(batches)]
+    shares = ["--noise", ",".join(map(str, noises)), "--users", str(max(len(noises), 2))]
+    options = [*shares, "--batches", str(batches)]
     process = subprocess.Popen([sys.executable, *command, *options])
 
     def watch() -> None:
@@ -206,13 +254,16 @@ def blind(metrics: dict[str, float], by_class: pd.DataFrame, rare: str) -> str:
 
 
 def finale(workspace: Workspace) -> None:
-    """What came of it, and where to look."""
+    """What came of it, and where to look; narrow enough for any terminal."""
     measure = workspace.settings.measure.words
-    cells = table(figures.curve(workspace), figures.seconds_by_stage(workspace), measure)
+    by_stage = figures.seconds_by_stage(workspace).set_index("round")
+    waits = by_stage.columns.intersection(list(money.WAITING))
+    seconds = pd.DataFrame({"machine": by_stage.drop(columns=waits).sum(axis=1), "people": by_stage[waits].sum(axis=1)})
+    cells = table(figures.curve(workspace), seconds.reset_index(), measure)
     shown = Table(*cells.columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in cells.to_numpy().tolist():
         shown.add_row(*row)
-    Console(width=160, highlight=False).print(shown)
+    Console(width=80, highlight=False).print(shown)
     print("\n".join(lines(status(workspace))))
     if workspace.settings.measure.of:
         print(

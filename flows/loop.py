@@ -112,6 +112,8 @@ def learn(steps: Steps) -> None:
     made_with.note(steps.workspace.root)
     steps.pull()
     for stage in REPRODUCIBLE:
+        if stage == "agree":
+            steps.ask_llm()
         if stage == "select":
             steps.plan_finish()
         steps.reproduce(stage)

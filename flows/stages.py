@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from labelwise.tasks import embed, evaluate, prove, score, select, train
+from labelwise.tasks import agree, embed, evaluate, prove, score, select, train
 from labelwise.tasks.workspace import Workspace
 
 REPRODUCIBLE: dict[str, Callable[[Workspace], str]] = {
     "embed": embed.run,
+    "agree": agree.run,
     "train": train.run,
     "evaluate": evaluate.run,
     "score": score.run,

@@ -39,10 +39,10 @@ from labelwise.tasks.services.patience import patient
 from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Finish, refuse_empty_rules
-from labelwise.tasks.upkeep import classes, forget, names, seeds, upgrade
+from labelwise.tasks.upkeep import beside, classes, forget, llm, names, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
-HELD = ("train", "prove")  # stages that see no label which came after the plan of a finish,
+HELD = ("agree", "train", "prove")  # stages that see no label which came after the plan of a finish,
 UNSEEN = {"data/labels", finish.KEY}  # so that changes of these alone do not concern them
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 Result = TypeVar("Result")
@@ -107,8 +107,8 @@ class Steps:
         if said := forget.resume(self.workspace, self.versions):
             self.say("forget", said)
         differences.refuse_rewriting(self.versions, "data/labels", "data/pool")
-        if said := seeds.resume(self.versions):
-            self.say("seed", said)
+        if said := beside.resume(self.versions):
+            self.say("labels", said)
         if not unfinished and (said := asking.resume(self.workspace, self.versions, self._tell("gold"))):
             self.say("gold", said)
         if unfinished:
@@ -219,7 +219,9 @@ class Steps:
             self._artifact(create_markdown_artifact, "data-docs", markdown=said, description="Data Docs")
 
     def reproduce(self, stage: str) -> None:
-        """A stage of dvc.yaml, unless dvc.lock says that it has run on just this."""
+        """A stage, unless dvc.lock says that it has run on just this, or the workspace's dvc.yaml has no such stage."""
+        if not self.versions.declares(stage):
+            return
 
         def do() -> str:
             if not self.versions.changed(stage):
@@ -232,6 +234,12 @@ class Steps:
             return line
 
         self._step(stage, do)
+
+    def ask_llm(self) -> None:
+        """A language model, where params.yaml names one: what it says is a weak label. Not while a pool is finished."""
+        if self.workspace.settings.llm.address is None or self.finishing:
+            return
+        self._step("llm", lambda: llm.of_round(self.workspace, self.versions, self.round, self._tell("llm")))
 
     def promote(self) -> None:
         """The round's MLflow run, its registered model, and the alias."""

@@ -60,6 +60,15 @@ class Listen:
             raise InputError("--webhook-url", expected="http://NAME:PORT, nothing more", got=repr(url))
         return cls(host, int(port), url.rstrip("/"))
 
+    def at(self, port: int) -> str:
+        """The address on this machine, once the port is known.
+
+        >>> Listen.parse("[::1]:0").at(8765)
+        'http://[::1]:8765'
+        """
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{port}"
+
 
 def _callable(url: str) -> bool:
     """Whether it is http://NAME:PORT, or the same with https, and nothing more."""
@@ -128,8 +137,7 @@ class Listener:
             got = os.strerror(error.errno) if error.errno else str(error)
             raise InputError(f"cannot listen at {listen.host}:{listen.port}", got=got, fix=fix) from None
         self.port: int = self._socket.getsockname()[1]
-        host = f"[{listen.host}]" if ":" in listen.host else listen.host
-        self.url = (listen.url or f"http://{host}:{self.port}") + path
+        self.url = (listen.url or listen.at(self.port)) + path
         config = uvicorn.Config(
             application(path, secret, wake),
             http=TimeLimited,

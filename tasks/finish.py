@@ -17,15 +17,17 @@ from ruamel.yaml.comments import CommentedMap
 from labelwise.tasks import figures, kinds, settings
 from labelwise.tasks.errors import InputError, WorkspaceError, quantity
 from labelwise.tasks.items import stored
-from labelwise.tasks.labels import ledger
-from labelwise.tasks.proof import finishing, money
+from labelwise.tasks.labels import consensus, ledger, renamed
+from labelwise.tasks.proof import control, finishing, money, promise
 from labelwise.tasks.proof.finishing import GOLD, LIST, MODEL, NOBODY, PERSON, TABLE
-from labelwise.tasks.records import FINISHED
+from labelwise.tasks.records import BATCH, FINISHED, tag
+from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Finish
 from labelwise.tasks.workspace import Workspace, atomic, read_parquet, write_csv, write_parquet
 
 KEY = "select.finish"  # where params.yaml has the plan
 CURVE = (0.005, 0.01, 0.02, 0.05, 0.1)  # shares that a forecast compares
+LOOKED_AT = 20  # rounds, the last ones, whose control arm says how often people slip
 ABANDON = "`labelwise finish --abandon`, then `labelwise finish` begins again; labels stay"
 
 
@@ -65,18 +67,36 @@ class Forecast:
 def forecasts(workspace: Workspace, confidence: float, shares: Collection[float]) -> list[Forecast]:
     """What these shares of wrong labels would take with the model of now; none for what is finished as well as that."""
     paid, unit, found = money.spending(workspace), workspace.settings.prove.currency, []
+    slips = slipping(workspace)
     for wrong in sorted(set(shares)):
         try:
             asked = wanted(workspace, wrong, confidence)
         except InputError:
             continue
         pool = finishing.gather(workspace, asked)
-        plan = finishing.planned(workspace, pool, asked)
+        plan = finishing.planned(workspace, pool, asked, slips)
         seconds = None if paid.seconds_a_label is None else paid.seconds_a_label * plan.people
         price = None if paid.label is None else paid.label * plan.people
         counts = plan.people, plan.least, plan.most, plan.exam, len(pool.open), len(pool.items)
         found.append(Forecast(wrong, *counts, seconds, price, unit))
     return found
+
+
+def slipping(workspace: Workspace) -> NDArray[np.float64]:
+    """How likely each of `promise.SLIPS` is, by what people said of the control arm: what a model had thought of its
+    items, when they were chosen, it had not learned. Batches that are not in DVC's cache any more are left out."""
+    said = ledger.effective(ledger.today(workspace))
+    drawn = said[(said.why == control.WHY) & (said["round"] > 1)].set_index("id")
+    versions, parts = Versions(workspace.root), [BATCH.frame()]
+    for number in sorted(drawn["round"].unique())[-LOOKED_AT:]:
+        batch = versions.earlier("data/batch.parquet", tag(int(number) - 1))
+        parts += [] if batch is None else [read_parquet(batch)]
+    asked = pd.concat(parts, ignore_index=True)
+    asked = asked.assign(prediction=renamed.counting(asked.prediction, workspace.settings))
+    asked = asked[asked.id.isin(drawn.index) & asked.prediction.notna()].drop_duplicates("id", keep="last")
+    answer = kinds.answer(workspace.settings.kind.answer)
+    losses = 1 - answer.score(asked.prediction.tolist(), drawn.label[asked.id].tolist())
+    return promise.slipping(finishing.expected(workspace, 1 - asked.confidence.to_numpy()), losses)
 
 
 def wanted(workspace: Workspace, wrong: float, confidence: float) -> Finish:
@@ -149,7 +169,7 @@ def prepare(workspace: Workspace, plan: Finish) -> str:
     now = finishing.digest(scores, workspace.settings)
     if plan.model is None:
         refuse_untrained(workspace)
-        found = finishing.planned(workspace, finishing.gather(workspace, plan), plan)
+        found = finishing.planned(workspace, finishing.gather(workspace, plan), plan, slipping(workspace))
         keep(workspace, plan.model_copy(update={"share": round(found.share, 6), "model": now}))
         if found.allowed < 0:
             return f"no exam could show so few wrong: people label all {found.people:,} items"
@@ -229,7 +249,7 @@ def finished(workspace: Workspace, plan: Finish) -> Finished:
     """The finished pool, once nothing is left to ask."""
     pool, found = finishing.gather(workspace, plan), finishing.standing(workspace, plan)
     items, own = found.items, pool.items[pool.items.label.notna()]
-    latest = ledger.effective(ledger.today(workspace)).set_index("id").label
+    latest = consensus.today(workspace, ledger.today(workspace)).set_index("id").label
     own = own.assign(label=own.label.mask(own.by == PERSON, own.id.map(latest)))
     own = own.assign(by=own.by.mask(own.label.isna(), NOBODY))  # withdrawn since
     by_model = items.said.isna() & ~items.inside & (np.arange(len(items)) < found.end)

@@ -15,7 +15,7 @@ from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import kept_out, withheld
 from labelwise.tasks.kinds.measures import Parts
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import consensus
 from labelwise.tasks.learners import Examples, Items, thresholds_of
 from labelwise.tasks.progress import counted
 from labelwise.tasks.proof import control, finishing, prevalence, savings, subsets, successor, taught
@@ -164,9 +164,9 @@ def judged_by(
 
 
 def run(workspace: Workspace) -> str:
-    """Read ledger, vectors and gold, write metrics/proof.json. Returns a line for people."""
+    """Read consensus, vectors and gold, write metrics/proof.json. Returns a line for people."""
     settings = workspace.settings
-    labels = without_leaks(ledger.effective(ledger.held(workspace)), leaked(workspace))
+    labels = without_leaks(consensus.current(workspace), leaked(workspace))
     vectors = pool_vectors(workspace)
     still_open = vectors.ids.difference(withheld(workspace, vectors.ids))
     labels = labels.assign(control=control.sample(labels, still_open, settings.seed))

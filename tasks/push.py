@@ -49,6 +49,12 @@ def tasks(
     return made
 
 
+def too_few(wanted: int, accounts: int) -> str:
+    """What to say where fewer people can answer than are asked for."""
+    there = quantity(accounts, "account")
+    return f"people.overlap is {wanted}, and Label Studio has {there}: sign more people up there, or lower it"
+
+
 def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     """Bring data/batch.parquet to Label Studio; `news` is what the reviewers are told. Returns a line for people."""
     settings = workspace.settings
@@ -62,6 +68,8 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     contexts = contexts_by_id(workspace, batch.id) if settings.pull.columns.context else None
     wanted = tasks(batch, cells_by_id(workspace, batch.id), number, settings.push.show_prediction, *kind, contexts)
     pushed = deliver(project, wanted, number)
+    alone = project.people == 1 or settings.select.finish is not None  # of an exam the first answer counts
+    people = 1 if alone else project.share(number)
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over
     # Each time, so that a push that was cut off leaves nothing undone. Predictions are those of earlier versions.
@@ -75,6 +83,8 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         *(["the project was gone from Label Studio and is made anew"] if made and number > 1 else []),
         *([f"Label Studio calls the project {project.called!r}"] if project.called != project.title else []),
         *([] if ours else [NOT_OURS]),
+        *([f"{people} people an item"] if people > 1 else []),
+        *([] if alone or people == project.people else [too_few(project.people, people)]),
     ]
     said = f"{quantity(pushed, 'task')} new, {len(wanted)} in round {number}" + (
         f" ({'; '.join(remarks)})" if remarks else ""

@@ -75,6 +75,21 @@ LABELS = Schema(
     },
 )
 
+# What the ledger amounts to: the label of an item. `trust`: how likely it is right; `people`: how many have labelled
+# the item; `doubt`: the share of them that said otherwise. `round`, `why`: of the ask that chose the item.
+CONSENSUS = Schema(
+    "consensus",
+    {
+        "id": "string",
+        "label": "string",
+        "trust": "float64",
+        "people": "int64",
+        "doubt": "float64",
+        "round": "int64",
+        "why": "string",
+    },
+)
+
 # What a run keeps of each ledger row, all cells text; `digest` is that of the whole row. See labels/witness.py.
 WITNESS = ("shard", "id", "label", "status", "round", "task_id", "annotation_id", "digest")
 
@@ -87,6 +102,23 @@ SEEDS = Schema(
         "class": "string",  # as it was called then
         "status": "string",  # given, removed
         "given_at": "string",  # ISO 8601, UTC
+    },
+)
+
+# What a rule or a language model said of an item, see labels/weak.py. Append-only.
+WEAK = Schema(
+    "weak",
+    {
+        "id": "string",
+        "label": "string",  # null: it says nothing
+        "source": "string",  # rule:NAME, llm:MODEL
+        "written_at": "string",  # ISO 8601, UTC
+    },
+    {  # of a language model: a digest of what it was asked, and what the answer took
+        "prompt": "string",
+        "tokens_in": "Int64",
+        "tokens_out": "Int64",
+        "cost": "float64",
     },
 )
 

@@ -14,7 +14,7 @@ from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_vectors
 from labelwise.tasks.items.withheld import kept_for_gold, kept_out, withheld
 from labelwise.tasks.kinds import Answer, Views, choice
-from labelwise.tasks.labels import ledger, sought
+from labelwise.tasks.labels import consensus, ledger, sought, suspects
 from labelwise.tasks.proof import control, finishing
 from labelwise.tasks.records import BATCH, probabilities
 from labelwise.tasks.settings import Select, one_of
@@ -54,6 +54,7 @@ def select(
     opinion: Opinion = OF_ONE_CLASS,
     lapsed: Sequence[str] | pd.Index = (),
     looked_for: Sought | None = None,
+    doubted: Sequence[str] | pd.Index = (),
 ) -> pd.DataFrame:
     """The batch (BATCH), first the item to be asked first. What is left of the pool, when that is less.
 
@@ -61,10 +62,14 @@ def select(
     share of the batch, in the order of the pool that `seed` decides, and stands at places of the batch left to chance:
     nobody can tell it from the rest. lapsed: ids to be labelled again, which are closed to strategies; at most
     `select.relabel` of the batch, more only where nothing else is left. The order of the pool says which come first.
-    looked_for: classes that have hardly been found, which have their part of what the control arm leaves.
+    looked_for: classes that have hardly been found, which have their part of what the control arm leaves. doubted: ids
+    whose labels look wrong, those first that do most; they are asked only beside items that have no label.
     """
-    open_rows = np.flatnonzero(~scores.id.isin(closed).to_numpy())
-    anew = to_relabel(pd.Index(scores.id), lapsed, settings, len(open_rows), seed)
+    open_rows, pool = np.flatnonzero(~scores.id.isin(closed).to_numpy()), pd.Index(scores.id)
+    anew = to_relabel(pool, lapsed, settings, len(open_rows), seed)
+    if len(open_rows):
+        wrong = pool.get_indexer(pd.Index(doubted).difference(pd.Index(lapsed), sort=False))
+        anew = np.concatenate([anew, wrong[: settings.batch - len(anew)]])
     k = min(settings.batch - len(anew), len(open_rows))
     batch = chosen(anew, why=ledger.RELABEL)
     if k:
@@ -184,7 +189,7 @@ def as_labelled(
 
 
 def run(workspace: Workspace) -> str:
-    """Read scores, vectors and ledger, write data/batch.parquet. Returns a line for people."""
+    """Read scores, vectors, consensus and ledger, write data/batch.parquet. Returns a line for people."""
     settings = workspace.settings
     if settings.select.finish is not None:
         batch, said = finishing.batch(workspace, settings.select.finish)
@@ -194,14 +199,19 @@ def run(workspace: Workspace) -> str:
     rows = ledger.today(workspace)
     scores, vectors = read_parquet(workspace.scores), pool_vectors(workspace)
     opinion = Opinion(kinds.answer(settings.kind.answer), learners.thresholds(workspace.model))
-    labels = ledger.effective(rows)
+    labels = consensus.current(workspace)
     labelled = as_labelled(scores, vectors, labels, settings.classes, opinion)
     pool = pd.Index(scores.id)
-    closed, lapsed = withheld(workspace, pool), ledger.to_relabel(rows).difference(kept_out(workspace, pool))
+    never = kept_out(workspace, pool)
+    closed, lapsed = withheld(workspace, pool), ledger.to_relabel(rows).difference(never)
     arm = control.arm_of(settings.select, figures.proof(workspace))
     chosen_by = settings.select.model_copy(update={"control": arm.share})
     looked_for = sought.sought(workspace, vectors, labels)
-    batch = select(scores, vectors, labelled, closed, chosen_by, rng, settings.seed, opinion, lapsed, looked_for)
+    learned = labels[~labels.id.isin(never)]
+    doubted = suspects.of(workspace, rows, learned, int(chosen_by.suspects * chosen_by.batch))
+    batch = select(
+        scores, vectors, labelled, closed, chosen_by, rng, settings.seed, opinion, lapsed, looked_for, doubted
+    )
     write_parquet(workspace.batch, batch)
     wanted = settings.select.batch
     why = "" if len(batch) == wanted else left_out(workspace, pool)
@@ -210,7 +220,9 @@ def run(workspace: Workspace) -> str:
     by_chance, anew, near = (int((batch.why == why).sum()) for why in (control.WHY, ledger.RELABEL, SEED))
     said = strategy_for(settings.select, labelled)[1]
     short = f"; all that is left, fewer than the {wanted} of select.batch{why}" if len(batch) < wanted else ""
-    again = f", {anew} to be labelled anew of {len(lapsed):,}" if anew else ""
+    looks = int(batch.id[batch.why == ledger.RELABEL].isin(doubted).sum())
+    again = f", {anew - looks} to be labelled anew of {len(lapsed):,}" if anew > looks else ""
+    again += f", {looks} whose label looks wrong" if looks else ""
     labels_sought = dict.fromkeys(looked_for.labels[looked_for.most > 0]) if looked_for else {}
     names = named(settings.classes[label] for label in labels_sought)
     beside = f", {near} in search of {plain(names, 200)}" if near else ""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -75,6 +76,11 @@ def _share_or_auto(value: Any) -> Any:
     if value != "auto" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1):
         raise ValueError(f"expected a share from 0 to 1, or auto; got {value!r}")
     return value
+
+
+def _as_written(value: Any) -> Any:
+    """A day, which YAML reads as one, as text."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _unless(value: Any, **more: Any) -> Any:
@@ -409,6 +415,13 @@ class Embed(Section):
     wording: bool = False  # workspaces made before there was such a thing replay as they were
 
 
+By = Literal["auto", "latest", "majority", "dawid_skene"]  # how what several people said is taken together
+
+
+class Agree(Section):
+    by: By = "latest"  # workspaces made before there was such a thing replay as they were
+
+
 class Train(Section):
     learner: str = "auto"
     regularisation: Annotated[float, Field(gt=0)] | None = None
@@ -445,6 +458,7 @@ class Select(Section):
     batch: PositiveInt = 25
     control: Annotated[float | str, BeforeValidator(_share_or_auto)] = 0.2
     relabel: Share = 0.2
+    suspects: Share = 0.0  # workspaces made before there was such a thing replay as they were
     seek: bool = False  # workspaces made before there was such a thing replay as they were
     fallback: bool = False  # the same
     typical: bool = False  # the same
@@ -480,6 +494,57 @@ class Stop(Section):
 
 class Push(Section):
     show_prediction: bool = True
+
+
+PLACES = ("{classes}", "{item}")  # that a template of a prompt must have; it may have {examples}
+
+
+class Prices(Section):
+    """What a million tokens cost, in `prove.currency`, and the day on which that was so."""
+
+    input: Amount
+    output: Amount
+    as_of: Annotated[str, BeforeValidator(_as_written), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class LanguageModel(Section):
+    """A language model that labels, at an address that speaks OpenAI's protocol."""
+
+    address: Address | None = None
+    model: Shown = ""
+    prompt: str | None = None
+    examples: Annotated[int, Field(ge=0, le=50)] = 4
+    items: Annotated[int, Field(ge=0)] = 100
+    budget: Amount = 0.0
+    prices: Prices | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=16_384)] = 64
+    at_once: Annotated[int, Field(ge=1, le=64)] = 4
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+
+    @field_validator("address")
+    @classmethod
+    def is_of_the_web(cls, address: str | None) -> str | None:
+        if address is not None and not re.match(r"https?://[^/]", address):
+            raise ValueError(f"expected http://NAME/v1 or https://NAME/v1, got {address[:80]!r}")
+        return address
+
+    @field_validator("prompt")
+    @classmethod
+    def has_places(cls, prompt: str | None) -> str | None:
+        missing = [place for place in PLACES if prompt is not None and place not in prompt]
+        if missing:
+            raise ValueError(f"the template has no {missing[0]}, where it is to be put")
+        return prompt
+
+    @model_validator(mode="after")
+    def is_named(self) -> "LanguageModel":
+        if self.address is not None and not self.model:
+            raise ValueError("llm.model: say which model is asked at llm.address")
+        return self
+
+
+class People(Section):
+    overlap: Annotated[int, Field(ge=1, le=20)] = 1
 
 
 class Wait(Section):
@@ -528,6 +593,7 @@ class Settings(Section):
     pull: Pull
     kind: Kind = Kind()
     embed: Embed = Embed()
+    agree: Agree = _unless(Agree())
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     score: Score = Score()
@@ -536,6 +602,8 @@ class Settings(Section):
     gold: Gold = Gold()
     stop: Stop = Stop()
     push: Push = Push()
+    people: People = _unless(People())
+    llm: LanguageModel = _unless(LanguageModel())
     wait: Wait = Wait()
     promote: Promote = Promote()
     answer: Answering = _unless(Answering())
@@ -727,7 +795,8 @@ def change(path: Path, changes: dict[str, Any]) -> None:
                 section = section[part]
             section[key] = inline(value) if isinstance(value, list) else value
             if isinstance(value, Mapping):
-                section[key] = CommentedMap({quoted(name): quoted(str(each)) for name, each in value.items()})
+                cells = {name: quoted(each) if isinstance(each, str) else each for name, each in value.items()}
+                section[key] = CommentedMap({quoted(name): each for name, each in cells.items()})
 
 
 class _Written(RoundTripRepresenter):

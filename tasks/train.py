@@ -3,17 +3,18 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from labelwise.tasks import figures, kinds, stage
-from labelwise.tasks.errors import WorkspaceError, named, quantity
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, pool_items, pool_vectors
-from labelwise.tasks.items.withheld import kept_for_gold
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.items.withheld import kept_for_gold, kept_out
+from labelwise.tasks.labels import consensus
 from labelwise.tasks.learners import (
     Exam,
     Examples,
@@ -24,11 +25,22 @@ from labelwise.tasks.learners import (
     learners,
     self_training,
     untrained,
+    weakly,
     zero_shot,
 )
 from labelwise.tasks.proof import finishing, prevalence
 from labelwise.tasks.settings import Settings, one_of
 from labelwise.tasks.workspace import Workspace, atomic, reading
+
+
+@dataclass
+class Weak:
+    """What rules and language models say of n items without a person's label. labels: columns id, label, trust; weight:
+    what one that is surely right has counted for, once it was learned."""
+
+    items: Items
+    labels: pd.DataFrame
+    weight: float = 0.0
 
 
 def train(
@@ -39,28 +51,29 @@ def train(
     offered: Items | None = None,
     left: Left | None = None,
     exams: Sequence[Exam] = (),
+    trust: pd.Series | None = None,
+    weak: Weak | None = None,
 ) -> Model:
     """A model from n items with their n labels; without any, the untrained or zero-shot one. pool: all items, labelled
     or not. offered: those that self-training may take at the model's word; None: all of them. left: what is known of
-    the items without a label. exams: of earlier rounds.
+    the items without a label. exams: of earlier rounds. trust: how likely each label is right, which is what it counts;
+    None: surely. weak: what rules and language models say of others.
 
     WorkspaceError: a label is no class. SettingsError: the learner has a name that nobody knows.
     """
     learner = learner_of(settings)
-    if labels.empty:
+    if labels.empty and weak is None:
         return zero_shot.fit(settings) if settings.train.zero_shot else untrained.Untrained(settings.classes)
     answer = kinds.answer(settings.kind.answer)
+    consensus.refuse_strangers(labels, settings)
     targets = answer.targets(labels.tolist(), settings.classes)
-    if (targets < 0).any():
-        named_there = (name for label in labels for name in answer.members(label))
-        stranger = next(name for name in named_there if name not in settings.classes)
-        raise WorkspaceError(
-            f"the ledger holds the label {stranger!r}, which is no class (any more)",
-            expected="one of " + named(settings.classes),
-            fix="put it back into `classes` in params.yaml",
-        )
     said = labels.tolist() if answer.PLACES else ()
-    examples = Examples(labelled, targets, settings.classes, left=left, exams=exams, said=said)
+    weights = None if trust is None or (trust == 1).all() else trust.to_numpy(np.float32)
+    examples = Examples(labelled, targets, settings.classes, weights, left, exams, said)
+    if weak is not None:
+        said_of = answer.targets(weak.labels.label.tolist(), settings.classes)
+        more = Examples(weak.items, said_of, settings.classes, weak.labels.trust.to_numpy(np.float32))
+        examples, settings, weak.weight = weakly.beside(examples, more, settings)
     fit = learner.fit
     if settings.train.self_training:
         fit = self_training.around(fit, pool if offered is None else offered)
@@ -75,14 +88,16 @@ def taught(
     pool: Items,
     settings: Settings,
     exams: Sequence[Exam] = (),
+    weak: Weak | None = None,
 ) -> tuple[Model, pd.DataFrame]:
-    """The model of all labels that count (columns id, label, round, why, in order of id), and those of them that it
-    learned: none of an item that is in gold or nearly so (LEAKS). Self-training takes no such item either, and none
-    with a label."""
+    """The model of all labels that count (columns id, label, round, why, in order of id, and `trust` where they are not
+    all sure), and those of them that it learned: none of an item that is in gold or nearly so (LEAKS). Self-training
+    takes no such item either, and none with a label."""
     labels = without_leaks(known, leaks)
     offered = pool.take(np.flatnonzero(~vectors.ids.isin(leaks.id) & ~vectors.ids.isin(known.id)))
     there = left(labels, leaks, vectors, settings)
-    return train(pool.take(vectors.rows(labels.id)), labels.label, pool, settings, offered, there, exams), labels
+    own = pool.take(vectors.rows(labels.id))
+    return train(own, labels.label, pool, settings, offered, there, exams, labels.get("trust"), weak), labels
 
 
 def left(labels: pd.DataFrame, leaks: pd.DataFrame, vectors: Vectors, settings: Settings) -> Left | None:
@@ -105,11 +120,11 @@ def learner_of(settings: Settings) -> Any:
 
 
 def run(workspace: Workspace) -> str:
-    """Read the ledger and the vectors, write model/. Returns a line for people."""
+    """Read the consensus and the vectors, write model/. Returns a line for people."""
     vectors = pool_vectors(workspace)
     pool, settings = pool_items(workspace, vectors), workspace.settings
-    known = learnable(workspace, vectors.ids)
-    model, labels = taught(known, leaked(workspace), vectors, pool, settings, exams(workspace))
+    known, weak = learnable(workspace, vectors.ids), weakly_labelled(workspace, vectors)
+    model, labels = taught(known, leaked(workspace), vectors, pool, settings, exams(workspace), weak)
     with atomic(workspace.model) as scratch:
         scratch.mkdir()
         model.save(scratch)
@@ -121,6 +136,10 @@ def run(workspace: Workspace) -> str:
     learned = {name for label in labels.label.unique() for name in answer.members(label)}
     said = f"{quantity(len(labels), 'label')} in {len(learned)} of {len(model.classes)} classes"
     said += f", {left_out} left out: in gold or nearly so" if (left_out := len(known) - len(labels)) else ""
+    if weak is not None:
+        said += f"; {quantity(len(weak.labels), 'weak label')} " + (
+            f"at {weak.weight:g} of one" if weak.weight else "teach nothing more"
+        )
     return said + (chosen and f"; {chosen}")
 
 
@@ -130,15 +149,28 @@ def with_more(workspace: Workspace, vectors: Vectors, more: Items, said: pd.Seri
     known = without_leaks(learnable(workspace, vectors.ids), leaks)
     labelled = Items.joined(pool.take(vectors.rows(known.id)), more)
     labels = pd.concat([known.label, said], ignore_index=True)
-    return train(labelled, labels, pool, settings, left=left(known, leaks, vectors, settings))
+    trust = pd.concat([known.trust, pd.Series(1.0, said.index)], ignore_index=True)
+    there, weak = left(known, leaks, vectors, settings), weakly_labelled(workspace, vectors)
+    return train(labelled, labels, pool, settings, left=there, trust=trust, weak=weak)
 
 
 def learnable(workspace: Workspace, pool: pd.Index) -> pd.DataFrame:
-    """The labels that count (columns id, label, round, why) and may be learned. What was asked to finish
-    the pool and is kept for gold is not. pool: all of its ids."""
-    known = ledger.effective(ledger.held(workspace))
+    """The labels that count (CONSENSUS) and may be learned. What was asked to finish the pool and is kept for gold is
+    not. pool: all of its ids."""
+    known = consensus.current(workspace)
     kept = known.why.isin(finishing.WHYS) & known.id.isin(kept_for_gold(pool, workspace.settings))
     return known[~kept].reset_index(drop=True)
+
+
+def weakly_labelled(workspace: Workspace, vectors: Vectors) -> Weak | None:
+    """The items of the pool that only rules and language models have labelled; none that is gold or nearly so, or kept
+    for it. None where there is no such item."""
+    found = consensus.unasked(workspace)
+    if found.empty:
+        return None
+    never = kept_out(workspace, vectors.ids)
+    found = found[found.id.isin(vectors.ids) & ~found.id.isin(never)].reset_index(drop=True)
+    return None if found.empty else Weak(pool_items(workspace, vectors).take(vectors.rows(found.id)), found)
 
 
 def exams(workspace: Workspace) -> list[Exam]:

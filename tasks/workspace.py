@@ -86,6 +86,10 @@ class Workspace:
         return self.root / "data" / "labels"
 
     @property
+    def consensus(self) -> Path:
+        return self.root / "data" / "consensus.parquet"
+
+    @property
     def quarantine(self) -> Path:
         return self.root / "data" / "quarantine"
 

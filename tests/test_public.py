@@ -21,7 +21,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 # Others have built on these: a name may be added here, none taken away.
 NAMES = [
     *("Answer", "Candidates", "Choice", "Classifier", "Content", "Examples", "InputError", "Items", "Labelled"),
-    *("LabelwiseError", "Measured", "Model", "Settings", "Strategy", "Views", "load", "top"),
+    *("LabelwiseError", "Measured", "Model", "Settings", "Strategy", "Views", "load", "rule", "top"),
 ]
 
 

@@ -108,6 +108,7 @@ def test_every_command_is_in_the_help_and_the_readme_names_the_main_ones() -> No
         "gc",
         "export",
         "predict",
+        "llm",
         "answer",
     ):
         assert f"labelwise {word}" in README

@@ -26,8 +26,8 @@ class Material:
 @dataclass(frozen=True)
 class Edition:
     """What is played. name: of the project. what: the data, in words; items: a round figure of them. make: writes the
-    sources into a folder, the answers under the name `answered`. gold: the share of the items that measure. noise:
-    the share of wrong answers."""
+    sources into a folder, the answers under the name `answered`. gold: the share of the items that measure. noises:
+    the share of wrong answers; of each reviewer, where they differ. rules: a rules.py."""
 
     name: str
     kind: settings.Kind
@@ -35,8 +35,9 @@ class Edition:
     items: str
     make: Callable[["Edition", Path], Material]
     gold: float = 0.2
-    noise: float = 0.02
+    noises: tuple[float, ...] = (0.02,)
     answered: str = "answers.csv"
+    rules: str = ""
 
     def answers(self, source: Path) -> Path:
         """Where the answers are, in the folder that `make` wrote."""

@@ -13,12 +13,12 @@ from labelwise.tasks.errors import InputError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer
-from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.labels import consensus, ledger, renamed
 from labelwise.tasks.proof import finishing
 from labelwise.tasks.records import BESIDE
 from labelwise.tasks.workspace import Workspace, read_parquet, reading
 
-PERSON, IMPORTED = "person", "imported"
+PERSON, IMPORTED = "person", ledger.IMPORTED
 PART = 4096  # gold rows in a frame
 AT_ONCE = 64 * 2**20  # characters of items in a frame
 
@@ -42,13 +42,12 @@ class Labels:
         return sum(int((each.agreement < 1).sum()) for each in tables)
 
 
-def counting(rows: pd.DataFrame, answer: Answer) -> pd.DataFrame:
-    """The labels that count, of ledger rows as of today: id, label, by, people, agreement, round, why, gold,
-    labelled_at."""
-    found = ledger.effective(rows)
+def counting(found: pd.DataFrame, rows: pd.DataFrame, answer: Answer) -> pd.DataFrame:
+    """The labels that count (id, label, round, why), with what ledger rows as of today say of each: by, people,
+    agreement, gold, labelled_at."""
     given = ledger.labelled(rows)
     latest = given.drop_duplicates("id", keep="last").set_index("id").loc[found.id]
-    people = given[given.annotator.notna() & given.label.notna() & (given.origin != IMPORTED)]
+    people = given[given.annotator.notna() & given.label.notna() & (given.annotator != IMPORTED)]
     asked = people.drop_duplicates(["id", "annotator"], keep="last")
     return found.assign(
         by=latest.origin.map(lambda origin: IMPORTED if origin == IMPORTED else PERSON).to_numpy(),
@@ -96,7 +95,7 @@ def read(workspace: Workspace, gold: bool = False, forgotten: Collection[str] = 
     """The labels of a workspace. gold: the gold set, too; an item of both is of that alone. forgotten: ids that have
     been forgotten since."""
     answer, rows = kinds.answer(workspace.settings.kind.answer), ledger.today(workspace)
-    table = counting(rows, answer)
+    table = counting(consensus.today(workspace, rows), rows, answer)
     without = without_label(rows, set(table.id))
     trusted_rows = gold_set(workspace, answer) if gold else None
     if trusted_rows is not None:

@@ -19,7 +19,7 @@ from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace
 
 FINISHED = ("by", "confidence")  # what is known of a label of the finished pool
-DATA = ["data/pool.dvc", "data/gold.dvc", "data/labels.dvc"]
+DATA = ["data/pool.dvc", "data/gold.dvc", "data/labels.dvc", "agree"]
 
 
 def run(

@@ -18,6 +18,7 @@ from labelwise.tasks.settings import Columns, Embed, Pull, Settings
 Floats = NDArray[np.floating]
 # What a model says of n items: (n, c) probabilities, or of spans (n,) Marked, see marked.py.
 Opinion = NDArray[Any]
+YES, NO = "yes", "no"  # what a label says to most questions, see `Answer.questions`
 OfRows = Callable[[NDArray[np.int64]], float]  # a figure of the gold items in these rows
 # One rule of each content: all cells of a row are proper Unicode, which tasks/items/suites.py measures.
 DECODES = Rule("row is not UTF-8", "row: is UTF-8", ONE_OF, {"value_set": [True]})

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks.kinds import controls, counting
-from labelwise.tasks.kinds.base import Floats, Measured, Read, Views, one_by_one
+from labelwise.tasks.kinds.base import NO, YES, Floats, Measured, Read, Views, one_by_one
 from labelwise.tasks.kinds.values import LABELS
 from labelwise.tasks.settings import MEASURES, NONE
 
@@ -37,7 +37,6 @@ HOW = (
     "and is then left out.</p>"
 )
 NONE_KEY = "0"
-YES, NO = "yes", "no"
 
 
 def label_of(names: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from labelwise.tasks.errors import quantity
 from labelwise.tasks.kinds import bio, controls, counting, marked, multilabel, offsets
-from labelwise.tasks.kinds.base import Floats, Measured, OfRows, Opinion, Read, Views
+from labelwise.tasks.kinds.base import NO, YES, Floats, Measured, OfRows, Opinion, Read, Views
 from labelwise.tasks.kinds.offsets import Given, Span
 from labelwise.tasks.kinds.values import MARKS
 from labelwise.tasks.settings import MEASURES
@@ -57,7 +57,6 @@ ENDS = ("end", "end_offset", "endOffset", "end_char", "stop")
 CLASSES = ("label", "labels", "entity_group", "entity_type", "entity", "type", "tag")
 TEXTS = ("text", "surface", "mention")
 HOLDERS = ("spans", "entities")  # objects that hold the list
-YES, NO = "yes", "no"
 
 
 def label_of(spans: Iterable[Span]) -> str:
@@ -241,6 +240,16 @@ def joined(replies: Mapping[str, str]) -> str:
         return replies[""]
     marked = [json.loads(question) for question, said in replies.items() if said == YES]
     return label_of((start, end, name) for start, end, name in marked)
+
+
+def share(question: str, other: str) -> bool:
+    """Whether the spans of two questions have a part of the text in common.
+
+    >>> share('[0, 5, "PER"]', '[3, 9, "LOC"]'), share('[0, 5, "PER"]', '[5, 9, "PER"]')
+    (True, False)
+    """
+    (start, end, _), (from_, to, _) = json.loads(question), json.loads(other)
+    return bool(start < to and from_ < end)
 
 
 def choices(classes: Sequence[str]) -> list[str]:

@@ -1,171 +1,166 @@
-"""What people say of an item, taken together: one label, how far it can be trusted, and how good each of them is.
+"""What the ledger amounts to: one label an item, with how far it can be trusted. Stage `agree` writes it down."""
 
-    agreed = dawid_skene(answers)                  people differ in how good they are, and in what they confuse
-    agreed = dawid_skene(answers, opinion)         and a model that has not learned these labels is heard, too
-    agreed = majority(answers)                     all count alike
-
-Dawid & Skene (1979, 'Maximum likelihood estimation of observer error-rates using the EM algorithm'): which class an
-item has, and what each person says of items of each class, are found in turn, each from the other. Where people have
-answered little, maximum likelihood believes in accidents, and loses to a majority. So each person's confusions are
-drawn towards those of all people, and these towards a person who is mostly right; both in every step (as a posterior
-mode: Raykar et al. 2010, JMLR 11).
-"""
-
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
-STEPS, SETTLED = 100, 1e-5  # of the turns at most; the change of an opinion at which they end
-ALL = 12.0  # answers that what all people confuse counts for, of each person and class
-RIGHT, FEW = 0.8, 10.0  # how often one is right of whom nothing is known, and for how many answers that counts
-TRIED = np.array([0.0, 0.25, 0.5, 0.75, 1.0])  # powers of a model's opinion
+from labelwise.tasks import kinds
+from labelwise.tasks.errors import InputError, WorkspaceError, named
+from labelwise.tasks.labels import ledger, reliability, renamed, weak
+from labelwise.tasks.labels.aggregate import Doubles
+from labelwise.tasks.labels.combined import AUTO, DAWID_SKENE, LATEST, Combined, Opinion, Said, combine, held_out
+from labelwise.tasks.records import CONSENSUS
+from labelwise.tasks.settings import Settings
+from labelwise.tasks.workspace import Workspace, read_parquet
 
-Doubles = NDArray[np.float64]
-Whole = NDArray[np.integer]
+if TYPE_CHECKING:  # `status` must not wait for learners
+    from labelwise.tasks.learners import Items
+
+FILE = "data/consensus.parquet"
+ENOUGH = 10  # items with answers of two people: of fewer nothing can be told of who is right how often
 
 
-@dataclass(frozen=True)
-class Answers:
-    """m answers: which of `items` items, (m,), which of `people` people, (m,), and which of `classes` classes, (m,)."""
-
-    item: Whole
-    person: Whole
-    label: Whole
-    items: int
-    people: int
-    classes: int
-
-    def counts(self) -> Doubles:
-        """(items, classes) how many people gave each class."""
-        at = self.item * self.classes + self.label
-        return np.bincount(at, minlength=self.items * self.classes).reshape(self.items, -1).astype(np.float64)
+ItemsOf = Callable[[pd.Series], "Items"]
 
 
 @dataclass(frozen=True)
-class Agreed:
-    """opinion: (items, classes) how likely each class is. confusion: (people, classes, classes) what each person says
-    of items of each class; None where all count alike."""
+class Weighed:
+    """What the ledger says, and what that comes to. labels: `ledger.effective`; said: the answers to these items, by
+    `names`; by: how they were combined."""
 
-    opinion: Doubles
-    confusion: Doubles | None = None
-
-    def right(self, answers: Answers) -> Doubles:
-        """(m,) how likely each of these answers is right."""
-        return self.opinion[answers.item, answers.label]
-
-    @property
-    def label(self) -> NDArray[np.int64]:
-        """(items,) the likeliest class."""
-        return self.opinion.argmax(axis=1)
-
-    @property
-    def trust(self) -> Doubles:
-        """(items,) how likely it is right."""
-        return self.opinion.max(axis=1)
+    labels: pd.DataFrame
+    names: pd.Index
+    said: Said
+    by: str
+    found: Combined
 
 
-def majority(answers: Answers) -> Agreed:
-    """The class that most people gave; of several the one that is given most of all. Its trust is the share of the
-    people who gave it. Where nobody has answered, as often as each class is given."""
-    counts = answers.counts()
-    often = counts.sum(axis=0) / max(counts.sum(), 1)
-    return Agreed(_shares(counts + 1e-6 * often))
+def weigh(rows: pd.DataFrame, items_of: ItemsOf, settings: Settings) -> Weighed:
+    """Ledger rows as of today, combined by `agree.by`; one label at least. items_of: ids -> the items.
+
+    `auto` takes the latest answer, as surely right, while fewer than ENOUGH items have answers of two people; then it
+    is Dawid and Skene's way, and a model of the other items is heard. No item has a label that nobody gave it.
+    """
+    labels, voices = ledger.effective(rows), ledger.voices(rows)
+    refuse_strangers(voices.label, settings)
+    said, names = said_of(voices, labels.id)
+    by, heard = settings.agree.by, None
+    if by == AUTO:
+        by = LATEST
+        if said.shared >= ENOUGH:
+            by, heard = DAWID_SKENE, opinion(items_of(labels.id), settings)
+    found = combine(said, by, kinds.answer(settings.kind.answer), settings.classes, heard, strange=False)
+    return Weighed(labels, names, said, by, found)
 
 
-def dawid_skene(answers: Answers, opinion: Doubles | None = None) -> Agreed:
-    """Each person's answers by what that person confuses. opinion: (items, classes) what a model says that has not
-    learned the labels of these items: it takes the place of how often each class is, to the power at which it explains
-    best what people said."""
-    usually = _usually(answers)
-    alone = answers.counts().sum(axis=1)[:, None] < 2
-    agreed = majority(answers).opinion
-    # Of an item that one person labelled the label itself says nothing of that person.
-    judged = agreed if opinion is None else np.where(alone, opinion, agreed)
-    telling = np.ones(len(answers.item), bool) if opinion is not None else ~alone[answers.item, 0]
-    for _ in range(STEPS):
-        before = agreed
-        confusion = _confusion(answers, judged, usually, telling)
-        said = _said(answers, np.log(confusion))
-        often = np.log(_shares(before.sum(axis=0) + 1))
-        first = _first(often, opinion, 0.0 if opinion is None else _power(said, often, opinion))
-        agreed = _shares(np.exp(_level(said + first)))
-        judged = agreed if opinion is None else np.where(alone, _shares(np.exp(_level(first))), agreed)
-        if np.abs(agreed - before).max(initial=0) < SETTLED:
-            break
-    return Agreed(agreed, confusion)
+def consensus(rows: pd.DataFrame, items_of: ItemsOf, settings: Settings) -> pd.DataFrame:
+    """The consensus (CONSENSUS) of ledger rows as of today, in order of id; see `weigh`."""
+    if ledger.effective(rows).empty:
+        return CONSENSUS.frame()
+    weighed = weigh(rows, items_of, settings)
+    labels, found = weighed.labels, weighed.found
+    # What `effective` says is the latest counts there: an answer that was changed is as late as its change.
+    label = labels.label if weighed.by == LATEST else found.label
+    trust, doubt = found.trust.round(6), found.doubt.round(6)
+    return CONSENSUS.conform(labels.assign(label=label, trust=trust, people=found.people, doubt=doubt))
 
 
-def quality(answers: Answers, right: Doubles) -> tuple[Doubles, Doubles]:
-    """(people,) how often each is right, by what is agreed on items that others have labelled, too, and (people,) the
-    standard error of that: of so few answers, and of what is not sure of the items. NaN where there are none. right:
-    (m,) how likely each answer is."""
-    telling = (answers.counts().sum(axis=1) > 1)[answers.item]
-    of, right = answers.person[telling], right[telling]
-    n = np.bincount(of, minlength=answers.people).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(of, right, minlength=answers.people) / n
-        unsure = np.bincount(of, right * (1 - right), minlength=answers.people) / n
-        return mean, np.sqrt((mean * (1 - mean) + unsure) / n)
+def refuse_strangers(labels: pd.Series, settings: Settings) -> None:
+    """WorkspaceError where a label names what is no class."""
+    answer = kinds.answer(settings.kind.answer)
+    named_there = (name for label in labels.unique() for name in answer.members(label))
+    stranger = next((name for name in named_there if name not in settings.classes), None)
+    if stranger is not None:
+        raise WorkspaceError(
+            f"the ledger holds the label {stranger!r}, which is no class (any more)",
+            expected="one of " + named(settings.classes),
+            fix="put it back into `classes` in params.yaml",
+        )
 
 
-def _confusion(answers: Answers, opinion: Doubles, usually: Doubles, telling: NDArray[np.bool_]) -> Doubles:
-    """(people, classes, classes) what each says of items of each class, drawn towards what all say, and that towards
-    what they usually say. telling: (m,) which answers tell anything of people."""
-    given = np.zeros((answers.people, answers.classes, answers.classes))
-    person, label, item = (each[telling] for each in (answers.person, answers.label, answers.item))
-    for true in range(answers.classes):
-        np.add.at(given[:, true], (person, label), opinion[item, true])
-    n = given.sum(axis=(1, 2), keepdims=True)
-    middle = np.median(n[n > 0]) if n.any() else 1.0
-    heard = np.minimum(1, middle / np.maximum(n, middle))  # of all people nobody is more than one
-    everybody = _shares((heard * given).sum(axis=0) + FEW * usually)
-    return _shares(given + ALL * everybody)
+def said_of(voices: pd.DataFrame, ids: pd.Series) -> tuple[Said, pd.Index]:
+    """Ledger rows as answers to these items, all of which have some, and who gave them. Who is not known is one
+    person."""
+    voices = voices[voices.id.isin(ids)]
+    who = voices.annotator.fillna("")
+    names = pd.Index(sorted(who.unique()))
+    item, person = pd.Index(ids).get_indexer(voices.id), names.get_indexer(who)
+    return Said(item, person, voices.label.tolist(), len(ids), len(names)), names
 
 
-def _usually(answers: Answers) -> Doubles:
-    """(classes, classes) what a person says, if all are right equally often and err evenly: by how often two agree."""
-    counts = answers.counts()
-    n = counts.sum(axis=1)
-    pairs, alike, c = (n * (n - 1)).sum(), (counts * (counts - 1)).sum(), answers.classes
-    right = RIGHT
-    if pairs and c > 1:
-        agree = (alike + 4 * (RIGHT**2 + (1 - RIGHT) ** 2 / (c - 1))) / (pairs + 4)
-        right = (1 + np.sqrt(max((c - 1) * (c * agree - 1), 0))) / c
-    found = np.full((c, c), (1 - right) / max(c - 1, 1))
-    np.fill_diagonal(found, right if c > 1 else 1.0)
-    return np.clip(found, 1e-3, None)
+def opinion(items: "Items", settings: Settings) -> Opinion:
+    """Of a model of these items, each judged by one that has not learned its label."""
+
+    def of_labels(labels: list[str], trust: Doubles) -> Doubles:
+        return held_out(items, labels, trust, settings)
+
+    return of_labels
 
 
-def _said(answers: Answers, confusion: Doubles) -> Doubles:
-    """(items, classes) how likely what people said of each item is, by its class, in logarithms."""
-    each = confusion[answers.person, :, answers.label]
-    return np.stack(
-        [np.bincount(answers.item, each[:, k], minlength=answers.items) for k in range(answers.classes)], axis=1
-    )
+def with_weak(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
+    """The consensus of these rows of the ledger, as of today, and behind it what weak labels come to of other items."""
+    people = of(workspace, rows)
+    weakly = reliability.combined(weak.read(workspace), people, workspace.settings)
+    return pd.concat([people, weakly], ignore_index=True) if len(weakly) else people
 
 
-def _first(often: Doubles, opinion: Doubles | None, power: float) -> Doubles:
-    """What is known of items before people have answered, in logarithms."""
+def of(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
+    """The consensus of these rows of the ledger, as of today."""
+    return consensus(rows, items_in(workspace), workspace.settings)
+
+
+def items_in(workspace: Workspace) -> ItemsOf:
+    """The items of the pool, by id, read when they are asked for."""
+
+    def items_of(ids: pd.Series) -> "Items":
+        from labelwise.tasks.items.vectors import pool_items, pool_vectors
+
+        vectors = pool_vectors(workspace)
+        return pool_items(workspace, vectors).take(vectors.rows(ids))
+
+    return items_of
+
+
+def current(workspace: Workspace) -> pd.DataFrame:
+    """What stage `agree` has written of what people said: the labels that count. Computed where dvc.yaml has no such
+    stage: a round of before there was one is repeated as it was."""
+    written = _written(workspace)
     return (
-        often[None] if opinion is None or not power else (1 - power) * often + power * np.log(np.maximum(opinion, 1e-4))
+        of(workspace, ledger.held(workspace)) if written is None else written[written.people > 0].reset_index(drop=True)
     )
 
 
-def _power(said: Doubles, often: Doubles, opinion: Doubles) -> float:
-    """The power of a model's opinion at which what people said is likeliest."""
-    best = [_likely(said, _first(often, opinion, float(power))) for power in TRIED]
-    return float(TRIED[int(np.argmax(best))])
+def unasked(workspace: Workspace) -> pd.DataFrame:
+    """What stage `agree` has written of items that no person has labelled, and weak sources have."""
+    written = _written(workspace)
+    return CONSENSUS.frame() if written is None else written[written.people == 0].reset_index(drop=True)
 
 
-def _likely(said: Doubles, first: Doubles) -> float:
-    first = first - np.logaddexp.reduce(first, axis=1)[:, None]
-    return float(np.logaddexp.reduce(said + first, axis=1).sum())
+def refuse_without_stage(workspace: Workspace, who: str) -> None:
+    """InputError where dvc.yaml has no stage `agree`, as in a workspace of before there was one: weak labels would be
+    taken together by nobody. who: whose they are, as the message begins."""
+    if not _declared(workspace):
+        fix = f"put the line `agree: {{by: {AUTO}}}` into params.yaml; `labelwise run` then adds the stage"
+        raise InputError(f"{who}: dvc.yaml has no stage `agree`, by which weak labels are learned", fix=fix)
 
 
-def _level(logs: Doubles) -> Doubles:
-    return np.asarray(logs - logs.max(axis=-1, keepdims=True))
+def _declared(workspace: Workspace) -> bool:
+    return FILE in (workspace.root / "dvc.yaml").read_text(encoding="utf-8")
 
 
-def _shares(weights: Doubles) -> Doubles:
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+def _written(workspace: Workspace) -> pd.DataFrame | None:
+    if not (workspace.consensus.exists() and _declared(workspace)):
+        return None
+    table = CONSENSUS.conform(read_parquet(workspace.consensus))
+    table["label"] = renamed.counting(table.label, workspace.settings)  # classes may have other names since
+    return table[table.label.notna()].reset_index(drop=True)
+
+
+def today(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
+    """`ledger.effective` of these rows, but of an item whose label stage `agree` has combined from several people's the
+    label is that; where it took the latest answer, as surely right, the latest of today counts."""
+    latest, written = ledger.effective(rows), current(workspace)
+    agreed = written[(written.people > 1) & (written.trust < 1)].set_index("id").label
+    return latest.assign(label=latest.id.map(agreed).astype("string").fillna(latest.label))

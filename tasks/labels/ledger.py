@@ -25,6 +25,7 @@ RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that
 NOTHING = ("skipped", "refused")
 OPEN = ("unanswered", "withdrawn", "moved")  # as the last word on an ask: a reviewer has its task before him
 RELABEL = "relabel"  # why an item is asked whose label has lapsed
+IMPORTED = "imported"  # origin and reason of labels that came with the data, and their annotator where nobody says who
 NOBODY = "(deleted)"  # the annotator whose account was deleted
 ANNOTATION = ["id", "round", "annotation_id", "annotator"]  # Label Studio gives a number again that it has given before
 
@@ -159,6 +160,13 @@ def labelled(ledger: pd.DataFrame) -> pd.DataFrame:
     return said[said.status == "labelled"].sort_values(["created_at", "annotation_id"], kind="stable")
 
 
+def voices(ledger: pd.DataFrame) -> pd.DataFrame:
+    """The last word of each person on each item, in the order in which they were given; none that is by a class that no
+    longer exists."""
+    last = labelled(ledger).drop_duplicates(["id", "annotator"], keep="last")
+    return last[last.label.notna()]
+
+
 # What may be asked again
 
 
@@ -173,16 +181,16 @@ def closed(ledger: pd.DataFrame) -> pd.Index:
     """Ids that no strategy may ask again: labelled, by whatever class, set aside, or still open at the reviewers from
     an earlier round."""
     given = pd.Index(labelled(ledger).id.unique())
-    return given.union(_still_open(ledger)).union(set_aside(ledger)).unique()
+    return given.union(still_open(ledger)).union(set_aside(ledger)).unique()
 
 
 def to_relabel(ledger: pd.DataFrame) -> pd.Index:
     """Ids that may be put up to be labelled again (rows as of `today`): lapsed, neither set aside since nor with the
     reviewers already."""
-    return lapsed(ledger).difference(_still_open(ledger)).difference(set_aside(ledger))
+    return lapsed(ledger).difference(still_open(ledger)).difference(set_aside(ledger))
 
 
-def _still_open(ledger: pd.DataFrame) -> pd.Index:
+def still_open(ledger: pd.DataFrame) -> pd.Index:
     """Ids that reviewers have before them, from an earlier round."""
     asked = asks(ledger)
     return pd.Index(

@@ -4,16 +4,17 @@ is all: nothing is learned from them, and nothing measured by them.
 They lie beside the ledger, in append-only shards `seeds-0001.parquet`: a text that was given, or its removal.
 """
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels.classes import Classes
+from labelwise.tasks.labels.shards import append as add
+from labelwise.tasks.labels.shards import there
 from labelwise.tasks.records import SEEDS, Schema
 from labelwise.tasks.settings import Settings
-from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
+from labelwise.tasks.workspace import Workspace, read_parquet
 
 PREFIX = "seeds-"
 GIVEN, REMOVED = "given", "removed"
@@ -21,15 +22,12 @@ GIVEN, REMOVED = "given", "removed"
 
 def shards(workspace: Workspace) -> list[Path]:
     """The files, oldest first."""
-    return sorted(workspace.labels.glob(f"{PREFIX}*.parquet"))
+    return there(workspace, PREFIX)
 
 
 def append(workspace: Workspace, rows: pd.DataFrame) -> Path:
     """Add a shard. Returns it."""
-    last = max((int(found[1]) for path in shards(workspace) if (found := re.search(r"-(\d+)$", path.stem))), default=0)
-    path = workspace.labels / f"{PREFIX}{last + 1:04d}.parquet"
-    write_parquet(path, rows, table(workspace))
-    return path
+    return add(workspace, PREFIX, rows, table(workspace))
 
 
 def table(workspace: Workspace) -> Schema:

@@ -96,7 +96,7 @@ def fit(examples: Examples, pool: Items, settings: Settings) -> Auto | tagger.Ta
         return Auto({"ensemble": quiet}, f"no encoder of a {settings.kind.item} is tuned")
     if not FEWEST <= len(examples) <= MOST_TUNED:
         return Auto({"ensemble": quiet}, f"tuning is tried from {FEWEST} to {MOST_TUNED} labels")
-    given = int((examples.counting >= 1).sum())
+    given = len(examples.given)
     if lost := clearly_lost(examples.exams, given):
         return Auto({"ensemble": quiet}, lost)
     started = contrastive.start(examples, settings)

@@ -129,6 +129,7 @@ class Examples:
     left: Left | None = None
     exams: Sequence[Exam] = ()
     said: Sequence[str] = ()
+    guessed: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -148,11 +149,18 @@ class Examples:
         """(m,) what each counts: its weight, 1 without weights."""
         return np.ones(len(self), np.float32) if self.weights is None else self.weights
 
+    @property
+    def given(self) -> NDArray[np.int64]:
+        """Positions of those that people have labelled."""
+        return np.arange(len(self)) if self.guessed is None else np.flatnonzero(~self.guessed)
+
     def take(self, rows: Indices) -> "Examples":
         """The examples at these positions."""
         weights = None if self.weights is None else self.weights[rows]
+        guessed = None if self.guessed is None else self.guessed[rows]
         said = [self.said[row] for row in rows] if self.said else ()
-        return Examples(self.items.take(rows), self.labels[rows], self.classes, weights, self.left, self.exams, said)
+        items, labels = self.items.take(rows), self.labels[rows]
+        return Examples(items, labels, self.classes, weights, self.left, self.exams, said, guessed)
 
 
 class Model(Protocol):

@@ -22,8 +22,7 @@ MOST = 1500  # more labels than this are sampled: what is decided here settles e
 
 def sampled(examples: Examples, seed: int) -> NDArray[np.int64]:
     """The examples to cross-fit on: those that people have labelled, 1,500 at most."""
-    given = np.arange(len(examples)) if examples.weights is None else np.flatnonzero(examples.weights >= 1)
-    return np.sort(np.random.default_rng(seed).permutation(given)[:MOST])
+    return np.sort(np.random.default_rng(seed).permutation(examples.given)[:MOST])
 
 
 def random_positions(n: int, most: int, seed: int) -> NDArray[np.int64]:
@@ -85,13 +84,21 @@ def rarest(targets: NDArray[np.floating]) -> NDArray[np.int64]:
 def held_out(examples: Examples, seed: int, count: int = FOLDS) -> NDArray[np.int64]:
     """(m,) folds of which number 0 is to be held out: it holds labels that people gave, none that a model guessed."""
     fold = folds(examples.labels, seed, count, examples.items.groups)
-    fold[(fold == 0) & (examples.counting < 1)] = 1
+    if examples.guessed is not None:
+        fold[(fold == 0) & examples.guessed] = 1
     return fold
 
 
 def log_loss(logits: NDArray[np.floating], labels: NDArray[np.int64], temperature: float = 1.0) -> float:
     """Mean negative log-likelihood in nats, of (m, c) logits divided by the temperature; minus infinity is allowed."""
-    return -float(np.maximum(_log_likelihoods(logits, labels, temperature), FLOOR).mean())
+    return float(log_losses(logits, labels, temperature).mean())
+
+
+def log_losses(
+    logits: NDArray[np.floating], labels: NDArray[np.int64], temperature: float = 1.0
+) -> NDArray[np.float64]:
+    """(m,) the same of each label."""
+    return -np.maximum(_log_likelihoods(logits, labels, temperature), FLOOR)
 
 
 def temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:

@@ -254,10 +254,15 @@ def fitted(space: Space, targets: Doubles, counting: Doubles, c: float) -> Doubl
 def log_loss(logits: Doubles, targets: Floats) -> float:
     """Mean negative log-likelihood in nats of (m, c) targets, by log odds that are calibrated as those of all labels
     together ask for. Unknown ones, NaN, do not count; 0 when none is left."""
+    losses, known = log_losses(logits, targets), np.isfinite(logits)
+    return float(losses[known].mean()) if known.any() else 0.0
+
+
+def log_losses(logits: Doubles, targets: Floats) -> Doubles:
+    """(m, c) the same of each target, 0 of unknown ones."""
     slope, shift = calibrated(logits, targets, spread=(1e-6, 1e-6))
-    known = np.isfinite(logits)
     signed = (2 * targets - 1) * (logits * slope + shift)
-    return -float(log_expit(signed[known]).mean()) if known.any() else 0.0
+    return np.where(np.isfinite(logits), -log_expit(signed), 0.0)
 
 
 def calibrated(

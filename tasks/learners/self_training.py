@@ -50,7 +50,7 @@ def joined(examples: Examples, items: Items, labels: "np.ndarray[tuple[int], np.
     whole = Items.of(np.vstack([own.vectors(), items.vectors()]), [*own.texts(), *items.texts()])
     if own.groups is not None and items.groups is not None:
         whole = replace(whole, groups=np.append(own.groups, items.groups))
-    weights = np.concatenate([np.ones(len(examples)), np.full(len(items), WEIGHT)]).astype(np.float32)
-    return Examples(
-        whole, np.concatenate([examples.labels, labels]), examples.classes, weights, examples.left, examples.exams
-    )
+    weights = np.append(examples.counting, np.full(len(items), WEIGHT, np.float32))
+    guessed = np.arange(len(whole)) >= len(examples)
+    together = np.concatenate([examples.labels, labels])
+    return Examples(whole, together, examples.classes, weights, examples.left, examples.exams, guessed=guessed)

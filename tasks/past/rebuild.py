@@ -148,7 +148,7 @@ def _first_words(error: Exception) -> str:
 def _clear(here: Workspace, encode: bool) -> None:
     """Take away what the stages make: nothing recorded may stand in for what is rebuilt."""
     files = [figures.file(here, name) for name in figures.OF_STAGES]
-    for path in [here.model, here.scores, here.batch, *files, *[here.vectors] * encode]:
+    for path in [here.consensus, here.model, here.scores, here.batch, *files, *[here.vectors] * encode]:
         if path.is_dir():
             shutil.rmtree(path)
         else:

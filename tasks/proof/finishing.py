@@ -211,8 +211,8 @@ def batch(workspace: Workspace, plan: Finish) -> tuple[pd.DataFrame, str]:
     return BATCH.conform(table), line
 
 
-def planned(workspace: Workspace, pool: Pool, plan: Finish) -> promise.Plan:
-    """What a finish is expected to take."""
+def planned(workspace: Workspace, pool: Pool, plan: Finish, slips: NDArray[np.floating]) -> promise.Plan:
+    """What a finish is expected to take. slips: see `promise.plan`."""
     answer = kinds.answer(workspace.settings.kind.answer)
     losses = expected(workspace, pool.open.doubt.to_numpy())
-    return promise.plan(losses, budget_of(plan.wrong, len(pool.items)), risk_of(plan), exact(answer))
+    return promise.plan(losses, budget_of(plan.wrong, len(pool.items)), risk_of(plan), exact(answer), slips)

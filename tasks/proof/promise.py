@@ -92,16 +92,42 @@ class Plan:
 
 LEVEL = 4.0  # how sure the level of expected losses is: gamma distributed of this shape, half its mean either way
 ENDS = 2_000  # of the model's part, that a plan looks at
+# Shares of people's answers that may be slips, and how likely each is before anything is known: of ten well-known test
+# sets 0.15 to 10 % of the labels are wrong, 3.3 % in the mean (Northcutt, Athalye & Mueller 2021, arXiv 2103.14749).
+SLIPS = np.array([0.0, 0.005, 0.01, 0.02, 0.05, 0.1])
+LIKELY = np.array([0.35, 0.15, 0.15, 0.15, 0.12, 0.08])
 
 
-def plan(expected: NDArray[np.floating], budget: int, risk: float, whole: bool = True) -> Plan:
+def slipping(expected: NDArray[np.floating], losses: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How likely each of SLIPS is, by what people said of k items drawn by chance of which a model had an opinion that
+    had not learned them. expected, losses: (k,) what it was expected to lose there, had nobody slipped, and what it
+    lost."""
+    rate = np.clip(_with(expected[:, None], SLIPS), 1e-4, 1 - 1e-4)
+    logs = losses @ np.log(rate) + (1 - losses) @ np.log(1 - rate)
+    found = LIKELY * np.exp(logs - logs.max())
+    return np.asarray(found / found.sum())
+
+
+def _with(expected: NDArray[np.floating], slips: NDArray[np.floating] | float) -> NDArray[np.float64]:
+    """Expected losses where this share of people's answers are slips, too."""
+    return np.asarray(expected + slips - expected * slips)
+
+
+def plan(
+    expected: NDArray[np.floating],
+    budget: int,
+    risk: float,
+    whole: bool = True,
+    slips: NDArray[np.floating] = LIKELY,
+) -> Plan:
     """The share of the exam for which people are expected to label least.
 
-    expected: (n,) the expected loss of each item in its order. Wrong expectations cost labels, never the promise.
+    expected: (n,) the expected loss of each item in its order, had nobody slipped; slips: how likely each of SLIPS is.
+    Wrong expectations cost labels, never the promise.
 
     Where the exam ends the model's part is chance: the mistake that is one too many may come early, and all the earlier
     the fewer are allowed. So the plan weighs each end by its probability: the mistakes before it are Poisson, of a rate
-    that is known but for LEVEL (people slip, and pools are not like gold), which makes them negative binomial.
+    that is known but for LEVEL (pools are not like gold), which makes them negative binomial.
     """
     from scipy.special import betainc
 
@@ -110,12 +136,14 @@ def plan(expected: NDArray[np.floating], budget: int, risk: float, whole: bool =
     if not n:
         return best
     ends = np.unique(np.linspace(1, n, min(n, ENDS)).astype(np.int64))
-    steps, lost = np.diff(ends, prepend=0), np.cumsum(expected)[ends - 1]
+    steps = np.diff(ends, prepend=0)
+    lost = [np.cumsum(_with(expected, slip))[ends - 1] for slip in SLIPS]
     for share in SHARES.tolist():
         allowed = mistakes(budget, share, risk, whole)
         if allowed < 0:
             continue
-        reaches = betainc(LEVEL, allowed + 1, LEVEL / (LEVEL + share * lost))  # how likely the model's part goes so far
+        # How likely the model's part goes so far.
+        reaches = slips @ [betainc(LEVEL, allowed + 1, LEVEL / (LEVEL + share * each)) for each in lost]
         reached = float(reaches @ steps)
         people = n - (1 - share) * reached
         if people < best.people:

@@ -19,7 +19,7 @@ from labelwise.tasks.proof import champion, money, prevalence, target
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.proof.stopping import Advice
 from labelwise.tasks.records import tag
-from labelwise.tasks.reporting import tables
+from labelwise.tasks.reporting import labellers, tables
 from labelwise.tasks.reporting.pictures import DARK, LIGHT, as_link, pictures
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, atomic
@@ -88,6 +88,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         cost=tables.spent(workspace, rows),
         finish=tables.to_finish(workspace),
         at_work=tables.at_work(workspace),
+        labellers=labellers.table(workspace),
         classes=tables.classes(workspace),
         asked=tables.last_batch(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),

@@ -18,7 +18,7 @@ from labelwise.tasks.errors import quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import choice, context, spans
-from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.labels import ledger, llm, renamed
 from labelwise.tasks.made_with import LIBRARIES
 from labelwise.tasks.promote import weighed
 from labelwise.tasks.proof import money, prevalence
@@ -159,6 +159,8 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
     )
     said = f"{each} Computing (s) is {prices.compute_rate:,.2f}{unit} an hour; waiting costs nothing."
     said += f" Answers on gold items, beside these: {paid.gold:,.2f}{unit}." if paid.gold else ""
+    asked = llm.spent(workspace)
+    said += f" Language models, beside these: {asked:,.2f}{unit}." if asked else ""
     head = ["round", "answers", "pay", "s", "computing", "sum"]
     return Table(f"What it cost{unit and f',{unit}'}", head, cells, said)
 

@@ -28,13 +28,34 @@ LOOK_S = 1.0
 @dataclass(frozen=True)
 class Manner:
     """How they answer. noise: share of wrong answers; rate: answers a minute, 0: no pause; batches: how many,
-    waiting for each; None: the open one."""
+    waiting for each; None: the open one. noises: of each of them in turn, where they differ."""
 
     noise: float = 0.0
     users: int = 1
     rate: float = 0.0
     batches: int | None = None
     seed: int = 0
+    noises: tuple[float, ...] = ()
+
+    def of(self, number: int) -> "Manner":
+        """The same for one of them, 0 and on, who errs in a way of their own."""
+        noise = self.noises[number % len(self.noises)] if self.noises else self.noise
+        return replace(self, seed=self.seed + number, noise=noise)
+
+
+def shares(words: str) -> tuple[float, ...]:
+    """Shares of wrong answers, separated by commas. InputError where one is none.
+
+    >>> shares("0.02,0.1")
+    (0.02, 0.1)
+    """
+    try:
+        found = tuple(float(word) for word in words.split(","))
+    except ValueError:
+        found = (-1.0,)
+    if not all(0 <= share <= 1 for share in found):
+        raise InputError("review --noise", expected="a share from 0 to 1, or several, as 0.02,0.1", got=repr(words))
+    return found
 
 
 def read_answers(path: Path, settings: Settings, tell: Callable[[str], None] = lambda _line: None) -> dict[str, str]:
@@ -115,8 +136,7 @@ def run_gold(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[s
             if trusted.agreement_of(votes, own, answer).state in ("decided", "set aside"):
                 break
             if name not in {who for who, _ in votes}:
-                own_manner = replace(manner, seed=manner.seed + number)
-                label = given(row["id"], answers[row["id"]], settings.classes, own_manner, answer)
+                label = given(row["id"], answers[row["id"]], settings.classes, manner.of(number), answer)
                 person.answer(int(row["task_id"]), answer.result(label, cells[row["id"]]), LEAD_TIME_S[0])
                 votes.append((name, label))
                 done += 1
@@ -144,15 +164,27 @@ def _batch(
     if project.found is None:
         return 0, False
     classes, answer = workspace.settings.classes, kinds.answer(workspace.settings.kind.answer)
+    people = project.people if workspace.settings.select.finish is None else 1
+    if people > len(reviewers):
+        expected = f"--users {people} or more: so many answer each item"
+        raise InputError("review", expected=expected, got=str(len(reviewers)))
     tasks = project.tasks(ledger.current_round(workspace.labels) + 1)
-    open_tasks = tasks[(tasks.answers == 0) & tasks.id.isin(answers)]
+    open_tasks = tasks[(tasks.answers < people) & tasks.id.isin(answers)]
     cells = stored.cells_by_id(workspace, open_tasks.id)
     done = 0
     for position, task in enumerate(open_tasks.to_dict("records")):
-        label = given(task["id"], answers[task["id"]], classes, manner, answer)
         lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
-        said = answer.result(label, cells[task["id"]])
-        done += reviewers[position % len(reviewers)].answer(task["task_id"], said, round(lead_time, 1))
-        if manner.rate:
-            time.sleep(60 / manner.rate)
+        for number in who(task["id"], position, people, len(reviewers))[task["answers"] :]:
+            own = manner.of(number) if people > 1 or manner.noises else manner
+            said = answer.result(given(task["id"], answers[task["id"]], classes, own, answer), cells[task["id"]])
+            done += reviewers[number].answer(task["task_id"], said, round(lead_time, 1))
+            if manner.rate:
+                time.sleep(60 / manner.rate)
     return done, bool(len(tasks)) and not tasks.id.isin(answers).any()
+
+
+def who(item: str, position: int, people: int, there: int) -> list[int]:
+    """The numbers of those who answer an item, in turn; of several the same ones whenever it is asked. position: the
+    item's among the open ones."""
+    first = position if people == 1 else random.Random(item).randrange(there)  # noqa: S311
+    return [(first + turn) % there for turn in range(people)]

@@ -27,7 +27,7 @@ from labelwise.tasks.terminal import plain
 from labelwise.tasks.upkeep.purge import purge
 from labelwise.tasks.workspace import Workspace, claimed, read_parquet, read_table
 
-CHANGED = ("embed", "evaluate", "score", "select")  # stages whose output has rows of items
+CHANGED = ("embed", "agree", "evaluate", "score", "select")  # stages whose output has rows of items
 FILE = "data/forgotten.csv"
 
 
@@ -85,7 +85,7 @@ def finish(workspace: Workspace, versions: Versions) -> str:
         embed.run(workspace)  # encodes nothing; what leaks out of gold is found again where gold has changed
         if read_parquet(workspace.batch, columns=["id"]).empty:
             select.run(workspace)
-        for stage in CHANGED:
+        for stage in filter(versions.declares, CHANGED):
             versions.record(stage)
     versions.add()
     new = len(buried) - _committed(versions)

@@ -52,6 +52,7 @@ QUOTE = (
 OUTSIDE = "label outside the classes", "labels outside the classes"
 NOT_THERE = "row that is not in the pool", "rows that are not in the pool"
 TWO_LABELS = "row with two labels", "rows with two labels"
+BY_SEVERAL = "where several people gave them, name the column that says who by --annotator-column"
 TEXT_CHOICE = settings.Kind()
 SCRATCH = ".*.part\n.DS_Store\n"  # what a killed write leaves behind, see workspace.atomic, and what file managers do
 # What the user ignores everywhere (`*.csv`, `data/`) would stay out of the commits: here it is not ignored.
@@ -72,6 +73,7 @@ def run(
     encoding: str | None = None,
     kind: settings.Kind = TEXT_CHOICE,
     delimiter: str | None = None,
+    annotator: str | None = None,
 ) -> Workspace:
     """Make a workspace at `root`, which must be new or empty. All that can be wrong is looked at first: the sources are
     read as the first pull will read them, and `tell` gets a line for what there is and for what will be left out.
@@ -79,7 +81,8 @@ def run(
     labelled: rows of the pool that have a label already; they are the ledger's first, of origin `imported`. classes:
     the answers, or None for those in the gold set. remote: where DVC keeps data, None: a folder beside root. encoding:
     of files that are not UTF-8 and do not say so by a mark. kind: what an item is, and what is said of it. delimiter:
-    what stands between several labels in a cell.
+    what stands between several labels in a cell. annotator: the column of `labelled` that says who gave each label,
+    None where that is not known; then an item has one.
     """
     root = root.resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -96,7 +99,7 @@ def run(
     pull = settings.Pull(
         pool=located(pool), gold=located(gold), columns=columns, encoding=encoding, delimiter=delimiter, **own
     )
-    seen = looked(pull, labelled, classes, answer, tell, item)
+    seen = looked(pull, labelled, classes, answer, tell, item, annotator)
     judged = measure_for(seen.gold.labels, len(seen.gold.folds), answer)
     changes: dict[str, Any] = {
         "project.name": name or _title(root),
@@ -154,6 +157,7 @@ def looked(
     answer: Answer,
     tell: Callable[[str], None],
     item: Content = text,
+    annotator: str | None = None,
 ) -> Looked:
     """Look at all sources. given: the classes, None for those in the gold set.
 
@@ -163,7 +167,8 @@ def looked(
     faults: list[LabelwiseError] = []
     classes = _tried(lambda: classes_for(pull, given, answer, item, tell), faults)
     gold = _tried(lambda: look_at_gold(pull, classes, answer, item), faults) if classes else None
-    labels = _tried(lambda: labels_in(labelled, pull, tell, answer, item, classes or ()), faults) if labelled else None
+    given_by = annotator, classes or ()
+    labels = _tried(lambda: labels_in(labelled, pull, tell, answer, item, *given_by), faults) if labelled else None
     asked, most = (set(labels.id), None) if labels is not None else (set(), PREVIEWED)
     pool = _tried(lambda: look_at_pool(pull, gold.folds if gold else set(), asked, most, item, answer), faults)
     rows: pd.DataFrame | None = LABELS.frame()
@@ -299,16 +304,24 @@ def labels_in(
     tell: Callable[[str], None],
     answer: Answer = choice,
     item: Content = text,
+    annotator: str | None = None,
     classes: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """The labels that people have given already: columns id, that of the item, label. A row without one is not labelled
-    yet. classes: those that are known, none of which may be a folder above all others."""
+    """The labels that people have given already: columns id, that of the item, label, annotator. A row without a label
+    is not labelled yet. annotator: the column that says who gave it; `ledger.IMPORTED` where there is none or nothing.
+    classes: those that are known, none of which may be a folder above all others."""
     columns, own = pull.columns, item.columns(pull.columns)
-    form = kinds.cells_of(item, answer, columns, columns.label)
+    form, who = kinds.cells_of(item, answer, columns, columns.label), [annotator] if annotator else []
     told_above(labelled, classes, item.files(columns), tell)
     parts = [
-        pd.DataFrame({item.COLUMN: item.read(chunk[own], pull), "label": chunk[columns.label]})
-        for chunk in sources.chunks(labelled, [*own, columns.label], encoding=pull.encoding, cells=form)
+        pd.DataFrame(
+            {
+                item.COLUMN: item.read(chunk[own], pull),
+                "label": chunk[columns.label],
+                "annotator": _names(chunk[annotator]) if annotator else ledger.IMPORTED,
+            }
+        )
+        for chunk in sources.chunks(labelled, [*own, columns.label, *who], encoding=pull.encoding, cells=form)
     ]
     if not parts:
         raise InputError(f"{labelled} holds no row", expected="rows of the pool, with a label")
@@ -331,7 +344,13 @@ def labels_in(
     if blank.any():
         tell(f"{labelled}: of {quantity(len(rows), 'row')} {blank.sum():,} without a label yet: left out")
     rows = rows[~blank].drop_duplicates()
-    return rows.assign(id=ids_of(rows[item.COLUMN], item)).drop_duplicates(["id", "label"])
+    return rows.assign(id=ids_of(rows[item.COLUMN], item)).drop_duplicates(["id", "label", "annotator"])
+
+
+def _names(cells: pd.Series) -> pd.Series:
+    """Who gave each label, `ledger.IMPORTED` where that is not said."""
+    said = cells.astype("string").str.strip()
+    return said.mask(said.isna() | (said == ""), ledger.IMPORTED)
 
 
 def imported(
@@ -347,7 +366,7 @@ def imported(
     since it is in gold say, is left out, and said: a label without its item would stop the loop. fates: see `PoolLook`.
 
     InputError, and nothing is taken: a label outside the classes, a row that is not in the pool, or stands there twice
-    with different labels.
+    with different labels of one person.
     """
     refused = rows.id.map({item: rule for item, rule in fates.items() if rule}).dropna()
     if len(refused):
@@ -358,17 +377,26 @@ def imported(
     for wrong, what, fix in (
         (strange, OUTSIDE, "one of " + errors.named(classes)),
         (~rows.id.isin(list(fates)), NOT_THERE, f"rows of the pool, {item.NAME} by {item.NAME}"),
-        (rows.id.duplicated(keep=False), TWO_LABELS, f"one label a {item.NAME}"),
+        (rows.duplicated(["id", "annotator"], keep=False), TWO_LABELS, f"one label a {item.NAME} and person"),
     ):
         if wrong.any():
             first = rows[wrong].iloc[0]
             got = f"{first.label!r} for {item.brief(first[item.COLUMN] or '')[:60]!r}"
             stranger = next((name for name in answer.members(first.label) if name not in classes), "")
-            hint = twin(stranger, classes) if what is OUTSIDE else ""
+            hint = {
+                OUTSIDE: twin(stranger, classes),
+                TWO_LABELS: BY_SEVERAL * (first.annotator == ledger.IMPORTED),
+            }.get(what, "")
             raise InputError(f"{labelled}: {quantity(int(wrong.sum()), *what)}", expected=fix, got=got, fix=hint)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    known = {"status": "labelled", "annotator": "imported", "round": 0, "origin": "imported", "why": "imported"}
-    table = pd.DataFrame({"id": rows.id, "label": rows.label, **known, "created_at": now})
+    known: dict[str, Any] = {
+        "status": "labelled",
+        "round": 0,
+        "origin": ledger.IMPORTED,
+        "why": ledger.IMPORTED,
+        "created_at": now,
+    }
+    table = rows[["id", "label", "annotator"]].assign(**known)
     return LABELS.conform(table.reindex(columns=list(LABELS.columns)))
 
 

@@ -15,7 +15,7 @@ from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaks_of
 from labelwise.tasks.items.vectors import WORDS, fingerprint, vectors_of, wording_of, words_of
 from labelwise.tasks.kinds import Content
-from labelwise.tasks.labels import seeds
+from labelwise.tasks.labels import llm, seeds, weak
 from labelwise.tasks.proof import finishing
 from labelwise.tasks.workspace import (
     Workspace,
@@ -33,8 +33,8 @@ Mask = NDArray[np.bool_]
 
 
 def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -> None:
-    """Take the items `gone` out of pool, gold, vectors, ledger, seeds, batch and scores; out of the quarantine what
-    reads like them (`folds`) too."""
+    """Take the items `gone` out of pool, gold, vectors, ledger, consensus, seeds, weak labels, batch and scores; out of
+    the quarantine what reads like them (`folds`) too."""
     for table in [*stored.shards(workspace), workspace.gold]:
         _with_vectors(workspace, table, gone)
     for file in [
@@ -42,7 +42,9 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
         *sorted(workspace.trusted.glob("answers-*.parquet")),
         *sorted(workspace.labels.glob("round-*.parquet")),
         *seeds.shards(workspace),
+        *weak.shards(workspace),
         *sorted(workspace.quarantine.glob("*.parquet")),
+        workspace.consensus,
         workspace.scores,
         workspace.batch,
         workspace.finished / finishing.TABLE,
@@ -51,6 +53,7 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
     _rewrite_list(workspace.finished / finishing.LIST, gone)
     for file in workspace.quarantine.glob("*.parquet"):
         _rewrite_folds(file, set(folds), kinds.item(workspace.settings.kind.item))
+    llm.Journal(workspace).forget(gone)
     figures.drop_items(workspace, gone)
     for scraps in ("reports", "data_docs", "answer"):  # made again when they are next asked for
         shutil.rmtree(workspace.scraps / scraps, ignore_errors=True)

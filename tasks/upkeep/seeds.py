@@ -1,12 +1,9 @@
-"""`labelwise seed`: what people know of a class that is hard to find, and which of it there is.
-
-A seed is kept by a commit of its own, of the labels' folder alone, in which a shard is added. One that was cut off
-before its commit is kept by anyone who comes next.
-"""
+"""`labelwise seed`: what people know of a class that is hard to find, and which of it there is. How it is kept:
+beside.py."""
 
 import difflib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,16 +21,13 @@ from labelwise.tasks.kinds import files
 from labelwise.tasks.kinds.wording import UNKNOWN
 from labelwise.tasks.labels import ledger, seeds, sought
 from labelwise.tasks.labels.classes import Classes
-from labelwise.tasks.services import player
-from labelwise.tasks.services.patience import Tell, patient
-from labelwise.tasks.services.versions import differences, remote
-from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.services.patience import Tell
 from labelwise.tasks.sources.formats import ENDINGS
 from labelwise.tasks.strategies.seeking import FOUND, SHARE
 from labelwise.tasks.terminal import plain as brief
-from labelwise.tasks.workspace import Workspace, claimed
+from labelwise.tasks.upkeep import beside
+from labelwise.tasks.workspace import Workspace
 
-FOLDER = "data/labels"
 LINES = ".txt"  # a file with a text a line
 SHOWN = 3  # items, and texts
 MANY = 100  # texts
@@ -121,7 +115,9 @@ def give(workspace: Workspace, name: str, given: Sequence[str], tell: Tell) -> l
         said.extend(remarks(workspace, of, kept, vectors[~gold]))
         return _rows(workspace, ids[~known], kept[~known], of, seeds.GIVEN)
 
-    made = _changed(workspace, lambda made: f"seed: {made} of {of!r}", change, tell)
+    made = beside.add(
+        workspace, "seed", change, seeds.append, lambda n: f"seed: {quantity(n, item.NAME)} of {of!r}", tell
+    )
     return [f"{quantity(made, item.NAME)} of {of!r} kept", *said]
 
 
@@ -142,57 +138,19 @@ def remove(workspace: Workspace, name: str, which: Sequence[str], tell: Tell) ->
         )
     ids = pd.Series([each.id for each in gone], dtype=object)
     nothing = pd.Series([None] * len(gone), dtype=object)
-    made = _changed(
+    kept = _rows(workspace, ids, nothing, of, seeds.REMOVED)
+    made = beside.add(
         workspace,
-        lambda made: f"seed: {made} of {of!r} removed",
-        lambda: _rows(workspace, ids, nothing, of, seeds.REMOVED),
+        "seed",
+        lambda: kept,
+        seeds.append,
+        lambda n: f"seed: {quantity(n, item.NAME)} of {of!r} removed",
         tell,
     )
     return [
         f"{quantity(made, item.NAME)} of {of!r} removed: the next batch is not asked near them",
         f"the files keep them: `labelwise forget {gone[0].id}` forgets a text for good",
     ]
-
-
-def resume(versions: Versions) -> str:
-    """Keep what a command that was cut off had written. Returns a line for people, '' where there is nothing."""
-    if not (added := versions.only_added(FOLDER, seeds.PREFIX)):
-        return ""
-    _keep(versions, "seed: kept from a command that did not end")
-    return f"a `labelwise seed` command did not end; kept {', '.join(added)}: it need not be given again"
-
-
-def _changed(
-    workspace: Workspace, message: Callable[[str], str], change: Callable[[], pd.DataFrame], tell: Tell
-) -> int:
-    """Add what `change` makes, as a commit of its own; how many rows there were. message: of the commit, from how many
-    texts there were."""
-    with claimed(workspace) as claim:
-        versions = Versions(workspace.root)
-        versions.clear()
-        if claim.unfinished_command.startswith("seed"):
-            if said := resume(versions):
-                tell(said)
-        else:
-            claim.refuse_unfinished()
-        differences.refuse_side_tracks(versions)
-        play = player.entitled(workspace, versions, tell)
-        remote.refuse_missing(workspace)
-        differences.refuse_strange_changes(versions)
-        rows = change()
-        if len(rows):
-            claim.begin(command="seed")
-            seeds.append(workspace, rows)
-            _keep(versions, message(quantity(len(rows), kinds.item(workspace.settings.kind.item).NAME)))
-            patient(play.keep, tell)
-    return len(rows)
-
-
-def _keep(versions: Versions, message: str) -> None:
-    versions.add([FOLDER])
-    if versions.head:  # else the first run makes the first commit
-        versions.save(message, only=[f"{FOLDER}.dvc", "data/.gitignore"])
-        versions.push()
 
 
 def _rows(workspace: Workspace, ids: pd.Series, cells: pd.Series, of: str, status: str) -> pd.DataFrame:

@@ -35,7 +35,7 @@ KEPT = figures.KEPT / "finish"
 WRONG = (0.01, 0.02, 0.05)
 CONFIDENCE = 0.95
 POOL, GOLD = 6_000, 500  # items of a set at most
-ROUNDS = 8
+ROUNDS, CONTROL = 8, 0.2
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def looks(data: Path, name: str, strategy: str, seed: int, noise: float) -> list
 def played(data: Path, name: str, strategy: str, seed: int, noise: float) -> Iterator[Look]:
     pool, gold, settings = prepared(data, name)
     settings = settings_of_run(settings, strategy, "frozen", seed)
-    settings = settings.model_copy(update={"select": settings.select.model_copy(update={"control": 0.2})})
+    settings = settings.model_copy(update={"select": settings.select.model_copy(update={"control": CONTROL})})
     answer = kinds.answer(settings.kind.answer)
     said, right = (pool.answers(share, settings.classes, seed, answer).to_numpy() for share in (noise, 0.0))
     rng = np.random.default_rng([seed, 9])
@@ -148,11 +148,21 @@ def played(data: Path, name: str, strategy: str, seed: int, noise: float) -> Ite
             sizes.insert(half, 0)
 
 
-def planned(look: Look, wrong: float, items: int, risk: float, whole: bool) -> promise.Plan:
+def planned(
+    look: Look, wrong: float, items: int, risk: float, whole: bool, slips: NDArray[np.float64] = promise.LIKELY
+) -> promise.Plan:
     """The plan of a look."""
     order = look.order()
     losses = promise.expected(look.doubt[order], look.gold_doubt, look.gold_loss)
-    return promise.plan(losses, int(wrong * items), risk, whole)
+    return promise.plan(losses, int(wrong * items), risk, whole, slips)
+
+
+def slipping(before: Look, labels: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """What the control arm says of people's slips: as many items as it has of so many labels, drawn by chance from
+    those that had none at the look before."""
+    drawn = rng.choice(before.order(), int(CONTROL * labels), replace=False)
+    losses = promise.expected(before.doubt[drawn], before.gold_doubt, before.gold_loss)
+    return promise.slipping(losses, before.loss[drawn])
 
 
 @dataclass(frozen=True)
@@ -165,14 +175,17 @@ class Outcome:
     untrue: float
 
 
-def ours(look: Look, wrong: float, risk: float, whole: bool, rng: np.random.Generator) -> tuple[Outcome, int]:
-    """And how many items the exam had."""
+def ours(
+    look: Look, wrong: float, risk: float, whole: bool, rng: np.random.Generator, slips: NDArray[np.float64]
+) -> tuple[Outcome, int, bool]:
+    """And how many items the exam had, and whether people's labels lay in the range that was forecast."""
     order, n = look.order(), len(look.loss)
-    plan = planned(look, wrong, n, risk, whole)
+    plan = planned(look, wrong, n, risk, whole, slips)
     inside = rng.random(len(order)) < plan.share
     end = promise.trusted(np.where(inside, look.loss[order], np.nan), plan.allowed)
     by_model = order[:end][~inside[:end]]
-    return outcome(look, by_model), int(inside[:end].sum())
+    foreseen = plan.least <= len(order) - len(by_model) <= plan.most
+    return outcome(look, by_model), int(inside[:end].sum()), foreseen
 
 
 def outcome(look: Look, by_model: NDArray[np.int64]) -> Outcome:
@@ -225,20 +238,23 @@ def rows_of(data: Path, name: str, strategy: str, runs: int, noise: float) -> li
     """A row a promised share."""
     whole = SETS[name].answer == "choice"
     broken = dict.fromkeys(WRONG, 0)
-    untrue, pac_broken, ground_broken = dict(broken), dict(broken), dict(broken)
+    untrue, pac_broken, ground_broken, foreseen = (dict(broken) for _ in range(4))
     shares: dict[float, list[list[float]]] = {wrong: [] for wrong in WRONG}
     for seed in range(runs):
         both = looks(data, name, strategy, seed, noise)
         for wrong in WRONG:
             rng = np.random.default_rng([seed, int(1000 * wrong)])
             kept = lied = True
+            slips = promise.LIKELY
             for at, look in enumerate(both, start=1):
                 n, risk = len(look.loss), promise.risk_of(CONFIDENCE, at)
-                own, m = ours(look, wrong, risk, whole, rng)
+                own, *_ = ours(look, wrong, risk, whole, rng, slips)
                 kept &= own.bad <= int(wrong * n)
                 lied &= own.untrue <= int(wrong * n)
+                slips = slipping(both[0], int(both[1].known.sum()), rng)
             alone = 1 - CONFIDENCE  # one look, and the labels of the second
-            own, m = ours(look, wrong, promise.risk_of(CONFIDENCE, 1), whole, rng)
+            own, m, inside = ours(look, wrong, promise.risk_of(CONFIDENCE, 1), whole, rng, slips)
+            foreseen[wrong] += inside
             other, ground = pac(look, wrong, alone, m, rng), by_validation(look, wrong, m, rng)
             broken[wrong] += not kept
             untrue[wrong] += not lied
@@ -256,6 +272,7 @@ def rows_of(data: Path, name: str, strategy: str, runs: int, noise: float) -> li
                 "broken": broken[wrong],
                 "untrue": untrue[wrong],
                 "spared": mean[0],
+                "foreseen": foreseen[wrong],
                 "pac": mean[1],
                 "pac_broken": pac_broken[wrong],
                 "validation": mean[2],

@@ -18,9 +18,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from labelwise.tasks.labels.agreement import encoded, held_out
-from labelwise.tasks.labels.consensus import Agreed, Answers, dawid_skene, majority
-from tests.bench import figures
+from labelwise.tasks.kinds import choice
+from labelwise.tasks.labels import suspects
+from labelwise.tasks.labels.aggregate import Agreed, Answers, dawid_skene, majority
+from labelwise.tasks.labels.agreement import encoded, settings_for
+from labelwise.tasks.labels.combined import Said, held_out
+from labelwise.tasks.learners import Items
+from tests.bench import figures, weak, wrong
 
 SEEDS, ITEMS, PEOPLE = 10, 1000, 50
 # classes, answers an item (from, to), and the beta distribution of how often a person is right
@@ -132,8 +136,15 @@ def few_of_many(folder: Path, seed: int) -> Crowd:
         return Answers(at[0], at[1], at[2], len(items), len(people), len(classes))
 
     some = answers(rows.sample(frac=1, random_state=seed).groupby("id").head(FEW))
-    opinion = held_out(vectors_of(folder, tuple(items)), [dawid_skene(some)], [str(one) for one in classes])
+    opinion = heard(vectors_of(folder, tuple(items)), dawid_skene(some), classes)
     return Crowd(some, majority(answers(rows)).label, opinion)
+
+
+def heard(vectors: NDArray[np.float32], agreed: Agreed, classes: list[object]) -> Opinion:
+    """What a model says that learned what is agreed of other items."""
+    names = [str(one) for one in classes]
+    labels = [names[at] for at in agreed.label]
+    return held_out(Items.of(vectors), labels, agreed.trust, settings_for(names))
 
 
 NAMES = ("id", "annotator", "label")
@@ -157,29 +168,38 @@ def flipped(folder: Path, seed: int) -> tuple[Crowd, NDArray[np.bool_]]:
     said = np.where(wrong, (truth + rng.integers(1, len(classes), len(rows))) % len(classes), truth)
     n = np.arange(len(rows))
     answers = Answers(n, np.zeros(len(rows), np.int64), said, len(rows), 1, len(classes))
-    opinion = held_out(vectors_of(folder, tuple(rows.id)), [majority(answers)], [str(one) for one in classes])
+    opinion = heard(vectors_of(folder, tuple(rows.id)), majority(answers), classes)
     return Crowd(answers, truth, opinion), wrong
 
 
 def found_again(folder: Path) -> dict[str, str]:
-    """Of the wrong labels of `flipped`, the share among the BUDGET of all labels that look worst, by ours and by how
-    unlikely the model says that each is."""
+    """Of the wrong labels of `flipped`, the share among the BUDGET of all labels that look worst: by `suspects`, by
+    ours, and by how unlikely a model says that each is."""
     shares = []
     for seed in range(SEEDS):
         crowd, wrong = flipped(folder, seed)
         at = (crowd.answers.item, crowd.answers.label)
-        ours = dawid_skene(crowd.answers, crowd.opinion).opinion[at]
-        first = [np.argsort(each, kind="stable")[: int(BUDGET * len(wrong))] for each in (ours, crowd.opinion[at])]
+        names = [str(number) for number in range(crowd.answers.classes)]
+        labels = [names[label] for label in crowd.answers.label.tolist()]
+        said = Said(*at[:1], crowd.answers.person, labels, crowd.answers.items, 1)
+        doubted = suspects.doubts(said, labels, choice, names, lambda *_, heard=crowd.opinion: heard)
+        by_way = (-doubted.wrong, dawid_skene(crowd.answers, crowd.opinion).opinion[at], crowd.opinion[at])
+        first = [np.argsort(each, kind="stable")[: int(BUDGET * len(wrong))] for each in by_way]
         shares.append([wrong[each].sum() / wrong.sum() for each in first])
-    ours, model = np.mean(shares, axis=0)
-    return {"set": folder.name, "ours": f"{ours:.3f}", "the model alone": f"{model:.3f}"}
+    ways = ("suspects", "ours", "the model alone")
+    return {"set": folder.name} | {way: f"{mean:.3f}" for way, mean in zip(ways, np.mean(shares, axis=0), strict=True)}
 
 
 def main() -> None:
     """Print the tables."""
     read = argparse.ArgumentParser()
     read.add_argument("data", nargs="?", type=Path)
-    data = read.parse_args().data
+    read.add_argument("part", nargs="?", choices=["wrong", "weak"], help="loops whose people err; weak labels")
+    asked, words = read.parse_known_args()
+    data: Path | None = asked.data
+    if asked.part and data:
+        (wrong if asked.part == "wrong" else weak).main(data, words)
+        return
     print(f"{figures.machine()}\n\nMean of {SEEDS} crowds; accuracy, AUROC of wrong labels\n")
     kinds = [
         ({"classes": classes, "answers an item": f"{each[0]} to {each[1]}", "people": f"beta{good}"}, made)

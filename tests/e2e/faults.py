@@ -247,6 +247,7 @@ async def serve(upstreams: dict[str, str]) -> None:
     def listen(app: Any) -> int:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
+        listener.listen()
         config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_keep_alive=60)
         running.append(uvicorn.Server(config).serve([listener]))
         return int(listener.getsockname()[1])

@@ -21,8 +21,10 @@ from playwright.sync_api import Page, expect
 from labelwise.tasks.answering import escalation
 from labelwise.tasks.answering.tickets import Tickets, store
 from labelwise.tasks.kinds import text
+from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting.status import status
+from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import labelling, open_project
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.workspace import Workspace
@@ -175,3 +177,30 @@ def test_an_item_that_is_not_answered_is_answered_in_a_browser(make: Make, sourc
     whole = command("audit", "--workspace", str(workspace.root))
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert not status(Workspace.open(workspace.root)).problems
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_what_people_say_of_its_items_is_learned_before_the_next_round(make: Make, source: Source) -> None:
+    """A class that people keep for themselves: its items go to Label Studio, and the answers move the model at once."""
+    at_work = {"answer__watch": 0, "answer__online": True, "answer__wrong": 0.4, "answer__never": ["politics"]}
+    workspace = make(stop__rule="none", train__learner="frozen", evaluate__resamples=100, **at_work)
+    play_rounds(workspace, source, 1)
+    project = open_project(workspace.settings)
+    asked = [NEW, *(f"The {who} of the opposition party voted against the bill in parliament." for who in LEADERS)]
+    with answering(workspace) as (client, _):
+        before = client.get("/health").json()
+        said = client.post("/answer", json={"items": asked}).json()["answers"]
+        kept = [text.identify(item) for item, each in zip(asked, said, strict=True) if not each["answered"]]
+        assert len(kept) >= 3
+        until(lambda: len(project.escalated(kept)) == len(kept))
+        for task in project.escalated(kept).values():
+            Reviewer(1).answer(task, choice("politics"), 1.0)
+        until(lambda: " answers since" in client.get("/health").json()["model"])
+        after = client.get("/health").json()
+        assert after["model"].startswith(before["model"])
+        assert after["answers_from"] is not None
+    assert rows(workspace).origin.eq("escalated").sum() == 0  # the ledger has them with the next round
+
+
+LEADERS = ("leader", "chairman", "spokesman", "founder", "treasurer")

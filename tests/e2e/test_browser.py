@@ -30,13 +30,13 @@ from labelwise.tasks.settings import NONE, Columns, Kind
 from labelwise.tasks.trial import review
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
-from tests.e2e.conftest import CLASSES, Make, Source, answer, command, killed, play, play_rounds, rows
+from tests.e2e.conftest import CLASSES, SOON, Make, Source, answer, command, killed, play, play_rounds, rows
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
-def sign_in(page: Page, url: str) -> None:
-    email, password = credentials.sign_in()
+def sign_in(page: Page, url: str, account: tuple[str, str] | None = None) -> None:
+    email, password = account or credentials.sign_in()
     page.goto(f"{url}/user/login/")
     page.fill("input[name=email]", email)
     page.fill("input[name=password]", password)
@@ -126,6 +126,44 @@ def test_what_a_person_clicks_reaches_the_ledger(page: Page, make: Make, source:
     skipping = given_so_far.annotator[given_so_far.status == "skipped"].iloc[0]
     by_hand = given_so_far[given_so_far.annotator == skipping]
     assert CLASSES[1] in set(by_hand.label.dropna())
+
+
+@pytest.mark.long
+def test_two_people_answer_the_same_batch_and_neither_sees_the_other(page: Page, make: Make, source: Source) -> None:
+    """Each in a browser of their own, turn by turn: nobody waits for the other, and nothing is chosen for anybody."""
+    workspace = make(select__batch=3, people__overlap=2, push__show_prediction=False)
+    reviewer = Reviewer(1)
+    assert page.context.browser is not None
+    context = page.context.browser.new_context(viewport={"width": 1400, "height": 900})
+    other = context.new_page()
+    other.set_default_timeout(SOON)
+    play(workspace)
+    project = open_project(workspace.settings)
+    sign_in(page, project.url)
+    sign_in(other, project.url, (reviewer.email, reviewer.password))
+    for each in (page, other):
+        begin(each, workspace, "Round 1")
+    pool = pd.read_parquet(workspace.pool / "shard-0001.parquet").set_index("id").text
+    texts = set(pool[pd.read_parquet(workspace.batch).id])
+    seen: dict[Page, list[str]] = {page: [], other: []}
+    for _ in range(3):
+        for each, name in ((page, CLASSES[0]), (other, CLASSES[1])):
+            choice = each.locator("label", has_text=name).first
+            expect(choice).to_be_visible()
+            (text,) = (text for text in texts if each.get_by_text(text, exact=True).count())
+            seen[each].append(text)
+            assert each.locator("input[type=radio]:checked, input[type=checkbox]:checked").count() == 0
+            assert not each.get_by_text("owner@labelwise.local" if each is other else reviewer.email).count()
+            choice.click()
+            with given(each):
+                each.get_by_test_id("bottombar-submit-button").click()
+            expect(each.get_by_text(text, exact=True)).to_be_hidden()
+    assert sorted(seen[page]) == sorted(set(seen[other])) and len(seen[page]) == 3
+    context.close()
+    play(workspace)
+    said = rows(workspace)
+    assert sorted(said.label) == sorted([CLASSES[0], CLASSES[1]] * 3) and said.annotator.nunique() == 2
+    assert said.groupby("id").annotator.nunique().eq(2).all()
 
 
 def test_a_suggestion_is_read_and_confirmed_by_its_key(page: Page, make: Make, source: Source) -> None:

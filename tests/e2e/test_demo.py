@@ -19,6 +19,7 @@ import pytest
 
 from labelwise.flows import demo, facts
 from labelwise.tasks.errors import InputError, ServiceError
+from labelwise.tasks.labels import weak
 from labelwise.tasks.reporting import status
 from labelwise.tasks.workspace import Workspace
 
@@ -33,7 +34,7 @@ articles = demo.bbc_news()
 rare = sys.argv[3] == "rare"
 demo.ROUNDS = 1 if rare else 3
 demo.bbc_news = lambda: articles.sample(500 if rare else 300, random_state=0)
-demo.demo(Path(sys.argv[1]), print, sys.argv[2], rare)
+demo.demo(Path(sys.argv[1]), print, sys.argv[2], rare, people=sys.argv[3] == "people")
 """
 
 
@@ -113,17 +114,18 @@ def test_an_installed_package_needs_no_checkout(python: Path, tmp_path: Path) ->
 @pytest.mark.usefixtures("servers")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    ("answer", "rare", "measure"),
+    ("answer", "which", "measure"),
     [
         ("choice", "", "accuracy"),
         ("multilabel", "", "set F1"),
         ("choice", "rare", "F1 of entertainment"),
+        ("choice", "people", "accuracy"),
     ],
 )
 def test_the_demo_plays_its_rounds_and_leaves_a_batch_open(
-    python: Path, tmp_path: Path, answer: str, rare: str, measure: str
+    python: Path, tmp_path: Path, answer: str, which: str, measure: str
 ) -> None:
-    words = [python, "-c", FEWER, "demo", answer, rare]
+    words, rare = [python, "-c", FEWER, "demo", answer, which], which == "rare"
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{measure} (95 %)" in done.stdout and "sign-in" in done.stdout
@@ -131,29 +133,34 @@ def test_the_demo_plays_its_rounds_and_leaves_a_batch_open(
     workspace = Workspace.open(tmp_path / "demo")
     seen = json.loads(status.status(workspace).json())
     rounds = 1 if rare else 3
-    finished = answer == "choice" and not rare
+    finished = answer == "choice" and not which
     assert (seen["asked"], seen["answered"]) == (25, 0)
     if finished:  # by rounds of its own
         assert seen["round"] > rounds and seen["labels"] > 25 * rounds
         assert seen["finished"].startswith("Of these ") and "with 95 % confidence" in seen["finished"]
+    elif which == "people":  # some are labelled twice by the same people
+        assert seen["round"] == rounds and 60 < seen["labels"] <= 75
+        assert "percentages" in done.stdout and "answers of two people or more" in done.stdout
+        assert len(weak.shards(workspace)) == 1 and (pd.read_parquet(workspace.consensus).people == 2).sum() > 60
     else:
         assert (seen["round"], seen["labels"], seen["finished"]) == (rounds, 25 * rounds, "")
     assert ("more answers of people" in done.stdout) == finished
     assert "label" not in pd.read_csv(tmp_path / "demo.source" / "pool.csv").columns
-    assert ("of a model that never says entertainment" in done.stdout) == bool(rare)
-    names = {("choice", ""): "bbc-news", ("multilabel", ""): "bbc-news-facts", ("choice", "rare"): "bbc-news-rare"}
-    mine = names.pop((answer, rare))
-    for (other, others_rare), name in names.items():
+    assert ("of a model that never says entertainment" in done.stdout) == rare
+    names = {("choice", ""): "bbc-news", ("multilabel", ""): "bbc-news-facts"}
+    names |= {("choice", own): f"bbc-news-{own}" for own in ("rare", "people")}
+    mine = names.pop((answer, which))
+    for (other, others), name in names.items():
         with pytest.raises(
             InputError, match=f"expected {name}, got {mine}. To mend it: give another folder"
         ) as refused:
-            demo.demo(workspace.root, print, other, bool(others_rare))
-        assert ("--rare to go on with this one" in str(refused.value)) == bool(rare)
+            demo.demo(workspace.root, print, other, others == "rare", people=others == "people")
+        assert (f"--{which} to go on with this one" in str(refused.value)) == bool(which)
 
 
 def test_the_demo_ends_where_its_reviewers_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     failed = pytest.raises(ServiceError, match="the reviewers failed, see above")
-    with failed, demo.reviewers(tmp_path, tmp_path / "none.csv", 1, 0.0):
+    with failed, demo.reviewers(tmp_path, tmp_path / "none.csv", 1, (0.0,)):
         threading.Event().wait()
     assert "labelwise: " in capfd.readouterr().err
 

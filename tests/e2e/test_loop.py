@@ -173,6 +173,7 @@ def test_the_same_seed_gives_the_same_batches_and_metrics(make: Make, source: So
     assert files(first.model) == files(second.model)
 
 
+@pytest.mark.long
 def test_a_finished_round_can_be_rebuilt_from_a_clone(make: Make, source: Source, tmp_path: Path) -> None:
     workspace = make()
     play_rounds(workspace, source, 3)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks import figures, kinds, settings
-from labelwise.tasks.errors import ServiceError, SettingsError
+from labelwise.tasks.errors import InputError, ServiceError, SettingsError
 from labelwise.tasks.kinds import text
 from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.kinds.controls import FROM, TO
@@ -23,7 +23,12 @@ from labelwise.tasks.past.audit import run as audit
 from labelwise.tasks.reporting import page, status
 from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import LabelStudioProject, open_gold_project, open_project
+from labelwise.tasks.services.label_studio.project import (
+    BatchProgress,
+    LabelStudioProject,
+    open_gold_project,
+    open_project,
+)
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.trial import review
@@ -273,6 +278,72 @@ def change_the_classes(workspace: Workspace) -> None:
 def labels_of_today(workspace: Workspace) -> dict[str, str]:
     counts = ledger.effective(ledger.today(workspace))
     return dict(zip(counts.id, counts.label, strict=True))
+
+
+def ran(workspace: Workspace) -> str:
+    """What the loop says of what can be done now."""
+    done = command("run", "--max-wait", "0", "--workspace", str(workspace.root))
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def say(tasks: pd.DataFrame, person: int, labels: list[str]) -> None:
+    for task, label in zip(tasks.task_id, labels, strict=True):
+        Reviewer(person).answer(int(task), choice(label), 1.0)
+
+
+def offered(person: int, project: LabelStudioProject) -> dict[str, Any] | None:
+    """The task that Label Studio gives next to somebody who labels the tab of round 1, as its page asks for it."""
+    tab = project.tab_now(1).rpartition("tab=")[2]
+    query = f"id=next_task&project={project.number}&tabID={tab}"
+    given = Reviewer(person)._post(f"/api/dm/actions?{query}", json={"selectedItems": {"all": True, "excluded": []}})
+    return None if given.status_code == httpx.codes.NOT_FOUND else given.raise_for_status().json()
+
+
+@pytest.mark.long
+def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(make: Make, source: Source) -> None:
+    """The batch is open until both have answered; consensus, model and replay then follow from what both said."""
+    here = make(select__batch=12, train__learner="frozen", people__overlap=2)
+    assert "2 people an item" in ran(here)
+    project = open_project(here.settings)
+    tasks = project.tasks(1)
+    labels = [CLASSES[at % 2] for at in range(12)]
+    say(tasks, 1, labels)
+    assert str(project.progress(1)) == "0 of 12 answered"
+    assert offered(1, project) is None  # nobody gets a task twice
+    given = offered(2, project)
+    assert given is not None and not given["annotations"]  # nor sees what others said
+    ran(here)
+    assert ledger.current_round(here.labels) == 0
+    say(tasks, 2, [other(label) for label in labels[:2]] + labels[2:])
+    assert str(project.progress(1)) == "12 of 12 answered"
+    assert "12 labels, 12 by two people or more, who differ on 2" in ran(here)
+    table = pd.read_parquet(here.consensus).set_index("id")
+    assert set(table["people"]) == {2}
+    assert table.doubt[tasks.id[:2]].tolist() == [0.5, 0.5]
+    assert table.trust[tasks.id[:2]].max() < table.trust[tasks.id[2:]].min()
+    replayed = command("replay", "1", "--workspace", str(here.root))
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    told = command("people", "--workspace", str(here.root)).stdout.splitlines()
+    assert told[0].startswith("12 items have answers of two people or more")
+    assert [line.partition(":")[0] for line in told[1:]] == sorted(Reviewer(person).id for person in (1, 2))
+    assert all(line.endswith("; 12 answers") for line in told[1:])
+
+    # The stand-ins know that each item has two.
+    with pytest.raises(InputError, match="--users 2 or more: so many answer each item, got 1"):
+        answer(here, source)
+    answer(here, source, users=2)
+    assert project.progress(2) == BatchProgress(12, 12)
+    ran(here)
+    assert ledger.current_round(here.labels) == 2
+
+    # More people than there are accounts: it says so, and asks no more; lowered, the open batch is complete with one.
+    settings.change(here.root / "params.yaml", {"people.overlap": 20})
+    assert "people.overlap is 20, and Label Studio has " in ran(here)
+    say(project.tasks(3), 1, labels)
+    settings.change(here.root / "params.yaml", {"people.overlap": 1})
+    ran(here)
+    assert ledger.current_round(here.labels) == 3
 
 
 @pytest.mark.long

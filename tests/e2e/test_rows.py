@@ -69,6 +69,7 @@ def drawn(page: Page) -> str:
     return str(page.evaluate(f"async () => (await fetch([...document.images].find({wide}).src)).text()"))
 
 
+@pytest.mark.long
 def test_a_row_from_the_click_to_the_model(
     page: Page, windows: tuple[Workspace, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

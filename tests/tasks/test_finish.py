@@ -10,9 +10,10 @@ import pytest
 from labelwise.tasks import figures, finish, settings
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.proof import finishing
-from labelwise.tasks.records import GOLD, LABELS, POOL, SCORES
+from labelwise.tasks.proof import control, finishing, promise
+from labelwise.tasks.records import BATCH, GOLD, LABELS, POOL, SCORES
 from labelwise.tasks.reporting import finished_page
+from labelwise.tasks.services.versions.workspace import create
 from labelwise.tasks.settings import Finish
 from labelwise.tasks.workspace import Workspace, write_parquet
 
@@ -68,6 +69,26 @@ def here(tmp_path: Path) -> Workspace:
     write_parquet(workspace.gold, GOLD.frame(), GOLD)
     score(workspace, ids(0, OLD))
     return workspace
+
+
+@pytest.mark.parametrize("slips", [0, 8])
+def test_how_often_people_slip_is_learned_from_the_control_arm(here: Workspace, slips: int) -> None:
+    """What a model had thought of the items of a past batch, from the version that chose them."""
+    versions = create(here.root, str(here.root.with_name("remote")))
+    (here.root / "dvc.yaml").write_text("stages: {select: {cmd: 'true', outs: [data/batch.parquet]}}\n")
+    batch = pd.DataFrame({"id": ids(20, 60), "prediction": list(map(truth, ids(20, 60))), "confidence": 0.98})
+    batch = batch.assign(rank=1, score=0.0, why=control.WHY, propensity=0.2)
+    write_parquet(here.batch, batch, BATCH)
+    versions.record("select")
+    versions.save("round 1", "round-0001")
+    here.batch.unlink()
+    assert finish.slipping(here) == pytest.approx(promise.LIKELY)  # nobody has answered it yet
+    said = answers(2, control.WHY, ids(20, 60))
+    other = {"a": "b", "b": "a"}
+    ledger.append(here.labels, 2, said.assign(label=[*said.label[:slips].map(other), *said.label[slips:]]))
+    found = float(finish.slipping(here) @ promise.SLIPS)
+    usual = float(promise.LIKELY @ promise.SLIPS)
+    assert found > 2 * usual if slips else found < 0.6 * usual
 
 
 def play(here: Workspace, wrong: float) -> finish.Finished:

@@ -36,6 +36,8 @@ WANTED = tasks(batch(["x"] * 3), TEXTS, 2, prediction_shown=True)
 class Project:
     """Label Studio's tasks in memory. It refuses no duplicates; nor does the real one."""
 
+    people = 1
+
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.imports: list[list[str]] = []

@@ -335,6 +335,23 @@ def test_the_cold_start_of_a_zero_shot_model_has_every_predicted_class() -> None
     assert batch.prediction.value_counts().min() >= min(2, SCORES.prediction.value_counts().min())
 
 
+def test_labels_that_look_wrong_are_asked_beside_items_without_one() -> None:
+    doubted = IDS[8:5:-1]
+    closed = pd.Index([*doubted, *IDS[:2]])
+
+    def asked(closed: pd.Index, lapsed: list[str]) -> pd.DataFrame:
+        wanted = Select(batch=10, near_duplicate=None, control=0.25)
+        return select(SCORES, VECTORS, ANSWERED, closed, wanted, same(), lapsed=lapsed, doubted=doubted)
+
+    batch = asked(closed, [])
+    assert_conforms(batch)
+    anew = batch[batch.why == ledger.RELABEL]
+    assert sorted(anew.id) == sorted(doubted) and anew.propensity.isna().all() and len(batch) == 10
+    both = asked(closed, doubted[:2])  # once each, whatever it is asked for
+    assert both.id.is_unique and sorted(both.id[both.why == ledger.RELABEL]) == sorted(doubted)
+    assert asked(pd.Index(IDS), []).empty
+
+
 def test_what_is_labelled_anew_has_its_share_of_the_batch_and_moves_nothing_else() -> None:
     lapsed = IDS[5:15]
     closed = pd.Index([*lapsed, *IDS[:2]])

@@ -140,6 +140,7 @@ def test_a_rule_that_says_nothing_is_refused_with_what_to_set() -> None:
 def test_the_template_shows_the_defaults() -> None:
     bare = {key: VALID[key] for key in ("project", "classes", "pull")}
     bare["embed"] = {"wording": True}  # off where params.yaml is from before there was such a thing
+    bare["agree"] = {"by": "auto"}  # the same
     bare["select"] = {"seek": True, "typical": True, "fallback": True}
     assert parse(bare) == parse(VALID)
 

@@ -84,11 +84,12 @@ class LabelStudioProject:
     Its tasks come in batches: one a round, and in the gold project one an ask; the task's data calls the number of
     either `round`.
 
-    title: what it is called when it is made. called: what people call it; '' while none is found.
-    looking: only look, which takes no second to import the SDK.
+    title: what it is called when it is made. called: what people call it; '' while none is found. people: how many are
+    to answer each task of a batch, see `share`. looking: only look, which takes no second to import the SDK.
     """
 
-    def __init__(self, name: str, workspace_id: str, kind: str = "", looking: bool = False) -> None:
+    def __init__(self, name: str, workspace_id: str, kind: str = "", looking: bool = False, people: int = 1) -> None:
+        self.people = people
         self.end = f" · {workspace_id}" + (f" · {kind}" if kind else "")
         self.mark = " ".join(filter(None, ("labelwise", workspace_id, kind)))
         self.title = name[: TITLE - len(self.end)] + self.end
@@ -271,8 +272,13 @@ class LabelStudioProject:
 
     @patiently
     def progress(self, batch_number: int) -> BatchProgress:
-        """How far the reviewers are. Two to four cheap requests, whatever the size of the project."""
+        """How far the reviewers are. Two to four cheap requests, whatever the size of the project; where several people
+        answer an item, one that lists the batch."""
         this_batch = [*_of_batch(batch_number), NAMED]
+        if self.people > 1:
+            found = list(self._list(this_batch, PAGE, "id,overlap,total_annotations,cancelled_annotations"))
+            over = [task for task in found if _answer_count(task) >= (task.overlap or 1)]
+            return BatchProgress(len(found), len(over), sum(not task.total_annotations for task in over))
         total = self._total(this_batch)
         without_answer = [_equal("total_annotations", 0), *this_batch]  # the quick conditions first
         done = total - self._total([_equal("cancelled_annotations", 0), *without_answer])
@@ -314,6 +320,17 @@ class LabelStudioProject:
         """Let a task be answered by so many people."""
         with connected(self.url):
             self.client.tasks.update(str(task_id), overlap=people, is_labeled=False)
+
+    def share(self, batch_number: int) -> int:
+        """Let each task of a batch be answered by `people` people, or by all where there are fewer accounts; a task
+        that has so many answers stays as it is. Returns how many people that is. Whoever labels the tasks of the tab
+        gets none twice, and sees nobody else's answer."""
+        with connected(self.url):
+            wanted = min(self.people, len(list(self.client.users.list())))
+        for task in self._list([*_of_batch(batch_number), NAMED], PAGE, f"{COUNTED},overlap"):
+            if task.overlap != wanted and _answer_count(task) < wanted:
+                self.ask_again(task.id, wanted)
+        return wanted
 
     def remove(self, task_ids: Iterable[int]) -> None:
         """Delete tasks. One that is gone already is no error.
@@ -548,7 +565,8 @@ UNANSWERED = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)
 
 def open_project(settings: Settings, looking: bool = False) -> LabelStudioProject:
     """The workspace's project, whether it exists or not. looking: for a look, see LabelStudioProject."""
-    return LabelStudioProject(settings.project.name, settings.project.id, looking=looking)
+    name, number = settings.project.name, settings.project.id
+    return LabelStudioProject(name, number, looking=looking, people=settings.people.overlap)
 
 
 def open_gold_project(settings: Settings) -> LabelStudioProject:

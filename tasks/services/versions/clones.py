@@ -86,7 +86,9 @@ def checkout(versions: Versions, revision: str) -> None:
 
 
 def fetch(versions: Versions, targets: list[str]) -> None:
-    """Bring data of the present version (stages, `.dvc` files) from the DVC remote. ServiceError when some is gone."""
+    """Bring data of the present version (`.dvc` files, stages that it has) from the DVC remote. ServiceError when some
+    is gone."""
+    there = [target for target in targets if target.endswith(".dvc") or versions.declares(target)]
     fix = "check the address in .dvc/config, your credentials, and `dvc push` in the workspace"
     with remote_errors("the DVC remote does not give what this version names", fix), inside(versions.root):
-        versions.repo.pull(targets)
+        versions.repo.pull(there)

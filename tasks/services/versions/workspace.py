@@ -11,6 +11,7 @@ from labelwise.tasks.errors import LabelwiseError
 from labelwise.tasks.services.versions import differences, git, leftovers, remote
 from labelwise.tasks.services.versions.dvc import inside, remote_errors
 from labelwise.tasks.services.versions.repository import OWNED, TRACKED, Repository
+from labelwise.tasks.workspace import reading
 
 
 class Versions(Repository):
@@ -79,6 +80,14 @@ class Versions(Repository):
         present = [path for path in paths if (self.root / path).exists()]
         with inside(self.root):
             self.repo.add(present)
+
+    def declares(self, stage: str) -> bool:
+        """Whether dvc.yaml has such a stage: that of a workspace is as old as the workspace."""
+        from ruamel.yaml import YAML
+
+        path = self.root / "dvc.yaml"
+        with reading(path):
+            return stage in (YAML(typ="safe").load(path).get("stages") or {})
 
     def changed(self, stage: str) -> bool:
         """Whether a stage of dvc.yaml must run again: a dependency, a parameter or an output is not as in dvc.lock."""

@@ -36,7 +36,7 @@ def test_people_and_how_far_they_agree() -> None:
         {"id": "b", "status": "skipped", "annotation_id": 7, "annotator": "3"},
         labelled("e", "x", 8) | {"label": None},  # by a class that no longer exists
     )
-    found = labels.counting(given, choice).set_index("id")
+    found = labels.counting(ledger.effective(given), given, choice).set_index("id")
     assert found[["label", "by", "people"]].to_dict("index") == {
         "a": {"label": "x", "by": "person", "people": 2},
         "b": {"label": "y", "by": "person", "people": 2},
@@ -53,7 +53,7 @@ def test_people_and_how_far_they_agree() -> None:
 
 def test_people_who_name_other_sets_agree_in_part() -> None:
     given = rows(by("1", "a", '["x"]', 1, "2026-01-01"), by("2", "a", '["x", "y"]', 2, "2026-01-02"))
-    assert labels.counting(given, multilabel).agreement.round(3).tolist() == [0.833]
+    assert labels.counting(ledger.effective(given), given, multilabel).agreement.round(3).tolist() == [0.833]
 
 
 @pytest.fixture(scope="module")

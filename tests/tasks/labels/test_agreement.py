@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import agreement
+from labelwise.tasks.labels.aggregate import Answers, dawid_skene, majority, quality
 from labelwise.tasks.labels.agreement import Asked
-from labelwise.tasks.labels.consensus import Answers, dawid_skene, majority, quality
 
 Truth = NDArray[np.int64]
 
@@ -69,7 +69,7 @@ def test_a_model_is_heard_as_far_as_it_explains_what_people_said() -> None:
 
 def test_the_quality_of_a_person_is_within_its_interval() -> None:
     answers, truth = crowd(5, 3, (4.0, 2.0), n=2000)
-    mean, error = quality(answers, dawid_skene(answers).right(answers))
+    mean, error = quality(answers.person, np.ones(len(answers.item), bool), dawid_skene(answers).right(answers), 30)
     right = np.array([(truth[answers.item] == answers.label)[answers.person == each].mean() for each in range(30)])
     assert (np.abs(mean - right) <= 3 * error).mean() > 0.9
 
@@ -82,7 +82,7 @@ def test_who_answers_alike_whatever_comes_weighs_nothing() -> None:
     crowded = Answers(item, person, np.append(answers.label, idle), answers.items, 31, 2)
     assert (dawid_skene(crowded).label == truth).mean() >= (dawid_skene(answers).label == truth).mean() - 0.01
     lonely = Answers(np.array([0]), np.array([0]), np.array([0]), 1, 1, 2)
-    assert np.isnan(quality(lonely, majority(lonely).right(lonely))[0]).all()
+    assert np.isnan(quality(lonely.person, np.array([False]), majority(lonely).right(lonely), 1)[0]).all()
 
 
 def table(folder: Path, rows: list[tuple[str, str, str]]) -> Path:
@@ -196,11 +196,22 @@ def test_sets_of_names_may_be_lists_or_have_a_delimiter_and_none_is_an_answer(tm
     assert not (tmp_path / "no.csv").exists()
 
 
+def test_spans_that_most_have_marked(tmp_path: Path) -> None:
+    per, loc = '[0, 5, "PER"]', '[9, 14, "LOC"]'
+    rows = [("1", who, f"[{spans}]") for who, spans in (("ada", f"{per}, {loc}"), ("bob", per), ("eve", per))]
+    source = table(tmp_path, [*rows, ("2", "ada", "[]"), ("2", "bob", "[]")])
+    told = agreement.run(str(source), tmp_path / "out.csv", Asked(answer="spans", by="majority", text="id"))
+    assert "of spans no model is heard: the texts change nothing" in told
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert found.label.tolist() == [f"[{per}]", "[]"]
+    assert found.doubt.round(3).tolist() == [0.333, 0.0]
+
+
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
         (Asked(annotator="who"), "who"),
-        (Asked(answer="spans"), "--answer: expected choice, multilabel, got 'spans'"),
+        (Asked(answer="tree"), "--answer: expected choice, multilabel, spans, got 'tree'"),
         (Asked(by="crowd"), "--by: expected auto, latest, majority, dawid_skene, got 'crowd'"),
     ],
 )

@@ -299,10 +299,21 @@ def test_two_learners_together_are_one_opinion(pool: Items, tmp_path: Path) -> N
 
 def test_what_no_person_labelled_is_never_held_out() -> None:
     items = Items.of(np.eye(12, 4, dtype=np.float32))
-    weights = np.float32([1, 0.5] * 6)
-    fold = calibration.held_out(Examples(items, np.arange(12) % 2, ["a", "b"], weights), 0)
+    guessed = np.arange(12) % 2 == 1
+    examples = Examples(items, np.arange(12) % 2, ["a", "b"], guessed=guessed)
+    fold = calibration.held_out(examples, 0)
     assert (fold == 0).any()
-    assert (weights[fold == 0] == 1).all()
+    assert not guessed[fold == 0].any()
+    assert examples.take(np.arange(3, 9)).given.tolist() == [1, 3, 5]
+    assert calibration.sampled(examples, 0).tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_labels_that_are_trusted_less_still_choose_how_strongly_to_regularise() -> None:
+    """A weight below 1 says how far people's label is trusted, not that a model guessed it."""
+    items, labels = Items.of(np.eye(12, 4, dtype=np.float32)), np.arange(12) % 2
+    examples = Examples(items, labels, ["a", "b"], np.full(12, 0.7, np.float32))
+    assert len(calibration.sampled(examples, 0)) == 12
+    assert calibration.held_out(examples, 0).tolist() == calibration.folds(labels, 0).tolist()
 
 
 def test_batches_of_like_length() -> None:

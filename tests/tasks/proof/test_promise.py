@@ -57,13 +57,16 @@ def test_a_plan_takes_the_share_for_which_people_label_least_and_comes_true() ->
     """Its expectation is that over many exams, also where a mistake or two are all that may be found."""
     expected = np.linspace(0, 0.6, 5000) ** 2
     rng = np.random.default_rng(5)
-    found = promise.plan(expected, 100, RISK)
+    slips = np.array([0.5, 0, 0, 0.3, 0.2, 0])
+    found = promise.plan(expected, 100, RISK, slips=slips)
 
     def people(share: float) -> list[int]:
-        """Over exams of worlds whose level of losses is not quite the expected one."""
+        """Over exams of worlds whose level of losses is not quite the expected one, and where people slip."""
         allowed, taken = promise.mistakes(100, share, RISK), []
         for _ in range(300):
-            losses = rng.random(5000) < expected * rng.gamma(promise.LEVEL, 1 / promise.LEVEL)
+            slip = rng.choice(promise.SLIPS, p=slips)
+            rate = (expected + slip - slip * expected) * rng.gamma(promise.LEVEL, 1 / promise.LEVEL)
+            losses = rng.random(5000) < rate
             inside = rng.random(5000) < share
             end = promise.trusted(np.where(inside, losses.astype(float), np.nan), allowed)
             taken.append(5000 - int((~inside[:end]).sum()))
@@ -74,6 +77,17 @@ def test_a_plan_takes_the_share_for_which_people_label_least_and_comes_true() ->
     assert np.quantile(taken, [0.1, 0.9]) == pytest.approx([found.least, found.most], rel=0.06)
     for share in (found.share / 3, found.share * 3):
         assert np.mean(people(share)) > np.mean(taken)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1])
+def test_how_often_people_slip_is_learned_from_what_they_said_of_what_no_model_had_learned(share: float) -> None:
+    rng = np.random.default_rng(6)
+    expected = np.linspace(0, 0.3, 2000) ** 2
+    losses = (rng.random(2000) < expected + share - expected * share).astype(float)
+    found = promise.slipping(expected, losses)
+    assert found.sum() == pytest.approx(1)
+    assert float(found @ promise.SLIPS) == pytest.approx(share, abs=0.008)
+    assert promise.slipping(expected[:0], losses[:0]) == pytest.approx(promise.LIKELY)
 
 
 def test_where_no_exam_can_show_it_people_label_everything() -> None:

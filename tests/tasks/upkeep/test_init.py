@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from labelwise.tasks import pull
 from labelwise.tasks.errors import InputError, SettingsError
 from labelwise.tasks.kinds import Answer, choice, image, multilabel
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import consensus, ledger
 from labelwise.tasks.records import content_id
 from labelwise.tasks.settings import Columns, Kind, Pull, change, kind_of, read
 from labelwise.tasks.upkeep import init
@@ -24,12 +24,18 @@ GOLD = "text,label\nred,warm\nblue,cold\n"
 
 
 def made(
-    tmp_path: Path, labelled: str, pool: str = POOL, gold: str = GOLD, tell: Callable[[str], None] = print
+    tmp_path: Path,
+    labelled: str,
+    pool: str = POOL,
+    gold: str = GOLD,
+    tell: Callable[[str], None] = print,
+    annotator: str | None = None,
 ) -> Workspace:
     for name, content in (("pool.csv", pool), ("gold.csv", gold), ("labelled.csv", labelled)):
         (tmp_path / name).write_text(content)
     sources: dict[str, Any] = {name: str(tmp_path / f"{name}.csv") for name in ("pool", "gold", "labelled")}
-    return init.run(tmp_path / "here", **sources, classes=None, name="", remote=None, columns=Columns(), tell=tell)
+    usual: dict[str, Any] = {"classes": None, "name": "", "remote": None, "columns": Columns()}
+    return init.run(tmp_path / "here", **sources, **usual, tell=tell, annotator=annotator)
 
 
 def test_labels_that_exist_are_the_first_in_the_ledger(tmp_path: Path) -> None:
@@ -39,6 +45,29 @@ def test_labels_that_exist_are_the_first_in_the_ledger(tmp_path: Path) -> None:
     assert set(rows.origin) == {"imported"}
     assert ledger.current_round(workspace.labels) == 0
     assert set(ledger.closed(rows)) == set(rows.id)  # nobody is asked again
+
+
+def test_several_people_may_have_labelled_a_row_where_it_is_said_who(tmp_path: Path) -> None:
+    given = "text,label,who\nitem 1,warm,ada\nitem 1,cold, ben \nitem 7,cold,ada\nitem 7,cold,\nitem 1,warm,ada\n"
+    workspace = made(tmp_path, given, annotator="who")
+    rows = ledger.read(workspace.labels)
+    assert list(zip(rows.annotator, rows.label, strict=True)) == [
+        ("ada", "warm"),
+        ("ben", "cold"),
+        ("ada", "cold"),
+        ("imported", "cold"),
+    ]
+    table = consensus.of(workspace, ledger.today(workspace))
+    assert table["people"].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("annotator", [None, "who"])
+def test_two_labels_of_one_person_are_refused_with_the_way_to_say_who_gave_them(
+    tmp_path: Path, annotator: str | None
+) -> None:
+    with pytest.raises(InputError, match="2 rows with two labels: expected one label a text and person") as refused:
+        made(tmp_path, "text,label,who\nitem 1,warm,ada\nitem 1,cold,ada\n", annotator=annotator)
+    assert ("--annotator-column" in str(refused.value)) == (annotator is None)
 
 
 def test_a_text_may_begin_as_the_cell_of_an_unread_file_does(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""Weak labels: what rules and language models say of items. They never outweigh a person, and never enter gold.
+
+They lie beside the ledger, in append-only shards `weak-0001.parquet` (WEAK): what was said once is read ever after, and
+a replay asks nobody. A later row of the same source and item takes the place of an earlier one; null as label says that
+the source says nothing of it (any more).
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from labelwise.tasks.labels import renamed
+from labelwise.tasks.labels.shards import append as add
+from labelwise.tasks.labels.shards import there
+from labelwise.tasks.records import WEAK
+from labelwise.tasks.workspace import Workspace, read_parquet
+
+PREFIX = "weak-"
+RULE, LLM = "rule:", "llm:"  # how the name of a source begins: a rule, a language model
+
+
+def shards(workspace: Workspace) -> list[Path]:
+    """The files, oldest first."""
+    return there(workspace, PREFIX)
+
+
+def append(workspace: Workspace, rows: pd.DataFrame) -> Path:
+    """Add a shard. Returns it."""
+    return add(workspace, PREFIX, rows, WEAK)
+
+
+def every(workspace: Workspace) -> pd.DataFrame:
+    """Each row ever written, in order."""
+    return pd.concat([WEAK.frame(), *map(read_parquet, shards(workspace))], ignore_index=True)
+
+
+def read(workspace: Workspace) -> pd.DataFrame:
+    """The weak labels that stand (id, label, source), in order of source and id, by the names that classes have today;
+    without those of classes that no longer exist."""
+    rows = every(workspace).drop_duplicates(["source", "id"], keep="last")
+    rows = rows.assign(label=renamed.counting(rows.label, workspace.settings))
+    return rows.loc[rows.label.notna(), ["id", "label", "source"]].sort_values(["source", "id"], ignore_index=True)

@@ -1,0 +1,80 @@
+"""Weak labels beside people's: what rules and language models say of items that no person has labelled.
+
+How much they count for, and how strongly to regularise then, is decided by people's labels: a head learns all others
+and the weak ones, at each weight of WEIGHTS, and is judged by those that were held out. The weight of the least log
+loss is taken, or none where that is less than a standard error better.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelwise.tasks.learners import calibration, frozen, one_vs_rest
+from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.settings import Settings
+
+WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)  # of a weak label that is surely right, to a person's 1
+FEW = 10  # of fewer labels of people nothing can be told
+MOST = 3000  # weak labels, drawn by chance: more teach little more
+COMPARED = 600, 1000  # labels of people, and weak ones, by which weights are compared, which takes most of the time
+
+
+def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Examples, Settings, float]:
+    """People's examples, then the weak ones at their weight; the settings, with the regularisation at which these teach
+    most; and the weight. weak: their weights are how likely each is right; what is no better than chance counts
+    nothing. Where nobody has labelled anything they are all there is."""
+    rows = calibration.random_positions(len(weak), MOST, settings.seed)
+    weak = weak.take(rows)
+    chance = 0.0 if weak.multilabel else 1 / len(weak.classes)
+    sure = np.clip((weak.counting - chance) / (1 - chance), 0.0, 1.0)
+    weak = replace(weak, weights=sure.astype(np.float32)).take(np.flatnonzero(sure > 0))
+    if not len(weak):
+        return given, settings, 0.0
+    if len(given) < FEW:
+        return replace(_joined(given, weak, 1.0), guessed=None), settings, 1.0
+    grid = frozen.GRID if settings.train.regularisation is None else (settings.train.regularisation,)
+    some = given.take(calibration.random_positions(len(given), COMPARED[0], settings.seed))
+    few = weak.take(calibration.random_positions(len(weak), COMPARED[1], settings.seed))
+    share = len(weak) / len(few)  # which each of these stands for
+    losses = {(weight, c): _losses(some, few, weight * share, c, settings) for weight in WEIGHTS for c in grid}
+    weight, c = min(losses, key=lambda tried: float(losses[tried].mean()))
+    gain = min((losses[0.0, each] for each in grid), key=np.mean) - losses[weight, c]
+    if gain.mean() <= gain.std() / np.sqrt(len(gain)):
+        return given, settings, 0.0
+    learned = settings.train.model_copy(update={"regularisation": c})
+    return _joined(given, weak, weight), settings.model_copy(update={"train": learned}), weight
+
+
+def _joined(given: Examples, weak: Examples, weight: float) -> Examples:
+    return Examples(
+        Items.joined(given.items, weak.items),
+        np.concatenate([given.labels, weak.labels]),
+        given.classes,
+        np.concatenate([given.counting, np.float32(weight) * weak.counting]),
+        given.left,
+        given.exams,
+        guessed=np.arange(len(given) + len(weak)) >= len(given),
+    )
+
+
+def _losses(some: Examples, weak: Examples, weight: float, c: float, settings: Settings) -> NDArray[np.float64]:
+    """(m,) the log loss of each of people's labels, by a head of the others and of the weak ones."""
+    fold = calibration.folds(some.labels, settings.seed, groups=some.items.groups)
+    vectors = some.items.vectors()
+    logits = np.full((len(some), len(some.classes)), np.nan if some.multilabel else -np.inf)
+    for number in np.unique(fold):
+        seen, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if not len(seen):
+            continue
+        taught = some.take(seen)
+        taught = _joined(taught, weak, weight) if weight else taught
+        own = taught.items.vectors()
+        if some.multilabel:
+            said = one_vs_rest.heads(taught, own, c).logits(vectors[rest]).astype(np.float64)
+            logits[rest] = np.where(np.isfinite(said), said, np.nan)  # no item has the label
+        else:
+            logits[rest] = frozen.head(taught, own, c).logits(vectors[rest])
+    if some.multilabel:
+        return one_vs_rest.log_losses(logits, some.labels).mean(axis=1)
+    return calibration.log_losses(logits, some.labels, calibration.temperature(logits, some.labels))
