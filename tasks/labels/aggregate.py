@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:  # `status` must not wait for it
     from scipy.sparse import csr_array
 
-STEPS, SETTLED = 100, 1e-5  # of the turns at most; the change of an opinion at which they end
+STEPS, SETTLED = 100, 1e-5  # turns at most; the change of an opinion at which they end
 ALL = 12.0  # answers that what all people confuse counts for, of each person and class
 RIGHT, FEW = 0.8, 10.0  # how often one is right of whom nothing is known, and for how many answers that counts
 TRIED = np.array([0.0, 0.25, 0.5, 0.75, 1.0])  # powers of a model's opinion
+SOUGHT = 5  # turns in which the power is sought, and then only where opinions have settled: it costs more than the rest
 
 Doubles = NDArray[np.float64]
 Whole = NDArray[np.integer]
@@ -86,27 +87,38 @@ def majority(answers: Answers) -> Agreed:
     return Agreed(_shares(counts + 1e-6 * often))
 
 
-def dawid_skene(answers: Answers, opinion: Doubles | None = None) -> Agreed:
+def dawid_skene(answers: Answers, opinion: Doubles | None = None, steps: int = STEPS) -> Agreed:
     """Each person's answers by what that person confuses. opinion: (items, classes) what a model says that has not
     learned the labels of these items: it takes the place of how often each class is, to the power at which it explains
-    best what people said."""
+    best what people said. steps: turns at most."""
     usually = _usually(answers)
-    alone = answers.counts().sum(axis=1)[:, None] < 2
+    alone = answers.counts().sum(axis=1) < 2
     agreed = majority(answers).opinion
     # Of an item that one person labelled the label itself says nothing of that person.
-    judged = agreed if opinion is None else np.where(alone, opinion, agreed)
-    telling = answers.table(None if opinion is not None else ~alone[answers.item, 0])
+    judged = agreed.copy()
+    if opinion is not None:
+        judged[alone] = opinion[alone]
+    telling = answers.table(None if opinion is not None else ~alone[answers.item])
     everything = answers.table().T.tocsr()
-    for _ in range(STEPS):
-        before = agreed
+    power, thought = 0.0, None if opinion is None else np.log(np.maximum(opinion, 1e-4))
+    for step in range(steps):
+        before, power_before = agreed, power
         confusion = _confusion(answers, judged, usually, telling)
         said = everything @ np.log(confusion).transpose(0, 2, 1).reshape(-1, answers.classes)
         often = np.log(_shares(before.sum(axis=0) + 1))
-        first = _first(often, opinion, 0.0 if opinion is None else _power(said, often, opinion))
+        if thought is not None and step < SOUGHT:
+            power = _power(said, often, thought)
+        first = _first(often, thought, power)
         agreed = _shares(np.exp(_level(said + first)))
-        judged = agreed if opinion is None else np.where(alone, _shares(np.exp(_level(first))), agreed)
+        judged = agreed
+        if opinion is not None and alone.any():
+            judged = agreed.copy()
+            judged[alone] = _shares(np.exp(_level(np.broadcast_to(first, agreed.shape)[alone])))
         if np.abs(agreed - before).max(initial=0) < SETTLED:
-            break
+            if thought is not None:
+                power = _power(said, often, thought)
+            if power == power_before:
+                break
     return Agreed(agreed, confusion)
 
 
@@ -149,16 +161,14 @@ def _usually(answers: Answers) -> Doubles:
     return np.clip(found, 1e-3, None)
 
 
-def _first(often: Doubles, opinion: Doubles | None, power: float) -> Doubles:
-    """What is known of items before people have answered, in logarithms."""
-    return (
-        often[None] if opinion is None or not power else (1 - power) * often + power * np.log(np.maximum(opinion, 1e-4))
-    )
+def _first(often: Doubles, thought: Doubles | None, power: float) -> Doubles:
+    """What is known of items before people have answered, in logarithms. thought: (n, c) a model's opinion."""
+    return often[None] if thought is None or not power else (1 - power) * often + power * thought
 
 
-def _power(said: Doubles, often: Doubles, opinion: Doubles) -> float:
+def _power(said: Doubles, often: Doubles, thought: Doubles) -> float:
     """The power of a model's opinion at which what people said is likeliest."""
-    best = [_likely(said, _first(often, opinion, float(power))) for power in TRIED]
+    best = [_likely(said, _first(often, thought, float(power))) for power in TRIED]
     return float(TRIED[int(np.argmax(best))])
 
 

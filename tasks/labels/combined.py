@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # `status` must not wait for learners
 
 AUTO, LATEST, MAJORITY, DAWID_SKENE = WAYS = get_args(By)
 
+FIRST = 20  # turns that settle from which labels a model learns
+
 Opinion = Callable[[list[str], Doubles], Doubles]
 
 
@@ -80,11 +82,13 @@ def combine(
     """
     topics = topics_of(said, answer, classes)
     heard = topics_of(said.last(), answer, classes) if by == LATEST else topics
-    way = majority if by in (LATEST, MAJORITY) else dawid_skene
-    agreed = [way(topic.answers) for topic in heard]
-    if opinion is not None and way is dawid_skene and not answer.PLACES:
-        first = _label(said, heard, agreed, answer, strange)
-        by_class = opinion(*first)
+    if by in (LATEST, MAJORITY):
+        agreed = [majority(topic.answers) for topic in heard]
+    elif opinion is None or answer.PLACES:
+        agreed = [dawid_skene(topic.answers) for topic in heard]
+    else:
+        first = [dawid_skene(topic.answers, steps=FIRST) for topic in heard]
+        by_class = opinion(*_label(said, heard, first, answer, strange))
         agreed = [dawid_skene(topic.answers, topic.opinion(by_class)) for topic in heard]
     label, trust = _label(said, heard, agreed, answer, strange)
     trust = np.ones(said.items) if by == LATEST else trust
