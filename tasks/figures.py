@@ -33,6 +33,7 @@ SAVINGS += [f"{name}{end}" for name in ("ratio", "projected", "saved") for end i
 
 GOLD, PREDICTIONS, PER_CLASS, CALIBRATION = "gold.json", "predictions.csv", "per_class.csv", "calibration.csv"
 PROOF, CHAMPION, FINISH = "proof.json", "champion.json", "finish.json"
+WEAKLY = "weak.json"  # in model/
 EXAMS = "exams.json"  # what learners were chosen by, of all rounds: `train` reads what it wrote in those before
 OF_STAGES = (GOLD, PREDICTIONS, PER_CLASS, CALIBRATION, PROOF)  # what stages of dvc.yaml write
 
@@ -95,6 +96,11 @@ def precise(metrics: Mapping[str, float], measure: MeasureName) -> str:
         return said
     doubt = "" if high < measure.precision else "perhaps "
     return f"{said}: {doubt}below {measure.precision}; finds that so many false alarms ask for count as misses"
+
+
+def weakly(workspace: Workspace) -> dict[str, float | None]:
+    """What weak labels did for the last model, see `learners.weakly.Compared`; empty where there are none."""
+    return _content(workspace.model / WEAKLY)
 
 
 def predictions(workspace: Workspace) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from labelwise.tasks.figures import gold_metrics
 from labelwise.tasks.gold.intervals import estimated
 from labelwise.tasks.kinds import Measure, measures
 from labelwise.tasks.kinds.measures import Floats, Labels
-from labelwise.tasks.labels import ledger, witness
+from labelwise.tasks.labels import ledger, weak, witness
 from labelwise.tasks.proof import champion, prevalence
 from labelwise.tasks.proof.gate import compare, level
 from labelwise.tasks.records import run_of, tag
@@ -240,6 +240,7 @@ def facts_of(
         metrics={figures.logged_as(name): value for name, value in metrics.items()}
         | {"labels": labels}
         | of_class(workspace)
+        | of_weak(workspace)
         | {f"seconds.{stage}": value for stage, value in seconds.items()},
         tags={
             "labelwise.workspace": settings.project.id,
@@ -300,6 +301,13 @@ def of_class(workspace: Workspace) -> dict[str, float]:
         return {}
     ends = {"in_pool": one.middle, "in_pool_low": one.low, "in_pool_high": one.high}
     return {"found": float(one.found)} | {name: float(value) for name, value in ends.items()}
+
+
+def of_weak(workspace: Workspace) -> dict[str, float]:
+    """What weak labels did for the model, and what language models have cost so far; empty where there are none."""
+    paid = weak.spent(workspace)
+    found = {f"weak.{name}": value for name, value in figures.weakly(workspace).items() if value is not None}
+    return found | ({"llm.cost": paid} if paid else {})
 
 
 def counts(settings: Settings) -> dict[str, str]:

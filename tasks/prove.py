@@ -1,5 +1,6 @@
 """Stage `prove`: what the labels were worth. The loop against its control arm, chosen labels against as many random
-ones for its own model and for another, and how many items of each class there are."""
+ones for its own model and for another, labels of today against those that were looked at again, and how many items of
+each class there are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,10 +16,11 @@ from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import gold_items, pool_items, pool_vectors
 from labelwise.tasks.items.withheld import kept_out, withheld
 from labelwise.tasks.kinds.measures import Parts
-from labelwise.tasks.labels import consensus
+from labelwise.tasks.labels import consensus, ledger
 from labelwise.tasks.learners import Examples, Items, thresholds_of
 from labelwise.tasks.progress import counted
-from labelwise.tasks.proof import control, finishing, prevalence, savings, subsets, successor, taught
+from labelwise.tasks.proof import control, finishing, looked, prevalence, savings, subsets, successor, taught
+from labelwise.tasks.proof.looked import Looked
 from labelwise.tasks.proof.savings import PartsOf, Savings
 from labelwise.tasks.proof.successor import Successor
 from labelwise.tasks.proof.taught import Taught
@@ -35,25 +37,32 @@ class Proof:
     savings: Savings | None = None
     taught: Taught | None = None
     successor: Successor | None = None
+    looked: Looked | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For metrics/proof.json."""
         found = {"savings": self.savings, "taught": self.taught, "successor": self.successor}
-        return {name: one and one.as_json() for name, one in found.items()}
+        told = {name: one and one.as_json() for name, one in found.items()}
+        return told | ({"looked": self.looked.as_json()} if self.looked else {})
 
 
 def prove(
     labels: pd.DataFrame, labelled: Items, gold: pd.DataFrame, exam: Items, pool: Items, settings: Settings
 ) -> Proof:
-    """The savings meter, what chosen labels teach, and the successor check, on the labels that count (columns id,
-    label, round, why, control).
+    """The savings meter, what chosen labels teach, what second looks at labels were worth, and the successor check, on
+    the labels that count (columns id, label, round, why, control, and `first` where an item has had another label
+    before).
 
     labelled, exam: the items of labels and gold (columns label, weight), in their order.
     """
     worth = Proof()
     if told(gold, settings):
         judged = judged_by(labels, labelled, gold, exam, pool, settings)
-        worth = Proof(metered(judged, labels, gold, settings), teaching(judged, labels, gold, settings))
+        worth = Proof(
+            metered(judged, labels, gold, settings),
+            teaching(judged, labels, gold, settings),
+            looked=looked_again(judged, labels, labelled, gold, exam, pool, settings),
+        )
     told_by_text = settings.kind.item in successor.READS and not kinds.answer(settings.kind.answer).PLACES
     if not told_by_text or not kinds.measure(settings).plain:
         return worth  # chosen labels are rich in what is rare: right more seldom, and not worse for it
@@ -108,6 +117,28 @@ def teaching(judged: PartsOf, labels: pd.DataFrame, gold: pd.DataFrame, settings
         by_label = measure.plain and not measure.answer.PLACES  # of marked texts hardly two have one label
         weights = evened(gold) if by_label else gold.weight.to_numpy()
         return taught.compare(counting(judged, done), *sorts, weights, rng, np.flatnonzero(~asked), measure)
+
+
+def looked_again(
+    judged: PartsOf,
+    labels: pd.DataFrame,
+    labelled: Items,
+    gold: pd.DataFrame,
+    exam: Items,
+    pool: Items,
+    settings: Settings,
+) -> Looked | None:
+    """What it was worth that labels were asked for again, with models and gold as in `metered`; None where none was."""
+    if "first" not in labels or labels["first"].isna().all():
+        return None
+    before = labels["first"].fillna(labels.label)
+    again, changed = int(labels["first"].notna().sum()), int((before != labels.label).sum())
+    if not changed:
+        return Looked(again, 0)
+    rows = np.arange(len(labels))
+    was = judged_by(labels.assign(label=before), labelled, gold, exam, pool, settings)(rows)
+    rng = np.random.default_rng([settings.seed, 5, int(labels["round"].max())])
+    return looked.compare(again, changed, was, judged(rows), gold.weight.to_numpy(), kinds.measure(settings), rng)
 
 
 def evened(gold: pd.DataFrame) -> NDArray[np.float64]:
@@ -172,6 +203,7 @@ def run(workspace: Workspace) -> str:
     labels = labels.assign(control=control.sample(labels, still_open, settings.seed))
     pool = pool_items(workspace, vectors)
     gold = trusted.gold(workspace)
+    labels["first"] = labels.id.map(ledger.first_said(ledger.today(workspace)))
     judged = labels[~labels.why.isin(finishing.WHYS)].reset_index(drop=True)  # the others were no choice of the loop
     worth = (
         prove(judged, pool.take(vectors.rows(judged.id)), gold, gold_items(workspace), pool, settings)

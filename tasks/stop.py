@@ -143,7 +143,7 @@ def limit(workspace: Workspace) -> str:
     reached = {
         "max_rounds": (ledger.current_round(workspace.labels), stop.max_rounds),
         "max_labels": (len(ledger.effective(rows)), stop.max_labels),
-        "max_cost": (paid or 0.0, stop.max_cost),
+        "max_cost": (paid, stop.max_cost),
     }
     return next(
         (f"stop.{name} ({most}) is reached" for name, (now, most) in reached.items() if most and now >= most), ""

@@ -30,17 +30,17 @@ from labelwise.tasks.learners import (
 )
 from labelwise.tasks.proof import finishing, prevalence
 from labelwise.tasks.settings import Settings, one_of
-from labelwise.tasks.workspace import Workspace, atomic, reading
+from labelwise.tasks.workspace import Workspace, atomic, reading, write_json
 
 
 @dataclass
 class Weak:
-    """What rules and language models say of n items without a person's label. labels: columns id, label, trust; weight:
-    what one that is surely right has counted for, once it was learned."""
+    """What rules and language models say of n items without a person's label. labels: columns id, label, trust;
+    compared: what it does beside people's labels, once it was learned."""
 
     items: Items
     labels: pd.DataFrame
-    weight: float = 0.0
+    compared: weakly.Compared | None = None
 
 
 def train(
@@ -73,7 +73,7 @@ def train(
     if weak is not None:
         said_of = answer.targets(weak.labels.label.tolist(), settings.classes)
         more = Examples(weak.items, said_of, settings.classes, weak.labels.trust.to_numpy(np.float32))
-        examples, settings, weak.weight = weakly.beside(examples, more, settings)
+        examples, settings, weak.compared = weakly.beside(examples, more, settings)
     fit = learner.fit
     if settings.train.self_training:
         fit = self_training.around(fit, pool if offered is None else offered)
@@ -128,6 +128,8 @@ def run(workspace: Workspace) -> str:
     with atomic(workspace.model) as scratch:
         scratch.mkdir()
         model.save(scratch)
+        if weak is not None and weak.compared is not None:
+            write_json(scratch / figures.WEAKLY, weak.compared.as_json())
     if (exam := exam_of(model)) is not None:
         found = {"gain": round(exam.gain, 6), "error": round(exam.error, 6), "of": examined(settings)}
         figures.keep_exam(workspace, exam.labels, found)
@@ -136,10 +138,10 @@ def run(workspace: Workspace) -> str:
     learned = {name for label in labels.label.unique() for name in answer.members(label)}
     said = f"{quantity(len(labels), 'label')} in {len(learned)} of {len(model.classes)} classes"
     said += f", {left_out} left out: in gold or nearly so" if (left_out := len(known) - len(labels)) else ""
-    if weak is not None:
-        said += f"; {quantity(len(weak.labels), 'weak label')} " + (
-            f"at {weak.weight:g} of one" if weak.weight else "teach nothing more"
-        )
+    if weak is not None and weak.compared is not None:
+        weight = weak.compared.weight
+        said += f"; {quantity(len(weak.labels), 'weak label')} "
+        said += f"at {weight:g} of one" if weight else "teach nothing more"
     return said + (chosen and f"; {chosen}")
 
 

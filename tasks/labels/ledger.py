@@ -147,6 +147,15 @@ def effective(ledger: pd.DataFrame) -> pd.DataFrame:
     return counting[["id", "label", "round", "why"]].sort_values("id").reset_index(drop=True)
 
 
+def first_said(ledger: pd.DataFrame) -> pd.Series:
+    """By id, the first label of each item that was labelled in more than one round, rows as of `today`; not of those
+    whose first label is by a class that no longer exists."""
+    given = labelled(ledger)
+    again = given.groupby("id")["round"].nunique()
+    first = given[given.id.isin(again.index[again > 1])].drop_duplicates("id")
+    return first[first.label.notna()].set_index("id").label
+
+
 def lapsed(ledger: pd.DataFrame) -> pd.Index:
     """Ids whose last word is by a class that no longer exists (rows as of `today`): what is said of them is to be said
     again."""

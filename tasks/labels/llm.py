@@ -76,14 +76,9 @@ def to_ask(workspace: Workspace, most: int) -> pd.Series:
     return pd.Series(ids[~ids.isin(before.id)][:most], dtype=object)
 
 
-def spent(workspace: Workspace) -> float:
-    """What language models have cost so far, in `prove.currency`."""
-    return float(asked_before(workspace).cost.sum())
-
-
 def asked_so_far(workspace: Workspace) -> int:
     """Items that this model was asked about, by whichever prompt."""
-    return int(_of_this(workspace).id.nunique())
+    return int(_of_this(workspace).id.replace(weak.NO_ITEM, None).nunique())
 
 
 def _of_this(workspace: Workspace) -> pd.DataFrame:
@@ -134,7 +129,7 @@ def ask(workspace: Workspace, ids: Sequence[str], tell: Tell) -> Asked:
     journal = Journal(workspace)
     wanted = [each for each in ids if each not in journal]
     with closing(Chat(llm.address, llm.model, llm.timeout_s)) as chat:
-        asking = Asking(chat, settings, Prompts(workspace, wanted), journal, spent(workspace) + journal.cost, tell)
+        asking = Asking(chat, settings, Prompts(workspace, wanted), journal, weak.spent(workspace) + journal.cost, tell)
         with counted(f"{quantity(len(wanted), 'item')} to {plain(llm.model)}", len(wanted)) as done:
             try:
                 for each in wanted[:1]:  # alone: what is wrong with it is wrong with all
@@ -306,9 +301,12 @@ class Journal:
         return WEAK.conform(rows)
 
     def forget(self, items: Collection[str]) -> None:
-        """Take items out of it."""
+        """Take items out of it. What they cost stays, in one record that names no item."""
         kept = {item: each for item, each in self.records.items() if item not in items}
-        if len(kept) < len(self.records):
+        if gone := [each for item, each in self.records.items() if item in items]:
+            before = kept.get(weak.NO_ITEM, {"cost": 0.0})
+            paid = before["cost"] + sum(each["cost"] for each in gone)
+            kept[weak.NO_ITEM] = gone[-1] | {"id": weak.NO_ITEM, "label": None, "cost": paid}
             with atomic(self.path) as scratch:
                 scratch.write_text("".join(json.dumps(each) + "\n" for each in kept.values()), encoding="utf-8")
             self.records = kept

@@ -5,6 +5,7 @@ a replay asks nobody. A later row of the same source and item takes the place of
 the source says nothing of it (any more).
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from labelwise.tasks.records import WEAK
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 PREFIX = "weak-"
+NO_ITEM = ""
 RULE, LLM = "rule:", "llm:"  # how the name of a source begins: a rule, a language model
 
 
@@ -32,6 +34,18 @@ def append(workspace: Workspace, rows: pd.DataFrame) -> Path:
 def every(workspace: Workspace) -> pd.DataFrame:
     """Each row ever written, in order."""
     return pd.concat([WEAK.frame(), *map(read_parquet, shards(workspace))], ignore_index=True)
+
+
+def without(rows: pd.DataFrame, gone: Collection[str]) -> pd.DataFrame:
+    """The rows of a shard without these items. What an answer cost stays known, in a row that names no item."""
+    named = rows.id.isin(gone)
+    paid = rows[named & (rows.reindex(columns=["cost"]).cost.astype(float) > 0)].assign(id=NO_ITEM, label=None)
+    return WEAK.conform(pd.concat([rows[~named], paid], ignore_index=True))
+
+
+def spent(workspace: Workspace) -> float:
+    """What language models have cost so far, in `prove.currency`; of items that were forgotten since, too."""
+    return float(every(workspace).reindex(columns=["cost"]).cost.astype(float).sum())
 
 
 def read(workspace: Workspace) -> pd.DataFrame:

@@ -5,7 +5,7 @@ and the weak ones, at each weight of WEIGHTS, and is judged by those that were h
 loss is taken, or none where that is less than a standard error better.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,35 @@ from labelwise.tasks.learners import calibration, frozen, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
+Judged = tuple[NDArray[np.float64], NDArray[np.bool_] | None]
 WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)  # of a weak label that is surely right, to a person's 1
 FEW = 10  # of fewer labels of people nothing can be told
 MOST = 3000  # weak labels, drawn by chance: more teach little more
 COMPARED = 600, 1000  # labels of people, and weak ones, by which weights are compared, which takes most of the time
 
 
-def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Examples, Settings, float]:
+@dataclass(frozen=True)
+class Compared:
+    """What weak labels do. weight: of one that is surely right, to a person's 1. labels: of people, held out, by which
+    that was found; of these the share that heads say rightly who learned people's labels `alone`, and with weak ones
+    `beside` them; low, high: the ends of a 95 % interval of the difference (paired, normal). The shares are None where
+    nothing was compared, and where items have several labels."""
+
+    weight: float
+    labels: int = 0
+    alone: float | None = None
+    beside: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def as_json(self) -> dict[str, float | None]:
+        """As it lies beside the model."""
+        return {name: value and round(value, 6) for name, value in asdict(self).items()}
+
+
+def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Examples, Settings, Compared]:
     """People's examples, then the weak ones at their weight; the settings, with the regularisation at which these teach
-    most; and the weight. weak: their weights are how likely each is right; what is no better than chance counts
+    most; and what was found. weak: their weights are how likely each is right; what is no better than chance counts
     nothing. Where nobody has labelled anything they are all there is."""
     rows = calibration.random_positions(len(weak), MOST, settings.seed)
     weak = weak.take(rows)
@@ -30,20 +50,35 @@ def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Example
     sure = np.clip((weak.counting - chance) / (1 - chance), 0.0, 1.0)
     weak = replace(weak, weights=sure.astype(np.float32)).take(np.flatnonzero(sure > 0))
     if not len(weak):
-        return given, settings, 0.0
+        return given, settings, Compared(0.0)
     if len(given) < FEW:
-        return replace(_joined(given, weak, 1.0), guessed=None), settings, 1.0
+        return replace(_joined(given, weak, 1.0), guessed=None), settings, Compared(1.0)
     grid = frozen.GRID if settings.train.regularisation is None else (settings.train.regularisation,)
     some = given.take(calibration.random_positions(len(given), COMPARED[0], settings.seed))
     few = weak.take(calibration.random_positions(len(weak), COMPARED[1], settings.seed))
     share = len(weak) / len(few)  # which each of these stands for
-    losses = {(weight, c): _losses(some, few, weight * share, c, settings) for weight in WEIGHTS for c in grid}
-    weight, c = min(losses, key=lambda tried: float(losses[tried].mean()))
-    gain = min((losses[0.0, each] for each in grid), key=np.mean) - losses[weight, c]
+    found = {(weight, c): _judged(some, few, weight * share, c, settings) for weight in WEIGHTS for c in grid}
+    alone = min((found[0.0, each] for each in grid), key=_loss)
+    weight, c = min(found, key=lambda tried: _loss(found[tried]))
+    gain = alone[0] - found[weight, c][0]
     if gain.mean() <= gain.std() / np.sqrt(len(gain)):
-        return given, settings, 0.0
+        return given, settings, _compared(0.0, alone, alone)
     learned = settings.train.model_copy(update={"regularisation": c})
-    return _joined(given, weak, weight), settings.model_copy(update={"train": learned}), weight
+    compared = _compared(weight, alone, found[weight, c])
+    return _joined(given, weak, weight), settings.model_copy(update={"train": learned}), compared
+
+
+def _loss(judged: Judged) -> float:
+    return float(judged[0].mean())
+
+
+def _compared(weight: float, alone: Judged, beside: Judged) -> Compared:
+    if alone[1] is None or beside[1] is None:
+        return Compared(weight, len(alone[0]))
+    gain = beside[1].astype(float) - alone[1]
+    off = 1.96 * float(gain.std(ddof=1)) / np.sqrt(len(gain))
+    shares = float(alone[1].mean()), float(beside[1].mean())
+    return Compared(weight, len(gain), *shares, float(gain.mean()) - off, float(gain.mean()) + off)
 
 
 def _joined(given: Examples, weak: Examples, weight: float) -> Examples:
@@ -58,8 +93,9 @@ def _joined(given: Examples, weak: Examples, weight: float) -> Examples:
     )
 
 
-def _losses(some: Examples, weak: Examples, weight: float, c: float, settings: Settings) -> NDArray[np.float64]:
-    """(m,) the log loss of each of people's labels, by a head of the others and of the weak ones."""
+def _judged(some: Examples, weak: Examples, weight: float, c: float, settings: Settings) -> Judged:
+    """(m,) the log loss of each of people's labels, by a head of the others and of the weak ones; and whether it says
+    that label, None of several labels."""
     fold = calibration.folds(some.labels, settings.seed, groups=some.items.groups)
     vectors = some.items.vectors()
     logits = np.full((len(some), len(some.classes)), np.nan if some.multilabel else -np.inf)
@@ -76,5 +112,6 @@ def _losses(some: Examples, weak: Examples, weight: float, c: float, settings: S
         else:
             logits[rest] = frozen.head(taught, own, c).logits(vectors[rest])
     if some.multilabel:
-        return one_vs_rest.log_losses(logits, some.labels).mean(axis=1)
-    return calibration.log_losses(logits, some.labels, calibration.temperature(logits, some.labels))
+        return one_vs_rest.log_losses(logits, some.labels).mean(axis=1), None
+    losses = calibration.log_losses(logits, some.labels, calibration.temperature(logits, some.labels))
+    return losses, logits.argmax(axis=1) == some.labels

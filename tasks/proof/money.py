@@ -1,6 +1,6 @@
 """What labels and computing cost, in the currency of the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from labelwise.tasks.figures import seconds_by_stage
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, weak
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.workspace import Workspace
 
@@ -19,18 +19,20 @@ WAITING = ("wait",)  # stages that cost no computing
 @dataclass(frozen=True)
 class Costs:
     """label: of one answer; None where no lead time is known. labels: of all answers. compute: of all stages so far.
-    gold: of the answers that made trusted labels; part of the total, and of no saving: chance would need them, too."""
+    gold: of the answers that made trusted labels; part of the total, and of no saving: chance would need them, too. llm:
+    of all that language models were asked."""
 
     seconds_a_label: float | None
     label: float | None
     labels: float | None
     compute: float
     gold: float = 0.0
+    llm: float = 0.0
 
     @property
-    def total(self) -> float | None:
-        """Of all; None where that of the labels is not known."""
-        return None if self.labels is None else self.labels + self.compute + self.gold
+    def total(self) -> float:
+        """Of all that is known: that of the labels may not be."""
+        return (self.labels or 0.0) + self.compute + self.gold + self.llm
 
 
 def seconds_a_label(lead_times: ArrayLike) -> float | None:
@@ -82,4 +84,5 @@ def spending(workspace: Workspace) -> Costs:
     prices = workspace.settings.prove
     rows = ledger.answers(ledger.read(workspace.labels))
     seconds, given = seconds_by_stage(workspace), trusted.answers(workspace)
-    return costs(rows, seconds, prices.hourly_rate, prices.compute_rate, given)
+    paid = costs(rows, seconds, prices.hourly_rate, prices.compute_rate, given)
+    return replace(paid, llm=weak.spent(workspace))

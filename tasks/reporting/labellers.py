@@ -38,7 +38,7 @@ def table(workspace: Workspace) -> Table:
     for each in judge(workspace, rules, ledger.effective(ledger.today(workspace))):
         cells.append([each.name, *_measured(each, "label of people"), NOTHING])
     if workspace.settings.kind.answer == choice.NAME:
-        said = " ".join(advice(each, metrics) for each in found)
+        said = " ".join([*(advice(each, metrics) for each in found), together(figures.weakly(workspace))]).rstrip()
     else:
         said = "A model is judged by its mean score of an item, the others by whether what they name holds."
     return Table(TITLE, HEAD, cells, said)
@@ -60,6 +60,17 @@ def advice(found: Judged, metrics: dict[str, float]) -> str:
     if found.low > metrics["score_high"]:
         return f"{name} is right more often than the model that people have taught: let it label more (`llm.items`)."
     return f"{name} and the model that people have taught cannot be told apart yet."
+
+
+def together(found: dict[str, float | None]) -> str:
+    """What people and weak labels teach together, in a sentence; '' where nobody knows. found: see `figures.weakly`."""
+    labels, alone, beside, low, high = (found.get(name) for name in ("labels", "alone", "beside", "low", "high"))
+    if not labels or alone is None or beside is None or low is None or high is None:
+        return ""
+    said = f"Of {quantity(int(labels), 'label')} of people, each held out, a model of the others says {alone:.1%} rightly"
+    if not found.get("weight"):
+        return f"{said}; weak labels beside them teach it nothing more."
+    return f"{said}, and {beside:.1%} with weak labels beside them ({low:+.1%} to {high:+.1%})."
 
 
 def _measured(each: Judged, by: str) -> list[str]:

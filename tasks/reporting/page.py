@@ -89,6 +89,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         finish=tables.to_finish(workspace),
         at_work=tables.at_work(workspace),
         labellers=labellers.table(workspace),
+        looked=tables.looked_again(workspace, rows),
         classes=tables.classes(workspace),
         asked=tables.last_batch(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),

@@ -18,7 +18,7 @@ from labelwise.tasks.errors import quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import choice, context, spans
-from labelwise.tasks.labels import ledger, llm, renamed
+from labelwise.tasks.labels import consensus, ledger, renamed
 from labelwise.tasks.made_with import LIBRARIES
 from labelwise.tasks.promote import weighed
 from labelwise.tasks.proof import money, prevalence
@@ -159,10 +159,30 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
     )
     said = f"{each} Computing (s) is {prices.compute_rate:,.2f}{unit} an hour; waiting costs nothing."
     said += f" Answers on gold items, beside these: {paid.gold:,.2f}{unit}." if paid.gold else ""
-    asked = llm.spent(workspace)
-    said += f" Language models, beside these: {asked:,.2f}{unit}." if asked else ""
+    said += f" Language models, beside these: {paid.llm:,.2f}{unit}." if paid.llm else ""
     head = ["round", "answers", "pay", "s", "computing", "sum"]
     return Table(f"What it cost{unit and f',{unit}'}", head, cells, said)
+
+
+def looked_again(workspace: Workspace, rows: pd.DataFrame, most: int = 8) -> Table:
+    """What became of labels that people were asked for once more, and what that did to the model; empty without any."""
+    answer = kinds.answer(workspace.settings.kind.answer)
+    found = figures.proof(workspace).get("looked")
+    if not found or answer.PLACES:
+        return Table("", [], [])
+    first = ledger.first_said(rows)
+    today = consensus.current(workspace).set_index("id").label.reindex(first.index)
+    both = pd.DataFrame({"was": first, "is": today}).dropna()
+    counts = both[both["was"] != both["is"]].value_counts()
+    changes: list[tuple[Any, int]] = list(counts[:most].items())
+    cells = [[answer.spoken(was, None), answer.spoken(now, None), f"{count:,}"] for (was, now), count in changes]
+    said = f"{quantity(found['again'], 'label')} looked at again, {found['changed']:,} changed."
+    if found["before"] is not None:
+        said += (
+            f" A model of the labels of today: {found['after']:.3f} of {workspace.settings.measure.words}; of those that "
+            f"these items had first: {found['before']:.3f} (difference {found['low']:+.3f} to {found['high']:+.3f})."
+        )
+    return Table("Labels that were looked at again", ["was", "is now", "items"], cells, said)
 
 
 def last_batch(workspace: Workspace, versions: Versions, rows: pd.DataFrame, number: int) -> Table:

@@ -144,7 +144,7 @@ def plan(workspace: Workspace, wanted: pd.Series) -> list[str]:
     return [
         sends(settings),
         f"{quantity(len(wanted), 'item')} would be asked of {settings.llm.model}, for about {likely:.4f} "
-        f"{settings.prove.currency} at prices of {prices.as_of}; spent so far {llm.spent(workspace):.4f}, "
+        f"{settings.prove.currency} at prices of {prices.as_of}; spent so far {weak.spent(workspace):.4f}, "
         f"of at most {settings.llm.budget:g}. The first:",
         *(prompts.of(wanted[0]).splitlines() if len(wanted) else []),
     ]
@@ -163,7 +163,7 @@ def found(workspace: Workspace) -> Found:
         named = both[[each in answer.members(label) for label in both.label]]
         if len(named):
             by_class[each] = len(named), sum(each in answer.members(label) for label in named.label_people)
-    return Found(of, llm.asked_so_far(workspace), llm.spent(workspace), by_class)
+    return Found(of, llm.asked_so_far(workspace), weak.spent(workspace), by_class)
 
 
 def lines(found: Found, settings: Settings) -> list[str]:

@@ -17,15 +17,18 @@ from labelwise.tasks.items.vectors import WORDS, fingerprint, vectors_of, wordin
 from labelwise.tasks.kinds import Content
 from labelwise.tasks.labels import llm, seeds, weak
 from labelwise.tasks.proof import finishing
+from labelwise.tasks.records import WEAK
 from labelwise.tasks.workspace import (
     Workspace,
     atomic,
     read_array,
     read_json,
+    read_parquet,
     read_table,
     table_of_text,
     write_csv,
     write_json,
+    write_parquet,
 )
 
 MOST_ROWS = 2**20  # of a row group, as pyarrow has it
@@ -42,7 +45,6 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
         *sorted(workspace.trusted.glob("answers-*.parquet")),
         *sorted(workspace.labels.glob("round-*.parquet")),
         *seeds.shards(workspace),
-        *weak.shards(workspace),
         *sorted(workspace.quarantine.glob("*.parquet")),
         workspace.consensus,
         workspace.scores,
@@ -50,6 +52,8 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
         workspace.finished / finishing.TABLE,
     ]:
         _rewrite(file, gone)
+    for shard in weak.shards(workspace):
+        _rewrite_weak(shard, gone)
     _rewrite_list(workspace.finished / finishing.LIST, gone)
     for file in workspace.quarantine.glob("*.parquet"):
         _rewrite_folds(file, set(folds), kinds.item(workspace.settings.kind.item))
@@ -67,6 +71,12 @@ def _rewrite(path: Path, gone: Collection[str], columns: Sequence[str] = ("id",)
     if not kept.all():
         with atomic(path) as scratch:
             _write(scratch, read_table(path), kept)
+
+
+def _rewrite_weak(path: Path, gone: Collection[str]) -> None:
+    """The same for weak labels."""
+    if (rows := read_parquet(path)).id.isin(gone).any():
+        write_parquet(path, weak.without(rows, gone), WEAK)
 
 
 def _rewrite_list(path: Path, gone: Collection[str]) -> None:

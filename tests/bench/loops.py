@@ -1,19 +1,22 @@
-"""What the loops of wrong.py and weak.py share: a set ready to be played, the batch of a round by the loop's own
+"""What wrong.py, weak.py and overlap.py share: a set ready to be played, the batch of a round by the loop's own
 stages, and how their tables are asked for."""
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from labelwise.tasks import kinds
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.kinds import Measure
 from labelwise.tasks.labels import sought
+from labelwise.tasks.labels.agreement import encoded
 from labelwise.tasks.labels.sought import Way
 from labelwise.tasks.learners import Items, Model, thresholds_of
 from labelwise.tasks.score import score
@@ -71,6 +74,13 @@ class Played:
             looked_for = sought.looked_for(self.items, self.vectors.rows(known.id), known, now, (), self.ways)
         closed, rng = pd.Index(known.id).union(pd.Index(self.near.id)), np.random.default_rng([seed, number])
         return select(scores, self.vectors, labelled, closed, wanted, rng, seed, opinion, looked_for=looked_for)
+
+
+@cache
+def vectors_of(folder: Path, ids: tuple[str, ...]) -> NDArray[np.float32]:
+    """The vectors of these items of a set."""
+    tables = [pd.read_parquet(folder / f"{part}.parquet", columns=["id", "text"]) for part in ("pool", "gold")]
+    return encoded(pd.concat(tables).drop_duplicates("id").set_index("id").text.reindex(ids).fillna("").tolist())
 
 
 def printed(part: str, sets: Sequence[str], seeds: int, rows_of: RowsOf, data: Path, words: Sequence[str]) -> None:

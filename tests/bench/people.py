@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from labelwise.tasks.kinds import choice
 from labelwise.tasks.labels import consensus, suspects
 from labelwise.tasks.labels.aggregate import Agreed, Answers, dawid_skene, majority
-from labelwise.tasks.labels.agreement import encoded, settings_for
+from labelwise.tasks.labels.agreement import settings_for
 from labelwise.tasks.labels.combined import DAWID_SKENE, Said, combine, held_out
 from labelwise.tasks.learners import Items
-from tests.bench import figures, weak, wrong
+from tests.bench import figures, overlap, weak, wrong
+from tests.bench.loops import vectors_of
 
 SEEDS, ITEMS, PEOPLE = 10, 1000, 50
 # classes, answers an item (from, to), and the beta distribution of how often a person is right
@@ -150,14 +151,8 @@ def heard(vectors: NDArray[np.float32], agreed: Agreed, classes: list[object]) -
     return held_out(Items.of(vectors), labels, agreed.trust, settings_for(names))
 
 
+PARTS = {"wrong": wrong, "weak": weak, "overlap": overlap}
 NAMES = ("id", "annotator", "label")
-
-
-@cache
-def vectors_of(folder: Path, ids: tuple[str, ...]) -> NDArray[np.float32]:
-    """The vectors of these items of a set."""
-    tables = [pd.read_parquet(folder / f"{part}.parquet", columns=["id", "text"]) for part in ("pool", "gold")]
-    return encoded(pd.concat(tables).drop_duplicates("id").set_index("id").text.reindex(ids).fillna("").tolist())
 
 
 def flipped(folder: Path, seed: int) -> tuple[Crowd, NDArray[np.bool_]]:
@@ -218,11 +213,11 @@ def main() -> None:
     """Print the tables."""
     read = argparse.ArgumentParser()
     read.add_argument("data", nargs="?", type=Path)
-    read.add_argument("part", nargs="?", choices=["wrong", "weak"], help="loops whose people err; weak labels")
+    read.add_argument("part", nargs="?", choices=PARTS, help="loops whose people err; weak labels; a second answer")
     asked, words = read.parse_known_args()
     data: Path | None = asked.data
     if asked.part and data:
-        (wrong if asked.part == "wrong" else weak).main(data, words)
+        PARTS[asked.part].main(data, words)
         return
     print(f"{figures.machine()}\n")
     print(f"{figures.table(pd.DataFrame([taken(classes) for classes in SIZES]))}\n")

@@ -75,7 +75,7 @@ def played(data: Path, name: str, seed: int, says: Says | None) -> tuple[Run, li
             found = reliability.combined(word[~word.id.isin(here.near.id)], known[["id", "label"]], here.settings)
             weak = Weak(here.items.take(here.vectors.rows(found.id)), found) if len(found) else None
         model = here.model(known, weak)
-        weights.append(weak.weight if weak else 0.0)
+        weights.append(weak.compared.weight if weak and weak.compared else 0.0)
         run.labels.append(len(known))
         run.score.append(here.judged(model) if len(known) or weak else 0.0)
         chosen = here.batch(model, known, size, seed, number)

@@ -12,6 +12,7 @@ from labelwise.tasks.kinds import multilabel
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.learners import Examples, Items, frozen
 from labelwise.tasks.proof import control, savings, taught
+from labelwise.tasks.proof.looked import Looked
 from labelwise.tasks.records import GOLD, LABELS, POOL
 from labelwise.tasks.settings import Evaluate, Settings, parse
 from labelwise.tasks.workspace import Workspace, write_parquet
@@ -256,3 +257,21 @@ def test_models_of_the_meter_say_a_class_at_the_precision_that_is_asked_for(answ
         assert hits / told == pytest.approx(wanted, abs=0.12)
         found[wanted] = hits / parts.true.sum()
     assert found[0.6] > found[0.95] > 0.3
+
+
+def test_what_second_looks_at_labels_were_worth() -> None:
+    """A fifth of the first labels were wrong, and people put them right."""
+    given, own, items, exam = labels(), settings(), Items.of(VECTORS[:300]), Items.of(VECTORS[EXAM])
+    gold = pd.DataFrame({"label": np.array(CLASSES, dtype=object)[TRUTH[EXAM]], "weight": 1.0})
+    judged = prove.judged_by(given, items, gold, exam, items, own)
+
+    def looked(first: pd.Series) -> Looked | None:
+        return prove.looked_again(judged, given.assign(first=first), items, gold, exam, items, own)
+
+    some, right = np.arange(300) % 5 < 2, given.label
+    wrong = right.map(dict(zip(CLASSES, np.roll(CLASSES, 1), strict=True))).where(np.arange(300) % 5 == 0, right)
+    found, same = looked(wrong.where(some)), looked(right.where(some))
+    assert found is not None and found.before is not None and found.after is not None
+    assert (found.again, found.changed) == (120, 60) and found.before < found.after
+    assert found.low is not None and found.high is not None and found.low <= found.after - found.before <= found.high
+    assert same == Looked(120, 0) and looked(right.where(right == "")) is None

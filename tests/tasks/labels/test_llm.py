@@ -18,8 +18,10 @@ from labelwise.tasks.errors import InputError, ServiceDown, ServiceError, Settin
 from labelwise.tasks.items import withheld
 from labelwise.tasks.labels import judged, ledger, llm, weak
 from labelwise.tasks.labels.llm import Asked, Journal
+from labelwise.tasks.proof import money
+from labelwise.tasks.records import WEAK
 from labelwise.tasks.services import chat, patience
-from labelwise.tasks.workspace import Workspace
+from labelwise.tasks.workspace import Workspace, write_parquet
 from tests.tasks.labels.rows import labelled, rows, unlabelled
 from tests.tasks.labels.speaking import Speaking, speaking
 
@@ -72,7 +74,7 @@ def test_each_item_is_asked_once_and_paid_once(tmp_path: Path, model: Speaking) 
     assert found.spent == pytest.approx(10 * 0.102) and found.rows.cost.sum() == pytest.approx(found.spent)
     assert found.rows.tokens_in.eq(100).all() and found.rows.tokens_out.eq(2).all()
     keep(here, found)
-    assert llm.spent(here) == pytest.approx(found.spent)
+    assert weak.spent(here) == pytest.approx(found.spent)
     again = asked(here, 10)
     assert len(model.asked) == 20 and not set(again.rows.id) & set(found.rows.id)
     assert set(weak.read(here).source) == {"llm:m"}
@@ -319,14 +321,32 @@ def test_cut_off_anywhere_what_was_paid_is_there(tmp_path: Path, model: Speaking
     assert len(model.asked) - asked_before == len(again.rows) - len(found.rows) - len(on_its_way)
     assert again.spent == pytest.approx(2.0 + 0.102 * (len(again.rows) - 1))
     weak.append(here, again.rows)  # and after that, before the journal is cleared
-    assert not Journal(here).records and llm.spent(here) == pytest.approx(again.spent)
+    assert not Journal(here).records and weak.spent(here) == pytest.approx(again.spent)
 
 
 def test_what_is_forgotten_leaves_the_journal(tmp_path: Path, model: Speaking) -> None:
     here = made(tmp_path / "w", model.address)
     gone, *rest = sorted(asked(here, 3).rows.id)
     Journal(here).forget([gone])
-    assert sorted(Journal(here).records) == rest and gone not in Journal(here).path.read_text()
+    assert sorted(Journal(here).records) == ["", *rest] and gone not in Journal(here).path.read_text()
+
+
+def test_what_was_paid_for_what_is_forgotten_stays_paid(tmp_path: Path, model: Speaking) -> None:
+    here = made(tmp_path / "w", model.address, PRICES, llm={"budget": 3.0})
+    paid = asked(here).spent
+    first, second, *_ = sorted(Journal(here).records)
+    for gone in ([first], [second], [second]):
+        Journal(here).forget(gone)
+    assert Journal(here).cost == pytest.approx(paid)
+    weak.append(here, Journal(here).rows())
+    Journal(here).clear()
+    for path in weak.shards(here):
+        gone = sorted(pd.read_parquet(path).id)[1:3]
+        write_parquet(path, weak.without(pd.read_parquet(path), gone), WEAK)
+    assert weak.spent(here) == pytest.approx(paid) and not set(gone) & set(weak.every(here).id)
+    assert money.spending(here).total == pytest.approx(paid)
+    again = asked(here)
+    assert paid - 0.001 < again.spent <= 3.0 and again.stopped
 
 
 def test_gold_and_what_is_kept_for_it_is_not_asked(tmp_path: Path, model: Speaking) -> None:

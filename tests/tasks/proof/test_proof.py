@@ -294,7 +294,8 @@ def test_costs_are_the_answers_times_their_rate_and_the_seconds_times_theirs() -
     assert (paid.label, paid.labels, paid.compute, paid.total) == pytest.approx((0.3, 0.6, 0.5, 1.1))
     free = money.costs(ledger, seconds, hourly_rate=0.0, compute_rate=0.0)
     assert free.total == 0.0
-    assert money.costs(ledger[2:], seconds, 30.0, 0.5).total is None
+    unknown = money.costs(ledger[2:], seconds, 30.0, 0.5)
+    assert unknown.labels is None and unknown.total == 0.5
 
 
 def test_answers_that_made_gold_cost_what_their_seconds_cost() -> None:

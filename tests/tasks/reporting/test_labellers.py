@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from labelwise.tasks.labels.judged import Judged, interval
-from labelwise.tasks.reporting.labellers import advice
+from labelwise.tasks.reporting.labellers import advice, together
 
 MODEL = {"score": 0.85, "score_low": 0.8, "score_high": 0.9}
 
@@ -28,3 +28,16 @@ def found(right: int, of: int) -> Judged:
 )
 def test_what_is_advised(right: int, of: int, metrics: Any, said: str) -> None:
     assert said in advice(found(right, of), metrics)
+
+
+@pytest.mark.parametrize(
+    ("weight", "said"),
+    [
+        (0.3, "81.0% rightly, and 85.0% with weak labels beside them (+1.0% to +7.0%)."),
+        (0.0, "81.0% rightly; weak labels beside them teach it nothing more."),
+    ],
+)
+def test_what_people_and_weak_labels_teach_together_is_said(weight: float, said: str) -> None:
+    found = {"weight": weight, "labels": 400, "alone": 0.81, "beside": 0.85, "low": 0.01, "high": 0.07}
+    assert together(found) == f"Of 400 labels of people, each held out, a model of the others says {said}"
+    assert together({"weight": 1.0, "labels": 0, "alone": None}) == together({}) == ""
