@@ -17,9 +17,9 @@ from ruamel.yaml.comments import CommentedMap
 from labelwise.tasks import figures, kinds, settings
 from labelwise.tasks.errors import InputError, WorkspaceError, quantity
 from labelwise.tasks.items import stored
-from labelwise.tasks.labels import consensus, ledger, renamed
+from labelwise.tasks.labels import consensus, ledger, renamed, weak
 from labelwise.tasks.proof import control, finishing, money, promise
-from labelwise.tasks.proof.finishing import GOLD, LIST, MODEL, NOBODY, PERSON, TABLE
+from labelwise.tasks.proof.finishing import GOLD, LIST, LLM, MACHINES, MODEL, NOBODY, PERSON, RULE, TABLE
 from labelwise.tasks.records import BATCH, FINISHED, tag
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Finish
@@ -28,6 +28,7 @@ from labelwise.tasks.workspace import Workspace, atomic, read_parquet, write_csv
 KEY = "select.finish"  # where params.yaml has the plan
 CURVE = (0.005, 0.01, 0.02, 0.05, 0.1)  # shares that a forecast compares
 LOOKED_AT = 20  # rounds, the last ones, whose control arm says how often people slip
+WHOSE = {LLM: "a language model's", RULE: "rules'"}
 ABANDON = "`labelwise finish --abandon`, then `labelwise finish` begins again; labels stay"
 
 
@@ -122,7 +123,8 @@ def wanted(workspace: Workspace, wrong: float, confidence: float) -> Finish:
             fix=f"they are in {workspace.finished}; a smaller --wrong begins anew, and so do new items",
         )
     look = 1 + sum(look["shards"] > after for look in figures.looks(workspace))
-    return Finish(wrong=wrong, confidence=confidence, round=number, look=look, after=after)
+    told = len(weak.shards(workspace))
+    return Finish(wrong=wrong, confidence=confidence, round=number, look=look, after=after, weak=told)
 
 
 def refuse_untrained(workspace: Workspace) -> None:
@@ -240,8 +242,9 @@ class Finished:
         said = (
             f"Of these {items - self.counts[NOBODY]:,} {new}labels at most {self.allowed:,} "
             f"({100 * self.plan.wrong:g} % of {items:,} items) differ from what people would have said{unit}, with "
-            f"{100 * self.plan.confidence:g} % confidence: {people:,} are people's, {self.counts[MODEL]:,} the model's."
+            f"{100 * self.plan.confidence:g} % confidence: {people:,} are people's, {self.counts[MODEL]:,} the model's"
         )
+        said += "".join(f", {self.counts[by]:,} {words}" for by, words in WHOSE.items() if self.counts[by]) + "."
         return said + (f" Without a label: {self.counts[NOBODY]:,}." if self.counts[NOBODY] else "")
 
 
@@ -254,7 +257,7 @@ def finished(workspace: Workspace, plan: Finish) -> Finished:
     own = own.assign(by=own.by.mask(own.label.isna(), NOBODY))  # withdrawn since
     by_model = items.said.isna() & ~items.inside & (np.arange(len(items)) < found.end)
     label = items.said.mask(by_model, items.prediction)
-    by = pd.Series(NOBODY, items.index).mask(by_model, MODEL).mask(items.said.notna(), PERSON)
+    by = pd.Series(NOBODY, items.index).mask(by_model, items.source).mask(items.said.notna(), PERSON)
     rest = pd.DataFrame({"id": items.id, "label": label, "by": by, "confidence": (1 - items.doubt).where(by_model)})
     new = pd.concat([own.assign(confidence=np.nan)[list(rest)], rest]).assign(finish=number(workspace))
     before, path = FINISHED.frame(), workspace.finished / TABLE
@@ -264,7 +267,7 @@ def finished(workspace: Workspace, plan: Finish) -> Finished:
     shown = ["id", "source_id", *[stored.column_of(workspace)] * kinds.item(workspace.settings.kind.item).WORDS]
     keys = pd.concat([read_parquet(shard, columns=shown) for shard in stored.shards(workspace)])
     table = keys.merge(pd.concat([before[list(new)], new]), on="id")
-    counts = {by: int((new.by == by).sum()) for by in (PERSON, GOLD, MODEL, NOBODY)}
+    counts = {by: int((new.by == by).sum()) for by in (PERSON, GOLD, *MACHINES, NOBODY)}
     budget = finishing.budget_of(plan.wrong, len(pool.items))
     exact = finishing.exact(kinds.answer(workspace.settings.kind.answer))
     losses = items.loss.to_numpy(dtype=np.float64)
@@ -293,7 +296,7 @@ def saved(workspace: Workspace) -> str:
     if not path.exists():
         return ""
     by = read_parquet(path, columns=["by"]).by
-    items, model = len(by), int((by == MODEL).sum())
+    items, model = len(by), int(by.isin(MACHINES).sum())
     paid, unit = money.spending(workspace), workspace.settings.prove.currency
     price = "" if paid.label is None else f", {paid.label * model:,.0f} {unit}".rstrip()
     hours = "" if paid.seconds_a_label is None else f" ({paid.seconds_a_label * model / 3600:.1f} h{price})"

@@ -440,14 +440,16 @@ class Score(Section):
 
 class Finish(Section):
     """A pool that is being finished; written and taken away by `labelwise finish`, see tasks/finish.py. round: whose
-    model labels. look: of all at these items, 1 and on. after: shards of the pool that were finished before. share: of
-    the exam, and model: a digest of what it thinks, both None until it has been trained."""
+    model labels. look: of all at these items, 1 and on. after: shards of the pool that were finished before. weak: of
+    weak labels those that may label, too. share: of the exam, and model: a digest of what it thinks, both None until it
+    has been trained."""
 
     wrong: Annotated[float, Field(gt=0, lt=1)]
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     round: Annotated[int, Field(ge=0)]
     look: PositiveInt = 1
     after: Annotated[int, Field(ge=0)] = 0
+    weak: Annotated[int, Field(ge=0)] = _unless(0)
     share: Annotated[float, Field(gt=0, le=1)] | None = None
     model: str | None = None
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A run that fails fails again, and none by the clock; `--hypothesis-profile default` draws cases that no run has seen.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
+
+
+BEGAN = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--minutes", type=float, help="no long test begins after so many; which ones is said at the end")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    most = item.config.getoption("--minutes")
+    if most is not None and item.get_closest_marker("long") and time.monotonic() - BEGAN > 60 * most:
+        pytest.skip(f"not begun: {most:g} minutes have passed (--minutes)")
 
 
 SHARING = ("tests/e2e/test_provable.py", "tests/e2e/test_demo.py")  # whose tests share what takes a minute to make

@@ -31,9 +31,9 @@ def append(workspace: Workspace, rows: pd.DataFrame) -> Path:
     return add(workspace, PREFIX, rows, WEAK)
 
 
-def every(workspace: Workspace) -> pd.DataFrame:
-    """Each row ever written, in order."""
-    return pd.concat([WEAK.frame(), *map(read_parquet, shards(workspace))], ignore_index=True)
+def every(workspace: Workspace, first: int | None = None) -> pd.DataFrame:
+    """Each row ever written, in order. first: of so many shards alone."""
+    return pd.concat([WEAK.frame(), *map(read_parquet, shards(workspace)[:first])], ignore_index=True)
 
 
 def without(rows: pd.DataFrame, gone: Collection[str]) -> pd.DataFrame:
@@ -48,9 +48,9 @@ def spent(workspace: Workspace) -> float:
     return float(every(workspace).reindex(columns=["cost"]).cost.astype(float).sum())
 
 
-def read(workspace: Workspace) -> pd.DataFrame:
+def read(workspace: Workspace, first: int | None = None) -> pd.DataFrame:
     """The weak labels that stand (id, label, source), in order of source and id, by the names that classes have today;
-    without those of classes that no longer exist."""
-    rows = every(workspace).drop_duplicates(["source", "id"], keep="last")
+    without those of classes that no longer exist. first: see `every`."""
+    rows = every(workspace, first).drop_duplicates(["source", "id"], keep="last")
     rows = rows.assign(label=renamed.counting(rows.label, workspace.settings))
     return rows.loc[rows.label.notna(), ["id", "label", "source"]].sort_values(["source", "id"], ignore_index=True)

@@ -15,7 +15,7 @@ from labelwise.tasks.errors import quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, reliability, weak
 from labelwise.tasks.proof import control, promise
 from labelwise.tasks.records import BATCH
 from labelwise.tasks.settings import Finish, Settings
@@ -26,12 +26,14 @@ WHYS = (EXAM, REST)
 MOST = 1000  # items asked at once
 TABLE, LIST = "finished.parquet", "finished.csv"  # of a finished pool
 PERSON, GOLD, MODEL, NOBODY = "person", "gold", "model", "nobody"  # by whom a label is
+LLM, RULE = "language model", "rule"
+MACHINES = (MODEL, LLM, RULE)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """What is to be finished. items: columns id, prediction, doubt, label (people's, None where there is none) and by;
-    the items that were finished before are not among them. rows: all of these, whoever labels them."""
+    """What is to be finished, whoever labels it. items: columns id, prediction, source (which of MACHINES says so),
+    doubt, label (people's, None where there is none) and by; the items that were finished before are not among them."""
 
     items: pd.DataFrame
 
@@ -140,8 +142,8 @@ def digest(scores: pd.DataFrame, settings: Settings) -> str:
 
 
 def gather(workspace: Workspace, plan: Finish) -> Pool:
-    """What a plan is about: of the items that were not finished before, what the model thinks, and what people had said
-    before the plan."""
+    """What a plan is about: of the items that were not finished before, what the model thinks, or a rule or a language
+    model where that is likelier right, and what people had said before the plan."""
     scores = read_parquet(workspace.scores, columns=["id", "prediction", "confidence"])
     before = ids_of(workspace, plan.after)
     scores = scores[~scores.id.isin(before)]
@@ -150,7 +152,29 @@ def gather(workspace: Workspace, plan: Finish) -> Pool:
     own, theirs = scores.id.map(labels.set_index("id").label), scores.id.map(gold.set_index("id").label)
     by = pd.Series(pd.NA, scores.index, dtype="string").mask(theirs.notna(), GOLD).mask(own.notna(), PERSON)
     found = {"label": own.astype("string").fillna(theirs.astype("string")), "by": by, "doubt": 1 - scores.confidence}
-    return Pool(scores[["id", "prediction"]].assign(**found).reset_index(drop=True))
+    items = scores[["id", "prediction"]].assign(**found).reset_index(drop=True)
+    return Pool(overruled(items, weakly(workspace, plan, labels)))
+
+
+def weakly(workspace: Workspace, plan: Finish, labels: pd.DataFrame) -> pd.DataFrame:
+    """What the weak labels of a plan come to, of items without a label (columns id, label, trust, source), as far as
+    people's labels of before it bear them out."""
+    rows = weak.read(workspace, plan.weak)
+    found = reliability.combined(rows, labels[["id", "label"]], workspace.settings)[["id", "label", "trust"]]
+    asked = found.id.isin(rows.id[rows.source.str.startswith(weak.LLM)])
+    return found.assign(source=np.where(asked, LLM, RULE))
+
+
+def overruled(items: pd.DataFrame, weakly: pd.DataFrame) -> pd.DataFrame:
+    """The items (id, prediction, doubt) with `source`: where a weak label (id, label, trust, source) is likelier right
+    than what the model says, that is the prediction."""
+    own = weakly.set_index("id").reindex(items.id).reset_index(drop=True)
+    better = (own.trust > 1 - items.doubt).fillna(False)
+    return items.assign(
+        prediction=items.prediction.mask(better, own.label),
+        doubt=items.doubt.mask(better, 1 - own.trust),
+        source=pd.Series(MODEL, items.index, dtype="string").mask(better, own.source),
+    )
 
 
 def ids_of(workspace: Workspace, shards: int) -> list[str]:

@@ -12,10 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from labelwise.tasks import kinds
-from labelwise.tasks.finish import Finished
+from labelwise.tasks.finish import WHOSE, Finished
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import finishing
-from labelwise.tasks.proof.finishing import GOLD, MODEL, NOBODY, PERSON
+from labelwise.tasks.proof.finishing import GOLD, LLM, MACHINES, MODEL, NOBODY, PERSON, RULE
 from labelwise.tasks.reporting.page import Card, render
 from labelwise.tasks.reporting.pictures import DARK, IDEAL, LIGHT, OWN, as_link
 from labelwise.tasks.reporting.tables import Table
@@ -52,9 +52,11 @@ def cards(found: Finished) -> list[Card]:
         PERSON: ("people", f"{found.exam:,} of them for the exam"),
         GOLD: ("the gold set", "trusted labels that were there"),
         MODEL: ("the model", "which nobody had to label"),
+        LLM: ("a language model", "where it is likelier right than the model"),
+        RULE: ("rules", "where they are likelier right than the model"),
         NOBODY: ("nobody", "skipped, refused, or still with the reviewers"),
     }
-    tones = {MODEL: "good", NOBODY: "open"}
+    tones = {NOBODY: "open"} | dict.fromkeys(MACHINES, "good")
     return [
         Card(f"labelled by {said[by][0]}", f"{count:,}", said[by][1], tones.get(by, ""))
         for by, count in found.counts.items()
@@ -69,8 +71,10 @@ def by_class(table: pd.DataFrame, answer: kinds.Answer) -> Table:
         (name, by) for label, by in zip(labelled.label, labelled.by, strict=True) for name in answer.members(label)
     )
     names = sorted({name for name, _ in counts})
-    rows = [[name, *(f"{counts[name, by]:,}" for by in (PERSON, GOLD, MODEL))] for name in names]
-    return Table("Labels", ["class", "people's", "gold", "the model's"], rows)
+    whose = {PERSON: "people's", GOLD: "gold", MODEL: "the model's"} | WHOSE
+    shown = [by for by in whose if by not in WHOSE or any(of == by for _, of in counts)]
+    rows = [[name, *(f"{counts[name, by]:,}" for by in shown)] for name in names]
+    return Table("Labels", ["class", *(whose[by] for by in shown)], rows)
 
 
 def picture(found: Finished) -> Figure:

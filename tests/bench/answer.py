@@ -54,7 +54,7 @@ def seen(data: Path, name: str, group: int) -> Seen:
     looks = [
         look
         for seed in range(group * TOGETHER, (group + 1) * TOGETHER)
-        for look in finish.looks(data, name, "auto", seed, 0.0)
+        for look in finish.looks(data, name, "auto", seed, 0.0, 0.0)
     ]
     fresh = ~np.any([look.known for look in looks], axis=0)
     return Seen(np.array([1 - look.doubt[fresh] for look in looks]), np.array([look.loss[fresh] for look in looks]))

@@ -2,8 +2,9 @@
 
 FOLDER holds labelled sets. A run plays the loop by its own stages, looks once in the middle (the loop then learns from
 that exam), plays on, and looks again; it is broken when either look leaves more wrong labels than promised. ARGS: names
-of sets; --runs N; --noise SHARE of people's answers that are wrong; --strategy NAME; --json FILE. What was played is
-kept in .bench/finish/, so that a call that was cut off goes on where it was.
+of sets; --runs N; --noise SHARE of people's answers that are wrong; --weak SHARE of a language model's that are right;
+--strategy NAME; --json FILE. What was played is kept in .bench/finish/, so that a call that was cut off goes on where
+it was.
 """
 
 import argparse
@@ -22,7 +23,8 @@ from threadpoolctl import threadpool_limits
 
 from labelwise.tasks import kinds
 from labelwise.tasks.learners import Model, thresholds_of
-from labelwise.tasks.proof import promise
+from labelwise.tasks.labels import reliability
+from labelwise.tasks.proof import finishing, promise
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.trial.kept import encoded, settings_of_run
 from labelwise.tasks.trial.plan import Plan, gathered, settings_of
@@ -98,13 +100,13 @@ def prepared(data: Path, name: str) -> tuple[Rows, Rows, Settings]:
     return (*(Rows(rows, encoded(rows, settings, folder)) for rows in (pool, gold)), settings)
 
 
-def looks(data: Path, name: str, strategy: str, seed: int, noise: float) -> list[Look]:
+def looks(data: Path, name: str, strategy: str, seed: int, noise: float, weak: float) -> list[Look]:
     """The two looks of a run, played unless it has been before."""
-    path = KEPT / name / f"{strategy}-{noise}-{seed}.npz"
+    path = KEPT / name / f"{strategy}-{noise}-{seed}{weak and f'-{weak}' or ''}.npz"
     if not path.exists():
         kept = {
             f"{at}-{key}": value
-            for at, look in enumerate(played(data, name, strategy, seed, noise))
+            for at, look in enumerate(played(data, name, strategy, seed, noise, weak))
             for key, value in vars(look).items()
         }
         with atomic(path) as scratch, scratch.open("wb") as file:
@@ -113,7 +115,7 @@ def looks(data: Path, name: str, strategy: str, seed: int, noise: float) -> list
         return [Look(**{key: found[f"{at}-{key}"] for key in Look.__dataclass_fields__}) for at in range(2)]
 
 
-def played(data: Path, name: str, strategy: str, seed: int, noise: float) -> Iterator[Look]:
+def played(data: Path, name: str, strategy: str, seed: int, noise: float, weak: float) -> Iterator[Look]:
     pool, gold, settings = prepared(data, name)
     settings = settings_of_run(settings, strategy, "frozen", seed)
     settings = settings.model_copy(update={"select": settings.select.model_copy(update={"control": CONTROL})})
@@ -129,23 +131,38 @@ def played(data: Path, name: str, strategy: str, seed: int, noise: float) -> Ite
         doubts, losses = [], []
         for items, truth in ((vectors, said), (gold.items(), gold.table.label)):
             opinion, thresholds = model.probabilities(items), thresholds_of(model)
-            decided = answer.decide(opinion, model.classes, thresholds)
-            doubts.append(1 - answer.expect(opinion, thresholds))
-            losses.append(1 - answer.score(decided.tolist(), list(truth)))
+            found = pd.DataFrame({"id": pool.table.id if items is vectors else gold.table.id})
+            found["prediction"] = answer.decide(opinion, model.classes, thresholds)
+            found["doubt"] = 1 - answer.expect(opinion, thresholds)
+            if weak and items is vectors:
+                found = finishing.overruled(found, spoken(pool, said, run, weak, seed, settings))
+            doubts.append(found.doubt.to_numpy())
+            losses.append(1 - answer.score(found.prediction.tolist(), list(truth)))
             if items is vectors:
-                wrong = 1 - answer.score(decided.tolist(), list(right))
+                wrong = 1 - answer.score(found.prediction.tolist(), list(right))
         known = pool.table.id.isin([one for batch in run.asked for one in batch]).to_numpy()
         look = Look(doubts[0], losses[0], wrong, known, doubts[1], losses[1])
         yield look
         if half < ROUNDS:  # the loop learns from the exam of this look
             order = look.order()
-            found = planned(look, 0.05, len(look.loss), promise.risk_of(CONFIDENCE, 1), answer.NAME == "choice")
-            exam = order[: found.trusted][rng.random(found.trusted) < found.share]
+            plan = planned(look, 0.05, len(look.loss), promise.risk_of(CONFIDENCE, 1), answer.NAME == "choice")
+            exam = order[: plan.trusted][rng.random(plan.trusted) < plan.share]
             run.asked.append(pool.table.id[exam].tolist())
             run.why.append(["exam"] * len(exam))
             run.by.append("exam")
             run.exams.append([])
             sizes.insert(half, 0)
+
+
+def spoken(
+    pool: Rows, said: NDArray[Any], run: Run, right: float, seed: int, settings: Settings
+) -> pd.DataFrame:
+    """What a language model that is right of this share says of all items, as far as people's labels bear it out."""
+    asked = pool.table.id.isin([one for batch in run.asked for one in batch]).to_numpy()
+    labels = pool.answers(1 - right, settings.classes, seed + 5000, kinds.answer(settings.kind.answer))
+    rows = pd.DataFrame({"id": pool.table.id, "label": labels.to_numpy(), "source": "llm:simulated"})
+    known = pd.DataFrame({"id": pool.table.id[asked], "label": said[asked]})
+    return reliability.combined(rows, known, settings)[["id", "label", "trust"]].assign(source=finishing.LLM)
 
 
 def planned(
@@ -234,14 +251,14 @@ def by_validation(look: Look, wrong: float, m: int, rng: np.random.Generator) ->
     return outcome(look, order[np.setdiff1d(np.arange(end), drawn)])
 
 
-def rows_of(data: Path, name: str, strategy: str, runs: int, noise: float) -> list[dict[str, Any]]:
+def rows_of(data: Path, name: str, strategy: str, runs: int, noise: float, weak: float) -> list[dict[str, Any]]:
     """A row a promised share."""
     whole = SETS[name].answer == "choice"
     broken = dict.fromkeys(WRONG, 0)
     untrue, pac_broken, ground_broken, foreseen = (dict(broken) for _ in range(4))
     shares: dict[float, list[list[float]]] = {wrong: [] for wrong in WRONG}
     for seed in range(runs):
-        both = looks(data, name, strategy, seed, noise)
+        both = looks(data, name, strategy, seed, noise, weak)
         for wrong in WRONG:
             rng = np.random.default_rng([seed, int(1000 * wrong)])
             kept = lied = True
@@ -290,6 +307,7 @@ def main(data: Path, words: Sequence[str]) -> None:
     parser.add_argument("sets", nargs="*", default=list(SETS))
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--weak", type=float, default=0.0)
     parser.add_argument("--strategy", default="auto")
     parser.add_argument("--json")
     given = parser.parse_args(words)
@@ -298,7 +316,7 @@ def main(data: Path, words: Sequence[str]) -> None:
     rows: list[dict[str, Any]] = []
     for name in given.sets:
         tell(f"finish: {name}")
-        rows += rows_of(data, name, given.strategy, given.runs, given.noise)
+        rows += rows_of(data, name, given.strategy, given.runs, given.noise, given.weak)
         print(figures.table(pd.DataFrame(rows).round(3)), flush=True)
         if given.json:
             Path(given.json).write_text(json.dumps(rows), encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 
 from labelwise.tasks import figures, finish, settings
 from labelwise.tasks.errors import InputError, WorkspaceError
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, weak
 from labelwise.tasks.proof import control, finishing, promise
 from labelwise.tasks.records import BATCH, GOLD, LABELS, POOL, SCORES
 from labelwise.tasks.reporting import finished_page
@@ -228,3 +228,42 @@ def test_the_page_says_the_promise_and_escapes_what_came(here: Workspace) -> Non
     assert found.promise in page.replace("&#39;", "'")
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("right", [0.99, 0.3])
+def test_a_language_model_labels_where_it_is_likelier_right(here: Workspace, right: float) -> None:
+    """Where it errs, as the model does, the exam finds it; what it says after the plan has no say."""
+    ledger.append(here.labels, 2, answers(2, "uncertain", ids(20, 80)))
+    rng = np.random.default_rng(3)
+    names = ids(0, OLD)
+    said = [truth(each) if rng.random() < right else CLASSES[1 - int(each[1:]) % 2] for each in names]
+    told = pd.DataFrame({"id": names, "label": said, "source": "llm:m", "written_at": "2026-01-01"})
+    weak.append(here, told)
+    finish.keep(here, finish.wanted(here, 0.05, 0.95))
+    plan = here.settings.select.finish
+    assert plan is not None and plan.weak == 1
+    pool = finishing.gather(here, plan).open
+    by_llm = pool.source == finishing.LLM
+    if right < 0.5:
+        assert not by_llm.any() and pool.doubt.round(6).eq(0.1).all()
+        weak.append(here, told.assign(label=list(map(truth, names))))
+        pd.testing.assert_frame_equal(finishing.gather(here, plan).open, pool)
+        return
+    assert by_llm.all() and pool.doubt.max() < 0.1
+    assert dict(zip(pool.id, pool.prediction, strict=True)).items() <= dict(zip(names, said, strict=True)).items()
+    done = play(here, 0.05)
+    new = done.table[done.table.by == finishing.LLM]
+    assert done.counts[finishing.LLM] == len(new) > 100 and done.counts[finishing.MODEL] == 0
+    assert (new.label != new.id.map(truth)).sum() <= done.allowed
+    assert f"0 the model's, {len(new):,} a language model's." in done.promise
+    page = finished_page.page(here, done)
+    assert "labelled by a language model" in page and "a language model" in page
+
+
+def test_who_says_something_likelier_right_labels(here: Workspace) -> None:
+    items = pd.DataFrame({"id": ["x", "y", "z"], "prediction": ["a", "a", "a"], "doubt": [0.2, 0.2, 0.2]})
+    said = pd.DataFrame({"id": ["z", "x"], "label": ["b", "b"], "trust": [0.9, 0.7], "source": [finishing.RULE] * 2})
+    found = finishing.overruled(items, said)
+    assert found.prediction.tolist() == ["a", "a", "b"] and found.doubt.tolist() == pytest.approx([0.2, 0.2, 0.1])
+    assert found.source.tolist() == [finishing.MODEL, finishing.MODEL, finishing.RULE]
+    assert finishing.overruled(items, said[:0]).source.eq(finishing.MODEL).all()
