@@ -30,7 +30,7 @@ ABOUT = {
     "source_id": "your own key",
     "group": "what the item belongs to",
     "label": "the label",
-    "by": "who gave it: person, model, gold for the gold set, or imported with the data",
+    "by": "who gave it: person, model, language model, rule, gold for the gold set, or imported with the data",
     "people": "how many people have given a label that stands",
     "agreement": "the mean score of their labels against this one, 1 where all said the same",
     "confidence": "the score that the label is expected to have",

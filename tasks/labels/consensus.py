@@ -102,7 +102,7 @@ def opinion(items: "Items", settings: Settings) -> Opinion:
 def with_weak(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
     """The consensus of these rows of the ledger, as of today, and behind it what weak labels come to of other items."""
     people = of(workspace, rows)
-    weakly = reliability.combined(weak.read(workspace), people, workspace.settings)
+    weakly = reliability.combined(weak.held(workspace), people, workspace.settings)
     return pd.concat([people, weakly], ignore_index=True) if len(weakly) else people
 
 

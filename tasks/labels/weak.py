@@ -48,6 +48,12 @@ def spent(workspace: Workspace) -> float:
     return float(every(workspace).reindex(columns=["cost"]).cost.astype(float).sum())
 
 
+def held(workspace: Workspace) -> pd.DataFrame:
+    """`read`, but while the pool is being finished what there was when that began: its model stays what it is."""
+    plan = workspace.settings.select.finish
+    return read(workspace, None if plan is None else plan.weak)
+
+
 def read(workspace: Workspace, first: int | None = None) -> pd.DataFrame:
     """The weak labels that stand (id, label, source), in order of source and id, by the names that classes have today;
     without those of classes that no longer exist. first: see `every`."""

@@ -19,8 +19,8 @@ WAITING = ("wait",)  # stages that cost no computing
 @dataclass(frozen=True)
 class Costs:
     """label: of one answer; None where no lead time is known. labels: of all answers. compute: of all stages so far.
-    gold: of the answers that made trusted labels; part of the total, and of no saving: chance would need them, too. llm:
-    of all that language models were asked."""
+    gold: of the answers that made trusted labels; part of the total, and of no saving: chance would need them, too.
+    llm: of all that language models were asked."""
 
     seconds_a_label: float | None
     label: float | None

@@ -67,7 +67,8 @@ def together(found: dict[str, float | None]) -> str:
     labels, alone, beside, low, high = (found.get(name) for name in ("labels", "alone", "beside", "low", "high"))
     if not labels or alone is None or beside is None or low is None or high is None:
         return ""
-    said = f"Of {quantity(int(labels), 'label')} of people, each held out, a model of the others says {alone:.1%} rightly"
+    of = f"Of {quantity(int(labels), 'label')} of people, each held out, a model of the others"
+    said = f"{of} says {alone:.1%} rightly"
     if not found.get("weight"):
         return f"{said}; weak labels beside them teach it nothing more."
     return f"{said}, and {beside:.1%} with weak labels beside them ({low:+.1%} to {high:+.1%})."

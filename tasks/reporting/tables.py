@@ -178,9 +178,10 @@ def looked_again(workspace: Workspace, rows: pd.DataFrame, most: int = 8) -> Tab
     cells = [[answer.spoken(was, None), answer.spoken(now, None), f"{count:,}"] for (was, now), count in changes]
     said = f"{quantity(found['again'], 'label')} looked at again, {found['changed']:,} changed."
     if found["before"] is not None:
+        reach = f"{found['low']:+.3f} to {found['high']:+.3f}"
         said += (
-            f" A model of the labels of today: {found['after']:.3f} of {workspace.settings.measure.words}; of those that "
-            f"these items had first: {found['before']:.3f} (difference {found['low']:+.3f} to {found['high']:+.3f})."
+            f" A model of today's labels: {found['after']:.3f} of {workspace.settings.measure.words}; of the labels "
+            f"that these items had first: {found['before']:.3f} (difference {reach})."
         )
     return Table("Labels that were looked at again", ["was", "is now", "items"], cells, said)
 

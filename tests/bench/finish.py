@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from labelwise.tasks import kinds
-from labelwise.tasks.learners import Model, thresholds_of
 from labelwise.tasks.labels import reliability
+from labelwise.tasks.learners import Model, thresholds_of
 from labelwise.tasks.proof import finishing, promise
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.trial.kept import encoded, settings_of_run
@@ -102,7 +102,8 @@ def prepared(data: Path, name: str) -> tuple[Rows, Rows, Settings]:
 
 def looks(data: Path, name: str, strategy: str, seed: int, noise: float, weak: float) -> list[Look]:
     """The two looks of a run, played unless it has been before."""
-    path = KEPT / name / f"{strategy}-{noise}-{seed}{weak and f'-{weak}' or ''}.npz"
+    beside = f"-{weak}" if weak else ""
+    path = KEPT / name / f"{strategy}-{noise}-{seed}{beside}.npz"
     if not path.exists():
         kept = {
             f"{at}-{key}": value
@@ -154,9 +155,7 @@ def played(data: Path, name: str, strategy: str, seed: int, noise: float, weak: 
             sizes.insert(half, 0)
 
 
-def spoken(
-    pool: Rows, said: NDArray[Any], run: Run, right: float, seed: int, settings: Settings
-) -> pd.DataFrame:
+def spoken(pool: Rows, said: NDArray[Any], run: Run, right: float, seed: int, settings: Settings) -> pd.DataFrame:
     """What a language model that is right of this share says of all items, as far as people's labels bear it out."""
     asked = pool.table.id.isin([one for batch in run.asked for one in batch]).to_numpy()
     labels = pool.answers(1 - right, settings.classes, seed + 5000, kinds.answer(settings.kind.answer))

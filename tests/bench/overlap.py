@@ -60,9 +60,7 @@ class Crowd:
         """What the first so many of each item said, the first of all items first."""
         asked = [(k, np.flatnonzero(times > k)) for k in range(THRICE)]
         item = np.concatenate([rows for _, rows in asked])
-        label, person = (
-            np.concatenate([table[rows, k] for k, rows in asked]) for table in (self.answers, self.person)
-        )
+        label, person = (np.concatenate([table[rows, k] for k, rows in asked]) for table in (self.answers, self.person))
         return Said(item, person, [self.classes[at] for at in label], len(times), PEOPLE)
 
     def agreed(self, times: NDArray[np.int64], by: str = DAWID_SKENE) -> Combined:

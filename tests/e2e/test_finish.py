@@ -63,7 +63,7 @@ def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) ->
         "finish",
         f"{WRONG}, 0.95, 0",
     )
-    assert "answered, waiting for" in _finish(workspace, WRONG)
+    assert "answered, waiting for" in finished(workspace, WRONG)
     workspace = Workspace.open(workspace.root)
     plan = workspace.settings.select.finish
     assert plan is not None
@@ -84,7 +84,7 @@ def test_a_pool_is_finished_and_killed_on_the_way(make: Make, source: Source) ->
     assert "Finish 3" in titles
     assert finish.going_on(workspace).startswith("under way: at most 15 % wrong")
     with pytest.raises(InputError, match="another promise is being worked for"):
-        _finish(workspace, 0.3)
+        finished(workspace, 0.3)
 
     # While people answer, `labelwise run` goes on as well; the model stays what it is.
     model = {path.name: path.read_bytes() for path in workspace.model.rglob("*") if path.is_file()}
@@ -149,7 +149,7 @@ def _answer_while_taken_back(workspace: Workspace, source: Source) -> tuple[int,
     return early, late
 
 
-def _finish(workspace: Workspace, wrong: float) -> str:
+def finished(workspace: Workspace, wrong: float) -> str:
     from labelwise.flows.loop import finish as flow
 
     return flow(str(workspace.root), wrong, 0.95, 0)

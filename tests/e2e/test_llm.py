@@ -16,13 +16,16 @@ import pytest
 from labelwise.tasks import figures, settings
 from labelwise.tasks.labels import consensus, ledger, llm, weak
 from labelwise.tasks.past.replay import IDENTICAL
+from labelwise.tasks.records import run_of
 from labelwise.tasks.reporting import page as reports
+from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.upkeep import forget
 from labelwise.tasks.upkeep import llm as command_llm
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import Make, Source, answer, command, play, rows
 from tests.e2e.test_answer import until
+from tests.e2e.test_finish import finished
 from tests.e2e.test_provable import replayed
 from tests.tasks.labels.speaking import Speaking, speaking
 
@@ -83,7 +86,7 @@ def test_a_language_model_labels_beneath_people(make: Make, source: Source) -> N
         assert again.returncode == 0, again.stderr
         assert "not measured yet" in again.stdout
         assert len(model.asked) == len(set(asked_of(model)))  # nothing was asked twice, and so paid twice
-        paid = llm.spent(here)
+        paid = weak.spent(here)
         assert 0 < paid < 50
         assert weak.every(here).label.isna().sum() >= 1  # what was on its way when it was killed
 
@@ -98,7 +101,7 @@ def test_a_language_model_labels_beneath_people(make: Make, source: Source) -> N
         assert found.of.judged >= 3 and found.of.right >= 1
         report = reports.page(Workspace.open(here.root), Versions(here.root))
         assert "Who should label the next hundred" in report and "llm:m" in report
-        assert f"Language models, beside these: {llm.spent(here):,.2f} EUR." in report
+        assert f"Language models, beside these: {weak.spent(here):,.2f} EUR." in report
         own = str(consensus.unasked(here).id.iloc[0])
 
     named(here, "http://127.0.0.1:9/v1")
@@ -107,10 +110,29 @@ def test_a_language_model_labels_beneath_people(make: Make, source: Source) -> N
     assert figures.headline(here)["score"] > 0.6
     seen = replayed(here, "round-0002")
     assert {verdict for verdict, _ in seen.values()} == {IDENTICAL}, seen
+    assert (paid := weak.spent(here)) > 0
     forget.run(Workspace.open(here.root), [own], lambda _lines: True)
-    assert own not in set(weak.every(here).id)
+    assert own not in set(weak.every(here).id) and weak.spent(here) == pytest.approx(paid)
     down = command("llm", "--workspace", str(here.root))
     assert down.returncode != 0 and "does not answer" in down.stderr and "Traceback" not in down.stderr
+    run = open_tracking(here.settings).client.get_run(run_of(Versions(here.root).message("round-0002")))
+    assert run.data.metrics["llm.cost"] > 0 and run.data.metrics["weak.labels"] > 0
+    _finished_with_it(here, source)
+
+
+def _finished_with_it(here: Workspace, source: Source) -> None:
+    """It labels a part of the pool that is finished, and the promise is kept."""
+    settings.change(here.root / "params.yaml", {"llm.address": None})
+    said = finished(here, 0.2)
+    for _ in range(8):
+        if "confidence" in said:
+            break
+        answer(here, source)
+        said = play(here)
+    table = pd.read_parquet(here.root / "finished" / "finished.parquet")
+    known = pd.read_csv(source.answers).set_index("text").label
+    assert (table.by == "language model").any() and "a language model's" in said
+    assert (table.label != table.text.map(known)).mean() <= 0.2
 
 
 MODEL = Path(__file__).with_name("smollm.py")

@@ -248,6 +248,7 @@ def test_a_language_model_labels_where_it_is_likelier_right(here: Workspace, rig
         assert not by_llm.any() and pool.doubt.round(6).eq(0.1).all()
         weak.append(here, told.assign(label=list(map(truth, names))))
         pd.testing.assert_frame_equal(finishing.gather(here, plan).open, pool)
+        assert len(weak.held(here)) == OLD and not weak.held(here).equals(weak.read(here))
         return
     assert by_llm.all() and pool.doubt.max() < 0.1
     assert dict(zip(pool.id, pool.prediction, strict=True)).items() <= dict(zip(names, said, strict=True)).items()
