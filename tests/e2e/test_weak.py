@@ -10,9 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from labelwise.tasks import settings
+from labelwise.tasks import figures, settings
+from labelwise.tasks.errors import quantity
 from labelwise.tasks.labels import consensus, ledger, weak
 from labelwise.tasks.past.replay import IDENTICAL
+from labelwise.tasks.reporting import page as reports
+from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.upkeep import forget, init
 from labelwise.tasks.workspace import Workspace
@@ -112,3 +115,7 @@ def test_labels_that_look_wrong_are_put_before_people_again(source: Source, tmp_
     texts = pd.read_parquet(here.pool / "shard-0001.parquet").set_index("id").text
     changed = [item for item in anew.id if after[item] != before[item]]
     assert changed and all(after[item] == truth[texts[item]] for item in changed)
+    looked = figures.proof(here)["looked"]
+    assert (looked["again"], looked["changed"]) == (len(anew), len(changed))
+    report = reports.page(here, Versions(root))
+    assert f"{quantity(len(anew), 'label')} looked at again, {len(changed)} changed." in report
