@@ -3,8 +3,8 @@
 FOLDER holds labelled sets. The models are those of bench-finish, two of each of its runs, which it plays unless it has:
 TOGETHER runs are looked at as one, with the items that none of their models has learned from. These are the items to
 come; known ones are drawn from them, again and again, so that it is known what is wrong of what a threshold lets a
-model answer. ARGS: names of sets, and of the parts `watch` and `unlike` (all where none is named); --groups N of runs;
---draws N of KNOWN items each; --json FILE.
+model answer. ARGS: names of sets, and of the parts `watch`, `unlike` and `drift` (all where none is named); --groups N
+of runs; --draws N of KNOWN items each; --json FILE.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from labelwise.tasks.proof import answering, unlike, watching
-from tests.bench import figures, finish
+from tests.bench import drift, figures, finish
 from tests.bench.labels import tell
 
 TOGETHER = 6
@@ -37,7 +37,7 @@ KNOWN = 500
 WATCHES, LONG = 200, 100  # simulated watches, and those over 100,000 items
 SCOPE = {"clinc150": "oos"}  # what a set calls items that no class is for
 ASIDE = {"clinc150": 15, "banking77": 8}  # classes taken out
-PARTS = ("watch", "unlike")
+PARTS = ("watch", "unlike", "drift")
 
 
 @dataclass(frozen=True)
@@ -280,6 +280,9 @@ def main(data: Path, words: Sequence[str]) -> None:
             )
     if "unlike" in given.parts:
         print(figures.table(pd.DataFrame(unlike_rows(data)).round(3)))
+    if "drift" in given.parts:
+        for name in drift.SETS:
+            print(figures.table(pd.DataFrame(drift.rows_of(data, name))), flush=True)
     print(figures.machine())
 
 
