@@ -9,7 +9,7 @@ from labelwise.tasks import kinds
 from labelwise.tasks.errors import quantity
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import Answer, Content, choice, context, text
-from labelwise.tasks.labels import ledger, renamed
+from labelwise.tasks.labels import ledger, renamed, roster
 from labelwise.tasks.proof import finishing
 from labelwise.tasks.services.label_studio.delivery import deliver, marked, without_doubles
 from labelwise.tasks.services.label_studio.project import NOT_OURS, LabelStudioProject, changed
@@ -78,6 +78,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     project.instruct(kinds.instructions_of(settings, about))
     before, ours = project.choices(), project.offer(kinds.interface_of(settings))
     news_of_choices = changed(before, kind[0].choices(settings.classes), settings.renamed) if ours else ""
+    labelling = roster.read(workspace)
     remarks = [
         *([news_of_choices] if news_of_choices else []),
         *(["the project was gone from Label Studio and is made anew"] if made and number > 1 else []),
@@ -85,6 +86,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         *([] if ours else [NOT_OURS]),
         *([f"{people} people an item"] if people > 1 else []),
         *([] if alone or people == project.people else [too_few(project.people, people)]),
+        *(roster.strangers(labelling, project.accounts()) if labelling else []),
     ]
     said = f"{quantity(pushed, 'task')} new, {len(wanted)} in round {number}" + (
         f" ({'; '.join(remarks)})" if remarks else ""

@@ -1,13 +1,13 @@
 """`labelwise people`: how often each person who labels is right, and whose way of answering is to be looked at. For the
 owner of a workspace: it stands in no report, and in no version."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from labelwise.tasks.errors import quantity
-from labelwise.tasks.labels import consensus, ledger
+from labelwise.tasks.labels import consensus, ledger, roster
 from labelwise.tasks.labels.agreement import Quality, quality_of
 from labelwise.tasks.labels.combined import LATEST
 from labelwise.tasks.terminal import plain
@@ -36,10 +36,11 @@ def _right(workspace: Workspace, rows: pd.DataFrame) -> list[str]:
     if weighed.by == LATEST:
         why = f"{shared} answers of two people, {consensus.ENOUGH} are needed (people.overlap in params.yaml)"
         return [f"nothing tells how often each person is right: {why}"]
+    called = {number: one.name for number, one in roster.read(workspace).items()}
     each = quality_of(weighed.said, weighed.found, list(weighed.names))
     return [
         f"{shared} answers of two people or more; how often each person is right by what is agreed there:",
-        *(line(one) for one in sorted(each, key=lambda one: (-one.answers, one.annotator))),
+        *(line(one, called) for one in sorted(each, key=lambda one: (-one.answers, one.annotator))),
     ]
 
 
@@ -82,12 +83,16 @@ def at_once(own: pd.DataFrame) -> float:
     return float(shared.mean()) if len(shared) else 0.0
 
 
-def line(one: Quality) -> str:
-    """
-    >>> line(Quality("7", 120, 0.912, 0.861, 0.963)), line(Quality("imported", 1, None, None, None))
-    ('7: 91 % (86 to 96 %); 120 answers', 'imported: 1 answer, none to an item that others labelled')
+def line(one: Quality, called: Mapping[str, str]) -> str:
+    """called: names, by annotator.
+
+    >>> print(line(Quality("7", 120, 0.912, 0.861, 0.963), {"7": "Ana"}))
+    7 (Ana): 91 % (86 to 96 %); 120 answers
+    >>> print(line(Quality("imported", 1, None, None, None), {}))
+    imported: 1 answer, none to an item that others labelled
     """
     name = plain(one.annotator or "(unknown)", 60)
+    name += f" ({plain(who, 60)})" if (who := called.get(one.annotator)) else ""
     if one.right is None or one.low is None or one.high is None:
         return f"{name}: {quantity(one.answers, 'answer')}, none to an item that others labelled"
     often = f"{100 * one.right:.0f} % ({100 * one.low:.0f} to {100 * one.high:.0f} %)"

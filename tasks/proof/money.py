@@ -1,5 +1,6 @@
 """What labels and computing cost, in the currency of the settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from labelwise.tasks.figures import seconds_by_stage
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.labels import ledger, weak
+from labelwise.tasks.labels import ledger, roster, weak
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.workspace import Workspace
 
@@ -56,19 +57,33 @@ def costs(
     hourly_rate: float,
     compute_rate: float,
     on_gold: pd.DataFrame | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> Costs:
     """What the answers in the ledger (LABELS), those on gold items (ANSWERS) and the stages (a column each, in seconds;
-    a row a round) came to. Rates are per hour. An answer that was changed or withdrawn was given all the same."""
+    a row a round) came to. Rates are per hour; rates: of those who have their own, by annotator. An answer that was
+    changed or withdrawn was given all the same."""
     answers = rows[rows.annotation_id.notna()]
-    each = seconds_a_label(answers.lead_time_s)
-    label = None if each is None else each / 3600 * hourly_rate
+    each, own = seconds_a_label(answers.lead_time_s), rates or {}
+    label = None if each is None or answers.empty else paid_for(answers, each, hourly_rate, own) / len(answers)
     computed = seconds.drop(columns=["round", *WAITING], errors="ignore").to_numpy(dtype=float)
     gold = 0.0
     if on_gold is not None and len(on_gold):
         given = on_gold.drop_duplicates(["task_id", "annotation_id"], keep="last")
-        gold = (seconds_a_label(given.lead_time_s) or each or 0.0) / 3600 * hourly_rate * len(given)
+        gold = paid_for(given, seconds_a_label(given.lead_time_s) or each or 0.0, hourly_rate, own)
     compute = float(np.nansum(computed)) / 3600 * compute_rate
     return Costs(each, label, None if label is None else label * len(answers), compute, gold)
+
+
+def paid_for(answers: pd.DataFrame, each: float, hourly_rate: float, rates: Mapping[str, float]) -> float:
+    """What answers came to that take `each` seconds; those of who has a rate of their own (rates, by annotator), as
+    long as theirs take, where that is known."""
+    if not rates:
+        return each / 3600 * hourly_rate * len(answers)
+    paid = each / 3600 * hourly_rate * int((~answers.annotator.isin(list(rates))).sum())
+    for who, rate in rates.items():
+        own = answers[answers.annotator == who]
+        paid += (seconds_a_label(own.lead_time_s) or each) / 3600 * rate * len(own)
+    return paid
 
 
 def net(saved: Interval, paid: Costs) -> Interval | None:
@@ -84,5 +99,6 @@ def spending(workspace: Workspace) -> Costs:
     prices = workspace.settings.prove
     rows = ledger.answers(ledger.read(workspace.labels))
     seconds, given = seconds_by_stage(workspace), trusted.answers(workspace)
-    paid = costs(rows, seconds, prices.hourly_rate, prices.compute_rate, given)
+    rates = roster.rates(roster.read(workspace))
+    paid = costs(rows, seconds, prices.hourly_rate, prices.compute_rate, given, rates)
     return replace(paid, llm=weak.spent(workspace))

@@ -18,7 +18,7 @@ from labelwise.tasks.errors import quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import choice, context, spans
-from labelwise.tasks.labels import consensus, ledger, renamed
+from labelwise.tasks.labels import consensus, ledger, renamed, roster
 from labelwise.tasks.made_with import LIBRARIES
 from labelwise.tasks.promote import weighed
 from labelwise.tasks.proof import money, prevalence
@@ -151,11 +151,12 @@ def spent(workspace: Workspace, rows: pd.DataFrame) -> Table:
         ]
         for number, row in table.iterrows()
     ]
+    an_hour = f"{prices.hourly_rate:,.2f}{unit} an hour"
+    an_hour += f", some people's at rates of their own ({roster.FILE})" if roster.rates(roster.read(workspace)) else ""
     each = (
         "Nobody knows yet how long an answer takes."
         if paid.label is None
-        else f"An answer takes {paid.seconds_a_label:.1f} s: {paid.label:.3f}{unit} at {prices.hourly_rate:,.2f}{unit} "
-        "an hour."
+        else f"An answer takes {paid.seconds_a_label:.1f} s: {paid.label:.3f}{unit} at {an_hour}."
     )
     said = f"{each} Computing (s) is {prices.compute_rate:,.2f}{unit} an hour; waiting costs nothing."
     said += f" Answers on gold items, beside these: {paid.gold:,.2f}{unit}." if paid.gold else ""

@@ -53,6 +53,9 @@ def rows_of(data: Path, name: str) -> Iterator[dict[str, Any]]:
         return np.where((sure >= value) & (reference.strangeness(own) <= reference.limit), loss, np.nan)
 
     calm = seen(rest)
+    if np.isnan(calm).all():
+        yield {"set": name, "change": f"of {KNOWN} known items nothing may be answered"}
+        return
     some = rng.permutation(rest)[:CHANGED]
     changes: dict[str, tuple[NDArray[np.float64], NDArray[np.float64] | None]] = {}
     if new:

@@ -18,7 +18,7 @@ from labelwise.tasks.kinds import text
 from labelwise.tasks.kinds.choice import result as choice
 from labelwise.tasks.kinds.controls import FROM, TO
 from labelwise.tasks.kinds.interface import interface
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, roster
 from labelwise.tasks.past.audit import run as audit
 from labelwise.tasks.reporting import page, status
 from labelwise.tasks.services.home import Addresses
@@ -339,7 +339,10 @@ def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(make:
 
     # More people than there are accounts: it says so, and asks no more; lowered, the open batch is complete with one.
     settings.change(here.root / "params.yaml", {"people.overlap": 20})
-    assert "people.overlap is 20, and Label Studio has " in ran(here)
+    (here.root / roster.FILE).write_text("1: {rate: 60}\n99999: {name: Nobody}\n")
+    said = ran(here)
+    assert "people.overlap is 20, and Label Studio has " in said
+    assert "people.yaml names 99999, which is no account in Label Studio; there are 1 (" in said
     say(project.tasks(3), 1, labels)
     settings.change(here.root / "params.yaml", {"people.overlap": 1})
     ran(here)
@@ -407,3 +410,4 @@ def test_marks_come_back_from_label_studio_as_they_went(servers: Addresses, tmp_
     finally:
         project.client.projects.delete(project.number)
     assert off.found == [] and off.texts == 60 and off.marks > 60
+    assert roster.FILE not in tool(here.root, "git", "ls-files")  # what an hour of somebody costs is its owner's

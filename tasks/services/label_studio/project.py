@@ -321,12 +321,16 @@ class LabelStudioProject:
         with connected(self.url):
             self.client.tasks.update(str(task_id), overlap=people, is_labeled=False)
 
+    def accounts(self) -> dict[str, str]:
+        """The addresses of all who can sign in, by number."""
+        with connected(self.url):
+            return {str(one.id): str(one.email) for one in self.client.users.list()}
+
     def share(self, batch_number: int) -> int:
         """Let each task of a batch be answered by `people` people, or by all where there are fewer accounts; a task
         that has so many answers stays as it is. Returns how many people that is. Whoever labels the tasks of the tab
         gets none twice, and sees nobody else's answer."""
-        with connected(self.url):
-            wanted = min(self.people, len(list(self.client.users.list())))
+        wanted = min(self.people, len(self.accounts()))
         for task in self._list([*_of_batch(batch_number), NAMED], PAGE, f"{COUNTED},overlap"):
             if task.overlap != wanted and _answer_count(task) < wanted:
                 self.ask_again(task.id, wanted)
