@@ -8,16 +8,12 @@ Each request is in a journal on the disk before it is sent, with the most that i
 off, nothing is asked twice, and nothing is spent beyond the budget; what was sent and never answered counts as paid.
 """
 
-import json
-import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from threading import Condition
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,14 +23,15 @@ from labelwise.tasks.items.seen import refuse_kind, seen
 from labelwise.tasks.items.vectors import pool_vectors
 from labelwise.tasks.items.withheld import offered
 from labelwise.tasks.labels import consensus, weak
+from labelwise.tasks.labels.journal import Journal
 from labelwise.tasks.labels.prompts import Prompt, understood
 from labelwise.tasks.progress import counted
 from labelwise.tasks.proof import control
-from labelwise.tasks.records import CONSENSUS, WEAK
+from labelwise.tasks.records import CONSENSUS
 from labelwise.tasks.services.chat import Chat, Declined, Reply, Unknown
 from labelwise.tasks.services.patience import Tell, patient
 from labelwise.tasks.settings import LanguageModel, Prices, Settings
-from labelwise.tasks.workspace import Workspace, atomic
+from labelwise.tasks.workspace import Workspace
 
 MILLION = 1_000_000
 AROUND = 64  # tokens that a server puts around a prompt, at most
@@ -83,15 +80,8 @@ def asked_so_far(workspace: Workspace) -> int:
 
 def _of_this(workspace: Workspace) -> pd.DataFrame:
     """Each time that the model of today was asked."""
-    before = asked_before(workspace)
+    before = weak.asked_before(workspace)
     return before[before.source == source(workspace.settings)]
-
-
-def asked_before(workspace: Workspace) -> pd.DataFrame:
-    """Each time that a language model was asked (WEAK with what is further of it), in order."""
-    rows = weak.every(workspace)
-    rows = rows.reindex(columns=[*WEAK.columns, *WEAK.further])
-    return rows[rows.source.str.startswith(weak.LLM)]
 
 
 @dataclass
@@ -171,7 +161,7 @@ class Asking:
     """Asks about one item after the other, from several threads at once, within a budget."""
 
     def __init__(
-        self, chat: Chat, settings: Settings, prompts: Prompts, journal: "Journal", spent: float, tell: Tell
+        self, chat: Chat, settings: Settings, prompts: Prompts, journal: Journal, spent: float, tell: Tell
     ) -> None:
         self.chat, self.settings, self.prompts, self.journal, self.tell = chat, settings, prompts, journal, tell
         self.spent = spent
@@ -195,7 +185,7 @@ class Asking:
             if self.stopped:
                 return
             self._held[item] = most
-            self.journal.asking(item, most)
+            self.journal.asking(item, source(self.settings), self.prompts.prompt.digest, most)
         reply, paid = Reply(""), most
         failure: ServiceError | None = None
         try:
@@ -247,85 +237,3 @@ def _paid(llm: LanguageModel, reply: Reply, most: float) -> float:
     if reply.tokens_in is None or reply.tokens_out is None:
         return most
     return cost(llm.prices, reply.tokens_in, reply.tokens_out)
-
-
-class Journal:
-    """The requests of an asking that is not yet written down, a line each and one for what came of it, each on the disk
-    before the next step. What the weak labels have is taken out when it is opened."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.path = workspace.scraps / "llm.jsonl"
-        self.of = {"source": source(workspace.settings), "prompt": Prompt.of(workspace.settings).digest}
-        self.records: dict[str, dict[str, Any]] = {}
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]  # the last line may have been cut off
-        for line in whole.splitlines():
-            self._take(json.loads(line))
-        written = asked_before(workspace)
-        there = set(zip(written.id, written.written_at, written.source, strict=True))
-        for item, each in [*self.records.items()]:
-            if (item, each["written_at"], each["source"]) in there:
-                del self.records[item]
-        if whole != content:
-            with self.path.open("r+b") as file:
-                file.truncate(len(whole))
-
-    def __contains__(self, item: str) -> bool:
-        return item in self.records
-
-    @property
-    def cost(self) -> float:
-        """What is in it, in `prove.currency`."""
-        return sum(each["cost"] for each in self.records.values())
-
-    def asking(self, item: str, most: float) -> None:
-        """That an item is about to be asked."""
-        now = datetime.now(UTC).isoformat()
-        self._write({"id": item, **self.of, "written_at": now, "label": None, "cost": most})
-
-    def told(self, item: str, label: str | None, reply: Reply, paid: float) -> None:
-        """What came of it."""
-        tokens = {"tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}
-        self._write({"id": item, "label": label, **tokens, "cost": paid})
-
-    def unsent(self, item: str) -> None:
-        """That it was not asked after all."""
-        self._write({"id": item, "unsent": True})
-
-    def rows(self) -> pd.DataFrame:
-        """What is in it (WEAK), in order of id."""
-        names = [*WEAK.columns, *WEAK.further]
-        rows = pd.DataFrame([*self.records.values()], columns=names).sort_values("id", ignore_index=True)
-        return WEAK.conform(rows)
-
-    def forget(self, items: Collection[str]) -> None:
-        """Take items out of it. What they cost stays, in one record that names no item."""
-        kept = {item: each for item, each in self.records.items() if item not in items}
-        if gone := [each for item, each in self.records.items() if item in items]:
-            before = kept.get(weak.NO_ITEM, {"cost": 0.0})
-            paid = before["cost"] + sum(each["cost"] for each in gone)
-            kept[weak.NO_ITEM] = gone[-1] | {"id": weak.NO_ITEM, "label": None, "cost": paid}
-            with atomic(self.path) as scratch:
-                scratch.write_text("".join(json.dumps(each) + "\n" for each in kept.values()), encoding="utf-8")
-            self.records = kept
-
-    def clear(self) -> None:
-        """It is written down elsewhere."""
-        self.records.clear()
-        self.path.unlink(missing_ok=True)
-
-    def _take(self, line: Mapping[str, Any]) -> None:
-        if line.get("unsent"):
-            self.records.pop(line["id"], None)
-        else:
-            self.records[line["id"]] = self.records.get(line["id"], {}) | dict(line)
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        self.path.parent.mkdir(exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._take(line)

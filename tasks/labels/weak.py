@@ -36,6 +36,13 @@ def every(workspace: Workspace, first: int | None = None) -> pd.DataFrame:
     return pd.concat([WEAK.frame(), *map(read_parquet, shards(workspace)[:first])], ignore_index=True)
 
 
+def asked_before(workspace: Workspace) -> pd.DataFrame:
+    """Each time that a language model was asked (WEAK with what is further of it), in order."""
+    rows = every(workspace)
+    rows = rows.reindex(columns=[*WEAK.columns, *WEAK.further])
+    return rows[rows.source.str.startswith(LLM)]
+
+
 def without(rows: pd.DataFrame, gone: Collection[str]) -> pd.DataFrame:
     """The rows of a shard without these items. What an answer cost stays known, in a row that names no item."""
     named = rows.id.isin(gone)

@@ -1,12 +1,11 @@
 """Who should label the next hundred: people, the model that they have taught, rules, a language model; each by how
 often it is right and what it costs."""
 
-import pandas as pd
 
 from labelwise.tasks import figures
 from labelwise.tasks.errors import quantity
 from labelwise.tasks.kinds import choice
-from labelwise.tasks.labels import ledger, llm, weak
+from labelwise.tasks.labels import ledger, weak
 from labelwise.tasks.labels.judged import Judged, Spoken, judge, of_control_arm
 from labelwise.tasks.proof import money
 from labelwise.tasks.reporting.tables import Table
@@ -90,7 +89,7 @@ def _of_people(workspace: Workspace) -> str:
 
 def _of_model(workspace: Workspace, name: str) -> str:
     """Of a hundred labels, not of a hundred questions: of some items it says nothing."""
-    asked: pd.DataFrame = llm.asked_before(workspace)
+    asked = weak.asked_before(workspace)
     own = asked[asked.source == name]
     said = int(own.label.notna().sum())
     return _price(workspace, 100 * float(own.cost.sum()) / said) if said else ""

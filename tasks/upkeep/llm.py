@@ -13,8 +13,9 @@ import pandas as pd
 from labelwise.tasks import kinds
 from labelwise.tasks.errors import InputError, LabelwiseError, quantity
 from labelwise.tasks.labels import llm, weak
+from labelwise.tasks.labels.journal import Journal
 from labelwise.tasks.labels.judged import Judged, Spoken, interval, judge, of_control_arm
-from labelwise.tasks.labels.llm import Asked, Journal
+from labelwise.tasks.labels.llm import Asked
 from labelwise.tasks.labels.prompts import Prompt
 from labelwise.tasks.services.consent import Consent
 from labelwise.tasks.services.patience import Tell

@@ -15,7 +15,8 @@ from labelwise.tasks.items import forgotten, stored
 from labelwise.tasks.items.leaks import leaks_of
 from labelwise.tasks.items.vectors import WORDS, fingerprint, vectors_of, wording_of, words_of
 from labelwise.tasks.kinds import Content
-from labelwise.tasks.labels import llm, seeds, weak
+from labelwise.tasks.labels import seeds, weak
+from labelwise.tasks.labels.journal import Journal
 from labelwise.tasks.proof import finishing
 from labelwise.tasks.records import WEAK
 from labelwise.tasks.workspace import (
@@ -57,7 +58,7 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
     _rewrite_list(workspace.finished / finishing.LIST, gone)
     for file in workspace.quarantine.glob("*.parquet"):
         _rewrite_folds(file, set(folds), kinds.item(workspace.settings.kind.item))
-    llm.Journal(workspace).forget(gone)
+    Journal(workspace).forget(gone)
     figures.drop_items(workspace, gone)
     for scraps in ("reports", "data_docs", "answer"):  # made again when they are next asked for
         shutil.rmtree(workspace.scraps / scraps, ignore_errors=True)

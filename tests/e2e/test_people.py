@@ -347,6 +347,7 @@ def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(make:
     settings.change(here.root / "params.yaml", {"people.overlap": 1})
     ran(here)
     assert ledger.current_round(here.labels) == 3
+    assert roster.FILE not in tool(here.root, "git", "ls-files")  # what an hour of somebody costs is its owner's
 
 
 @pytest.mark.long
@@ -410,4 +411,3 @@ def test_marks_come_back_from_label_studio_as_they_went(servers: Addresses, tmp_
     finally:
         project.client.projects.delete(project.number)
     assert off.found == [] and off.texts == 60 and off.marks > 60
-    assert roster.FILE not in tool(here.root, "git", "ls-files")  # what an hour of somebody costs is its owner's

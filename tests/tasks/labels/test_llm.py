@@ -17,7 +17,8 @@ import pytest
 from labelwise.tasks.errors import InputError, ServiceDown, ServiceError, SettingsError
 from labelwise.tasks.items import withheld
 from labelwise.tasks.labels import judged, ledger, llm, weak
-from labelwise.tasks.labels.llm import Asked, Journal
+from labelwise.tasks.labels.journal import Journal
+from labelwise.tasks.labels.llm import Asked
 from labelwise.tasks.proof import money
 from labelwise.tasks.records import WEAK
 from labelwise.tasks.services import chat, patience
@@ -311,7 +312,7 @@ def test_cut_off_anywhere_what_was_paid_is_there(tmp_path: Path, model: Speaking
     here = made(tmp_path / "w", model.address, PRICES, llm={"budget": 100.0})
     found = asked(here, 4)
     journal = Journal(here)
-    journal.asking("parcel 00" if "parcel 00" not in journal else "parcel 01", 2.0)
+    journal.asking("parcel 00" if "parcel 00" not in journal else "parcel 01", "llm:m", "", 2.0)
     on_its_way = [item for item in journal.records if item not in set(found.rows.id)]
     with journal.path.open("ab") as file:
         file.write(b'{"id": "parcel 3')
