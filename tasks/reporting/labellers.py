@@ -1,7 +1,6 @@
 """Who should label the next hundred: people, the model that they have taught, rules, a language model; each by how
 often it is right and what it costs."""
 
-
 from labelwise.tasks import figures
 from labelwise.tasks.errors import quantity
 from labelwise.tasks.kinds import choice
