@@ -179,13 +179,10 @@ def looked_again(workspace: Workspace, rows: pd.DataFrame, most: int = 8) -> Tab
     cells = [[answer.spoken(was, None), answer.spoken(now, None), f"{count:,}"] for (was, now), count in changes]
     said = f"{quantity(found['again'], 'label')} looked at again, {found['changed']:,} changed."
     if found["before"] is not None:
-        worth = (
-            f"{workspace.settings.measure.words} {found['after']:.3f} with today's labels, {found['before']:.3f} with"
-        )
-        reach = f"{found['low']:+.3f} to {found['high']:+.3f}"
+        name, reach = workspace.settings.measure.words, f"{found['low']:+.3f} to {found['high']:+.3f}"
         said += (
-            f" By the meter's own, cheaper learner: {worth} those that these items had first (95 % interval of the "
-            f"difference: {reach})."
+            f" By the meter's own, cheaper learner: {name} {found['after']:.3f} with today's labels, "
+            f"{found['before']:.3f} with those that these items had first (95 % interval of the difference: {reach})."
         )
     return Table("Labels that were looked at again", ["was", "is now", "items"], cells, said)
 
