@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from labelwise.flows.wake import Listen
 from labelwise.tasks import train
@@ -63,7 +64,9 @@ def answer(workspace: Path, manner: Manner, tell: Tell) -> None:
     keeper.start()
     try:
         app = application(at_work, token)
-        _run(app if token else Guard(app, hosts()), listening)
+        # What stands around the encoder is small: threads of BLAS, which spin while they wait, take its cores from it.
+        with threadpool_limits(1, user_api="blas"):
+            _run(app if token else Guard(app, hosts()), listening)
     finally:
         keeper.close()
         tickets.close()
@@ -106,7 +109,8 @@ def _run(app: Callable[..., Any], listening: socket.socket) -> None:
 def _socket(listen: Listen) -> socket.socket:
     """The address, taken before the seconds that a model takes. InputError where somebody has it."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on: an answer's second part waits 40 ms for its first to arrive.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((listen.host, listen.port))
