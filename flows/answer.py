@@ -109,7 +109,7 @@ def _run(app: Callable[..., Any], listening: socket.socket) -> None:
 def _socket(listen: Listen) -> socket.socket:
     """The address, taken before the seconds that a model takes. InputError where somebody has it."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    # Said to be TCP, or asyncio leaves Nagle's algorithm on: an answer's second part waits 40 ms for its first to arrive.
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on: the second part of an answer waits 40 ms for the first.
     found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
