@@ -26,7 +26,7 @@ BEGAN = time.monotonic()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--minutes", type=float, help="no long test begins after so many; -rs --no-fold-skipped names them")
+    parser.addoption("--minutes", type=float, help="no long test begins after; -rs --no-fold-skipped names them")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
