@@ -19,7 +19,7 @@ from labelwise.tasks.pull import read_together, refuse_faults
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
 from labelwise.tasks.settings import Settings
-from labelwise.tasks.workspace import Workspace
+from labelwise.tasks.workspace import Workspace, read_parquet
 
 LEAD_TIME_S = (4.0, 20.0)  # what a person takes for a short text
 LOOK_S = 1.0
@@ -96,17 +96,21 @@ def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], 
     settings, item = workspace.settings, workspace.settings.kind.item
     answers = read_answers(path, settings, tell)
     reviewers = [Reviewer(number + 1) for number in range(manner.users)]
-    left = manner.batches or 1
-    while left:
-        done, strange = _batch(workspace, answers, reviewers, manner)
-        if strange:  # no other batch comes before this one is answered
+    met: set[int] = set()  # rounds in which there was something to answer
+    while True:
+        number = ledger.current_round(workspace.labels) + 1
+        last = manner.batches is not None and len(met) == manner.batches
+        if last and number not in met:
+            return  # the last batch is over and the next one not ours
+        done, whole, strange = _batch(workspace, number, answers, reviewers, manner)
+        if strange or (manner.batches is None and not done):  # no other batch comes before this one is answered
             raise _nothing_known(path, item)
         if done:
-            left -= 1
+            met.add(number)
             tell(f"reviewers: {quantity(done, 'answer')} given")
-        elif manner.batches is None:
-            raise _nothing_known(path, item)
-        else:
+        if manner.batches is None or (whole and len(met) == manner.batches):
+            return
+        if not done:
             time.sleep(LOOK_S)
 
 
@@ -156,31 +160,34 @@ def _nothing_known(path: Path, item: str) -> InputError:
 
 
 def _batch(
-    workspace: Workspace, answers: dict[str, str], reviewers: list[Reviewer], manner: Manner
-) -> tuple[int, bool]:
-    """Answer every open task of the present round that the file knows; returns how many, and whether there are tasks of
-    the round of which it knows none."""
+    workspace: Workspace, number: int, answers: dict[str, str], reviewers: list[Reviewer], manner: Manner
+) -> tuple[int, bool, bool]:
+    """Answer every open task of a round that the file knows; returns how many answers that took, whether nothing of the
+    batch is left to answer, and whether there are tasks of the round of which the file knows none. A batch may be on
+    its way: what is not there yet is left."""
     project = open_project(workspace.settings)
     if project.found is None:
-        return 0, False
+        return 0, False, False
     classes, answer = workspace.settings.classes, kinds.answer(workspace.settings.kind.answer)
     people = project.people if workspace.settings.select.finish is None else 1
     if people > len(reviewers):
         expected = f"--users {people} or more: so many answer each item"
         raise InputError("review", expected=expected, got=str(len(reviewers)))
-    tasks = project.tasks(ledger.current_round(workspace.labels) + 1)
+    tasks = project.tasks(number)
     open_tasks = tasks[(tasks.answers < people) & tasks.id.isin(answers)]
     cells = stored.cells_by_id(workspace, open_tasks.id)
     done = 0
     for position, task in enumerate(open_tasks.to_dict("records")):
         lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
-        for number in who(task["id"], position, people, len(reviewers))[task["answers"] :]:
-            own = manner.of(number) if people > 1 or manner.noises else manner
+        for each in who(task["id"], position, people, len(reviewers))[task["answers"] :]:
+            own = manner.of(each) if people > 1 or manner.noises else manner
             said = answer.result(given(task["id"], answers[task["id"]], classes, own, answer), cells[task["id"]])
-            done += reviewers[number].answer(task["task_id"], said, round(lead_time, 1))
+            done += reviewers[each].answer(task["task_id"], said, round(lead_time, 1))
             if manner.rate:
                 time.sleep(60 / manner.rate)
-    return done, bool(len(tasks)) and not tasks.id.isin(answers).any()
+    batch = set(read_parquet(workspace.batch, columns=["id"]).id) if workspace.batch.exists() else None
+    whole = batch is not None and batch & answers.keys() <= set(tasks.id)
+    return done, whole, bool(len(tasks)) and not tasks.id.isin(answers).any()
 
 
 def who(item: str, position: int, people: int, there: int) -> list[int]:

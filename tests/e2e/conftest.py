@@ -3,9 +3,11 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from labelwise.flows.demo import bbc_news
 from labelwise.tasks import settings
 from labelwise.tasks.labels import ledger
-from labelwise.tasks.services.home import Addresses
+from labelwise.tasks.services.home import Addresses, home
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.trial import review
 from labelwise.tasks.upkeep import init
@@ -118,6 +120,13 @@ def killed(workspace: Workspace) -> None:
 def answer(workspace: Workspace, source: Source, **manner: float) -> None:
     """Reviewers answer the open batch."""
     review.run(Workspace.open(workspace.root), source.answers, review.Manner(**manner), print)  # type: ignore[arg-type]
+
+
+def uncount(task_ids: pd.Series) -> None:
+    """As a busy Label Studio leaves them: annotations that it stored and has not counted."""
+    forget = "UPDATE task SET total_annotations = 0, cancelled_annotations = 0, is_labeled = 0 WHERE id = ?"
+    with closing(sqlite3.connect(home() / "label-studio" / "label_studio.sqlite3", timeout=60)) as database, database:
+        database.executemany(forget, [(int(each),) for each in task_ids])
 
 
 def play_rounds(workspace: Workspace, source: Source, count: int) -> None:

@@ -1,9 +1,7 @@
 """Three rounds on the real servers, and what each system says of them."""
 
 import json
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -16,8 +14,8 @@ from labelwise.tasks.errors import InputError, WorkspaceBusy, WorkspaceError
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.reporting import coming, status
-from labelwise.tasks.services.home import Addresses, home
-from labelwise.tasks.services.label_studio.project import open_project
+from labelwise.tasks.services.home import Addresses
+from labelwise.tasks.services.label_studio.project import BatchProgress, LabelStudioProject, open_project
 from labelwise.tasks.services.mlflow import Tracking, experiment_name, open_tracking
 from labelwise.tasks.services.versions.cache import Cache
 from labelwise.tasks.services.versions.workspace import Versions
@@ -25,7 +23,7 @@ from labelwise.tasks.settings import Columns
 from labelwise.tasks.trial import synthesise
 from labelwise.tasks.upkeep import gc, init
 from labelwise.tasks.workspace import Workspace, claimed
-from tests.e2e.conftest import BATCH, CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool
+from tests.e2e.conftest import BATCH, CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool, uncount
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -269,13 +267,6 @@ def test_skipped_and_late_answers(make: Make, source: Source) -> None:
     assert tasks.id[8] in set(ledger.effective(rows(workspace)).id)
 
 
-def uncount(task_ids: pd.Series) -> None:
-    """As a busy Label Studio leaves them: annotations that it stored and has not counted."""
-    forget = "UPDATE task SET total_annotations = 0, cancelled_annotations = 0, is_labeled = 0 WHERE id = ?"
-    with closing(sqlite3.connect(home() / "label-studio" / "label_studio.sqlite3", timeout=60)) as database, database:
-        database.executemany(forget, [(int(each),) for each in task_ids])
-
-
 def test_answers_that_were_not_counted_are_found_and_one_outside_the_classes_goes_to_quarantine(
     make: Make, source: Source
 ) -> None:
@@ -297,6 +288,20 @@ def test_answers_that_were_not_counted_are_found_and_one_outside_the_classes_goe
     assert "label" in kept.reason[0]
     assert rows(workspace).set_index("id").status[strange.id] == "refused"
     assert strange.id not in ledger.closed(rows(workspace))  # it is asked once more
+
+
+def test_who_answers_a_batch_waits_for_all_of_it(make: Make, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import may be looked at while it is under way: its first tasks are no batch."""
+    workspace, look, looks = make(select__batch=6), LabelStudioProject.tasks, []
+    play(workspace)
+
+    def partly(project: LabelStudioProject, number: int) -> pd.DataFrame:
+        looks.append(number)
+        return look(project, number)[: 2 if len(looks) == 1 else None]
+
+    monkeypatch.setattr(LabelStudioProject, "tasks", partly)
+    answer(workspace, source, batches=1)
+    assert looks == [1, 1] and open_project(workspace.settings).progress(1) == BatchProgress(6, 6)
 
 
 @pytest.mark.long

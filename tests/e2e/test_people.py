@@ -34,7 +34,7 @@ from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.trial import review
 from labelwise.tasks.workspace import Workspace
 from tests.bench import marking
-from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool
+from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool, uncount
 
 SIZE = 8
 Ask = Callable[..., Any]
@@ -333,7 +333,8 @@ def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(make:
     with pytest.raises(InputError, match="--users 2 or more: so many answer each item, got 1"):
         answer(here, source)
     answer(here, source, users=2)
-    assert project.progress(2) == BatchProgress(12, 12)
+    uncount(project.tasks(2).task_id)
+    assert project.progress(2) == BatchProgress(12, 12) and set(project.tasks(2).answers) == {2}
     ran(here)
     assert ledger.current_round(here.labels) == 2
 

@@ -51,8 +51,9 @@ EVENTS = {  # after which there may be something to do
 }
 # The filter that leaves out tasks which somebody else made with a `round` of their own: they have no `item`.
 NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "String", "value": False}
-# On a busy SQLite Label Studio may store an annotation and give up before it has counted it.
-UNCOUNTED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
+# On a busy SQLite Label Studio may store an annotation and give up before it has counted it. It may also take a count
+# back: a change of a task (see `ask_again`) stores all of it, with the count that it had read before.
+ANNOTATED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
 ESCALATED = "Escalated"  # the title of a tab
 PLACE_HOLDER = -1  # the round of an empty task that only keeps a number from being given again
@@ -242,12 +243,8 @@ class LabelStudioProject:
         """The tasks of a batch, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
         and skips), `data`."""
         found = list(self._list([*_of_batch(batch_number), NAMED], PAGE, COUNTED))
-        uncounted = self._uncounted(batch_number) if not all(map(_answer_count, found)) else set()
-        rows = [
-            (task.id, item, _answer_count(task) or int(task.id in uncounted), task.data)
-            for task in found
-            if (item := ask_of(task.data)[0])
-        ]
+        answers = self._answers(found, batch_number)
+        rows = [(task.id, item, answers[task.id], task.data) for task in found if (item := ask_of(task.data)[0])]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
 
     def count(self, batch_number: int) -> int:
@@ -277,19 +274,28 @@ class LabelStudioProject:
         this_batch = [*_of_batch(batch_number), NAMED]
         if self.people > 1:
             found = list(self._list(this_batch, PAGE, "id,overlap,total_annotations,cancelled_annotations"))
-            over = [task for task in found if _answer_count(task) >= (task.overlap or 1)]
-            return BatchProgress(len(found), len(over), sum(not task.total_annotations for task in over))
+            answers = self._answers(found, batch_number)
+            over = [task for task in found if answers[task.id] >= (task.overlap or 1)]
+            return BatchProgress(len(found), len(over), sum(map(_only_skipped, over)))
         total = self._total(this_batch)
         without_answer = [_equal("total_annotations", 0), *this_batch]  # the quick conditions first
         done = total - self._total([_equal("cancelled_annotations", 0), *without_answer])
         with_answer = total - self._total(without_answer) if done else 0
-        uncounted = len(self._uncounted(batch_number)) if done < total else 0
+        uncounted = len(self._annotators(batch_number, UNANSWERED)) if done < total else 0
         return BatchProgress(total, done + uncounted, skipped=done - with_answer)
 
-    def _uncounted(self, batch_number: int) -> set[int]:
-        """The tasks of a batch that have an annotation though Label Studio counts none."""
-        asked = [*UNANSWERED, *_of_batch(batch_number), NAMED, UNCOUNTED]
-        return {task.id for task in self._list(asked, PAGE, "id")}
+    def _answers(self, found: list[Any], batch_number: int) -> dict[int, int]:
+        """How many annotations and skips tasks of a batch have, by their number: at least as many as people who gave
+        one, whatever Label Studio counts."""
+        counted = {task.id: _answer_count(task) for task in found}
+        lacks = any(count < self.people for count in counted.values())
+        people = self._annotators(batch_number) if lacks else {}
+        return {task: max(count, people.get(task, 0)) for task, count in counted.items()}
+
+    def _annotators(self, batch_number: int, filters: Sequence[dict[str, Any]] = ()) -> dict[int, int]:
+        """How many people have annotated or skipped a task of a batch, where anybody has."""
+        asked = [*filters, *_of_batch(batch_number), NAMED, ANNOTATED]
+        return {task.id: len(task.annotators or ()) for task in self._list(asked, PAGE, "id,annotators")}
 
     def add(self, tasks: list[Any]) -> None:
         """Import tasks, all in one request."""
@@ -326,11 +332,15 @@ class LabelStudioProject:
         with connected(self.url):
             return {str(one.id): str(one.email) for one in self.client.users.list()}
 
+    def reachable(self) -> int:
+        """How many people can answer a task: `people`, or all where there are fewer accounts."""
+        return min(self.people, len(self.accounts()))
+
     def share(self, batch_number: int) -> int:
-        """Let each task of a batch be answered by `people` people, or by all where there are fewer accounts; a task
-        that has so many answers stays as it is. Returns how many people that is. Whoever labels the tasks of the tab
+        """Let each task of a batch be answered by as many people as there can be; a task that has so many answers stays
+        as it is. Returns how many people that is. Whoever labels the tasks of the tab
         gets none twice, and sees nobody else's answer."""
-        wanted = min(self.people, len(self.accounts()))
+        wanted = self.reachable()
         for task in self._list([*_of_batch(batch_number), NAMED], PAGE, f"{COUNTED},overlap"):
             if task.overlap != wanted and _answer_count(task) < wanted:
                 self.ask_again(task.id, wanted)
@@ -361,7 +371,8 @@ class LabelStudioProject:
         found = self.tasks(batch_number)
         for task_id in found.task_id[found.answers == 0].tolist():
             with connected(self.url), gone_is_well():
-                unanswered = not _answer_count(self.client.tasks.get(str(task_id)))
+                now = self.client.tasks.get(str(task_id))
+                unanswered = not (_answer_count(now) or now.annotators)
             if unanswered:
                 self.remove([task_id])
 
@@ -513,8 +524,12 @@ def _plain(value: Any) -> Any:
 
 
 def _answer_count(task: Any) -> int:
-    """How many annotations and skips a task has."""
+    """How many annotations and skips Label Studio counts for a task."""
     return (task.total_annotations or 0) + (task.cancelled_annotations or 0)
+
+
+def _only_skipped(task: Any) -> bool:
+    return bool(task.cancelled_annotations) and not task.total_annotations
 
 
 def _of_batch(number: int) -> list[dict[str, Any]]:
