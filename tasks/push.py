@@ -1,6 +1,6 @@
 """Stage `push`: bring the batch to the reviewers, once, whatever happened before."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ from labelwise.tasks.kinds import Answer, Content, choice, context, text
 from labelwise.tasks.labels import ledger, renamed, roster
 from labelwise.tasks.proof import finishing
 from labelwise.tasks.services.label_studio.delivery import deliver, marked, without_doubles
-from labelwise.tasks.services.label_studio.project import NOT_OURS, LabelStudioProject, changed
+from labelwise.tasks.services.label_studio.project import EXPERTS, NOT_OURS, WHOSE, LabelStudioProject, changed
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 UNSWAYED = ("control", "gold", "relabel", "exam")  # whose answers count because no model has a say in them
@@ -33,10 +33,11 @@ def tasks(
     answer: Answer = choice,
     item: Content = text,
     contexts: Mapping[str, str] | None = None,
+    hard: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Label Studio's import format for a batch, in order of rank. cells: the items, by id; contexts likewise, None
-    where the interface shows none. What a label marks in its item is marked in advance: to say it in words helps
-    nobody."""
+    where the interface shows none. hard: ids of items that are for experts; None where there are no experts. What a
+    label marks in its item is marked in advance: to say it in words helps nobody."""
     made = []
     for row in batch.sort_values("rank").to_dict("records"):
         shown = prediction_shown and pd.notna(row["prediction"]) and row["why"] not in UNSWAYED
@@ -45,8 +46,15 @@ def tasks(
         beside = {} if contexts is None else {context.NAME: context.as_html(contexts.get(row["id"]))}
         marks = answer.result(row["prediction"], cells[row["id"]]) if answer.PLACES and shown else []
         before = {"predictions": [marked(marks, row["confidence"])] if marks else []} if answer.PLACES else {}
-        made.append({"data": data | beside, **before})
+        whose = {} if hard is None else {WHOSE: EXPERTS if row["id"] in hard else ""}
+        made.append({"data": data | beside | whose, **before})
     return made
+
+
+def for_experts(workspace: Workspace, batch: pd.DataFrame) -> set[str]:
+    """Ids of the batch that are hard: people have labelled them differently, and they are asked once more."""
+    said = ledger.labelled(ledger.today(workspace)).groupby("id").label.nunique()
+    return set(batch.id[batch.why == ledger.RELABEL]) & set(said.index[said > 1])
 
 
 def too_few(wanted: int, accounts: int) -> str:
@@ -67,7 +75,11 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         project.create(kinds.interface_of(settings), 1 if alone else project.reachable())
     kind = kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
     contexts = contexts_by_id(workspace, batch.id) if settings.pull.columns.context else None
-    wanted = tasks(batch, cells_by_id(workspace, batch.id), number, settings.push.show_prediction, *kind, contexts)
+    labelling = roster.read(workspace)
+    accounts = project.accounts() if labelling else {}
+    hard = for_experts(workspace, batch) if roster.experts(labelling, accounts) else None
+    cells, shown = cells_by_id(workspace, batch.id), settings.push.show_prediction
+    wanted = tasks(batch, cells, number, shown, *kind, contexts, hard)
     pushed = deliver(project, wanted, number)
     people = 1 if alone else project.share(number)
     if number > 1:
@@ -78,7 +90,8 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     project.instruct(kinds.instructions_of(settings, about))
     before, ours = project.choices(), project.offer(kinds.interface_of(settings))
     news_of_choices = changed(before, kind[0].choices(settings.classes), settings.renamed) if ours else ""
-    labelling = roster.read(workspace)
+    word, theirs = finishing.word(settings), project.hard(number) if hard is not None else 0
+    tab, of_experts = project.tabs_beside_experts(number, word) if theirs else (project.tab(number, word), "")
     remarks = [
         *([news_of_choices] if news_of_choices else []),
         *(["the project was gone from Label Studio and is made anew"] if made and number > 1 else []),
@@ -86,9 +99,10 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         *([] if ours else [NOT_OURS]),
         *([f"{people} people an item"] if people > 1 else []),
         *([] if alone or people == project.people else [too_few(project.people, people)]),
-        *(roster.strangers(labelling, project.accounts()) if labelling else []),
+        *(roster.strangers(labelling, accounts) if labelling else []),
+        *([f"{theirs} for experts: {of_experts}"] if theirs else []),
     ]
     said = f"{quantity(pushed, 'task')} new, {len(wanted)} in round {number}" + (
         f" ({'; '.join(remarks)})" if remarks else ""
     )
-    return f"{said}: {project.tab(number, finishing.word(settings))}"
+    return f"{said}: {tab}"

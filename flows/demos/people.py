@@ -6,7 +6,7 @@ ABOUT = (
     "of which is wrong"
 )
 NOISES = (0.02, 0.1, 0.3)  # shares of wrong answers
-SETTINGS = {"people.overlap": 2, "select.suspects": 0.2}
+SETTINGS = {"people.overlap": 2}
 RULES = '''\
 """Rules of the demo: `labelwise rules` says how often each is right."""
 

@@ -1,6 +1,6 @@
 """people.yaml: who labels, by the number of their account in Label Studio.
 
-    7: {name: Ana, rate: 60}
+    7: {name: Ana, rate: 60, expert: true}
     8: {name: Ben, rate: 20}
 
 It is its owner's file, beside params.yaml: the loop reads it, and puts nothing of it into a commit, a run or a report
@@ -20,15 +20,18 @@ from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace
 
 FILE = "people.yaml"
-EXAMPLE = "{7: {name: Ana, rate: 60}}: the number of an account in Label Studio, a name, what an hour costs"
+EXAMPLE = (
+    "{7: {name: Ana, rate: 60, expert: true}}: the number of an account in Label Studio, a name, what an hour costs"
+)
 
 
 class Person(Section):
     """name: for `labelwise people`; '' where the number will do. rate: what an hour costs, in `prove.currency`; None:
-    `prove.hourly_rate`."""
+    `prove.hourly_rate`. expert: whether items that people differ on go to them."""
 
     name: Annotated[Shown, Field(max_length=60)] = ""
     rate: Amount | None = None
+    expert: bool = False
 
 
 def read(workspace: Workspace) -> dict[str, Person]:
@@ -63,6 +66,11 @@ def _person(number: str, said: object) -> Person:
 def rates(people: Mapping[str, Person]) -> dict[str, float]:
     """What an hour of those costs whose rate is known."""
     return {number: one.rate for number, one in people.items() if one.rate is not None}
+
+
+def experts(people: Mapping[str, Person], accounts: Collection[str]) -> list[str]:
+    """The numbers of those who are experts and can sign in."""
+    return [number for number, one in people.items() if one.expert and number in accounts]
 
 
 def strangers(people: Collection[str], accounts: Mapping[str, str]) -> Iterator[str]:

@@ -14,10 +14,10 @@ from labelwise.tasks.errors import InputError, named, quantity
 from labelwise.tasks.gold import asking, trusted
 from labelwise.tasks.items import stored
 from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.labels import ledger
+from labelwise.tasks.labels import ledger, roster
 from labelwise.tasks.pull import read_together, refuse_faults
 from labelwise.tasks.services.label_studio.accounts import Reviewer
-from labelwise.tasks.services.label_studio.project import open_gold_project, open_project
+from labelwise.tasks.services.label_studio.project import is_hard, open_gold_project, open_project
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, read_parquet
 
@@ -174,12 +174,18 @@ def _batch(
         expected = f"--users {people} or more: so many answer each item"
         raise InputError("review", expected=expected, got=str(len(reviewers)))
     tasks = project.tasks(number)
-    open_tasks = tasks[(tasks.answers < people) & tasks.id.isin(answers)]
+    hard = tasks.data.map(is_hard)
+    open_tasks = tasks[(tasks.answers < hard.map({True: 1, False: people})) & tasks.id.isin(answers)]
     cells = stored.cells_by_id(workspace, open_tasks.id)
+    everyone = range(len(reviewers))
+    theirs = roster.experts(roster.read(workspace), [one.id for one in reviewers]) if hard.any() else []
+    experts = [number for number in everyone if theirs and reviewers[number].id in theirs] or everyone
     done = 0
     for position, task in enumerate(open_tasks.to_dict("records")):
         lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
-        for each in who(task["id"], position, people, len(reviewers))[task["answers"] :]:
+        among, wanted = (experts, 1) if is_hard(task["data"]) else (everyone, people)
+        for turn in who(task["id"], position, wanted, len(among))[task["answers"] :]:
+            each = among[turn]
             own = manner.of(each) if people > 1 or manner.noises else manner
             said = answer.result(given(task["id"], answers[task["id"]], classes, own, answer), cells[task["id"]])
             done += reviewers[each].answer(task["task_id"], said, round(lead_time, 1))

@@ -83,6 +83,7 @@ def make(servers: Addresses, source: Source, tmp_path: Path) -> Make:
             "wait.poll_seconds": [0.2, 1],
             "train.learner": "frozen",
             "evaluate.resamples": 200,
+            "select.suspects": 0.0,  # each batch is of new items, so that a test can count them
         }
         settings.change(root / "params.yaml", quick | dotted)
         return Workspace.open(root)

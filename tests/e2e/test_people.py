@@ -301,8 +301,11 @@ def offered(person: int, project: LabelStudioProject) -> dict[str, Any] | None:
 
 
 @pytest.mark.long
-def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(make: Make, source: Source) -> None:
+def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(
+    make: Make, source: Source, ask: Ask
+) -> None:
     """The batch is open until both have answered; consensus, model and replay then follow from what both said."""
+    expert = [Reviewer(person).id for person in (1, 2)][1]
     here = make(select__batch=12, train__learner="frozen", people__overlap=2)
     assert "2 people an item" in ran(here)
     project = open_project(here.settings)
@@ -317,7 +320,10 @@ def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(make:
     assert ledger.current_round(here.labels) == 0
     say(tasks, 2, [other(label) for label in labels[:2]] + labels[2:])
     assert str(project.progress(1)) == "12 of 12 answered"
-    assert "12 labels, 12 by two people or more, who differ on 2" in ran(here)
+    settings.change(here.root / "params.yaml", {"select.suspects": 0.5})
+    (here.root / roster.FILE).write_text(f"{expert}: {{expert: true}}\n")
+    said = ran(here)
+    assert "12 labels, 12 by two people or more, who differ on 2" in said
     table = pd.read_parquet(here.consensus).set_index("id")
     assert set(table["people"]) == {2}
     assert table.doubt[tasks.id[:2]].tolist() == [0.5, 0.5]
@@ -329,12 +335,24 @@ def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(make:
     assert [line.partition(":")[0] for line in told[1:]] == sorted(Reviewer(person).id for person in (1, 2))
     assert all(line.endswith("; 12 answers") for line in told[1:])
 
-    # The stand-ins know that each item has two.
+    # What they differ on is an expert's alone, in a tab of its own.
+    number = re.search(r"2 for experts: http\S+tab=(\d+)\)", said)
+    assert number is not None
+    shown = [
+        {task["data"]["item"] for task in ask("GET", f"tasks?project={project.number}&view={tab}")["tasks"]}
+        for tab in (number[1], project.tab_now(2).rpartition("tab=")[2])
+    ]
+    assert shown[0] == set(tasks.id[:2]) and shown[1] == set(project.tasks(2).id) - shown[0]
+
+    # The stand-ins know that each item has two, and who the experts are.
     with pytest.raises(InputError, match="--users 2 or more: so many answer each item, got 1"):
         answer(here, source)
     answer(here, source, users=2)
+    hard = project.tasks(2).query("id in @shown[0]").task_id
+    by_whom = [[str(one["completed_by"]) for one in annotations(project, int(each))] for each in hard]
+    assert by_whom == [[expert]] * 2
     uncount(project.tasks(2).task_id)
-    assert project.progress(2) == BatchProgress(12, 12) and set(project.tasks(2).answers) == {2}
+    assert project.progress(2) == BatchProgress(12, 12) and sorted(project.tasks(2).answers) == [1] * 2 + [2] * 10
     ran(here)
     assert ledger.current_round(here.labels) == 2
 

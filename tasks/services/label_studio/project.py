@@ -56,6 +56,7 @@ NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "Strin
 ANNOTATED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
 ESCALATED = "Escalated"  # the title of a tab
+WHOSE, EXPERTS = "for", "experts"  # what a task's data may say: that it is for them
 PLACE_HOLDER = -1  # the round of an empty task that only keeps a number from being given again
 OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
 
@@ -337,14 +338,19 @@ class LabelStudioProject:
         return min(self.people, len(self.accounts()))
 
     def share(self, batch_number: int) -> int:
-        """Let each task of a batch be answered by as many people as there can be; a task that has so many answers stays
-        as it is. Returns how many people that is. Whoever labels the tasks of the tab
-        gets none twice, and sees nobody else's answer."""
-        wanted = self.reachable()
+        """Let each task of a batch be answered by as many people as there can be, and one for experts by one of them; a
+        task that has so many answers stays as it is. Returns how many people that is. Whoever labels the tasks of the
+        tab gets none twice, and sees nobody else's answer."""
+        reachable = self.reachable()
         for task in self._list([*_of_batch(batch_number), NAMED], PAGE, f"{COUNTED},overlap"):
+            wanted = 1 if is_hard(task.data) else reachable
             if task.overlap != wanted and _answer_count(task) < wanted:
                 self.ask_again(task.id, wanted)
-        return wanted
+        return reachable
+
+    def hard(self, batch_number: int) -> int:
+        """How many tasks of a batch are for experts."""
+        return self._total([*_of_batch(batch_number), NAMED, FOR_EXPERTS])
 
     def remove(self, task_ids: Iterable[int]) -> None:
         """Delete tasks. One that is gone already is no error.
@@ -419,9 +425,10 @@ class LabelStudioProject:
             named = [view.id for view in self.client.views.list(project=self.number) if _title(view) == title]
         return f"{self.url}/projects/{self.number}" + (f"/data?tab={min(named)}" if named else "")
 
-    def tab(self, batch_number: int, word: str = "Round") -> str:
-        """The address of the batch's tab, which is made when it is not there. Of two of any batch the older stays, for
-        one may be made after we gave it up; tabs of batches long past go, their tasks stay."""
+    def tab(self, batch_number: int, word: str = "Round", filters: Sequence[dict[str, Any]] = ()) -> str:
+        """The address of the batch's tab, which is made when it is not there: of those of its tasks that pass the
+        filters. Of two of any batch the older stays, for one may be made after we gave it up; tabs of batches long past
+        go, their tasks stay."""
         with connected(self.url):
             views: Any = self.client.views.list(project=self.number)
             named = [(view.id, re.fullmatch(f"{word} ([1-9][0-9]{{0,8}})", _title(view))) for view in views]
@@ -435,8 +442,14 @@ class LabelStudioProject:
             found = oldest.get(batch_number)
             if found is None:
                 data = _tab(f"{word} {batch_number}", batch_number)
+                data["filters"]["items"] += filters
                 found = self.client.views.create(project=self.number, data=data).id
         return f"{self.url}/projects/{self.number}/data?tab={found}"
+
+    def tabs_beside_experts(self, batch_number: int, word: str) -> tuple[str, str]:
+        """The address of the batch's tab, without the tasks that are for experts, and that of a tab with these."""
+        without = {**FOR_EXPERTS, "operator": "not_equal"}
+        return self.tab(batch_number, word, [without]), self.tab(batch_number, f"{word} for experts,", [FOR_EXPERTS])
 
     def escalations(self) -> int:
         """How many of the items that the model at work gave to people nobody has answered."""
@@ -532,6 +545,11 @@ def _only_skipped(task: Any) -> bool:
     return bool(task.cancelled_annotations) and not task.total_annotations
 
 
+def is_hard(data: Mapping[str, Any]) -> bool:
+    """Whether a task with this data is for experts."""
+    return bool(data.get(WHOSE) == EXPERTS)
+
+
 def _of_batch(number: int) -> list[dict[str, Any]]:
     return [_equal("data.round", number)]
 
@@ -579,6 +597,8 @@ def _equal(field: str, value: int) -> dict[str, Any]:
     return {"filter": f"filter:tasks:{field}", "operator": "equal", "type": "Number", "value": value}
 
 
+# Tasks that are for experts.
+FOR_EXPERTS = {"filter": f"filter:tasks:data.{WHOSE}", "operator": "equal", "type": "String", "value": EXPERTS}
 UNANSWERED = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]  # as Label Studio counts
 
 

@@ -24,6 +24,8 @@ def test_names_and_rates(tmp_path: Path) -> None:
     found = read(tmp_path, "7: {name: Ana, rate: 60}\n'8': {name: Ben}\n9: {rate: 0}\n")
     assert found == {"7": Person(name="Ana", rate=60), "8": Person(name="Ben"), "9": Person(rate=0)}
     assert roster.rates(found) == {"7": 60, "9": 0}
+    experts = read(tmp_path, "7: {expert: true}\n8: {expert: false}\n9: {expert: true}\n")
+    assert roster.experts(experts, ["7", "8"]) == ["7"]
     named = {number: one.name for number, one in found.items()}
     assert people.line(Quality("7", 3, None, None, None), named).startswith("7 (Ana): 3 answers")
 
@@ -32,12 +34,13 @@ def test_names_and_rates(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("7: {name: Ana", "people.yaml is no YAML"),
-        ("- Ana\n", "people.yaml: expected {7: {name: Ana, rate: 60}}.* got list"),
+        ("- Ana\n", "people.yaml: expected {7: {name: Ana, rate: 60, expert: true}}.* got list"),
         ("ana@example.com: {rate: 60}\n", "'ana@example.com' is no number of an account.*labelwise people"),
         ("7: 60\n", "`7`: expected.*got int"),
         ("7: {rate: -1}\n", r"`7\.rate`: expected Input should be greater than or equal to 0.*got -1"),
         ("7: {rate: '60'}\n", r"`7\.rate`: expected Input should be a valid number.*got '60'"),
         ("7: {wage: 60}\n", r"`7\.wage`"),
+        ("7: {expert: sometimes}\n", r"`7\.expert`: expected Input should be a valid boolean.*got 'sometimes'"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, said: str) -> None:
