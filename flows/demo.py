@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labelwise.flows import facts
-from labelwise.flows.demos import Edition, Material, entities, pictures, recordings
+from labelwise.flows.demos import Edition, Material, entities, language_model, pictures, recordings
 from labelwise.flows.demos import people as several
 from labelwise.flows.demos.news import bbc_news
 from labelwise.flows.prefect_server import prefect_may_go, prepare
@@ -25,7 +25,7 @@ from labelwise.tasks import figures, settings
 from labelwise.tasks.errors import InputError, ServiceError, quantity
 from labelwise.tasks.finish import saved
 from labelwise.tasks.items import stored
-from labelwise.tasks.labels import ledger, rules, weak
+from labelwise.tasks.labels import ledger, roster, rules, weak
 from labelwise.tasks.labels import people as who_labels
 from labelwise.tasks.labels.judged import Judged
 from labelwise.tasks.proof import money
@@ -36,7 +36,7 @@ from labelwise.tasks.services.home import home
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.local import servers
 from labelwise.tasks.settings import kind_of
-from labelwise.tasks.upkeep import init
+from labelwise.tasks.upkeep import init, llm
 from labelwise.tasks.upkeep import rules as rules_of
 from labelwise.tasks.workspace import Workspace
 
@@ -124,8 +124,10 @@ def demo(
     else:
         tell(f"demo: 2 of 3: {asked.what} into a new workspace, {folder}")
         new_workspace(folder, source, asked)
-    for number in range(len(asked.noises) if people else 0):
-        Reviewer(number + 1)  # an account: as many as sign up can be asked about an item
+    # As many as have an account can be asked about an item.
+    accounts = [Reviewer(number + 1).id for number in range(len(asked.noises) if people else 0)]
+    if people and not (folder / roster.FILE).exists():
+        (folder / roster.FILE).write_text(several.EXPERT.format(number=accounts[0]), encoding="utf-8")
     prepare(folder)
     workspace = Workspace.open(folder)
     rounds = ROUNDS - ledger.current_round(workspace.labels) % ROUNDS
@@ -140,6 +142,7 @@ def demo(
             loop(root, 0)
         tell(f"demo: {folder / rules.FILE}, which is the demo's own, runs here:")
         show(rules_of.run(Workspace.open(folder), False, lambda _question: True, tell), workspace, tell)
+        language_model.asked(folder, tell)
     with reviewers(folder, asked.answers(source), rounds, asked.noises), prefect_may_go():
         loop(root, rounds)
     if finishes and not figures.looks(workspace):
@@ -155,6 +158,10 @@ def demo(
     if people:
         tell("demo: labelwise rules --dry-run")
         show(rules_of.run(Workspace.open(folder), True, None, tell), workspace, tell)
+        if language_model.is_here():
+            tell("demo: labelwise llm")
+            for line in llm.lines(llm.found(Workspace.open(folder)), Workspace.open(folder).settings):
+                tell(line)
         tell("demo: labelwise people")
         for line in who_labels.run(workspace):
             tell(line)

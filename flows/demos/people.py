@@ -1,10 +1,11 @@
-"""Several labellers of different worth: three reviewers, two of whom answer each item, and rules, one of which is
-wrong."""
+"""Several labellers of different worth: three reviewers, two of whom answer each item, one of them an expert; rules,
+one of which is wrong; and a language model."""
 
 ABOUT = (
-    "three reviewers, two of whom answer each article, and who err in 2, 10 and 30 % of their answers; and rules, one "
-    "of which is wrong"
+    "three reviewers, two of whom answer each article, who err in 2, 10 and 30 % of their answers; the first is an "
+    "expert and answers what the others differ on; rules, one of which is wrong; and a small language model"
 )
+EXPERT = "{number}: {{name: reviewer-1, rate: 90, expert: true}}  # the account in Label Studio\n"
 NOISES = (0.02, 0.1, 0.3)  # shares of wrong answers
 SETTINGS = {"people.overlap": 2}
 RULES = '''\

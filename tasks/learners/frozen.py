@@ -15,6 +15,7 @@ from labelwise.tasks.learners import calibration, deciding, one_vs_rest, tagger
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.learners.strength import Strength, chosen
 from labelwise.tasks.settings import Settings
+from labelwise.tasks.threads import one_thread
 
 NAME = "frozen"
 SERVES = frozenset({"choice", "multilabel", "spans"})
@@ -130,7 +131,7 @@ def head(examples: Examples, vectors: Features, c: float | Strength) -> Head:
     seen = examples.seen
     if len(seen) == 1:
         return Head(examples.classes, seen, np.zeros((1, vectors.shape[1]), np.float32), np.zeros(1, np.float32))
-    with warnings.catch_warnings():  # many classes of few labels each are what a first round has
+    with warnings.catch_warnings(), one_thread():  # many classes of few labels each are what a first round has
         warnings.filterwarnings("ignore", message="The number of unique classes is greater")
         fitted = LogisticRegression(C=c, max_iter=STEPS).fit(vectors, examples.labels, sample_weight=examples.weights)
     weights, bias = fitted.coef_, fitted.intercept_

@@ -24,6 +24,7 @@ from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.learners.optimizers import minimize
 from labelwise.tasks.learners.strength import Strength, chosen
 from labelwise.tasks.settings import MeasureName, Settings
+from labelwise.tasks.threads import one_thread
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -202,7 +203,8 @@ class Space:
         middle = counting @ dense / counting.sum()
         apart = dense - middle
         weighed = np.sqrt(counting)[:, None] * apart
-        squares, axes = np.linalg.eigh(weighed.T @ weighed if len(dense) >= d else weighed @ weighed.T)
+        with one_thread():
+            squares, axes = np.linalg.eigh(weighed.T @ weighed if len(dense) >= d else weighed @ weighed.T)
         kept = squares > max(float(squares[-1]), 1e-300) * 1e-9
         squares, axes = squares[kept], axes[:, kept]
         if len(dense) < d:
@@ -241,7 +243,8 @@ def fitted(space: Space, targets: Doubles, counting: Doubles, c: float) -> Doubl
     start = np.vstack([np.zeros((r, k)), prior / scale[r]])
     options: Any = {"maxiter": STEPS, "gtol": CLOSE * c**0.5, "ftol": 1e-12}
     flat: Any = start.ravel()
-    inner = minimize(loss, flat, jac=True, method="L-BFGS-B", options=options).x.reshape(r + 1, k) * scale
+    with one_thread():
+        inner = minimize(loss, flat, jac=True, method="L-BFGS-B", options=options).x.reshape(r + 1, k) * scale
     everywhere = (targets == 1).all(axis=0)
     inner[:, everywhere] = 0
     inner[r, everywhere] = np.log(counting.sum() + 1)

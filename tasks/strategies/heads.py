@@ -12,6 +12,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from labelwise.tasks.strategies.base import Floats, Indices
+from labelwise.tasks.threads import one_thread
 
 INVERSE_REGULARISATION = 10.0  # scikit-learn's C
 STEPS = 500
@@ -44,7 +45,9 @@ def fit(vectors: Floats, labels: Indices, c: int, weight: Floats | None = None) 
     seen = np.unique(labels)
     bias[seen] = 0
     if len(seen) > 1:
-        model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=STEPS).fit(vectors, labels, sample_weight=weight)
+        model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=STEPS)
+        with one_thread():
+            model.fit(vectors, labels, sample_weight=weight)
         # scikit-learn keeps one row for two classes: what the second has more than the first.
         share = np.array([-0.5, 0.5]) if len(seen) == 2 else np.ones(1)
         weights[seen], bias[seen] = share[:, None] * model.coef_, share * model.intercept_

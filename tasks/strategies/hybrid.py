@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from labelwise.tasks.strategies.base import Candidates, Choice, Floats, chosen, top
 from labelwise.tasks.strategies.uncertainty import margin_of
+from labelwise.tasks.threads import one_thread
 
 Doubles = NDArray[np.float64]
 
@@ -164,7 +165,9 @@ def discriminative(candidates: Candidates, k: int, rng: np.random.Generator) -> 
         known = np.vstack([labelled, candidates.gather(np.array(picks))]) if picks else labelled
         both = np.vstack([known, candidates.gather(sample)])
         which = np.repeat([0, 1], [len(known), len(sample)])
-        judge = LogisticRegression(class_weight="balanced", max_iter=200).fit(both, which)
+        judge = LogisticRegression(class_weight="balanced", max_iter=200)
+        with one_thread():
+            judge.fit(both, which)
         scores = np.concatenate([judge.decision_function(vectors) for _, vectors in candidates.blocks()])
         scores[picks] = -np.inf
         picks.extend(top(scores, len(share), rng).indices.tolist())

