@@ -36,6 +36,7 @@ GROUND = [
     "made_with",
     "services.home",
     "services.urls",
+    "threads",
 ]
 # Commands over whole workspaces: they play the stages' pure functions again, so they stand above the stages.
 COMMANDS = ("reporting", "past", "upkeep", "trial")

@@ -3,6 +3,7 @@ protocol. `make language-model` brings it: `python -m labelwise.flows.demos.lang
 answers."""
 
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
@@ -51,7 +52,8 @@ def asked(folder: Path, tell: Callable[[str], None]) -> None:
 def speaking() -> Iterator[str]:
     """Its address, for as long as the block runs."""
     words = [sys.executable, "-P", "-m", "labelwise.flows.demos.language_model"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    quiet = os.environ | {"TQDM_DISABLE": "1"}
+    process = subprocess.Popen(words, env=quiet, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip()

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from labelwise.flows import demo, facts
+from labelwise.flows.demos import language_model
 from labelwise.tasks.errors import InputError, ServiceError
 from labelwise.tasks.labels import weak
 from labelwise.tasks.reporting import status
@@ -29,10 +30,12 @@ FEWER = """
 import sys
 from pathlib import Path
 from labelwise.flows import demo, facts
+from labelwise.flows.demos import language_model
 from labelwise.tasks.errors import InputError
 articles = demo.bbc_news()
 rare = sys.argv[3] == "rare"
 demo.ROUNDS = 1 if rare else 3
+language_model.ITEMS = 8
 demo.bbc_news = lambda: articles.sample(500 if rare else 300, random_state=0)
 demo.demo(Path(sys.argv[1]), print, sys.argv[2], rare, people=sys.argv[3] == "people")
 """
@@ -141,7 +144,9 @@ def test_the_demo_plays_its_rounds_and_leaves_a_batch_open(
     elif which == "people":  # some are labelled twice by the same people
         assert seen["round"] == rounds and 60 < seen["labels"] <= 75
         assert "percentages" in done.stdout and "answers of two people or more" in done.stdout
-        assert len(weak.shards(workspace)) == 1 and (pd.read_parquet(workspace.consensus).people == 2).sum() > 60
+        assert "SmolLM2-135M-Instruct was asked about 8 items" in done.stdout and "demo: labelwise llm" in done.stdout
+        assert " for experts: http" in done.stderr
+        assert len(weak.shards(workspace)) == 2 and (pd.read_parquet(workspace.consensus).people == 2).sum() > 60
     else:  # of each batch a few places are for labels that look wrong
         assert (seen["round"], seen["finished"]) == (rounds, "") and 23 * rounds < seen["labels"] <= 25 * rounds
     assert ("more answers of people" in done.stdout) == finished
