@@ -18,7 +18,6 @@ import pandas as pd
 import pytest
 
 from labelwise.flows import demo, facts
-from labelwise.flows.demos import language_model
 from labelwise.tasks.errors import InputError, ServiceError
 from labelwise.tasks.labels import weak
 from labelwise.tasks.reporting import status
