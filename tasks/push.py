@@ -69,10 +69,9 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     number = ledger.current_round(workspace.labels) + 1
     batch = read_parquet(workspace.batch)
     batch = batch.assign(prediction=renamed.counting(batch.prediction, settings))  # nothing is suggested but a class
-    alone = project.people == 1 or settings.select.finish is not None  # of an exam the first answer counts
     made = project.settle() is None
-    if made:  # with as many people a task as it begins with: `share` need not change any while people answer them
-        project.create(kinds.interface_of(settings), 1 if alone else project.reachable())
+    if made:
+        project.create(kinds.interface_of(settings))
     kind = kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
     contexts = contexts_by_id(workspace, batch.id) if settings.pull.columns.context else None
     labelling = roster.read(workspace)
@@ -81,6 +80,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     cells, shown = cells_by_id(workspace, batch.id), settings.push.show_prediction
     wanted = tasks(batch, cells, number, shown, *kind, contexts, hard)
     pushed = deliver(project, wanted, number)
+    alone = project.people == 1 or settings.select.finish is not None  # of an exam the first answer counts
     people = 1 if alone else project.share(number)
     if number > 1:
         without_doubles(project, number - 1)  # an import may go through when its round is over

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any
 
 from labelwise.tasks import settings
+from labelwise.tasks.errors import ServiceError
 from labelwise.tasks.upkeep import llm
 from labelwise.tasks.workspace import Workspace
 
@@ -44,19 +45,25 @@ def asked(folder: Path, tell: Callable[[str], None]) -> None:
     tell(f"demo: {NAME}, which runs here, is asked about {ITEMS} articles (a minute or two)")
     with speaking() as address:
         settings.change(folder / "params.yaml", SETTINGS | {"llm.address": address})
-        llm.run(Workspace.open(folder), ITEMS, False, lambda _question: True, tell)
-    settings.change(folder / "params.yaml", {"llm.address": None})
+        try:
+            llm.run(Workspace.open(folder), ITEMS, False, lambda _question: True, tell)
+        finally:
+            settings.change(folder / "params.yaml", {"llm.address": None})
 
 
 @contextmanager
 def speaking() -> Iterator[str]:
-    """Its address, for as long as the block runs."""
+    """Its address, for as long as the block runs. ServiceError where it does not start."""
     words = [sys.executable, "-P", "-m", "labelwise.flows.demos.language_model"]
     quiet = os.environ | {"TQDM_DISABLE": "1"}
     process = subprocess.Popen(words, env=quiet, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        address = process.stdout.readline().strip()
+        if not address:
+            fix = "`make language-model` brings it anew"
+            raise ServiceError(f"{NAME} does not start, see above", fix=fix)
+        yield address
     finally:
         process.terminate()
         process.wait(STOPS_S)

@@ -333,15 +333,11 @@ class LabelStudioProject:
         with connected(self.url):
             return {str(one.id): str(one.email) for one in self.client.users.list()}
 
-    def reachable(self) -> int:
-        """How many people can answer a task: `people`, or all where there are fewer accounts."""
-        return min(self.people, len(self.accounts()))
-
     def share(self, batch_number: int) -> int:
-        """Let each task of a batch be answered by as many people as there can be, and one for experts by one of them; a
-        task that has so many answers stays as it is. Returns how many people that is. Whoever labels the tasks of the
-        tab gets none twice, and sees nobody else's answer."""
-        reachable = self.reachable()
+        """Let each task of a batch be answered by `people` people, or all where there are fewer accounts, and one for
+        experts by one of them; a task that has so many answers stays as it is. Returns how many people that is. Whoever
+        labels the tasks of the tab gets none twice, and sees nobody else's answer."""
+        reachable = min(self.people, len(self.accounts()))
         for task in self._list([*_of_batch(batch_number), NAMED], PAGE, f"{COUNTED},overlap"):
             wanted = 1 if is_hard(task.data) else reachable
             if task.overlap != wanted and _answer_count(task) < wanted:
