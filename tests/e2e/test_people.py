@@ -343,6 +343,8 @@ def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(
         for tab in (number[1], project.tab_now(2).rpartition("tab=")[2])
     ]
     assert shown[0] == set(tasks.id[:2]) and shown[1] == set(project.tasks(2).id) - shown[0]
+    titles = {str(view["id"]): view["data"]["title"] for view in ask("GET", f"dm/views?project={project.number}")}
+    assert titles[number[1]] == "Experts, round 2"
 
     # The stand-ins know that each item has two, and who the experts are.
     with pytest.raises(InputError, match="--users 2 or more: so many answer each item, got 1"):

@@ -444,8 +444,8 @@ class LabelStudioProject:
 
     def tabs_beside_experts(self, batch_number: int, word: str) -> tuple[str, str]:
         """The address of the batch's tab, without the tasks that are for experts, and that of a tab with these."""
-        without = {**FOR_EXPERTS, "operator": "not_equal"}
-        return self.tab(batch_number, word, [without]), self.tab(batch_number, f"{word} for experts,", [FOR_EXPERTS])
+        without, theirs = {**FOR_EXPERTS, "operator": "not_equal"}, f"Experts, {word.lower()}"
+        return self.tab(batch_number, word, [without]), self.tab(batch_number, theirs, [FOR_EXPERTS])
 
     def escalations(self) -> int:
         """How many of the items that the model at work gave to people nobody has answered."""
