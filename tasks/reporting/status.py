@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.withheld import kept_for_gold
-from labelwise.tasks.labels import ledger, removed
+from labelwise.tasks.labels import ledger, removed, roster
 from labelwise.tasks.proof import champion, finishing, prevalence
 from labelwise.tasks.proof.prevalence import Prevalence
 from labelwise.tasks.records import number_of, round_tags, tag
@@ -69,7 +70,7 @@ class Status:
     counted them; None before there was a label. of_class: the class that the model is judged by, '' for all. finished:
     the promise of the finished pool, or how far it is; '' where nobody has asked for one. at_work: what the model at
     work (`labelwise answer`) promised last on this machine; '' where none was. to_escalated: what people have to answer
-    of what it gave to them, and where; '' for nothing."""
+    of what it gave to them, and experts of the open batch, and where; '' for nothing."""
 
     round: int
     state: str
@@ -334,14 +335,22 @@ def _label_studio(
             urls["label_studio"] = project.tab_now(
                 number + 1 if learned else number, finishing.word(workspace.settings)
             )
-            waits = (
-                f"answer {n} escalated: {labelling(project.escalated_now())}" if (n := project.escalations()) else ""
-            )
+            waits = "; ".join(_beside(workspace, project, number + 1))
         elif learned:
             seen = BatchProgress(0, 0)
     except LabelwiseError as error:
         problems.append(str(error))
     return seen, urls, problems, waits
+
+
+def _beside(workspace: Workspace, project: LabelStudioProject, number: int) -> Iterator[str]:
+    """What people have to answer that is not in the round's own tab, and where. number: of the round."""
+    if n := project.escalations():
+        yield f"answer {n} escalated: {labelling(project.escalated_now())}"
+    people = roster.read(workspace)
+    if roster.experts(people, people) and (n := project.hard(number, open_alone=True)):
+        where = project.experts_now(number, finishing.word(workspace.settings))
+        yield f"{n} of these for experts: {labelling(where)}"
 
 
 def _other_interface(workspace: Workspace, versions: Versions, project: LabelStudioProject, number: int) -> str:

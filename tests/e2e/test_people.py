@@ -345,6 +345,7 @@ def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(
     assert shown[0] == set(tasks.id[:2]) and shown[1] == set(project.tasks(2).id) - shown[0]
     titles = {str(view["id"]): view["data"]["title"] for view in ask("GET", f"dm/views?project={project.number}")}
     assert titles[number[1]] == "Experts, round 2"
+    assert re.search(rf"2 of these for experts: \S+tab={number[1]}&", status.status(here).to_escalated)
 
     # The stand-ins know that each item has two, and who the experts are.
     with pytest.raises(InputError, match="--users 2 or more: so many answer each item, got 1"):

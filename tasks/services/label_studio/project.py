@@ -344,9 +344,9 @@ class LabelStudioProject:
                 self.ask_again(task.id, wanted)
         return reachable
 
-    def hard(self, batch_number: int) -> int:
-        """How many tasks of a batch are for experts."""
-        return self._total([*_of_batch(batch_number), NAMED, FOR_EXPERTS])
+    def hard(self, batch_number: int, open_alone: bool = False) -> int:
+        """How many tasks of a batch are for experts; open_alone: of these those that nobody has answered."""
+        return self._total([*(UNANSWERED if open_alone else ()), *_of_batch(batch_number), NAMED, FOR_EXPERTS])
 
     def remove(self, task_ids: Iterable[int]) -> None:
         """Delete tasks. One that is gone already is no error.
@@ -444,8 +444,12 @@ class LabelStudioProject:
 
     def tabs_beside_experts(self, batch_number: int, word: str) -> tuple[str, str]:
         """The address of the batch's tab, without the tasks that are for experts, and that of a tab with these."""
-        without, theirs = {**FOR_EXPERTS, "operator": "not_equal"}, f"Experts, {word.lower()}"
-        return self.tab(batch_number, word, [without]), self.tab(batch_number, theirs, [FOR_EXPERTS])
+        without = {**FOR_EXPERTS, "operator": "not_equal"}
+        return self.tab(batch_number, word, [without]), self.tab(batch_number, _of_experts(word), [FOR_EXPERTS])
+
+    def experts_now(self, batch_number: int, word: str) -> str:
+        """The address of the second of these, that of the project where there is none. Only looks."""
+        return self.tab_now(batch_number, _of_experts(word))
 
     def escalations(self) -> int:
         """How many of the items that the model at work gave to people nobody has answered."""
@@ -539,6 +543,11 @@ def _answer_count(task: Any) -> int:
 
 def _only_skipped(task: Any) -> bool:
     return bool(task.cancelled_annotations) and not task.total_annotations
+
+
+def _of_experts(word: str) -> str:
+    """How a tab for experts is called, less the number."""
+    return f"Experts, {word.lower()}"
 
 
 def is_hard(data: Mapping[str, Any]) -> bool:
