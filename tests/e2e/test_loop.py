@@ -466,7 +466,7 @@ def test_labels_that_exist_make_the_first_model(make: Make, source: Source, serv
     pd.read_csv(source.answers)[:20].to_csv(known, index=False)
     root = tmp_path / "imported"
     init.run(root, str(source.pool), str(source.gold), CLASSES, "imported", None, Columns(), str(known))
-    settings.change(root / "params.yaml", {"select.batch": BATCH, "train.learner": "ensemble"})
+    settings.change(root / "params.yaml", {"select.batch": BATCH, "select.suspects": 0.0, "train.learner": "ensemble"})
     workspace = Workspace.open(root)
     play(workspace)
     assert json.loads((workspace.metrics / "gold.json").read_text())["accuracy"] > 0.6

@@ -141,7 +141,7 @@ def test_the_template_shows_the_defaults() -> None:
     bare = {key: VALID[key] for key in ("project", "classes", "pull")}
     bare["embed"] = {"wording": True}  # off where params.yaml is from before there was such a thing
     bare["agree"] = {"by": "auto"}  # the same
-    bare["select"] = {"seek": True, "typical": True, "fallback": True}
+    bare["select"] = {"seek": True, "typical": True, "fallback": True, "suspects": 0.2}
     assert parse(bare) == parse(VALID)
 
 
