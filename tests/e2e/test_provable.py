@@ -45,7 +45,7 @@ def played(servers: Addresses, source: Source, tmp_path_factory: pytest.TempPath
     settings.change(
         root / "params.yaml",
         {"select.batch": BATCH, "wait.poll_seconds": [0.2, 1], "train.learner": "frozen", "evaluate.resamples": 100}
-        | {"select.control": "auto"},
+        | {"select.control": "auto", "select.suspects": 0.0},  # each batch is of new items
     )
     workspace = Workspace.open(root)
     play(workspace)
