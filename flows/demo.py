@@ -142,7 +142,7 @@ def demo(
             loop(root, 0)
         tell(f"demo: {folder / rules.FILE}, which is the demo's own, runs here:")
         show(rules_of.run(Workspace.open(folder), False, lambda _question: True, tell), workspace, tell)
-        language_model.asked(folder, tell)
+        several.ask_language_model(folder, tell)
     with reviewers(folder, asked.answers(source), rounds, asked.noises), prefect_may_go():
         loop(root, rounds)
     if finishes and not figures.looks(workspace):
@@ -160,7 +160,8 @@ def demo(
         show(rules_of.run(Workspace.open(folder), True, None, tell), workspace, tell)
         if language_model.is_here():
             tell("demo: labelwise llm")
-            for line in llm.lines(llm.found(Workspace.open(folder)), Workspace.open(folder).settings):
+            here = Workspace.open(folder)
+            for line in llm.lines(llm.found(here), here.settings):
                 tell(line)
         tell("demo: labelwise people")
         for line in who_labels.run(workspace):

