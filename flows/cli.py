@@ -690,7 +690,7 @@ def seed(
 @app.command()
 def rules(workspace: Folder = HERE, dry_run: Dry = False, as_json: Json = False) -> None:
     """Run the rules of rules.py over the pool: what each covers, how often it is right, where people say otherwise.
-    What they say is learned from the next round on, beneath what people say."""
+    What they say is learned from the next round on, beneath what people say. The loop does this in each round."""
     from labelwise.tasks.items import stored
     from labelwise.tasks.upkeep import rules as stage
     from labelwise.tasks.workspace import Workspace

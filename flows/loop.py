@@ -113,6 +113,7 @@ def learn(steps: Steps) -> None:
     steps.pull()
     for stage in REPRODUCIBLE:
         if stage == "agree":
+            steps.run_rules()
             steps.ask_llm()
         if stage == "select":
             steps.plan_finish()

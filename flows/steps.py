@@ -39,7 +39,7 @@ from labelwise.tasks.services.patience import patient
 from labelwise.tasks.services.versions import differences, remote
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Finish, refuse_empty_rules
-from labelwise.tasks.upkeep import beside, classes, forget, llm, names, upgrade
+from labelwise.tasks.upkeep import beside, classes, forget, llm, names, rules, upgrade
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 HELD = ("agree", "train", "prove")  # stages that see no label which came after the plan of a finish,
@@ -234,6 +234,12 @@ class Steps:
             return line
 
         self._step(stage, do)
+
+    def run_rules(self) -> None:
+        """The rules of the workspace, where it has any: what they say is weak labels. Not while a pool is finished."""
+        if not (self.workspace.root / rules.FILE).is_file() or self.finishing:
+            return
+        self._step("rules", lambda: rules.of_round(self.workspace, self.versions))
 
     def ask_llm(self) -> None:
         """A language model, where params.yaml names one: what it says is a weak label. Not while a pool is finished."""

@@ -1,4 +1,5 @@
-"""`labelwise rules`: run the rules of a workspace over its pool, show how good each is, and keep what they say."""
+"""`labelwise rules`: run the rules of a workspace over its pool, show how good each is, and keep what they say. The loop
+does the same in every round."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,14 +8,17 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from labelwise.tasks.errors import InputError, quantity
+from labelwise.tasks.errors import InputError, LabelwiseError, named, quantity
 from labelwise.tasks.items.withheld import offered
 from labelwise.tasks.labels import consensus, ledger, rules, weak
 from labelwise.tasks.labels.judged import Judged, Spoken, judge
 from labelwise.tasks.services.patience import Tell
+from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.upkeep import beside
 from labelwise.tasks.workspace import Workspace
+
+FILE = rules.FILE
 
 
 def run(workspace: Workspace, dry_run: bool, ask: Callable[[str], bool] | None, tell: Tell) -> list[Judged]:
@@ -30,16 +34,40 @@ def run(workspace: Workspace, dry_run: bool, ask: Callable[[str], bool] | None, 
         found.extend(seen)
         return rows
 
-    made = beside.add(workspace, "rules", change, weak.append, lambda n: f"rules: {quantity(n, 'weak label')}", tell)
+    made = beside.add(workspace, "rules", change, weak.append, message, tell)
     tell(f"{quantity(made, 'weak label')} written: learned from the next round on" if made else "nothing new to write")
     return found
+
+
+def of_round(workspace: Workspace, versions: Versions) -> str:
+    """What the loop does before it learns: what the rules say of new items is kept, too, and that of a rule that people
+    refute by now is taken back. Returns a line. Rules that cannot run hinder no round: it is said, and the round goes
+    on without."""
+    try:
+        consensus.refuse_without_stage(workspace, "rules")
+        rules.refuse_unasked(workspace, None)
+        found, rows = look(workspace)
+    except LabelwiseError as error:
+        return f"not run: {error}"
+    if len(rows):
+        weak.append(workspace, rows)
+        beside.keep(versions, message(len(rows)))
+    said = f"{quantity(len(found), 'rule')}; {quantity(len(rows), 'weak label')} new or taken back"
+    out = [plain(each.name, 60) for each in found if each.refuted]
+    wrong = [f"{plain(each.name, 60)} {remark}" for each in found for remark in each.remarks]
+    return "; ".join([said, *([f"refuted by people, and left out: {named(out)}"] if out else []), *wrong])
+
+
+def message(count: int) -> str:
+    """Of the commit."""
+    return f"rules: {quantity(count, 'weak label')}"
 
 
 def look(workspace: Workspace) -> tuple[list[Judged], pd.DataFrame]:
     """What was found of each rule, and rows (WEAK) for what is new in what they say. Runs them."""
     ids = offered(workspace)
     if ids.empty:
-        raise InputError("rules: the pool is empty", fix="`labelwise run` brings it in")
+        raise InputError("rules: the pool is empty", fix="`labelwise run` brings it in, and runs them")
     spoken = rules.spoken(workspace, ids)
     # Items that a strategy chose are harder than others: a rule is rather better than it looks.
     found = judge(workspace, spoken, ledger.effective(ledger.today(workspace)))

@@ -89,6 +89,27 @@ def test_rules_are_learned_beside_people_and_replayed_without_them(make: Make, s
     play(here)
 
 
+def test_rules_that_are_there_before_the_first_batch_are_learned_for_it(
+    make: Make, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = make("ruled")
+    (here.root / "rules.py").write_text(RULES)
+    (here.root / "words.txt").write_text(WORDS)
+    empty = command("rules", "--workspace", str(here.root), LABELWISE_RULES="1")
+    assert empty.returncode != 0 and "`labelwise run` brings it in, and runs them" in empty.stderr
+    monkeypatch.setenv("LABELWISE_RULES", "1")
+    play(here)
+    assert len(consensus.unasked(here)) > 100 and consensus.current(here).empty
+    assert pd.read_parquet(here.batch).prediction.notna().all()  # by a model of what the rules say
+    answer(here, source)
+    monkeypatch.delenv("LABELWISE_RULES")
+    play(here)  # nobody lets them run any more, and no round waits for that
+    assert len(weak.shards(here)) == 1
+    for name in ("round-0000", "round-0001"):
+        seen = replayed(here, name)
+        assert {verdict for verdict, _ in seen.values()} == {IDENTICAL}, seen
+
+
 @pytest.mark.usefixtures("servers")
 def test_labels_that_look_wrong_are_put_before_people_again(source: Source, tmp_path: Path) -> None:
     """A third of the labels that came with the data are wrong; reviewers know better."""

@@ -103,3 +103,30 @@ def test_what_a_rule_says_holds_where_people_said_so() -> None:
     several = kinds.answer("multilabel")
     assert judged.holds('["a"]', '["a", "b"]', several) and not judged.holds('["a", "c"]', '["a", "b"]', several)
     assert judged.holds("[]", "[]", several) and not judged.holds("[]", '["a"]', several)  # none of them is an answer
+
+
+class Kept:
+    """What the loop commits, in place of git."""
+
+    head = ""
+
+    def __init__(self) -> None:
+        self.added: list[list[str]] = []
+
+    def add(self, paths: list[str]) -> None:
+        self.added.append(paths)
+
+
+def test_a_round_runs_the_rules_where_they_may_run_and_goes_on_without(
+    here: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions: Any = Kept()
+    assert stage.of_round(here, versions).startswith("not run: rules: ") and not versions.added
+    monkeypatch.setenv(rules.ALLOW, "1")
+    said = stage.of_round(here, versions)
+    assert said == f"2 rules; {len(weak.read(here))} weak labels new or taken back"
+    assert stage.of_round(here, versions) == "2 rules; 0 weak labels new or taken back" and len(versions.added) == 1
+    (here.root / rules.FILE).write_text(RULES.replace("return", "return 1 / 0 or", 1))
+    assert "parcels raised an error" in stage.of_round(here, versions)
+    (here.root / rules.FILE).write_text("1 / 0")
+    assert stage.of_round(here, versions).startswith("not run: rules: ")
