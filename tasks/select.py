@@ -135,19 +135,21 @@ def choose(
             near = spread(near, settings.near_duplicate, candidates.take(drawn))
         picked = mixed(picked, asked_of(near, candidates, np.setdiff1d(all_rows, drawn), room, rng), rng)
     if len(picked.indices) < k:
-        zero_shot = bool(scores.prediction.notna().all()) and not len(labelled)
-        strategy, _ = strategy_for(settings, labelled, zero_shot, candidates.take(picked.indices))
+        # The model has an opinion before the first label: by the names of classes, or by weak labels.
+        guesses = bool(scores.prediction.notna().all()) and not len(labelled) and labelled.labels.ndim == 1
+        strategy, _ = strategy_for(settings, labelled, guesses, candidates.take(picked.indices))
         rest = np.setdiff1d(all_rows, picked.indices)
         picked = mixed(picked, asked_of(strategy, candidates, rest, k - len(picked.indices), rng), rng)
     return replace(picked, indices=open_rows[picked.indices])
 
 
 def strategy_for(
-    settings: Select, labelled: Labelled, zero_shot: bool = False, beside: Candidates | None = None
+    settings: Select, labelled: Labelled, guesses: bool = False, beside: Candidates | None = None
 ) -> tuple[Strategy, str]:
     """The strategy of the settings with its wrappers, and how to call it in words. While the labels tell nothing
     apart there is no model to ask, and the cold start takes the place of a strategy that needs one; that of `auto`
-    only until all other classes must be rare (see strategies/rare.py). beside: what the batch holds already.
+    only until all other classes must be rare (see strategies/rare.py). guesses: whether each item has a likeliest class
+    though nothing is labelled: then the cold start asks some of each. beside: what the batch holds already.
     SettingsError for a name that nobody knows."""
     name, said = settings.strategy, settings.strategy
     strategy = one_of("select.strategy", name, strategies())
@@ -158,7 +160,7 @@ def strategy_for(
         strategy, said = cold_start, f"{settings.cold_start} (cold start: {name} needs {lack})"
         if name == AUTO and rare.all_alike(labelled):
             strategy, said = rare.unlike, f"{name}: what is unlike the one class seen so far, and chance"
-        if zero_shot:
+        if guesses:
             strategy = class_balanced(strategy)
     elif settings.balance:
         strategy = class_balanced(strategy)

@@ -519,7 +519,7 @@ class LanguageModel(Section):
     items: Annotated[int, Field(ge=0)] = 100
     budget: Amount = 0.0
     prices: Prices | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=16_384)] = 64
+    max_tokens: Annotated[int, Field(ge=1, le=16_384)] | None = None  # see labels/prompts.py
     at_once: Annotated[int, Field(ge=1, le=64)] = 4
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
 

@@ -71,8 +71,15 @@ def train(
     weights = None if trust is None or (trust == 1).all() else trust.to_numpy(np.float32)
     examples = Examples(labelled, targets, settings.classes, weights, left, exams, said)
     if weak is not None:
-        said_of = answer.targets(weak.labels.label.tolist(), settings.classes)
-        more = Examples(weak.items, said_of, settings.classes, weak.labels.trust.to_numpy(np.float32))
+        words = weak.labels.label.tolist()
+        counting = weak.labels.trust.to_numpy(np.float32)
+        more = Examples(
+            weak.items,
+            answer.targets(words, settings.classes),
+            settings.classes,
+            counting,
+            said=words if answer.PLACES else (),
+        )
         examples, settings, weak.compared = weakly.beside(examples, more, settings)
     fit = learner.fit
     if settings.train.self_training:

@@ -14,11 +14,14 @@ from labelwise.tasks.settings import Kind
 from labelwise.tasks.workspace import Workspace
 
 
-def refuse_kind(kind: Kind, who: str) -> None:
-    """InputError for a kind of item or answer that they cannot label. who: they, as the message begins."""
-    if kinds.answer(kind.answer).PLACES or kind.item == "image":
+def refuse_kind(kind: Kind, who: str, spans: bool = False) -> None:
+    """InputError for a kind of item or answer that they cannot label. who: they, as the message begins; spans: whether
+    they can mark parts of a text."""
+    if kind.item == "image" or (kinds.answer(kind.answer).PLACES and not spans):
+        marks = ", or whose parts are marked" if spans else ""
         raise InputError(
-            f"{who}: {kind.item}, {kind.answer}", expected="texts or rows, of which one class is said or several"
+            f"{who}: {kind.item}, {kind.answer}",
+            expected=f"texts or rows, of which one class is said or several{marks}",
         )
 
 

@@ -98,8 +98,9 @@ def interval(right: int, of: int) -> tuple[float, float] | None:
 
 
 def holds(word: str, said: str, answer: Answer) -> bool:
-    """Whether what a rule says is so, by what people said: the class; of several labels each that it names, or none."""
+    """Whether what a rule or a language model says is so, by what people said: the class; of several labels each that
+    it names, or none; of spans all of them, and no other."""
     names = answer.members(word)
-    if answer.NAME == choice.NAME or not names:
+    if answer.NAME == choice.NAME or answer.PLACES or not names:
         return word == said
     return set(names) <= set(answer.members(said))

@@ -22,9 +22,9 @@ from labelwise.tasks.errors import InputError, LabelwiseError, ServiceError, pla
 from labelwise.tasks.items.seen import refuse_kind, seen
 from labelwise.tasks.items.vectors import pool_vectors
 from labelwise.tasks.items.withheld import offered
-from labelwise.tasks.labels import consensus, weak
+from labelwise.tasks.labels import consensus, ledger, weak
 from labelwise.tasks.labels.journal import Journal
-from labelwise.tasks.labels.prompts import Prompt, understood
+from labelwise.tasks.labels.prompts import Prompt, room, understood
 from labelwise.tasks.progress import counted
 from labelwise.tasks.proof import control
 from labelwise.tasks.records import CONSENSUS
@@ -51,7 +51,7 @@ def refuse_unready(workspace: Workspace) -> None:
     if llm.address is None:
         fix = "set llm.address and llm.model in params.yaml, see docs/llm.md"
         raise InputError("llm: no language model is named", fix=fix)
-    refuse_kind(settings.kind, "llm")
+    refuse_kind(settings.kind, "llm", spans=True)
     consensus.refuse_without_stage(workspace, "llm")
     if llm.prices is None:
         raise InputError(
@@ -140,7 +140,7 @@ class Prompts:
     def __init__(self, workspace: Workspace, ids: Sequence[str]) -> None:
         self.prompt, self.most = Prompt.of(workspace.settings), workspace.settings.llm.examples
         self.items = {each["id"]: each for each in seen(workspace, pd.Series(ids, dtype=object))}
-        labels = consensus.current(workspace) if self.most else CONSENSUS.frame()
+        labels = consensus.today(workspace, ledger.today(workspace)) if self.most else CONSENSUS.frame()
         self.labels = labels[labels.id.isin(offered(workspace))].reset_index(drop=True)
         self.examples = {each["id"]: each for each in seen(workspace, self.labels.id)}
         if len(self.labels) and ids:
@@ -173,10 +173,10 @@ class Asking:
 
     def one(self, item: str) -> None:
         """Ask about an item, unless the asking has ended."""
-        llm, prompt = self.settings.llm, self.prompts.of(item)
+        llm, prompt, longest = self.settings.llm, self.prompts.of(item), room(self.settings)
         assert llm.prices is not None
         # No tokeniser makes more tokens of a text than it has bytes.
-        most = cost(llm.prices, len(prompt.encode()) + AROUND, llm.max_tokens)
+        most = cost(llm.prices, len(prompt.encode()) + AROUND, longest)
         with self._lock:
             while not self.stopped and self._held and self._beyond_budget(most):
                 self._lock.wait()  # those on their way rather cost less
@@ -189,7 +189,7 @@ class Asking:
         reply, paid = Reply(""), most
         failure: ServiceError | None = None
         try:
-            reply = patient(lambda: self.chat.ask(prompt, llm.max_tokens), self.tell, met=self._met)
+            reply = patient(lambda: self.chat.ask(prompt, longest), self.tell, met=self._met)
             paid = _paid(llm, reply, most)
         except Unknown as error:
             failure = error
@@ -206,7 +206,8 @@ class Asking:
             self._met = True
             del self._held[item]
             self.spent += paid
-            label = None if failure else understood(reply.text, self.settings)
+            text = self.prompts.items[item].get("text", "")
+            label = None if failure else understood(reply.text, self.settings, text)
             self.journal.told(item, label, reply, paid)
             if label is None:
                 self.unclear[plain(str(failure) if failure else reply.text)[:SHOWN]] += 1

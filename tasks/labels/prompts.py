@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labelwise.tasks import kinds
-from labelwise.tasks.kinds import multilabel
+from labelwise.tasks.kinds import choice, multilabel, spans
+from labelwise.tasks.labels import quoted
 from labelwise.tasks.settings import Settings
 
 TEMPLATE = """\
@@ -29,14 +29,19 @@ The item stands between the two lines of equals signs. Whatever is written there
 ==========
 {answer}"""
 TASK = {
-    False: "Say of an item which one of the classes below it is.",
-    True: "Say of an item which of the classes below hold.",
+    choice.NAME: "Say of an item which one of the classes below it is.",
+    multilabel.NAME: "Say of an item which of the classes below hold.",
+    spans.NAME: "Mark in an item the parts that belong to one of the classes below.",
 }
 ANSWER = {
-    False: "Answer with the name of one class, as it is written above, and nothing else.",
-    True: 'Answer with a JSON list of names of classes, as they are written above, such as ["one", "another"], '
-    "or [] where none holds, and nothing else.",
+    choice.NAME: "Answer with the name of one class, as it is written above, and nothing else.",
+    multilabel.NAME: "Answer with a JSON list of names of classes, as they are written above, such as "
+    '["one", "another"], or [] where none holds, and nothing else.',
+    spans.NAME: "Answer with a JSON list of the parts in the order of the item, each with its words exactly as they "
+    f"stand there and the name of its class, such as {quoted.EXAMPLE}, or [] where there is none, and nothing else.",
 }
+ROOM = {choice.NAME: 64, multilabel.NAME: 64, spans.NAME: 512}  # tokens of an answer where nobody says how many
+SAID_BEFORE = {choice.NAME: False, multilabel.NAME: True}  # how a digest names the answer, since before there were more
 PLACE = re.compile(r"\{(task|classes|examples|item|answer)\}")
 THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 FENCE = re.compile(r"\A```\w*\n(.*?)\n?```\Z", re.DOTALL)
@@ -50,40 +55,44 @@ class Prompt:
 
     template: str
     classes: str
-    several: bool
+    answer: str
 
     @classmethod
     def of(cls, settings: Settings) -> "Prompt":
         """By params.yaml."""
-        several = settings.kind.answer == multilabel.NAME
         said = settings.descriptions
         lines = [f"- {name}: {_line(said[name])}" if said.get(name) else f"- {name}" for name in settings.classes]
-        return cls(settings.llm.prompt or TEMPLATE, "\n".join(lines), several)
+        return cls(settings.llm.prompt or TEMPLATE, "\n".join(lines), settings.kind.answer)
 
     @property
     def digest(self) -> str:
         """16 digits."""
-        return hashlib.sha256(json.dumps([self.template, self.classes, self.several]).encode()).hexdigest()[:16]
+        same = [self.template, self.classes, SAID_BEFORE.get(self.answer, self.answer)]
+        return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:16]
 
     def about(self, item: Mapping[str, Any], examples: Sequence[tuple[Mapping[str, Any], str]] = ()) -> str:
         """The prompt about an item (as items/seen.py gives it). examples: other items with their labels."""
-        shown = [f"Item:\n{words(each)}\nAnswer: {self.spoken(label)}\n" for each, label in examples]
+        shown = [f"Item:\n{words(each)}\nAnswer: {self.spoken(label, each)}\n" for each, label in examples]
         parts = {
-            "task": TASK[self.several],
+            "task": TASK[self.answer],
             "classes": self.classes,
             "examples": "\nWhat people said of other items:\n\n" + "\n".join(shown) if shown else "",
             "item": words(item),
-            "answer": ANSWER[self.several],
+            "answer": ANSWER[self.answer],
         }
         return PLACE.sub(lambda found: parts[found[1]], self.template)
 
-    def spoken(self, label: str) -> str:
-        """A label as the model is to say it."""
-        return (
-            json.dumps(list(kinds.answer(multilabel.NAME).members(label)), ensure_ascii=False)
-            if self.several
-            else label
-        )
+    def spoken(self, label: str, item: Mapping[str, Any]) -> str:
+        """The label of an item as the model is to say it."""
+        if self.answer == choice.NAME:
+            return label
+        parts = quoted.quoted(label, item["text"]) if self.answer == spans.NAME else multilabel.members(label)
+        return json.dumps(list(parts), ensure_ascii=False)
+
+
+def room(settings: Settings) -> int:
+    """How many tokens an answer may have."""
+    return settings.llm.max_tokens or ROOM[settings.kind.answer]
 
 
 def words(item: Mapping[str, Any]) -> str:
@@ -92,10 +101,10 @@ def words(item: Mapping[str, Any]) -> str:
     return "\n".join([*(f"{name}: {cell}" for name, cell in item.get("context", {}).items()), *own])
 
 
-def understood(answer: str, settings: Settings) -> str | None:
-    """The label in an answer; None where it names anything but classes. Letters may be small or capital where the
-    classes differ otherwise, and quotes, a full stop, a bullet, a fence of Markdown, thoughts before it, and a JSON
-    object with one value may stand around it.
+def understood(answer: str, settings: Settings, item: str = "") -> str | None:
+    """The label in an answer; None where it names anything but classes, or marks what is not in the text of the item.
+    Letters may be small or capital where the classes differ otherwise, and quotes, a full stop, a bullet, a fence of
+    Markdown, thoughts before it, and a JSON object with one value may stand around it.
 
     >>> from labelwise.tasks.settings import parse
     >>> project, sources = {"name": "n", "id": "i"}, {"pool": "p", "gold": "g"}
@@ -106,10 +115,15 @@ def understood(answer: str, settings: Settings) -> str | None:
     text = THOUGHT.sub("", answer).strip()
     text = found[1].strip() if (found := FENCE.match(text)) else text
     known = _Known(settings.classes)
-    if settings.kind.answer != multilabel.NAME:
-        said = _json(text)
-        return known.one(said if isinstance(said, str) else text)
     said = _json(text)
+    if settings.kind.answer == choice.NAME:
+        return known.one(said if isinstance(said, str) else text)
+    if settings.kind.answer == spans.NAME:
+        marks = quoted.marks_in(said)
+        marked = None if marks is None else [(part, known.one(name)) for part, name in marks]
+        if marked is None or any(name is None for _, name in marked):
+            return None
+        return quoted.placed([(part, name) for part, name in marked if name], item)
     if said is None and (one := known.one(text)):
         said = [one]
     if not isinstance(said, list) or not all(isinstance(each, str) for each in said):

@@ -7,14 +7,14 @@ word that is worth less than none counts as none. How much all of it together ma
 decided where it is learned from, see learners/weakly.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.tasks import kinds
-from labelwise.tasks.kinds import choice
+from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.kinds.base import NO, YES
 from labelwise.tasks.labels.aggregate import Doubles
 from labelwise.tasks.labels.weak import RULE
@@ -27,14 +27,16 @@ WHY = "weak"
 
 def combined(weak: pd.DataFrame, labels: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """What weak labels (id, label, source) come to, of items without a person's label (CONSENSUS, `people` 0), in order
-    of id. labels: people's (id, label). None of spans, which a word about one span says too little of."""
+    of id. labels: people's (id, label). Of spans they are what the source says of each that agrees best with people."""
     answer, classes = kinds.answer(settings.kind.answer), settings.classes
     strange = [label for label in weak.label.unique() if not set(answer.members(label)) <= set(classes)]
     weak = weak[~weak.label.isin(strange)].reset_index(drop=True)
     ids = sorted(set(weak.id) - set(labels.id))
-    if answer.PLACES or not ids:
+    if not ids:
         return CONSENSUS.frame()
     known = labels.set_index("id").label
+    if answer.PLACES:
+        return _of_the_best(weak[~weak.id.isin(known.index)], _agreeing(weak, known, answer))
     said: list[dict[str, str]] = [{} for _ in ids]
     trust = np.ones(len(ids))
     one = answer.NAME == choice.NAME
@@ -49,7 +51,26 @@ def combined(weak: pd.DataFrame, labels: pd.DataFrame, settings: Settings) -> pd
         trust *= p[np.arange(len(ids)), best]
         for own, reply in zip(said, best.tolist(), strict=True):
             own[question] = replies[reply]
-    rows = pd.DataFrame({"id": ids, "label": [answer.joined(own) for own in said], "trust": trust.round(6)})
+    return _table(pd.DataFrame({"id": ids, "label": [answer.joined(own) for own in said], "trust": trust.round(6)}))
+
+
+def _agreeing(weak: pd.DataFrame, known: pd.Series, answer: Answer) -> dict[str, float]:
+    """What a label of each source is worth by people's, in [0, 1], drawn towards PRIOR. known: people's, by id."""
+    found = {}
+    for source, rows in weak[weak.id.isin(known.index)].groupby("source"):
+        found[str(source)] = answer.score(rows.label.tolist(), known[rows.id].tolist())
+    judged = {source: found.get(source, np.empty(0)) for source in weak.source.unique()}
+    return {source: (each.sum() + JUDGED * PRIOR) / (len(each) + JUDGED) for source, each in judged.items()}
+
+
+def _of_the_best(weak: pd.DataFrame, worth: Mapping[str, float]) -> pd.DataFrame:
+    """A row an item (CONSENSUS): of those who said something of it the source that is worth most."""
+    rows = weak.assign(trust=weak.source.map(worth).astype(np.float64).round(6))
+    rows = rows.sort_values(["id", "trust", "source"], ascending=[True, False, True], ignore_index=True)
+    return _table(rows.drop_duplicates("id", ignore_index=True)[["id", "label", "trust"]])
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
     return CONSENSUS.conform(rows.assign(people=0, doubt=0.0, round=0, why=WHY))
 
 

@@ -57,8 +57,9 @@ class Items:
 
     @classmethod
     def joined(cls, first: "Items", second: "Items") -> "Items":
-        """The items of both. Words are not kept; those of the second have no group."""
+        """The items of both. Words are kept where both have them; those of the second have no group."""
         n, m = len(first), len(second)
+        first_words, second_words = first.words_at, second.words_at
 
         def vectors_at(rows: Indices) -> Floats:
             parts = first.vectors_at(rows[rows < n]), second.vectors_at(rows[rows >= n] - n)
@@ -69,7 +70,14 @@ class Items:
             return [parts[at] for at in _back(rows >= n)]
 
         groups = None if first.groups is None else np.concatenate([first.groups, np.full(m, -1)])
-        return cls(n + m, vectors_at, texts_at, groups)
+        if first_words is None or second_words is None:
+            return cls(n + m, vectors_at, texts_at, groups)
+
+        def words_at(rows: Indices) -> Words:
+            parts = first_words(rows[rows < n]), second_words(rows[rows >= n] - n)
+            return Words.joined(parts).take(_back(rows >= n))
+
+        return cls(n + m, vectors_at, texts_at, groups, words_at)
 
     def take(self, rows: Indices) -> "Items":
         """The items at these positions, in this order."""

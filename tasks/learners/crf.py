@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 
 from labelwise.tasks.learners.optimizers import minimize
 from labelwise.tasks.learners.words import HASHED, MARKS, Words
+from labelwise.tasks.threads import one_thread
 
 Floats = NDArray[np.floating]
 Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
@@ -95,7 +96,8 @@ def fit(
         return value, np.concatenate([each.ravel() for each in slope])
 
     start = np.zeros((d + HASHED + 1 + k) * k)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps}).x
+    with one_thread():
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": steps}).x
     return _weights(found, d, k, may)
 
 
@@ -125,6 +127,16 @@ def log_loss(
     """Minus the log-likelihood of labels, in nats, that leave these tags open, (N, k), to the words of texts of these
     lengths, by the (N, k) scores of the words and (k, k) of the steps; and its derivatives by each of both."""
     return _loss(scores, steps, list(_batches(lengths)), open_tags, np.ones(len(lengths)))
+
+
+def log_losses(weights: Weights, words: Words, open_tags: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n,) minus the log-likelihood of the label of each text, in nats, that leaves these tags open, (N, k)."""
+    scores, after, found = weights.scores(words), np.exp(weights.steps), np.zeros(len(words))
+    for rows, numbers, there in _batches(words.lengths):
+        of_batch = scores[numbers]
+        whole, agreeing = (_passes(of_batch, there, after, each)[2] for each in (None, open_tags[numbers]))
+        found[rows] = np.log(whole).sum(axis=1) - np.log(agreeing).sum(axis=1)
+    return found
 
 
 def _loss(

@@ -295,6 +295,14 @@ def told_by(model: Tagger, examples: Examples) -> HeldOut:
     return HeldOut(np.array(p, np.float64), np.array(true, bool), np.array(of, np.int64))
 
 
+def log_losses(model: Tagger, examples: Examples) -> NDArray[np.float64]:
+    """(m,) minus the log-likelihood, in nats, of labels that a field has not seen, as it comes."""
+    words = examples.items.words()
+    marks = [answer.spans_of(label) for label in examples.said]
+    open_tags, _ = taggings(words, marks, [examples.classes[each] for each in model.seen])
+    return crf.log_losses(model.weights, words, open_tags)
+
+
 def turned(p: NDArray[np.float64], slope: float, shift: float) -> NDArray[np.float64]:
     """Probabilities whose log odds are multiplied and shifted; 0 stays 0."""
     return np.where(p > 0, expit(slope * logit(np.clip(p, TINY, 1 - TINY)) + shift), 0.0)

@@ -1,8 +1,8 @@
 """Weak labels beside people's: what rules and language models say of items that no person has labelled.
 
-How much they count for, and how strongly to regularise then, is decided by people's labels: a head learns all others
-and the weak ones, at each weight of WEIGHTS, and is judged by those that were held out. The weight of the least log
-loss is taken, or none where that is less than a standard error better.
+How much they count for, and how strongly to regularise then, is decided by people's labels: a head (of spans the field
+of `tagger`) learns all others and the weak ones, at each weight of WEIGHTS, and is judged by those that were held out.
+The weight of the least log loss is taken, or none where that is less than a standard error better.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from labelwise.tasks.learners import calibration, frozen, one_vs_rest
+from labelwise.tasks.learners import calibration, frozen, one_vs_rest, tagger
 from labelwise.tasks.learners.base import Examples, Items
 from labelwise.tasks.settings import Settings
 
@@ -18,7 +18,8 @@ Judged = tuple[NDArray[np.float64], NDArray[np.bool_] | None]
 WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)  # of a weak label that is surely right, to a person's 1
 FEW = 10  # of fewer labels of people nothing can be told
 MOST = 3000  # weak labels, drawn by chance: more teach little more
-COMPARED = 600, 1000  # labels of people, and weak ones, by which weights are compared, which takes most of the time
+# Labels of people, and weak ones, by which weights are compared, which takes most of the time.
+COMPARED, COMPARED_SPANS = (600, 1000), (200, 300)
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,11 @@ def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Example
         return given, settings, Compared(0.0)
     if len(given) < FEW:
         return replace(_joined(given, weak, 1.0), guessed=None), settings, Compared(1.0)
-    grid = frozen.GRID if settings.train.regularisation is None else (settings.train.regularisation,)
-    some = given.take(calibration.random_positions(len(given), COMPARED[0], settings.seed))
-    few = weak.take(calibration.random_positions(len(weak), COMPARED[1], settings.seed))
+    own = settings.train.regularisation
+    grid = (own or 0.0,) if weak.said else frozen.GRID if own is None else (own,)
+    most = COMPARED_SPANS if weak.said else COMPARED
+    some = given.take(calibration.random_positions(len(given), most[0], settings.seed))
+    few = weak.take(calibration.random_positions(len(weak), most[1], settings.seed))
     share = len(weak) / len(few)  # which each of these stands for
     found = {(weight, c): _judged(some, few, weight * share, c, settings) for weight in WEIGHTS for c in grid}
     alone = min((found[0.0, each] for each in grid), key=_loss)
@@ -63,7 +66,7 @@ def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Example
     gain = alone[0] - found[weight, c][0]
     if gain.mean() <= gain.std() / np.sqrt(len(gain)):
         return given, settings, _compared(0.0, alone, alone)
-    learned = settings.train.model_copy(update={"regularisation": c})
+    learned = settings.train.model_copy(update={} if weak.said else {"regularisation": c})
     compared = _compared(weight, alone, found[weight, c])
     return _joined(given, weak, weight), settings.model_copy(update={"train": learned}), compared
 
@@ -89,14 +92,17 @@ def _joined(given: Examples, weak: Examples, weight: float) -> Examples:
         np.concatenate([given.counting, np.float32(weight) * weak.counting]),
         given.left,
         given.exams,
+        said=[*given.said, *weak.said],
         guessed=np.arange(len(given) + len(weak)) >= len(given),
     )
 
 
 def _judged(some: Examples, weak: Examples, weight: float, c: float, settings: Settings) -> Judged:
     """(m,) the log loss of each of people's labels, by a head of the others and of the weak ones; and whether it says
-    that label, None of several labels."""
+    that label, None of several labels and of spans."""
     fold = calibration.folds(some.labels, settings.seed, groups=some.items.groups)
+    if some.said:
+        return _by_fields(some, weak, weight, fold, settings), None
     vectors = some.items.vectors()
     logits = np.full((len(some), len(some.classes)), np.nan if some.multilabel else -np.inf)
     for number in np.unique(fold):
@@ -115,3 +121,18 @@ def _judged(some: Examples, weak: Examples, weight: float, c: float, settings: S
         return one_vs_rest.log_losses(logits, some.labels).mean(axis=1), None
     losses = calibration.log_losses(logits, some.labels, calibration.temperature(logits, some.labels))
     return losses, logits.argmax(axis=1) == some.labels
+
+
+def _by_fields(
+    some: Examples, weak: Examples, weight: float, fold: NDArray[np.int64], settings: Settings
+) -> NDArray[np.float64]:
+    """(m,) the same of spans."""
+    scale, of = tagger.Scale.of(weak.items, settings.seed), np.union1d(some.seen, weak.seen)
+    losses = np.zeros(len(some))
+    for number in np.unique(fold):
+        seen, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        taught = some.take(seen)
+        taught = _joined(taught, weak, weight) if weight else taught
+        field = tagger.field(taught, scale, steps=tagger.BRIEF, of=of)
+        losses[rest] = tagger.log_losses(field, some.take(rest))
+    return losses

@@ -16,7 +16,7 @@ from labelwise.tasks.labels import llm, weak
 from labelwise.tasks.labels.journal import Journal
 from labelwise.tasks.labels.judged import Judged, Spoken, interval, judge, of_control_arm
 from labelwise.tasks.labels.llm import Asked
-from labelwise.tasks.labels.prompts import Prompt
+from labelwise.tasks.labels.prompts import Prompt, room
 from labelwise.tasks.services.consent import Consent
 from labelwise.tasks.services.patience import Tell
 from labelwise.tasks.services.urls import is_loopback, public
@@ -32,7 +32,8 @@ ALLOW, ALLOWED = "LABELWISE_LLM", "llm.json"
 @dataclass(frozen=True)
 class Found:
     """A language model by what people said of the control arm, a uniform sample of the pool. by_class: of each class
-    that it said of one of these, how often, and how often rightly. items: that it was asked about; spent: on all."""
+    that it said of one of these, how often, and how often rightly; of spans each counts. items: that it was asked
+    about; spent: on all."""
 
     of: Judged
     items: int
@@ -141,7 +142,7 @@ def plan(workspace: Workspace, wanted: pd.Series) -> list[str]:
     prompts = llm.Prompts(workspace, wanted.tolist())
     sizes = [len(prompts.of(each).encode()) for each in wanted]
     # Four bytes a token is the common rule for English: https://help.openai.com/en/articles/4936856
-    likely = llm.cost(prices, sum(sizes) / 4, len(sizes) * settings.llm.max_tokens)
+    likely = llm.cost(prices, sum(sizes) / 4, len(sizes) * room(settings))
     return [
         sends(settings),
         f"{quantity(len(wanted), 'item')} would be asked of {settings.llm.model}, for about {likely:.4f} "
@@ -159,11 +160,9 @@ def found(workspace: Workspace) -> Found:
     said = rows.loc[rows.source == name, ["id", "label"]].reset_index(drop=True)
     (of,) = judge(workspace, [Spoken(settings.llm.model, said)], people)
     both = said.merge(people, on="id", suffixes=("", "_people"))
-    by_class = {}
-    for each in settings.classes:
-        named = both[[each in answer.members(label) for label in both.label]]
-        if len(named):
-            by_class[each] = len(named), sum(each in answer.members(label) for label in named.label_people)
+    right, named, _ = answer.counts(both.label.tolist(), both.label_people.tolist(), settings.classes).sum(axis=1)
+    counted = zip(settings.classes, named.astype(int).tolist(), right.astype(int).tolist(), strict=True)
+    by_class = {each: (times, well) for each, times, well in counted if times}
     return Found(of, llm.asked_so_far(workspace), weak.spent(workspace), by_class)
 
 

@@ -1,5 +1,7 @@
-"""`labelwise rules`: run the rules of a workspace over its pool, show how good each is, and keep what they say. The loop
-does the same in every round."""
+"""`labelwise rules`: run the rules of a workspace over its pool, show how good each is, and keep what they say.
+
+The loop does the same in every round.
+"""
 
 import json
 from collections.abc import Callable, Sequence

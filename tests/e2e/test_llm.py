@@ -1,11 +1,13 @@
 """A language model on the real servers: killed while it is asked, asked in the loop, replayed with nobody there; and a
 real one, which is a bad labeller and must not hurt."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 
 import pandas as pd
@@ -19,10 +21,11 @@ from labelwise.tasks.records import run_of
 from labelwise.tasks.reporting import page as reports
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
-from labelwise.tasks.upkeep import forget
+from labelwise.tasks.settings import Columns, Kind
+from labelwise.tasks.upkeep import forget, init
 from labelwise.tasks.upkeep import llm as command_llm
 from labelwise.tasks.workspace import Workspace
-from tests.e2e.conftest import Make, Source, answer, command, play, rows
+from tests.e2e.conftest import Addresses, Make, Source, answer, command, play, rows
 from tests.e2e.test_answer import until
 from tests.e2e.test_finish import finished
 from tests.e2e.test_provable import replayed
@@ -117,6 +120,46 @@ def test_a_language_model_labels_beneath_people(make: Make, source: Source) -> N
     run = open_tracking(here.settings).client.get_run(run_of(Versions(here.root).message("round-0002")))
     assert run.data.metrics["llm.cost"] > 0 and run.data.metrics["weak.labels"] > 0
     _finished_with_it(here, source)
+
+
+def test_one_marks_parts_of_texts_beneath_people(servers: Addresses, tmp_path: Path) -> None:
+    people, cities = ("Ann", "Bob", "Cleo", "Dan", "Eve"), ("Rome", "Oslo", "New York", "Lima", "San Jose")
+    ways = ("{} lives in {}.", "{} left {} at noon.", "They say {} hates {}!", "Was it {} who went to {}?")
+    told = [
+        (way.format(who, where), {who: "person", where: "place"}) for way in ways for who in people for where in cities
+    ]
+    labels = [
+        [[text.index(part), text.index(part) + len(part), name] for part, name in marks.items()] for text, marks in told
+    ]
+    table = pd.DataFrame({"text": [text for text, _ in told], "label": [json.dumps(each) for each in labels]})
+    table = table.sample(frac=1, random_state=0)
+    files = [tmp_path / name for name in ("pool.csv", "gold.csv", "answers.csv")]
+    table[["text"]][:80].to_csv(files[0], index=False)
+    table[80:].to_csv(files[1], index=False)
+    table.to_csv(files[2], index=False)
+    root, sources = tmp_path / "marks", (str(files[0]), str(files[1]))
+    init.run(root, *sources, ["person", "place"], "marks", None, Columns(), kind=Kind(answer="spans"))
+    quick = {"wait.poll_seconds": [0.2, 1], "evaluate.resamples": 200, "select.batch": 12, "gold.reserve": 0.0}
+    settings.change(root / "params.yaml", quick)
+    known = dict(told)
+
+    def says(prompt: str) -> str:
+        marks = known[prompt.split("==========\n")[1].strip()]
+        return json.dumps([{"text": part, "class": name} for part, name in marks.items()])
+
+    with speaking(says) as model:
+        here = Workspace.open(root)
+        named(here, model.address)
+        play(here)
+        assert len(consensus.unasked(here)) == 40 and "such as [{" in model.asked[0]
+        answer(here, Source(*files))
+        play(here)
+    assert '"class": "place"}]' in model.asked[-1]  # what people marked is shown beside an item
+    found = command_llm.found(here)
+    assert found.of.judged >= 1 and found.of.right == found.of.judged and set(found.by_class) == {"person", "place"}
+    assert figures.weakly(here)["weight"]
+    seen = replayed(here, "round-0001")
+    assert {verdict for verdict, _ in seen.values()} == {IDENTICAL}, seen
 
 
 def _finished_with_it(here: Workspace, source: Source) -> None:

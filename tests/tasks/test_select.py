@@ -335,6 +335,13 @@ def test_the_cold_start_of_a_zero_shot_model_has_every_predicted_class() -> None
     assert batch.prediction.value_counts().min() >= min(2, SCORES.prediction.value_counts().min())
 
 
+def test_the_cold_start_goes_on_where_weak_labels_have_taught_several_labels_an_item() -> None:
+    labelled = Labelled(labels=np.empty((0, 3), np.float32))
+    settings = Select(batch=9, cold_start="random")
+    batch = select(SCORES, VECTORS, labelled, NOBODY, settings, np.random.default_rng(0))
+    assert len(batch) == 9 and batch.id.is_unique
+
+
 def test_labels_that_look_wrong_are_asked_beside_items_without_one() -> None:
     doubted = IDS[8:5:-1]
     closed = pd.Index([*doubted, *IDS[:2]])

@@ -19,9 +19,11 @@ from labelwise.tasks.items import withheld
 from labelwise.tasks.labels import judged, ledger, llm, weak
 from labelwise.tasks.labels.journal import Journal
 from labelwise.tasks.labels.llm import Asked
+from labelwise.tasks.labels.prompts import ROOM, Prompt, understood
 from labelwise.tasks.proof import money
 from labelwise.tasks.records import WEAK
 from labelwise.tasks.services import chat, patience
+from labelwise.tasks.settings import parse
 from labelwise.tasks.workspace import Workspace, write_parquet
 from tests.tasks.labels.rows import labelled, rows, unlabelled
 from tests.tasks.labels.speaking import Speaking, speaking
@@ -219,6 +221,41 @@ def test_of_several_labels_any_number_may_be_named(tmp_path: Path, model: Speaki
         Journal(here).clear()
 
 
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ('[{"text": "Ann", "class": "name"}, {"text": "Rome", "class": "city"}]', '[[0, 3, "name"], [9, 13, "city"]]'),
+        ('```json\n[{"text": "rome", "class": "CITY"}]\n```', '[[9, 13, "city"]]'),
+        ('{"spans": [{"text": "New  York", "class": "city"}]}', '[[27, 35, "city"]]'),
+        (
+            '[{"text": "Rome", "class": "city"}, {"text": "Rome", "class": "city"}]',
+            '[[9, 13, "city"], [18, 22, "city"]]',
+        ),
+        ('{"text": "Ann", "class": "name"}', '[[0, 3, "name"]]'),
+        ("[]", "[]"),
+        ('[{"text": "Oslo", "class": "city"}]', None),
+        ('[{"text": "Ann", "class": "person"}]', None),
+        ('[{"text": "Ann"}]', None),
+        ('[{"text": "", "class": "name"}]', None),
+        ("Ann", None),
+        ("<p>no</p>", None),
+    ],
+)
+def test_parts_of_a_text_are_marked_by_their_words(answer: str, label: str | None) -> None:
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["name", "city"], "pull": {"pool": "p", "gold": "g"}}
+    settings = parse(content | {"kind": {"answer": "spans"}})
+    assert understood(answer, settings, "Ann left Rome for Rome and New York, near Romeo.") == label
+
+
+def test_a_prompt_for_spans_says_how_to_mark_and_shows_it() -> None:
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["name", "city"], "pull": {"pool": "p", "gold": "g"}}
+    prompt = Prompt.of(parse(content | {"kind": {"answer": "spans"}}))
+    said = prompt.about({"text": "Bob stays."}, [({"text": "Ann left."}, '[[0, 3, "name"]]')])
+    assert 'Answer: [{"text": "Ann", "class": "name"}]' in said and "exactly as they stand there" in said
+    digests = {Prompt.of(parse(content | {"kind": {"answer": each}})).digest for each in ROOM}
+    assert len(digests) == 3
+
+
 def test_a_server_that_puts_us_off_is_asked_again_and_paid_once(tmp_path: Path, model: Speaking) -> None:
     seen: set[str] = set()
 
@@ -380,9 +417,9 @@ def test_where_nothing_would_be_learned_of_it_nothing_is_asked(tmp_path: Path, m
     assert not model.asked
 
 
-def test_spans_are_not_asked(tmp_path: Path, model: Speaking) -> None:
-    with pytest.raises(InputError, match="expected texts or rows"):
-        asked(made(tmp_path / "w", model.address, kind={"answer": "spans"}))
+def test_pictures_are_not_asked(tmp_path: Path, model: Speaking) -> None:
+    with pytest.raises(InputError, match="image, choice: expected texts or rows"):
+        asked(made(tmp_path / "w", model.address, kind={"item": "image"}))
 
 
 @pytest.mark.parametrize(
