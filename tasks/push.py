@@ -1,6 +1,6 @@
 """Stage `push`: bring the batch to the reviewers, once, whatever happened before."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,10 +9,11 @@ from labelwise.tasks import kinds
 from labelwise.tasks.errors import quantity
 from labelwise.tasks.items.stored import cells_by_id, contexts_by_id
 from labelwise.tasks.kinds import Answer, Content, choice, context, text
-from labelwise.tasks.labels import ledger, renamed, roster
+from labelwise.tasks.labels import ledger, queues, renamed, roster
 from labelwise.tasks.proof import finishing
 from labelwise.tasks.services.label_studio.delivery import deliver, marked, without_doubles
-from labelwise.tasks.services.label_studio.project import EXPERTS, NOT_OURS, WHOSE, LabelStudioProject, changed
+from labelwise.tasks.services.label_studio.project import NOT_EXPERTS, NOT_OURS, WHOSE, LabelStudioProject, changed
+from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 UNSWAYED = ("control", "gold", "relabel", "exam")  # whose answers count because no model has a say in them
@@ -33,7 +34,7 @@ def tasks(
     answer: Answer = choice,
     item: Content = text,
     contexts: Mapping[str, str] | None = None,
-    hard: Collection[str] = (),
+    whose: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Label Studio's import format for a batch, in order of rank. cells: the items, by id; contexts likewise, None
     where the interface shows none. hard: ids of items that are for experts. What a label marks in its item is marked
@@ -46,15 +47,9 @@ def tasks(
         beside = {} if contexts is None else {context.NAME: context.as_html(contexts.get(row["id"]))}
         marks = answer.result(row["prediction"], cells[row["id"]]) if answer.PLACES and shown else []
         before = {"predictions": [marked(marks, row["confidence"])] if marks else []} if answer.PLACES else {}
-        whose = {WHOSE: EXPERTS if row["id"] in hard else ""} if hard else {}
-        made.append({"data": data | beside | whose, **before})
+        theirs = {WHOSE: whose.get(row["id"], "")} if whose else {}
+        made.append({"data": data | beside | theirs, **before})
     return made
-
-
-def for_experts(workspace: Workspace, batch: pd.DataFrame) -> set[str]:
-    """Ids of the batch that are hard: people have labelled them differently, and they are asked once more."""
-    said = ledger.labelled(ledger.today(workspace)).groupby("id").label.nunique()
-    return set(batch.id[batch.why == ledger.RELABEL]) & set(said.index[said > 1])
 
 
 def too_few(wanted: int, accounts: int) -> str:
@@ -75,10 +70,12 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     kind = kinds.answer(settings.kind.answer), kinds.item(settings.kind.item)
     contexts = contexts_by_id(workspace, batch.id) if settings.pull.columns.context else None
     labelling = roster.read(workspace)
+    roster.refuse_strange(labelling, settings)
     accounts = project.accounts() if labelling else {}
-    hard = for_experts(workspace, batch) if roster.experts(labelling, accounts) else set()
+    hard = queues.hard(workspace, batch)
+    whose = queues.whose(batch, contexts or {}, hard, labelling, accounts, kind[0]) if labelling else {}
     cells, shown = cells_by_id(workspace, batch.id), settings.push.show_prediction
-    wanted = tasks(batch, cells, number, shown, *kind, contexts, hard)
+    wanted = tasks(batch, cells, number, shown, *kind, contexts, whose)
     pushed = deliver(project, wanted, number)
     alone = project.people == 1 or settings.select.finish is not None  # of an exam the first answer counts
     people = 1 if alone else project.share(number)
@@ -90,9 +87,9 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     project.instruct(kinds.instructions_of(settings, about))
     before, ours = project.choices(), project.offer(kinds.interface_of(settings))
     news_of_choices = changed(before, kind[0].choices(settings.classes), settings.renamed) if ours else ""
-    theirs = project.hard(number) if hard else 0
     word = finishing.word(settings)
-    tab, of_experts = project.tabs_beside_experts(number, word) if theirs else (project.tab(number, word), "")
+    parts = [(each, n) for each in queues.queues(labelling, accounts) if (n := project.count_for(each.whose, number))]
+    tab = project.tab(number, word, [NOT_EXPERTS]) if whose else project.tab(number, word)
     remarks = [
         *([news_of_choices] if news_of_choices else []),
         *(["the project was gone from Label Studio and is made anew"] if made and number > 1 else []),
@@ -101,7 +98,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
         *([f"{people} people an item"] if people > 1 else []),
         *([] if alone or people == project.people else [too_few(project.people, people)]),
         *(roster.strangers(labelling, accounts) if labelling else []),
-        *([f"{theirs} for experts: {of_experts}"] if theirs else []),
+        *(f"{n} for {plain(each.called, 60)}: {project.tab_for(each, number, word)}" for each, n in parts),
     ]
     said = f"{quantity(pushed, 'task')} new, {len(wanted)} in round {number}" + (
         f" ({'; '.join(remarks)})" if remarks else ""

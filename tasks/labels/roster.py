@@ -1,13 +1,13 @@
 """people.yaml: who labels, by the number of their account in Label Studio.
 
     7: {name: Ana, rate: 60, expert: true}
-    8: {name: Ben, rate: 20}
+    8: {name: Ben, rate: 20, classes: [billing, fees], columns: {language: [de, fr]}}
 
 It is its owner's file, beside params.yaml: the loop reads it, and puts nothing of it into a commit, a run or a report
 but what all answers together cost.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from labelwise.tasks.errors import SettingsError, named
-from labelwise.tasks.settings import Amount, Section, Shown
+from labelwise.tasks.settings import Amount, Section, Settings, Shown
 from labelwise.tasks.terminal import plain
 from labelwise.tasks.workspace import Workspace
 
@@ -27,11 +27,25 @@ EXAMPLE = (
 
 class Person(Section):
     """name: for `labelwise people`; '' where the number will do. rate: what an hour costs, in `prove.currency`; None:
-    `prove.hourly_rate`. expert: whether items that people differ on go to them."""
+    `prove.hourly_rate`. expert: whether items that people differ on go to them. classes, columns: what they may answer
+    alone: items that the model takes for one of these classes, and that have one of these texts in a column of
+    `pull.columns.context`; all where nothing is said."""
 
     name: Annotated[Shown, Field(max_length=60)] = ""
     rate: Amount | None = None
     expert: bool = False
+    classes: list[str] = Field(default_factory=list)
+    columns: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is anything that they may not answer."""
+        return bool(self.classes or self.columns)
+
+    def may(self, cells: Mapping[str, str], classes: Sequence[str]) -> bool:
+        """Whether they may answer an item with this context that may have one of these classes; none: any."""
+        of_class = not (self.classes and classes) or not set(classes).isdisjoint(self.classes)
+        return of_class and all(cells.get(name, "").strip() in texts for name, texts in self.columns.items())
 
 
 def read(workspace: Workspace) -> dict[str, Person]:
@@ -61,6 +75,16 @@ def _person(number: str, said: object) -> Person:
         key = ".".join([number, *map(str, first["loc"])])
         got = plain(repr(first["input"]), 80)
         raise SettingsError(f"{FILE}: `{key}`", expected=f"{first['msg']}; {EXAMPLE}", got=got) from None
+
+
+def refuse_strange(people: Mapping[str, Person], settings: Settings) -> None:
+    """SettingsError where somebody is named with a class or a column that there is not."""
+    there = {"classes": settings.answerable, "columns": settings.pull.columns.context}
+    for number, person in people.items():
+        for key, known in there.items():
+            if strange := next((name for name in getattr(person, key) if name not in known), None):
+                some = f"some of {named(known)}" if known else "none, since `pull.columns.context` names no column"
+                raise SettingsError(f"{FILE}: `{number}.{key}`", expected=some, got=repr(strange))
 
 
 def rates(people: Mapping[str, Person]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from labelwise.tasks.figures import ACCURACY, headline
 from labelwise.tasks.gold import asking
 from labelwise.tasks.items import leaks, stored
 from labelwise.tasks.items.withheld import kept_for_gold
-from labelwise.tasks.labels import ledger, removed, roster
+from labelwise.tasks.labels import ledger, queues, removed, roster
 from labelwise.tasks.proof import champion, finishing, prevalence
 from labelwise.tasks.proof.prevalence import Prevalence
 from labelwise.tasks.records import number_of, round_tags, tag
@@ -69,7 +69,7 @@ class Status:
     prevalence: how many items of each class there are in the pool and how many of them are found, as the last round
     counted them; None before there was a label. of_class: the class that the model is judged by, '' for all. finished:
     the promise of the finished pool, or how far it is; '' where nobody has asked for one. at_work: what the model at
-    work (`labelwise answer`) promised last on this machine; '' where none was. to_escalated: what people have to answer
+    work (`labelwise answer`) promised last on this machine; '' where none was. beside: what people have to answer
     of what it gave to them, and experts of the open batch, and where; '' for nothing."""
 
     round: int
@@ -107,7 +107,7 @@ class Status:
     of_class: str = ""
     finished: str = ""
     at_work: str = ""
-    to_escalated: str = ""
+    beside: str = ""
 
     def json(self) -> str:
         """The same for a program."""
@@ -129,7 +129,7 @@ def status(workspace: Workspace) -> Status:
         members = kinds.answer(workspace.settings.kind.answer).members
         by_class = Counter(name for label in counting.label for name in members(label))
         near, trusted, pool = leaks.leaked(workspace), asking.standing(workspace), _pool(workspace, rows)
-        seen, urls, problems, to_escalated = labelling.result()
+        seen, urls, problems, beside = labelling.result()
         registered, why, remembered, rounds, more = models.result()
     asked, answered, skipped = (seen.total, seen.answered, seen.skipped) if seen else (None, None, None)
     urls |= {"mlflow": rounds} if rounds else {}
@@ -173,7 +173,7 @@ def status(workspace: Workspace) -> Status:
         next=hand_over or _next(workspace, state, urls, seen is not None, to_label, answer),
         player=elsewhere,
         to_label=to_label,
-        to_escalated=to_escalated,
+        beside=beside,
         prevalence=prevalence.counted(workspace),
         of_class=workspace.settings.measure.of,
         finished=finish.going_on(workspace) or done,
@@ -185,7 +185,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
     """Of a clone that nobody has given its data: what git and the servers know."""
     number = max(map(number_of, round_tags(versions.git("tag", "--merged", "HEAD", "--list", "round-*"))), default=0)
     learned = versions.tagged(tag(number))
-    seen, urls, problems, to_escalated = _label_studio(workspace, versions, number, learned)
+    seen, urls, problems, beside = _label_studio(workspace, versions, number, learned)
     registered, why, remembered, page, more = _mlflow(workspace)
     urls |= {"mlflow": page} if page else {}
     elsewhere, hand_over = _player(workspace, versions, remembered)
@@ -219,7 +219,7 @@ def _without_data(workspace: Workspace, versions: Versions) -> Status:
         measure=workspace.settings.measure.words,
         precise=figures.precise(measured, workspace.settings.measure),
         to_label=_to_label(urls, seen),
-        to_escalated=to_escalated,
+        beside=beside,
         learned_at=versions.committed_at(tag(number)).isoformat() if learned else "",
         next=hand_over or handover.command(versions, "dvc pull"),
         player=elsewhere,
@@ -347,10 +347,11 @@ def _beside(workspace: Workspace, project: LabelStudioProject, number: int) -> I
     """What people have to answer that is not in the round's own tab, and where. number: of the round."""
     if n := project.escalations():
         yield f"answer {n} escalated: {labelling(project.escalated_now())}"
-    people = roster.read(workspace)
-    if roster.experts(people, people) and (n := project.hard(number, open_alone=True)):
-        where = project.experts_now(number, finishing.word(workspace.settings))
-        yield f"{n} of these for experts: {labelling(where)}"
+    people, word = roster.read(workspace), finishing.word(workspace.settings)
+    for queue in queues.queues(people, people):
+        if n := project.count_for(queue.whose, number, open_alone=True):
+            where = labelling(project.tab_for_now(queue, number, word))
+            yield f"{n} of these for {plain(queue.called, 60)}: {where}"
 
 
 def _other_interface(workspace: Workspace, versions: Versions, project: LabelStudioProject, number: int) -> str:
@@ -447,7 +448,7 @@ def lines(seen: Status) -> list[str]:
         f"commit       {seen.commit[:12]}",
         *(f"{name:<13}{url}" for name, url in seen.urls.items()),
         *(f"problem      {line}" for line in seen.problems),
-        *(f"to do        {what}" for what in [seen.to_escalated] if what),
+        *(f"to do        {what}" for what in [seen.beside] if what),
         *(f"to do        {what}" for what in [seen.to_label] if what and what != seen.next),
         f"next         {seen.next}",
     ]

@@ -137,7 +137,7 @@ def test_an_item_that_is_not_answered_is_answered_in_a_browser(make: Make, sourc
             assert len(project.tasks(0)) == 3  # the README's two, and NEW once, whoever was killed
             seen = status(workspace)
             assert f"version 1 (round-0001): {health['promise']}" in seen.at_work
-            assert seen.to_escalated == f"answer 3 escalated: {labelling(project.tab_of_escalated())}"
+            assert seen.beside == f"answer 3 escalated: {labelling(project.tab_of_escalated())}"
             sign_in(page, project.url)
             as_displayed(page, project.tab_of_escalated())
             expect(page.get_by_text(NEW)).to_be_visible()

@@ -31,7 +31,9 @@ from labelwise.tasks.services.label_studio.project import (
 )
 from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.services.versions.workspace import Versions
+from labelwise.tasks.settings import Columns
 from labelwise.tasks.trial import review
+from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
 from tests.bench import marking
 from tests.e2e.conftest import CLASSES, Make, Source, answer, command, play, play_rounds, rows, tool, uncount
@@ -345,7 +347,7 @@ def test_each_item_is_answered_by_two_people_and_what_they_say_is_combined(
     assert shown[0] == set(tasks.id[:2]) and shown[1] == set(project.tasks(2).id) - shown[0]
     titles = {str(view["id"]): view["data"]["title"] for view in ask("GET", f"dm/views?project={project.number}")}
     assert titles[number[1]] == "Experts, round 2"
-    assert re.search(rf"2 of these for experts: \S+tab={number[1]}&", status.status(here).to_escalated)
+    assert re.search(rf"2 of these for experts: \S+tab={number[1]}&", status.status(here).beside)
 
     # The stand-ins know that each item has two, and who the experts are.
     with pytest.raises(InputError, match="--users 2 or more: so many answer each item, got 1"):
@@ -433,3 +435,41 @@ def test_marks_come_back_from_label_studio_as_they_went(servers: Addresses, tmp_
     finally:
         project.client.projects.delete(project.number)
     assert off.found == [] and off.texts == 60 and off.marks > 60
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("servers")
+def test_who_may_answer_a_part_alone_has_a_tab_with_that_part(source: Source, tmp_path: Path, ask: Ask) -> None:
+    """Also where that is said while the batch is with the reviewers."""
+    pool = pd.read_csv(source.pool)[:40]
+    pool["language"] = ["de" if at % 2 else "en" for at in range(40)]
+    pool.to_csv(tmp_path / "pool.csv", index=False)
+    root, columns = tmp_path / "languages", Columns(context=["language"])
+    init.run(root, str(tmp_path / "pool.csv"), str(source.gold), CLASSES, "languages", None, columns)
+    quick = {"select.batch": 12, "wait.poll_seconds": [0.2, 1], "train.learner": "frozen", "evaluate.resamples": 200}
+    settings.change(root / "params.yaml", quick)
+    here, ben = Workspace.open(root), Reviewer(1).id
+    ran(here)
+    project = open_project(here.settings)
+    german = {row["id"] for row in project.tasks(1).to_dict("records") if ">de</td>" in row["data"]["context"]}
+    assert 0 < len(german) < 12
+    (root / roster.FILE).write_text(f"{ben}: {{name: Ben, columns: {{language: [de]}}}}\n")
+    said = ran(here)
+    number = re.search(rf"{len(german)} for Ben: http\S+tab=(\d+)\)", said)
+    assert number is not None, said
+
+    def shown(tab: str) -> set[str]:
+        return {task["data"]["item"] for task in ask("GET", f"tasks?project={project.number}&view={tab}")["tasks"]}
+
+    assert shown(number[1]) == german
+    assert shown(project.tab_now(1).rpartition("tab=")[2]) == set(project.tasks(1).id)
+    titles = {str(view["id"]): view["data"]["title"] for view in ask("GET", f"dm/views?project={project.number}")}
+    assert titles[number[1]] == "Ben, round 1"
+    assert re.search(rf"{len(german)} of these for Ben: \S+tab={number[1]}&", status.status(here).beside)
+    (root / roster.FILE).write_text(f"{ben}: {{name: Ben, columns: {{tongue: [de]}}}}\n")
+    refused = command("run", "--workspace", str(root), "--max-wait", "0")
+    assert refused.returncode != 0
+    assert f"people.yaml: `{ben}.columns`: expected some of language, got 'tongue'" in refused.stderr
+    (root / roster.FILE).unlink()
+    ran(here)
+    assert not any(data.get("for") for data in project.tasks(1).data)

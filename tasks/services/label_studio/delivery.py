@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.tasks.errors import ServiceDown
-from labelwise.tasks.services.label_studio.project import LabelStudioProject
+from labelwise.tasks.services.label_studio.project import WHOSE, LabelStudioProject
 
 
 def deliver(project: LabelStudioProject, wanted: list[dict[str, Any]], batch_number: int) -> int:
@@ -55,13 +55,16 @@ def _mark(project: LabelStudioProject, wanted: list[dict[str, Any]], batch_numbe
 
 
 def _suggest(project: LabelStudioProject, wanted: list[dict[str, Any]], unanswered: pd.DataFrame) -> None:
-    """Let these tasks suggest what they should: `push.show_prediction` may change while a batch is open, and batches of
-    earlier versions have no suggestions."""
-    suggested = {task["data"]["item"]: task["data"].get("suggestion", "") for task in wanted}
+    """Let these tasks suggest what they should, and be for whom they should: `push.show_prediction` and people.yaml may
+    change while a batch is open, and batches of earlier versions have no suggestions."""
+    data = {task["data"]["item"]: task["data"] for task in wanted}
     for row in unanswered.to_dict("records"):
-        said = suggested.get(row["id"], "")
-        if row["data"].get("suggestion", "") != said:
-            project.change(row["task_id"], row["data"] | {"suggestion": said})
+        now, own = row["data"], data.get(row["id"], {})
+        should = {"suggestion": own.get("suggestion", "")}
+        if WHOSE in own or now.get(WHOSE):
+            should[WHOSE] = own.get(WHOSE, "")
+        if {"suggestion": ""} | {key: now.get(key) for key in should if key in now} != should:
+            project.change(row["task_id"], now | should)
 
 
 def without_doubles(project: LabelStudioProject, batch_number: int) -> pd.DataFrame:

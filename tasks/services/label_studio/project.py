@@ -56,7 +56,7 @@ NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "Strin
 ANNOTATED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
 NOT_OURS = "somebody changed the labelling interface, and it stays, for there are answers by it"
 ESCALATED = "Escalated"  # the title of a tab
-WHOSE, EXPERTS = "for", "experts"  # what a task's data may say: that it is for them
+WHOSE, EXPERTS = "for", "experts"  # what a task's data may say: who is to answer it, see labels/queues.py
 PLACE_HOLDER = -1  # the round of an empty task that only keeps a number from being given again
 OUR_INSTRUCTIONS = "<!-- labelwise -->"  # how they begin: others are somebody's own, and stay
 
@@ -77,6 +77,15 @@ class BatchProgress:
     def __str__(self) -> str:
         with_answer = f"{self.answered - self.skipped} of {self.total} answered"
         return with_answer + (f", {self.skipped} skipped" if self.skipped else "")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Tasks of a batch that have a tab of their own. whose: EXPERTS, or the number of the account that may answer them;
+    called: in words."""
+
+    whose: str
+    called: str
 
 
 class LabelStudioProject:
@@ -344,9 +353,10 @@ class LabelStudioProject:
                 self.ask_again(task.id, wanted)
         return reachable
 
-    def hard(self, batch_number: int, open_alone: bool = False) -> int:
-        """How many tasks of a batch are for experts; open_alone: of these those that nobody has answered."""
-        return self._total([*(UNANSWERED if open_alone else ()), *_of_batch(batch_number), NAMED, FOR_EXPERTS])
+    def count_for(self, whose: str, batch_number: int, open_alone: bool = False) -> int:
+        """How many tasks of a batch are for somebody, see Queue; open_alone: of these those that nobody has
+        answered."""
+        return self._total([*(UNANSWERED if open_alone else ()), *_of_batch(batch_number), NAMED, _for(whose)])
 
     def remove(self, task_ids: Iterable[int]) -> None:
         """Delete tasks. One that is gone already is no error.
@@ -427,7 +437,8 @@ class LabelStudioProject:
         go, their tasks stay."""
         with connected(self.url):
             views: Any = self.client.views.list(project=self.number)
-            named = [(view.id, re.fullmatch(f"{word} ([1-9][0-9]{{0,8}})", _title(view))) for view in views]
+            title = re.compile(f"{re.escape(word)} ([1-9][0-9]{{0,8}})")
+            named = [(view.id, title.fullmatch(_title(view))) for view in views]
             ours = sorted((view, int(found[1])) for view, found in named if found)
             oldest = {number: view for view, number in reversed(ours)}
             doubled = [view for view, number in ours if view != oldest[number]]
@@ -442,14 +453,13 @@ class LabelStudioProject:
                 found = self.client.views.create(project=self.number, data=data).id
         return f"{self.url}/projects/{self.number}/data?tab={found}"
 
-    def tabs_beside_experts(self, batch_number: int, word: str) -> tuple[str, str]:
-        """The address of the batch's tab, without the tasks that are for experts, and that of a tab with these."""
-        without = {**FOR_EXPERTS, "operator": "not_equal"}
-        return self.tab(batch_number, word, [without]), self.tab(batch_number, _of_experts(word), [FOR_EXPERTS])
+    def tab_for(self, queue: Queue, batch_number: int, word: str) -> str:
+        """The address of the tab with what is for somebody, which is made when it is not there."""
+        return self.tab(batch_number, _title_for(queue, word), [_for(queue.whose)])
 
-    def experts_now(self, batch_number: int, word: str) -> str:
-        """The address of the second of these, that of the project where there is none. Only looks."""
-        return self.tab_now(batch_number, _of_experts(word))
+    def tab_for_now(self, queue: Queue, batch_number: int, word: str) -> str:
+        """The same, that of the project where there is none. Only looks."""
+        return self.tab_now(batch_number, _title_for(queue, word))
 
     def escalations(self) -> int:
         """How many of the items that the model at work gave to people nobody has answered."""
@@ -545,9 +555,9 @@ def _only_skipped(task: Any) -> bool:
     return bool(task.cancelled_annotations) and not task.total_annotations
 
 
-def _of_experts(word: str) -> str:
-    """How a tab for experts is called, less the number."""
-    return f"Experts, {word.lower()}"
+def _title_for(queue: Queue, word: str) -> str:
+    """How a tab for somebody is called, less the number."""
+    return f"{queue.called[:1].upper()}{queue.called[1:]}, {word.lower()}"
 
 
 def is_hard(data: Mapping[str, Any]) -> bool:
@@ -602,8 +612,15 @@ def _equal(field: str, value: int) -> dict[str, Any]:
     return {"filter": f"filter:tasks:{field}", "operator": "equal", "type": "Number", "value": value}
 
 
-# Tasks that are for experts.
-FOR_EXPERTS = {"filter": f"filter:tasks:data.{WHOSE}", "operator": "equal", "type": "String", "value": EXPERTS}
+def _for(whose: str) -> dict[str, Any]:
+    """Tasks that are for somebody."""
+    found = {"filter": f"filter:tasks:data.{WHOSE}", "type": "String"}
+    if whose == EXPERTS:
+        return {**found, "operator": "equal", "value": EXPERTS}
+    return {**found, "operator": "contains", "value": f" {whose} "}
+
+
+NOT_EXPERTS = {**_for(EXPERTS), "operator": "not_equal"}  # tasks that are not for them
 UNANSWERED = [_equal("total_annotations", 0), _equal("cancelled_annotations", 0)]  # as Label Studio counts
 
 

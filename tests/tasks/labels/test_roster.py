@@ -6,11 +6,14 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks.errors import SettingsError
-from labelwise.tasks.labels import people, roster
+from labelwise.tasks.kinds import choice
+from labelwise.tasks.labels import people, queues, roster
 from labelwise.tasks.labels.agreement import Quality
 from labelwise.tasks.labels.roster import Person
 from labelwise.tasks.proof import money
 from labelwise.tasks.records import LABELS
+from labelwise.tasks.services.label_studio.project import Queue
+from labelwise.tasks.settings import parse
 from labelwise.tasks.workspace import Workspace
 
 
@@ -40,6 +43,9 @@ def test_names_and_rates(tmp_path: Path) -> None:
         ("7: {rate: -1}\n", r"`7\.rate`: expected Input should be greater than or equal to 0.*got -1"),
         ("7: {rate: '60'}\n", r"`7\.rate`: expected Input should be a valid number.*got '60'"),
         ("7: {wage: 60}\n", r"`7\.wage`"),
+        ("7: {classes: late}\n", r"`7\.classes`: expected Input should be a valid list.*got 'late'"),
+        ("7: {columns: {language: de}}\n", r"`7\.columns\.language`: expected Input should be a valid list.*got 'de'"),
+        ("7: {columns: {language: []}}\n", r"`7\.columns\.language`: expected List should have at least 1 item"),
         ("7: {expert: sometimes}\n", r"`7\.expert`: expected Input should be a valid boolean.*got 'sometimes'"),
     ],
 )
@@ -58,6 +64,36 @@ def test_who_has_a_rate_of_his_own_is_paid_by_it() -> None:
     assert alike.labels == pytest.approx(4 * 54 / 3600 * 30)
     assert paid.labels == pytest.approx(2 * 72 / 3600 * 60 + 2 * 54 / 3600 * 30)
     assert paid.label == pytest.approx(paid.labels / 4) and paid.seconds_a_label == 54
+
+
+PEOPLE = """
+7: {name: Ana, expert: true}
+8: {name: Ben, columns: {language: [de, fr]}}
+9: {classes: [late, gone]}
+"""
+CONTENT = {"project": {"name": "n", "id": "i"}, "classes": ["late", "broken"], "pull": {"pool": "p", "gold": "g"}}
+
+
+def test_who_may_answer_a_part_alone_has_a_queue_and_hard_items_are_for_experts(tmp_path: Path) -> None:
+    people = read(tmp_path, PEOPLE)
+    accounts = {"7": "ana@example.com", "8": "ben@example.com", "9": "cleo@example.com"}
+    assert [*queues.queues(people, accounts)] == [Queue("experts", "experts"), Queue("8", "Ben"), Queue("9", "9")]
+    assert [*queues.queues(people, {})] == []
+    contexts = {"a": '{"language": "de"}', "b": '{"language": "en"}', "c": '{"language": "fr "}'}
+    batch = pd.DataFrame({"id": list("abcd"), "prediction": ["late", "broken", None, "late"]})
+    found = queues.whose(batch, contexts, {"d"}, people, accounts, choice)
+    assert found == {"a": " 8 9 ", "b": "", "c": " 8 9 ", "d": "experts"}
+    without = {number: person for number, person in people.items() if number == "7"}
+    assert queues.whose(batch, contexts, set(), without, accounts, choice) == {}
+
+
+def test_classes_and_columns_that_there_are_not_are_one_line(tmp_path: Path) -> None:
+    settings = parse(CONTENT | {"renamed": {"gone": "late"}})
+    with pytest.raises(SettingsError, match=r"people.yaml: `8\.columns`: expected none, since .*got 'language'"):
+        roster.refuse_strange(read(tmp_path, PEOPLE), settings)
+    roster.refuse_strange(read(tmp_path, "9: {classes: [late, gone]}"), settings)
+    with pytest.raises(SettingsError, match=r"`9\.classes`: expected some of late, broken, gone, got 'lat'"):
+        roster.refuse_strange(read(tmp_path, "9: {classes: [lat]}"), settings)
 
 
 def test_a_name_that_nobody_has_is_said() -> None:
