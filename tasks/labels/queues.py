@@ -2,6 +2,7 @@
 answer a part alone has a tab with that part. Label Studio's Community edition gives nobody a task of their own, so that
 it is written into each task's data, and tabs show tasks by it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
@@ -14,12 +15,14 @@ from labelwise.tasks.workspace import Workspace
 
 
 def queues(people: Mapping[str, Person], accounts: Mapping[str, object]) -> Iterator[Queue]:
-    """Those that there may be. accounts: who can sign in, by number."""
+    """Those that there may be. accounts: who can sign in, by number. No two are called alike, whatever the case."""
+    names = Counter([EXPERTS, *(person.name.casefold() for person in people.values())])
     if roster.experts(people, accounts):
         yield Queue(EXPERTS, EXPERTS)
     for number, person in people.items():
         if person.limited and number in accounts:
-            yield Queue(number, person.name or number)
+            alone = names[person.name.casefold()] == 1
+            yield Queue(number, (person.name if alone else f"{person.name} ({number})") if person.name else number)
 
 
 def hard(workspace: Workspace, batch: pd.DataFrame) -> set[str]:

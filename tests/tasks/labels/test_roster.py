@@ -79,10 +79,13 @@ def test_who_may_answer_a_part_alone_has_a_queue_and_hard_items_are_for_experts(
     accounts = {"7": "ana@example.com", "8": "ben@example.com", "9": "cleo@example.com"}
     assert [*queues.queues(people, accounts)] == [Queue("experts", "experts"), Queue("8", "Ben"), Queue("9", "9")]
     assert [*queues.queues(people, {})] == []
+    alike = read(tmp_path, "8: {name: Ben, classes: [late]}\n9: {name: ben, expert: true}\n")
+    assert [each.called for each in queues.queues(alike, accounts)] == ["experts", "Ben (8)"]
     contexts = {"a": '{"language": "de"}', "b": '{"language": "en"}', "c": '{"language": "fr "}'}
     batch = pd.DataFrame({"id": list("abcd"), "prediction": ["late", "broken", None, "late"]})
     found = queues.whose(batch, contexts, {"d"}, people, accounts, choice)
     assert found == {"a": " 8 9 ", "b": "", "c": " 8 9 ", "d": "experts"}
+    people = read(tmp_path, PEOPLE)
     without = {number: person for number, person in people.items() if number == "7"}
     assert queues.whose(batch, contexts, set(), without, accounts, choice) == {}
 
