@@ -2,15 +2,15 @@
 
 How much they count for, and how strongly to regularise then, is decided by people's labels: a head (of spans the field
 of `tagger`) learns all others and the weak ones, at each weight of WEIGHTS, and is judged by those that were held out.
-Each weight is as likely as it makes these labels, and the mean is taken: a few labels that speak for weak ones are
-believed a little, many alone decide.
+The weight of the least log loss is taken, or none where that is less than a standard error better. (The mean of the
+weights, each as likely as it makes those labels, gained nothing where weak labels are good, and lost where they are
+bad: docs/rules.md.)
 """
 
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from labelwise.tasks.learners import calibration, frozen, one_vs_rest, tagger
 from labelwise.tasks.learners.base import Examples, Items
@@ -18,7 +18,6 @@ from labelwise.tasks.settings import Settings
 
 Judged = tuple[NDArray[np.float64], NDArray[np.bool_] | None]
 WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)  # of a weak label that is surely right, to a person's 1
-LEAST = 0.01  # of less nothing is learned that would be worth its time
 FEW = 10  # of fewer labels of people nothing can be told
 MOST = 3000  # weak labels, drawn by chance: more teach little more
 # Labels of people, and weak ones, by which weights are compared, which takes most of the time.
@@ -65,18 +64,12 @@ def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Example
     share = len(weak) / len(few)  # which each of these stands for
     found = {(weight, c): _judged(some, few, weight * share, c, settings) for weight in WEIGHTS for c in grid}
     alone = min((found[0.0, each] for each in grid), key=_loss)
-    likely = softmax([-found[each][0].sum() for each in found])
-    by_weight, by_c = (
-        {value: sum(p for p, each in zip(likely, found, strict=True) if each[at] == value) for value in values}
-        for at, values in ((0, WEIGHTS), (1, grid))
-    )
-    weight = round(sum(value * p for value, p in by_weight.items()), 3)
-    if weight < LEAST:
+    weight, c = min(found, key=lambda tried: _loss(found[tried]))
+    gain = alone[0] - found[weight, c][0]
+    if gain.mean() <= gain.std() / np.sqrt(len(gain)):
         return given, settings, _compared(0.0, alone, alone)
-    c = max(grid, key=lambda each: by_c[each])
     learned = settings.train.model_copy(update={} if weak.said else {"regularisation": c})
-    nearest = min(WEIGHTS, key=lambda value: abs(value - weight))
-    compared = _compared(weight, alone, min((found[nearest, each] for each in grid), key=_loss))
+    compared = _compared(weight, alone, found[weight, c])
     return _joined(given, weak, weight), settings.model_copy(update={"train": learned}), compared
 
 

@@ -1,7 +1,7 @@
 """`make bench-people DATA=FOLDER ARGS=weak`: weak labels beside people's.
 
 A language model is simulated that is right of a known share of the items and errs evenly; in each round it is asked
-four batches' worth of items, in the order of the control arm. Each set is played with and without it, seeds paired. Of
+four batches' worth of items, in the order of the control arm, or about all items before the first round. Each set is played with and without it, seeds paired. Of
 spamassassin five rules, written without a look at gold, too. ARGS: weak, names of sets, --seeds N.
 """
 
@@ -44,12 +44,13 @@ RULES: dict[str, Callable[[Item], str | None]] = {
 }
 
 
-def model_of(right: float, batch: int) -> Says:
-    """A language model that is right of this share of the items."""
+def model_of(right: float, asked: int | None) -> Says:
+    """A language model that is right of this share of the items, asked about so many in each round; None: about all at
+    once."""
 
     def says(pool: Rows, classes: list[str], seed: int, number: int) -> pd.DataFrame:
         order = np.argsort(control.order(pd.Index(pool.table.id), seed), kind="stable")
-        rows = order[: ASKED * batch * (number + 1)]
+        rows = order if asked is None else order[: asked * (number + 1)]
         labels = pool.answers(1 - right, classes, seed + 500)
         return pd.DataFrame({"id": pool.table.id.iloc[rows], "label": labels.iloc[rows].to_numpy(), "source": "llm:m"})
 
@@ -89,7 +90,8 @@ def rows_of(data: Path, name: str, seeds: int) -> Iterator[dict[str, str]]:
     """A row a source of weak labels."""
     batch = finish.SETS[name].batch
     sources: dict[str, Says | None] = {"none": None}
-    sources |= {f"a model, right of {right:.0%}": model_of(right, batch) for right in RIGHT}
+    sources |= {f"a model, right of {right:.0%}": model_of(right, ASKED * batch) for right in RIGHT}
+    sources |= {f"a model, right of {right:.0%}, asked about all": model_of(right, None) for right in RIGHT}
     sources |= {"five rules": rules} if name == RULED else {}
     alone: list[Run] = []
     for source, says in sources.items():
