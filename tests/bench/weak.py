@@ -1,8 +1,9 @@
 """`make bench-people DATA=FOLDER ARGS=weak`: weak labels beside people's.
 
 A language model is simulated that is right of a known share of the items and errs evenly; in each round it is asked
-four batches' worth of items, in the order of the control arm, or about all items before the first round. Each set is played with and without it, seeds paired. Of
-spamassassin five rules, written without a look at gold, too. ARGS: weak, names of sets, --seeds N.
+four batches' worth of items, in the order of the control arm, or about all items before the first round. Each set is
+played with and without it, seeds paired. Of spamassassin five rules, written without a look at gold, too. ARGS: weak,
+names of sets, --seeds N.
 """
 
 from collections.abc import Callable, Iterator, Sequence
