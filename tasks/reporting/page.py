@@ -19,7 +19,7 @@ from labelwise.tasks.proof import champion, money, prevalence, target
 from labelwise.tasks.proof.savings import Interval
 from labelwise.tasks.proof.stopping import Advice
 from labelwise.tasks.records import tag
-from labelwise.tasks.reporting import labellers, tables
+from labelwise.tasks.reporting import disagreed, labellers, tables
 from labelwise.tasks.reporting.pictures import DARK, LIGHT, as_link, pictures
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.workspace import Workspace, atomic
@@ -64,6 +64,7 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
     advice, limit = stop.advice(workspace), stop.limit(workspace)
     texts = tables.gold_texts(workspace)
     checked = found.get("successor")
+    differ, unsettled = disagreed.tables(workspace, rows)
     return render(
         "report.html",
         name=workspace.settings.project.name,
@@ -90,6 +91,8 @@ def page(workspace: Workspace, versions: Versions, run_id: str = "") -> str:
         at_work=tables.at_work(workspace),
         labellers=labellers.table(workspace),
         looked=tables.looked_again(workspace, rows),
+        differ=differ,
+        unsettled=unsettled,
         classes=tables.classes(workspace),
         asked=tables.last_batch(workspace, versions, rows, number),
         confused=tables.confused(workspace, texts),

@@ -19,7 +19,7 @@ from labelwise.tasks.gold import trusted
 from labelwise.tasks.kinds import text
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.proof import prevalence, savings
-from labelwise.tasks.records import ANSWERS, ASKED, BATCH, LABELS, POOL, content_id
+from labelwise.tasks.records import ANSWERS, ASKED, BATCH, CONSENSUS, LABELS, POOL, content_id
 from labelwise.tasks.reporting import coming, page, reviewers, status, tables
 from labelwise.tasks.services.label_studio.project import BatchProgress
 from labelwise.tasks.services.versions.workspace import Versions
@@ -96,6 +96,23 @@ def test_the_answer_says_what_was_saved(workspace: Workspace, power: float, tone
     assert said in card[2]
     kept = figures.savings(workspace)
     assert kept[["round", "labels", "control"]].to_numpy().tolist() == [[1, 500, 100]]
+
+
+def test_what_people_differ_on_is_shown_and_nobody_is_named(workspace: Workspace) -> None:
+    assert "What people differ on" not in written(workspace)
+    given = pd.DataFrame({"id": IDS[:4], "label": ["plain", "plain", CLASSES[0], "plain"], "annotator": "4711"})
+    given = given.assign(status="labelled", round=2, why="relabel", origin="asked", annotation_id=range(10, 14))
+    ledger.append(workspace.labels, 2, LABELS.conform(given.reindex(columns=list(LABELS.columns))))
+    rows = {"id": IDS[:6], "label": CLASSES * 3, "trust": [0.55, 1, 0.95, 1, 1, 1], "people": [2] * 4 + [1] * 2}
+    kept = pd.DataFrame(rows).assign(doubt=[0.5, 0, 0, 0, 0, 0], round=1, why="uncertain")
+    write_parquet(workspace.consensus, CONSENSUS.conform(kept))
+    html = written(Workspace.open(workspace.root))
+    said = (
+        "Of 4 items with answers of two people or more they differ on 1; the label of 1 of these is still less than 90%"
+    )
+    assert said in html and "4711" not in html.partition("What people differ on")[2].partition("<h2>")[0]
+    own = html.partition("Items that people cannot agree on")[2].partition("<h2>")[0]
+    assert "55%" in own and "&lt;b&gt;bold&lt;/b&gt;; plain" in own and "<script>document" not in own
 
 
 def test_how_many_there_are_is_said_of_classes_with_any_name(workspace: Workspace) -> None:
