@@ -45,11 +45,13 @@ class Compared:
 
 def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Examples, Settings, Compared]:
     """People's examples, then the weak ones at their weight; the settings, with the regularisation at which these teach
-    most; and what was found. weak: their weights are how likely each is right; what is no better than chance counts
-    nothing. Where nobody has labelled anything they are all there is."""
+    most; and what was found. weak: their weights are how likely each is right; what is no likelier than its class is
+    anyhow counts nothing. (Were that one in c, what is said of a rare class, and rightly so less often, would count too
+    little beside the rest, and the model say it too rarely.) Where nobody has labelled anything they are all there is.
+    """
     rows = calibration.random_positions(len(weak), MOST, settings.seed)
     weak = weak.take(rows)
-    chance = 0.0 if weak.multilabel else 1 / len(weak.classes)
+    chance = 0.0 if weak.multilabel else usual(given.labels, len(given.classes))[weak.labels]
     sure = np.clip((weak.counting - chance) / (1 - chance), 0.0, 1.0)
     weak = replace(weak, weights=sure.astype(np.float32)).take(np.flatnonzero(sure > 0))
     if not len(weak):
@@ -71,6 +73,16 @@ def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Example
     learned = settings.train.model_copy(update={} if weak.said else {"regularisation": c})
     compared = _compared(weight, alone, found[weight, c])
     return _joined(given, weak, weight), settings.model_copy(update={"train": learned}), compared
+
+
+def usual(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """(c,) how often each class is said, as if it had been said once more.
+
+    >>> usual(np.array([0, 0, 1]), 2).tolist()
+    [0.6, 0.4]
+    """
+    often = 1.0 + np.bincount(labels, minlength=classes)
+    return np.asarray(often / often.sum())
 
 
 def _loss(judged: Judged) -> float:

@@ -1,5 +1,7 @@
 """Weak labels count as much as people's labels show them to be worth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,17 @@ def test_good_ones_teach_and_bad_ones_count_nothing(right: float) -> None:
     else:
         assert found.weight == 0 and found.beside == found.alone
         assert examples is people and settings is SETTINGS
+
+
+def test_what_is_said_of_a_rare_class_counts_beside_the_rest() -> None:
+    """Of a class that few items have a word that is right of four in five items is right less often than not."""
+    people = replace(given(8, 1), labels=np.array([0] + [1] * 7))
+    labels = np.array([0] * 100 + [1] * 300)
+    trust = np.where(labels == 0, 0.31, 0.97).astype(np.float32)
+    examples, _, _ = weakly.beside(people, replace(given(400, 2), labels=labels, weights=trust), SETTINGS)
+    rare, common = (examples.counting[8:][examples.labels[8:] == each] for each in (0, 1))
+    assert len(rare) == 100 and rare == pytest.approx((0.31 - 2 / 11) / (9 / 11))
+    assert common == pytest.approx((0.97 - 8 / 11) / (3 / 11))
 
 
 def test_where_hardly_anybody_has_labelled_anything_they_are_all_there_is() -> None:
