@@ -56,7 +56,7 @@ def _places(words: str, text: str) -> list[tuple[int, int]]:
         return []
     exact, loose = re.escape(words.strip()), r"\s+".join(parts)
     whole = [f"{EDGES[0]}{pattern}{EDGES[1]}" for pattern in (exact, loose)]
-    for pattern, flags in ((whole[0], 0), (exact, 0), (whole[1], re.IGNORECASE), (loose, re.IGNORECASE)):
+    for pattern, flags in ((whole[0], 0), (whole[1], re.IGNORECASE), (exact, 0), (loose, re.IGNORECASE)):
         if found := [each.span() for each in re.finditer(pattern, text, flags)]:
             return found
     return []

@@ -201,7 +201,7 @@ def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_rou
     def note(*_: object) -> None:
         seen.append(workspace.settings.select.batch)
 
-    names = "pull", "plan_finish", "ask_llm", "reproduce", "promote", "report", "snapshot_round"
+    names = "pull", "plan_finish", "run_rules", "ask_llm", "reproduce", "promote", "report", "snapshot_round"
     stages = dict.fromkeys(names, note)
     steps: Any = SimpleNamespace(workspace=workspace, **stages)
     learn(steps)
