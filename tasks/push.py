@@ -72,7 +72,7 @@ def run(workspace: Workspace, project: LabelStudioProject, news: str) -> str:
     labelling = roster.read(workspace)
     roster.refuse_strange(labelling, settings)
     accounts = project.accounts() if labelling else {}
-    hard = queues.hard(workspace, batch)
+    hard = queues.hard(workspace, batch) if roster.experts(labelling, accounts) else set()
     whose = queues.whose(batch, contexts or {}, hard, labelling, accounts, kind[0]) if labelling else {}
     cells, shown = cells_by_id(workspace, batch.id), settings.push.show_prediction
     wanted = tasks(batch, cells, number, shown, *kind, contexts, whose)

@@ -40,10 +40,10 @@ def whose(
     answer: Answer,
 ) -> dict[str, str]:
     """What the data of each task says of it, by id: EXPERTS, or the numbers of those of a part who may answer it, each
-    between blanks; '' for what is nobody's in particular. Nothing where that holds of all. contexts: by id. Which
-    class an item has is what the model thinks; where it thinks nothing, it may have any."""
+    between blanks; '' for what is nobody's in particular. Nothing where that holds of all. hard: ids of what is for
+    experts; contexts: by id. Which class an item has is what the model thinks; where it thinks nothing, it may have
+    any."""
     limited = [(each.whose, people[each.whose]) for each in queues(people, accounts) if each.whose != EXPERTS]
-    hard = hard if roster.experts(people, accounts) else set()
     found = {}
     for item, prediction in zip(batch.id, batch.prediction, strict=True):
         cells = context.unpacked(contexts.get(item))

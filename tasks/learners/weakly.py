@@ -59,7 +59,9 @@ def beside(given: Examples, weak: Examples, settings: Settings) -> tuple[Example
     if len(given) < FEW:
         return replace(_joined(given, weak, 1.0), guessed=None), settings, Compared(1.0)
     own = settings.train.regularisation
-    grid = (own or 0.0,) if weak.said else frozen.GRID if own is None else (own,)
+    grid = frozen.GRID if own is None else (own,)
+    if weak.said:
+        grid = (0.0,)  # a field of spans has a strength of its own
     most = COMPARED_SPANS if weak.said else COMPARED
     some = given.take(calibration.random_positions(len(given), most[0], settings.seed))
     few = weak.take(calibration.random_positions(len(weak), most[1], settings.seed))
