@@ -323,6 +323,25 @@ def test_a_request_that_is_too_large(client: TestClient, monkeypatch: pytest.Mon
     )
 
 
+def test_a_caller_that_goes_away_leaves_no_ticket_and_harms_nobody(client: TestClient, work: AtWork) -> None:
+    parts = iter(
+        [{"type": "http.request", "body": b'{"items": ["doubt', "more_body": True}, {"type": "http.disconnect"}]
+    )
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(parts)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {"type": "http", "method": "POST", "path": "/answer", "headers": [], "query_string": b""}
+    assert client.portal is not None
+    client.portal.call(client.app, scope, receive, send)
+    assert sent[0]["status"] == 499 and not work.tickets.waiting()
+    assert client.post("/answer", json={"items": ["sure 0.9"]}).status_code == 200
+
+
 def test_half_a_letter_is_refused_by_itself(client: TestClient) -> None:
     said = client.post("/answer", content=b'{"items": ["\\ud83d", "sure 0.9"]}').json()["answers"]
     assert [each["answered"] for each in said] == [False, True]
