@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from labelwise.tasks import pull, settings, snapshot
-from labelwise.tasks.errors import ServiceDown, SettingsError
+from labelwise.tasks.errors import ServiceDown, SettingsError, WorkspaceBusy
 from labelwise.tasks.items import stored
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import BATCH, LABELS
@@ -21,6 +21,7 @@ from labelwise.tasks.settings import Columns, Project
 from labelwise.tasks.stop import Advised
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace, write_parquet
+from tests.tasks.test_workspace import holder
 
 
 @pytest.mark.parametrize(
@@ -185,6 +186,17 @@ def test_a_finished_loop_plays_one_round_more_for_whatever_a_pull_brings(
     assert not steps.anything_new()
     assert steps.round == 1
     differences.refuse_strange_changes(steps.versions)
+
+
+def test_a_second_finish_is_told_who_is_at_work(tmp_path: Path) -> None:
+    from labelwise.flows.loop import finish
+
+    content = {"project": {"name": "n", "id": "i"}, "classes": ["x", "y"], "pull": {"pool": "p", "gold": "g"}}
+    (tmp_path / "params.yaml").write_text(json.dumps(content))
+    for folder in (".git", ".dvc"):
+        (tmp_path / folder).mkdir()
+    with holder(Workspace(tmp_path)) as first, pytest.raises(WorkspaceBusy, match=f"process {first.pid} on "):
+        finish.fn(str(tmp_path), 0.05, 0.95)
 
 
 def test_settings_that_were_changed_while_the_loop_waited_hold_from_the_next_round_on(tmp_path: Path) -> None:

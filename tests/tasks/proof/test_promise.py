@@ -44,6 +44,17 @@ def test_so_are_promises_about_losses_between_0_and_1(where: str) -> None:
     assert broken(WRONG[where], 0.2, 20, whole=False) <= MOST
 
 
+@pytest.mark.parametrize("gold", [500, 0])
+def test_neither_gold_nor_what_the_model_knows_need_be_like_the_pool(gold: int) -> None:
+    """A class that the model never saw, of whose items it is as sure as of all others, and a gold set that has none of
+    them: the forecast is far off, and the promise is kept."""
+    doubt = np.linspace(0, 0.3, 2000) ** 2
+    losses = (np.random.default_rng(7).random(2000) < 0.12).astype(float)
+    found = promise.plan(promise.expected(doubt, doubt[:gold], np.zeros(gold)), 40, RISK)
+    assert not gold or found.people < 1000  # of 2,000, as it looks from there
+    assert broken(losses, found.share, 40, whole=True) <= MOST
+
+
 def test_it_does_not_waste_what_may_be_wrong() -> None:
     """Where a share is wrong everywhere the model labels most of the items that it could by the truth itself."""
     losses = WRONG["a share everywhere"]
