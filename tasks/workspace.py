@@ -10,6 +10,7 @@ import secrets
 import shlex
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from labelwise.tasks.settings import formula
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+LOOKS, LOOK_S = 10, 0.05  # for a table that is missing: 5 ms were seen, on two busy cores
 
 
 @dataclass(frozen=True)
@@ -168,18 +171,35 @@ def _ignored(path: Path) -> bool:
     return ignored.is_file() and f"/{path.name}" in ignored.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
+@contextmanager
+def opened(path: Path) -> Iterator["pa.NativeFile"]:
+    """A table of ours to be read while a stage in another process may replace it. It is opened once: given a path,
+    Arrow opens it twice, and would read the columns of one table by the description of another. And DVC takes a table
+    away for some milliseconds when it has kept it, before it puts a link or a copy there: one that is missing is looked
+    for again, for half a second."""
+    import pyarrow as pa  # who only reads a model needs no Arrow
+
+    with reading(path):
+        looks = 0
+        while not path.exists() and looks < LOOKS:
+            time.sleep(LOOK_S)
+            looks += 1
+        with pa.OSFile(str(path)) as file:
+            yield file
+
+
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """A table of ours, or some columns of it."""
-    with reading(path):
-        return pd.read_parquet(path, columns=columns)
+    with opened(path) as file:
+        return pd.read_parquet(file, columns=columns)
 
 
 def read_table(path: Path, columns: list[str] | None = None, where: Any = None) -> "pa.Table":
     """The same as Arrow has it. where: an Arrow expression that chooses rows."""
-    import pyarrow.parquet as pq  # who only reads a model needs no Arrow
+    import pyarrow.parquet as pq
 
-    with reading(path):
-        return pq.read_table(path, columns=columns, filters=where)
+    with opened(path) as file:
+        return pq.read_table(file, columns=columns, filters=where)
 
 
 def read_array(path: Path, on_disk: bool = False) -> NDArray[Any]:

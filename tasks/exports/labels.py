@@ -16,7 +16,7 @@ from labelwise.tasks.kinds import Answer
 from labelwise.tasks.labels import consensus, ledger, renamed
 from labelwise.tasks.proof import finishing
 from labelwise.tasks.records import BESIDE
-from labelwise.tasks.workspace import Workspace, read_parquet, reading
+from labelwise.tasks.workspace import Workspace, opened, read_parquet
 
 PERSON, IMPORTED = "person", ledger.IMPORTED
 PART = 4096  # gold rows in a frame
@@ -133,7 +133,7 @@ def with_items(workspace: Workspace, table: pd.DataFrame) -> Iterator[pd.DataFra
     column = stored.column_of(workspace)
     asked, known = pa.array(table.id.tolist(), type=pa.string()), table.set_index("id")
     for shard in stored.shards(workspace) if len(table) else []:
-        with reading(shard), pq.ParquetFile(shard) as file:
+        with opened(shard) as handle, pq.ParquetFile(handle) as file:
             names = ["id", "source_id", column, *(name for name in BESIDE if name in file.schema_arrow.names)]
             for group in range(file.num_row_groups):
                 own = file.read_row_group(group, columns=["id"])["id"].cast(pa.string())

@@ -15,7 +15,7 @@ from labelwise.tasks import kinds
 from labelwise.tasks.items.identity import Ids
 from labelwise.tasks.items.sifting import Seen
 from labelwise.tasks.records import BESIDE, GOLD
-from labelwise.tasks.workspace import Workspace, read_table, reading
+from labelwise.tasks.workspace import Workspace, opened, read_table
 
 BYTES_AT_ONCE = 64 * 2**20  # of what is read at once; pictures have 100,000 each
 
@@ -30,9 +30,9 @@ def gold(workspace: Workspace) -> pd.DataFrame:
     table = GOLD.holding(column_of(workspace))
     if not workspace.gold.exists():
         return table.frame()
-    with reading(workspace.gold):
-        there = pq.read_schema(workspace.gold).names
-    parts = [part.to_pandas() for part in _parts(workspace.gold, table.readable(there))]
+    with opened(workspace.gold) as handle, pq.ParquetFile(handle) as file:
+        columns = table.readable(file.schema_arrow.names)
+        parts = [file.read_row_group(group, columns=columns).to_pandas() for group in range(file.num_row_groups)]
     return table.conform(pd.concat([table.frame(), *parts]))
 
 
@@ -58,7 +58,7 @@ def cells(workspace: Workspace, rows: NDArray[np.integer]) -> list[str]:
     name = column_of(workspace)
     wanted, start = np.unique(rows), 0
     for shard in shards(workspace):
-        with reading(shard), pq.ParquetFile(shard) as file:
+        with opened(shard) as handle, pq.ParquetFile(handle) as file:
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
                 mine = wanted[(wanted >= start) & (wanted < end)]
@@ -110,7 +110,7 @@ def _next(paths: Iterable[Path]) -> int:
 def _parts(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     """A file of ours, a row group at a time: what was read of one goes before the next is. WorkspaceError when it is
     broken."""
-    with reading(path), pq.ParquetFile(path) as file:
+    with opened(path) as handle, pq.ParquetFile(handle) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, columns=columns)
 
@@ -133,8 +133,8 @@ def pieces(path: Path, column: str, most: int) -> Iterator[list[str]]:
 
 def rows(path: Path) -> int:
     """How many rows a table of ours has."""
-    with reading(path):
-        return int(pq.read_metadata(path).num_rows)
+    with opened(path) as file:
+        return int(pq.read_metadata(file).num_rows)
 
 
 def cells_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
@@ -142,7 +142,7 @@ def cells_by_id(workspace: Workspace, ids: pd.Series) -> dict[str, str]:
     name, found = column_of(workspace), dict[str, str]()
     asked = pa.array(ids.tolist(), type=pa.string())
     for shard in shards(workspace) if len(asked) else []:
-        with reading(shard), pq.ParquetFile(shard) as file:
+        with opened(shard) as handle, pq.ParquetFile(handle) as file:
             for group in range(file.num_row_groups):
                 own = file.read_row_group(group, columns=["id"])["id"].cast(pa.string())
                 mine = np.flatnonzero(pc.is_in(own, value_set=asked).to_numpy())
@@ -186,8 +186,8 @@ def groups_of(path: Path) -> pd.Series:
 
 def has_column(path: Path, name: str) -> bool:
     """Whether a table of ours has this column: those of records.BESIDE come with the settings."""
-    with reading(path):
-        return name in pq.read_schema(path).names
+    with opened(path) as file:
+        return name in pq.read_schema(file).names
 
 
 def without_context(workspace: Workspace) -> int:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.labels import renamed
 from labelwise.tasks.records import LABELS
-from labelwise.tasks.workspace import Workspace, brought_back, read_parquet, reading, write_parquet
+from labelwise.tasks.workspace import Workspace, brought_back, opened, read_parquet, write_parquet
 
 RETURNS = 1  # how often an item may come to nothing (skipped, or an answer that cannot count) and be asked again
 NOTHING = ("skipped", "refused")
@@ -94,8 +94,8 @@ def _rows(*versions: Version) -> pd.DataFrame:
 @lru_cache(maxsize=4096)
 def _shard(version: Version) -> pa.Table:
     """A shard; as long as nobody writes it again it is read once a process."""
-    with reading(version[0]):
-        return pq.ParquetFile(version[0]).read().replace_schema_metadata()
+    with opened(version[0]) as file:
+        return pq.ParquetFile(file).read().replace_schema_metadata()
 
 
 # What counts

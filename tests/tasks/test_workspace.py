@@ -1,11 +1,14 @@
 """Files are replaced whole or not at all; one loop at a time; what a dead one left undone is known."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from labelwise.tasks.workspace import (
     claimed,
     read_json,
     read_parquet,
+    read_table,
     running,
     write_json,
     write_parquet,
@@ -108,6 +112,42 @@ def test_a_block_that_fails_leaves_the_old_folder_and_nothing_else(tmp_path: Pat
         (scratch / "new").touch()
         raise KeyError
     assert [file.name for file in tmp_path.rglob("*")] == ["model", "old"]
+
+
+def test_a_table_is_read_whole_while_a_stage_replaces_it(tmp_path: Path) -> None:
+    path = tmp_path / "batch.parquet"
+    sizes = {5, 30, 4000}
+    versions = [pd.DataFrame({"id": [f"{n} {row}" for row in range(n)], "rank": range(n)}) for n in sorted(sizes)]
+    write_parquet(path, versions[0])
+    ended = threading.Event()
+
+    def replace() -> None:
+        for version in itertools.cycle(versions):
+            write_parquet(path, version)
+            if ended.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as other:
+        done = other.submit(replace)
+        try:
+            read = [(read_parquet(path, ["id"]).id, read_table(path)["id"].to_pandas()) for _ in range(300)]
+        finally:
+            ended.set()
+        done.result()
+
+    found = [ids for both in read for ids in both]
+    assert all(ids.str.split().str[0].astype(int).eq(len(ids)).all() for ids in found)
+    assert len({len(ids) for ids in found}) > 1  # it was replaced meanwhile
+
+
+def test_a_table_that_is_away_for_a_moment_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, aside = tmp_path / "batch.parquet", tmp_path / "aside"
+    write_parquet(aside, pd.DataFrame({"id": ["a"]}))
+    monkeypatch.setattr("labelwise.tasks.workspace.time.sleep", lambda _seconds: aside.rename(path))
+
+    assert read_parquet(path).id.tolist() == ["a"]
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
