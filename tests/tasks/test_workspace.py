@@ -140,9 +140,7 @@ def test_a_table_is_read_whole_while_a_stage_replaces_it(tmp_path: Path) -> None
     assert len({len(ids) for ids in found}) > 1  # it was replaced meanwhile
 
 
-def test_a_table_that_is_away_for_a_moment_is_looked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_is_away_for_a_moment_is_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, aside = tmp_path / "batch.parquet", tmp_path / "aside"
     write_parquet(aside, pd.DataFrame({"id": ["a"]}))
     monkeypatch.setattr("labelwise.tasks.workspace.time.sleep", lambda _seconds: aside.rename(path))
