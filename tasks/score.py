@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import kinds, learners, stage
 from labelwise.tasks.errors import quantity
-from labelwise.tasks.items.vectors import pool_items, pool_vectors
+from labelwise.tasks.items.known import remembering
+from labelwise.tasks.items.vectors import pool_vectors
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.learners import Items, Model, thresholds_of
 from labelwise.tasks.learners.base import BLOCK
@@ -66,7 +67,7 @@ def run(workspace: Workspace) -> str:
     model = learners.load(workspace.model)
     scores = score(
         vectors.ids,
-        pool_items(workspace, vectors),
+        remembering(workspace, vectors),
         model,
         workspace.settings.score,
         kinds.answer(workspace.settings.kind.answer),

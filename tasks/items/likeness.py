@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-from labelwise.tasks.learners.bag_of_words import BUCKETS
-from labelwise.tasks.learners.bag_of_words import words as words_of
 from labelwise.tasks.learners.base import Items
+from labelwise.tasks.learners.terms import BUCKETS
+from labelwise.tasks.learners.terms import words as words_of
 from labelwise.tasks.strategies.seeking import together, towards
 
 WORDED = 20_000  # items whose words are read: those that the encoder finds nearest; the rest are taken to share none

@@ -23,6 +23,7 @@ from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, read_array, read_parquet, read_table
 
 WORDS = tuple(field.name for field in fields(Words))
+LARGE = 50_000  # items of a pool beyond which it pays to remember what was found of them in earlier rounds
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ class Vectors:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def first(self) -> int:
+        """How many items the first shards have, so many that they hold at least half of all."""
+        ends = np.cumsum([len(shard) for shard in self.shards])
+        return int(ends[np.searchsorted(ends, ends[-1] / 2)])
+
     def words_at(self, rows: NDArray[np.integer]) -> Words:
         """The words of the texts at these rows."""
         starts = np.cumsum([0] + [len(shard) for shard in self.words])
@@ -58,12 +65,15 @@ class Vectors:
 
     def gather(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """The vectors at these rows, (k, d)."""
+        rows = np.asarray(rows)
         starts = np.cumsum([0] + [len(shard) for shard in self.shards])
         owner = np.searchsorted(starts, rows, side="right") - 1
         result = np.empty((len(rows), self.shards[0].shape[1]), dtype=np.float32)
         for number, vectors in enumerate(self.shards):
             mine = owner == number
-            result[mine] = vectors[np.asarray(rows)[mine] - starts[number]]
+            own = rows[mine] - starts[number]
+            whole = len(own) and (np.diff(own) == 1).all()  # one after the other: read as they lie on disk
+            result[mine] = vectors[own[0] : own[-1] + 1] if whole else vectors[own]
         return result
 
     def rows(self, ids: pd.Series) -> NDArray[np.int64]:
@@ -82,7 +92,14 @@ class Vectors:
 def pool_items(workspace: Workspace, vectors: Vectors) -> Items:
     """The items of the pool, in its order, for a learner."""
     words_at = vectors.words_at if vectors.words else None
-    return Items(len(vectors), vectors.gather, lambda rows: stored.cells(workspace, rows), vectors.groups, words_at)
+    return Items(
+        len(vectors),
+        vectors.gather,
+        lambda rows: stored.cells(workspace, rows),
+        vectors.groups,
+        words_at,
+        first=vectors.first if len(vectors) > LARGE else None,
+    )
 
 
 def gold_items(workspace: Workspace) -> Items:

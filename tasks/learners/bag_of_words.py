@@ -3,17 +3,12 @@ approaches in automatic text retrieval'). An encoder reads the first few hundred
 product codes and typing errors into what they resemble; this reads to the end and takes each word as it is. Worth
 little with a handful of labels, and much on long texts with a few hundred.
 
-Of scripts that put no blanks between words, and of emoji, the characters count, alone and in pairs.
-
-Words are hashed (Weinberger et al. 2009, arXiv 0902.2206), so that a model holds no list of what people wrote.
+What a word is, and how words are hashed, says learners/terms.py.
 """
 
 import json
-import re
-from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,66 +19,13 @@ from scipy.sparse import csr_matrix
 
 from labelwise.tasks.learners import calibration, frozen, one_vs_rest
 from labelwise.tasks.learners.base import Examples, Items
+from labelwise.tasks.learners.terms import BUCKETS, Terms
 from labelwise.tasks.settings import Settings
 
 NAME = "bag_of_words"
 SERVES = frozenset({"choice", "multilabel"})
 READS = frozenset({"text"})
-BUCKETS = 2**18  # that words are hashed into; models on disk hold positions among these, so it stays
-BITS = 2**32 - 1
-KNOWN = 2**17  # words whose buckets are remembered
 REGULARISATION = 30.0  # scikit-learn's C: between 30 and 100 nothing could be told apart
-WORD = re.compile(r"\b\w\w+\b")
-# Thai to Myanmar, Khmer, kana, Chinese, emoji and other symbols. Korean has blanks.
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2190-\u2bff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-    "\U0001f000-\U0001faff\U00020000-\U0003ffff]+"
-)
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, of two characters or more; where words are not set apart, also each character
-    and each pair of them.
-
-    >>> words("Pay it, 退款"), words("😍😍!")
-    (['pay', 'it', '退款', '退', '款', '退款'], ['😍', '😍', '😍😍'])
-    """
-    text = text.lower()
-    found = WORD.findall(text)
-    if text.isascii():
-        return found
-    for run in UNSPACED.findall(text):
-        found += [*run, *map("".join, pairwise(run))]
-    return found
-
-
-@lru_cache(KNOWN)
-def bucket(word: str) -> int:
-    """The bucket of a word, as scikit-learn's HashingVectorizer has it.
-
-    >>> bucket("pay"), bucket("退款")
-    (136713, 49098)
-    """
-    hashed = murmur(word.encode("utf-8"))
-    return min(hashed, 2**32 - hashed) % BUCKETS
-
-
-def murmur(data: bytes) -> int:
-    """MurmurHash3 of 32 bits, seed 0 (Appleby 2011, public domain), in [0, 2**32)."""
-    found, whole = 0, len(data) // 4 * 4
-    for at in range(0, whole, 4):
-        found ^= _mixed(int.from_bytes(data[at : at + 4], "little"))
-        found = (found << 13 | found >> 19) & BITS
-        found = (found * 5 + 0xE6546B64) & BITS
-    found ^= _mixed(int.from_bytes(data[whole:], "little")) ^ len(data)
-    found = (found ^ found >> 16) * 0x85EBCA6B & BITS
-    found = (found ^ found >> 13) * 0xC2B2AE35 & BITS
-    return found ^ found >> 16
-
-
-def _mixed(four: int) -> int:
-    four = four * 0xCC9E2D51 & BITS
-    return ((four << 15 | four >> 17) & BITS) * 0x1B873593 & BITS
 
 
 @dataclass(frozen=True)
@@ -95,34 +37,30 @@ class Vocabulary:
     rarity: NDArray[np.float32]
 
     @classmethod
-    def of(cls, texts: list[str]) -> "Vocabulary":
+    def of(cls, terms: Terms) -> "Vocabulary":
         """The words of m >= 1 texts; where there are none, one that never occurs."""
-        held = Counter(each for text in texts for each in set(map(bucket, words(text))))
-        buckets = np.array(sorted(held) or [0], np.int64)
-        texts_with = np.array([held[each] for each in buckets.tolist()])
-        return cls(buckets, (np.log((1 + len(texts)) / (1 + texts_with)) + 1).astype(np.float32))
+        held = np.bincount(terms.buckets, minlength=1)
+        buckets = np.flatnonzero(held) if len(terms.buckets) else np.zeros(1, np.int64)
+        return cls(buckets, (np.log((1 + len(terms)) / (1 + held[buckets])) + 1).astype(np.float32))
 
     @cached_property
-    def _places(self) -> dict[int, int]:
-        return {each: place for place, each in enumerate(self.buckets.tolist())}
+    def _places(self) -> NDArray[np.int32]:
+        """(BUCKETS,) the place of each bucket in the vocabulary, -1 where it has none."""
+        places = np.full(BUCKETS, -1, np.int32)
+        places[self.buckets] = np.arange(len(self.buckets))
+        return places
 
-    def vectors(self, texts: list[str]) -> csr_matrix:
+    def vectors(self, terms: Terms) -> csr_matrix:
         """n texts -> (n, v), rows of unit length, or zero where no word is known. Not by scikit-learn, whose way to the
         same figures takes milliseconds for one text."""
-        places: list[int] = []
-        counts: list[int] = []
-        ends = [0]
-        for text in texts:
-            found = Counter(self._places[each] for each in map(bucket, words(text)) if each in self._places)
-            held = sorted(found)
-            places += held
-            counts += [found[place] for place in held]
-            ends.append(len(places))
-        at = np.array(places, np.int64)
-        weights = (np.log(np.array(counts, np.float64)) + 1) * self.rarity[at]
-        rows = np.repeat(np.arange(len(texts)), np.diff(ends))
-        lengths = np.sqrt(np.bincount(rows, weights * weights, len(texts)))
-        return csr_matrix((weights / lengths[rows], at, ends), shape=(len(texts), len(self.buckets)))
+        at = self._places[terms.buckets]
+        known = at >= 0
+        rows = np.repeat(np.arange(len(terms)), np.diff(terms.ends))[known]
+        at = at[known]
+        weights = (np.log(terms.counts[known].astype(np.float64)) + 1) * self.rarity[at]
+        lengths = np.sqrt(np.bincount(rows, weights * weights, len(terms)))
+        ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(terms)))])
+        return csr_matrix((weights / lengths[rows], at, ends), shape=(len(terms), len(self.buckets)))
 
 
 @dataclass(frozen=True)
@@ -154,7 +92,7 @@ class BagOfWords:
 
     def logits(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c); minus infinity for classes not seen."""
-        parts = [self.head.logits(self.vocabulary.vectors(block.texts())) for block in items.blocks()]
+        parts = [self.head.logits(self.vocabulary.vectors(block.terms())) for block in items.blocks()]
         return np.concatenate([np.zeros((0, len(self.classes)), np.float32), *parts])
 
     def save(self, folder: Path) -> None:
@@ -200,9 +138,9 @@ def crossed_labels(
 def _of_one(
     examples: Examples, rows: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], Vocabulary, frozen.Head]:
-    texts = examples.items.texts()
-    vocabulary = Vocabulary.of(texts)
-    vectors = vocabulary.vectors(texts)
+    terms = examples.items.terms()
+    vocabulary = Vocabulary.of(terms)
+    vectors = vocabulary.vectors(terms)
     logits = frozen.held_out(examples.take(rows), vectors[rows], REGULARISATION, seed)
     return logits, vocabulary, frozen.head(examples, vectors, REGULARISATION)
 
@@ -210,9 +148,9 @@ def _of_one(
 def _of_labels(
     examples: Examples, rows: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], Vocabulary, one_vs_rest.Heads]:
-    texts = examples.items.texts()
-    vocabulary = Vocabulary.of(texts)
-    vectors = vocabulary.vectors(texts)
+    terms = examples.items.terms()
+    vocabulary = Vocabulary.of(terms)
+    vectors = vocabulary.vectors(terms)
     (odds,) = one_vs_rest.held_out(examples.take(rows), vectors[rows], (REGULARISATION,), seed)
     return odds, vocabulary, one_vs_rest.heads(examples, vectors, REGULARISATION)
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix, diags
 from scipy.special import softmax
 
 from labelwise.tasks.learners import calibration
-from labelwise.tasks.learners.base import Examples, Floats, Items
+from labelwise.tasks.learners.base import NEIGHBOURS, Examples, Floats, Items, Near, nearest, top
 from labelwise.tasks.settings import Settings
 
 NAME = "propagate"
 SERVES = frozenset({"choice"})
 READS = frozenset({"vectors"})
-NEIGHBOURS = 10
 NODES = 5_000  # of the pool, drawn by chance, beside all that is labelled: bounds time and the size of the model
 SPREAD = 0.9  # how much a node takes from its neighbours; the rest from its own label
 STEPS = 30
@@ -30,35 +30,55 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Propagated:
-    """nodes: (s, d) float16 vectors; shares: (s, c) what has reached each node, rows sum to 1."""
+    """nodes: (s, d) float16 vectors, those of the m labelled items first; shares: (s, c) what has reached each node,
+    rows sum to 1."""
 
     classes: list[str]
     nodes: NDArray[np.float16]
     shares: NDArray[np.float32]
     temperature: float
+    labelled: int = 0
     trained: bool = True
     draft: None = None
     thresholds: None = None
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c), from the nodes nearest to each."""
-        return np.concatenate([self._of(block.vectors(), self._wide) for block in items.blocks(BLOCK)])
+        return np.concatenate([self._of(block) for block in items.blocks(BLOCK)])
 
     @cached_property
     def _wide(self) -> Floats:
         """The nodes as they are computed with: made once, since for one item that takes longer than all the rest."""
         return self.nodes.astype(np.float32)
 
-    def _of(self, vectors: Floats, nodes: Floats) -> NDArray[np.float32]:
-        near, weights = nearest(vectors, nodes, NEIGHBOURS)
+    @cached_property
+    def _others(self) -> Floats:
+        """Those without a label."""
+        return self._wide[self.labelled :]
+
+    def _of(self, items: Items) -> NDArray[np.float32]:
+        near, similar = self._nearest(items)
+        weights = weighed(similar)
         shares = np.einsum("nk,nkc->nc", weights, self.shares[near])
         return softmax(logits(shares) / self.temperature, axis=1).astype(np.float32)
+
+    def _nearest(self, items: Items) -> Near:
+        if items.near_at is None:
+            return nearest(items.vectors(), self._wide, NEIGHBOURS)
+        # What has no label is the same in most rounds, and what is nearest among it is remembered.
+        others, other_similar = items.near(self._others)
+        own, own_similar = nearest(items.vectors(), self._wide[: self.labelled], NEIGHBOURS)
+        near = np.concatenate([own, others + self.labelled], axis=1)
+        similar = np.concatenate([own_similar, other_similar], axis=1)
+        best = top(similar, NEIGHBOURS)
+        return np.take_along_axis(near, best, axis=1), np.take_along_axis(similar, best, axis=1)
 
     def save(self, folder: Path) -> None:
         """`config.json` and `graph.safetensors`."""
         config = {"learner": NAME, "classes": self.classes, "temperature": self.temperature}
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        save_file({"nodes": self.nodes, "shares": self.shares}, folder / "graph.safetensors")
+        own = {"labelled": str(self.labelled)}
+        save_file({"nodes": self.nodes, "shares": self.shares}, folder / "graph.safetensors", own)
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,7 @@ def graph_of(examples: Examples, pool: Items, seed: int) -> Graph:
     """The graph of the labelled items and a sample of the pool."""
     # Items that are gold or nearly so may be in the sample. They come without a label: the graph knows where they lie,
     # as of all that it will be asked about, and nothing of what gold is measured by.
-    sample = np.sort(np.random.default_rng(seed).permutation(len(pool))[:NODES])
+    sample = np.sort(np.random.default_rng(seed).permutation(pool.first or len(pool))[:NODES])
     nodes = np.vstack([examples.items.vectors(), pool.take(sample).vectors()])
     return Graph(nodes, neighbours(nodes))
 
@@ -89,7 +109,7 @@ def graph_of(examples: Examples, pool: Items, seed: int) -> Graph:
 def model(graph: Graph, examples: Examples, temperature: float = 1.0) -> Propagated:
     """All labels, spread."""
     shares = spread(graph.links, _truth(graph, examples, np.arange(len(examples))))
-    return Propagated(examples.classes, graph.nodes.astype(np.float16), shares, temperature)
+    return Propagated(examples.classes, graph.nodes.astype(np.float16), shares, temperature, len(examples))
 
 
 def crossed(graph: Graph, examples: Examples, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
@@ -111,12 +131,11 @@ def _truth(graph: Graph, examples: Examples, rows: NDArray[np.int64]) -> Floats:
 def neighbours(nodes: Floats) -> csr_matrix:
     """The (s, s) graph of the ten nearest, weighted by their cosine, symmetric, scaled so that spreading converges."""
     s = len(nodes)
-    near, weights = zip(
-        *(nearest(nodes[at : at + BLOCK], nodes, NEIGHBOURS + 1) for at in range(0, s, BLOCK)), strict=True
-    )
-    columns = np.concatenate(near)
+    found = [nearest(nodes[at : at + BLOCK], nodes, NEIGHBOURS + 1) for at in range(0, s, BLOCK)]
+    columns = np.concatenate([near for near, _ in found])
+    weights = np.concatenate([weighed(similar) for _, similar in found])
     rows = np.repeat(np.arange(s), columns.shape[1])
-    graph = csr_matrix((np.concatenate(weights).ravel(), (rows, columns.ravel())), shape=(s, s))
+    graph = csr_matrix((weights.ravel(), (rows, columns.ravel())), shape=(s, s))
     graph.setdiag(0)
     graph = graph.maximum(graph.T)
     degree = np.asarray(graph.sum(axis=1)).ravel()
@@ -124,13 +143,10 @@ def neighbours(nodes: Floats) -> csr_matrix:
     return csr_matrix(scale @ graph @ scale, dtype=np.float32)
 
 
-def nearest(vectors: Floats, nodes: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
-    """(n, k) positions of the nearest nodes, and their (n, k) weights: cosines above zero, scaled to sum to 1."""
-    similar = vectors @ nodes.T
-    k = min(k, len(nodes))
-    near = np.argpartition(-similar, k - 1, axis=1)[:, :k]
-    weights = np.maximum(np.take_along_axis(similar, near, axis=1), FLOOR)
-    return near, weights / weights.sum(axis=1, keepdims=True)
+def weighed(similar: Floats) -> Floats:
+    """(n, k) cosines -> the weights of the neighbours: those above zero, scaled to sum to 1."""
+    weights = np.maximum(similar, FLOOR)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def spread(graph: csr_matrix, truth: Floats) -> NDArray[np.float32]:
@@ -153,5 +169,7 @@ def logits(shares: Floats) -> NDArray[np.floating]:
 def load(folder: Path) -> Propagated:
     """The model that `Propagated.save` wrote."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    tensors = load_file(folder / "graph.safetensors")
-    return Propagated(config["classes"], tensors["nodes"], tensors["shares"], config["temperature"])
+    with safe_open(folder / "graph.safetensors", "numpy") as file:
+        nodes, shares = file.get_tensor("nodes"), file.get_tensor("shares")
+        labelled = int((file.metadata() or {}).get("labelled", 0))  # a model of before does not tell them apart
+    return Propagated(config["classes"], nodes, shares, config["temperature"], labelled)

@@ -166,6 +166,7 @@ def test_two_people_answer_the_same_batch_and_neither_sees_the_other(page: Page,
     assert said.groupby("id").annotator.nunique().eq(2).all()
 
 
+@pytest.mark.long
 def test_a_suggestion_is_read_and_confirmed_by_its_key(page: Page, make: Make, source: Source) -> None:
     """Nothing is chosen in advance: a key would take that back. Switched on with a batch open, suggestions are shown on
     all its tasks but those of the control arm."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from labelwise.tasks import learners
-from labelwise.tasks.learners import Examples, Items, bag_of_words, calibration, ensemble
+from labelwise.tasks.learners import Examples, Items, bag_of_words, calibration, ensemble, terms
+from labelwise.tasks.learners.terms import Terms
 from labelwise.tasks.settings import Settings, parse
 
 CLASSES = ["invoice", "outage", "password"]
@@ -43,7 +44,7 @@ def literal(texts: list[str]) -> list[dict[str, float]]:
 
 
 def test_texts_are_as_like_as_tf_idf_says() -> None:
-    vectors = bag_of_words.Vocabulary.of(TEXTS).vectors(TEXTS)
+    vectors = bag_of_words.Vocabulary.of(Terms.of(TEXTS)).vectors(Terms.of(TEXTS))
     rows = literal(TEXTS)
     alike = [[sum(value * other.get(word, 0) for word, value in row.items()) for other in rows] for row in rows]
     np.testing.assert_allclose((vectors @ vectors.T).toarray(), alike, atol=1e-6)
@@ -75,8 +76,10 @@ def test_characters_tell_where_words_are_not_set_apart(topics: list[str], glue: 
 
 
 def test_words_of_no_labelled_text_count_nothing() -> None:
-    vocabulary = bag_of_words.Vocabulary.of(TEXTS)
-    known, more, new = vocabulary.vectors(["pay twice", "pay twice, said nobody whom anybody knew", "nobody knew"])
+    vocabulary = bag_of_words.Vocabulary.of(Terms.of(TEXTS))
+    known, more, new = vocabulary.vectors(
+        Terms.of(["pay twice", "pay twice, said nobody whom anybody knew", "nobody knew"])
+    )
     np.testing.assert_allclose(known.toarray(), more.toarray())
     assert new.nnz == 0
 
@@ -163,15 +166,13 @@ def test_words_weigh_as_scikit_learn_has_it_to_the_last_bit() -> None:
         "x y",
         "a_very_long_word_of_many_bytes it",
     ]
-    hashing = HashingVectorizer(
-        analyzer=bag_of_words.words, n_features=bag_of_words.BUCKETS, alternate_sign=False, norm=None
-    )
+    hashing = HashingVectorizer(analyzer=terms.words, n_features=terms.BUCKETS, alternate_sign=False, norm=None)
     counts = hashing.transform(texts[:5])
     buckets = np.unique(counts.indices)
     weighing = TfidfTransformer(sublinear_tf=True).fit(counts[:, buckets])
-    vocabulary = bag_of_words.Vocabulary.of(texts[:5])
+    vocabulary = bag_of_words.Vocabulary.of(Terms.of(texts[:5]))
     np.testing.assert_array_equal(vocabulary.buckets, buckets)
     np.testing.assert_array_equal(vocabulary.rarity, weighing.idf_.astype(np.float32))
     weighing.idf_ = vocabulary.rarity
     theirs = weighing.transform(hashing.transform(texts)[:, buckets])
-    np.testing.assert_array_equal(vocabulary.vectors(texts).toarray(), theirs.toarray())
+    np.testing.assert_array_equal(vocabulary.vectors(Terms.of(texts)).toarray(), theirs.toarray())
