@@ -210,7 +210,7 @@ def run(workspace: Workspace) -> str:
     chosen_by = settings.select.model_copy(update={"control": arm.share})
     looked_for = sought.sought(workspace, vectors, labels)
     learned = labels[~labels.id.isin(never)]
-    doubted = suspects.of(workspace, rows, learned, int(chosen_by.suspects * chosen_by.batch))
+    doubted = suspects.of(workspace, rows, learned, int(chosen_by.suspects * chosen_by.batch), vectors)
     batch = select(
         scores, vectors, labelled, closed, chosen_by, rng, settings.seed, opinion, lapsed, looked_for, doubted
     )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, fields
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, read_array, read_parquet, read_table
 
 WORDS = tuple(field.name for field in fields(Words))
+MANY = 1024  # vectors read at once, after which those of the shard are let go of
 LARGE = 50_000  # items of a pool beyond which it pays to remember what was found of them in earlier rounds
 
 
@@ -74,6 +76,8 @@ class Vectors:
             own = rows[mine] - starts[number]
             whole = len(own) and (np.diff(own) == 1).all()  # one after the other: read as they lie on disk
             result[mine] = vectors[own[0] : own[-1] + 1] if whole else vectors[own]
+            if len(own) >= MANY:
+                let_go(vectors)
         return result
 
     def rows(self, ids: pd.Series) -> NDArray[np.int64]:
@@ -87,6 +91,13 @@ class Vectors:
                 fix="data/quarantine says why the pull refused them; mend the source, or `pull` in params.yaml",
             )
         return rows
+
+
+def let_go(rows: NDArray[Any]) -> None:
+    """Have what was read of an array on disk no longer count as memory of this process: it is read again where it is
+    asked for again, which takes next to nothing while the system remembers it."""
+    if isinstance(rows.base, mmap) and hasattr(rows.base, "madvise"):
+        rows.base.madvise(MADV_DONTNEED)
 
 
 def pool_items(workspace: Workspace, vectors: Vectors) -> Items:

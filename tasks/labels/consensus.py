@@ -16,6 +16,7 @@ from labelwise.tasks.settings import Settings
 from labelwise.tasks.workspace import Workspace, read_parquet
 
 if TYPE_CHECKING:  # `status` must not wait for learners
+    from labelwise.tasks.items.vectors import Vectors
     from labelwise.tasks.learners import Items
 
 FILE = "data/consensus.parquet"
@@ -111,14 +112,14 @@ def of(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
     return consensus(rows, items_in(workspace), workspace.settings)
 
 
-def items_in(workspace: Workspace) -> ItemsOf:
-    """The items of the pool, by id, read when they are asked for."""
+def items_in(workspace: Workspace, vectors: "Vectors | None" = None) -> ItemsOf:
+    """The items of the pool, by id, read when they are asked for. vectors: those of the pool, where they are there."""
 
     def items_of(ids: pd.Series) -> "Items":
         from labelwise.tasks.items.vectors import pool_items, pool_vectors
 
-        vectors = pool_vectors(workspace)
-        return pool_items(workspace, vectors).take(vectors.rows(ids))
+        found = vectors or pool_vectors(workspace)
+        return pool_items(workspace, found).take(found.rows(ids))
 
     return items_of
 

@@ -13,6 +13,7 @@ arXiv 2301.11856.)
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,9 @@ from labelwise.tasks.labels import consensus, ledger
 from labelwise.tasks.labels.aggregate import Doubles, logsum
 from labelwise.tasks.labels.combined import Opinion, Said, Topic, topics_of
 from labelwise.tasks.workspace import Workspace
+
+if TYPE_CHECKING:  # `status` must not wait for learners
+    from labelwise.tasks.items.vectors import Vectors
 
 LOOKS = 2  # rounds in which a label that nobody contradicts was given, at most; of others one more
 ERRORS = np.geomspace(0.005, 0.4, 24)  # that e may be
@@ -52,16 +56,18 @@ class Doubts:
         return order[: min(most, max(worth, tried))]
 
 
-def of(workspace: Workspace, rows: pd.DataFrame, labels: pd.DataFrame, most: int) -> pd.Index:
+def of(
+    workspace: Workspace, rows: pd.DataFrame, labels: pd.DataFrame, most: int, vectors: "Vectors | None" = None
+) -> pd.Index:
     """Ids to be looked at again, `most` at most, those first whose labels look worst. Of spans none. rows: of the
-    ledger, as of today; labels: the consensus."""
+    ledger, as of today; labels: the consensus; vectors: of the pool, where they are there."""
     settings = workspace.settings
     answer = kinds.answer(settings.kind.answer)
     if labels.empty or answer.PLACES or not most:
         return pd.Index([])
     given = ledger.labelled(rows).drop_duplicates(["id", "round", "annotator"], keep="last")
     said, _ = consensus.said_of(given[given.label.notna()], labels.id)
-    heard = consensus.opinion(consensus.items_in(workspace)(labels.id), settings)
+    heard = consensus.opinion(consensus.items_in(workspace, vectors)(labels.id), settings)
     found = doubts(said, labels.label.tolist(), answer, settings.classes, heard)
     return pd.Index(labels.id.iloc[found.worth_a_look(most, labels.id.isin(looked_at(rows)).to_numpy())])
 

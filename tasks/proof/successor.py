@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from labelwise.tasks.kinds import Answer, choice
 from labelwise.tasks.proof.contrast import CONFIDENCE, LEAST, MOST, Contrast
+from labelwise.tasks.threads import one_thread
 
 READS = frozenset({"text"})  # of which items it can be asked
 REPEATS = 10
@@ -58,7 +59,9 @@ def check(
     for _ in range(REPEATS):
         for name, sort in (("chosen", chosen), ("random", control)):
             rows = np.sort(rng.choice(np.flatnonzero(sort), k))
-            scores[name].append(answer.score(_predicted(labels.iloc[rows], gold.text, answer).tolist(), truth))
+            with one_thread():
+                said = _predicted(labels.iloc[rows], gold.text, answer)
+            scores[name].append(answer.score(said.tolist(), truth))
     own, other = (np.array(scores[name]) for name in ("chosen", "random"))
     shares = gold.weight.to_numpy() / gold.weight.sum()
     by_run, by_run_other = own @ shares, other @ shares
