@@ -106,6 +106,10 @@ rivals: python
 	.venv-rivals/bin/python $(INSTALL) -r tests/bench/rivals.lock && \
 	cp tests/bench/rivals.lock .venv-rivals/installed
 
+# What a large pool costs; everything is made. ARGS='million --json FILE' plays the million alone.
+bench-speed: setup
+	@$(BIN)/python -m tests.bench.speed $(ARGS)
+
 bench-proof: setup
 	@test -n "$(DATA)" || { echo "bench-proof: say where the labelled sets are: make bench-proof DATA=FOLDER"; exit 2; }
 	@$(BIN)/python -m tests.bench.proof $(DATA) $(ARGS)

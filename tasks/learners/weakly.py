@@ -4,7 +4,7 @@ How much they count for, and how strongly to regularise then, is decided by peop
 of `tagger`) learns all others and the weak ones, at each weight of WEIGHTS, and is judged by those that were held out.
 The weight of the least log loss is taken, or none where that is less than a standard error better. (The mean of the
 weights, each as likely as it makes those labels, gained nothing where weak labels are good, and lost where they are
-bad: docs/rules.md.)
+bad; so did soft labels in place of weights: docs/rules.md.)
 """
 
 from dataclasses import asdict, dataclass, replace
