@@ -1,9 +1,9 @@
 """Stage `embed`: one vector an item, computed once and kept as float16 shards beside the pool's."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from labelwise.tasks import kinds, stage
 from labelwise.tasks.errors import InputError, quantity
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks, stored
+from labelwise.tasks.items.pieces import Arrays, Pieces
 from labelwise.tasks.items.vectors import (
     column,
     encoder_of,
@@ -32,6 +33,7 @@ from labelwise.tasks.items.vectors import (
     wording_of,
     words_of,
 )
+from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.kinds.wording import unreadable
 from labelwise.tasks.learners import words
 from labelwise.tasks.progress import counted
@@ -56,10 +58,10 @@ def run(workspace: Workspace) -> str:
     ]
     unread = [table for table in tables if wording and not fresh(wording_of(workspace, table), table, settings)]
     rows = sum(stored.rows(table) for table in stale)
-    if stale or unread:
-        _encode(workspace, stale, unread, rows)
+    before = _encode(workspace, stale, unread) if stale or unread else 0
     _find_leaks(workspace)
     said = [f"{quantity(rows, item.NAME)} encoded by {settings.encoder}" if stale else "every item has its vector"]
+    said[0] += f", {before:,} of them before the last run was cut off" if before else ""
     leaked, pool = leaks.leaked(workspace), stored.items(workspace)
     said += [f"{count:,} of {pool:,} items of the pool are {why}" for count, why in leaks.counted(leaked)]
     if remark := leaks.remark(leaked, pool, workspace.settings):
@@ -87,27 +89,63 @@ def _settle(workspace: Workspace) -> None:
         write_json(made_by(workspace), content)
 
 
-def _encode(workspace: Workspace, stale: list[Path], unread: list[Path], rows: int) -> None:
+def _encode(workspace: Workspace, stale: list[Path], unread: list[Path]) -> int:
+    """Encode the stale tables and read the wording of the unread. Returns how many items an earlier run had encoded of
+    these before it was cut off."""
     settings, item = workspace.settings.embed, kinds.item(workspace.settings.kind.item)
-    encoder = encoder_of(workspace)
+    marked = kinds.answer(workspace.settings.kind.answer).PLACES
+    encoder, made_of = encoder_of(workspace), fingerprint_of_words if marked else fingerprint
+    known = {"piece": PIECE, "known": settled(workspace)}
+    begun = {table: Pieces(workspace, table, made_of(table, settings) | known) for table in stale}
+    there = sum(pieces.rows for pieces in begun.values())
+    rows = sum(stored.rows(table) for table in stale) - there
     with counted(f"embed {rows:,} {item.NAME}s", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
-            # A shard whose every item was forgotten is one empty piece: its vectors still have a width.
-            if table in stale and kinds.answer(workspace.settings.kind.answer).PLACES:
-                _read(workspace, table, encoder, done)
-            elif table in stale:
-                pieces = stored.pieces(table, item.COLUMN, PIECE)
-                whole = np.concatenate([encoder.encode(piece, done).astype(np.float16) for piece in pieces])
-                refuse_broken(whole)
-                _keep(vectors_of(workspace, table), whole, fingerprint(table, settings))
+            if table in begun:
+                (_read if marked else _encode_table)(workspace, table, begun[table], encoder, done)
+                begun[table].remove()
             if table in unread and item.wording:
                 pieces = stored.pieces(table, item.COLUMN, PIECE)
                 read = np.concatenate([item.wording(piece, encoder) for piece in pieces])
                 _keep(wording_of(workspace, table), read, fingerprint(table, settings))
+    return there
 
 
-def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int], None]) -> None:
-    """Encode a table of texts and keep its words, whose states are written as they come: they take far more room than
+def _encode_table(
+    workspace: Workspace, table: Path, begun: Pieces, encoder: Encoder, done: Callable[[int], None]
+) -> None:
+    """Encode a table of items. Its vectors are put together on disk: there may be millions."""
+
+    def encode(piece: list[str]) -> Arrays:
+        vectors = encoder.encode(piece, done).astype(np.float16)
+        refuse_broken(vectors)
+        return {"vectors": vectors}
+
+    begun.compute(stored.pieces(table, kinds.item(workspace.settings.kind.item).COLUMN, PIECE), encode)
+    path, made_of = vectors_of(workspace, table), fingerprint(table, workspace.settings.embed)
+    path.with_suffix(".json").unlink(missing_ok=True)  # it is about what was there
+    with atomic(path) as scratch:
+        _joined(scratch, begun.each("vectors"), stored.rows(table))
+    write_json(path.with_suffix(".json"), made_of)
+
+
+def _joined(path: Path, parts: Iterable[NDArray[np.float16]], rows: int) -> None:
+    """Write parts of an array, at least one, one after the other, as one of so many rows."""
+    whole: Any = None
+    at, opened = 0, cast(Any, np.lib.format.open_memmap)  # numpy says no types of it
+    for part in parts:
+        if whole is None:  # nothing cannot be mapped; it still has a width
+            shape = (rows, *part.shape[1:])
+            whole = opened(path, mode="w+", dtype=part.dtype, shape=shape) if rows else np.empty(shape, part.dtype)
+        whole[at : at + len(part)] = part
+        at += len(part)
+    if not rows:
+        with path.open("wb") as file:
+            np.save(file, whole)
+
+
+def _read(workspace: Workspace, table: Path, begun: Pieces, encoder: Any, done: Callable[[int], None]) -> None:
+    """Encode a table of texts and keep its words, whose states are put together on disk: they take far more room than
     the vectors."""
     settings = workspace.settings.embed
     made_of = fingerprint_of_words(table, settings)
@@ -116,25 +154,20 @@ def _read(workspace: Workspace, table: Path, encoder: Any, done: Callable[[int],
     files, column = words_of(workspace, table), kinds.item(workspace.settings.kind.item).COLUMN
     counts = [len(words.places(text)) for piece in stored.pieces(table, column, PIECE) for text in piece]
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    parts, at = [], 0
-    opened: Any = np.lib.format.open_memmap  # numpy says no types of it
+
+    def read(piece: list[str]) -> Arrays:
+        vectors, found = words.read(encoder, piece, done)
+        refuse_broken(vectors)
+        refuse_broken(found.states)
+        states = found.states.astype(np.float16)
+        return {"vectors": vectors.astype(np.float16), "places": found.places, "marks": found.marks, "states": states}
+
+    begun.compute(stored.pieces(table, column, PIECE), read)
     with atomic(files["states"]) as scratch:
-        states = None
-        for piece in stored.pieces(table, column, PIECE):
-            vectors, found = words.read(encoder, piece, done)
-            refuse_broken(vectors)
-            refuse_broken(found.states)
-            if states is None:
-                shape = int(starts[-1]), found.states.shape[1]
-                states = opened(scratch, mode="w+", dtype=np.float16, shape=shape)
-            states[at : at + len(found.states)] = found.states
-            at += len(found.states)
-            parts.append((vectors.astype(np.float16), found.places, found.marks))
-        del states  # written
-    whole = [np.concatenate(each) for each in zip(*parts, strict=True)]
-    _keep(files["places"], whole[1], made_of)
-    _keep(files["marks"], whole[2], made_of)
-    _keep(vectors_of(workspace, table), whole[0], fingerprint(table, settings))
+        _joined(scratch, begun.each("states"), int(starts[-1]))
+    _keep(files["places"], np.concatenate([*begun.each("places")]), made_of)
+    _keep(files["marks"], np.concatenate([*begun.each("marks")]), made_of)
+    _keep(vectors_of(workspace, table), np.concatenate([*begun.each("vectors")]), fingerprint(table, settings))
     _keep(files["starts"], starts, made_of)
     write_json(files["states"].with_suffix(".json"), made_of)
 

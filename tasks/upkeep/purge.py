@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from labelwise.tasks import figures, kinds
-from labelwise.tasks.items import forgotten, known, stored
+from labelwise.tasks.items import forgotten, known, pieces, stored
 from labelwise.tasks.items.leaks import leaks_of
 from labelwise.tasks.items.vectors import WORDS, fingerprint, vectors_of, wording_of, words_of
 from labelwise.tasks.kinds import Content
@@ -60,7 +60,13 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
         _rewrite_folds(file, set(folds), kinds.item(workspace.settings.kind.item))
     Journal(workspace).forget(gone)
     figures.drop_items(workspace, gone)
-    for scraps in ("reports", "data_docs", "answer", known.FOLDER):  # made again when they are next asked for
+    for scraps in (
+        "reports",
+        "data_docs",
+        "answer",
+        known.FOLDER,
+        pieces.FOLDER,
+    ):  # made again when they are next asked for
         shutil.rmtree(workspace.scraps / scraps, ignore_errors=True)
 
 

@@ -2,6 +2,10 @@
 
 import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from hypothesis.extra.numpy import arrays
 from labelwise.tasks import embed
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.gold import trusted
-from labelwise.tasks.items import leaks
+from labelwise.tasks.items import leaks, pieces
 from labelwise.tasks.items.leaks import leaked
 from labelwise.tasks.items.vectors import Vectors, gold_vectors, pool_vectors
 from labelwise.tasks.kinds.wording import MULTILINGUAL
@@ -185,6 +189,86 @@ def test_a_long_shard_is_encoded_in_pieces(workspace: Workspace, monkeypatch: py
     (workspace.vectors / "shard-0000.json").unlink()
     assert embed.run(workspace).startswith("3 texts")
     np.testing.assert_allclose(pool_vectors(workspace).gather(np.arange(4)), whole, atol=1e-3)
+
+
+def cut_off(*_given: Any) -> None:
+    raise InterruptedError
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from labelwise.tasks import embed
+from labelwise.tasks.learners import words
+from labelwise.tasks.learners.encoder import Encoder
+from labelwise.tasks.workspace import Workspace
+
+embed.PIECE, calls = 2, []
+def killing(made):
+    def encode(*given, **more):
+        calls.append(1)
+        if len(calls) == int(sys.argv[2]):
+            os.kill(os.getpid(), 9)
+        return made(*given, **more)
+    return encode
+Encoder.encode, words.read = killing(Encoder.encode), killing(words.read)
+embed.run(Workspace(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("answer", ["choice", "spans"])
+def test_killed_while_encoding_it_goes_on_from_the_piece_it_was_at(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(embed, "PIECE", 2)
+    path, long = workspace.root / "params.yaml", [f"Text number {number}." for number in range(7)]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": {"answer": answer}}))
+    here = Workspace(workspace.root)
+    add_shard(here, 2, long)
+    embed.run(here)
+    whole = {file.name: file.read_bytes() for file in here.vectors.iterdir()}
+    shutil.rmtree(here.vectors)
+    done = 3  # gold and the first shard have one and two pieces; the fourth call is the second shard's, the fifth ours
+
+    command = [sys.executable, "-c", KILLED, str(here.root), str(done + 3)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    kept = list((here.scraps / pieces.FOLDER).rglob("*.npz"))
+    assert kept and sum(int(file.stem.split("-")[1]) for file in kept) <= len(long)
+    assert not (here.vectors / "shard-0002.npy").exists()
+
+    said = embed.run(here)
+    assert re.match(r"\d+ texts encoded by .*, [24] of them before the last run was cut off", said), said
+    assert {file.name: file.read_bytes() for file in here.vectors.iterdir()} == whole
+    assert not list((here.scraps / pieces.FOLDER).iterdir())
+
+
+def test_pieces_of_other_texts_or_of_another_encoder_are_not_taken(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed.run(workspace)
+    whole = (workspace.vectors / "gold.npy").read_bytes()
+    monkeypatch.setattr(embed, "_joined", cut_off)
+    for changed in ({"max_tokens": 8}, {}):  # the gold set comes first
+        with pytest.raises(InterruptedError):
+            embed.run(configured(workspace.root, **changed))
+    monkeypatch.undo()
+    assert ", 2 of them before" in embed.run(configured(workspace.root))
+    assert (workspace.vectors / "gold.npy").read_bytes() == whole
+
+
+def test_a_piece_that_is_broken_is_named_and_made_again(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "_joined", cut_off)
+    with pytest.raises(InterruptedError):
+        embed.run(workspace)
+    monkeypatch.undo()
+    (piece,) = (workspace.scraps / pieces.FOLDER).rglob("*.npz")
+    piece.write_bytes(piece.read_bytes()[:50])
+    with pytest.raises(WorkspaceError, match=rf"{piece.name} is broken: .*To mend it: `rm (\S+)`") as raised:
+        embed.run(workspace)
+    found = re.search(r"`(rm .*?)`", str(raised.value))
+    assert found
+    subprocess.run(found[1].split(), cwd=workspace.root, check=True)
+    assert embed.run(workspace).startswith("6 texts encoded by all-MiniLM-L6-v2")
 
 
 def test_a_shard_whose_every_item_was_forgotten_is_encoded_anew_like_any_other(workspace: Workspace) -> None:
