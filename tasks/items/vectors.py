@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, read_array, read_parquet, read_table
 
 WORDS = tuple(field.name for field in fields(Words))
-MANY = 1024  # vectors read at once, after which those of the shard are let go of
+MANY = 1024  # vectors read at once, after which the shard's are let go of
+RUN = 16  # rows in a run, on average, from which on runs are read rather than rows
 LARGE = 50_000  # items of a pool beyond which it pays to remember what was found of them in earlier rounds
 
 
@@ -66,18 +68,23 @@ class Vectors:
         return Words.joined(parts).take(np.argsort(order))
 
     def gather(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """The vectors at these rows, (k, d)."""
+        """The vectors at these rows, (k, d). Rows that follow each other are read as they lie on disk."""
         rows = np.asarray(rows)
         starts = np.cumsum([0] + [len(shard) for shard in self.shards])
         owner = np.searchsorted(starts, rows, side="right") - 1
         result = np.empty((len(rows), self.shards[0].shape[1]), dtype=np.float32)
-        for number, vectors in enumerate(self.shards):
-            mine = owner == number
-            own = rows[mine] - starts[number]
-            whole = len(own) and (np.diff(own) == 1).all()  # one after the other: read as they lie on disk
-            result[mine] = vectors[own[0] : own[-1] + 1] if whole else vectors[own]
-            if len(own) >= MANY:
-                let_go(vectors)
+        cuts = np.flatnonzero((np.diff(rows) != 1) | (np.diff(owner) != 0)) + 1
+        if len(cuts) * RUN < len(rows):
+            for begin, end in pairwise([0, *cuts.tolist(), len(rows)]):
+                at = int(rows[begin] - starts[owner[begin]])
+                result[begin:end] = self.shards[owner[begin]][at : at + end - begin]
+        else:
+            for number, vectors in enumerate(self.shards):
+                mine = owner == number
+                result[mine] = vectors[rows[mine] - starts[number]]
+        if len(rows) >= MANY:
+            for number in np.unique(owner):
+                let_go(self.shards[number])
         return result
 
     def rows(self, ids: pd.Series) -> NDArray[np.int64]:
