@@ -5,6 +5,7 @@ bits.
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -69,12 +70,11 @@ class _Known:
         """The words of the texts of a shard, kept when they are found."""
         shard = self._shards[number]
         files = {name: self._file(f"{shard.stem}.{name}.npy") for name in WORDS}
+        note = self._file(f"{shard.stem}.json")
         made_of = {"of": noted(vectors_of(self._workspace, shard)), "words": READ}
-        if noted(self._file(f"{shard.stem}.npy")) != made_of:
+        if noted(note) != made_of or not _there(files.values()):
             found = self._read(shard)
-            for name, path in files.items():
-                _keep(path, getattr(found, name))
-            write_json(self._file(f"{shard.stem}.json"), made_of)
+            _keep(note, made_of, {path: getattr(found, name) for name, path in files.items()})
         return Terms(**{name: read_array(path, on_disk=name != "ends") for name, path in files.items()})
 
     def _read(self, shard: Path) -> Terms:
@@ -93,7 +93,8 @@ class _Known:
         shards = [noted(vectors_of(self._workspace, shard)) for shard in self._shards]
         k, n = min(NEIGHBOURS, len(nodes)), len(self._vectors)
         made_of = {"nodes": hashlib.sha256(np.ascontiguousarray(nodes).tobytes()).hexdigest(), "k": k, "shards": shards}
-        there = noted(files[0]) or {}
+        note = files[0].with_suffix(".json")
+        there = (noted(note) or {}) if _there(files) else {}
         before = there.get("shards", [])
         if there == made_of:
             return read_array(files[0], on_disk=True), read_array(files[1], on_disk=True)
@@ -110,13 +111,18 @@ class _Known:
                     self._vectors.gather(np.arange(block.start, block.stop)), nodes, k
                 )
                 done(block.stop - block.start)
-        files[0].with_suffix(".json").unlink(missing_ok=True)
-        _keep(files[0], near)
-        _keep(files[1], similar)
-        write_json(files[0].with_suffix(".json"), made_of)
+        _keep(note, made_of, dict(zip(files, (near, similar), strict=True)))
         return near, similar
 
 
-def _keep(path: Path, rows: NDArray[Any]) -> None:
-    with atomic(path) as scratch, scratch.open("wb") as file:
-        np.save(file, rows)
+def _there(files: Iterable[Path]) -> bool:
+    return all(path.exists() for path in files)
+
+
+def _keep(note: Path, made_of: dict[str, Any], arrays: Mapping[Path, NDArray[Any]]) -> None:
+    """Arrays, then what they follow from: whatever cuts this off, none is taken for what it is not."""
+    note.unlink(missing_ok=True)
+    for path, rows in arrays.items():
+        with atomic(path) as scratch, scratch.open("wb") as file:
+            np.save(file, rows)
+    write_json(note, made_of)

@@ -1,12 +1,15 @@
 """What is remembered of a large pool comes to the same bits as what is found anew, also when the pool has grown."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.items import known, stored, vectors
 from labelwise.tasks.items.vectors import column, fingerprint, pool_items, pool_vectors, vectors_of
 from labelwise.tasks.learners import Items, propagate
@@ -99,6 +102,26 @@ def test_words_are_those_of_the_texts_in_any_order(workspace: Workspace) -> None
         found, expected = items.take(rows).terms(), Terms.of([texts[row] for row in rows])
         for name in known.WORDS:
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize("name", ["near.npy", "similar.npy", "shard-0001.counts.npy", "shard-0001.json", "near.json"])
+def test_a_broken_file_is_named_and_found_again_once_it_is_removed(workspace: Workspace, name: str) -> None:
+    model = model_of(workspace)
+
+    def judged() -> list[bytes]:
+        items = remembered(workspace)
+        return [model.probabilities(items).tobytes(), items.terms().counts.tobytes()]
+
+    whole, broken = judged(), workspace.scraps / known.FOLDER / name
+    broken.write_bytes(broken.read_bytes()[:40])
+    try:
+        assert judged() == whole  # what a file follows from is written anew where it cannot be read
+    except WorkspaceError as error:
+        assert name in str(error)
+        found = re.search(r"`(rm .*?)`", str(error))
+        assert found
+        subprocess.run(found[1].split(), cwd=workspace.root, check=True)
+        assert judged() == whole
 
 
 def test_what_is_forgotten_is_not_remembered(workspace: Workspace) -> None:
