@@ -61,7 +61,7 @@ class _Known:
         if self._nearest is None or self._nodes is not nodes:
             self._nodes, self._nearest = nodes, self._near(nodes)
         near, similar = self._nearest
-        return near[rows], similar[rows]
+        return near[rows].astype(np.int64), similar[rows]  # positions that others may be added to
 
     def _file(self, name: str) -> Path:
         return self._workspace.scraps / FOLDER / name

@@ -69,6 +69,8 @@ def test_what_is_remembered_comes_to_the_same_bits(workspace: Workspace) -> None
     before = files(workspace)
     np.testing.assert_array_equal(model.probabilities(remembered(workspace)), cold)
     assert files(workspace) == before
+    near, _ = remembered(workspace).take(np.arange(9)).near(model.nodes[LABELLED:].astype(np.float32))
+    assert (near + 30_000 >= 30_000).all()  # beside so many labelled nodes
     # Another way to the same: one product with all nodes, where nothing is remembered. Those as near may be others.
     plain = model.probabilities(pool_items(workspace, pool_vectors(workspace)))
     assert (np.abs(plain - cold).max(axis=1) < 1e-5).mean() > 0.99
