@@ -8,6 +8,8 @@ changes them; memory is the most the process ever had resident, the memory map o
 
 choose: each of some strategies chooses 100 of the same items; seconds of the processor, and the most memory that was
 asked for beside the memory map.
+
+encode: see encoding.py.
 """
 
 import argparse
@@ -27,13 +29,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tests.bench import encoding
 from tests.bench.figures import machine, table
 
 ROWS, GOLD, LABELS, BATCH, ARM, SEED = 1_000_000, 500, 500, 100, 5, 0  # every fifth label is in the control arm
 CLASSES, CLUSTERS, DIMENSIONS = 5, 200, 384
 VOCABULARY, WORDS, TOPICAL = 30_000, 38, 0.12  # 38 such words are about 50 tokens; the share that tells the class
 GOAL_S, GOAL_GB = 60.0, 1.5
-PARTS = ("million", "choose")
+PARTS = ("million", "choose", "encode")
 CHOSEN = {"margin": 0.5, "k_centre": 10.0, "badge": 3.0, "cluster_margin": 20.0}  # and at most so many CPU s
 GOAL_MB = 100.0
 STAGES = ("agree", "train", "evaluate", "score", "prove", "select")
@@ -256,6 +259,23 @@ def chosen(found: dict[str, list[float]]) -> str:
     return table(pd.DataFrame(rows, columns=["strategy", "CPU s", "allowed", "MB", "allowed "]))
 
 
+def _of_a_pool(folder: Path, rows: int, choosing: bool) -> dict[str, Any]:
+    """Print the tables of the parts that want a pool. Returns what they found."""
+    folder.mkdir(parents=True, exist_ok=True)
+    root = folder / "workspace"
+    if not root.exists():
+        _child("make", folder, rows)
+    found = million(root, rows)
+    told = {"round_cpu_s": sum(found["round"]["seconds"].values()), "resident_gb": found["round"]["resident_gb"]}
+    print(f"\n## A round on {rows:,} items\n\n{shown(found)}\n")
+    over = told["round_cpu_s"] / GOAL_S, told["resident_gb"] / GOAL_GB
+    print(f"{over[0]:.2f} of the {GOAL_S:.0f} CPU s allowed, {over[1]:.2f} of the {GOAL_GB} GB", flush=True)
+    if choosing:
+        told["choose"] = _child("choose", root, rows)
+        print(f"\n## Choosing {BATCH} of {rows:,} items\n\n{chosen(told['choose'])}")
+    return told | {"rows": rows, **found}
+
+
 def main(words: list[str]) -> None:
     """Run the parts and print what they find."""
     parser = argparse.ArgumentParser(prog="bench-speed")
@@ -275,22 +295,14 @@ def main(words: list[str]) -> None:
         return
     if strangers := set(asked.parts) - set(PARTS):
         sys.exit(f"bench-speed: no such part: {', '.join(sorted(strangers))}; there are {', '.join(PARTS)}")
+    parts = asked.parts or PARTS
     print(machine())
     told: dict[str, Any] = {}
+    if "encode" in parts:
+        print(f"\n## Encoding\n\n{encoding.bench()}", flush=True)
     with tempfile.TemporaryDirectory(prefix="labelwise-speed-") as scratch:
-        folder = asked.folder or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "workspace").exists():
-            _child("make", folder, asked.rows)
-        found = million(folder / "workspace", asked.rows)
-        told = {"round_cpu_s": sum(found["round"]["seconds"].values()), "resident_gb": found["round"]["resident_gb"]}
-        told |= {"rows": asked.rows, **found}
-        print(f"\n## A round on {asked.rows:,} items\n\n{shown(found)}\n")
-        over = told["round_cpu_s"] / GOAL_S, told["resident_gb"] / GOAL_GB
-        print(f"{over[0]:.2f} of the {GOAL_S:.0f} CPU s allowed, {over[1]:.2f} of the {GOAL_GB} GB", flush=True)
-        if "choose" in (asked.parts or PARTS):
-            told["choose"] = _child("choose", folder / "workspace", asked.rows)
-            print(f"\n## Choosing {BATCH} of {asked.rows:,} items\n\n{chosen(told['choose'])}")
+        if {"million", "choose"} & set(parts):
+            told = _of_a_pool(asked.folder or Path(scratch), asked.rows, "choose" in parts)
     if asked.json:
         asked.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
