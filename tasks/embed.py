@@ -23,6 +23,7 @@ from labelwise.tasks.items.vectors import (
     fresh_words,
     gold_vectors,
     gold_wording,
+    keep,
     made_by,
     noted,
     pool_vectors,
@@ -107,7 +108,7 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path]) -> int:
             if table in unread and item.wording:
                 pieces = stored.pieces(table, item.COLUMN, PIECE)
                 read = np.concatenate([item.wording(piece, encoder) for piece in pieces])
-                _keep(wording_of(workspace, table), read, fingerprint(table, settings))
+                keep(wording_of(workspace, table), read, fingerprint(table, settings))
     return there
 
 
@@ -165,18 +166,11 @@ def _read(workspace: Workspace, table: Path, begun: Pieces, encoder: Any, done: 
     begun.compute(stored.pieces(table, column, PIECE), read)
     with atomic(files["states"]) as scratch:
         _joined(scratch, begun.each("states"), int(starts[-1]))
-    _keep(files["places"], np.concatenate([*begun.each("places")]), made_of)
-    _keep(files["marks"], np.concatenate([*begun.each("marks")]), made_of)
-    _keep(vectors_of(workspace, table), np.concatenate([*begun.each("vectors")]), fingerprint(table, settings))
-    _keep(files["starts"], starts, made_of)
+    keep(files["places"], np.concatenate([*begun.each("places")]), made_of)
+    keep(files["marks"], np.concatenate([*begun.each("marks")]), made_of)
+    keep(vectors_of(workspace, table), np.concatenate([*begun.each("vectors")]), fingerprint(table, settings))
+    keep(files["starts"], starts, made_of)
     write_json(files["states"].with_suffix(".json"), made_of)
-
-
-def _keep(path: Path, rows: NDArray[Any], made_of: dict[str, object]) -> None:
-    path.with_suffix(".json").unlink(missing_ok=True)  # it is about what was there
-    with atomic(path) as scratch, scratch.open("wb") as file:
-        np.save(file, rows)
-    write_json(path.with_suffix(".json"), made_of)
 
 
 def _find_leaks(workspace: Workspace) -> None:

@@ -5,24 +5,21 @@ bits.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labelwise.tasks import kinds
 from labelwise.tasks.items import stored
-from labelwise.tasks.items.vectors import LARGE, Vectors, noted, pool_items, vectors_of
+from labelwise.tasks.items.vectors import LARGE, Vectors, keep, noted, pool_items, vectors_of
 from labelwise.tasks.learners import Items
-from labelwise.tasks.learners.base import NEIGHBOURS, Floats, Indices, Near, nearest
-from labelwise.tasks.learners.propagate import BLOCK
+from labelwise.tasks.learners.base import Floats, Indices, Near
+from labelwise.tasks.learners.propagate import BLOCK, NEIGHBOURS, nearest
 from labelwise.tasks.learners.terms import READ, Terms
 from labelwise.tasks.progress import counted
-from labelwise.tasks.workspace import Workspace, atomic, read_array, write_json
+from labelwise.tasks.workspace import Workspace, read_array
 
 FOLDER = "known"  # in the workspace's scraps
 WORDS = ("buckets", "counts", "ends")
@@ -70,11 +67,11 @@ class _Known:
         """The words of the texts of a shard, kept when they are found."""
         shard = self._shards[number]
         files = {name: self._file(f"{shard.stem}.{name}.npy") for name in WORDS}
-        note = self._file(f"{shard.stem}.json")
         made_of = {"of": noted(vectors_of(self._workspace, shard)), "words": READ}
-        if noted(note) != made_of or not _there(files.values()):
+        if not all(path.exists() and noted(path) == made_of for path in files.values()):
             found = self._read(shard)
-            _keep(note, made_of, {path: getattr(found, name) for name, path in files.items()})
+            for name, path in files.items():
+                keep(path, getattr(found, name), made_of)
         return Terms(**{name: read_array(path, on_disk=name != "ends") for name, path in files.items()})
 
     def _read(self, shard: Path) -> Terms:
@@ -93,8 +90,8 @@ class _Known:
         shards = [noted(vectors_of(self._workspace, shard)) for shard in self._shards]
         k, n = min(NEIGHBOURS, len(nodes)), len(self._vectors)
         made_of = {"nodes": hashlib.sha256(np.ascontiguousarray(nodes).tobytes()).hexdigest(), "k": k, "shards": shards}
-        note = files[0].with_suffix(".json")
-        there = (noted(note) or {}) if _there(files) else {}
+        whole = all(file.exists() for file in files) and noted(files[0]) == noted(files[1])
+        there = (noted(files[0]) or {}) if whole else {}
         before = there.get("shards", [])
         if there == made_of:
             return read_array(files[0], on_disk=True), read_array(files[1], on_disk=True)
@@ -106,23 +103,9 @@ class _Known:
             near[:start], similar[:start] = old[0][:start], old[1][:start]
         with counted(f"score: the neighbours of {n - start:,} items", n - start) as done:
             for at in range(start, n, BLOCK):
-                block = slice(at, min(at + BLOCK, n))
-                near[block], similar[block] = nearest(
-                    self._vectors.gather(np.arange(block.start, block.stop)), nodes, k
-                )
-                done(block.stop - block.start)
-        _keep(note, made_of, dict(zip(files, (near, similar), strict=True)))
+                rows = np.arange(at, min(at + BLOCK, n))
+                near[rows], similar[rows] = nearest(self._vectors.gather(rows), nodes, k)
+                done(len(rows))
+        keep(files[0], near, made_of)
+        keep(files[1], similar, made_of)
         return near, similar
-
-
-def _there(files: Iterable[Path]) -> bool:
-    return all(path.exists() for path in files)
-
-
-def _keep(note: Path, made_of: dict[str, Any], arrays: Mapping[Path, NDArray[Any]]) -> None:
-    """Arrays, then what they follow from: whatever cuts this off, none is taken for what it is not."""
-    note.unlink(missing_ok=True)
-    for path, rows in arrays.items():
-        with atomic(path) as scratch, scratch.open("wb") as file:
-            np.save(file, rows)
-    write_json(note, made_of)

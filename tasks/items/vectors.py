@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from mmap import MADV_DONTNEED, mmap
@@ -22,7 +23,7 @@ from labelwise.tasks.kinds.wording import WORDING, Wording
 from labelwise.tasks.learners.base import Items
 from labelwise.tasks.learners.words import READ, Words
 from labelwise.tasks.settings import Embed, Settings
-from labelwise.tasks.workspace import Workspace, read_array, read_parquet, read_table
+from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, read_table, write_json
 
 WORDS = tuple(field.name for field in fields(Words))
 MANY = 1024  # vectors read at once, after which the shard's are let go of
@@ -287,6 +288,14 @@ def encoded_by(workspace: Workspace, embed: Embed) -> bool:
         return False
     made = ((vectors_of(workspace, shard), shard) for shard in stored.shards(workspace))
     return encoded(workspace) and all(fresh(file, shard, wanted) for file, shard in made)
+
+
+def keep(path: Path, rows: NDArray[Any], made_of: Mapping[str, object]) -> None:
+    """Write an array, then beside it what that follows from: whatever cuts this off, none is taken for what it is not."""
+    path.with_suffix(".json").unlink(missing_ok=True)
+    with atomic(path) as scratch, scratch.open("wb") as file:
+        np.save(file, rows)
+    write_json(path.with_suffix(".json"), made_of)
 
 
 def noted(path: Path) -> Any:

@@ -16,7 +16,6 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.integer]
 Near = tuple[NDArray[np.integer], Floats]  # (n, k) positions of the nearest nodes, and their cosines
 BLOCK = 65_536
-NEIGHBOURS = 10
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,9 @@ class Items:
     vectors_at: positions -> the frozen encoder's vectors, (k, d) float32, unit length; texts_at: positions -> k texts.
     groups: (n,) a number for the thread, customer or recording of each, -1 where it has none, or None: items of one are
     held out together. words_at: positions -> their words, where spans are learned, else None. terms_at: positions ->
-    the words of their texts, hashed; near_at: positions and nodes -> the nearest of these (`nearest`); both where they
-    are remembered, else None. first: of how many that came first samples are drawn, so that these stay while few
-    come; None: of all.
+    the words of their texts, hashed; near_at: positions and nodes -> the nearest of these, as propagate.py has it; both
+    where they are remembered, else None. first: of how many that came first samples are drawn, so that these stay while
+    few come; None: of all.
     """
 
     n: int
@@ -59,11 +58,6 @@ class Items:
     def terms(self) -> Terms:
         """The words of all texts, hashed."""
         return Terms.of(self.texts()) if self.terms_at is None else self.terms_at(np.arange(self.n))
-
-    def near(self, nodes: Floats) -> Near:
-        """The NEIGHBOURS nearest of (s, d) nodes to each, where they are remembered."""
-        assert self.near_at is not None
-        return self.near_at(np.arange(self.n), nodes)
 
     def words(self) -> Words:
         """All words. InputError where nobody has read them."""
@@ -115,19 +109,6 @@ class Items:
         """All items in order, at most `size` at a time."""
         for start in range(0, self.n, size):
             yield self.take(np.arange(start, min(start + size, self.n)))
-
-
-def nearest(vectors: Floats, nodes: Floats, k: int) -> Near:
-    """The k of (s, d) nodes that are nearest to each of n vectors, or all where they are fewer, in no order."""
-    similar = vectors @ nodes.T
-    near = top(similar, k)
-    return near, np.take_along_axis(similar, near, axis=1)
-
-
-def top(rows: Floats, k: int) -> NDArray[np.int64]:
-    """(n, k) where the highest figures of each row are, or all where there are fewer, in no order."""
-    k = min(k, rows.shape[1])
-    return np.argpartition(-rows, k - 1, axis=1)[:, :k] if k else np.zeros((len(rows), 0), np.int64)
 
 
 def _back(late: NDArray[np.bool_]) -> NDArray[np.int64]:

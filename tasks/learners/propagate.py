@@ -15,12 +15,13 @@ from scipy.sparse import csr_matrix, diags
 from scipy.special import softmax
 
 from labelwise.tasks.learners import calibration
-from labelwise.tasks.learners.base import NEIGHBOURS, Examples, Floats, Items, Near, nearest, top
+from labelwise.tasks.learners.base import Examples, Floats, Items, Near
 from labelwise.tasks.settings import Settings
 
 NAME = "propagate"
 SERVES = frozenset({"choice"})
 READS = frozenset({"vectors"})
+NEIGHBOURS = 10
 NODES = 5_000  # of the pool, drawn by chance, beside all that is labelled: bounds time and the size of the model
 SPREAD = 0.9  # how much a node takes from its neighbours; the rest from its own label
 STEPS = 30
@@ -66,11 +67,11 @@ class Propagated:
         if items.near_at is None:
             return nearest(items.vectors(), self._wide, NEIGHBOURS)
         # What has no label is the same in most rounds, and what is nearest among it is remembered.
-        others, other_similar = items.near(self._others)
+        others, other_similar = items.near_at(np.arange(len(items)), self._others)
         own, own_similar = nearest(items.vectors(), self._wide[: self.labelled], NEIGHBOURS)
         near = np.concatenate([own, others + self.labelled], axis=1)
         similar = np.concatenate([own_similar, other_similar], axis=1)
-        best = top(similar, NEIGHBOURS)
+        best = _highest(similar, NEIGHBOURS)
         return np.take_along_axis(near, best, axis=1), np.take_along_axis(similar, best, axis=1)
 
     def save(self, folder: Path) -> None:
@@ -141,6 +142,19 @@ def neighbours(nodes: Floats) -> csr_matrix:
     degree = np.asarray(graph.sum(axis=1)).ravel()
     scale = diags(1 / np.sqrt(np.maximum(degree, FLOOR)))
     return csr_matrix(scale @ graph @ scale, dtype=np.float32)
+
+
+def nearest(vectors: Floats, nodes: Floats, k: int) -> Near:
+    """The k of (s, d) nodes that are nearest to each of n vectors, or all where they are fewer, in no order."""
+    similar = vectors @ nodes.T
+    near = _highest(similar, k)
+    return near, np.take_along_axis(similar, near, axis=1)
+
+
+def _highest(rows: Floats, k: int) -> NDArray[np.int64]:
+    """(n, k) where the highest figures of each row are, or all where there are fewer, in no order."""
+    k = min(k, rows.shape[1])
+    return np.argpartition(-rows, k - 1, axis=1)[:, :k] if k else np.zeros((len(rows), 0), np.int64)
 
 
 def weighed(similar: Floats) -> Floats:

@@ -68,7 +68,7 @@ def workspace(folder: Path, rows: int) -> Path:
     """A workspace with a pool of so many items, their vectors, and labels of LABELS of them."""
     from labelwise.tasks import embed, made_with, pull, settings
     from labelwise.tasks.items import stored
-    from labelwise.tasks.items.vectors import column, fingerprint, vectors_of
+    from labelwise.tasks.items.vectors import column, fingerprint, keep, vectors_of
     from labelwise.tasks.labels import ledger
     from labelwise.tasks.proof import control
     from labelwise.tasks.services.versions.workspace import Versions
@@ -93,7 +93,7 @@ def workspace(folder: Path, rows: int) -> Path:
     for shard in [here.gold, *stored.shards(here)]:
         own = label_of[column(shard, "text").to_pylist()].map(code).to_numpy()
         drawn = [vectors(own[at : at + PART], rng) for at in range(0, len(own), PART)]
-        embed._keep(vectors_of(here, shard), np.concatenate(drawn), fingerprint(shard, here.settings.embed))
+        keep(vectors_of(here, shard), np.concatenate(drawn), fingerprint(shard, here.settings.embed))
     embed.run(here)
     pool = pd.concat([pd.read_parquet(shard, columns=["id", "text"]) for shard in stored.shards(here)])
     order = np.argsort(control.order(pd.Index(pool.id), SEED), kind="stable")

@@ -69,7 +69,9 @@ def test_what_is_remembered_comes_to_the_same_bits(workspace: Workspace) -> None
     before = files(workspace)
     np.testing.assert_array_equal(model.probabilities(remembered(workspace)), cold)
     assert files(workspace) == before
-    near, _ = remembered(workspace).take(np.arange(9)).near(model.nodes[LABELLED:].astype(np.float32))
+    near_at = remembered(workspace).near_at
+    assert near_at
+    near, _ = near_at(np.arange(9), model.nodes[LABELLED:].astype(np.float32))
     assert (near + 30_000 >= 30_000).all()  # beside so many labelled nodes
     # Another way to the same: one product with all nodes, where nothing is remembered. Those as near may be others.
     plain = model.probabilities(pool_items(workspace, pool_vectors(workspace)))
@@ -106,7 +108,9 @@ def test_words_are_those_of_the_texts_in_any_order(workspace: Workspace) -> None
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-@pytest.mark.parametrize("name", ["near.npy", "similar.npy", "shard-0001.counts.npy", "shard-0001.json", "near.json"])
+@pytest.mark.parametrize(
+    "name", ["near.npy", "similar.npy", "shard-0001.counts.npy", "shard-0001.ends.json", "near.json"]
+)
 def test_a_broken_file_is_named_and_found_again_once_it_is_removed(workspace: Workspace, name: str) -> None:
     model = model_of(workspace)
 
