@@ -291,7 +291,7 @@ def encoded_by(workspace: Workspace, embed: Embed) -> bool:
 
 
 def keep(path: Path, rows: NDArray[Any], made_of: Mapping[str, object]) -> None:
-    """Write an array, then beside it what that follows from: whatever cuts this off, none is taken for what it is not."""
+    """Write an array, then what it follows from: whatever cuts this off, none is taken for what it is not."""
     path.with_suffix(".json").unlink(missing_ok=True)
     with atomic(path) as scratch, scratch.open("wb") as file:
         np.save(file, rows)
