@@ -32,6 +32,8 @@ from labelwise.tasks.workspace import (
     write_parquet,
 )
 
+# Scraps that follow from items, and are made again when they are next asked for.
+MADE_AGAIN = ("reports", "data_docs", "answer", known.FOLDER, pieces.FOLDER)
 MOST_ROWS = 2**20  # of a row group, as pyarrow has it
 Mask = NDArray[np.bool_]
 
@@ -60,13 +62,7 @@ def purge(workspace: Workspace, gone: Collection[str], folds: Collection[str]) -
         _rewrite_folds(file, set(folds), kinds.item(workspace.settings.kind.item))
     Journal(workspace).forget(gone)
     figures.drop_items(workspace, gone)
-    for scraps in (
-        "reports",
-        "data_docs",
-        "answer",
-        known.FOLDER,
-        pieces.FOLDER,
-    ):  # made again when they are next asked for
+    for scraps in MADE_AGAIN:
         shutil.rmtree(workspace.scraps / scraps, ignore_errors=True)
 
 
