@@ -34,13 +34,15 @@ from labelwise.tasks.items.vectors import (
     wording_of,
     words_of,
 )
+from labelwise.tasks.kinds import text
 from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.kinds.wording import unreadable
-from labelwise.tasks.learners import words
+from labelwise.tasks.learners import runtimes, words
 from labelwise.tasks.progress import counted
 from labelwise.tasks.records import LEAKS
 from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, write_json, write_parquet
 
+COMPARED = 256  # items that tell the drift of an engine
 PIECE = 4096  # items sorted and encoded together: bounds memory, long enough to pack well
 
 
@@ -60,9 +62,11 @@ def run(workspace: Workspace) -> str:
     unread = [table for table in tables if wording and not fresh(wording_of(workspace, table), table, settings)]
     rows = sum(stored.rows(table) for table in stale)
     before = _encode(workspace, stale, unread) if stale or unread else 0
+    drift = _drift(workspace) if workspace.gold in stale and item.NAME == text.NAME else ""
     _find_leaks(workspace)
     said = [f"{quantity(rows, item.NAME)} encoded by {settings.encoder}" if stale else "every item has its vector"]
     said[0] += f", {before:,} of them before the last run was cut off" if before else ""
+    said += [drift] if drift else []
     leaked, pool = leaks.leaked(workspace), stored.items(workspace)
     said += [f"{count:,} of {pool:,} items of the pool are {why}" for count, why in leaks.counted(leaked)]
     if remark := leaks.remark(leaked, pool, workspace.settings):
@@ -88,6 +92,13 @@ def _settle(workspace: Workspace) -> None:
         for path in workspace.vectors.glob("*.npy"):
             path.unlink()
         write_json(made_by(workspace), content)
+
+
+def _drift(workspace: Workspace) -> str:
+    """What a quicker engine or precision has changed, see `runtimes.drift`, by the first items of gold."""
+    cells = column(workspace.gold, text.COLUMN)[:COMPARED].to_pylist()
+    vectors = read_array(vectors_of(workspace, workspace.gold))[: len(cells)].astype(np.float32)
+    return runtimes.drift(workspace.settings.embed, cells, vectors)
 
 
 def _encode(workspace: Workspace, stale: list[Path], unread: list[Path]) -> int:

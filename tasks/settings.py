@@ -408,11 +408,24 @@ class Pull(Section):
     max_refused: Share = 0.2
 
 
+Engine = Literal["torch", "onnx", "int8"]  # what runs the encoder, see learners/runtimes.py
+Precision = Literal["auto", "float32", "bfloat16", "float16"]  # see learners/devices.py
+
+
 class Embed(Section):
     encoder: str = Field(default="all-MiniLM-L6-v2", min_length=1)
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 128
     pixels: int | None = _unless(None, ge=32, le=2048)  # of pictures; None: as the encoder was trained
     wording: bool = False  # workspaces made before there was such a thing replay as they were
+    engine: Engine = _unless("torch")  # of texts
+    precision: Precision | None = _unless(None)  # of texts by torch; None, as before there was such a thing: float32, CPU
+
+    @model_validator(mode="after")
+    def precision_is_of_torch(self) -> "Embed":
+        if self.engine != "torch" and self.precision not in (None, "auto"):
+            way = "set engine: torch, or precision: auto"
+            raise ValueError(f"precision: {self.precision} is for engine torch, not {self.engine}; {way}")
+        return self
 
 
 By = Literal["auto", "latest", "majority", "dawid_skene"]  # how what several people said is taken together
@@ -700,6 +713,13 @@ class Settings(Section):
     def measure(self) -> MeasureName:
         """What a model is judged by."""
         return measure_named(self.evaluate.measure, self.kind.answer, self.classes)
+
+    @model_validator(mode="after")
+    def engine_reads_the_items(self) -> "Settings":
+        if self.embed.engine != "torch" and (self.kind.item != "text" or self.kind.answer == "spans"):
+            kind = f"{self.kind.item}s" if self.kind.item != "text" else "spans, which need the state of each token"
+            raise ValueError(f"embed.engine: {self.embed.engine} is not for {kind}; set it to torch")
+        return self
 
     @model_validator(mode="after")
     def features_are_those_of_a_row(self) -> "Settings":

@@ -94,21 +94,23 @@ def fold(cell: str) -> str:
 
 
 def encoder(embed: Embed, _settled: Mapping[str, Any] | None = None) -> base.Encoder:
-    """The Hugging Face encoder that the settings name. Where torch is not installed, onnxruntime runs it."""
-    if find_spec("torch") is None:
-        from labelwise.tasks.learners import onnx_encoder
+    """The Hugging Face encoder that the settings name, on their engine. Where torch is not installed, onnxruntime runs
+    it."""
+    from labelwise.tasks.learners import runtimes
 
-        return onnx_encoder.Encoder(embed.encoder, embed.max_tokens)
+    if embed.engine != runtimes.TORCH or find_spec("torch") is None:
+        return runtimes.encoder(embed.engine if embed.engine != runtimes.TORCH else runtimes.ONNX, embed)
     from labelwise.tasks.learners.encoder import Encoder  # torch
 
-    return Encoder(embed.encoder, embed.max_tokens)
+    return Encoder(embed.encoder, embed.max_tokens, embed.precision)
 
 
 def needs(embed: Embed) -> list[str]:
-    """torch and transformers, and the package that the weights come with."""
-    from labelwise.tasks.learners import encoder
+    """What runs the encoder, and the package that the weights come with."""
+    from labelwise.tasks.learners import encoder, onnx_encoder
 
-    return [*encoder.NEEDS, *([encoder.PACKAGE] if embed.encoder == encoder.PACKAGED else [])]
+    runs = encoder.NEEDS if embed.engine == "torch" else onnx_encoder.NEEDS
+    return [*runs, *([encoder.PACKAGE] if embed.encoder == encoder.PACKAGED else [])]
 
 
 def wording(cells: list[str], encoder: "Encoder") -> words.Wording:

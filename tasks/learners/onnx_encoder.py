@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.learners.encoder import PACKAGED, path_of, steps
+from labelwise.tasks.learners.devices import CPU
+from labelwise.tasks.learners.encoder import PACKAGED, path_of, share_unknown, steps
 
 NEEDS = ("onnx", "onnxruntime", "tokenizers")
+UNKNOWN = "[UNK]"  # what stands in a tokenizer of this type for what it does not know
 KNOWN = "bert"  # the `model_type` whose graph is written here
 OPSET, MICROSOFT = 18, "com.microsoft"  # its operators are part of onnxruntime for CPUs
 FORMAT = 9  # of the file: the newest that onnxruntime 1.17 and later read
@@ -81,7 +83,7 @@ class Encoder:
         """(n,) texts -> (n, d) vectors of unit length. `progress` is told how many more texts are done."""
         tokens = [row.ids for row in self.tokenizer.encode_batch(texts)]
         vectors = np.empty((len(texts), self.width), dtype=np.float32)
-        for rows in steps([len(ids) for ids in tokens]) if texts else ():
+        for rows in steps([len(ids) for ids in tokens], CPU.tokens) if texts else ():
             lengths = np.array([len(tokens[row]) for row in rows], np.int32)
             ids = np.zeros((len(rows), lengths.max()), np.int32)
             for at, row in enumerate(rows):
@@ -90,6 +92,12 @@ class Encoder:
             vectors[rows] = pooled(states, lengths)
             progress(len(rows))
         return vectors
+
+    def unknown(self, texts: list[str]) -> Floats:
+        """See `encoder.Encoder.unknown`."""
+        rows = [row.ids for row in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
+        mark = self.tokenizer.token_to_id(UNKNOWN)
+        return share_unknown(rows, self.tokenizer.get_vocab(), -1 if mark is None else mark)
 
 
 def config_of(folder: Path) -> dict[str, Any]:

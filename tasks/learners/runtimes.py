@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from numpy import float32
+from numpy import float32, floating
 from numpy.typing import NDArray
 
 from labelwise.tasks.errors import InputError
@@ -50,7 +50,23 @@ def needed(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         fix = "`pip install 'labelwise[quick]'`"
-        raise InputError(f"--runtime {name} needs onnxruntime", got=str(error), fix=fix) from None
+        raise InputError(f"{name} needs onnxruntime", got=str(error), fix=fix) from None
+
+
+def drift(embed: Embed, cells: list[str], vectors: NDArray[floating]) -> str:
+    """How far the (n, d) vectors of texts lie from those by the same encoder in float32, in words for people; '' where
+    they were made in float32, as images and rows are. embed: how they were made."""
+    from labelwise.tasks.learners import devices
+    from labelwise.tasks.learners.encoder import Encoder
+
+    by = embed.engine if embed.engine != TORCH else devices.place(embed.precision).dtype
+    if by not in (INT8, "bfloat16", "float16") or not cells:
+        return ""
+    exact = encoder(ONNX, embed) if by == INT8 else Encoder(embed.encoder, embed.max_tokens, "float32")
+    cosines = (exact.encode(cells) * vectors).sum(axis=1)
+    return (
+        f"by {by}, {cosines.mean():.4f} cosine to float32 on average, {cosines.min():.4f} at least, of {len(cells)} items"
+    )
 
 
 class Later:

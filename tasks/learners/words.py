@@ -163,25 +163,29 @@ def read(
     """
     import torch
 
-    from labelwise.tasks.learners.encoder import pooled, steps
+    from labelwise.tasks.learners.encoder import pooled
 
     windows, width = Windows.of(encoder, texts), int(encoder.model.config.hidden_size)
     starts, owner = windows.starts, windows.owner
     states = np.zeros((int(starts[-1]), width * (2 if last else 1)), np.float32)
     vectors = np.empty((len(texts), width), np.float32)
-    for rows in steps([len(ids) for ids in windows.ids]):
-        padded = encoder.tokenizer.pad({"input_ids": [windows.ids[row] for row in rows]}, return_tensors="pt")
+
+    def read_windows(rows: NDArray[np.int64]) -> int:
         with torch.inference_mode():
-            layers = encoder.model(**padded, output_hidden_states=True).hidden_states
-            whole = pooled(layers[-1], padded["attention_mask"]).numpy()
-        middle = layers[(len(layers) - 1) // 2]
-        of_words = (torch.cat([middle, layers[-1]], dim=-1) if last else middle).numpy()
+            output, mask = encoder.passed([windows.ids[row] for row in rows], output_hidden_states=True)
+            layers = output.hidden_states
+            whole = pooled(layers[-1].float(), mask).cpu().numpy()
+            middle = layers[(len(layers) - 1) // 2]
+            of_words = (torch.cat([middle, layers[-1]], dim=-1) if last else middle).float().cpu().numpy()
         for at, row in enumerate(rows):
             numbers, means = _means(of_words[at], *windows.pairs[row])
             states[starts[owner[row]] + numbers] = means
             if windows.first[row]:
                 vectors[owner[row]] = whole[at]
-        progress(int(windows.first[rows].sum()))
+        return int(windows.first[rows].sum())
+
+    for done in encoder.in_steps([len(ids) for ids in windows.ids], read_windows):
+        progress(done)
     return vectors, windows.words(texts, states)
 
 

@@ -19,8 +19,9 @@ import pandas as pd
 from tests.bench.figures import RIVALS, Ratio, table
 
 TEXTS, REPEATS, SEED = 2000, 3, 0
-OURS, RIVAL = ("torch", "onnx", "int8"), "sentence-transformers"
-STEP = 1024  # tokens in a step, see encoder.TOKENS_A_STEP
+HALF = "torch bfloat16"
+OURS, RIVAL = ("torch", HALF, "onnx", "int8"), "sentence-transformers"
+STEP = 1024  # tokens in a step, see learners/devices.py
 BY_RIVAL = Path(__file__).with_name("rival_encoding.py")
 TIMES, BEST = 1.3, 1.45  # the rival, by torch and by the best
 CEILING, BOTH = 0.8, 1.8  # of the matrix products alone; two cores over one
@@ -35,11 +36,12 @@ def texts() -> list[str]:
 
 def encode(name: str) -> dict[str, float]:
     """CPU and clock seconds of the texts by this engine, and for torch those of the matrix products alone."""
-    from labelwise.tasks.learners import runtimes
-    from labelwise.tasks.learners.encoder import Encoder
+    from labelwise.tasks.kinds import text
     from labelwise.tasks.settings import Embed
 
-    made: Any = Encoder(Embed().encoder, Embed().max_tokens) if name == "torch" else runtimes.encoder(name, Embed())
+    by, _, precision = name.partition(" ")
+    asked = Embed.model_validate({"engine": by, "precision": precision or None})
+    made: Any = text.encoder(asked)
     given = texts()
     made.encode(given[:64])
     found = timed(lambda: made.encode(given))
@@ -70,10 +72,12 @@ def timed(do: Callable[[], object]) -> dict[str, float]:
 
 def bench() -> str:
     """The table."""
+    from labelwise.tasks.learners import devices
     from labelwise.tasks.learners.encoder import PACKAGED, path_of
     from labelwise.tasks.settings import Embed
 
-    ways = [*OURS, *([RIVAL] if RIVALS.exists() else [])]
+    ours = [way for way in OURS if way != HALF or devices.computes_bfloat16()]
+    ways = [*ours, *([RIVAL] if RIVALS.exists() else [])]
     runs: dict[tuple[str, int], list[dict[str, float]]] = {(way, cores): [] for way in ways for cores in (1, 2)}
     for repeat in range(REPEATS):
         for way, cores in list(runs) if repeat % 2 else list(runs)[::-1]:

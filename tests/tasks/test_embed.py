@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from labelwise.tasks import embed
-from labelwise.tasks.errors import WorkspaceError
+from labelwise.tasks.errors import SettingsError, WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks, pieces
 from labelwise.tasks.items.leaks import leaked
@@ -335,3 +335,37 @@ def test_items_of_a_group_that_gold_has_are_found_at_every_pull(workspace: Works
     assert len(leaks.grouped(found)) == 3
     assert pool_vectors(workspace).groups is not None
     assert np.asarray(pool_vectors(workspace).groups).tolist() == [-1] * 4 + [0, 0, 1, 1, -1]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "int8"])
+def test_another_engine_makes_the_vectors_and_says_how_far_off_they_are(workspace: Workspace, engine: str) -> None:
+    embed.run(workspace)
+    before = pool_vectors(workspace).gather(np.arange(4))
+    workspace = configured(workspace.root, engine=engine, wording=True)
+    said = embed.run(workspace)
+    now = pool_vectors(workspace).gather(np.arange(4))
+
+    cosines = (before * now).sum(axis=1)
+    if engine == "onnx":
+        assert cosines.min() > 0.9999
+        assert "cosine" not in said
+    else:
+        told = re.search(r"by int8, (0\.\d+) cosine to float32 on average, (0\.\d+) at least, of 2 items", said)
+        assert told
+        assert 0.9 < float(told[2]) <= float(told[1]) < 0.9999
+    assert embed.run(workspace) == "every item has its vector"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kind": {"item": "text", "answer": "spans"}, "embed": {"engine": "onnx"}}, "onnx is not for spans"),
+        ({"embed": {"engine": "int8", "precision": "bfloat16"}}, "bfloat16 is for engine torch, not int8"),
+        ({"embed": {"engine": "fast"}}, "engine"),
+    ],
+)
+def test_an_engine_that_cannot_read_the_items_is_refused(workspace: Workspace, settings: Any, said: str) -> None:
+    content = json.loads((workspace.root / "params.yaml").read_text()) | settings
+    (workspace.root / "params.yaml").write_text(json.dumps(content))
+    with pytest.raises(SettingsError, match=said):
+        _ = Workspace(workspace.root).settings

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.learners.encoder import PACKAGED, TOKENS_A_STEP, Encoder, path_of, steps, unknown_to_packaged
+from labelwise.tasks.learners import devices
+from labelwise.tasks.learners.encoder import PACKAGED, Encoder, path_of, steps, unknown_to_packaged
 
 TEXTS = [
     "Shares rose.",
@@ -48,7 +49,7 @@ def test_a_text_has_the_same_vector_alone_and_among_others(encoder: Encoder) -> 
 
 def test_the_order_of_the_texts_is_kept_over_several_steps(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = encoder.encode(TEXTS)
-    monkeypatch.setattr("labelwise.tasks.learners.encoder.TOKENS_A_STEP", 40)
+    monkeypatch.setitem(devices.AT_ONCE, "cpu", 40)
     done: list[int] = []
     np.testing.assert_allclose(encoder.encode(TEXTS[::-1], done.append)[::-1], expected, atol=1e-5)
     assert len(done) > 2
@@ -121,10 +122,10 @@ def test_an_encoder_that_cannot_be_loaded_is_one_line(tmp_path: Path, make: Call
 
 @given(lengths=st.lists(st.integers(0, 9000) | st.integers(1, 130), max_size=60))
 def test_steps_hold_every_row_once_and_keep_to_the_budget(lengths: list[int]) -> None:
-    groups = [rows.tolist() for rows in steps(lengths)]
+    groups = [rows.tolist() for rows in steps(lengths, devices.CPU.tokens)]
     assert sorted(row for rows in groups for row in rows) == list(range(len(lengths)))
     for rows in groups:
-        assert len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= TOKENS_A_STEP
+        assert len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= devices.CPU.tokens
     ordered = [lengths[row] for rows in groups for row in rows]
     assert ordered == sorted(lengths, reverse=True)  # like lengths together, so that little is padding
 
@@ -138,3 +139,45 @@ def test_what_the_encoder_does_not_know_is_said_with_and_without_loading_it(enco
     assert 0.3 < shares[5] < 1
     assert unknown_to_packaged(texts).tolist() == shares.tolist()
     assert len(encoder.unknown([])) == 0
+
+
+def test_steps_on_several_cores_give_the_bits_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(devices.AT_ONCE, "cpu", 60)
+    made, texts = Encoder(PACKAGED, 16), [f"ticket {n} " * (n % 5 + 1) for n in range(40)]
+    threads, told = torch.get_num_threads(), list[int]()
+    try:
+        torch.set_num_threads(1)
+        one = made.encode(texts)
+        torch.set_num_threads(3)
+        several = made.encode(texts, told.append)
+        assert torch.get_num_threads() == 3  # what the process had before
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(one, several)
+    assert sum(told) == 40
+
+
+def test_a_precision_that_the_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "computes_bfloat16", lambda: False)
+    with pytest.raises(InputError, match=r"embed.precision: expected auto or float32, .* got bfloat16"):
+        Encoder(PACKAGED, 16, "bfloat16")
+    assert Encoder(PACKAGED, 16, "auto").place == devices.CPU
+
+
+@pytest.mark.skipif(not devices.computes_bfloat16(), reason="this CPU has no instructions for bfloat16")
+def test_bfloat16_is_float32_but_for_rounding() -> None:
+    texts = ["Shares rose.", "A goal in the last minute.", ""]
+    exact, half = Encoder(PACKAGED, 16).encode(texts), Encoder(PACKAGED, 16, "bfloat16").encode(texts)
+    assert half.dtype == np.float32
+    assert (exact * half).sum(axis=1).min() > 0.999
+    assert (exact != half).any()
+
+
+def test_where_torch_computes_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert devices.place("auto") == devices.Place("cuda", "float16")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert devices.place("auto") == devices.Place("cuda", "bfloat16")
+    assert devices.place("float32") == devices.Place("cuda", "float32")
+    assert devices.place(None) == devices.CPU  # a workspace of before

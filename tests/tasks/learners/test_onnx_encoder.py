@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from labelwise.tasks.errors import InputError
-from labelwise.tasks.learners import encoder, onnx_encoder
+from labelwise.tasks.learners import devices, encoder, onnx_encoder
 from labelwise.tasks.learners.encoder import PACKAGED, path_of
 
 TEXTS = ["Shares rose.", "", "the " * 300, "Ä猫🐈 ?! \n\n \t two\r\nlines", "A goal in the last minute.", "x"]
@@ -20,7 +20,7 @@ def by_torch() -> np.ndarray:
 
 
 def test_it_gives_the_vectors_that_torch_gives(by_torch: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelwise.tasks.learners.encoder.TOKENS_A_STEP", 80)  # several steps, with padding
+    monkeypatch.setitem(devices.AT_ONCE, "cpu", 80)  # several steps, with padding
     one, done = onnx_encoder.Encoder(PACKAGED, 64), list[int]()
     np.testing.assert_allclose(one.encode(TEXTS, done.append), by_torch, atol=1e-5)
     assert len(done) > 1 and sum(done) == len(TEXTS)
@@ -50,3 +50,10 @@ def test_another_encoder_is_one_line(tmp_path: Path, change: dict[str, object] |
 
 def _linked(source: str, target: str) -> None:
     Path(target).symlink_to(source)
+
+
+def test_it_knows_what_it_cannot_read() -> None:
+    texts = ["a plain text", "Ä猫 𒀀𒀀", "!?", ""]
+    by_torch = encoder.Encoder(PACKAGED, 16).unknown(texts)
+    np.testing.assert_array_equal(onnx_encoder.Encoder(PACKAGED, 16).unknown(texts), by_torch)
+    assert by_torch.max() > 0
