@@ -9,13 +9,14 @@ LABEL_STUDIO := label-studio==1.23.2
 unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = $$(( $$(date +%s) - begun ))
 
-.PHONY: help setup demo test test-long chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people bench-serve audit up down lock clean python environment label-studio language-model
+.PHONY: help setup demo test test-long test-team chaos wheel lint bench bench-labels rivals bench-proof bench-finish bench-answer bench-people bench-serve audit up down lock clean python environment label-studio language-model
 
 help:
 	@echo "make setup   .venv and .venv-label-studio from their lock files (about 3 minutes the first time)"
 	@echo "make demo    set up, then three rounds on real text with real servers"
 	@echo "make test    set up, then the tests but for the long ones; some of them with make test ARGS='-k pull'"
 	@echo "make test-long   set up, then further ways of the loop on the real servers"
+	@echo "make test-team   set up, then the tests on the real servers with PostgreSQL and S3 under them"
 	@echo "make chaos   set up, then 200 kills and faults; fewer with make chaos ARGS='--faults 40 --seed 7'"
 	@echo "make up      set up, then start Label Studio, MLflow and Prefect; make down stops them"
 	@echo "make wheel   the package in dist/; pip installs it where there is no checkout"
@@ -69,11 +70,20 @@ demo: setup $(if $(findstring --people,$(ARGS)),language-model)
 	@$(BIN)/labelwise demo $(ARGS)
 
 # Two workers, each with servers of its own. ARGS='-n 0' runs them one by one.
+test := not long and not team
+test-long := long and not team
 test-long: language-model
 test test-long: setup
 	@echo "$@: running pytest $(ARGS) (the first test that needs the servers waits up to a minute for them)"; \
-	begun=$$(date +%s); $(BIN)/pytest -n 2 --dist loadscope -m "$(if $(filter test,$@),not )long" $(ARGS); result=$$?; \
+	begun=$$(date +%s); $(BIN)/pytest -n 2 --dist loadscope -m "$($@)" $(ARGS); result=$$?; \
 	echo "$@: took $(SECONDS_SINCE) s"; exit $$result
+
+# The servers on PostgreSQL, versions and models in S3, both real and on loopback: what a team does, then all that `make
+# test` does on the real servers. It wants Debian's package postgresql, whose programs it starts itself.
+test-team: setup
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	echo "test-team: PostgreSQL is not installed: apt install postgresql"; exit 3; }
+	@LABELWISE_TEST_TEAM=1 $(BIN)/pytest -n 2 --dist loadscope -m "team or not long" tests/e2e $(ARGS)
 
 # Bounded in time (--minutes, 60): no play begins after that. A play that fails says how to play it again alone.
 chaos: setup

@@ -158,12 +158,25 @@ def _end(line: str, code: int) -> None:
 
 
 @app.command()
-def up() -> None:
+def up(
+    database: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LABELWISE_DATABASE",
+            show_envvar=False,
+            help="for a team: postgresql://USER:PASSWORD@HOST/NAME; or postgresql, started here; or sqlite. Kept from "
+            "then on. An address in LABELWISE_DATABASE shows its password to no process list",
+        ),
+    ] = None,
+    artifacts: Annotated[
+        str | None, typer.Option(help="where MLflow keeps models: s3://BUCKET/FOLDER, or files. Kept from then on")
+    ] = None,
+) -> None:
     """Start Label Studio, MLflow and Prefect on this machine, and wait until they answer."""
     from labelwise.tasks.services.home import home
     from labelwise.tasks.services.local import servers
 
-    where = servers.up(_tell)
+    where = servers.up(_tell, database, artifacts)
     print(f"Label Studio  {where.label_studio_url}")
     print(f"MLflow        {where.mlflow_tracking_uri}")
     print(f"Prefect       {where.prefect_api_url.removesuffix('/api')}")

@@ -1,7 +1,9 @@
 """Stage `embed`: one vector an item, computed once and kept as float16 shards beside the pool's."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,8 +40,11 @@ from labelwise.tasks.kinds import text
 from labelwise.tasks.kinds.base import Encoder
 from labelwise.tasks.kinds.wording import unreadable
 from labelwise.tasks.learners import runtimes, words
+from labelwise.tasks.learners.runtimes import Later
 from labelwise.tasks.progress import counted
 from labelwise.tasks.records import LEAKS
+from labelwise.tasks.services import ray
+from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, write_json, write_parquet
 
 COMPARED = 256  # items that tell the drift of an engine
@@ -106,7 +111,7 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path]) -> int:
     these before it was cut off."""
     settings, item = workspace.settings.embed, kinds.item(workspace.settings.kind.item)
     marked = kinds.answer(workspace.settings.kind.answer).PLACES
-    encoder, made_of = encoder_of(workspace), fingerprint_of_words if marked else fingerprint
+    encoder, made_of = Later(lambda: encoder_of(workspace)), fingerprint_of_words if marked else fingerprint
     known = {"piece": PIECE, "known": settled(workspace)}
     begun = {table: Pieces(workspace, table, made_of(table, settings) | known) for table in stale}
     there = sum(pieces.rows for pieces in begun.values())
@@ -114,7 +119,8 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path]) -> int:
     with counted(f"embed {rows:,} {item.NAME}s", rows) as done:
         for table in dict.fromkeys([*stale, *unread]):
             if table in begun:
-                (_read if marked else _encode_table)(workspace, table, begun[table], encoder, done)
+                _compute(workspace, table, begun[table], encoder, done)
+                (_keep_words if marked else _keep_vectors)(workspace, table, begun[table])
                 begun[table].remove()
             if table in unread and item.wording:
                 pieces = stored.pieces(table, item.COLUMN, PIECE)
@@ -123,17 +129,46 @@ def _encode(workspace: Workspace, stale: list[Path], unread: list[Path]) -> int:
     return there
 
 
-def _encode_table(
-    workspace: Workspace, table: Path, begun: Pieces, encoder: Encoder, done: Callable[[int], None]
-) -> None:
-    """Encode a table of items. Its vectors are put together on disk: there may be millions."""
+def _compute(workspace: Workspace, table: Path, begun: Pieces, encoder: Encoder, done: Callable[[int], None]) -> None:
+    """Encode the pieces of a table that are missing, here or on a cluster's workers; each is kept as it is done."""
+    settings = workspace.settings
+    pieces = begun.missing(stored.pieces(table, kinds.item(settings.kind.item).COLUMN, PIECE))
+    if settings.engine == "local":
+        do = partial(encoded, encoder, kinds.answer(settings.kind.answer).PLACES, done)
+    else:
+        do = partial(encoded_by_worker, settings, settled(workspace))
+    for number, found in ray.each(settings.engine, do, pieces, gpu=settings.embed.precision is not None):
+        begun.keep(number, len(found["vectors"]), found)
+        if settings.engine != "local":
+            done(len(found["vectors"]))
 
-    def encode(piece: list[str]) -> Arrays:
+
+def encoded(encoder: Any, marked: bool, done: Callable[[int], None], piece: list[str]) -> Arrays:
+    """What is kept of n items: `vectors`, (n, d) float16; where parts of texts are marked, their words, too."""
+    if not marked:
         vectors = encoder.encode(piece, done).astype(np.float16)
         refuse_broken(vectors)
         return {"vectors": vectors}
+    vectors, found = words.read(encoder, piece, done)
+    refuse_broken(vectors)
+    refuse_broken(found.states)
+    states = found.states.astype(np.float16)
+    return {"vectors": vectors.astype(np.float16), "places": found.places, "marks": found.marks, "states": states}
 
-    begun.compute(stored.pieces(table, kinds.item(workspace.settings.kind.item).COLUMN, PIECE), encode)
+
+def encoded_by_worker(settings: Settings, known: Any, piece: list[str]) -> Arrays:
+    """`encoded`, by a worker of a cluster, which loads the encoder once."""
+    encoder = _encoder_of_worker(settings.kind.item, settings.embed.model_dump_json(), json.dumps(known))
+    return encoded(encoder, kinds.answer(settings.kind.answer).PLACES, lambda _done: None, piece)
+
+
+@cache
+def _encoder_of_worker(item: str, embed: str, known: str) -> Encoder:
+    return kinds.item(item).encoder(Embed.model_validate_json(embed), json.loads(known))
+
+
+def _keep_vectors(workspace: Workspace, table: Path, begun: Pieces) -> None:
+    """The vectors of a table of items, put together on disk: there may be millions."""
     path, made_of = vectors_of(workspace, table), fingerprint(table, workspace.settings.embed)
     path.with_suffix(".json").unlink(missing_ok=True)  # it is about what was there
     with atomic(path) as scratch:
@@ -156,9 +191,8 @@ def _joined(path: Path, parts: Iterable[NDArray[np.float16]], rows: int) -> None
             np.save(file, whole)
 
 
-def _read(workspace: Workspace, table: Path, begun: Pieces, encoder: Any, done: Callable[[int], None]) -> None:
-    """Encode a table of texts and keep its words, whose states are put together on disk: they take far more room than
-    the vectors."""
+def _keep_words(workspace: Workspace, table: Path, begun: Pieces) -> None:
+    """The same of a table of texts and their words, whose states take far more room than the vectors."""
     settings = workspace.settings.embed
     made_of = fingerprint_of_words(table, settings)
     for path in (vectors_of(workspace, table), *words_of(workspace, table).values()):
@@ -166,15 +200,6 @@ def _read(workspace: Workspace, table: Path, begun: Pieces, encoder: Any, done: 
     files, column = words_of(workspace, table), kinds.item(workspace.settings.kind.item).COLUMN
     counts = [len(words.places(text)) for piece in stored.pieces(table, column, PIECE) for text in piece]
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-    def read(piece: list[str]) -> Arrays:
-        vectors, found = words.read(encoder, piece, done)
-        refuse_broken(vectors)
-        refuse_broken(found.states)
-        states = found.states.astype(np.float16)
-        return {"vectors": vectors.astype(np.float16), "places": found.places, "marks": found.marks, "states": states}
-
-    begun.compute(stored.pieces(table, column, PIECE), read)
     with atomic(files["states"]) as scratch:
         _joined(scratch, begun.each("states"), int(starts[-1]))
     keep(files["places"], np.concatenate([*begun.each("places")]), made_of)

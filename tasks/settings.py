@@ -607,6 +607,7 @@ class Settings(Section):
     split: list[str] = []  # classes in whose place there are several now
     pull: Pull
     kind: Kind = Kind()
+    engine: Literal["local", "ray"] = _unless("local")  # where what can be spread is computed, see tasks/services/ray.py
     embed: Embed = Embed()
     agree: Agree = _unless(Agree())
     train: Train = Train()

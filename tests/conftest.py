@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.local.servers import down, ps, up
+from tests.team import BUCKET, KEYS, Cluster, postgresql, s3
 
 # `make test &` of a shell has SIGINT ignored, and so would have every `labelwise serve` that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,6 +24,7 @@ settings.load_profile("same")
 
 
 BEGAN = time.monotonic()
+TEAM = "LABELWISE_TEST_TEAM"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +69,31 @@ def what_dvc_remembers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+def database() -> Iterator[Cluster | None]:
+    """What is under the servers: a PostgreSQL where LABELWISE_TEST_TEAM is set, None where each has a file."""
+    if not os.environ.get(TEAM):
+        yield None
+        return
+    with postgresql() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[str]:
+    """Where models and versions are kept where LABELWISE_TEST_TEAM is set, an address of S3; '' for folders."""
+    if not os.environ.get(TEAM):
+        yield ""
+        return
+    with s3() as address, pytest.MonkeyPatch.context() as patch:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        for name in ("AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL"):
+            patch.setenv(name, address)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, database: Cluster | None, store: str) -> Iterator[Addresses]:
     """Label Studio, MLflow and Prefect, real ones, in a home of their own, and the four variables that lead there.
 
     LABELWISE_TEST_HOME names a home to use instead, so that a second run skips the minute of the first start; servers
@@ -78,7 +104,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABELWISE_HOME", home)
         found = all(server.state == "running" for server in ps())
-        addresses = up(print)
+        addresses = up(print, database.address, f"s3://{BUCKET}/mlflow") if database else up(print)
         for name, value in addresses.as_environment().items():
             patch.setenv(name, value)
         patch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

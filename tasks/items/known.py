@@ -6,7 +6,7 @@ bits.
 
 import hashlib
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from labelwise.tasks.learners.base import Floats, Indices, Near
 from labelwise.tasks.learners.propagate import BLOCK, NEIGHBOURS, nearest
 from labelwise.tasks.learners.terms import READ, Terms
 from labelwise.tasks.progress import counted
+from labelwise.tasks.services import ray
 from labelwise.tasks.workspace import Workspace, read_array
 
 FOLDER = "known"  # in the workspace's scraps
@@ -38,6 +39,7 @@ def remembering(workspace: Workspace, vectors: Vectors) -> Items:
 class _Known:
     def __init__(self, workspace: Workspace, vectors: Vectors) -> None:
         self._workspace, self._vectors, self._shards = workspace, vectors, stored.shards(workspace)
+        self._engine = workspace.settings.engine
         self._of_shard = cache(self._terms)
         self._nodes: Floats | None = None
         self._nearest: Near | None = None
@@ -76,12 +78,12 @@ class _Known:
 
     def _read(self, shard: Path) -> Terms:
         size, column = stored.rows(shard), stored.column_of(self._workspace)
-        parts = []
+        pieces, found = enumerate(stored.pieces(shard, column, PIECE)), dict[int, Terms]()
         with counted(f"score: the words of {size:,} texts", size) as done:
-            for piece in stored.pieces(shard, column, PIECE):
-                parts.append(Terms.of(piece))
-                done(len(piece))
-        return Terms.joined(parts)
+            for number, terms in ray.each(self._engine, Terms.of, pieces):
+                found[number] = terms
+                done(len(terms))
+        return Terms.joined([found[number] for number in sorted(found)])
 
     def _near(self, nodes: Floats) -> Near:
         """Of all items of the pool, kept when they are found: whole blocks, so that what is found later, when the pool
@@ -102,9 +104,10 @@ class _Known:
             start = len(old[0]) // BLOCK * BLOCK
             near[:start], similar[:start] = old[0][:start], old[1][:start]
         with counted(f"score: the neighbours of {n - start:,} items", n - start) as done:
-            for at in range(start, n, BLOCK):
-                rows = np.arange(at, min(at + BLOCK, n))
-                near[rows], similar[rows] = nearest(self._vectors.gather(rows), nodes, k)
+            blocks = (np.arange(at, min(at + BLOCK, n)) for at in range(start, n, BLOCK))
+            parts = ((rows, self._vectors.gather(rows)) for rows in blocks)
+            for rows, both in ray.each(self._engine, partial(nearest, nodes=nodes, k=k), parts):
+                near[rows], similar[rows] = both
                 done(len(rows))
         keep(files[0], near, made_of)
         keep(files[1], similar, made_of)

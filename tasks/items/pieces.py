@@ -4,7 +4,7 @@ Pieces lie in `.labelwise/pieces`, in a folder a table, with what they follow fr
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -34,14 +34,19 @@ class Pieces:
         """How many rows the pieces have that are there."""
         return sum(int(path.stem.partition("-")[2]) for path in self._folder.glob("*.npz"))
 
-    def compute(self, pieces: Iterable[list[str]], compute: Callable[[list[str]], Arrays]) -> None:
-        """Keep what `compute` makes of each piece, but of those that are there."""
+    def missing(self, pieces: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:
+        """Those that are not done, each with its number."""
         for number, piece in enumerate(pieces):
-            path = self._folder / f"{number:06d}-{len(piece)}.npz"
-            if not path.exists():
-                found = compute(piece)
-                with atomic(path) as scratch, scratch.open("wb") as file:
-                    np.savez(file, allow_pickle=False, **found)
+            if not self._file(number, len(piece)).exists():
+                yield number, piece
+
+    def keep(self, number: int, rows: int, found: Arrays) -> None:
+        """What was computed of so many rows, once: another may have been as quick."""
+        with atomic(self._file(number, rows)) as scratch, scratch.open("wb") as file:
+            np.savez(file, allow_pickle=False, **found)
+
+    def _file(self, number: int, rows: int) -> Path:
+        return self._folder / f"{number:06d}-{rows}.npz"
 
     def each(self, name: str) -> Iterator[NDArray[Any]]:
         """The arrays of this name, in the order of the pieces."""

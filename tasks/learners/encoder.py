@@ -25,7 +25,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 class Encoder:
     """A frozen encoder. `name` is the packaged model, a Hugging Face name or a folder; `precision` as `embed.precision`,
-    see devices.py."""
+    see devices.py. `alone`: whether each pass of the model is on one core, so that vectors are the same to the bit on
+    any number of cores; False: a single pass takes all, since somebody waits for it."""
+
+    alone = True
 
     def __init__(self, name: str, max_tokens: int, precision: Precision | None = None) -> None:
         import torch
@@ -82,7 +85,7 @@ class Encoder:
         import torch
 
         groups, threads = list(steps(lengths, self.place.tokens)), torch.get_num_threads()
-        if self.place.device != "cpu" or threads == 1 or len(groups) < threads:
+        if self.place.device != "cpu" or threads == 1 or (len(groups) == 1 and not self.alone):
             yield from map(do, groups)
             return
         try:

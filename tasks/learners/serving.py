@@ -161,7 +161,9 @@ def _loaded(about: dict[str, Any], folder: Path, later: bool = False) -> Classif
     def made() -> Encoder:
         if RUNTIME in about:
             return runtimes.encoder(about[RUNTIME], embed, folder / ENCODER)
-        return item.encoder(embed, about.get("settled"))
+        encoder: Any = item.encoder(embed, about.get("settled"))
+        encoder.alone = False  # of a text, see encoder.py
+        return encoder
 
     encoder = runtimes.Later(made) if later else made()
     answer = kinds.answer(learners.answer(folder))

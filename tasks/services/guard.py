@@ -78,15 +78,16 @@ class Guard:
 
 def mlflow() -> ASGIApp:
     """MLflow's application behind the guard, for `uvicorn --factory`: what `mlflow server` serves of a database and
-    artifacts in the working folder."""
+    artifacts: those that LABELWISE_MLFLOW_STORE and LABELWISE_MLFLOW_ARTIFACTS name, else in the working folder."""
     from mlflow.server import constants, handlers
 
-    store, root = "sqlite:///mlflow.db", "mlflow-artifacts:/"  # artifacts go through the server, not past it
+    store = os.environ.get("LABELWISE_MLFLOW_STORE", "sqlite:///mlflow.db")
+    root = "mlflow-artifacts:/"  # artifacts go through the server, not past it
     os.environ |= {
         constants.BACKEND_STORE_URI_ENV_VAR: store,
         constants.ARTIFACT_ROOT_ENV_VAR: root,
         constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-        constants.ARTIFACTS_DESTINATION_ENV_VAR: "./artifacts",
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: os.environ.get("LABELWISE_MLFLOW_ARTIFACTS", "./artifacts"),
     }
     handlers.initialize_backend_stores(store, store, root)
     from mlflow.server.fastapi_app import app  # reads the variables

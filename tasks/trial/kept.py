@@ -1,7 +1,9 @@
 """A rehearsal's folder: what was computed once is kept in it, so that a call that was cut off goes on where it was."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.kinds.wording import Wording
 from labelwise.tasks.learners import words
 from labelwise.tasks.progress import console, counted
+from labelwise.tasks.services import ray
 from labelwise.tasks.settings import Columns, Settings
 from labelwise.tasks.train import taught
 from labelwise.tasks.trial import rehearsal
@@ -34,7 +37,7 @@ def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: p
         if key not in more
     }
     mine |= {
-        "settings": settings.model_dump(exclude={"project"}),
+        "settings": settings.model_dump(exclude={"project", "engine"}),
         "rows": digest([*pool.id, *pool.label, *gold.id, *gold.label]),
     }
     path = out / "plan.json"
@@ -143,13 +146,44 @@ def played(plan: Plan, pool: Rows, gold: Rows, settings: Settings, sizes: list[i
             path = out / "runs" / f"{run.name}.json"
             if path.exists():
                 run = cut(_read(path), len(sizes))
-            progress.update(bar, advance=len(run.asked), description=run.name)
-            own = settings_of_run(settings, run.strategy, run.learner, run.seed)
-            for point in rehearsal.play(run, pool, gold, own, sizes, plan.noise):
-                write_json(path, asdict(point))
-                progress.advance(bar)
+            progress.update(bar, advance=len(run.asked))
             runs.append(run)
+
+        def kept(point: Run) -> None:
+            write_json(out / "runs" / f"{point.name}.json", asdict(point))
+            progress.update(bar, advance=1, description=point.name)
+
+        open_runs = [(at, run) for at, run in enumerate(runs) if len(run.asked) < len(sizes)]
+        if settings.engine == "local":
+            do = partial(played_to_its_end, pool, gold, settings, sizes, plan.noise, kept)
+        else:
+            do = partial(played_to_its_end, pool, gold, settings, sizes, plan.noise, _forgotten)
+        for at, run in ray.each(settings.engine, do, open_runs):
+            if settings.engine != "local":
+                kept(run)
+                progress.update(bar, advance=len(run.asked) - len(runs[at].asked) - 1)
+            runs[at] = run
     return runs
+
+
+def _forgotten(_run: Run) -> None:
+    """Of a run on another machine, which comes back when it is over."""
+
+
+def played_to_its_end(
+    pool: Rows,
+    gold: Rows,
+    settings: Settings,
+    sizes: list[int],
+    noise: float,
+    kept: Callable[[Run], None],
+    run: Run,
+) -> Run:
+    """A run, from where it stands. kept: is given it after each round."""
+    own = settings_of_run(settings, run.strategy, run.learner, run.seed)
+    for point in rehearsal.play(run, pool, gold, own, sizes, noise):
+        kept(point)
+    return run
 
 
 def _read(path: Path) -> Run:

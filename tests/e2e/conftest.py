@@ -19,10 +19,12 @@ from labelwise.flows.demo import bbc_news
 from labelwise.tasks import settings
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.services.home import Addresses, home
+from labelwise.tasks.services.local import stores
 from labelwise.tasks.settings import Columns
 from labelwise.tasks.trial import review
 from labelwise.tasks.upkeep import init
 from labelwise.tasks.workspace import Workspace
+from tests.team import BUCKET
 
 CLASSES = ["business", "politics", "sport"]
 BATCH = 12
@@ -71,12 +73,13 @@ Make = Callable[..., Workspace]
 
 
 @pytest.fixture
-def make(servers: Addresses, source: Source, tmp_path: Path) -> Make:
+def make(servers: Addresses, source: Source, store: str, tmp_path: Path) -> Make:
     """Make a workspace; keyword arguments `select__batch=5` change params.yaml before the first commit."""
 
     def new(name: str = "news", **changes: object) -> Workspace:
         root = tmp_path / name
-        init.run(root, str(source.pool), str(source.gold), CLASSES, name, None, Columns())
+        remote = f"s3://{BUCKET}/dvc/{tmp_path.name}/{name}" if store else None
+        init.run(root, str(source.pool), str(source.gold), CLASSES, name, remote, Columns())
         dotted = {key.replace("__", "."): value for key, value in changes.items()}
         quick = {
             "select.batch": BATCH,
@@ -125,7 +128,12 @@ def answer(workspace: Workspace, source: Source, **manner: float) -> None:
 
 def uncount(task_ids: pd.Series) -> None:
     """As a busy Label Studio leaves them: annotations that it stored and has not counted."""
-    forget = "UPDATE task SET total_annotations = 0, cancelled_annotations = 0, is_labeled = 0 WHERE id = ?"
+    forget = "UPDATE task SET total_annotations = 0, cancelled_annotations = 0, is_labeled = {no} WHERE id = {task}"
+    if server := stores.kept(home()).postgresql(home()):
+        with server.connected(server.name("label-studio")) as opened, opened.cursor() as cursor:
+            cursor.executemany(forget.format(no="false", task="%s"), [(int(each),) for each in task_ids])
+        return
+    forget = forget.format(no="0", task="?")
     with closing(sqlite3.connect(home() / "label-studio" / "label_studio.sqlite3", timeout=60)) as database, database:
         database.executemany(forget, [(int(each),) for each in task_ids])
 

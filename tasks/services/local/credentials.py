@@ -8,6 +8,7 @@ from pathlib import Path
 
 from labelwise.tasks.errors import InputError, ServiceDown, ServiceError
 from labelwise.tasks.services.home import home
+from labelwise.tasks.services.local import stores
 from labelwise.tasks.services.local.layout import database_file, locked, write_private
 
 
@@ -84,13 +85,20 @@ def take_over_token(folder: Path) -> bool:
     does not put the old one back. Whether it was another."""
     kept = read(folder)
     mail, token = kept["LABEL_STUDIO_USERNAME"], kept["LABEL_STUDIO_USER_TOKEN"]
-    asked = "SELECT key FROM authtoken_token JOIN htx_user ON htx_user.id = user_id WHERE email = ?"
     try:
-        with closing(sqlite3.connect(f"{database_file(folder).as_uri()}?mode=ro", uri=True)) as database:
-            known = [key for (key,) in database.execute(asked, [mail])]
-    except sqlite3.Error:  # busy, or none: then the next request says what is wrong
+        if server := stores.kept(folder).postgresql(folder):
+            known = stores.owner_tokens(server, mail)
+        else:
+            known = _tokens_in_file(database_file(folder), mail)
+    except (sqlite3.Error, ServiceDown):  # busy, or none: then the next request says what is wrong
         return False
     if not known or token in known:
         return False
-    _write(folder, kept | {"LABEL_STUDIO_USER_TOKEN": str(known[0])})
+    _write(folder, kept | {"LABEL_STUDIO_USER_TOKEN": known[0]})
     return True
+
+
+def _tokens_in_file(database: Path, mail: str) -> list[str]:
+    asked = "SELECT key FROM authtoken_token JOIN htx_user ON htx_user.id = user_id WHERE email = ?"
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as opened:
+        return [str(key) for (key,) in opened.execute(asked, [mail])]

@@ -13,7 +13,7 @@ import psutil
 from labelwise.tasks.errors import ServiceDown, ServiceError
 from labelwise.tasks.services.home import Addresses, home
 from labelwise.tasks.services.label_studio import installed
-from labelwise.tasks.services.local import credentials
+from labelwise.tasks.services.local import cluster, credentials, stores
 from labelwise.tasks.services.local.environment import environment
 from labelwise.tasks.services.local.layout import (
     RUNNER,
@@ -60,15 +60,17 @@ class ServerState:
     note: str
 
 
-def up(progress: Tell) -> Addresses:
+def up(progress: Tell, database: str | None = None, artifacts: str | None = None) -> Addresses:
     """Start what does not run, wait until all three answer, return where. `progress` is told each step as a line.
+    database, artifacts: where they keep what they are told, see stores.py; None: as the last time.
 
     Safe to call twice, also at once. ServiceError names the server that died, or that did not answer in time, with the
-    end of its log.
+    end of its log, or says that they run already and keep things elsewhere.
     """
     folder = home()
     with locked(folder):
         missing = not _all_alive(folder, read(folder))
+        _choose(folder, database, artifacts, missing, progress)
     if missing:
         installed.program(progress)  # minutes, in which nobody else need wait for the folder
     with ExitStack() as kept:  # the ports, until they are listened on
@@ -92,6 +94,20 @@ def up(progress: Tell) -> Addresses:
     return _addresses(folder, record)
 
 
+def _choose(folder: Path, database: str | None, artifacts: str | None, stopped: bool, progress: Tell) -> None:
+    """Keep the choice of stores. ServiceError where it is another one and the servers run. Call it with the folder
+    held."""
+    wanted, news = stores.chosen(folder, database, artifacts)
+    if wanted == stores.kept(folder):
+        return
+    if not stopped:
+        raise ServiceError("the servers run, and keep what they know elsewhere", fix="`labelwise down`, then this again")
+    stores.ready(folder, wanted, tuple(TITLES), progress)  # before it is kept: an address may be wrong
+    stores.keep(folder, wanted)
+    if news:
+        progress(news)
+
+
 def down() -> bool:
     """Stop all three and wait until they are gone; False when none ran. Ports are remembered, data stays."""
     folder = home()
@@ -100,6 +116,7 @@ def down() -> bool:
     with locked(folder):
         record = read(folder)
         ran = stop(folder, record)
+        cluster.stop(folder)
         write(folder, {name: ServerProcess(entry.port, 0, 0.0) for name, entry in record.items()})
         log_file(folder, RUNNER).unlink(missing_ok=True)
     return ran
@@ -134,6 +151,8 @@ def _start(folder: Path, record: ServerProcesses, progress: Tell, kept: ExitStac
     program = installed.program(progress)
     stop(folder, record)
     secret = (credentials.read if (folder / "secrets.env").exists() else credentials.make)(folder)
+    chosen = stores.kept(folder)
+    stores.ready(folder, chosen, tuple(TITLES), progress)
     ports = assigned(record, progress, kept)
     for server in SERVERS:
         (folder / server.name).mkdir(mode=0o700, exist_ok=True)
@@ -142,10 +161,11 @@ def _start(folder: Path, record: ServerProcesses, progress: Tell, kept: ExitStac
         progress("Label Studio was stopped while it made its database, and cannot go on from there: it makes a new one")
         for path in database_file(folder).parent.glob(f"{database_file(folder).name}*"):
             path.unlink()
-    if not database_file(folder).exists():
+    if chosen.database == stores.SQLITE and not database_file(folder).exists():
         first_start(folder).touch(mode=0o600)
         progress("first start: Label Studio makes its database, which takes up to a minute")
-    runner = spawn(folder, environment(folder, ports, secret) | {"LABEL_STUDIO_BIN": program})
+    told = environment(folder, ports, secret) | chosen.environment(folder)
+    runner = spawn(folder, told | {"LABEL_STUDIO_BIN": program})
     record = {RUNNER: ServerProcess(0, runner.pid, runner.create_time())}
     write(folder, record | {name: ServerProcess(port, 0, 0.0) for name, port in ports.items()})
     record |= {name: ServerProcess(ports[name], *found) for name, found in children(folder, runner).items()}
