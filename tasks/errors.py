@@ -69,6 +69,23 @@ def _visible(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
+NO_MEMORY = (
+    "there is not enough memory: nothing that was done is lost. To mend it: give it more (`ulimit -v`, the container's "
+    "limit, other programs), or take an encoder of fewer dimensions or a smaller pool; then run it again"
+)
+# Libraries say it in words of their own, in errors of any kind.
+LACK = re.compile(r"allocate memory|out of memory|bad_alloc|failed to map segment|can't start new thread", re.I)
+
+
+def lack_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the machine has no memory left, or a limit of it was met.
+
+    >>> lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    """
+    return isinstance(error, MemoryError) or bool(LACK.search(str(error)))
+
+
 class LabelwiseError(Exception):
     """What was expected, what came, and what to do, in one line.
 

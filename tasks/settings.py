@@ -418,7 +418,9 @@ class Embed(Section):
     pixels: int | None = _unless(None, ge=32, le=2048)  # of pictures; None: as the encoder was trained
     wording: bool = False  # workspaces made before there was such a thing replay as they were
     engine: Engine = _unless("torch")  # of texts
-    precision: Precision | None = _unless(None)  # of texts by torch; None, as before there was such a thing: float32, CPU
+    precision: Precision | None = _unless(
+        None
+    )  # of texts by torch; None, as before there was such a thing: float32, CPU
 
     @model_validator(mode="after")
     def precision_is_of_torch(self) -> "Embed":
@@ -607,7 +609,9 @@ class Settings(Section):
     split: list[str] = []  # classes in whose place there are several now
     pull: Pull
     kind: Kind = Kind()
-    engine: Literal["local", "ray"] = _unless("local")  # where what can be spread is computed, see tasks/services/ray.py
+    engine: Literal["local", "ray"] = _unless(
+        "local"
+    )  # where what can be spread is computed, see tasks/services/ray.py
     embed: Embed = Embed()
     agree: Agree = _unless(Agree())
     train: Train = Train()

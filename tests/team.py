@@ -19,6 +19,23 @@ BUCKET = "labelwise"
 KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
+UID = 1000  # the Dockerfile's user
+
+
+def as_user(command: list[str], own: Path) -> list[str]:
+    """The command by a user who is not root and may write `own` alone; as it is where the tests are not root's."""
+    own.mkdir(exist_ok=True)
+    if os.geteuid() != 0:
+        return command
+    os.chown(own, UID, UID)
+    for folder in own.parents:
+        if folder.stat().st_mode & 0o055 != 0o055 and folder.is_relative_to(tempfile.gettempdir()):
+            folder.chmod(0o755)  # pytest's are for one user alone
+    # It may read what an interpreter below /root needs.
+    reads = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", *reads, *command]
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A PostgreSQL on loopback, as an administrator has it."""
@@ -36,7 +53,9 @@ class Cluster:
         other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
         program = [*other, str(PROGRAMS[-1] / command[0]), *command[1:]]
         with (self.folder / "out").open("a") as out:
-            done = subprocess.run(program, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+            done = subprocess.run(
+                program, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False
+            )
         assert done.returncode == 0, (self.folder / "out").read_text()[-2000:]
 
     def make(self) -> None:
@@ -91,7 +110,11 @@ def s3() -> Iterator[str]:
         address = f"http://{host}:{port}"
         deadline = time.monotonic() + 30
         store = boto3.client(
-            "s3", endpoint_url=address, aws_access_key_id="tests", aws_secret_access_key="tests", region_name="us-east-1"
+            "s3",
+            endpoint_url=address,
+            aws_access_key_id="tests",
+            aws_secret_access_key="tests",
+            region_name="us-east-1",
         )
         while True:
             try:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.settings import Precision
 
-AT_ONCE = {"cpu": 1024}  # padded tokens in one forward pass: a CPU's states leave its cache beyond (8,192: a third slower)
+AT_ONCE = {
+    "cpu": 1024
+}  # padded tokens in one forward pass: a CPU's states leave its cache beyond (8,192: a third slower)
 AT_ONCE_BESIDE = 32_768  # on a device of its own: it is kept busy, and its memory holds them
 
 

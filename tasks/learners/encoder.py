@@ -24,9 +24,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 class Encoder:
-    """A frozen encoder. `name` is the packaged model, a Hugging Face name or a folder; `precision` as `embed.precision`,
+    """A frozen encoder. `name` is the packaged model, a Hugging Face name or a folder; `precision` as in the settings,
     see devices.py. `alone`: whether each pass of the model is on one core, so that vectors are the same to the bit on
-    any number of cores; False: a single pass takes all, since somebody waits for it."""
+    any number of cores; False: a single pass takes all, somebody waits for it."""
 
     alone = True
 
@@ -80,7 +80,7 @@ class Encoder:
         return self.model(**padded, **more), padded["attention_mask"]
 
     def in_steps(self, lengths: list[int], do: Callable[[NDArray[np.int64]], int]) -> Iterator[int]:
-        """What `do` gives for the rows of each of `steps`, as they are done. On a CPU several steps at once, each on one
+        """What `do` gives for the rows of each of `steps`, as they are done. On a CPU several steps at once, each on a
         core: quicker than one step on several, whose threads wait for each other, and the same to the bit."""
         import torch
 

@@ -64,9 +64,8 @@ def drift(embed: Embed, cells: list[str], vectors: NDArray[floating]) -> str:
         return ""
     exact = encoder(ONNX, embed) if by == INT8 else Encoder(embed.encoder, embed.max_tokens, "float32")
     cosines = (exact.encode(cells) * vectors).sum(axis=1)
-    return (
-        f"by {by}, {cosines.mean():.4f} cosine to float32 on average, {cosines.min():.4f} at least, of {len(cells)} items"
-    )
+    said = f"{cosines.mean():.4f} cosine to float32 on average, {cosines.min():.4f} at least"
+    return f"by {by}, {said}, of {len(cells)} items"
 
 
 class Later:

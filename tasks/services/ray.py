@@ -24,7 +24,9 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "
 AGAIN = "what is done is kept: run it again, or set engine: local"
 
 Engine = Literal["local", "ray"]
-Key, Part, Result = TypeVar("Key"), TypeVar("Part"), TypeVar("Result")
+Key = TypeVar("Key")
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 def each(
@@ -94,7 +96,7 @@ def _connected() -> Iterator[Any]:
         raise InputError("engine: ray needs Ray", got=str(error), fix=fix) from None
     address, mine, gone = os.environ.get("RAY_ADDRESS", "").strip(), not ray.is_initialized(), False
     if mine:
-        here = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        here: dict[str, Any] = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         try:
             if ":" in address and "://" not in address and not _answers(address):  # Ray itself would try for minutes
                 raise ConnectionError("nobody listens there")

@@ -21,11 +21,10 @@ from ruamel.yaml import YAML
 
 from labelwise.tasks.services.home import Addresses
 from tests.e2e.conftest import Source
-from tests.team import BUCKET, Cluster, free_port
+from tests.team import BUCKET, UID, Cluster, as_user, free_port
 
 pytestmark = pytest.mark.team
 ROOT = Path(__file__).parents[2]
-UID = 1000  # the Dockerfile's
 
 
 class Image:
@@ -43,11 +42,10 @@ class Image:
                     shutil.copyfile(source, self.app / source.name)
         (root / "path").mkdir()
         (root / "path" / "labelwise").symlink_to(self.app)
-        for folder in (self.data, self.own):
-            folder.mkdir()
-            if os.geteuid() == 0:
-                os.chown(folder, UID, UID)
-        said = " ".join(line.rstrip("\\") for line in lines[next(i for i, x in enumerate(lines) if x.startswith("ENV LAB")) :])
+        as_user([], self.data)  # his, too
+        said = " ".join(
+            line.rstrip("\\") for line in lines[next(i for i, x in enumerate(lines) if x.startswith("ENV LAB")) :]
+        )
         self.variables = dict(word.split("=", 1) for word in said.removeprefix("ENV ").split())
         self.variables |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -56,10 +54,7 @@ class Image:
         }
 
     def command(self, words: list[str]) -> list[str]:
-        # It may read what an interpreter below /root needs, and write what is its own.
-        reads = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-        user = [f"--reuid={UID}", f"--regid={UID}", "--clear-groups", *reads]
-        return (["setpriv", *user] if os.geteuid() == 0 else []) + words
+        return as_user(words, self.own)
 
     def run(self, words: list[str], variables: dict[str, str]) -> str:
         done = subprocess.run(
@@ -105,8 +100,6 @@ def test_the_containers_commands_run_a_round(
     servers: Addresses, database: Cluster, store: str, source: Source, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root = tmp_path_factory.mktemp("image")
-    for folder in (root, root.parent, root.parent.parent):
-        folder.chmod(0o755)  # pytest's are for one user alone
     image = Image(root)
     kept = YAML(typ="safe").load((ROOT / "infra" / "compose.yaml").read_text())["services"]
     given = {
@@ -136,8 +129,8 @@ def test_the_containers_commands_run_a_round(
 
     def service(name: str) -> tuple[list[str], dict[str, str]]:
         command, said = kept[name]["command"], kept[name].get("environment", {})
-        words = shlex.split(command) if isinstance(command, str) else command
-        return [here(word) for word in words], {key: here(str(value)) for key, value in said.items()}
+        words = shlex.split(here(command)) if isinstance(command, str) else [here(word) for word in command]
+        return words, {key: here(str(value)) for key, value in said.items()}
 
     created = psycopg2.connect(f"{database.address}/postgres")
     created.autocommit = True
@@ -158,7 +151,6 @@ def test_the_containers_commands_run_a_round(
         words_of_init = ["labelwise", "init", str(workspace)]
         words_of_init += ["--pool", str(image.data / "source" / "pool.csv")]
         image.run([*words_of_init, "--gold", str(image.data / "source" / "gold.csv")], variables)
-        assert (image.data / "workspace.remote").is_dir()  # in the volume
         said = up.enter_context(image.running("worker", words, variables))
         until(lambda: "Worker" in said.read_text() and "started" in said.read_text(), 120, said)
         deployed = image.run(["prefect", "deployment", "ls"], variables)
@@ -166,4 +158,5 @@ def test_the_containers_commands_run_a_round(
         assert name is not None, deployed
         image.run(["prefect", "deployment", "run", name[0]], variables)
         until(lambda: "round-0000" in image.run(["git", "-C", str(workspace), "tag"], variables), 240, said)
+    assert (image.data / "workspace.remote").is_dir()  # in the volume
     assert (image.data / "home").stat().st_uid == (UID if os.geteuid() == 0 else os.geteuid())

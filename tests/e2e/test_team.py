@@ -100,9 +100,7 @@ def test_ten_reviewers_at_once(make: Make, source: Source) -> None:
     assert given.annotator.nunique() == 10
 
 
-def test_postgresql_is_restarted_under_a_round(
-    make: Make, source: Source, database: Cluster, tmp_path: Path
-) -> None:
+def test_postgresql_is_restarted_under_a_round(make: Make, source: Source, database: Cluster, tmp_path: Path) -> None:
     """The loop that waits for answers goes on when it is back; one that begins meanwhile says what is missing."""
     workspace, other = make(), make("other")
     assert run(workspace).returncode == 0

@@ -368,6 +368,23 @@ def test_a_disk_that_refuses_is_one_line(labelwise: Labelwise, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_no_memory_is_one_line(labelwise: Labelwise, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def full() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", full)
+    assert_one_line(labelwise(), 6, "there is not enough memory", "`ulimit -v`")
+
+
+@pytest.mark.parametrize(
     ("error", "part"),
     [
         (FileNotFoundError(errno.ENOENT, "No such file", "answers.csv"), "No such file (answers.csv)."),

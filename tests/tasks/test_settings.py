@@ -139,7 +139,10 @@ def test_a_rule_that_says_nothing_is_refused_with_what_to_set() -> None:
 
 def test_the_template_shows_the_defaults() -> None:
     bare = {key: VALID[key] for key in ("project", "classes", "pull")}
-    bare["embed"] = {"wording": True, "precision": "auto"}  # off where params.yaml is from before there were such things
+    bare["embed"] = {
+        "wording": True,
+        "precision": "auto",
+    }  # off where params.yaml is from before there were such things
     bare["agree"] = {"by": "auto"}  # the same
     bare["select"] = {"seek": True, "typical": True, "fallback": True, "suspects": 0.2}
     assert parse(bare) == parse(VALID)

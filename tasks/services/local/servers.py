@@ -101,7 +101,9 @@ def _choose(folder: Path, database: str | None, artifacts: str | None, stopped: 
     if wanted == stores.kept(folder):
         return
     if not stopped:
-        raise ServiceError("the servers run, and keep what they know elsewhere", fix="`labelwise down`, then this again")
+        raise ServiceError(
+            "the servers run, and keep what they know elsewhere", fix="`labelwise down`, then this again"
+        )
     stores.ready(folder, wanted, tuple(TITLES), progress)  # before it is kept: an address may be wrong
     stores.keep(folder, wanted)
     if news:

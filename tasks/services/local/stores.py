@@ -158,7 +158,9 @@ def chosen(folder: Path, database: str | None, artifacts: str | None) -> tuple[S
     if database not in (None, SQLITE, cluster.OWN):
         parsed(database or "")
     if artifacts not in (None, BESIDE) and not re.fullmatch(r"s3://[A-Za-z0-9.-]+(/[^\s?#]*)?", artifacts or ""):
-        raise InputError("--artifacts", expected=f"s3://BUCKET/FOLDER, or {BESIDE}", got=_without_password(artifacts or ""))
+        raise InputError(
+            "--artifacts", expected=f"s3://BUCKET/FOLDER, or {BESIDE}", got=_without_password(artifacts or "")
+        )
     now = Stores(database or before.database, artifacts or before.artifacts)
     if now == before:
         return now, ""

@@ -175,9 +175,9 @@ def test_bfloat16_is_float32_but_for_rounding() -> None:
 
 def test_where_torch_computes_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_more: False)
     assert devices.place("auto") == devices.Place("cuda", "float16")
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_more: True)
     assert devices.place("auto") == devices.Place("cuda", "bfloat16")
     assert devices.place("float32") == devices.Place("cuda", "float32")
     assert devices.place(None) == devices.CPU  # a workspace of before

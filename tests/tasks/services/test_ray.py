@@ -16,7 +16,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from labelwise.tasks import embed
-from labelwise.tasks.errors import InputError, ServiceDown
+from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import known
 from labelwise.tasks.items.vectors import pool_vectors
 from labelwise.tasks.services.ray import each
@@ -87,7 +87,9 @@ except LabelwiseError as error:
     print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", program], env=os.environ | nobody, capture_output=True, text=True)
-    assert re.search(r"^ServiceDown no Ray cluster answers at 127\.0\.0\.1:9: .*set engine: local$", done.stdout, re.M), done
+    assert re.search(
+        r"^ServiceDown no Ray cluster answers at 127\.0\.0\.1:9: .*set engine: local$", done.stdout, re.M
+    ), done
 
 
 @pytest.fixture
