@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labelwise.flows.prefect_server import prefect_may_go, prepare
-from labelwise.tasks.errors import NO_MEMORY, LabelwiseError, lack_of_memory, plain, without_secrets
+from labelwise.tasks.errors import REFUSED, LabelwiseError, plain, refused_by_machine, without_secrets
 from labelwise.tasks.terminal import settle
 
 if TYPE_CHECKING:
@@ -90,23 +90,12 @@ def main() -> None:
     except LabelwiseError as error:
         _end(str(error), error.exit_code)
     except Exception as error:
-        if lack_of_memory(error):
-            _end(NO_MEMORY, 6)
-        _told(error)
-
-
-def _told(error: Exception) -> None:
-    """End with a line where the machine said no, or files were changed; raise it again where it is a fault of ours."""
-    if isinstance(error, OSError):
-        # The machine said no: disk full, no rights, a file where a folder should be.
-        where = f" ({error.filename})" if error.filename else ""
-        said = error.strerror or " ".join(f"{type(error).__name__}: {error}".split())
-        mend = "change its rights or become its owner" if isinstance(error, PermissionError) else "make room or mend it"
-        _end(f"{said}{where}. To mend it: {mend}, then run it again", 6)
-    # Nobody foresaw it. Where files were changed it may come of them.
-    if (changed := _changed(WORKSPACE.get())) is None:
-        raise error
-    _end(f"{changed}. {_kept(WORKSPACE.get(), error)}", changed.exit_code)
+        if said := refused_by_machine(error):
+            _end(said, REFUSED)
+        # Nobody foresaw it. Where files were changed it may come of them, else it is a fault of ours.
+        if (changed := _changed(WORKSPACE.get())) is None:
+            raise
+        _end(f"{changed}. {_kept(WORKSPACE.get(), error)}", changed.exit_code)
 
 
 def _changed(root: Path) -> LabelwiseError | None:

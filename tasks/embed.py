@@ -48,7 +48,7 @@ from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, write_json, write_parquet
 
 COMPARED = 256  # items that tell the drift of an engine
-PIECE = 4096  # items sorted and encoded together: bounds memory, long enough to pack well
+PIECE = 2048  # items sorted and encoded together: bounds memory, long enough to pack well
 
 
 def run(workspace: Workspace) -> str:

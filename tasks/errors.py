@@ -1,5 +1,6 @@
 """The errors a user can cause or meet, as a tree. The command line prints each as one line and exits with its code.
 
+what the machine refuses: memory, disk, rights, see `refused_by_machine`               exit 6
 LabelwiseError
 ├── InputError            what the user gave: a file, a row, an option             exit 2
 │   └── SettingsError     params.yaml                                              exit 2
@@ -73,17 +74,28 @@ NO_MEMORY = (
     "there is not enough memory: nothing that was done is lost. To mend it: give it more (`ulimit -v`, the container's "
     "limit, other programs), or take an encoder of fewer dimensions or a smaller pool; then run it again"
 )
+REFUSED = 6  # the exit code of what the machine refuses
 # Libraries say it in words of their own, in errors of any kind.
 LACK = re.compile(r"allocate memory|out of memory|bad_alloc|failed to map segment|can't start new thread", re.I)
 
 
-def lack_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the machine has no memory left, or a limit of it was met.
+def refused_by_machine(error: Exception) -> str:
+    """The line for people where the machine said no: no memory, disk full, no rights, a file where a folder should be;
+    '' for any other error.
 
-    >>> lack_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
-    True
+    >>> refused_by_machine(FileNotFoundError(2, "No such file", "a.csv"))
+    'No such file (a.csv). To mend it: make room or mend it, then run it again'
+    >>> refused_by_machine(RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"))[:32]
+    'there is not enough memory: noth'
     """
-    return isinstance(error, MemoryError) or bool(LACK.search(str(error)))
+    if isinstance(error, MemoryError) or LACK.search(str(error)):
+        return NO_MEMORY
+    if not isinstance(error, OSError):
+        return ""
+    where = f" ({error.filename})" if error.filename else ""
+    said = error.strerror or " ".join(f"{type(error).__name__}: {error}".split())
+    mend = "change its rights or become its owner" if isinstance(error, PermissionError) else "make room or mend it"
+    return f"{said}{where}. To mend it: {mend}, then run it again"
 
 
 class LabelwiseError(Exception):

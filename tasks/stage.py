@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labelwise.tasks.errors import LabelwiseError
+from labelwise.tasks.errors import REFUSED, LabelwiseError, refused_by_machine
 from labelwise.tasks.services.urls import ask_directly
 from labelwise.tasks.terminal import settle
 from labelwise.tasks.workspace import Workspace
@@ -15,7 +15,7 @@ def main(run: Callable[[Workspace], Any]) -> None:
     """Run a stage in the workspace that is the current directory, and print what it says of itself.
 
     Its `summary()` goes to stdout (or the result as text, when it is not None), its `warnings` to stderr. An error a
-    user can meet is one line on stderr and the error's exit code.
+    user can meet, or the machine says, is one line on stderr and the error's exit code.
     """
     settle()
     ask_directly()
@@ -24,6 +24,11 @@ def main(run: Callable[[Workspace], Any]) -> None:
     except LabelwiseError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if not (said := refused_by_machine(error)):
+            raise
+        print(said, file=sys.stderr)
+        sys.exit(REFUSED)
     for warning in getattr(result, "warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
     if result is not None:

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from labelwise.tasks import kinds
-from labelwise.tasks.embed import refuse_broken
+from labelwise.tasks.embed import PIECE, refuse_broken
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.kinds.wording import Wording
@@ -24,8 +24,6 @@ from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.plan import Plan, digest
 from labelwise.tasks.trial.rehearsal import Rows, Run
 from labelwise.tasks.workspace import atomic, write_json
-
-PIECE = 4096  # items encoded together
 
 
 def claim(out: Path, plan: Plan, settings: Settings, pool: pd.DataFrame, gold: pd.DataFrame) -> None:

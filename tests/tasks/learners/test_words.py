@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from labelwise.tasks.learners import words
+from labelwise.tasks.learners import devices, words
 from labelwise.tasks.learners.encoder import PACKAGED, Encoder
 
 TEXTS = ["Ann went to New York 🏛️ (again), didn't she?", "", "  ", "東京 is naïve\r\nन हिन्दी שלום", "word " * 60]
@@ -25,6 +26,20 @@ TEXTS = ["Ann went to New York 🏛️ (again), didn't she?", "", "  ", "東京 
 )
 def test_words(text: str, said: list[str]) -> None:
     assert [text[start:end] for start, end in words.places(text)] == said
+
+
+def test_words_read_on_several_cores_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(devices.AT_ONCE, "cpu", 40)
+    encoder, threads, found = Encoder(PACKAGED, 16), torch.get_num_threads(), []
+    try:
+        for cores in (1, 3):
+            torch.set_num_threads(cores)
+            vectors, read = words.read(encoder, TEXTS * 3)
+            found.append([vectors, read.states, read.places, read.starts])
+    finally:
+        torch.set_num_threads(threads)
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, several)
 
 
 def test_every_word_is_read_once_also_beyond_the_window() -> None:
