@@ -162,7 +162,8 @@ def _loaded(about: dict[str, Any], folder: Path, later: bool = False) -> Classif
         if RUNTIME in about:
             return runtimes.encoder(about[RUNTIME], embed, folder / ENCODER)
         encoder: Any = item.encoder(embed, about.get("settled"))
-        encoder.alone = False  # of a text, see encoder.py
+        if hasattr(encoder, "alone"):
+            encoder.alone = False  # somebody waits for it, see encoder.py
         return encoder
 
     encoder = runtimes.Later(made) if later else made()

@@ -187,7 +187,7 @@ def run_command(root: Path, words: tuple[str, ...], prepared: Callable[[], Any])
 class Words:
     """Stands in for the encoder, which takes seconds to load: a text's vector follows from its words alone."""
 
-    def __init__(self, _name: str, _max_tokens: int) -> None:
+    def __init__(self, _name: str, _max_tokens: int, _precision: str | None = None) -> None:
         from sklearn.feature_extraction.text import HashingVectorizer
 
         self.model = HashingVectorizer(n_features=64)

@@ -263,8 +263,8 @@ class LabelStudioProject:
 
     def count_between(self, first: int, last: int) -> int:
         """How many tasks the batches from the first to the last have."""
-        both = {"min": first, "max": last}
-        inside = {"filter": "filter:tasks:data.round", "operator": "in", "type": "Number", "value": both}
+        numbers = list(range(first, last + 1))
+        inside = {"filter": "filter:tasks:data.round", "operator": "in_list", "type": "Unknown", "value": numbers}
         return self._total([inside, NAMED])
 
     def touched(self, since: pd.Timestamp | None) -> pd.DataFrame:
@@ -311,7 +311,7 @@ class LabelStudioProject:
         """Import tasks, all in one request."""
         with connected(self.url):
             self.client.projects.import_tasks(self.number, request=tasks)
-        self.remove([task.id for task in self._list([_equal("data.round", PLACE_HOLDER)], PAGE, "id")])
+        self.remove([task.id for task in self._list(_of_batch(PLACE_HOLDER), PAGE, "id")])
 
     def change(self, task_id: int, data: dict[str, Any]) -> None:
         """Change what a task shows. One that is gone is no error."""
@@ -566,7 +566,9 @@ def is_hard(data: Mapping[str, Any]) -> bool:
 
 
 def _of_batch(number: int) -> list[dict[str, Any]]:
-    return [_equal("data.round", number)]
+    """Tasks whose `round` is this number. As a Number it would be made one of every task's `round` first, which
+    PostgreSQL refuses where somebody else's task has a word there."""
+    return [_equal("data.round", number) | {"type": "Unknown"}]
 
 
 def _title(view: Any) -> str:
@@ -578,7 +580,7 @@ def _tab(title: str, batch_number: int) -> dict[str, Any]:
     """A tab of the data manager: the tasks of one round, and of their columns those that a reviewer can use."""
     return {
         "title": title,
-        "filters": {"conjunction": "and", "items": _of_batch(batch_number)},
+        "filters": {"conjunction": "and", "items": [_equal("data.round", batch_number)]},  # as its page shows it
         "hiddenColumns": {"explore": HIDDEN, "labeling": [*HIDDEN, "tasks:id"]},
         "columnsWidth": {  # a screen of 1280 pixels shows all of them
             "tasks:id": 80,
