@@ -50,7 +50,12 @@ EVENTS = {  # after which there may be something to do
     "send_for_all_actions": False,
 }
 # The filter that leaves out tasks which somebody else made with a `round` of their own: they have no `item`.
-NAMED = {"filter": "filter:tasks:data.item", "operator": "empty", "type": "String", "value": False}
+# Both are needed: whether '' counts as none depends on the task that Label Studio happens to find first.
+_ITEM: dict[str, Any] = {"filter": "filter:tasks:data.item", "type": "String"}
+NAMED: list[dict[str, Any]] = [
+    {**_ITEM, "operator": "empty", "value": False},
+    {**_ITEM, "operator": "not_equal", "value": ""},
+]
 # On a busy SQLite Label Studio may store an annotation and give up before it has counted it. It may also take a count
 # back: a change of a task (see `ask_again`) stores all of it, with the count that it had read before.
 ANNOTATED = {"filter": "filter:tasks:annotators", "operator": "empty", "type": "List", "value": False}
@@ -252,20 +257,20 @@ class LabelStudioProject:
     def tasks(self, batch_number: int) -> pd.DataFrame:
         """The tasks of a batch, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
         and skips), `data`."""
-        found = list(self._list([*_of_batch(batch_number), NAMED], PAGE, COUNTED))
+        found = list(self._list([*_of_batch(batch_number), *NAMED], PAGE, COUNTED))
         answers = self._answers(found, batch_number)
         rows = [(task.id, item, answers[task.id], task.data) for task in found if (item := ask_of(task.data)[0])]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
 
     def count(self, batch_number: int) -> int:
         """How many tasks a batch has."""
-        return self._total([*_of_batch(batch_number), NAMED])
+        return self._total([*_of_batch(batch_number), *NAMED])
 
     def count_between(self, first: int, last: int) -> int:
         """How many tasks the batches from the first to the last have."""
         numbers = list(range(first, last + 1))
         inside = {"filter": "filter:tasks:data.round", "operator": "in_list", "type": "Unknown", "value": numbers}
-        return self._total([inside, NAMED])
+        return self._total([inside, *NAMED])
 
     def touched(self, since: pd.Timestamp | None) -> pd.DataFrame:
         """The tasks that were made, or whose annotations were given, changed or deleted, after a moment (None: ever):
@@ -281,7 +286,7 @@ class LabelStudioProject:
     def progress(self, batch_number: int) -> BatchProgress:
         """How far the reviewers are. Two to four cheap requests, whatever the size of the project; where several people
         answer an item, one that lists the batch."""
-        this_batch = [*_of_batch(batch_number), NAMED]
+        this_batch = [*_of_batch(batch_number), *NAMED]
         if self.people > 1:
             found = list(self._list(this_batch, PAGE, "id,overlap,total_annotations,cancelled_annotations"))
             answers = self._answers(found, batch_number)
@@ -304,7 +309,7 @@ class LabelStudioProject:
 
     def _annotators(self, batch_number: int, filters: Sequence[dict[str, Any]] = ()) -> dict[int, int]:
         """How many people have annotated or skipped a task of a batch, where anybody has."""
-        asked = [*filters, *_of_batch(batch_number), NAMED, ANNOTATED]
+        asked = [*filters, *_of_batch(batch_number), *NAMED, ANNOTATED]
         return {task.id: len(task.annotators or ()) for task in self._list(asked, PAGE, "id,annotators")}
 
     def add(self, tasks: list[Any]) -> None:
@@ -320,7 +325,7 @@ class LabelStudioProject:
 
     def predictions(self, batch_number: int) -> dict[int, list[Any]]:
         """What is marked in advance in each task of a batch, by the number of the task: a result a prediction."""
-        found = self._list([*_of_batch(batch_number), NAMED], PAGE, "id,predictions", "all")
+        found = self._list([*_of_batch(batch_number), *NAMED], PAGE, "id,predictions", "all")
         return {task.id: [_field(each, "result") for each in task.predictions or []] for task in found}
 
     def predict(self, task_id: int, predictions: list[dict[str, Any]]) -> None:
@@ -347,7 +352,7 @@ class LabelStudioProject:
         experts by one of them; a task that has so many answers stays as it is. Returns how many people that is. Whoever
         labels the tasks of the tab gets none twice, and sees nobody else's answer."""
         reachable = min(self.people, len(self.accounts()))
-        for task in self._list([*_of_batch(batch_number), NAMED], PAGE, f"{COUNTED},overlap"):
+        for task in self._list([*_of_batch(batch_number), *NAMED], PAGE, f"{COUNTED},overlap"):
             wanted = 1 if is_hard(task.data) else reachable
             if task.overlap != wanted and _answer_count(task) < wanted:
                 self.ask_again(task.id, wanted)
@@ -356,7 +361,7 @@ class LabelStudioProject:
     def count_for(self, whose: str, batch_number: int, open_alone: bool = False) -> int:
         """How many tasks of a batch are for somebody, see Queue; open_alone: of these those that nobody has
         answered."""
-        return self._total([*(UNANSWERED if open_alone else ()), *_of_batch(batch_number), NAMED, _for(whose)])
+        return self._total([*(UNANSWERED if open_alone else ()), *_of_batch(batch_number), *NAMED, _for(whose)])
 
     def remove(self, task_ids: Iterable[int]) -> None:
         """Delete tasks. One that is gone already is no error.
