@@ -166,13 +166,9 @@ def chosen(folder: Path, database: str | None, artifacts: str | None) -> tuple[S
         return now, ""
     news = "" if not (folder / "secrets.env").exists() else (
         "what the servers knew stays where it was, and is not moved: `labelwise up "
-        f"--database {_said(before.database)} --artifacts {before.artifacts}` goes back to it"
+        f"--database {_without_password(before.database)} --artifacts {before.artifacts}` goes back to it"
     )  # fmt: skip
     return now, news
-
-
-def _said(database: str) -> str:
-    return _without_password(database)
 
 
 def keep(folder: Path, stores: Stores) -> None:
