@@ -1,6 +1,6 @@
 """`make bench`: run the benches and print what they measure. When all ran, docs/benchmarks.md holds the same.
 
-python -m tests.bench [rounds] [kinds] [pushing] [pulling] [photos] [years]
+python -m tests.bench [rounds] [kinds] [pushing] [pulling] [photos] [years] [history]
 """
 
 import sys
@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import kinds, photos, pulling, pushing, rounds, years
+from tests.bench import history, kinds, photos, pulling, pushing, rounds, years
 from tests.bench.figures import load, machine, servers
 
 BENCHES = {
@@ -18,6 +18,7 @@ BENCHES = {
     "pulling": pulling.bench,
     "photos": photos.bench,
     "years": years.bench,
+    "history": history.bench,
 }
 WRITTEN = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 HEAD = f"""# Benchmarks

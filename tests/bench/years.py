@@ -40,12 +40,12 @@ def bench(folder: Path) -> str:
     from labelwise.tasks import snapshot
     from labelwise.tasks.services.versions.workspace import Versions
 
-    workspace = _workspace(folder)
+    workspace = workspace_after_one(folder)
     versions = Versions(workspace.root)
     with patch.object(snapshot, "OVERLAP", pd.Timedelta(OVERLAP)):
-        early = pd.DataFrame([_round(workspace, versions) for _ in range(MEASURED)])[1:]
+        early = pd.DataFrame([play_one(workspace, versions) for _ in range(MEASURED)])[1:]
         made = _years(workspace, versions)
-        late = pd.DataFrame([_round(workspace, versions) for _ in range(MEASURED)])[1:]
+        late = pd.DataFrame([play_one(workspace, versions) for _ in range(MEASURED)])[1:]
     ratios = {part: Ratio(late[part].tolist(), early[part].tolist()) for part in early}
     rows = pd.DataFrame(
         {
@@ -81,7 +81,7 @@ class Clock:
         self.seconds[name] += time.perf_counter() - started
 
 
-def _round(workspace: Any, versions: Any) -> dict[str, float]:
+def play_one(workspace: Any, versions: Any) -> dict[str, float]:
     """One round but for its learning; seconds by part."""
     from labelwise.tasks import promote, push, report, snapshot, wait
     from labelwise.tasks.labels import ledger
@@ -185,7 +185,7 @@ def _answered(workspace: Any, items: pd.Series, number: int) -> list[dict[str, A
 # The years
 
 
-def _workspace(folder: Path) -> Any:
+def workspace_after_one(folder: Path) -> Any:
     """A real workspace after a real round 0, on a few items; the rest of its pool joins afterwards."""
     from labelwise.flows.loop import loop
     from labelwise.tasks import settings, snapshot

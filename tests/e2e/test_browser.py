@@ -10,7 +10,7 @@ from pathlib import Path
 import mlflow.pyfunc
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 import labelwise
 from labelwise.flows import facts
@@ -44,16 +44,22 @@ def sign_in(page: Page, url: str, account: tuple[str, str] | None = None) -> Non
     page.wait_for_url(lambda address: "/user/login" not in address)
 
 
+def instructions(page: Page) -> Locator:
+    """The instructions as Label Studio shows them, once they stand: while they still appear, Escape is lost."""
+    told = page.locator(".lsf-modal-ls").filter(has_text="skip it (Ctrl+Space)")
+    expect(told).to_have_class(re.compile("lsf-visible"))
+    return told
+
+
 def begin(page: Page, workspace: Workspace, tab: str, classes: Sequence[str] = CLASSES, address: str = "") -> None:
     """Open the tab of the open batch, begin to label, read the instructions and close them."""
     page.goto(address or status.status(workspace).urls["label_studio"])
     expect(page.get_by_text(tab, exact=True).first).to_be_visible()
     some = page.get_by_text(re.compile("Label \\d+ Tasks"))
     page.get_by_role("button", name="Label All Tasks").or_(some).first.click()
-    told = page.get_by_text("skip it (Ctrl+Space)")
-    expect(told).to_be_visible()
+    told = instructions(page)
     for number, name in enumerate(classes, 1):
-        expect(page.get_by_role("listitem").filter(has_text=f"{name} (key {number})")).to_be_visible()
+        expect(told.get_by_role("listitem").filter(has_text=f"{name} (key {number})")).to_be_visible()
     page.keyboard.press("Escape")
     expect(told).to_be_hidden()
 
