@@ -187,6 +187,7 @@ ANSWERS = Schema(
 LEAKS = Schema("leaks", {"id": "string", "gold": "string", "similarity": "float64"})
 
 # What the model thinks of an item; `p<n>` columns of class probabilities follow, one a class, in the classes' order.
+# `candidate`, with `score.candidates`: whether strategies may choose it, and the whole model has judged it.
 SCORES = Schema(
     "scores",
     {
@@ -197,13 +198,15 @@ SCORES = Schema(
         "margin": "float64",
         "entropy": "float64",
     },
+    {"candidate": "bool"},
 )
 
 
 def probabilities(scores: pd.DataFrame) -> NDArray[np.float32]:
     """(n, w) what a table of SCORES keeps of a model's opinion, see `Answer.kept`: (n, c) class probabilities, but of
     spans."""
-    columns = [column for column in scores.columns if column not in SCORES.columns]
+    known = SCORES.columns | SCORES.further
+    columns = [column for column in scores.columns if column not in known]
     return cast("NDArray[np.float32]", scores[columns].to_numpy(dtype=np.float32))
 
 

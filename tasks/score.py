@@ -1,5 +1,9 @@
 """Stage `score`: what the model thinks of every item of the pool, labelled or not."""
 
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -7,36 +11,73 @@ from numpy.typing import NDArray
 from labelwise.tasks import kinds, learners, stage
 from labelwise.tasks.errors import quantity
 from labelwise.tasks.items.known import remembering
-from labelwise.tasks.items.vectors import pool_vectors
+from labelwise.tasks.items.vectors import pool_items, pool_vectors
 from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.learners import Items, Model, thresholds_of
+from labelwise.tasks.learners import Items, Model, prefilter_of, thresholds_of
 from labelwise.tasks.learners.base import BLOCK
 from labelwise.tasks.records import SCORES, probabilities
 from labelwise.tasks.settings import Score
+from labelwise.tasks.strategies.prefilter import worth_a_look
 from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
 from labelwise.tasks.workspace import Workspace, write_parquet
 
 
-def score(ids: pd.Index, items: Items, model: Model, settings: Score, answer: Answer = choice) -> pd.DataFrame:
+def score(
+    ids: pd.Index,
+    items: Items,
+    model: Model,
+    settings: Score,
+    answer: Answer = choice,
+    seed: int | Sequence[int] = 0,
+) -> pd.DataFrame:
     """A row an item, in the pool's order: SCORES, then what `Answer.kept` says of the model's opinion as columns p0,
-    p1,
-    ... (float32): of one class an item or of several, their probabilities.
+    p1, ... (float32): of one class an item or of several, their probabilities.
 
-    Where the model has a draft, that judges all items, and the model itself those that the draft is least sure of, at
-    most `settings.reencode`: a tuned encoder must not cost a pass over the whole pool.
+    Of more items than `settings.candidates` the quick part of the model judges all, and the model itself so many of
+    them (strategies/prefilter.py); `seed` says which of these are there by chance. Where the model has a draft, that
+    judges all items, and the model itself those that the draft is least sure of, at most `settings.reencode`: a tuned
+    encoder must not cost a pass over the whole pool.
     """
-    quick = model if model.draft is None or len(items) <= settings.reencode else model.draft
-    starts = range(0, len(items), BLOCK)
-    thresholds = thresholds_of(model)
-    blocks = zip(starts, items.blocks(), strict=True)
-    parts = [judged(ids[at : at + BLOCK], block, quick, answer, thresholds) for at, block in blocks]
-    scores = pd.concat(parts, ignore_index=True) if parts else judged(ids, items, quick, answer, thresholds)
-    if quick is not model:
-        margin = margin_of(answer.simplex(probabilities(scores), thresholds_of(quick)))
-        unsure = np.sort(np.argsort(-margin, kind="stable")[: settings.reencode])
-        anew = judged(ids[unsure], items.take(unsure), model, answer, thresholds).set_axis(unsure)
-        scores = pd.concat([scores.drop(index=pd.Index(unsure)), anew]).sort_index()
-    return scores
+    thresholds, draft = thresholds_of(model), model.draft
+    if quick := prefilter(model, len(items), settings):
+        scores = in_blocks(ids, items, quick, answer, thresholds)
+        found, margin = probabilities(scores), margin_of(answer.simplex(probabilities(scores), thresholds))
+        rows = worth_a_look(answer.chances(found), margin, settings.candidates or 0, np.random.default_rng(seed))
+        anew = score(ids[rows], items.take(rows), model, settings, answer)
+        return replaced(scores, rows, anew).assign(candidate=np.isin(np.arange(len(items)), rows))
+    if draft is None or len(items) <= settings.reencode:
+        return in_blocks(ids, items, model, answer, thresholds)
+    scores = in_blocks(ids, items, draft, answer, thresholds)
+    margin = margin_of(answer.simplex(probabilities(scores), thresholds_of(draft)))
+    unsure = np.sort(np.argsort(-margin, kind="stable")[: settings.reencode])
+    return replaced(scores, unsure, judged(ids[unsure], items.take(unsure), model, answer, thresholds))
+
+
+def prefilter(model: Model, items: int, settings: Score) -> Model | None:
+    """What judges all of so many items before the model judges its candidates; None where it judges all itself."""
+    return prefilter_of(model) if settings.candidates and items > settings.candidates else None
+
+
+def chance(model: Path) -> int:
+    """What is drawn by chance follows from the model's files: another draw each round, the same again in a replay."""
+    found = 0
+    for path in sorted(each for each in model.rglob("*") if each.is_file()):
+        found = zlib.crc32(path.read_bytes(), found)
+    return found
+
+
+def in_blocks(
+    ids: pd.Index, items: Items, model: Model, answer: Answer, thresholds: NDArray[np.float32] | None
+) -> pd.DataFrame:
+    """The table of these items, as many at once as memory has room for."""
+    blocks = zip(range(0, len(items), BLOCK), items.blocks(), strict=True)
+    parts = [judged(ids[at : at + BLOCK], block, model, answer, thresholds) for at, block in blocks]
+    return pd.concat(parts, ignore_index=True) if parts else judged(ids, items, model, answer, thresholds)
+
+
+def replaced(scores: pd.DataFrame, rows: NDArray[np.integer], anew: pd.DataFrame) -> pd.DataFrame:
+    """The table with other values in these rows, which are in order."""
+    return pd.concat([scores.drop(index=pd.Index(rows)), anew.set_axis(rows)]).sort_index()
 
 
 def judged(
@@ -63,19 +104,17 @@ def judged(
 
 def run(workspace: Workspace) -> str:
     """Read model and vectors, write data/scores.parquet. Returns a line for people."""
-    vectors = pool_vectors(workspace)
+    settings, vectors = workspace.settings, pool_vectors(workspace)
     model = learners.load(workspace.model)
-    scores = score(
-        vectors.ids,
-        remembering(workspace, vectors),
-        model,
-        workspace.settings.score,
-        kinds.answer(workspace.settings.kind.answer),
-    )
+    few = prefilter(model, len(vectors), settings.score) is not None
+    items = pool_items(workspace, vectors) if few else remembering(workspace, vectors)
+    answer = kinds.answer(settings.kind.answer)
+    scores = score(vectors.ids, items, model, settings.score, answer, chance(workspace.model) if few else 0)
     write_parquet(workspace.scores, scores)
     if scores.prediction.isna().all():
         return f"{quantity(len(scores), 'item')}, no model yet"
-    return f"{quantity(len(scores), 'item')}, mean confidence {scores.confidence.mean():.2f}"
+    of = f", {settings.score.candidates:,} of them candidates" if few else ""
+    return f"{quantity(len(scores), 'item')}{of}, mean confidence {scores.confidence.mean():.2f}"
 
 
 if __name__ == "__main__":

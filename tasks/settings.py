@@ -451,6 +451,7 @@ class Evaluate(Section):
 
 class Score(Section):
     reencode: PositiveInt = 2000
+    candidates: PositiveInt | None = _unless(None)
 
 
 class Finish(Section):

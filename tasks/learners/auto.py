@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from labelwise.tasks.learners import calibration, contrastive, deciding, ensemble, frozen, one_vs_rest, tagger
-from labelwise.tasks.learners.base import Exam, Examples, Items, Model
+from labelwise.tasks.learners.base import Exam, Examples, Items, Model, prefilter_of
 from labelwise.tasks.settings import Settings
 
 NAME = "auto"
@@ -62,6 +62,11 @@ class Auto:
         """Of a model with a tuned encoder, the part that needs none."""
         costly = self.members.get(contrastive.NAME)
         return None if costly is None else self.members.get(ensemble.NAME, costly.draft)
+
+    @property
+    def prefilter(self) -> Model | None:
+        """The head of the ensemble, which hardly any choice is without."""
+        return prefilter_of(self.members[ensemble.NAME]) if ensemble.NAME in self.members else None
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""

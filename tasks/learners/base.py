@@ -219,6 +219,13 @@ class Model(Protocol):
         ...
 
 
+def prefilter_of(model: Model) -> Model | None:
+    """A part of the model that reads nothing but vectors, and says well enough which items of a large pool are worth
+    the whole model's look. None where nothing in it is quicker, and of a model of another package that has none."""
+    found: Model | None = getattr(model, "prefilter", None)
+    return found
+
+
 def thresholds_of(model: Model) -> Floats | None:
     """`model.thresholds`; None of a model of another package that says one class an item and was made before there was
     anything else."""

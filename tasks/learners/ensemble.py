@@ -56,6 +56,11 @@ class Ensemble:
     def classes(self) -> list[str]:
         return self.head.classes
 
+    @property
+    def prefilter(self) -> Model | None:
+        """The head by itself, where it reads vectors."""
+        return self.head if self.figures is None else None
+
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""
         return softmax(self.logits(items), axis=1).astype(np.float32)
@@ -106,6 +111,11 @@ class Labels:
     @property
     def thresholds(self) -> NDArray[np.float32]:
         return self.head.thresholds
+
+    @property
+    def prefilter(self) -> Model:
+        """The heads by themselves."""
+        return self.head
 
     def probabilities(self, items: Items) -> NDArray[np.float32]:
         """n items -> (n, c)."""

@@ -131,7 +131,7 @@ def play(
     model, ledger = learn(run, items, vectors, truth, near, settings)
     while len(run.asked) < len(sizes):
         began = time.perf_counter()
-        scores = score(vectors.ids, items, model, settings.score, answer)
+        scores = score(vectors.ids, items, model, settings.score, answer, [run.seed, len(run.asked)])
         opinion = Opinion(answer, thresholds_of(model))
         labelled = as_labelled(scores, vectors, ledger, settings.classes, opinion)
         size = settings.select.model_copy(update={"batch": sizes[len(run.asked)]})

@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 import pandas as pd
 
-from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.services.home import home
+from labelwise.tasks.services.label_studio.project import open_project
 from tests.bench.figures import Ratio, table, verdict
 from tests.bench.years import BATCH, MEASURED, OVERLAP, play_one, workspace_after_one
 
@@ -79,7 +79,13 @@ def grown(project: Any) -> int:
             "created_at": f"'{LONG_AGO}'",
             "updated_at": f"'{LONG_AGO}'",
         }
-        _copy(database, "task_completion", annotation, f"{numbers} ", f"task_completion, n WHERE task_id = {source} AND {answered}")
+        _copy(
+            database,
+            "task_completion",
+            annotation,
+            f"{numbers} ",
+            f"task_completion, n WHERE task_id = {source} AND {answered}",
+        )
         (there,) = database.execute("SELECT count(*) FROM task WHERE project_id = ?", [project.number]).fetchone()
     return int(there)
 

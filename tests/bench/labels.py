@@ -4,8 +4,8 @@ It makes the tables `choice` (one class an item) and `multilabel` (several label
 tests/bench/multilabel.py), of all sets. ARGS names tables or sets, or both: ARGS='multilabel goemotions',
 ARGS=banking77. Further tables are made only when they are named: `rare` (one class is rare, by tests/bench/rare.py),
 `seeds` (its first items, by tests/bench/seeds.py), `spans` (parts of texts are marked, by tests/bench/entities.py),
-`image` (pictures, by tests/bench/pictures.py), `row` (figures and signals, by tests/bench/tabular.py), `fewshot`,
-`tuned` and `cpu`.
+`image` (pictures, by tests/bench/pictures.py), `row` (figures and signals, by tests/bench/tabular.py), `candidates`
+(a prefilter, by tests/bench/candidates.py), `fewshot`, `tuned` and `cpu`.
 
 Same vectors, seeds and budgets for all. Ours are played by `labelwise rehearse`, the rivals' in an environment of
 their own. Everything is kept in .bench/, so that a call that was cut off goes on where it was.
@@ -35,7 +35,7 @@ from labelwise.tasks.trial import rehearsal
 from labelwise.tasks.trial.kept import encoded, settings_of_run
 from labelwise.tasks.trial.plan import Plan, gathered, settings_of
 from labelwise.tasks.trial.rehearsal import Rows, Run
-from tests.bench import entities, figures, multilabel, pictures, rare, seeds, tabular
+from tests.bench import candidates, entities, figures, multilabel, pictures, rare, seeds, tabular
 from tests.bench.figures import KEPT, RIVALS, ROOT
 
 LEARNERS = ["frozen", "ensemble"]
@@ -307,6 +307,17 @@ def tuning(data: Path, names: Iterable[str]) -> None:
         write(tuned(KEPT / name, tell), "tuned.md")
 
 
+def prefiltered(data: Path, names: Iterable[str]) -> None:
+    """What a prefilter costs."""
+
+    def set_of(name: str) -> tuple[Rows, Rows, Settings]:
+        cleaned(data, name, KEPT / name)
+        (KEPT / name / "ours").mkdir(exist_ok=True)
+        return prepared(KEPT / name)
+
+    candidates.table(set_of, names, write)
+
+
 def tell(line: str) -> None:
     """Progress, apart from the tables."""
     print(line, file=sys.stderr)
@@ -323,6 +334,7 @@ TABLES: dict[str, tuple[Callable[[Path, list[str]], None], Collection[str]]] = {
     "spans": (entities.main, entities.SETS),
     "image": (pictures.main, pictures.SETS),
     "row": (tabular.main, tabular.SETS),
+    "candidates": (prefiltered, candidates.SETS),
     "cpu": (lambda _data, _names: write(cpu(), "cpu.md"), []),
 }
 
