@@ -32,6 +32,7 @@ from labelwise.tasks.items.vectors import (
     settled,
     settled_by,
     settled_file,
+    shard_vectors,
     vectors_of,
     wording_of,
     words_of,
@@ -177,18 +178,15 @@ def _keep_vectors(workspace: Workspace, table: Path, begun: Pieces) -> None:
 
 
 def _joined(path: Path, parts: Iterable[NDArray[np.float16]], rows: int) -> None:
-    """Write parts of an array, at least one, one after the other, as one of so many rows."""
-    whole: Any = None
-    at, opened = 0, cast(Any, np.lib.format.open_memmap)  # numpy says no types of it
-    for part in parts:
-        if whole is None:  # nothing cannot be mapped; it still has a width
-            shape = (rows, *part.shape[1:])
-            whole = opened(path, mode="w+", dtype=part.dtype, shape=shape) if rows else np.empty(shape, part.dtype)
-        whole[at : at + len(part)] = part
-        at += len(part)
-    if not rows:
-        with path.open("wb") as file:
-            np.save(file, whole)
+    """Write parts of an array, at least one, one after the other, as one of so many rows. It is written and not mapped
+    into memory: of a map, a disk that is full tells by a signal that ends the process."""
+    written = cast(Any, np.lib.format)  # numpy says no types of it
+    with path.open("wb") as file:
+        for number, part in enumerate(parts):
+            if number == 0:
+                shape, kind = (rows, *part.shape[1:]), written.dtype_to_descr(part.dtype)
+                written.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+            file.write(np.ascontiguousarray(part).data)
 
 
 def _keep_words(workspace: Workspace, table: Path, begun: Pieces) -> None:
@@ -227,7 +225,7 @@ def _find_leaks(workspace: Workspace) -> None:
             continue
         gold_set = gold_set or (gold_vectors(workspace, ids), gold_wording(workspace, ids) if worded else None)
         of_shard = pd.Index(column(shard, "id").to_numpy())
-        vectors = read_array(vectors_of(workspace, shard), on_disk=True)
+        vectors = shard_vectors(workspace, shard, len(of_shard))
         both = (read_array(wording_of(workspace, shard)), gold_set[1]) if gold_set[1] is not None else None
         found = leaks.leaks(of_shard, vectors, pd.Index(ids), gold_set[0], least, both)
         if len(grouped):

@@ -15,13 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from labelwise.flows import cli
 from labelwise.flows.stages import REPRODUCIBLE
 from labelwise.tasks import figures, made_with, pull, report, settings
+from labelwise.tasks.items.vectors import vectors_of
 from labelwise.tasks.labels import ledger
 from labelwise.tasks.records import ANSWERS, ASKED, LABELS, content_id, tag
 from labelwise.tasks.reporting import page
@@ -200,3 +203,17 @@ def test_a_damaged_file_is_named_and_comes_back_or_is_done_without(
             mend(root, whole)
     print(f"{len(cases)} cases, {len(wrong)} wrong")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("part", [np.s_[:, :3], np.s_[1:]], ids=["dimension", "items"])
+def test_vectors_of_another_encoder_or_of_other_items_are_named_and_come_back(
+    played: Workspace, say: Callable[[str], Said], part: Any
+) -> None:
+    expected, path = say("synthesise"), vectors_of(played, played.pool / "shard-0001.parquet")
+    there = np.load(path)
+    path.unlink()  # what DVC has linked to its cache is not written through
+    np.save(path, there[part])
+    code, _, err = say("synthesise")
+    assert code and len(err.splitlines()) == 1 and "data/vectors/shard-0001.npy" in err, err
+    follow(played.root, err)
+    assert say("synthesise") == expected

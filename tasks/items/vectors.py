@@ -23,7 +23,7 @@ from labelwise.tasks.kinds.wording import WORDING, Wording
 from labelwise.tasks.learners.base import Items
 from labelwise.tasks.learners.words import READ, Words
 from labelwise.tasks.settings import Embed, Settings
-from labelwise.tasks.workspace import Workspace, atomic, read_array, read_parquet, read_table, write_json
+from labelwise.tasks.workspace import Workspace, atomic, brought_back, read_array, read_parquet, read_table, write_json
 
 WORDS = tuple(field.name for field in fields(Words))
 MANY = 1024  # vectors read at once, after which the shard's are let go of
@@ -134,17 +134,34 @@ def gold_items(workspace: Workspace) -> Items:
 def pool_vectors(workspace: Workspace) -> Vectors:
     """The vectors that this stage wrote."""
     shards = stored.shards(workspace)
-    ids = pd.Index(np.concatenate([column(path, "id").to_numpy() for path in shards]))
+    ids = [column(path, "id").to_numpy() for path in shards]
+    vectors = [shard_vectors(workspace, path, len(own)) for path, own in zip(shards, ids, strict=True)]
     wording = [wording_of(workspace, path) for path in shards]
     known = all(path.exists() for path in wording)
     words: list[Any] = [words_in(workspace, path) for path in shards]
     return Vectors(
-        ids,
-        [read_array(vectors_of(workspace, path), on_disk=True) for path in shards],
+        pd.Index(np.concatenate(ids)),
+        vectors,
         np.concatenate([read_array(path) for path in wording]) if known else None,
         stored.groups(workspace),
         () if any(each is None for each in words) else tuple(words),
     )
+
+
+def shard_vectors(workspace: Workspace, shard: Path, items: int) -> NDArray[np.float16]:
+    """The (items, d) vectors of a shard of so many items, left on disk. WorkspaceError where they are of others, or of
+    another encoder than the gold set's."""
+    path, gold = vectors_of(workspace, shard), vectors_of(workspace, workspace.gold)
+    found = read_array(path, on_disk=True)
+    wide = (read_array(gold, on_disk=True) if gold.exists() else found).shape[1:]
+    if found.shape != (items, *wide):
+        raise WorkspaceError(
+            f"{path} is of other items or of another encoder",
+            expected=f"{items:,} vectors of {' x '.join(map(str, wide))} figures",
+            got=f"an array of {' x '.join(map(str, found.shape))}",
+            fix=brought_back(path),
+        )
+    return found
 
 
 def gold_vectors(workspace: Workspace, ids: pd.Series) -> NDArray[np.float32]:

@@ -45,8 +45,8 @@ def bench(folder: Path) -> str:
     return f"""## Label Studio with half a million tasks
 
 The same rounds of {BATCH} as in *A year of rounds*, before and after {ANSWERED:,} answered tasks and {OPEN:,} open ones
-were put into the project ({there:,} tasks are there at the end); Label Studio on SQLite. A ratio is of the same part in the
-same run; in brackets 95 %.
+were put into the project ({there:,} tasks are there at the end); Label Studio on SQLite. A ratio is of the same part in
+the same run; in brackets 95 %.
 
 {table(rows)}
 """
@@ -66,7 +66,7 @@ def grown(project: Any) -> int:
         task = {
             "id": f"{first} + k",
             "inner_id": f"{first} + k",
-            "data": f"json_set(data, '$.item', lower(hex(randomblob(8))), '$.round', -1 - k / {A_ROUND})",
+            "data": f"json_set(data, '$.item', lower(hex(randomblob(8))), '$.round', 1000000 + k / {A_ROUND})",
             "is_labeled": answered,
             "total_annotations": answered,
             "updated_at": f"'{LONG_AGO}'",

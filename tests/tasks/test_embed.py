@@ -1,5 +1,6 @@
 """Stage `embed`: each text is encoded once, by the real encoder, and found again by row and by id."""
 
+import errno
 import json
 import re
 import shutil
@@ -269,6 +270,24 @@ def test_a_piece_that_is_broken_is_named_and_made_again(workspace: Workspace, mo
     assert found
     subprocess.run(found[1].split(), cwd=workspace.root, check=True)
     assert embed.run(workspace).startswith("6 texts encoded by all-MiniLM-L6-v2")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file here stands for a full disk")
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process() -> None:
+    with pytest.raises(OSError, match="No space left") as raised:
+        embed._joined(Path("/dev/full"), [np.zeros((3, 384), np.float16)], 3)
+    assert raised.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("part", [np.s_[:, :3], np.s_[1:], np.s_[0]], ids=["dimension", "items", "one"])
+def test_vectors_of_another_encoder_or_of_other_items_are_not_taken(workspace: Workspace, part: Any) -> None:
+    embed.run(workspace)
+    path = vectors_of(workspace, workspace.pool / "shard-0001.parquet")
+    there = np.load(path)
+    np.save(path, there[part])
+    with pytest.raises(WorkspaceError, match="is of other items or of another encoder") as raised:
+        pool_vectors(workspace)
+    assert f"expected {len(there)} vectors of 384 figures, got an array of {there[part].shape[0]}" in str(raised.value)
 
 
 def test_a_shard_whose_every_item_was_forgotten_is_encoded_anew_like_any_other(workspace: Workspace) -> None:
