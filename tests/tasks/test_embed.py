@@ -22,7 +22,7 @@ from labelwise.tasks.errors import SettingsError, WorkspaceError
 from labelwise.tasks.gold import trusted
 from labelwise.tasks.items import leaks, pieces
 from labelwise.tasks.items.leaks import leaked
-from labelwise.tasks.items.vectors import Vectors, gold_vectors, pool_vectors
+from labelwise.tasks.items.vectors import Vectors, gold_vectors, pool_vectors, vectors_of
 from labelwise.tasks.kinds.wording import MULTILINGUAL
 from labelwise.tasks.learners.encoder import PACKAGED, Encoder
 from labelwise.tasks.records import ASKED, GOLD, POOL, content_id

@@ -9,8 +9,10 @@ from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.learners import Items, Model, untrained
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.records import SCORES, probabilities
+from labelwise.tasks.score import chance
 from labelwise.tasks.score import score as score_items
 from labelwise.tasks.settings import Score
+from labelwise.tasks.strategies.prefilter import worth_a_look
 from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
 from labelwise.tasks.workspace import write_parquet
 
@@ -92,3 +94,47 @@ def test_a_costly_model_judges_only_what_its_draft_is_least_sure_of() -> None:
 def test_a_costly_model_judges_a_small_pool_as_a_whole() -> None:
     p = probabilities(score_items(VECTORS.ids, ITEMS, Costly(), Score(reencode=13)))
     np.testing.assert_array_equal(p, HEAD.of(-ITEMS.vectors()))
+
+
+class Slow(Costly):
+    """The same, judged by its quick part first."""
+
+    draft, prefilter = None, HEAD
+
+
+def test_of_a_large_pool_the_model_judges_its_candidates_alone() -> None:
+    model = Slow()
+    scores = score_items(VECTORS.ids, ITEMS, model, Score(candidates=6), seed=3)
+    rows = np.flatnonzero(scores.candidate)
+    assert len(rows) == 6 and sorted(map(int, model.read)) == rows.tolist()
+    np.testing.assert_array_equal(probabilities(scores)[rows], HEAD.of(-ITEMS.vectors()[rows]))
+    quick, others = HEAD.of(ITEMS.vectors()), np.flatnonzero(~scores.candidate)
+    np.testing.assert_array_equal(probabilities(scores)[others], quick[others])
+    assert scores.id.tolist() == VECTORS.ids.tolist()
+    pd.testing.assert_frame_equal(scores, score_items(VECTORS.ids, ITEMS, Slow(), Score(candidates=6), seed=3))
+
+
+def test_candidates_are_what_is_unsure_likely_and_by_chance() -> None:
+    p = np.random.default_rng(0).dirichlet([1, 1, 1], 100)
+    margin = margin_of(p)
+    found = [set(worth_a_look(p, margin, 24, np.random.default_rng(seed)).tolist()) for seed in range(300)]
+    assert {len(rows) for rows in found} == {24}
+    assert set.union(*found) == set(range(100))  # nothing is out of reach
+    for rows in found:
+        assert set(np.argsort(-margin)[:12]) <= rows
+        assert all(set(np.argsort(-p[:, of_class])[:2]) <= rows for of_class in range(3))
+
+
+def test_a_pool_of_no_more_than_candidates_is_judged_as_a_whole() -> None:
+    scores = score_items(VECTORS.ids, ITEMS, Slow(), Score(candidates=13))
+    assert "candidate" not in scores
+    np.testing.assert_array_equal(probabilities(scores), HEAD.of(-ITEMS.vectors()))
+
+
+def test_the_chance_of_a_round_follows_from_its_model(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "same", "other")]
+    for folder, head in zip(folders, (HEAD, HEAD, HEAD.at(2.0)), strict=True):
+        folder.mkdir()
+        head.save(folder)
+    one, same, other = map(chance, folders)
+    assert one == same != other

@@ -387,3 +387,21 @@ def test_what_is_labelled_anew_has_its_share_of_the_batch_and_moves_nothing_else
 
 def same() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_strategies_choose_from_the_candidates_and_chance_from_all(seed: int) -> None:
+    few = SCORES.assign(candidate=np.isin(np.arange(N), np.arange(5, 17)))
+    chosen_by = Select(batch=8, strategy="margin", near_duplicate=None, control=0.25)
+    asked = select(few, VECTORS, ANSWERED, pd.Index(IDS[5:8]), chosen_by, np.random.default_rng(seed), seed)
+    by_chance = asked[asked.why == control.WHY]
+    whole = select(SCORES, VECTORS, ANSWERED, pd.Index(IDS[5:8]), chosen_by, np.random.default_rng(seed), seed)
+    assert by_chance.id.tolist() == whole.id[whole.why == control.WHY].tolist()
+    assert set(asked.id.drop(by_chance.index)) <= set(IDS[8:17])
+
+
+def test_where_the_candidates_are_too_few_all_can_be_chosen() -> None:
+    few = SCORES.assign(candidate=np.isin(np.arange(N), [3, 4]))
+    chosen_by = Select(batch=6, strategy="margin", near_duplicate=None, control=0.0)
+    one, other = (select(s, VECTORS, ANSWERED, NOBODY, chosen_by, np.random.default_rng(0)) for s in (few, SCORES))
+    pd.testing.assert_frame_equal(one, other)

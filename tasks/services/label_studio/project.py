@@ -505,8 +505,10 @@ class LabelStudioProject:
         return ours[0].id if ours else None
 
     def _total(self, filters: list[dict[str, Any]]) -> int:
+        """How many tasks there are. The newest is asked for with it, since what is asked about is new mostly: to find
+        the oldest, Label Studio would read all that are there a second time."""
         with connected(self.url):
-            response: Any = self._page(filters, 1, "id").response
+            response: Any = self._page(filters, 1, "id", newest=True).response
             return int(response.total)
 
     def _list(self, filters: list[dict[str, Any]], page: int, include: str, fields: str = "task_only") -> Iterator[Any]:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from labelwise.tasks import score
 from labelwise.tasks.errors import WorkspaceError
 from labelwise.tasks.items import known, stored, vectors
 from labelwise.tasks.items.vectors import column, fingerprint, pool_items, pool_vectors, vectors_of
-from labelwise.tasks.learners import Items, propagate
+from labelwise.tasks.learners import Items, ensemble, propagate
 from labelwise.tasks.learners.base import Examples
 from labelwise.tasks.learners.propagate import BLOCK, Propagated
 from labelwise.tasks.learners.terms import Terms
@@ -76,6 +77,22 @@ def test_what_is_remembered_comes_to_the_same_bits(workspace: Workspace) -> None
     # Another way to the same: one product with all nodes, where nothing is remembered. Those as near may be others.
     plain = model.probabilities(pool_items(workspace, pool_vectors(workspace)))
     assert (np.abs(plain - cold).max(axis=1) < 1e-5).mean() > 0.99
+
+
+def test_where_the_model_judges_candidates_nothing_is_remembered_of_the_others(workspace: Workspace) -> None:
+    items, rows = pool_items(workspace, pool_vectors(workspace)), np.arange(0, SIZE, SIZE // LABELLED)[:LABELLED]
+    workspace.model.mkdir()
+    ensemble.fit(Examples(items.take(rows), rows % 3, CLASSES), items, workspace.settings).save(workspace.model)
+    path = workspace.root / "params.yaml"
+    path.write_text(json.dumps(MADE | {"score": {"candidates": 200}}))
+    here = Workspace(workspace.root)
+    assert f"{SIZE:,} items, 200 of them candidates" in score.run(here)
+    kept = pd.read_parquet(here.scores)
+    assert kept.candidate.sum() == 200 and kept.prediction.notna().all() and kept.shape == (SIZE, 6 + 1 + len(CLASSES))
+    assert not (here.scraps / known.FOLDER).exists()
+    before = here.scores.read_bytes()
+    score.run(here)
+    assert here.scores.read_bytes() == before
 
 
 def test_a_pool_that_grew_comes_to_what_it_would_anew(workspace: Workspace) -> None:
