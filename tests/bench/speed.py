@@ -1,4 +1,5 @@
-"""`make bench-speed`: what a large pool costs. ARGS: names of parts, --json FILE, --rows N.
+"""`make bench-speed`: what a large pool costs. ARGS: names of parts, --json FILE, --rows N,
+--candidates N.
 
 million: a whole round on a pool of a million items, vectors in place: the stages agree, train, evaluate, score, prove
 and select with learner `auto`, and the version that keeps it, in one process as the loop runs them. The pool is made:
@@ -259,12 +260,16 @@ def chosen(found: dict[str, list[float]]) -> str:
     return table(pd.DataFrame(rows, columns=["strategy", "CPU s", "allowed", "MB", "allowed "]))
 
 
-def _of_a_pool(folder: Path, rows: int, choosing: bool) -> dict[str, Any]:
+def _of_a_pool(folder: Path, rows: int, choosing: bool, candidates: int | None) -> dict[str, Any]:
     """Print the tables of the parts that want a pool. Returns what they found."""
+    from labelwise.tasks import settings
+
     folder.mkdir(parents=True, exist_ok=True)
     root = folder / "workspace"
     if not root.exists():
         _child("make", folder, rows)
+    if candidates:
+        settings.change(root / "params.yaml", {"score.candidates": candidates})
     found = million(root, rows)
     told = {"round_cpu_s": sum(found["round"]["seconds"].values()), "resident_gb": found["round"]["resident_gb"]}
     print(f"\n## A round on {rows:,} items\n\n{shown(found)}\n")
@@ -282,6 +287,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("parts", nargs="*")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--candidates", type=int, help="as score.candidates in params.yaml; else it is not set")
     parser.add_argument("--folder", type=Path, help="keep what was made there, and use it again")
     parser.add_argument("--part", choices=("make", "play", "choose"), help=argparse.SUPPRESS)
     asked = parser.parse_args(words)
@@ -304,7 +310,8 @@ def main(words: list[str]) -> None:
         print(f"\n## Several machines\n\n{spreading.bench()}", flush=True)
     with tempfile.TemporaryDirectory(prefix="labelwise-speed-") as scratch:
         if {"million", "choose"} & set(parts):
-            told = _of_a_pool(asked.folder or Path(scratch), asked.rows, "choose" in parts)
+            folder = asked.folder or Path(scratch)
+            told = _of_a_pool(folder, asked.rows, "choose" in parts, asked.candidates)
     if asked.json:
         asked.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
