@@ -26,6 +26,9 @@ HEAD = f"""# Benchmarks
 Written by `make bench`. Seconds depend on the machine and on what else it does, so each figure is a ratio against a
 limit, or against a rival measured in the same run and in turn with ours. In brackets: 95 % intervals.
 
+What large pools and encoding cost is measured by `make bench-speed` and told in [scale](scale.md), labels needed by
+`make bench-labels` in [labels](labels.md).
+
 {machine()}
 """
 

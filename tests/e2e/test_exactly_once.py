@@ -92,6 +92,32 @@ def test_tasks_of_other_origin_are_not_counted_whatever_they_call_their_columns(
     assert project.progress(1) == BatchProgress(1, 1)
 
 
+def test_once_a_batch_is_known_only_its_tasks_are_read_and_none_is_overlooked(
+    project: LabelStudioProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of them: added, deleted, or numbered anew by a Label Studio that was put back."""
+    asked: list[str] = []
+    page = project._page
+    monkeypatch.setattr(project, "_page", lambda filters, *a, **k: asked.append(str(filters)) or page(filters, *a, **k))
+    assert (project.count(1), project.count(1)) == (1, 1)
+    assert ["tasks:id" in each for each in asked] == [False, True]
+    project.add([{"data": {"text": "t", "round": 1, "item": each}} for each in ("b", "c")])
+    first, *others = project.tasks(1).task_id
+    assert project.progress(1) == BatchProgress(3, 0) and "tasks:id" in asked[-1]
+    project.remove(others)
+    assert (project.count(1), project.tasks(1).task_id.tolist()) == (1, [first])
+    project.remove([first])
+    assert (project.count(1), project.tasks(1).empty) == (0, True)
+    project.add([{"data": {"text": "t", "round": 1, "item": each}} for each in ("b", "c")])
+    for look in (
+        project.count,
+        lambda number: len(project.tasks(number)),
+        lambda number: project.progress(number).total,
+    ):
+        project._began[1] = 10**9, 2  # what a Label Studio knew that was put back since
+        assert look(1) == 2
+
+
 @pytest.mark.parametrize("name", ["twins", "bob's", 'R&D "beta" #1?', "100% `a` \\\\ b_", "..", "é" * 36])
 def test_of_runs_models_and_versions_the_one_in_use_stays(servers: Addresses, tmp_path: Path, name: str) -> None:
     given = {"project": {"name": name, "id": token_hex(4)}, "classes": ["x", "y"], "pull": {"pool": "", "gold": ""}}

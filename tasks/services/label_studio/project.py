@@ -106,6 +106,7 @@ class LabelStudioProject:
 
     def __init__(self, name: str, workspace_id: str, kind: str = "", looking: bool = False, people: int = 1) -> None:
         self.people = people
+        self._began: dict[int, tuple[int, int]] = {}  # of batches: the number of the first task, and how many there are
         self.end = f" · {workspace_id}" + (f" · {kind}" if kind else "")
         self.mark = " ".join(filter(None, ("labelwise", workspace_id, kind)))
         self.title = name[: TITLE - len(self.end)] + self.end
@@ -257,14 +258,23 @@ class LabelStudioProject:
     def tasks(self, batch_number: int) -> pd.DataFrame:
         """The tasks of a batch, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
         and skips), `data`."""
-        found = list(self._list([*_of_batch(batch_number), *NAMED], PAGE, COUNTED))
+        found = list(self._list(self._of(batch_number), PAGE, COUNTED))
+        if self._are_fewer(batch_number, len(found)):
+            found = list(self._list(self._of(batch_number), PAGE, COUNTED))
+        self._keep(batch_number, min((task.id for task in found), default=0), len(found))
         answers = self._answers(found, batch_number)
         rows = [(task.id, item, answers[task.id], task.data) for task in found if (item := ask_of(task.data)[0])]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
 
     def count(self, batch_number: int) -> int:
         """How many tasks a batch has."""
-        return self._total([*_of_batch(batch_number), *NAMED])
+        with connected(self.url):
+            found = self._page(self._of(batch_number), 1, "id")
+            if self._are_fewer(batch_number, int(found.response.total)):
+                found = self._page(self._of(batch_number), 1, "id")
+            total = int(found.response.total)
+            self._keep(batch_number, found.items[0].id if total else 0, total)
+        return total
 
     def count_between(self, first: int, last: int) -> int:
         """How many tasks the batches from the first to the last have."""
@@ -286,14 +296,14 @@ class LabelStudioProject:
     def progress(self, batch_number: int) -> BatchProgress:
         """How far the reviewers are. Two to four cheap requests, whatever the size of the project; where several people
         answer an item, one that lists the batch."""
-        this_batch = [*_of_batch(batch_number), *NAMED]
         if self.people > 1:
-            found = list(self._list(this_batch, PAGE, "id,overlap,total_annotations,cancelled_annotations"))
+            listed = "id,overlap,total_annotations,cancelled_annotations"
+            found = list(self._list(self._of(batch_number), PAGE, listed))
             answers = self._answers(found, batch_number)
             over = [task for task in found if answers[task.id] >= (task.overlap or 1)]
             return BatchProgress(len(found), len(over), sum(map(_only_skipped, over)))
-        total = self._total(this_batch)
-        without_answer = [_equal("total_annotations", 0), *this_batch]  # the quick conditions first
+        total = self.count(batch_number)
+        without_answer = [_equal("total_annotations", 0), *self._of(batch_number)]  # the quick conditions first
         done = total - self._total([_equal("cancelled_annotations", 0), *without_answer])
         with_answer = total - self._total(without_answer) if done else 0
         uncounted = len(self._annotators(batch_number, UNANSWERED)) if done < total else 0
@@ -309,7 +319,7 @@ class LabelStudioProject:
 
     def _annotators(self, batch_number: int, filters: Sequence[dict[str, Any]] = ()) -> dict[int, int]:
         """How many people have annotated or skipped a task of a batch, where anybody has."""
-        asked = [*filters, *_of_batch(batch_number), *NAMED, ANNOTATED]
+        asked = [*filters, *self._of(batch_number), ANNOTATED]
         return {task.id: len(task.annotators or ()) for task in self._list(asked, PAGE, "id,annotators")}
 
     def add(self, tasks: list[Any]) -> None:
@@ -325,7 +335,7 @@ class LabelStudioProject:
 
     def predictions(self, batch_number: int) -> dict[int, list[Any]]:
         """What is marked in advance in each task of a batch, by the number of the task: a result a prediction."""
-        found = self._list([*_of_batch(batch_number), *NAMED], PAGE, "id,predictions", "all")
+        found = self._list(self._of(batch_number), PAGE, "id,predictions", "all")
         return {task.id: [_field(each, "result") for each in task.predictions or []] for task in found}
 
     def predict(self, task_id: int, predictions: list[dict[str, Any]]) -> None:
@@ -352,7 +362,7 @@ class LabelStudioProject:
         experts by one of them; a task that has so many answers stays as it is. Returns how many people that is. Whoever
         labels the tasks of the tab gets none twice, and sees nobody else's answer."""
         reachable = min(self.people, len(self.accounts()))
-        for task in self._list([*_of_batch(batch_number), *NAMED], PAGE, f"{COUNTED},overlap"):
+        for task in self._list(self._of(batch_number), PAGE, f"{COUNTED},overlap"):
             wanted = 1 if is_hard(task.data) else reachable
             if task.overlap != wanted and _answer_count(task) < wanted:
                 self.ask_again(task.id, wanted)
@@ -361,7 +371,7 @@ class LabelStudioProject:
     def count_for(self, whose: str, batch_number: int, open_alone: bool = False) -> int:
         """How many tasks of a batch are for somebody, see Queue; open_alone: of these those that nobody has
         answered."""
-        return self._total([*(UNANSWERED if open_alone else ()), *_of_batch(batch_number), *NAMED, _for(whose)])
+        return self._total([*(UNANSWERED if open_alone else ()), *self._of(batch_number), _for(whose)])
 
     def remove(self, task_ids: Iterable[int]) -> None:
         """Delete tasks. One that is gone already is no error.
@@ -503,6 +513,26 @@ class LabelStudioProject:
     def _first(self, ours: list[Any]) -> int | None:
         self.called = ours[0].title if ours else ""
         return ours[0].id if ours else None
+
+    def _of(self, batch_number: int) -> list[dict[str, Any]]:
+        """The filters of a batch's tasks, but for those that somebody else made. For these alone Label Studio reads
+        every task of the project; once the first of the batch is known, it reads those from there on, for a new task
+        has a higher number than all that are there."""
+        first = self._began.get(batch_number)
+        later = [] if first is None else [_equal("id", first[0]) | {"operator": "greater_or_equal"}]
+        return [*later, *_of_batch(batch_number), *NAMED]
+
+    def _keep(self, batch_number: int, first: int, tasks: int) -> None:
+        if tasks:
+            self._began[batch_number] = first, tasks
+
+    def _are_fewer(self, batch_number: int, tasks: int) -> bool:
+        """Whether a batch has fewer tasks, from its first one on, than it had. Some were deleted; or Label Studio was
+        put back to what it was before, and gives numbers again: so all tasks are to be looked at."""
+        fewer = tasks < self._began.get(batch_number, (0, 0))[1]
+        if fewer:
+            del self._began[batch_number]
+        return fewer
 
     def _total(self, filters: list[dict[str, Any]]) -> int:
         """How many tasks there are. The newest is asked for with it, since what is asked about is new mostly: to find

@@ -23,7 +23,7 @@ def test_tasks_that_somebody_else_made_are_no_tasks_of_a_round(monkeypatch: pyte
     ]
     monkeypatch.setattr(LabelStudioProject, "_list", lambda *_: iter(listed))
     project = LabelStudioProject.__new__(LabelStudioProject)
-    project.people = 1
+    project.people, project._began = 1, {}
     assert project.tasks(1).to_dict("records") == [{"task_id": 1, "id": "a", "answers": 1, "data": data[0]}]
 
 
