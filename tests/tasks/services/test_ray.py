@@ -143,9 +143,7 @@ def test_what_is_remembered_is_found_on_the_cluster(
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_cluster_that_goes_away_loses_nothing(workspace: Workspace) -> None:
-    """Killed when two of its pieces are kept: a line, and the next run goes on from there, without a cluster."""
-    program = """
+PROGRAM = """
 import os, signal, sys
 import psutil
 from pathlib import Path
@@ -157,7 +155,8 @@ keep = embed.Pieces.keep
 def kept(self, *more):
     keep(self, *more)
     if self.rows == 4:
-        for process in psutil.Process().children(recursive=True):
+        own = psutil.Process()
+        for process in [own] if sys.argv[2] == "stage" else own.children(recursive=True):
             process.kill()
 embed.Pieces.keep = kept
 workspace = Workspace(Path(sys.argv[1]))
@@ -165,12 +164,31 @@ try:
     embed._encode(workspace, [*workspace.pool.glob("*.parquet")], [])
 except LabelwiseError as error:
     print(type(error).__name__, error)
-"""
+"""  # when two pieces are kept, it kills itself, or the cluster that it has started
+
+
+def test_a_cluster_that_goes_away_loses_nothing(workspace: Workspace) -> None:
+    """A line, and the next run goes on from what was kept, without a cluster."""
     settled(workspace, engine="ray")
-    words = [sys.executable, "-c", program, str(workspace.root)]
+    words = [sys.executable, "-c", PROGRAM, str(workspace.root), "cluster"]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}  # one of its own
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=150)
     assert re.search(r"^ServiceDown the Ray cluster went away: .* set engine: local$", done.stdout, re.M), done
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embed, "PIECE", 2)
         assert embed._encode(settled(workspace, engine="local"), [*workspace.pool.glob("*.parquet")], []) >= 4
+
+
+def test_a_stage_that_is_killed_in_its_job_goes_on_from_what_was_kept(cluster: Cluster, workspace: Workspace) -> None:
+    tables = [*workspace.pool.glob("*.parquet")]
+    embed._encode(workspace, tables, [])
+    here = {file.name: file.read_bytes() for file in workspace.vectors.glob("*.npy")}
+    for file in workspace.vectors.iterdir():
+        file.unlink()
+    workspace = settled(workspace, engine="ray")
+    words = [sys.executable, "-c", PROGRAM, str(workspace.root), "stage"]
+    assert subprocess.run(words, capture_output=True, check=False, timeout=150).returncode == -signal.SIGKILL
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embed, "PIECE", 2)
+        assert embed._encode(workspace, tables, []) >= 4
+    assert {file.name: file.read_bytes() for file in workspace.vectors.glob("*.npy")} == here
