@@ -18,7 +18,7 @@ def forecast(workspace: Workspace, wrong: float, confidence: float) -> list[str]
     lines = [f"with {100 * confidence:g} % confidence, by the model of now:"]
     for each in finish.forecasts(workspace, confidence, [*finish.CURVE, wrong]):
         lines.append(f"{'->' if each.wrong == wrong else '  '} {each}")
-    return lines
+    return [*lines, *filter(None, [finish.by_head(workspace)])]
 
 
 def abandon(workspace: Workspace, tell: Callable[[str], None]) -> str:

@@ -23,7 +23,7 @@ from labelwise.tasks.proof.finishing import GOLD, LIST, LLM, MACHINES, MODEL, NO
 from labelwise.tasks.records import BATCH, FINISHED, tag
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Finish
-from labelwise.tasks.workspace import Workspace, atomic, read_parquet, write_csv, write_parquet
+from labelwise.tasks.workspace import Workspace, atomic, opened, read_parquet, write_csv, write_parquet
 
 KEY = "select.finish"  # where params.yaml has the plan
 CURVE = (0.005, 0.01, 0.02, 0.05, 0.1)  # shares that a forecast compares
@@ -136,6 +136,19 @@ def refuse_untrained(workspace: Workspace) -> None:
         )
 
 
+def by_head(workspace: Workspace) -> str:
+    """In words, how many items have the label of the model's head alone, which takes more of people's; '' for none."""
+    import pyarrow.parquet as pq
+
+    with opened(workspace.scores) as file:
+        if "candidate" not in pq.read_schema(file).names:
+            return ""
+    alone = int((~read_parquet(workspace.scores, columns=["candidate"]).candidate).sum())
+    return (
+        f"{quantity(alone, 'item is', 'items are')} judged by the head alone; score.candidates: null spares people more"
+    )
+
+
 def refuse_other(now: Finish, wrong: float, confidence: float) -> None:
     """InputError where another promise is being worked for."""
     if (now.wrong, now.confidence) != (wrong, confidence):
@@ -176,7 +189,8 @@ def prepare(workspace: Workspace, plan: Finish) -> str:
         if found.allowed < 0:
             return f"no exam could show so few wrong: people label all {found.people:,} items"
         people = f"{found.people:,} ({found.least:,} to {found.most:,})"
-        return f"an exam of about {quantity(found.exam, 'item')}; people label about {people} in all"
+        said = f"an exam of about {quantity(found.exam, 'item')}; people label about {people} in all"
+        return "; ".join(filter(None, [said, by_head(workspace)]))
     if now != plan.model:
         raise WorkspaceError(
             "the model is not the one that the exam began with: code, classes, gold or settings have changed since, or "

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from labelwise.flows.finish import forecast
 from labelwise.tasks import figures, finish, settings
 from labelwise.tasks.errors import InputError, WorkspaceError
 from labelwise.tasks.labels import ledger, weak
@@ -69,6 +70,14 @@ def here(tmp_path: Path) -> Workspace:
     write_parquet(workspace.gold, GOLD.frame(), GOLD)
     score(workspace, ids(0, OLD))
     return workspace
+
+
+def test_who_finishes_with_the_head_alone_is_told(here: Workspace) -> None:
+    assert finish.by_head(here) == ""
+    scores = pd.read_parquet(here.scores)
+    write_parquet(here.scores, scores.assign(candidate=scores.index < 30))
+    assert finish.by_head(here).startswith(f"{OLD - 30:,} items are judged by the head alone; score.candidates: null")
+    assert finish.by_head(here) in forecast(here, 0.05, 0.9)[-1]
 
 
 @pytest.mark.parametrize("slips", [0, 8])
