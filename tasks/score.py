@@ -13,13 +13,16 @@ from labelwise.tasks.errors import quantity
 from labelwise.tasks.items.known import remembering
 from labelwise.tasks.items.vectors import pool_items, pool_vectors
 from labelwise.tasks.kinds import Answer, choice
-from labelwise.tasks.learners import Items, Model, prefilter_of, thresholds_of
+from labelwise.tasks.learners import Items, Model, Prefilter, prefilter_of, thresholds_of
 from labelwise.tasks.learners.base import BLOCK
+from labelwise.tasks.learners.calibration import random_positions
 from labelwise.tasks.records import SCORES, probabilities
 from labelwise.tasks.settings import Score
 from labelwise.tasks.strategies.prefilter import worth_a_look
 from labelwise.tasks.strategies.uncertainty import entropy_of, least_confidence_of, margin_of
 from labelwise.tasks.workspace import Workspace, write_parquet
+
+COMPARED, TEMPERATURES, HALVINGS = 1000, (0.01, 100.0), 20
 
 
 def score(
@@ -40,6 +43,8 @@ def score(
     """
     thresholds, draft = thresholds_of(model), model.draft
     if quick := prefilter(model, len(items), settings):
+        compared = random_positions(len(items), min(COMPARED, settings.candidates or 0), 0)
+        quick = as_sure(quick, model, ids[compared], items.take(compared), answer)
         scores = in_blocks(ids, items, quick, answer, thresholds)
         found, margin = probabilities(scores), margin_of(answer.simplex(probabilities(scores), thresholds))
         rows = worth_a_look(answer.chances(found), margin, settings.candidates or 0, np.random.default_rng(seed))
@@ -53,9 +58,24 @@ def score(
     return replaced(scores, unsure, judged(ids[unsure], items.take(unsure), model, answer, thresholds))
 
 
-def prefilter(model: Model, items: int, settings: Score) -> Model | None:
+def prefilter(model: Model, items: int, settings: Score) -> Prefilter | None:
     """What judges all of so many items before the model judges its candidates; None where it judges all itself."""
     return prefilter_of(model) if settings.candidates and items > settings.candidates else None
+
+
+def as_sure(quick: Prefilter, model: Model, ids: pd.Index, items: Items, answer: Answer) -> Prefilter:
+    """The quick part of a model at the temperature at which it is on average as sure of these items as the whole model:
+    else what the one says of an item could not be held against what the other says of the next."""
+    thresholds = thresholds_of(model)
+
+    def sureness(judge: Model) -> float:
+        return float(judged(ids, items, judge, answer, thresholds).confidence.mean())
+
+    wanted, low, high = sureness(model), *np.log(TEMPERATURES)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sureness(quick.at(float(np.exp(middle)))) > wanted else (low, middle)
+    return quick.at(float(np.exp((low + high) / 2)))
 
 
 def chance(model: Path) -> int:

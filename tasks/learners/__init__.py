@@ -27,7 +27,7 @@ from labelwise.tasks.learners import (
     trees,
     untrained,
 )
-from labelwise.tasks.learners.base import Exam, Examples, Items, Left, Model, prefilter_of, thresholds_of
+from labelwise.tasks.learners.base import Exam, Examples, Items, Left, Model, Prefilter, prefilter_of, thresholds_of
 from labelwise.tasks.settings import one_of
 from labelwise.tasks.workspace import brought_back, read_json
 
@@ -109,6 +109,7 @@ __all__ = [
     "Items",
     "Left",
     "Model",
+    "Prefilter",
     "able_to_learn",
     "answer",
     "learners",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from labelwise.tasks.learners import calibration, contrastive, deciding, ensemble, frozen, one_vs_rest, tagger
-from labelwise.tasks.learners.base import Exam, Examples, Items, Model, prefilter_of
+from labelwise.tasks.learners.base import Exam, Examples, Items, Model, Prefilter, prefilter_of
 from labelwise.tasks.settings import Settings
 
 NAME = "auto"
@@ -64,7 +64,7 @@ class Auto:
         return None if costly is None else self.members.get(ensemble.NAME, costly.draft)
 
     @property
-    def prefilter(self) -> Model | None:
+    def prefilter(self) -> Prefilter | None:
         """The head of the ensemble, which hardly any choice is without."""
         return prefilter_of(self.members[ensemble.NAME]) if ensemble.NAME in self.members else None
 

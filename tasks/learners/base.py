@@ -219,10 +219,18 @@ class Model(Protocol):
         ...
 
 
-def prefilter_of(model: Model) -> Model | None:
-    """A part of the model that reads nothing but vectors, and says well enough which items of a large pool are worth
-    the whole model's look. None where nothing in it is quicker, and of a model of another package that has none."""
-    found: Model | None = getattr(model, "prefilter", None)
+class Prefilter(Model, Protocol):
+    """A part of a model that reads nothing but vectors, and says well enough which items of a large pool are worth the
+    whole model's look."""
+
+    def at(self, temperature: float) -> "Prefilter":
+        """The same, its logits or log odds divided by the temperature: above 1 it is less sure."""
+        ...
+
+
+def prefilter_of(model: Model) -> Prefilter | None:
+    """None where nothing in the model is quicker than all of it, and of a model of another package that has none."""
+    found: Prefilter | None = getattr(model, "prefilter", None)
     return found
 
 

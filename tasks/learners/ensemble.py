@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from labelwise.tasks.learners import bag_of_words, calibration, deciding, frozen, one_vs_rest, propagate, trees
-from labelwise.tasks.learners.base import Examples, Items, Model
+from labelwise.tasks.learners.base import Examples, Items, Model, Prefilter
 from labelwise.tasks.learners.kernel import Kernel, settled
 from labelwise.tasks.settings import Settings
 
@@ -57,7 +57,7 @@ class Ensemble:
         return self.head.classes
 
     @property
-    def prefilter(self) -> Model | None:
+    def prefilter(self) -> Prefilter | None:
         """The head by itself, where it reads vectors."""
         return self.head if self.figures is None else None
 
@@ -113,7 +113,7 @@ class Labels:
         return self.head.thresholds
 
     @property
-    def prefilter(self) -> Model:
+    def prefilter(self) -> Prefilter:
         """The heads by themselves."""
         return self.head
 

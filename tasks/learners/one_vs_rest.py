@@ -72,6 +72,11 @@ class Heads:
         """(n, c) log odds, of whatever features -> (n, c) probabilities."""
         return expit(logits).astype(np.float32)
 
+    def at(self, temperature: float) -> "Heads":
+        """The same heads, their log odds divided by the temperature."""
+        even = np.full(len(self.classes), 1 / temperature)
+        return self.turned(even, np.zeros_like(even))
+
     def turned(self, slopes: Floats, shifts: Floats) -> "Heads":
         """The same heads, the log odds of each label multiplied by its slope, (c,), and shifted, (c,)."""
         slope, shift = slopes[self.seen].astype(np.float32), shifts[self.seen].astype(np.float32)

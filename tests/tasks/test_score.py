@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from labelwise.tasks.items.vectors import Vectors
+from labelwise.tasks.kinds import choice
 from labelwise.tasks.learners import Items, Model, untrained
+from labelwise.tasks.learners.calibration import random_positions
 from labelwise.tasks.learners.frozen import Head
 from labelwise.tasks.records import SCORES, probabilities
-from labelwise.tasks.score import chance
+from labelwise.tasks.score import as_sure, chance
 from labelwise.tasks.score import score as score_items
 from labelwise.tasks.settings import Score
 from labelwise.tasks.strategies.prefilter import worth_a_look
@@ -106,10 +109,14 @@ def test_of_a_large_pool_the_model_judges_its_candidates_alone() -> None:
     model = Slow()
     scores = score_items(VECTORS.ids, ITEMS, model, Score(candidates=6), seed=3)
     rows = np.flatnonzero(scores.candidate)
-    assert len(rows) == 6 and sorted(map(int, model.read)) == rows.tolist()
+    compared = random_positions(13, 6, 0)
+    assert len(rows) == 6 and list(map(int, model.read)) == [*compared, *rows]
     np.testing.assert_array_equal(probabilities(scores)[rows], HEAD.of(-ITEMS.vectors()[rows]))
-    quick, others = HEAD.of(ITEMS.vectors()), np.flatnonzero(~scores.candidate)
-    np.testing.assert_array_equal(probabilities(scores)[others], quick[others])
+    quick = as_sure(HEAD, model, VECTORS.ids[compared], ITEMS.take(compared), choice)
+    others, said = np.flatnonzero(~scores.candidate), quick.probabilities(ITEMS)
+    np.testing.assert_array_equal(probabilities(scores)[others], said[others])
+    sure = HEAD.of(-ITEMS.vectors())[compared].max(axis=1).mean()
+    assert said[compared].max(axis=1).mean() == pytest.approx(sure, abs=1e-3)
     assert scores.id.tolist() == VECTORS.ids.tolist()
     pd.testing.assert_frame_equal(scores, score_items(VECTORS.ids, ITEMS, Slow(), Score(candidates=6), seed=3))
 

@@ -106,7 +106,7 @@ class LabelStudioProject:
 
     def __init__(self, name: str, workspace_id: str, kind: str = "", looking: bool = False, people: int = 1) -> None:
         self.people = people
-        self._began: dict[int, tuple[int, int]] = {}  # of batches: the number of the first task, and how many there are
+        self._began: dict[int, tuple[int, int]] = {}  # of batches: no task has a lower number, and how many there are
         self.end = f" · {workspace_id}" + (f" · {kind}" if kind else "")
         self.mark = " ".join(filter(None, ("labelwise", workspace_id, kind)))
         self.title = name[: TITLE - len(self.end)] + self.end
@@ -259,9 +259,10 @@ class LabelStudioProject:
         """The tasks of a batch, but for those that somebody else made: columns `task_id`, `id`, `answers` (annotations
         and skips), `data`."""
         found = list(self._list(self._of(batch_number), PAGE, COUNTED))
-        if self._are_fewer(batch_number, len(found)):
+        if not self._are_there(batch_number, len(found)):
             found = list(self._list(self._of(batch_number), PAGE, COUNTED))
-        self._keep(batch_number, min((task.id for task in found), default=0), len(found))
+        if found:
+            self._began[batch_number] = min(task.id for task in found), len(found)
         answers = self._answers(found, batch_number)
         rows = [(task.id, item, answers[task.id], task.data) for task in found if (item := ask_of(task.data)[0])]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
@@ -269,11 +270,15 @@ class LabelStudioProject:
     def count(self, batch_number: int) -> int:
         """How many tasks a batch has."""
         with connected(self.url):
+            if batch_number in self._began:
+                total = int(self._page(self._of(batch_number), 1, "id").response.total)
+                if self._are_there(batch_number, total):
+                    return total
+            newest = self._page([], 1, "id", newest=True).items  # before: what comes meanwhile has a higher number
             found = self._page(self._of(batch_number), 1, "id")
-            if self._are_fewer(batch_number, int(found.response.total)):
-                found = self._page(self._of(batch_number), 1, "id")
             total = int(found.response.total)
-            self._keep(batch_number, found.items[0].id if total else 0, total)
+            if first := found.items or newest:
+                self._began[batch_number] = first[0].id, total
         return total
 
     def count_between(self, first: int, last: int) -> int:
@@ -326,7 +331,8 @@ class LabelStudioProject:
         """Import tasks, all in one request."""
         with connected(self.url):
             self.client.projects.import_tasks(self.number, request=tasks)
-        self.remove([task.id for task in self._list(_of_batch(PLACE_HOLDER), PAGE, "id")])
+        held = [*UNANSWERED, *_of_batch(PLACE_HOLDER)]  # the quick conditions first
+        self.remove([task.id for task in self._list(held, PAGE, "id")])
 
     def change(self, task_id: int, data: dict[str, Any]) -> None:
         """Change what a task shows. One that is gone is no error."""
@@ -516,23 +522,21 @@ class LabelStudioProject:
 
     def _of(self, batch_number: int) -> list[dict[str, Any]]:
         """The filters of a batch's tasks, but for those that somebody else made. For these alone Label Studio reads
-        every task of the project; once the first of the batch is known, it reads those from there on, for a new task
-        has a higher number than all that are there."""
+        every task of the project; once it is known where the batch begins, it reads those from there on, for a new
+        task has a higher number than all that are there."""
         first = self._began.get(batch_number)
         later = [] if first is None else [_equal("id", first[0]) | {"operator": "greater_or_equal"}]
         return [*later, *_of_batch(batch_number), *NAMED]
 
-    def _keep(self, batch_number: int, first: int, tasks: int) -> None:
-        if tasks:
-            self._began[batch_number] = first, tasks
-
-    def _are_fewer(self, batch_number: int, tasks: int) -> bool:
-        """Whether a batch has fewer tasks, from its first one on, than it had. Some were deleted; or Label Studio was
-        put back to what it was before, and gives numbers again: so all tasks are to be looked at."""
-        fewer = tasks < self._began.get(batch_number, (0, 0))[1]
-        if fewer:
+    def _are_there(self, batch_number: int, tasks: int) -> bool:
+        """Whether a batch has as many tasks, from where it begins, as it had. If not, some were deleted; or Label
+        Studio was put back to what it was before, and gives numbers again: so all tasks are to be looked at."""
+        first, before = self._began.get(batch_number, (0, 0))
+        if tasks < before:
             del self._began[batch_number]
-        return fewer
+        elif first:
+            self._began[batch_number] = first, tasks
+        return tasks >= before
 
     def _total(self, filters: list[dict[str, Any]]) -> int:
         """How many tasks there are. The newest is asked for with it, since what is asked about is new mostly: to find
