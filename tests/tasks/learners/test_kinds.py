@@ -23,6 +23,7 @@ from labelwise.tasks.learners import (
     ensemble,
     finetune,
     frozen,
+    prefilter_of,
     propagate,
     self_training,
     tuned,
@@ -322,3 +323,18 @@ def test_batches_of_like_length() -> None:
     assert sorted(row for batch in batches for row in batch) == list(range(200))
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded < 1.3 * lengths.sum()
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+def test_the_head_of_an_ensemble_alone_orders_as_it_does_and_is_less_sure_when_told(pool: Items, several: bool) -> None:
+    examples = examples_of(pool)
+    if several:
+        examples = replace(examples, labels=np.eye(3, dtype=np.float32)[LABELS[:16]])
+    model = ensemble.fit(examples, pool, settings_of("ensemble"))
+    head = prefilter_of(model)
+    assert head is not None
+    p, less = head.probabilities(pool), head.at(4.0).probabilities(pool)
+    np.testing.assert_array_equal(p.argmax(axis=1), less.argmax(axis=1))
+    assert (np.abs(less[:, :2] - 0.5) < np.abs(p[:, :2] - 0.5)).all()
+    assert prefilter_of(auto.Auto({"ensemble": model}, "only one")) is head
+    assert prefilter_of(auto.Auto({"frozen": head}, "only one")) is None
