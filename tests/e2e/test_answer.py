@@ -7,12 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
-from time import monotonic
+from threading import Thread
 
 import httpx
 import pytest
@@ -30,6 +29,7 @@ from labelwise.tasks.services.mlflow import open_tracking
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import Make, Source, command, play, play_rounds, rows
 from tests.e2e.test_browser import given, instructions, sign_in
+from tests.waiting import until
 
 README = Path(__file__).parents[2] / "README.md"
 SECRET = "a secret of the tests"
@@ -84,14 +84,6 @@ def listening() -> Iterator[tuple[str, list[tuple[str, str, bytes]]]]:
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/told", told
     server.shutdown()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, a few minutes at most."""
-    end, pause = monotonic() + 180, Event()
-    while not condition():
-        assert monotonic() < end
-        pause.wait(0.2)
 
 
 def as_displayed(page: Page, tab: str) -> None:

@@ -8,11 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg2
@@ -22,6 +20,7 @@ from ruamel.yaml import YAML
 from labelwise.tasks.services.home import Addresses
 from tests.e2e.conftest import Source
 from tests.team import BUCKET, UID, Cluster, as_user, free_port
+from tests.waiting import until
 
 pytestmark = pytest.mark.team
 ROOT = Path(__file__).parents[2]
@@ -82,13 +81,6 @@ class Image:
             process.wait(60)
 
 
-def until(true: Any, seconds: float, said: Path) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, said.read_text()[-3000:]
-        time.sleep(0.3)
-
-
 def answers(address: str) -> bool:
     try:
         return httpx.get(address, timeout=4).status_code == 200
@@ -143,7 +135,7 @@ def test_the_containers_commands_run_a_round(
     with ExitStack() as up:
         for name, health in (("mlflow", "/health"), ("prefect", "/api/health")):
             said = up.enter_context(image.running(name, *service(name)))
-            until(lambda at=f"http://127.0.0.1:{ports[name]}{health}": answers(at), 120, said)
+            until(lambda at=f"http://127.0.0.1:{ports[name]}{health}": answers(at), 120, said.read_text)
         words, variables = service("worker")
         workspace = image.data / "workspace"
         assert variables["LABELWISE_WORKSPACE"] == str(workspace)
@@ -152,11 +144,11 @@ def test_the_containers_commands_run_a_round(
         words_of_init += ["--pool", str(image.data / "source" / "pool.csv")]
         image.run([*words_of_init, "--gold", str(image.data / "source" / "gold.csv")], variables)
         said = up.enter_context(image.running("worker", words, variables))
-        until(lambda: "Worker" in said.read_text() and "started" in said.read_text(), 120, said)
+        until(lambda: "Worker" in said.read_text() and "started" in said.read_text(), 120, said.read_text)
         deployed = image.run(["prefect", "deployment", "ls"], variables)
         name = re.search(r"[\w-]+/scheduled", deployed)
         assert name is not None, deployed
         image.run(["prefect", "deployment", "run", name[0]], variables)
-        until(lambda: "round-0000" in image.run(["git", "-C", str(workspace), "tag"], variables), 240, said)
+        until(lambda: "round-0000" in image.run(["git", "-C", str(workspace), "tag"], variables), 240, said.read_text)
     assert (image.data / "workspace.remote").is_dir()  # in the volume
     assert (image.data / "home").stat().st_uid == (UID if os.geteuid() == 0 else os.geteuid())

@@ -26,10 +26,10 @@ from labelwise.tasks.upkeep import forget, init
 from labelwise.tasks.upkeep import llm as command_llm
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import Addresses, Make, Source, answer, command, play, rows
-from tests.e2e.test_answer import until
 from tests.e2e.test_finish import finished
 from tests.e2e.test_provable import replayed
 from tests.tasks.labels.speaking import Speaking, speaking
+from tests.waiting import until
 
 PRICES = {"input": 100.0, "output": 100.0, "as_of": "2026-11-01"}
 

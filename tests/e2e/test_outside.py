@@ -6,8 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import httpx
 import pytest
@@ -18,6 +16,7 @@ from labelwise.tasks.services.home import Addresses
 from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import open_project
 from tests.e2e.conftest import BATCH, Make, Source, command, play, play_rounds, tool
+from tests.waiting import until
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
@@ -123,14 +122,6 @@ def test_strangers_names_and_pages_are_refused(servers: Addresses) -> None:
         form = {"email": "stranger@evil.example", "password": "long-enough-1", "allow_newsletters": "false"}
         form["csrfmiddlewaretoken"] = stranger.cookies["csrftoken"]
         assert stranger.post("/user/signup/", data=form).status_code == 403
-
-
-def until(condition: Callable[[], bool], seconds: float) -> None:
-    """Look until it is so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.5)
 
 
 @pytest.mark.long

@@ -2,8 +2,6 @@
 in as its page does."""
 
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from labelwise.tasks import stop
 from labelwise.tasks.proof.stopping import Advice
 from labelwise.tasks.reporting import status
 from tests.e2e.conftest import Make, Source, answer, play
+from tests.waiting import until
 
 PATIENCE = 120
 
@@ -31,14 +30,6 @@ def paused() -> Any:
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=state))
     return runs[0] if runs else None
-
-
-def until(seen: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE
-    while not (found := seen()):
-        assert time.monotonic() < end, "nothing came of it"
-        time.sleep(0.2)
-    return found
 
 
 def test_a_person_stops_the_loop_and_lets_it_go_on(make: Make, source: Source) -> None:

@@ -4,8 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,19 +25,13 @@ from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import BATCH, CLASSES, Make, Source, answer, command, rows, tool
 from tests.e2e.test_outside import one_line
 from tests.team import BUCKET, Cluster
+from tests.waiting import until
 
 pytestmark = pytest.mark.team
 
 
 def run(workspace: Workspace, *more: str) -> subprocess.CompletedProcess[str]:
     return command("run", "--workspace", str(workspace.root), "--max-wait", "0", *more)
-
-
-def until(true: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_a_round_lives_in_postgresql_and_s3(

@@ -21,7 +21,7 @@ from labelwise.tasks.services.label_studio.accounts import Reviewer
 from labelwise.tasks.services.label_studio.project import open_project
 from labelwise.tasks.workspace import Workspace
 from tests.e2e.conftest import Make, play, rows, tool
-from tests.e2e.test_outside import until
+from tests.waiting import until
 
 NEVER = "0 0 1 1 *"  # the schedule has no part in this
 
