@@ -43,11 +43,12 @@ def score(
     """
     thresholds, draft = thresholds_of(model), model.draft
     if quick := prefilter(model, len(items), settings):
-        compared = random_positions(len(items), min(COMPARED, settings.candidates or 0), 0)
+        most = settings.candidates or 0
+        compared = random_positions(len(items), min(COMPARED, most), 0)
         quick = as_sure(quick, model, ids[compared], items.take(compared), answer)
         scores = in_blocks(ids, items, quick, answer, thresholds)
         found, margin = probabilities(scores), margin_of(answer.simplex(probabilities(scores), thresholds))
-        rows = worth_a_look(answer.chances(found), margin, settings.candidates or 0, np.random.default_rng(seed))
+        rows = worth_a_look(answer.chances(found), margin, most, np.random.default_rng(seed))
         anew = score(ids[rows], items.take(rows), model, settings, answer)
         return replaced(scores, rows, anew).assign(candidate=np.isin(np.arange(len(items)), rows))
     if draft is None or len(items) <= settings.reencode:

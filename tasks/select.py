@@ -139,9 +139,9 @@ def choose(
         guesses = bool(scores.prediction.notna().all()) and not len(labelled) and labelled.labels.ndim == 1
         strategy, _ = strategy_for(settings, labelled, guesses, candidates.take(picked.indices))
         rest = np.setdiff1d(all_rows, picked.indices)
-        if "candidate" in scores:
-            by_model = rest[scores.candidate.to_numpy()[open_rows[rest]]]
-            rest = by_model if len(by_model) >= k - len(picked.indices) else rest
+        if "candidate" in scores:  # of all, where so few of these are open that the batch would be short
+            worth = rest[scores.candidate.to_numpy()[open_rows[rest]]]
+            rest = worth if len(worth) >= k - len(picked.indices) else rest
         picked = mixed(picked, asked_of(strategy, candidates, rest, k - len(picked.indices), rng), rng)
     return replace(picked, indices=open_rows[picked.indices])
 

@@ -28,12 +28,12 @@ def worth_a_look(
     found[rng.choice(len(chances), int(BY_CHANCE * most), replace=False)] = True
     seen = np.flatnonzero(chances.any(axis=0))
     for of_class in seen:
-        add(found, -chances[:, of_class], int(LIKELIEST * most / len(seen)))
-    add(found, -margin, most - int(found.sum()))
+        _add(found, -chances[:, of_class], int(LIKELIEST * most / len(seen)))
+    _add(found, -margin, most - int(found.sum()))
     return np.flatnonzero(found)
 
 
-def add(found: NDArray[np.bool_], by: NDArray[np.floating], k: int) -> None:
+def _add(found: NDArray[np.bool_], by: NDArray[np.floating], k: int) -> None:
     """Mark the k rows of the least `by` of those that are not marked, the earlier of two that are alike."""
     rest = np.flatnonzero(~found)
     if k < len(rest):

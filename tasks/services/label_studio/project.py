@@ -261,8 +261,9 @@ class LabelStudioProject:
         found = list(self._list(self._of(batch_number), PAGE, COUNTED))
         if not self._are_there(batch_number, len(found)):
             found = list(self._list(self._of(batch_number), PAGE, COUNTED))
-        if found:
-            self._began[batch_number] = min(task.id for task in found), len(found)
+        if found:  # where it begins stays: an import that was cut off may still go through
+            began, _ = self._began.get(batch_number, (min(task.id for task in found), 0))
+            self._began[batch_number] = began, len(found)
         answers = self._answers(found, batch_number)
         rows = [(task.id, item, answers[task.id], task.data) for task in found if (item := ask_of(task.data)[0])]
         return pd.DataFrame(rows, columns=["task_id", "id", "answers", "data"])
