@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from labelwise.tasks import score
 from labelwise.tasks.settings import Settings
-from labelwise.tasks.strategies.prefilter import BY_CHANCE
 from labelwise.tasks.trial.kept import settings_of_run
 from labelwise.tasks.trial.rehearsal import Estimate, Rows, Run, area, play
 from tests.bench import figures
 
 SETS = ("spamassassin", "banking77", "it_tickets", "clinc150", "convabuse", "unfair_tos")
 SHARE, LEARNER, BATCH, ROUNDS, SEEDS, GOAL = 0.01, "ensemble", 25, 12, 5, 0.9
+CHANCE_OF_NEIGHBOURS = 0.25  # so much of the neighbours' place is left to chance
 CHANCE, FULL, OURS, NEIGHBOURS = "random", "auto, all items", "auto, candidates", "auto, neighbours"
 
 
@@ -82,7 +82,7 @@ def played(way: str, seed: int, pool: Rows, gold: Rows, settings: Settings, kept
 
 
 def neighbours(run: Run, pool: Rows) -> Callable[..., NDArray[np.int64]]:
-    """In place of `worth_a_look`: the nearest neighbours of what the run has asked, and as many by chance."""
+    """In place of `worth_a_look`: the nearest neighbours of what the run has asked, and some items by chance."""
     ids, vectors = pd.Index(pool.table.id), pool.vectors.astype(np.float32)
 
     def looks(_chances: object, _margin: object, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -90,7 +90,7 @@ def neighbours(run: Run, pool: Rows) -> Callable[..., NDArray[np.int64]]:
         near = vectors[labelled] @ vectors.T
         near[:, labelled] = -np.inf
         found = np.zeros(len(ids), dtype=bool)
-        found[rng.choice(len(ids), int(BY_CHANCE * most), replace=False)] = True
+        found[rng.choice(len(ids), int(CHANCE_OF_NEIGHBOURS * most), replace=False)] = True
         for row in np.argsort(-near, axis=1)[:, :most].T.ravel():
             if found.sum() == most:
                 break

@@ -13,8 +13,8 @@ import pandas as pd
 
 from labelwise.tasks.services.home import home
 from labelwise.tasks.services.label_studio.project import open_project
-from tests.bench.figures import Ratio, table, verdict
-from tests.bench.years import BATCH, MEASURED, OVERLAP, play_one, workspace_after_one
+from tests.bench.figures import table
+from tests.bench.years import BATCH, MEASURED, OVERLAP, compared, play_one, workspace_after_one
 
 ANSWERED, OPEN, A_ROUND = 500_000, 50_000, 1_000
 GOAL = 1.5
@@ -32,16 +32,7 @@ def bench(folder: Path) -> str:
         few = pd.DataFrame([play_one(workspace, versions) for _ in range(MEASURED)])[1:]
         there = grown(open_project(workspace.settings))
         many = pd.DataFrame([play_one(workspace, versions) for _ in range(MEASURED)])[1:]
-    ratios = {part: Ratio(many[part].tolist(), few[part].tolist()) for part in few}
-    rows = pd.DataFrame(
-        {
-            "part": list(ratios),
-            "with none, s": [f"{few[part].mean():.2f}" for part in ratios],
-            f"with {ANSWERED + OPEN:,}, s": [f"{many[part].mean():.2f}" for part in ratios],
-            "ratio": [f"{ratio:.2f}" for ratio in ratios.values()],
-            f"at most {GOAL}": [verdict(ratio, GOAL) for ratio in ratios.values()],
-        }
-    )
+    rows = compared((few, many), ("with none, s", f"with {ANSWERED + OPEN:,}, s"), GOAL)
     return f"""## Label Studio with half a million tasks
 
 The same rounds of {BATCH} as in *A year of rounds*, before and after {ANSWERED:,} answered tasks and {OPEN:,} open ones

@@ -46,16 +46,7 @@ def bench(folder: Path) -> str:
         early = pd.DataFrame([play_one(workspace, versions) for _ in range(MEASURED)])[1:]
         made = _years(workspace, versions)
         late = pd.DataFrame([play_one(workspace, versions) for _ in range(MEASURED)])[1:]
-    ratios = {part: Ratio(late[part].tolist(), early[part].tolist()) for part in early}
-    rows = pd.DataFrame(
-        {
-            "part": list(ratios),
-            "round 1, s": [f"{early[part].mean():.2f}" for part in ratios],
-            f"round {ROUNDS}, s": [f"{late[part].mean():.2f}" for part in ratios],
-            "ratio": [f"{ratio:.2f}" for ratio in ratios.values()],
-            f"at most {GOAL:.0f}": [verdict(ratio, GOAL) for ratio in ratios.values()],
-        }
-    )
+    rows = compared((early, late), ("round 1, s", f"round {ROUNDS}, s"), GOAL)
     return f"""## A year of rounds
 
 A workspace with a pool of {POOL:,} snippets, batches of {BATCH}. {MEASURED - 1} rounds after the first, and as many
@@ -65,6 +56,17 @@ the overlap of a look is {OVERLAP} here. A ratio is of the same part in the same
 
 {table(rows)}
 """
+
+
+def compared(rounds: tuple[pd.DataFrame, pd.DataFrame], names: tuple[str, str], goal: float) -> pd.DataFrame:
+    """A row a part: its seconds in rounds before and after, and how these compare."""
+    before, after = rounds
+    ratios = {part: Ratio(after[part].tolist(), before[part].tolist()) for part in before}
+    seconds = {name: [f"{one[part].mean():.2f}" for part in ratios] for name, one in zip(names, rounds, strict=True)}
+    verdicts = [verdict(ratio, goal) for ratio in ratios.values()]
+    return pd.DataFrame(
+        {"part": list(ratios), **seconds, "ratio": [f"{r:.2f}" for r in ratios.values()], f"at most {goal:g}": verdicts}
+    )
 
 
 class Clock:
