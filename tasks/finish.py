@@ -137,16 +137,15 @@ def refuse_untrained(workspace: Workspace) -> None:
 
 
 def by_head(workspace: Workspace) -> str:
-    """In words, how many items have the label of the model's head alone, which takes more of people's; '' for none."""
+    """In words, how many items have the label of the model's head alone; '' for none."""
     import pyarrow.parquet as pq
 
     with opened(workspace.scores) as file:
         if "candidate" not in pq.read_schema(file).names:
             return ""
     alone = int((~read_parquet(workspace.scores, columns=["candidate"]).candidate).sum())
-    return (
-        f"{quantity(alone, 'item is', 'items are')} judged by the head alone; score.candidates: null spares people more"
-    )
+    said = f"{quantity(alone, 'item is', 'items are')} judged by the head alone"
+    return f"{said}; score.candidates: null has the whole model judge all"
 
 
 def refuse_other(now: Finish, wrong: float, confidence: float) -> None:

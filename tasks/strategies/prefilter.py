@@ -1,8 +1,8 @@
 """Which items of a large pool are worth the whole model's look, by what its quick part thinks of all of them.
 
 SEALS (Coleman et al. 2022, 'Similarity Search for Efficient Active Learning and Search of Rare Concepts',
-arXiv:2007.00077) takes the neighbours of what has been labelled. A linear head on the same vectors costs as little,
-needs no index, and has an opinion of every item; what each way finds is compared in docs/scale.md.
+arXiv:2007.00077) takes the neighbours of what has been labelled. A linear head takes a product a class of each vector
+and not one a label, needs no index, and has an opinion of every item; docs/scale.md compares what each way finds.
 """
 
 import numpy as np

@@ -49,15 +49,16 @@ def table(
                 "items judged by the whole model": f"{len(pool.table) if way == FULL else most(pool):,}",
                 "won over chance": f"{Estimate.of(own.tolist()):+.4f}",
                 "less than with all": "" if way == FULL else f"{Estimate.of((won[FULL] - own).tolist()):+.4f}",
-                f"share of it ({GOAL} wanted)": ""
-                if way == FULL
-                else f"{own.mean() / won[FULL].mean():.2f}"
-                if won[FULL].mean() > 0
-                else "nothing to keep",
+                f"share of it ({GOAL} wanted)": "" if way == FULL else share(own, won[FULL]),
             }
             for way, own in won.items()
         ]
         write(rows, "candidates.md")
+
+
+def share(own: NDArray[np.float64], full: NDArray[np.float64]) -> str:
+    """How much is kept of what is won with all items; both (seeds,)."""
+    return f"{own.mean() / full.mean():.2f}" if full.mean() > 0 else "nothing to keep"
 
 
 def most(pool: Rows) -> int:

@@ -18,6 +18,7 @@ from tests.bench.years import BATCH, MEASURED, OVERLAP, compared, play_one, work
 
 ANSWERED, OPEN, A_ROUND = 500_000, 50_000, 1_000
 GOAL = 1.5
+FIRST = 1_000_000  # round of these tasks: none that the loop asks for
 LONG_AGO = "2020-01-01 00:00:00"  # no look takes them for late answers
 
 
@@ -57,7 +58,7 @@ def grown(project: Any) -> int:
         task = {
             "id": f"{first} + k",
             "inner_id": f"{first} + k",
-            "data": f"json_set(data, '$.item', lower(hex(randomblob(8))), '$.round', 1000000 + k / {A_ROUND})",
+            "data": f"json_set(data, '$.item', lower(hex(randomblob(8))), '$.round', {FIRST} + k / {A_ROUND})",
             "is_labeled": answered,
             "total_annotations": answered,
             "updated_at": f"'{LONG_AGO}'",

@@ -1,5 +1,5 @@
-"""`make bench-speed`: what a large pool costs. ARGS: names of parts, --json FILE, --rows N,
---candidates N.
+"""`make bench-speed`: what a large pool costs. ARGS: names of parts, --json FILE, --rows N, and
+--candidates N for a million with `score.candidates`.
 
 million: a whole round on a pool of a million items, vectors in place: the stages agree, train, evaluate, score, prove
 and select with learner `auto`, and the version that keeps it, in one process as the loop runs them. The pool is made:

@@ -47,7 +47,7 @@ def test_a_person_stops_the_loop_and_lets_it_go_on(make: Make, source: Source) -
 
     # In Prefect's page: the form is there, and only its own answers are taken.
     waiting = start()
-    run = until(paused)
+    run = until(paused, PATIENCE)
     assert run.state.message == "no batch pays"
     with get_client(sync_client=True) as client:
         assert client.resume_flow_run(run.id, run_input={"answer": "perhaps"}).status.value == "REJECT"
@@ -62,14 +62,14 @@ def test_a_person_stops_the_loop_and_lets_it_go_on(make: Make, source: Source) -
     # By a command, while the loop waits; then the reviewers' answers are taken in though nobody answers the question.
     stop.run(workspace, "")
     waiting = start()
-    until(paused)
+    until(paused, PATIENCE)
     stop.run(workspace, stop.STOP)
     waiting.join(PATIENCE)
     assert ended.pop().startswith("stopped, as you said")
     assert paused() is None
     stop.run(workspace, "")
     waiting = start()
-    until(paused)
+    until(paused, PATIENCE)
     answer(workspace, source)
     waiting.join(PATIENCE)
     assert ended.pop() == "the next batch is with the reviewers"

@@ -102,7 +102,7 @@ def test_postgresql_is_restarted_under_a_round(make: Make, source: Source, datab
     with said.open("w") as file:
         program = [sys.executable, "-m", "labelwise.flows.cli", *words]
         waiting = subprocess.Popen(program, stdout=file, stderr=file, env=os.environ)
-    until(lambda: page.stat().st_mtime_ns != before or waiting.poll() is not None)  # it has looked once
+    until(lambda: page.stat().st_mtime_ns != before or waiting.poll() is not None, 120)  # it has looked once
     database.stop()
     try:
         assert re.search(r"(Label Studio|MLflow|Prefect)", one_line(run(other)))
