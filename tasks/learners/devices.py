@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from labelwise.tasks.errors import InputError
 from labelwise.tasks.settings import Precision
 
-AT_ONCE = {
-    "cpu": 1024
-}  # padded tokens in one forward pass: a CPU's states leave its cache beyond (8,192: a third slower)
-AT_ONCE_BESIDE = 32_768  # on a device of its own: it is kept busy, and its memory holds them
+# Padded tokens in one forward pass.
+ON_CPU = 1024  # beyond, its states leave the cache (8,192: a third slower)
+ELSEWHERE = 32_768  # a device of its own is kept busy, and its memory holds them
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Place:
     @property
     def tokens(self) -> int:
         """How many padded tokens go into one forward pass."""
-        return AT_ONCE.get(self.device, AT_ONCE_BESIDE)
+        return ON_CPU if self.device == "cpu" else ELSEWHERE
 
     def __str__(self) -> str:
         return f"{self.device}, {self.dtype}"
@@ -31,8 +30,8 @@ CPU = Place("cpu", "float32")
 
 
 def place(precision: Precision | None) -> Place:
-    """The place for a precision. None: the CPU, in float32. auto: half precision where a GPU computes in it, else
-    float32: on a CPU rounds would come out otherwise on one machine than on the next.
+    """The place for a precision. None: the CPU, in float32. auto: half precision on a GPU that computes in it, and on
+    a CPU whose matrix unit does (AMX); else float32.
 
     InputError where the machine computes it more slowly than float32, or not at all.
 
@@ -51,7 +50,8 @@ def place(precision: Precision | None) -> Place:
     elif torch.backends.mps.is_available():
         known, own, device = ["float32", "float16"], "float32", "mps"
     else:
-        known, own, device = ["float32", *(["bfloat16"] if computes_bfloat16() else [])], "float32", "cpu"
+        known, device = ["float32", *(["bfloat16"] if computes_bfloat16() else [])], "cpu"
+        own = "bfloat16" if multiplies_bfloat16() else "float32"
     wanted = own if precision == "auto" else precision
     if wanted not in known:
         raise InputError(
@@ -67,4 +67,11 @@ def computes_bfloat16() -> bool:
     """Whether the CPU has instructions for it; without, it is emulated and several times slower than float32."""
     import torch
 
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported()) or multiplies_bfloat16()
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has a matrix unit for it, which is several times as quick as float32."""
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported())

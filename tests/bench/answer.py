@@ -4,7 +4,7 @@ FOLDER holds labelled sets. The models are those of bench-finish, two of each of
 TOGETHER runs are looked at as one, with the items that none of their models has learned from. These are the items to
 come; known ones are drawn from them, again and again, so that it is known what is wrong of what a threshold lets a
 model answer. ARGS: names of sets, and of the parts `watch`, `unlike` and `drift` (all where none is named); --groups N
-of runs; --draws N of KNOWN items each; --json FILE.
+of runs; --draws N of KNOWN items each; --json FILE; --engine ray, as of bench-finish.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from labelwise.tasks.proof import answering, unlike, watching
+from labelwise.tasks.services import ray
 from tests.bench import drift, figures, finish
 from tests.bench.labels import tell
 
@@ -49,13 +50,15 @@ class Seen:
     loss: NDArray[np.float64]
 
 
-def seen(data: Path, name: str, group: int) -> Seen:
-    """Of a group of runs."""
-    looks = [
-        look
-        for seed in range(group * TOGETHER, (group + 1) * TOGETHER)
-        for look in finish.looks(data, name, "auto", seed, 0.0, 0.0)
-    ]
+def played_by(name: str) -> finish.Case:
+    """The runs of a set."""
+    return finish.Case(name, "auto", noise=0.0, weak=0.0)
+
+
+def seen(name: str, group: int) -> Seen:
+    """Of a group of runs, as they were kept."""
+    seeds = range(group * TOGETHER, (group + 1) * TOGETHER)
+    looks = [look for seed in seeds for look in played_by(name).looks(seed)]
     fresh = ~np.any([look.known for look in looks], axis=0)
     return Seen(np.array([1 - look.doubt[fresh] for look in looks]), np.array([look.loss[fresh] for look in looks]))
 
@@ -96,7 +99,7 @@ class Case:
         return int(np.argmin(self.seen.loss[:, self.at].mean(axis=1)))
 
 
-def rows_of(data: Path, name: str, groups: int, draws: int) -> list[dict[str, Any]]:
+def rows_of(name: str, groups: int, draws: int) -> list[dict[str, Any]]:
     """A row a promised share."""
     whole, rows = finish.SETS[name].answer == "choice", []
     cases = [
@@ -104,7 +107,7 @@ def rows_of(data: Path, name: str, groups: int, draws: int) -> list[dict[str, An
             found, np.random.default_rng([group, draw]).integers(0, found.sure.shape[1], KNOWN), draw % len(found.sure)
         )
         for group in range(groups)
-        for found in [seen(data, name, group)]
+        for found in [seen(name, group)]
         for draw in range(draws)
     ]
     for wrong in WRONG:
@@ -258,13 +261,15 @@ def main(data: Path, words: Sequence[str]) -> None:
     parser.add_argument("--groups", type=int, default=3)
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--json")
+    parser.add_argument("--engine", choices=get_args(ray.Engine), default="local", help="where runs are played")
     given = parser.parse_args(words)
     if strange := [name for name in given.parts if name not in (*finish.SETS, *PARTS)]:
         parser.error(f"nothing is called {strange[0]!r}: expected some of {', '.join((*finish.SETS, *PARTS))}")
     rows: list[dict[str, Any]] = []
     for name in [each for each in given.parts if each in finish.SETS]:
         tell(f"answer: {name}")
-        rows += rows_of(data, name, given.groups, given.draws)
+        finish.play_missing(played_by(name), data, given.groups * TOGETHER, given.engine)
+        rows += rows_of(name, given.groups, given.draws)
         print(shown(rows), flush=True)
         if given.json:
             Path(given.json).write_text(json.dumps(rows), encoding="utf-8")

@@ -4,7 +4,8 @@ FOLDER holds labelled sets. A run plays the loop by its own stages, looks once i
 that exam), plays on, and looks again; it is broken when either look leaves more wrong labels than promised. ARGS: names
 of sets; --runs N; --noise SHARE of people's answers that are wrong; --weak SHARE of a language model's that are right;
 --strategy NAME; --json FILE. What was played is kept in .bench/finish/, so that a call that was cut off goes on where
-it was.
+it was. With `--engine ray` runs are played on a cluster (`RAY_ADDRESS`, else one of this machine's cores), whose
+workers have this checkout.
 """
 
 import argparse
@@ -12,9 +13,9 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from labelwise.tasks import kinds
 from labelwise.tasks.labels import reliability
 from labelwise.tasks.learners import Model, thresholds_of
 from labelwise.tasks.proof import finishing, promise
+from labelwise.tasks.services import ray
 from labelwise.tasks.settings import Settings
 from labelwise.tasks.trial.kept import encoded, settings_of_run
 from labelwise.tasks.trial.plan import Plan, gathered, settings_of
@@ -76,7 +78,6 @@ class Look:
         return rows[np.argsort(self.doubt[rows], kind="stable")]
 
 
-@cache
 def prepared(data: Path, name: str) -> tuple[Rows, Rows, Settings]:
     """Pool and gold with their vectors."""
     folder, of = KEPT / name, SETS[name]
@@ -100,24 +101,47 @@ def prepared(data: Path, name: str) -> tuple[Rows, Rows, Settings]:
     return (*(Rows(rows, encoded(rows, settings, folder)) for rows in (pool, gold)), settings)
 
 
-def looks(data: Path, name: str, strategy: str, seed: int, noise: float, weak: float) -> list[Look]:
-    """The two looks of a run, played unless it has been before."""
-    beside = f"-{weak}" if weak else ""
-    path = KEPT / name / f"{strategy}-{noise}-{seed}{beside}.npz"
-    if not path.exists():
-        kept = {
-            f"{at}-{key}": value
-            for at, look in enumerate(played(data, name, strategy, seed, noise, weak))
-            for key, value in vars(look).items()
-        }
+@dataclass(frozen=True)
+class Case:
+    """What is played: a set, how its labels are chosen, and which shares of what people say are wrong, and of what a
+    language model says are right (0: there is none)."""
+
+    name: str
+    strategy: str
+    noise: float
+    weak: float
+
+    def kept_at(self, seed: int) -> Path:
+        """Where the looks of a run are kept."""
+        beside = f"-{self.weak}" if self.weak else ""
+        return KEPT / self.name / f"{self.strategy}-{self.noise}-{seed}{beside}.npz"
+
+    def looks(self, seed: int) -> list[Look]:
+        """The two looks of a run, as they were kept."""
+        with np.load(self.kept_at(seed)) as found:
+            return [Look(**{key: found[f"{at}-{key}"] for key in Look.__dataclass_fields__}) for at in range(2)]
+
+
+def play_missing(case: Case, data: Path, runs: int, engine: ray.Engine) -> None:
+    """Play the runs that are not kept yet, here or on a cluster's cores, and keep each as it is done."""
+    missing = [(case.kept_at(seed), seed) for seed in range(runs) if not case.kept_at(seed).exists()]
+    if not missing:
+        return
+    do = partial(one_run, case, prepared(data, case.name))
+    for path, both in ray.each(engine, do, missing):
+        kept = {f"{at}-{key}": value for at, look in enumerate(both) for key, value in vars(look).items()}
         with atomic(path) as scratch, scratch.open("wb") as file:
             np.savez_compressed(file, **kept)
-    with np.load(path) as found:
-        return [Look(**{key: found[f"{at}-{key}"] for key in Look.__dataclass_fields__}) for at in range(2)]
 
 
-def played(data: Path, name: str, strategy: str, seed: int, noise: float, weak: float) -> Iterator[Look]:
-    pool, gold, settings = prepared(data, name)
+def one_run(case: Case, given: tuple[Rows, Rows, Settings], seed: int) -> list[Look]:
+    """The two looks of a run. given: pool, gold and settings."""
+    with threadpool_limits(1):
+        return list(_run(case, given, seed))
+
+
+def _run(case: Case, given: tuple[Rows, Rows, Settings], seed: int) -> Iterator[Look]:
+    (pool, gold, settings), name, strategy, noise, weak = given, case.name, case.strategy, case.noise, case.weak
     settings = settings_of_run(settings, strategy, "frozen", seed)
     settings = settings.model_copy(update={"select": settings.select.model_copy(update={"control": CONTROL})})
     answer = kinds.answer(settings.kind.answer)
@@ -250,14 +274,14 @@ def by_validation(look: Look, wrong: float, m: int, rng: np.random.Generator) ->
     return outcome(look, order[np.setdiff1d(np.arange(end), drawn)])
 
 
-def rows_of(data: Path, name: str, strategy: str, runs: int, noise: float, weak: float) -> list[dict[str, Any]]:
+def rows_of(case: Case, runs: int) -> list[dict[str, Any]]:
     """A row a promised share."""
-    whole = SETS[name].answer == "choice"
+    whole = SETS[case.name].answer == "choice"
     broken = dict.fromkeys(WRONG, 0)
     untrue, pac_broken, ground_broken, foreseen = (dict(broken) for _ in range(4))
     shares: dict[float, list[list[float]]] = {wrong: [] for wrong in WRONG}
     for seed in range(runs):
-        both = looks(data, name, strategy, seed, noise, weak)
+        both = case.looks(seed)
         for wrong in WRONG:
             rng = np.random.default_rng([seed, int(1000 * wrong)])
             kept = lied = True
@@ -282,7 +306,7 @@ def rows_of(data: Path, name: str, strategy: str, runs: int, noise: float, weak:
         mean = np.mean(shares[wrong], axis=0)
         rows.append(
             {
-                "set": name,
+                "set": case.name,
                 "wrong": wrong,
                 "runs": runs,
                 "broken": broken[wrong],
@@ -309,13 +333,16 @@ def main(data: Path, words: Sequence[str]) -> None:
     parser.add_argument("--weak", type=float, default=0.0)
     parser.add_argument("--strategy", default="auto")
     parser.add_argument("--json")
+    parser.add_argument("--engine", choices=get_args(ray.Engine), default="local", help="where runs are played")
     given = parser.parse_args(words)
     if strange := [name for name in given.sets if name not in SETS]:
         parser.error(f"no set is called {strange[0]!r}: expected some of {', '.join(SETS)}")
     rows: list[dict[str, Any]] = []
     for name in given.sets:
         tell(f"finish: {name}")
-        rows += rows_of(data, name, given.strategy, given.runs, given.noise, given.weak)
+        case = Case(name, given.strategy, given.noise, given.weak)
+        play_missing(case, data, given.runs, given.engine)
+        rows += rows_of(case, given.runs)
         print(figures.table(pd.DataFrame(rows).round(3)), flush=True)
         if given.json:
             Path(given.json).write_text(json.dumps(rows), encoding="utf-8")

@@ -1,17 +1,21 @@
 """`make bench-proof DATA=FOLDER`: does the proof hold? The methods of tasks/proof on simulated loops of known truth.
 
 Labelled sets lie in FOLDER. Of each, every seed draws a pool, a gold set and an exam, which nothing but the truth is
-measured on. Each run is kept in .bench/proof/, so that a call that was cut off goes on where it was.
+measured on. Each run is kept in .bench/proof/, so that a call that was cut off goes on where it was. With `--engine ray`
+runs are played on a cluster (`RAY_ADDRESS`, else one of this machine's cores), whose workers have this checkout.
 """
 
+import argparse
 import json
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -30,6 +34,7 @@ from labelwise.tasks.proof.gate import compare, level
 from labelwise.tasks.proof.stopping import RULES, Prices
 from labelwise.tasks.reporting import pictures
 from labelwise.tasks.score import score
+from labelwise.tasks.services import ray
 from labelwise.tasks.settings import Settings, parse
 from labelwise.tasks.strategies import STRATEGIES, Candidates, Choice
 from labelwise.tasks.strategies.base import top
@@ -124,12 +129,40 @@ class Played:
         return np.array(bits).astype(bool)
 
 
-def played(world: World, strategy: str, seed: int, rounds: int = ROUNDS) -> Played:
-    """One run through the loop's own stages, or what was kept of it."""
-    path = KEPT / world.name / f"{strategy}-{seed}.json"
-    if path.exists():
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Played(**content | {"run": Run.of(content["run"])})
+def kept_at(world: World, strategy: str, seed: int) -> Path:
+    """Where a run is kept."""
+    return KEPT / world.name / f"{strategy}-{seed}.json"
+
+
+def played(world: World, strategy: str, seed: int) -> Played:
+    """One run, as it was kept."""
+    content = json.loads(kept_at(world, strategy, seed).read_text(encoding="utf-8"))
+    return Played(**content | {"run": Run.of(content["run"])})
+
+
+def play_missing(worlds: list[World], engine: ray.Engine) -> None:
+    """Play the runs that are not kept yet, here or on a cluster's cores, and keep each as it is done."""
+    asked = [
+        (at, strategy, seed, rounds)
+        for seed in range(SEEDS)
+        for at in range(len(worlds))
+        for strategy, rounds in (("random", ROUNDS), ("auto", ROUNDS), ("easiest", EARLY[-1]))
+    ]
+    paths = [kept_at(worlds[at], strategy, seed) for at, strategy, seed, _ in asked]
+    missing = [(path, run) for path, run in zip(paths, asked, strict=True) if not path.exists()]
+    for done, (path, run) in enumerate(ray.each(engine, partial(one_run, worlds), missing), start=1):
+        write_json(path, asdict(run))
+        print(f"played: {done:,} of {len(missing):,}", file=sys.stderr, flush=True)
+
+
+def one_run(worlds: list[World], asked: tuple[int, str, int, int]) -> Played:
+    """One run through the loop's own stages: of which world, by which strategy, seed and number of rounds."""
+    at, strategy, seed, rounds = asked
+    with threadpool_limits(1), patch.dict(STRATEGIES, easiest=easiest):
+        return _run(worlds[at], strategy, seed, rounds)
+
+
+def _run(world: World, strategy: str, seed: int, rounds: int) -> Played:
     pool, gold, exam = world.drawn(seed)
     select: dict[str, Any] = {"strategy": strategy}
     if strategy == "random":
@@ -152,7 +185,6 @@ def played(world: World, strategy: str, seed: int, rounds: int = ROUNDS) -> Play
 
     for _ in play(result.run, pool, gold, settings, [BATCHES[world.name]] * rounds, 0.0, watch):
         pass
-    write_json(path, asdict(result))
     return result
 
 
@@ -548,20 +580,20 @@ SECTIONS: dict[str, Callable[[list[World]], list[dict[str, str]]]] = {
 }
 
 
-def main(data: Path, names: list[str]) -> None:
-    """Play what has not been played (`play`, with sets; all by default), then print the sections named; all by
-    default."""
-    STRATEGIES["easiest"] = easiest
+def main(data: Path, words: list[str]) -> None:
+    """Play what has not been played, of the sets named, then print the sections named; all of both by default. `kept`:
+    play nothing."""
+    parser = argparse.ArgumentParser(prog="bench-proof")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--engine", choices=get_args(ray.Engine), default="local", help="where runs are played")
+    given = parser.parse_args(words)
+    names = given.names
     with threadpool_limits(1):
         worlds = [world(data, name) for name in [name for name in names if name in BATCHES] or BATCHES]
         sections = SECTIONS | {"gold": lambda chosen: gold_table(data, [one.name for one in chosen], GOLD_SEEDS)}
         wanted = [name for name in names if name in sections] or list(sections)
         if "kept" not in names:
-            for seed in range(SEEDS):
-                for here in worlds:
-                    for strategy, rounds in (("random", ROUNDS), ("auto", ROUNDS), ("easiest", EARLY[-1])):
-                        played(here, strategy, seed, rounds)
-                print(f"played: seed {seed}", file=sys.stderr, flush=True)
+            play_missing(worlds, given.engine)
         for name in wanted:
             text = f"{figures.table(pd.DataFrame(sections[name](worlds)))}\n\n{figures.machine()}\n"
             print(f"{name}\n\n{text}", flush=True)

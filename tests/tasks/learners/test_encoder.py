@@ -49,7 +49,7 @@ def test_a_text_has_the_same_vector_alone_and_among_others(encoder: Encoder) -> 
 
 def test_the_order_of_the_texts_is_kept_over_several_steps(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = encoder.encode(TEXTS)
-    monkeypatch.setitem(devices.AT_ONCE, "cpu", 40)
+    monkeypatch.setattr(devices, "ON_CPU", 40)
     done: list[int] = []
     np.testing.assert_allclose(encoder.encode(TEXTS[::-1], done.append)[::-1], expected, atol=1e-5)
     assert len(done) > 2
@@ -142,7 +142,7 @@ def test_what_the_encoder_does_not_know_is_said_with_and_without_loading_it(enco
 
 
 def test_steps_on_several_cores_give_the_bits_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(devices.AT_ONCE, "cpu", 60)
+    monkeypatch.setattr(devices, "ON_CPU", 60)
     made, texts = Encoder(PACKAGED, 16), [f"ticket {n} " * (n % 5 + 1) for n in range(40)]
     threads, told = torch.get_num_threads(), list[int]()
     try:
@@ -161,7 +161,15 @@ def test_a_precision_that_the_machine_lacks_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(devices, "computes_bfloat16", lambda: False)
     with pytest.raises(InputError, match=r"embed.precision: expected auto or float32, .* got bfloat16"):
         Encoder(PACKAGED, 16, "bfloat16")
-    assert Encoder(PACKAGED, 16, "auto").place == devices.CPU
+
+
+@pytest.mark.parametrize(("unit", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_a_cpu_computes_in_half_precision_where_it_has_a_unit_for_it(
+    monkeypatch: pytest.MonkeyPatch, unit: bool, dtype: str
+) -> None:
+    monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: unit)
+    assert devices.place("auto") == devices.Place("cpu", dtype)
+    assert devices.place("float32") == devices.place(None) == devices.CPU  # None: a workspace of before
 
 
 @pytest.mark.skipif(not devices.computes_bfloat16(), reason="this CPU has no instructions for bfloat16")

@@ -20,7 +20,7 @@ def by_torch() -> np.ndarray:
 
 
 def test_it_gives_the_vectors_that_torch_gives(by_torch: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(devices.AT_ONCE, "cpu", 80)  # several steps, with padding
+    monkeypatch.setattr(devices, "ON_CPU", 80)  # several steps, with padding
     one, done = onnx_encoder.Encoder(PACKAGED, 64), list[int]()
     np.testing.assert_allclose(one.encode(TEXTS, done.append), by_torch, atol=1e-5)
     assert len(done) > 1 and sum(done) == len(TEXTS)

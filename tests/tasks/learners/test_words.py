@@ -29,7 +29,7 @@ def test_words(text: str, said: list[str]) -> None:
 
 
 def test_words_read_on_several_cores_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(devices.AT_ONCE, "cpu", 40)
+    monkeypatch.setattr(devices, "ON_CPU", 40)
     encoder, threads, found = Encoder(PACKAGED, 16), torch.get_num_threads(), []
     try:
         for cores in (1, 3):

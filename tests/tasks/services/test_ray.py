@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -20,7 +21,10 @@ from labelwise.tasks.errors import InputError
 from labelwise.tasks.items import known
 from labelwise.tasks.items.vectors import pool_vectors
 from labelwise.tasks.services.ray import each
+from labelwise.tasks.settings import parse
+from labelwise.tasks.trial.rehearsal import Rows
 from labelwise.tasks.workspace import Workspace
+from tests.bench import finish
 from tests.tasks.test_embed import add_shard, configured
 
 
@@ -192,3 +196,22 @@ def test_a_stage_that_is_killed_in_its_job_goes_on_from_what_was_kept(cluster: C
         patch.setattr(embed, "PIECE", 2)
         assert embed._encode(workspace, tables, []) >= 4
     assert {file.name: file.read_bytes() for file in workspace.vectors.glob("*.npy")} == here
+
+
+def test_simulated_loops_of_a_bench_are_those_of_one_machine(cluster: Cluster) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=360)
+    drawn = rng.normal(size=(360, 64))
+    drawn[:, 0] += 4 * labels
+    vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float16)
+    made = pd.DataFrame({"id": [f"{at:016x}" for at in range(360)], "label": np.array(["ham", "spam"])[labels]})
+    made["text"] = "text " + made.id
+    pool, gold = Rows(made[:300], vectors[:300]), Rows(made[300:].reset_index(drop=True), vectors[300:])
+    sections = {"project": {"name": "n", "id": "i"}, "pull": {"pool": "", "gold": ""}, "select": {"near_duplicate": None}}
+    settings = parse({**sections, "classes": ["ham", "spam"]})
+    do = partial(finish.one_run, finish.Case("spamassassin", "auto", 0.1, 0.0), (pool, gold, settings))
+    here, there = (dict(each(engine, do, [("first", 0), ("second", 1)])) for engine in ("local", "ray"))
+    for name, looks in here.items():
+        for look, other in zip(looks, there[name], strict=True):
+            for field, value in vars(look).items():
+                np.testing.assert_array_equal(value, getattr(other, field))
