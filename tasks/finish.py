@@ -23,7 +23,7 @@ from labelwise.tasks.proof.finishing import GOLD, LIST, LLM, MACHINES, MODEL, NO
 from labelwise.tasks.records import BATCH, FINISHED, tag
 from labelwise.tasks.services.versions.workspace import Versions
 from labelwise.tasks.settings import Finish
-from labelwise.tasks.workspace import Workspace, atomic, opened, read_parquet, write_csv, write_parquet
+from labelwise.tasks.workspace import Workspace, atomic, columns_of, read_parquet, write_csv, write_parquet
 
 KEY = "select.finish"  # where params.yaml has the plan
 CURVE = (0.005, 0.01, 0.02, 0.05, 0.1)  # shares that a forecast compares
@@ -138,11 +138,8 @@ def refuse_untrained(workspace: Workspace) -> None:
 
 def by_head(workspace: Workspace) -> str:
     """In words, how many items have the label of the model's head alone; '' for none."""
-    import pyarrow.parquet as pq
-
-    with opened(workspace.scores) as file:
-        if "candidate" not in pq.read_schema(file).names:
-            return ""
+    if "candidate" not in columns_of(workspace.scores):
+        return ""
     alone = int((~read_parquet(workspace.scores, columns=["candidate"]).candidate).sum())
     said = f"{quantity(alone, 'item is', 'items are')} judged by the head alone"
     return f"{said}; score.candidates: null has the whole model judge all"

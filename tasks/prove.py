@@ -199,7 +199,7 @@ def run(workspace: Workspace) -> str:
     settings = workspace.settings
     labels = without_leaks(consensus.current(workspace), leaked(workspace))
     vectors = pool_vectors(workspace)
-    still_open = vectors.ids.difference(withheld(workspace, vectors.ids))
+    still_open = vectors.ids[~vectors.ids.isin(withheld(workspace, vectors.ids))]
     labels = labels.assign(control=control.sample(labels, still_open, settings.seed))
     pool = pool_items(workspace, vectors)
     gold = trusted.gold(workspace)

@@ -11,7 +11,7 @@ from labelwise.tasks import figures, kinds, learners, stage
 from labelwise.tasks.errors import named, quantity
 from labelwise.tasks.items import leaks
 from labelwise.tasks.items.leaks import leaked
-from labelwise.tasks.items.vectors import Vectors, pool_vectors
+from labelwise.tasks.items.vectors import Vectors, places, pool_vectors
 from labelwise.tasks.items.withheld import kept_for_gold, kept_out, withheld
 from labelwise.tasks.kinds import Answer, Views, choice
 from labelwise.tasks.labels import consensus, ledger, sought, suspects
@@ -25,7 +25,9 @@ from labelwise.tasks.strategies.batches import asked_of, class_balanced, mixed, 
 from labelwise.tasks.strategies.seeking import WHY as SEED
 from labelwise.tasks.strategies.seeking import Sought, nearest
 from labelwise.tasks.terminal import plain
-from labelwise.tasks.workspace import Workspace, read_parquet, write_parquet
+from labelwise.tasks.workspace import Workspace, columns_of, read_parquet, write_parquet
+
+MEASURES = ("least_confidence", "margin", "entropy")  # that the table of scores has for people
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def select(
     open_rows, pool = np.flatnonzero(~scores.id.isin(closed).to_numpy()), pd.Index(scores.id)
     anew = to_relabel(pool, lapsed, settings, len(open_rows), seed)
     if len(open_rows):
-        wrong = pool.get_indexer(pd.Index(doubted).difference(pd.Index(lapsed), sort=False))
+        wrong = places(pool, pd.Index(doubted).difference(pd.Index(lapsed), sort=False))
         anew = np.concatenate([anew, wrong[: settings.batch - len(anew)]])
     k = min(settings.batch - len(anew), len(open_rows))
     batch = chosen(anew, why=ledger.RELABEL)
@@ -202,7 +204,8 @@ def run(workspace: Workspace) -> str:
         return said
     rng = np.random.default_rng([settings.seed, ledger.current_round(workspace.labels)])
     rows = ledger.today(workspace)
-    scores, vectors = read_parquet(workspace.scores), pool_vectors(workspace)
+    seen = [column for column in columns_of(workspace.scores) if column not in MEASURES]
+    scores, vectors = read_parquet(workspace.scores, columns=seen), pool_vectors(workspace)
     opinion = Opinion(kinds.answer(settings.kind.answer), learners.thresholds(workspace.model))
     labels = consensus.current(workspace)
     labelled = as_labelled(scores, vectors, labels, settings.classes, opinion)

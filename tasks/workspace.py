@@ -11,7 +11,7 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LOOKS, LOOK_S = 10, 0.05  # for a table that is missing: 5 ms were seen, on two busy cores
+ROW_GROUP = 2**20  # rows that are written together, as Arrow does by itself
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,24 @@ def write_parquet(path: Path, rows: pd.DataFrame, table: Schema | None = None) -
         content.to_parquet(scratch, index=False)
 
 
+def write_blocks(path: Path, blocks: Iterable[pd.DataFrame]) -> None:
+    """The same of a table that comes in parts, at least one, and need not fit into memory: the bytes are those of the
+    whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = (pa.Table.from_pandas(block, preserve_index=False) for block in blocks)
+    first = next(tables)
+    with atomic(path) as scratch, pq.ParquetWriter(scratch, first.schema, compression="snappy") as file:
+        waiting = first
+        for table in tables:
+            waiting = pa.concat_tables([waiting, table])
+            while len(waiting) > ROW_GROUP:
+                file.write_table(waiting[:ROW_GROUP].combine_chunks())  # else its pages would end where parts do
+                waiting = waiting[ROW_GROUP:]
+        file.write_table(waiting.combine_chunks())
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Read a file of ours: WorkspaceError says which one is broken, and the command that brings it back."""
@@ -192,6 +211,14 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """A table of ours, or some columns of it."""
     with opened(path) as file:
         return pd.read_parquet(file, columns=columns)
+
+
+def columns_of(path: Path) -> list[str]:
+    """What the columns of a table of ours are called."""
+    import pyarrow.parquet as pq
+
+    with opened(path) as file:
+        return list(pq.read_schema(file).names)
 
 
 def read_table(path: Path, columns: list[str] | None = None, where: Any = None) -> "pa.Table":

@@ -13,7 +13,7 @@ import numpy as np
 
 from labelwise.tasks import kinds
 from labelwise.tasks.items import stored
-from labelwise.tasks.items.vectors import LARGE, Vectors, keep, noted, pool_items, vectors_of
+from labelwise.tasks.items.vectors import LARGE, Vectors, keep, let_go, noted, pool_items, vectors_of
 from labelwise.tasks.learners import Items
 from labelwise.tasks.learners.base import Floats, Indices, Near
 from labelwise.tasks.learners.propagate import BLOCK, NEIGHBOURS, nearest
@@ -50,9 +50,13 @@ class _Known:
         starts = np.cumsum([0] + [len(shard) for shard in self._vectors.shards])
         owner = np.searchsorted(starts, rows, side="right") - 1
         parts = [self._of_shard(each).take(rows[owner == each] - starts[each]) for each in np.unique(owner)]
+        found = Terms.joined([*parts, Terms.of([])])  # a copy, so that what lies on disk can be let go of
+        for each in np.unique(owner):
+            let_go(self._of_shard(each).buckets)
+            let_go(self._of_shard(each).counts)
         if len(parts) == 1:
-            return parts[0]
-        return Terms.joined([*parts, Terms.of([])]).take(np.argsort(np.argsort(owner, kind="stable"), kind="stable"))
+            return found
+        return found.take(np.argsort(np.argsort(owner, kind="stable"), kind="stable"))
 
     def near(self, rows: Indices, nodes: Floats) -> Near:
         """The nodes nearest to the items at these rows, as `nearest` finds them. One array of nodes is looked for once
@@ -60,7 +64,10 @@ class _Known:
         if self._nearest is None or self._nodes is not nodes:
             self._nodes, self._nearest = nodes, self._near(nodes)
         near, similar = self._nearest
-        return near[rows].astype(np.int64), similar[rows]  # positions that others may be added to
+        found = near[rows].astype(np.int64), similar[rows]  # positions that others may be added to
+        let_go(near)
+        let_go(similar)
+        return found
 
     def _file(self, name: str) -> Path:
         return self._workspace.scraps / FOLDER / name

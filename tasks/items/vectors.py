@@ -26,7 +26,7 @@ from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, atomic, brought_back, read_array, read_parquet, read_table, write_json
 
 WORDS = tuple(field.name for field in fields(Words))
-MANY = 1024  # vectors read at once, after which the shard's are let go of
+MANY = 128  # vectors read at once, after which the shard is let go of: with each, half a megabyte may have been
 RUN = 16  # rows in a run, on average, from which on runs are read rather than rows
 LARGE = 50_000  # items of a pool beyond which it pays to remember what was found of them in earlier rounds
 
@@ -81,8 +81,12 @@ class Vectors:
                 result[begin:end] = self.shards[owner[begin]][at : at + end - begin]
         else:
             for number, vectors in enumerate(self.shards):
-                mine = owner == number
-                result[mine] = vectors[rows[mine] - starts[number]]
+                mine = np.flatnonzero(owner == number)
+                for begin in range(0, len(mine), MANY):
+                    some = mine[begin : begin + MANY]
+                    result[some] = vectors[rows[some] - starts[number]]
+                    if len(some) == MANY:
+                        let_go(vectors)
         if len(rows) >= MANY:
             for number in np.unique(owner):
                 let_go(self.shards[number])
@@ -90,7 +94,7 @@ class Vectors:
 
     def rows(self, ids: pd.Series) -> NDArray[np.int64]:
         """Where these items are, (k,). WorkspaceError when one is not in the pool."""
-        rows = np.asarray(self.ids.get_indexer(pd.Index(ids)))
+        rows = places(self.ids, pd.Index(ids))
         if (rows < 0).any():
             strangers = ids[rows < 0]
             raise WorkspaceError(
@@ -99,6 +103,18 @@ class Vectors:
                 fix="data/quarantine says why the pull refused them; mend the source, or `pull` in params.yaml",
             )
         return rows
+
+
+def places(ids: pd.Index, wanted: pd.Index) -> NDArray[np.int64]:
+    """(k,) where these are among many ids, none of them twice; -1 for one that is not there. An index over all of them
+    would take several times their own memory.
+
+    >>> places(pd.Index(["a", "b", "c"]), pd.Index(["c", "x", "a"])).tolist()
+    [2, -1, 0]
+    """
+    there = np.flatnonzero(ids.isin(wanted))
+    rows = ids[there].get_indexer(wanted)
+    return np.where(rows < 0, -1, np.append(there, -1)[rows])
 
 
 def let_go(rows: NDArray[Any]) -> None:
@@ -134,13 +150,13 @@ def gold_items(workspace: Workspace) -> Items:
 def pool_vectors(workspace: Workspace) -> Vectors:
     """The vectors that this stage wrote."""
     shards = stored.shards(workspace)
-    ids = [column(path, "id").to_numpy() for path in shards]
+    ids = [column(path, "id").cast(pa.large_string()) for path in shards]
     vectors = [shard_vectors(workspace, path, len(own)) for path, own in zip(shards, ids, strict=True)]
     wording = [wording_of(workspace, path) for path in shards]
     known = all(path.exists() for path in wording)
     words: list[Any] = [words_in(workspace, path) for path in shards]
     return Vectors(
-        pd.Index(np.concatenate(ids)),
+        pd.Index(pa.chunked_array([chunk for own in ids for chunk in own.chunks], pa.large_string()).to_pandas()),
         vectors,
         np.concatenate([read_array(path) for path in wording]) if known else None,
         stored.groups(workspace),

@@ -27,6 +27,7 @@ AUTO = "auto"  # `select.control` where the share follows the meter
 STRATEGY = "auto"  # `select.strategy` that falls back on chance; whoever names another one has it as it is
 FULL, HALF, LEAST = 0.2, 0.1, 0.05  # its shares: until it is known to save, then, and once that is settled
 NARROW = 2.0  # the most that one end of a settled interval is of the other
+AT_ONCE = 65_536  # ids hashed together: as text, each takes several times the memory of its hash
 TAUGHT = 0.01  # of the measure: labels by chance that brought less than this have taught nothing
 Order = NDArray[np.uint64]
 
@@ -109,7 +110,9 @@ def arm(setting: float | str, savings: Mapping[str, Any] | None) -> Arm:
 
 def order(ids: pd.Index, seed: int) -> Order:
     """(n,) the place of each item in the order, by a keyed hash (SipHash), so that new items do not move the old."""
-    return np.asarray(pd.util.hash_array(ids.to_numpy(dtype=object), hash_key=f"{seed:016d}", categorize=False))
+    key, parts = f"{seed:016d}", (ids[at : at + AT_ONCE] for at in range(0, max(len(ids), 1), AT_ONCE))
+    hashed = [pd.util.hash_array(part.to_numpy(dtype=object), hash_key=key, categorize=False) for part in parts]
+    return np.concatenate(hashed)
 
 
 def reserved(places: Order, share: float) -> NDArray[np.bool_]:

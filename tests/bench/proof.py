@@ -1,8 +1,8 @@
 """`make bench-proof DATA=FOLDER`: does the proof hold? The methods of tasks/proof on simulated loops of known truth.
 
 Labelled sets lie in FOLDER. Of each, every seed draws a pool, a gold set and an exam, which nothing but the truth is
-measured on. Each run is kept in .bench/proof/, so that a call that was cut off goes on where it was. With `--engine ray`
-runs are played on a cluster (`RAY_ADDRESS`, else one of this machine's cores), whose workers have this checkout.
+measured on. Each run is kept in .bench/proof/, so that a call that was cut off goes on where it was. With `--engine
+ray` runs are played on a cluster (`RAY_ADDRESS`, else one of this machine's cores), whose workers have this checkout.
 """
 
 import argparse

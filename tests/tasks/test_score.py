@@ -1,11 +1,14 @@
 """Stage `score`: a row an item, in the pool's order, its probabilities unharmed by the disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from labelwise.tasks import score as score_module
+from labelwise.tasks import workspace
 from labelwise.tasks.items.vectors import Vectors
 from labelwise.tasks.kinds import choice
 from labelwise.tasks.learners import Items, Model, untrained
@@ -119,6 +122,37 @@ def test_of_a_large_pool_the_model_judges_its_candidates_alone() -> None:
     assert said[compared].max(axis=1).mean() == pytest.approx(sure, abs=1e-3)
     assert scores.id.tolist() == VECTORS.ids.tolist()
     pd.testing.assert_frame_equal(scores, score_items(VECTORS.ids, ITEMS, Slow(), Score(candidates=6), seed=3))
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        (lambda: HEAD, Score()),
+        (Costly, Score(reencode=5)),
+        (Slow, Score(candidates=6)),
+        (lambda: untrained.Untrained(CLASSES), Score()),
+    ],
+    ids=["whole", "draft", "candidates", "no model"],
+)
+def test_a_table_that_is_made_in_parts_is_the_whole_to_the_byte(
+    make: Callable[[], Model], settings: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = score_items(VECTORS.ids, ITEMS, make(), settings)
+    monkeypatch.setattr(score_module, "BLOCK", 3)
+    monkeypatch.setattr(workspace, "ROW_GROUP", 8)
+    parts = list(score_module.scored(VECTORS.ids, ITEMS, make(), settings))
+    assert [len(part) for part in parts] == [3, 3, 3, 3, 1]
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole, atol=1e-6)
+    workspace.write_blocks(tmp_path / "parts.parquet", parts)
+    pd.concat(parts, ignore_index=True).to_parquet(tmp_path / "whole.parquet", index=False, row_group_size=8)
+    assert (tmp_path / "parts.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_a_pool_without_items_has_a_table_without_rows(tmp_path: Path) -> None:
+    none = Vectors(VECTORS.ids[:0], [SHARDS[0][:0]])
+    parts = list(score_module.scored(none.ids, Items(0, none.gather, lambda _rows: []), HEAD, Score()))
+    workspace.write_blocks(tmp_path / "none.parquet", parts)
+    assert pd.read_parquet(tmp_path / "none.parquet").columns.tolist() == columns(HEAD)
 
 
 def test_candidates_are_what_is_unsure_likely_and_by_chance() -> None:

@@ -207,7 +207,11 @@ def test_simulated_loops_of_a_bench_are_those_of_one_machine(cluster: Cluster) -
     made = pd.DataFrame({"id": [f"{at:016x}" for at in range(360)], "label": np.array(["ham", "spam"])[labels]})
     made["text"] = "text " + made.id
     pool, gold = Rows(made[:300], vectors[:300]), Rows(made[300:].reset_index(drop=True), vectors[300:])
-    sections = {"project": {"name": "n", "id": "i"}, "pull": {"pool": "", "gold": ""}, "select": {"near_duplicate": None}}
+    sections = {
+        "project": {"name": "n", "id": "i"},
+        "pull": {"pool": "", "gold": ""},
+        "select": {"near_duplicate": None},
+    }
     settings = parse({**sections, "classes": ["ham", "spam"]})
     do = partial(finish.one_run, finish.Case("spamassassin", "auto", 0.1, 0.0), (pool, gold, settings))
     here, there = (dict(each(engine, do, [("first", 0), ("second", 1)])) for engine in ("local", "ray"))
