@@ -27,6 +27,10 @@ from labelwise.tasks.workspace import Workspace, atomic, brought_back, read_arra
 
 WORDS = tuple(field.name for field in fields(Words))
 MANY = 128  # vectors read at once, after which the shard is let go of: with each, half a megabyte may have been
+WIDENED = 512  # vectors at once, so that they stay in the cache
+MANTISSA = 23 - 10  # bits that float32 has more
+OWN = np.int32(~0x70001FFF)  # the sign, and the bits of a float16 behind three of the exponent
+EXPONENT = np.float32(2.0 ** (127 - 15))
 RUN = 16  # rows in a run, on average, from which on runs are read rather than rows
 LARGE = 50_000  # items of a pool beyond which it pays to remember what was found of them in earlier rounds
 
@@ -78,7 +82,7 @@ class Vectors:
         if len(cuts) * RUN < len(rows):
             for begin, end in pairwise([0, *cuts.tolist(), len(rows)]):
                 at = int(rows[begin] - starts[owner[begin]])
-                result[begin:end] = self.shards[owner[begin]][at : at + end - begin]
+                widen(self.shards[owner[begin]][at : at + end - begin], result[begin:end])
         else:
             for number, vectors in enumerate(self.shards):
                 mine = np.flatnonzero(owner == number)
@@ -103,6 +107,18 @@ class Vectors:
                 fix="data/quarantine says why the pull refused them; mend the source, or `pull` in params.yaml",
             )
         return rows
+
+
+def widen(rows: NDArray[np.float16], into: NDArray[np.float32]) -> None:
+    """Put (n, d) finite figures into an array of float32, to the bit as numpy does it, in half of its time: the bits of
+    a figure lie elsewhere, and its exponent counts from elsewhere."""
+    for at in range(0, len(rows), WIDENED):
+        part = into[at : at + WIDENED]
+        bits = part.view(np.int32)
+        bits[:] = rows[at : at + WIDENED].view(np.int16)  # the sign is repeated above
+        bits <<= MANTISSA
+        bits &= OWN
+        part *= EXPONENT
 
 
 def places(ids: pd.Index, wanted: pd.Index) -> NDArray[np.int64]:

@@ -394,8 +394,9 @@ def _strings(column: pa.Array, title: str, name: str, classes: list[str] | None 
     its numbers stand for; -1 is a label that is hidden."""
     where, type_ = f"{name}: column {title!r}", column.type
     if pa.types.is_dictionary(type_):
-        values = _strings(column.dictionary, title, name, classes)
-        return [None if at is None else values[at] for at in column.indices.to_pylist()]
+        used = column.indices.dictionary_encode()  # each batch has the values of all before it in its dictionary, too
+        values = _strings(column.dictionary.take(used.dictionary), title, name, classes)
+        return [None if at is None else values[at] for at in used.indices.to_pylist()]
     if getattr(type_, "extension_name", "") == "arrow.uuid":
         return _uuids(column.storage.to_pylist())
     if pa.types.is_fixed_size_binary(type_) and type_.byte_width == UUID_BYTES:

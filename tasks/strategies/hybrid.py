@@ -48,11 +48,12 @@ def badge(candidates: Candidates, k: int, rng: np.random.Generator) -> Choice:
 
 def _shrink(known: Floats, candidates: Candidates, errors: Floats, norms: Floats, fresh: list[int]) -> None:
     """Bring the squared distances to the nearest pick up to date with these new picks."""
-    vectors = candidates.gather(np.array(fresh))
+    twice = 2 * candidates.gather(np.array(fresh))
     for part, block in candidates.blocks():
-        shared = (errors[part] @ errors[fresh].T) * (block @ vectors.T)
-        squared = norms[part, None] + norms[fresh] - 2 * shared
-        np.minimum(known[part], np.maximum(squared, 0).min(axis=1), out=known[part])
+        squared = block @ twice.T  # one array for all that follows: a new one of this size costs as much as its figures
+        squared *= errors[part] @ errors[fresh].T
+        np.subtract(norms[part, None] + norms[fresh], squared, out=squared)
+        np.minimum(known[part], np.maximum(squared.min(axis=1), 0), out=known[part])
     known[fresh] = 0
 
 

@@ -343,6 +343,18 @@ class TestHostileFiles:
         pq.write_table(pa.table({"text": ["x" * 900_000]}), path, compression="zstd", use_dictionary=False)
         assert "unpacks to more than 200 times its size" in refusal(path)
 
+    def test_rows_that_are_read_in_parts_have_each_text_read_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given, read = [f"ticket {number} says {number % 7}" for number in range(20_000)], list[str | None]()
+        pq.write_table(pa.table({"text": [*given, None, *given[:50]]}), tmp_path / "a.parquet")
+        looked_at = formats._broken
+        monkeypatch.setattr(formats, "_broken", lambda text: bool(read.append(text)) or looked_at(text))
+        parts = list(chunks(str(tmp_path / "a.parquet"), ["text"], rows=1000))
+        assert len(parts) > 20
+        assert [text for part in parts for text in part.text] == [*given, None, *given[:50]]
+        assert len(read) <= 20_051
+
     def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "a.csv")
         assert "a.csv is no regular file" in refusal(tmp_path)

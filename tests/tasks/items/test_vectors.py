@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labelwise.tasks.items.vectors import MANY, Vectors
+from labelwise.tasks.items.vectors import MANY, Vectors, widen
 from labelwise.tasks.workspace import read_array
 
 SIZES = (700, 1, 900)
@@ -29,3 +29,11 @@ def test_rows_of_any_number_are_those_on_disk(tmp_path: Path, whole: np.ndarray,
     rows = np.sort(rows) if ordered else rows
     np.testing.assert_array_equal(vectors.gather(rows), whole[rows].astype(np.float32))
     np.testing.assert_array_equal(vectors.gather(np.arange(count)), whole[:count].astype(np.float32))
+
+
+def test_each_figure_is_widened_as_numpy_does_it() -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)].reshape(-1, 2)  # the smallest, which are no normal figures, and both zeros, too
+    found = np.empty(finite.shape, np.float32)
+    widen(finite, found)
+    np.testing.assert_array_equal(found.view(np.uint32), finite.astype(np.float32).view(np.uint32))
