@@ -313,6 +313,10 @@ def atomic(path: Path) -> Iterator[Path]:
         if path.is_dir():
             shutil.rmtree(path)
         scratch.replace(path)
+    except OSError as error:
+        if error.errno and error.filename is None:  # a write that fails does not say where
+            error.filename = str(path)
+        raise
     finally:
         if scratch.is_dir():
             shutil.rmtree(scratch)
