@@ -10,7 +10,7 @@ changes them; memory is the most the process ever had resident, the memory map o
 choose: each of some strategies chooses 100 of the same items; seconds of the processor, and the most memory that was
 asked for beside the memory map.
 
-encode: see encoding.py. ray: see spreading.py.
+encode: see encoding.py. ray: see spreading.py. killed: see killed.py.
 """
 
 import argparse
@@ -30,14 +30,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tests.bench import encoding, spreading
+from tests.bench import encoding, killed, spreading
 from tests.bench.figures import machine, table
 
 ROWS, GOLD, LABELS, BATCH, ARM, SEED = 1_000_000, 500, 500, 100, 5, 0  # every fifth label is in the control arm
 CLASSES, CLUSTERS, DIMENSIONS = 5, 200, 384
 VOCABULARY, WORDS, TOPICAL = 30_000, 38, 0.12  # 38 such words are about 50 tokens; the share that tells the class
 GOAL_S, GOAL_GB = 60.0, 1.5
-PARTS = ("million", "choose", "encode", "ray")
+PARTS = ("million", "choose", "encode", "ray", "killed")
 CHOSEN = {"margin": 0.5, "k_centre": 10.0, "badge": 3.0, "cluster_margin": 20.0}  # and at most so many CPU s
 GOAL_MB = 100.0
 STAGES = ("agree", "train", "evaluate", "score", "prove", "select")
@@ -309,6 +309,8 @@ def main(words: list[str]) -> None:
     if "ray" in parts:
         print(f"\n## Several machines\n\n{spreading.bench()}", flush=True)
     with tempfile.TemporaryDirectory(prefix="labelwise-speed-") as scratch:
+        if "killed" in parts:
+            print(f"\n## A kill while texts are encoded\n\n{killed.bench(Path(scratch))}", flush=True)
         if {"million", "choose"} & set(parts):
             folder = asked.folder or Path(scratch)
             told = _of_a_pool(folder, asked.rows, "choose" in parts, asked.candidates)
