@@ -8,22 +8,23 @@ and not one a label, needs no index, and has an opinion of every item; docs/scal
 import numpy as np
 from numpy.typing import NDArray
 
-# Shares of the candidates; the rest are those that the quick part is least sure of. Many of these are much alike, and a
-# batch is to be spread. Taken since their worst set was the least bad: docs/scale.md has what other shares came to.
-BY_CHANCE, LIKELIEST = 0.75, 0.125
+BY_CHANCE, LIKELIEST = 0.125, 0.125  # shares of the candidates; the rest are drawn by doubt
+POWER = 4.0  # of the margin, in proportion to which these are drawn: docs/scale.md has what other draws came to
 
 
 def worth_a_look(
     chances: NDArray[np.floating], margin: NDArray[np.floating], most: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """The rows of `most` of n items, ascending: some by chance, so that nothing is out of reach; of each class in turn
-    the likeliest, since what a model is sure is rare is sought, too; and those of the least margin.
+    the likeliest, since what a model is sure is rare is sought, too; and most by doubt: drawn in proportion to a power
+    of their margin, without replacement, by the keys of Efraimidis & Spirakis (2006, 'Weighted random sampling with a
+    reservoir'). Those of the highest margin alone would be much alike, and a batch is to be spread.
 
     chances: (n, c) of each class; margin: (n,) as `margin_of` has it, high where two are nearly as likely; most: at
     most n.
 
     >>> chances = np.array([[0.9, 0.1], [0.5, 0.5], [0.8, 0.2], [0.3, 0.7]])
-    >>> worth_a_look(chances, np.array([0.2, 1.0, 0.4, 0.6]), 1, np.random.default_rng(0)).tolist()
+    >>> worth_a_look(chances, np.array([0.1, 1.0, 0.2, 0.3]), 1, np.random.default_rng(0)).tolist()
     [1]
     """
     found = np.zeros(len(chances), dtype=bool)
@@ -31,7 +32,9 @@ def worth_a_look(
     seen = np.flatnonzero(chances.any(axis=0))
     for of_class in seen:
         _add(found, -chances[:, of_class], int(LIKELIEST * most / len(seen)))
-    _add(found, -margin, most - int(found.sum()))
+    with np.errstate(divide="ignore"):
+        keys = POWER * np.log(margin) + rng.gumbel(size=len(margin))
+    _add(found, -keys, most - int(found.sum()))
     return np.flatnonzero(found)
 
 
