@@ -77,9 +77,9 @@ def scored(
         anew = told(ids[rows], model.probabilities(items.take(rows)), model, answer, thresholds)
     for at, opinion in zip(range(0, len(items), BLOCK), opinions, strict=True):
         begin, end = np.searchsorted(rows, [at, at + BLOCK])
-        block = told(ids[at : at + BLOCK], opinion, first, answer, thresholds)
-        block = replaced(block, rows[begin:end] - at, anew.iloc[begin:end])
-        yield block.assign(candidate=np.isin(np.arange(len(block)) + at, rows)) if quick else block
+        table = told(ids[at : at + BLOCK], opinion, first, answer, thresholds)
+        table = replaced(table, rows[begin:end] - at, anew.iloc[begin:end])
+        yield table.assign(candidate=np.isin(np.arange(len(table)) + at, rows)) if quick else table
 
 
 def prefilter(model: Model, items: int, settings: Score) -> Prefilter | None:
@@ -151,7 +151,7 @@ def run(workspace: Workspace) -> str:
     seed, seen = chance(workspace.model) if few else 0, list[tuple[int, float, bool]]()
 
     def noted(block: pd.DataFrame) -> pd.DataFrame:
-        seen.append((len(block), block.confidence.sum(), block.prediction.notna().any()))
+        seen.append((len(block), block.confidence.sum(), bool(block.prediction.notna().any())))
         return block
 
     write_blocks(workspace.scores, map(noted, scored(vectors.ids, items, model, settings.score, answer, seed)))

@@ -26,7 +26,7 @@ from labelwise.tasks.settings import Embed, Settings
 from labelwise.tasks.workspace import Workspace, atomic, brought_back, read_array, read_parquet, read_table, write_json
 
 WORDS = tuple(field.name for field in fields(Words))
-MANY = 128  # vectors read at once, after which the shard is let go of: with each, half a megabyte may have been
+MANY = 128  # vectors read at once, after which the shard is let go of: each may bring half a megabyte along
 WIDENED = 512  # vectors at once, so that they stay in the cache
 MANTISSA = 23 - 10  # bits that float32 has more
 OWN = np.int32(~0x70001FFF)  # the sign, and the bits of a float16 behind three of the exponent
