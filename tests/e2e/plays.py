@@ -192,7 +192,7 @@ class Words:
 
         self.model = HashingVectorizer(n_features=64)
 
-    def encode(self, texts: list[str], progress: Callable[[int], None]) -> Any:
+    def encode(self, texts: list[str], progress: Callable[[int], None] = lambda _done: None) -> Any:
         progress(len(texts))
         return self.model.transform(texts).toarray()
 
