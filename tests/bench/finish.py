@@ -141,16 +141,16 @@ def one_run(case: Case, given: tuple[Rows, Rows, Settings], seed: int) -> list[L
 
 
 def _run(case: Case, given: tuple[Rows, Rows, Settings], seed: int) -> Iterator[Look]:
-    (pool, gold, settings), name, strategy, noise, weak = given, case.name, case.strategy, case.noise, case.weak
-    settings = settings_of_run(settings, strategy, "frozen", seed)
+    pool, gold, settings = given
+    settings = settings_of_run(settings, case.strategy, "frozen", seed)
     settings = settings.model_copy(update={"select": settings.select.model_copy(update={"control": CONTROL})})
     answer = kinds.answer(settings.kind.answer)
-    said, right = (pool.answers(share, settings.classes, seed, answer).to_numpy() for share in (noise, 0.0))
+    said, right = (pool.answers(share, settings.classes, seed, answer).to_numpy() for share in (case.noise, 0.0))
     rng = np.random.default_rng([seed, 9])
-    run, models = Run(strategy, "frozen", seed), dict[int, Model]()
-    sizes = [SETS[name].batch] * ROUNDS
+    run, models = Run(case.strategy, "frozen", seed), dict[int, Model]()
+    sizes = [SETS[case.name].batch] * ROUNDS
     for half in (ROUNDS // 2, ROUNDS + 1):
-        for _ in play(run, pool, gold, settings, sizes[:half], noise, lambda model: models.update({0: model})):
+        for _ in play(run, pool, gold, settings, sizes[:half], case.noise, lambda model: models.update({0: model})):
             pass
         model, vectors = models[0], pool.items()
         doubts, losses = [], []
@@ -159,8 +159,8 @@ def _run(case: Case, given: tuple[Rows, Rows, Settings], seed: int) -> Iterator[
             found = pd.DataFrame({"id": pool.table.id if items is vectors else gold.table.id})
             found["prediction"] = answer.decide(opinion, model.classes, thresholds)
             found["doubt"] = 1 - answer.expect(opinion, thresholds)
-            if weak and items is vectors:
-                found = finishing.overruled(found, spoken(pool, said, run, weak, seed, settings))
+            if case.weak and items is vectors:
+                found = finishing.overruled(found, spoken(pool, said, run, case.weak, seed, settings))
             doubts.append(found.doubt.to_numpy())
             losses.append(1 - answer.score(found.prediction.tolist(), list(truth)))
             if items is vectors:
